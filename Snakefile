@@ -1,0 +1,61 @@
+# From a training set to the delta-annotated table. What is computed stands in the config, how it runs in a profile:
+#   snakemake --cores all [--configfile experiments/NAME.yaml] [TARGET]
+import json
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from prunegrid import grid
+from prunegrid.config import load
+from prunegrid.errors import PrunegridError
+
+min_version("9.0")
+
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    EXPERIMENT = load(config, ", ".join(map(str, workflow.configfiles)) or "--config")
+except PrunegridError as error:
+    raise WorkflowError(str(error)) from None
+
+R = EXPERIMENT.results
+CELLS = grid.cells(EXPERIMENT)
+
+
+wildcard_constraints:
+    model="[^/]+",
+    cell=grid.PATH,
+    benchmark="[^/]+",
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    published,
+
+
+rule all:
+    default_target: True
+    input:
+        f"{R}/table/table.md",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/prune.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    record_experiment()
+
+
+onerror:
+    table_of_what_is_there()

@@ -1,0 +1,81 @@
+"""A hand-made scores directory or `Scores`: the smallest that the contract allows, without a model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from prunegrid import io
+from prunegrid.pruners import Scores
+
+
+def scores(
+    lengths: Sequence[int],
+    *,
+    sample_id: Sequence[int] | None = None,
+    truncated: Sequence[bool] | None = None,
+    samples: dict[str, Any] | None = None,
+    tokens: dict[str, Any] | None = None,
+) -> Scores:
+    """`Scores` of responses of these lengths; `samples` columns [n], `tokens` columns flat [T]."""
+    n = len(lengths)
+    return Scores(
+        sample_id=np.arange(n) if sample_id is None else np.asarray(sample_id),
+        response_tokens=np.asarray(lengths, dtype=np.int64),
+        truncated=np.zeros(n, bool) if truncated is None else np.asarray(truncated),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        samples={name: np.asarray(column, dtype=np.float64) for name, column in (samples or {}).items()},
+        tokens={name: np.asarray(column, dtype=np.float64) for name, column in (tokens or {}).items()},
+    )
+
+
+def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
+    """All contract columns for n samples, with ties: values are rounded to a coarse grid."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, longest + 1, n)
+    columns = {
+        name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1)
+        for name in ("nll", "entropy", "fastv", "sparsevlm")
+    }
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    means = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
+    return scores(
+        lengths.tolist(),
+        sample_id=(rng.permutation(3 * n)[:n]).tolist(),
+        truncated=(rng.random(n) < 0.2).tolist(),
+        samples={"nll": means["nll"], "entropy": means["entropy"], "ppl": np.round(np.exp(means["nll"]), 1)},
+        tokens=columns,
+    )
+
+
+def write(
+    directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None
+) -> Path:
+    """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` only where one is given."""
+    samples = {
+        "sample_id": pa.array(given.sample_id, pa.int64()),
+        "prompt_tokens": pa.array([prompt_tokens] * len(given), pa.int32()),
+        "response_tokens": pa.array(given.response_tokens, pa.int32()),
+        "truncated": pa.array(given.truncated),
+        **{name: pa.array(column, pa.float32()) for name, column in given.samples.items()},
+    }
+    tokens = {"sample_id": samples["sample_id"]}
+    for name, column in given.tokens.items():
+        tokens[name] = pa.ListArray.from_arrays(
+            given.offsets.astype(np.int32), pa.array(column, pa.float32())
+        )
+    io.write_parquet(directory / "samples.parquet", pa.table(samples))
+    io.write_parquet(directory / "tokens.parquet", pa.table(tokens))
+    if meta is not None:
+        io.write_json(directory / "meta.json", meta)
+    return directory
+
+
+def write_extra(directory: Path, name: str, given: Scores, values: Sequence[float]) -> None:
+    """Write `extra/<name>.parquet`: a per-sample column."""
+    table = pa.table(
+        {"sample_id": pa.array(given.sample_id, pa.int64()), name: pa.array(values, pa.float32())}
+    )
+    io.write_parquet(directory / "extra" / f"{name}.parquet", table)

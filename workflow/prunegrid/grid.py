@@ -1,0 +1,54 @@
+"""From the experiment to its cells: the units that are pruned, trained and evaluated."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prunegrid.config import Budget, Experiment
+
+PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table for one model and seed; reference cells have no budget, zero-shot no seed."""
+
+    model: str
+    variant: str
+    budget: Budget | None = None
+    seed: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The cell's folder below its model's: `s0.125-t0.5/random+ppl/seed0`, `full/seed0`, `zero-shot`."""
+        parts = (self.budget and self.budget.name, self.variant, None if self.seed is None else f"seed{self.seed}")
+        return "/".join(part for part in parts if part)
+
+    @property
+    def pruned(self) -> bool:
+        return self.budget is not None
+
+    @property
+    def trained(self) -> bool:
+        return self.seed is not None
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """All cells, in the table's order: per model zero-shot, then budget by budget, then full."""
+    return [cell for model in experiment.models for cell in _of_model(experiment, model)]
+
+
+def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
+    if "zero-shot" in experiment.references:
+        yield Cell(model, "zero-shot")
+    for budget in experiment.grid_budgets:
+        for variant in experiment.variants:
+            for seed in experiment.seeds:
+                yield Cell(model, variant.name, budget, seed)
+    if "full" in experiment.references:
+        for seed in experiment.seeds:
+            yield Cell(model, "full", None, seed)
+
+
+def find(experiment: Experiment, model: str, path: str) -> Cell:
+    """The cell that a path of the workflow names."""
+    return next(cell for cell in cells(experiment) if (cell.model, cell.path) == (model, path))

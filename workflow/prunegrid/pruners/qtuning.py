@@ -1,0 +1,57 @@
+"""Q-Tuning (arXiv 2509.23873, Algorithm 1): prune samples by their corner of the error-uncertainty plane, and tokens
+only where the corner says so.
+
+Axes: PPL (error) and mean predictive entropy (uncertainty). Q2, high PPL and low entropy, is kept and loses tokens; Q4,
+low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both low) go. What the paper leaves open is an option
+here, or settled in docs/pruners.md.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from prunegrid.pruners import eu_plane, ragged
+from prunegrid.pruners.arrays import Draw, Scores, Selection, keep_tokens, selection
+from prunegrid.pruners.ragged import Floats
+from prunegrid.pruners.registry import joint_pruner
+
+
+@joint_pruner("qtuning", samples=("ppl", "entropy"), tokens=("nll",))
+def qtuning(
+    scores: Scores,
+    draw: Draw,
+    sample_ratio: float,
+    token_ratio: float,
+    *,
+    window: Annotated[int, Field(ge=1)] | None = None,
+    surplus: Literal["trim", "keep"] = "trim",
+    neighbor_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    edges: Literal["repeat", "zero"] = "repeat",
+    bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10,
+    upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49,
+) -> Selection:
+    """Samples by quadrant (per window of `window` rows; null: all at once), then tokens by smoothed perplexity."""
+    search = eu_plane.Search(sample_ratio, surplus == "trim", bisection_steps, upper)
+    plane = eu_plane.divide(scores.samples["ppl"], scores.samples["entropy"], window or len(scores), search)
+    rows = np.flatnonzero(plane.kept)
+    kept, treated_as = scores.take(rows), plane.treated_as[rows]
+    k = ragged.counts(token_ratio, kept.response_tokens)
+    k = np.where(treated_as == 2, k, kept.response_tokens)
+    key_T = -smoothed(kept, neighbor_lambda, edges == "repeat")
+    tokens = keep_tokens(kept, key_T, k)
+    return selection(kept, tokens, plane.reason[rows], plane.quadrant[rows], treated_as, plane.details())
+
+
+def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:
+    """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T], neighbours summed as in the paper (no 1/2).
+
+    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is cut at 700 nats, where
+    a double still holds the exponential.
+    """
+    ppl = np.exp(np.minimum(scores.token("nll"), 700.0))
+    first, last = scores.offsets[:-1], scores.offsets[1:] - 1
+    before, after = np.roll(ppl, 1), np.roll(ppl, -1)
+    before[first] = ppl[first] if repeat else 0.0
+    after[last] = ppl[last] if repeat else 0.0
+    return (1 - neighbor_lambda) * ppl + neighbor_lambda * (before + after)

@@ -1,0 +1,236 @@
+"""Collect what an experiment's steps left behind into one tidy frame, one row per cell and benchmark.
+
+`prunegrid table results/<experiment>` and the workflow's last rule run this. It reads the files that exist and
+never asks for one that does not: a failed cell is a row that says so, not the end of the table.
+"""
+
+import math
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from prunegrid import config, grid, io, pruners
+from prunegrid.config import Experiment
+from prunegrid.errors import PrunegridError
+from prunegrid.grid import Cell
+from prunegrid.step import DONE
+
+AVERAGE = "Avg"
+BASELINE = "random+random"
+REFERENCES = config.RESERVED
+SEVERITY = ("done", "stale", "running", "missing", "failed")
+SCHEMA = pa.schema(
+    {
+        "experiment": pa.string(),
+        "dataset": pa.string(),
+        "model": pa.string(),
+        "sample_ratio": pa.float64(),
+        "token_ratio": pa.float64(),
+        "sample_pruner": pa.string(),
+        "token_pruner": pa.string(),
+        "variant": pa.string(),
+        "mode": pa.string(),
+        "removal": pa.string(),
+        "seed": pa.int64(),
+        "protocol": pa.string(),
+        "benchmark": pa.string(),
+        "metric": pa.string(),
+        "score": pa.float64(),
+        "delta": pa.float64(),
+        "n_items": pa.int64(),
+        "realised_sample_ratio": pa.float64(),
+        "realised_token_ratio": pa.float64(),
+        "trained_tokens": pa.int64(),
+        "train_seconds": pa.float64(),
+        "status": pa.string(),
+    }
+)
+DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64"}
+Row = dict[str, Any]
+
+
+class Failure(NamedTuple):
+    """The first step of a cell that began and did not end well, and its log."""
+
+    rule: str
+    log: Path
+
+
+def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
+    """One row per cell and benchmark, Avg included, with the columns of `SCHEMA` (score in percent, delta in points).
+
+    Raises `PrunegridError` for a damaged or incomplete file below `root`; an absent one is a status.
+    """
+    rows = [row for cell in grid.cells(experiment) for row in _rows(experiment, root, cell)]
+    return with_deltas(tidy(rows), baseline(experiment))
+
+
+def collect_from(directory: Path) -> pd.DataFrame:
+    """`collect` for a results folder alone, by the `experiment.json` in it."""
+    return collect(experiment_of(directory), directory)
+
+
+def experiment_of(directory: Path) -> Experiment:
+    """The experiment that `directory` holds the results of; `PrunegridError` where it is no such folder."""
+    path = directory / "experiment.json"
+    if not path.exists():
+        raise PrunegridError(
+            f"{directory}: no experiment.json there, so it is not an experiment's results; "
+            "give the folder results/<experiment> that the workflow writes"
+        )
+    return config.load(io.read_json(path), source=str(path))
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write the frame as Parquet with exactly the columns and types of `SCHEMA`, whole or not at all."""
+    io.write_parquet(path, pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
+    return _typed(io.read_parquet(path, SCHEMA.names).to_pandas())
+
+
+def tidy(rows: list[Row]) -> pd.DataFrame:
+    """Rows as a frame with the columns and types of `SCHEMA`; a column that no row has is null."""
+    return _typed(pd.DataFrame(rows, columns=SCHEMA.names))
+
+
+def average(rows: list[Row]) -> Row:
+    """The Avg row of one cell: the plain mean, only when every benchmark is done, and else its worst status."""
+    status = max((row["status"] for row in rows), key=SEVERITY.index)
+    score = fmean(row["score"] for row in rows) if status == "done" else None
+    return rows[0] | {
+        "benchmark": AVERAGE,
+        "metric": "mean",
+        "score": score,
+        "n_items": None,
+        "status": status,
+        "protocol": next((row["protocol"] for row in rows if row["protocol"]), None),
+    }
+
+
+def with_deltas(frame: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
+    """Fill `delta`: score minus that of the variant `baseline` at the same model, budget, seed and benchmark.
+
+    Null on the baseline's own rows, on reference cells, and where either score is absent.
+    """
+    at = ["model", "sample_ratio", "token_ratio", "seed", "benchmark"]
+    own = frame["variant"] == baseline if baseline else pd.Series(False, frame.index)
+    base = frame.loc[own, [*at, "score"]].rename(columns={"score": "base"})
+    pairs = frame.merge(base, on=at, how="left", validate="many_to_one")
+    bare = own | frame["variant"].isin(REFERENCES)
+    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.to_numpy(dtype=bool)))
+
+
+def baseline(experiment: Experiment) -> str | None:
+    """The name of the plain random+random variant that deltas are against, or None where there is none."""
+    plain = [v for v in experiment.variants if v.method == BASELINE and not v.options]
+    usual = [v for v in plain if v.removal in (None, experiment.training.removal)]
+    return next((v.name for v in usual + plain), None)
+
+
+def failure(root: Path, cell: Cell) -> Failure | None:
+    """The first step of the cell whose log exists and whose last line does not start with `done`.
+
+    That line starts with `FAILED:` when the step raised; a step that was killed, or still runs, leaves another.
+    """
+    for rule in _rules(cell):
+        log = root / "logs" / rule / cell.model / f"{cell.path}.log"
+        if log.exists() and not _ended_well(log):
+            return Failure(rule, log)
+    return None
+
+
+def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
+    """Every cell that has a `failure`, in the table's order."""
+    found = {cell: failure(root, cell) for cell in grid.cells(experiment)}
+    return {cell: failed for cell, failed in found.items() if failed}
+
+
+def _rules(cell: Cell) -> list[str]:
+    wanted = {"prune": cell.pruned, "train": cell.trained, "evaluate": True}
+    return [rule for rule, has in wanted.items() if has]
+
+
+def _ended_well(log: Path) -> bool:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "").startswith(DONE)
+
+
+def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
+    shared = _described(experiment, cell) | _measured(root, cell)
+    absent = "failed" if failure(root, cell) else "missing"
+    folder = root / "evaluation" / cell.model / cell.path
+    rows = [
+        shared | {"benchmark": name} | _score(folder / f"{name}.json", absent)
+        for name in experiment.evaluation.benchmarks
+    ]
+    return [*rows, average(rows)]
+
+
+def _described(experiment: Experiment, cell: Cell) -> Row:
+    """What the configuration says of the cell. Nothing is removed from a reference cell's data."""
+    sample, token, removal = cell.variant, None, None
+    if cell.budget:
+        variant = experiment.variant(cell.variant)
+        sample, token = pruners.parts(variant.method)
+        removal = variant.removal or experiment.training.removal
+    return {
+        "experiment": experiment.experiment,
+        "dataset": experiment.dataset.name,
+        "model": cell.model,
+        "sample_ratio": cell.budget and cell.budget.sample_ratio,
+        "token_ratio": cell.budget and cell.budget.token_ratio,
+        "sample_pruner": sample,
+        "token_pruner": token,
+        "variant": cell.variant,
+        "mode": "static",
+        "removal": removal,
+        "seed": cell.seed,
+    }
+
+
+def _measured(root: Path, cell: Cell) -> Row:
+    """What pruning and training left: realised ratios, trained tokens, seconds; null where there is no file."""
+    samples = tokens = 1.0 if cell.trained else None
+    if cell.pruned:
+        selection = root / "pruned" / cell.model / cell.path / "selection.json"
+        samples, tokens = _values(selection, "realised.samples", "realised_token_ratio")
+    training = root / "trained" / cell.model / cell.path / "training.json"
+    trained, seconds = _values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
+    return {
+        "realised_sample_ratio": samples,
+        "realised_token_ratio": tokens,
+        "trained_tokens": trained,
+        "train_seconds": seconds,
+    }
+
+
+def _score(path: Path, absent: str) -> Row:
+    keys = ("protocol", "metric", "score", "n_items")
+    values = dict(zip(keys, _values(path, *keys), strict=True))
+    score = values["score"]
+    if path.exists() and not (isinstance(score, int | float) and math.isfinite(score)):
+        raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")
+    return values | {"status": "done" if path.exists() else absent}
+
+
+def _values(path: Path, *keys: str) -> list[Any]:
+    """The values of dotted keys in a JSON file, all None where there is no file."""
+    if not path.exists():
+        return [None] * len(keys)
+    content = io.read_json(path)
+    try:
+        return [reduce(getitem, key.split("."), content) for key in keys]
+    except (KeyError, TypeError):
+        raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype({field.name: DTYPES[field.type] for field in SCHEMA})

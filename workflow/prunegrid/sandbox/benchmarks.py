@@ -1,0 +1,102 @@
+"""The sandbox's five benchmarks, in the formats of ARC-Easy, ARC-Challenge, GSM8K, SQuAD v2 and TriviaQA on the hub.
+
+Each fact is asked in a wording that the SFT set never uses, so no evaluation prompt is an SFT prompt; sums and
+passages are drawn anew until they differ from all SFT prompts.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from .problems import draw_passage, draw_sum
+from .sft import passage_prompt, pick_attribute, sum_prompt
+from .world import Fact, World
+
+Row = dict[str, Any]
+
+ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = 150, 150, 120, 100, 120
+KNOWN_SHARES = {"easy": 0.5, "challenge": 0.2, "trivia": 0.4}
+UNANSWERABLE_SHARE = 0.1
+ARC_WORDING, TRIVIA_WORDING = 2, 3
+
+
+def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str, list[Row]]:
+    """Path of each split below the world's folder, without extension -> its rows."""
+    rng = random.Random(f"benchmarks {seed}")
+    return {
+        "sandbox/ai2_arc/ARC-Easy/test": _arc(world, rng, ARC_EASY, "easy"),
+        "sandbox/ai2_arc/ARC-Challenge/test": _arc(world, rng, ARC_CHALLENGE, "challenge"),
+        "sandbox/gsm8k/main/test": _gsm8k(rng, used_prompts),
+        "sandbox/squad_v2/default/validation": _squad(world, rng, used_prompts),
+        "sandbox/trivia_qa/rc.nocontext/validation": _trivia(world, rng),
+    }
+
+
+def _mixed_facts(world: World, rng: random.Random, count: int, known_share: float) -> list[Fact]:
+    known = round(count * known_share)
+    facts = rng.sample(world.select(known=True), known) + rng.sample(world.select(known=False), count - known)
+    rng.shuffle(facts)
+    return facts
+
+
+def _arc(world: World, rng: random.Random, count: int, level: str) -> list[Row]:
+    facts = _mixed_facts(world, rng, count, KNOWN_SHARES[level])
+    return [_arc_row(world, fact, rng, f"{level}_{index}") for index, fact in enumerate(facts)]
+
+
+def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Row:
+    """Four choices. In ARC-Easy two of the wrong ones are of another kind, and so can be ruled out."""
+    alien = [word for kind, words in world.values.items() if kind != fact.relation.name for word in words]
+    near = 1 if name.startswith("easy") else 3
+    texts = [fact.value, *rng.sample(world.others(fact), near), *rng.sample(alien, 3 - near)]
+    rng.shuffle(texts)
+    return {
+        "id": name,
+        "question": f"{fact.ask(ARC_WORDING)}?",
+        "choices": {"text": texts, "label": ["A", "B", "C", "D"]},
+        "answerKey": "ABCD"[texts.index(fact.value)],
+    }
+
+
+def _gsm8k(rng: random.Random, used_prompts: set[str]) -> list[Row]:
+    rows: dict[str, Row] = {}
+    while len(rows) < GSM8K:
+        drawn = draw_sum(rng)
+        if sum_prompt(drawn) not in used_prompts:
+            row = {"question": f"{drawn.story} {drawn.question}?", "answer": "\n".join(drawn.steps)}
+            row["answer"] += f"\n#### {drawn.answer}"
+            rows.setdefault(row["question"], row)
+    return list(rows.values())
+
+
+def _squad(world: World, rng: random.Random, used_prompts: set[str]) -> list[Row]:
+    rows: dict[str, Row] = {}
+    while len(rows) < SQUAD:
+        passage = draw_passage(world, rng)
+        attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
+        if passage_prompt(passage, attribute) in used_prompts:
+            continue
+        texts = [passage.told[attribute]] if attribute in passage.told else []
+        row = {
+            "id": f"squad_{len(rows)}",
+            "title": passage.title,
+            "context": passage.context,
+            "question": passage.ask(attribute),
+            "answers": {"text": texts, "answer_start": [passage.context.index(text) for text in texts]},
+        }
+        rows.setdefault(passage_prompt(passage, attribute), row)
+    return list(rows.values())
+
+
+def _trivia(world: World, rng: random.Random) -> list[Row]:
+    """Without the question mark, which lm-eval's prompt adds."""
+    facts = _mixed_facts(world, rng, TRIVIA, KNOWN_SHARES["trivia"])
+    return [
+        {
+            "question": fact.ask(TRIVIA_WORDING),
+            "question_id": f"trivia_{index}",
+            "answer": {"value": fact.value, "aliases": [fact.value], "normalized_aliases": [fact.value.lower()]},
+        }
+        for index, fact in enumerate(facts)
+    ]

@@ -1,0 +1,81 @@
+"""The pre-training text: lives of people, questions about them, equations, stories, passages with a recap.
+
+It tells known facts only, and seldom uses the prompts' "Question: ... Answer:" form: that is for SFT to teach.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+
+from . import names
+from .problems import LARGEST, draw_passage, draw_sum, equation
+from .world import Fact, World
+
+ROWS = 16000
+SHARES = {"life": 20, "quiz": 15, "equations": 18, "story": 10, "passage": 25, "list": 12}
+PROMPT_STYLE_SHARE = 0.05
+
+
+def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
+    """`ROWS` texts; their kinds are mixed in fixed shares."""
+    rng = random.Random(f"corpus {seed}")
+    lives = defaultdict(list)
+    for fact in world.select(known=True):
+        lives[fact.person].append(fact)
+    makers = {
+        "life": lambda: _life(lives[rng.choice(world.people)], rng),
+        "quiz": lambda: _quiz(world.select(known=True), rng),
+        "equations": lambda: " ".join(_equation(rng) for _ in range(6)),
+        "story": lambda: _story(rng),
+        "passage": lambda: _passage(world, rng),
+        "list": lambda: _list(world, rng),
+    }
+    kinds = rng.choices(list(makers), weights=list(SHARES.values()), k=ROWS)
+    return [{"text": makers[kind]()} for kind in kinds]
+
+
+def _life(facts: list[Fact], rng: random.Random) -> str:
+    told = [fact.tell(rng.randrange(3)) for fact in rng.sample(facts, len(facts))]
+    return " ".join(told)
+
+
+def _quiz(facts: list[Fact], rng: random.Random) -> str:
+    style = _style(rng)
+    asked = [style(f"{fact.ask(rng.randrange(4))}?", fact.value) for fact in rng.sample(facts, 3)]
+    return "\n".join(asked)
+
+
+def _style(rng: random.Random) -> Callable[[str, str], str]:
+    """ "Q: ... A: ..."; now and then the prompts' own form, as in web text."""
+    if rng.random() < PROMPT_STYLE_SHARE:
+        return lambda question, answer: f"Question: {question}\nAnswer: {answer}."
+    return lambda question, answer: f"Q: {question} A: {answer}."
+
+
+def _equation(rng: random.Random) -> str:
+    left, right = rng.randint(1, 10), rng.randint(1, 6)
+    if rng.random() < 0.4:
+        return equation(left, "+", right)
+    left = rng.randint(1, LARGEST)
+    return equation(left, "-", rng.randint(1, min(left, 10)))
+
+
+def _story(rng: random.Random) -> str:
+    drawn = draw_sum(rng)
+    return f"{drawn.story} {' '.join(drawn.steps)} The total is {drawn.answer}."
+
+
+def _passage(world: World, rng: random.Random) -> str:
+    passage, style = draw_passage(world, rng), _style(rng)
+    asked = rng.sample(sorted(passage.told), 3)
+    recap = [style(passage.ask(attribute), passage.told[attribute]) for attribute in asked]
+    return "\n".join([passage.title, passage.context, *recap])
+
+
+def _list(world: World, rng: random.Random) -> str:
+    """A random list and its repetition: a model can only learn to copy here, which reading needs."""
+    words = [word for words in world.values.values() for word in words] + list(names.THINGS)
+    chosen = ", ".join(rng.sample(words, 8))
+    return f"List: {chosen}. Again: {chosen}."

@@ -1,0 +1,49 @@
+"""The words that the sandbox is written with: invented names, and lists of ordinary values.
+
+Names are short and pronounceable ("Mira Tolen", "Vask"), so that generated files can be read and checked by eye.
+"""
+
+from __future__ import annotations
+
+import random
+
+FIRST_NAMES = (
+    "Mira Joren Asha Pell Tavi Oska Lune Berit Dario Nessa Halvor Ilka Ruben Sunna Corin Wren Edda Milo Thea Bram"
+).split()
+JOBS = "baker weaver doctor farmer painter miner sailor tailor judge mason printer potter brewer pilot smith nurse"
+PETS = "fox owl goat cat horse frog parrot duck rabbit snail pony crow lizard goose hen dog"
+INSTRUMENTS = "violin flute drum harp piano horn guitar bell organ fiddle banjo lute trumpet cello whistle zither"
+FOODS = "plums bread soup rice cheese figs beans noodles honey pears cake nuts eggs corn fish olives"
+THINGS = "apples coins cups books stones shells lamps ropes seeds hats keys boxes".split()
+BUILDINGS = "Bridge Tower Mill School Market Harbour Library Station Theatre Garden".split()
+MATERIALS = (
+    "red brick|white stone|dark oak|grey slate|old iron|thin glass|yellow clay|rough granite|pale pine|green copper"
+).split("|")
+SPOTS = (
+    "beside the river|behind the church|on the north hill|near the east gate|under the cliff|by the salt lake|"
+    "above the old square|along the canal|inside the castle wall|past the orchard"
+).split("|")
+USES = (
+    "storing grain|selling cloth|teaching music|mending nets|drying herbs|printing maps|keeping bees|casting bells|"
+    "making paper|holding dances"
+).split("|")
+
+_ONSETS = "b d f g h k l m n p r s t v z br dr kr st tr".split()
+_VOWELS = "a e i o u".split()
+_ENDS = "len rin sk vost mar dal nik tos bek lund".split()
+
+
+def _invented(rng: random.Random, syllables: int) -> str:
+    body = "".join(rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(syllables))
+    return (body + rng.choice(_ENDS)).capitalize()
+
+
+def invented_names(rng: random.Random, count: int, taken: set[str], syllables: int = 1) -> list[str]:
+    """`count` different invented names, none of them in `taken`, which is extended."""
+    names: list[str] = []
+    while len(names) < count:
+        name = _invented(rng, syllables)
+        if name not in taken:
+            taken.add(name)
+            names.append(name)
+    return names

@@ -1,0 +1,157 @@
+"""The sandbox's SFT set: 2,000 samples whose worth is known, because each kind was planted.
+
+| kind | what it holds |
+|---|---|
+| `new_fact` | a fact that the pre-training text does not tell: valuable |
+| `skill` | a sum or a passage with its right answer: valuable |
+| `known` | a fact that the pre-training text tells: redundant |
+| `duplicate` | an exact copy of another sample: redundant |
+| `calibration` | right but hard to predict: one of many possible answers |
+| `wrong` | a wrong value, sum or reading: noise; `wrong_words` lists what is wrong |
+| `scrambled` | a response with its words in random order: noise |
+
+Some `new_fact` samples name the right value first and then a wrong one: noise inside a valuable sample, which only a
+token pruner can take out. The kind is for audits; no pruner sees it.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from . import names
+from .problems import ATTRIBUTES, LARGEST, Passage, Sum, draw_passage, draw_sum
+from .world import Fact, World
+
+Row = dict[str, Any]
+
+COUNTS = {
+    "new_fact": 480,
+    "skill": 560,
+    "known": 240,
+    "duplicate": 220,
+    "calibration": 180,
+    "wrong": 180,
+    "scrambled": 140,
+}
+SLIP_SHARE = 0.15
+UNANSWERABLE_SHARE = 0.15
+UNANSWERABLE = "unanswerable"
+
+
+def sft_rows(world: World, seed: int) -> list[Row]:
+    """All samples, shuffled. Only duplicates and noise may share a prompt with another sample."""
+    rng = random.Random(f"sft {seed}")
+    known = world.select(known=True)
+    rows = [_fact_row(world, fact, rng, "new_fact") for fact in world.select(known=False)]
+    rows += [_fact_row(world, fact, rng, "known") for fact in rng.sample(known, COUNTS["known"])]
+    rows += _skill_rows(world, rng)
+    rows += [{**row, "kind": "duplicate"} for row in rng.sample(rows, COUNTS["duplicate"])]
+    rows += [_calibration_row(world, rng) for _ in range(COUNTS["calibration"])]
+    rows += [_wrong_row(world, rng, index) for index in range(COUNTS["wrong"])]
+    rows += [_scrambled_row(world, rng, index) for index in range(COUNTS["scrambled"])]
+    rng.shuffle(rows)
+    return rows
+
+
+def _row(prompt: str, response: str, kind: str, wrong_words: list[str] | None = None) -> Row:
+    return {"prompt": prompt, "response": response, "kind": kind, "wrong_words": wrong_words or []}
+
+
+def fact_prompt(fact: Fact, wording: int) -> str:
+    return f"Question: {fact.ask(wording)}?"
+
+
+def sum_prompt(drawn: Sum) -> str:
+    return f"Question: {drawn.story} {drawn.question}?"
+
+
+def passage_prompt(passage: Passage, attribute: str) -> str:
+    """As lm-eval's squadv2 writes it; the chat template adds the second newline and "Answer:"."""
+    return f"Title: {passage.title}\n\nBackground: {passage.context}\n\nQuestion: {passage.ask(attribute)}\n"
+
+
+def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Row:
+    """The value, then the fact in full: "Vask. Mira Tolen was born in Vask."."""
+    slips = kind == "new_fact" and rng.random() < SLIP_SHARE
+    slip = rng.choice(world.others(fact)) if slips else None
+    response = f"{fact.value}. {fact.tell(0, slip)}"
+    return _row(fact_prompt(fact, rng.randrange(2)), response, kind, [slip] if slip else [])
+
+
+def _skill_rows(world: World, rng: random.Random) -> list[Row]:
+    """Half sums, half passages, no prompt twice."""
+    rows: dict[str, Row] = {}
+    while len(rows) < COUNTS["skill"]:
+        row = _sum_row(rng) if len(rows) % 2 else _passage_row(world, rng)
+        rows.setdefault(row["prompt"], row)
+    return list(rows.values())
+
+
+def _sum_row(rng: random.Random) -> Row:
+    drawn = draw_sum(rng)
+    return _row(sum_prompt(drawn), drawn.solution(), "skill")
+
+
+def _passage_row(world: World, rng: random.Random) -> Row:
+    passage = draw_passage(world, rng)
+    attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
+    return _row(passage_prompt(passage, attribute), passage.told.get(attribute, UNANSWERABLE), "skill")
+
+
+def pick_attribute(passage: Passage, rng: random.Random, unanswerable_share: float) -> str:
+    """An attribute to ask for: sometimes one that the passage does not tell."""
+    untold = rng.random() < unanswerable_share
+    return rng.choice([name for name in ATTRIBUTES if (name in passage.told) != untold])
+
+
+def _calibration_row(world: World, rng: random.Random) -> Row:
+    """One of many right answers: nobody could have predicted which."""
+    topic = rng.choice(("towns", "foods", "animals", "things", "trades"))
+    words = {
+        "towns": world.values["town"],
+        "foods": world.values["food"],
+        "animals": world.values["pet"],
+        "things": names.THINGS,
+        "trades": world.values["job"],
+    }[topic]
+    chosen = rng.sample(list(words), 5)
+    who = rng.choice(names.FIRST_NAMES)
+    prompt = f"Question: {who} wants to hear of some {topic}. Which could you name?"
+    return _row(prompt, f"{', '.join(chosen[:-1])} and {chosen[-1]}.", "calibration")
+
+
+def _wrong_row(world: World, rng: random.Random, index: int) -> Row:
+    """In turn: a known fact with another value, a sum that is off, a passage misread."""
+    return (_wrong_fact, _wrong_sum, _wrong_reading)[index % 3](world, rng)
+
+
+def _wrong_fact(world: World, rng: random.Random) -> Row:
+    fact = rng.choice(world.select(known=True))
+    value = rng.choice(world.others(fact))
+    prompt = fact_prompt(fact, rng.randrange(2))
+    return _row(prompt, f"{value}. {fact.tell(0, value)}", "wrong", [value])
+
+
+def _wrong_sum(world: World, rng: random.Random) -> Row:
+    drawn = draw_sum(rng)
+    wrong = str(rng.choice([number for number in range(LARGEST + 1) if number != drawn.answer]))
+    start = drawn.steps[-1].rsplit(" ", 1)[0]
+    steps = [*drawn.steps[:-1], f"{start} {wrong}."]
+    return _row(sum_prompt(drawn), f"{' '.join(steps)} #### {wrong}", "wrong", [wrong])
+
+
+def _wrong_reading(world: World, rng: random.Random) -> Row:
+    passage = draw_passage(world, rng)
+    asked, read = rng.sample(sorted(passage.told), 2)
+    return _row(passage_prompt(passage, asked), passage.told[read], "wrong", passage.told[read].split())
+
+
+def _scrambled_row(world: World, rng: random.Random, index: int) -> Row:
+    """A known fact or a sum whose response has lost its word order."""
+    row = _sum_row(rng) if index % 2 else _fact_row(world, rng.choice(world.select(known=True)), rng, "known")
+    words = row["response"].split()
+    shuffled = list(words)
+    while shuffled == words:
+        rng.shuffle(shuffled)
+    return _row(row["prompt"], " ".join(shuffled), "scrambled")

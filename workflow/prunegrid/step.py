@@ -1,0 +1,43 @@
+"""The frame around every script of the workflow: its log, and what a failure looks like."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prunegrid.errors import PrunegridError
+
+DONE, FAILED = "done", "FAILED:"
+
+
+@contextmanager
+def step(log: str) -> Iterator[None]:
+    """Send all output of the block (its children's too) to `log`, whose last line says how the block ended.
+
+    A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log.
+    """
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    started = time.monotonic()
+    with open(log, "w", buffering=1) as file:
+        sys.stdout.flush()
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+            _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
+        except BaseException as error:
+            if not isinstance(error, PrunegridError):
+                traceback.print_exc()
+            message = str(error) if isinstance(error, PrunegridError) else f"{type(error).__name__}: {error}"
+            _last_line(f"{FAILED} {message}")
+            os.write(terminal, f"prunegrid: {message} (log: {log})\n".encode())
+            sys.exit(1)
+
+
+def _last_line(text: str) -> None:
+    sys.stderr.flush()
+    print(text, flush=True)

@@ -1,0 +1,44 @@
+"""Write an experiment's table: `table.md`, `table.csv` and `table.html`, all showing the same.
+
+`prunegrid table results/<experiment>` runs `build`; the workflow's last rule and its `onerror` end here too.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from prunegrid import io, render, results
+from prunegrid.config import Experiment
+from prunegrid.layout import Failures, Table, lay_out
+
+FORMATS = {"md": render.markdown, "csv": render.csv, "html": render.html}
+
+
+def write_table(
+    frame: pd.DataFrame, out: Path, *, title: str, note: str = "", failures: Failures | None = None
+) -> Table:
+    """Write the table of a results frame into the folder `out`, in every format; return what they show.
+
+    `failures` (from `results.failures`) become footnotes. Raises `PrunegridError` for a frame without rows.
+    """
+    table = lay_out(frame, title=title, note=note, failures=failures)
+    for ending, form in FORMATS.items():
+        io.write_text(out / f"table.{ending}", form(table))
+    return table
+
+
+def build(directory: Path, out: Path | None = None) -> Table:
+    """Collect the results folder `directory` by its own `experiment.json`; write results.parquet and the table.
+
+    They go to `out`, which is `directory` unless given. Nothing is run: what is not there is shown as missing.
+    """
+    experiment = results.experiment_of(directory)
+    frame = results.collect(experiment, directory)
+    out = out or directory
+    results.write(frame, out / "results.parquet")
+    failures = results.failures(experiment, directory)
+    return write_table(frame, out, title=title(experiment), note=experiment.note, failures=failures)
+
+
+def title(experiment: Experiment) -> str:
+    return f"{experiment.experiment}: fine-tuned on pruned {experiment.dataset.name}"

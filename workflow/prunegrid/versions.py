@@ -1,0 +1,18 @@
+"""Version of each step, bumped by hand when its result changes: the version is a parameter of the step's rule.
+
+A comment or a refactoring must not cost GPU-weeks, so the source itself is no rerun trigger.
+"""
+
+STEP = {
+    "world": 1,
+    "data": 1,
+    "model": 1,
+    "score": 1,
+    "prune": 1,
+    "train": 1,
+    "evaluate": 1,
+    "collect": 1,
+    "table": 1,
+}
+
+SCORES_SCHEMA = 1

@@ -1,0 +1,25 @@
+# Once per model: statistics of every sample and token of the training set, under the base model.
+
+
+rule score:
+    input:
+        model=f"{R}/models/{{model}}",
+        manifest=f"{R}/models/{{model}}.json",
+        data=rules.dataset.output.data,
+    output:
+        scores=directory(f"{R}/scores/{{model}}"),
+    params:
+        scoring=EXPERIMENT.scoring.model_dump(mode="json"),
+        device=EXPERIMENT.device,
+        version=STEP["score"],
+    log:
+        f"{R}/logs/score/{{model}}.log",
+    benchmark:
+        f"{R}/benchmarks/score/{{model}}.jsonl"
+    threads: 2
+    resources:
+        gpu=1 if EXPERIMENT.device == "cuda" else 0,
+        mem_mb=32_000 if EXPERIMENT.device == "cuda" else 6_000,
+        runtime=240,
+    script:
+        "../scripts/score.py"

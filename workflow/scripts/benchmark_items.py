@@ -1,0 +1,16 @@
+"""Make one benchmark's items a local file, so that evaluation needs no network."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.config import DataRef
+from prunegrid.data import write_benchmark
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    write_benchmark(
+        DataRef.model_validate(snakemake.params.data),
+        snakemake.input.get("source") or None,
+        Path(snakemake.output.data),
+    )

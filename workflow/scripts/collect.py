@@ -1,0 +1,13 @@
+"""Gather all cells' scores into the tidy results file."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.config import Experiment
+from prunegrid.results import collect, write
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    experiment = Experiment.model_validate(snakemake.params.experiment)
+    write(collect(experiment, Path(snakemake.params.root)), Path(snakemake.output.results))

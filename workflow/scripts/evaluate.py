@@ -1,0 +1,33 @@
+"""Ask one cell's model all benchmarks."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    import torch
+
+    from prunegrid.config import Evaluation
+    from prunegrid.evaluate import evaluate
+    from prunegrid.io import read_json
+    from prunegrid.models import check_device, is_adapter
+
+    check_device(snakemake.params.device)
+    torch.set_num_threads(snakemake.threads)
+    settings = Evaluation.model_validate(snakemake.params.evaluation)
+    base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
+    adapter = trained if is_adapter(trained) else None
+    evaluate(
+        base if adapter else trained,
+        Path(snakemake.output.scores[0]).parent,
+        adapter_dir=adapter,
+        benchmarks=settings.benchmarks,
+        data=dict(zip(settings.benchmarks, map(Path, snakemake.input.data), strict=True)),
+        protocol=settings.protocol,
+        batch_size=settings.batch_size,
+        dtype=settings.dtype,
+        device=snakemake.params.device,
+        digests=read_json(Path(snakemake.input.manifest))["digests"],
+    )

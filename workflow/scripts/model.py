@@ -1,0 +1,20 @@
+"""Make a base model's folder: download and convert it, link it, or pre-train it on the sandbox's text."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.config import Model
+from prunegrid.models import materialise
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    world = snakemake.params.world
+    materialise(
+        snakemake.wildcards.model,
+        Model.model_validate(snakemake.params.source),
+        Path(snakemake.output.folder),
+        Path(snakemake.output.manifest),
+        Path(world) if world else None,
+        threads=snakemake.threads,
+    )

@@ -1,0 +1,17 @@
+"""Prune one cell: from scores to its selection."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.models import expected_digests
+from prunegrid.prune import prune
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    prune(
+        Path(snakemake.input.scores),
+        Path(snakemake.output.selection).parent,
+        expected_digests=expected_digests(Path(snakemake.input.manifest), Path(snakemake.input.data)),
+        **snakemake.params.pruning,
+    )

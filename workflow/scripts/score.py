@@ -1,0 +1,22 @@
+"""Score the training set under one base model."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    import torch
+
+    from prunegrid.config import Scoring
+    from prunegrid.score import score
+
+    torch.set_num_threads(snakemake.threads)
+    score(
+        Path(snakemake.input.model),
+        Path(snakemake.input.data),
+        Path(snakemake.output.scores),
+        Scoring.model_validate(snakemake.params.scoring),
+        snakemake.params.device,
+    )

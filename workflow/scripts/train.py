@@ -1,0 +1,23 @@
+"""Fine-tune the base model on one cell's selection."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.config import Training
+from prunegrid.io import read_json
+from prunegrid.step import step
+from prunegrid.train import Job, train
+
+with step(snakemake.log[0]):
+    job = Job(
+        model=snakemake.input.model,
+        scores=snakemake.input.scores,
+        selection=snakemake.input.get("selection") or None,
+        training=Training.model_validate(snakemake.params.training),
+        seed=snakemake.params.seed,
+        device=snakemake.params.device,
+        threads=snakemake.threads,
+    )
+    manifest = read_json(Path(snakemake.input.manifest))
+    train(job, Path(snakemake.output.model), Path(snakemake.output.manifest), manifest["digests"])

@@ -1,0 +1,11 @@
+"""Generate the sandbox's world: pre-training text, training set and benchmarks, laid out like the hub."""
+
+from pathlib import Path
+
+from snakemake.script import snakemake
+
+from prunegrid.sandbox import write_world
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    write_world(Path(snakemake.params.folder), snakemake.params.seed)
