@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
 from prunegrid import io
 from prunegrid.pruners import Scores
 
@@ -53,7 +52,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
 def write(
     directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None
 ) -> Path:
-    """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` only where one is given."""
+    """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` where one is given."""
     samples = {
         "sample_id": pa.array(given.sample_id, pa.int64()),
         "prompt_tokens": pa.array([prompt_tokens] * len(given), pa.int32()),

@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
     """YAML in which `!function utils.name` stays text: tasks are read without their functions."""
 
 
-_Loader.add_constructor("!function", lambda loader, node: f"!function {loader.construct_scalar(node)}")
+_Loader.add_constructor("!function", lambda _, node: f"!function {node.value}")
 
 
 def known_tasks(protocol: str) -> list[str]:
@@ -71,7 +71,7 @@ class Items(NamedTuple):
 
 
 def read_items(path: Path, wanted: list[str], limit: int | None = None) -> Items:
-    """The first `limit` items of `path`, reduced to the `wanted` fields (dotted where nested: `answer.aliases`)."""
+    """The first `limit` items of `path`, reduced to the fields `wanted` (`answer.aliases` where nested)."""
     rows = _read(path)
     if not rows:
         raise PrunegridError(f"{path}: no items")

@@ -38,11 +38,11 @@ def _nearest(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
 
 
 def _fields(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """The keys allowed at `loc`, found by walking the models' annotations."""
-    here: Any = model
+    """The keys allowed at `loc`; a part that is no field is a list's index or a dict's key, and is passed by."""
+    here = model
     for part in loc:
-        if isinstance(here, type) and issubclass(here, BaseModel):
-            here = _section(here.model_fields[str(part)].annotation)
+        if part in here.model_fields:
+            here = _section(here.model_fields[str(part)].annotation) or here
     return list(here.model_fields)
 
 

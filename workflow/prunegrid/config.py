@@ -106,7 +106,7 @@ class Budget(Section):
 
     @property
     def name(self) -> str:
-        return f"s{self.sample_ratio:g}-t{self.token_ratio:g}"
+        return f"s{self.sample_ratio}-t{self.token_ratio}"
 
 
 class Variant(Section):

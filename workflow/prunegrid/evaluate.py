@@ -8,9 +8,10 @@ import math
 import os
 import statistics
 import time
+import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -22,7 +23,7 @@ from prunegrid.io import sha256, write_json, write_parquet
 __all__ = ["evaluate", "known_tasks", "load_model"]
 
 SCHEMA = 1
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 ITEM_COLUMNS = pa.schema(
     {
@@ -47,12 +48,27 @@ def load_model(model_dir: Path, adapter_dir: Path | None, dtype: str, device: st
 
     model = models.load_model(model_dir, dtype, device)
     if adapter_dir is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, str(adapter_dir)).merge_and_unload()
+        model = _merge(model, adapter_dir)
     ids = ("bos_token_id", "eos_token_id", "pad_token_id")
     model.generation_config = GenerationConfig(**{key: getattr(model.generation_config, key) for key in ids})
     return model.eval()
+
+
+def _merge(model: Any, adapter_dir: Path) -> Any:
+    """The model with the adapter added to its weights.
+
+    An adapter that does not fit is an error: peft only warns, and the scores would be the base model's.
+    """
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing adapter keys")
+        try:
+            return PeftModel.from_pretrained(model, str(adapter_dir)).merge_and_unload()
+        except (UserWarning, ValueError, RuntimeError, OSError) as error:
+            raise PrunegridError(
+                f"{adapter_dir}: not an adapter of this model ({str(error)[:200]}); train the cell again"
+            ) from None
 
 
 def evaluate(
@@ -77,56 +93,56 @@ def evaluate(
     """
     if missing := sorted(set(benchmarks) - set(data)):
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
-    specs = {name: read_task(protocol, benchmark.task) for name, benchmark in benchmarks.items()}
-    items = {name: read_items(data[name], fields(specs[name]), benchmarks[name].limit) for name in specs}
+    questions = [_question(protocol, name, benchmark, data[name]) for name, benchmark in benchmarks.items()]
     os.environ |= OFFLINE
     from prunegrid import harness
 
     lm = harness.wrap(load_model(model_dir, adapter_dir, dtype, device), model_dir, batch_size)
-    setting = {
-        "batch_size": batch_size,
-        "dtype": dtype,
-        "device": device,
-        "seed": seed,
-        "digests": digests or {},
-    }
+    setting = {"batch_size": batch_size, "dtype": dtype, "device": device, "seed": seed}
     records = {}
-    for name, spec in specs.items():
+    for question in questions:
         start = time.perf_counter()
-        run = harness.run(lm, name, resolve(protocol, spec), items[name].docs, seed)
-        record = (
-            _scores(name, spec, run, items[name]) | _origin(protocol, benchmarks[name], data[name]) | setting
-        )
+        run = harness.run(lm, question.name, resolve(protocol, question.spec), question.items.docs, seed)
+        record = _scores(question, run) | question.origin | setting | {"digests": digests or {}}
         record["seconds"] = round(time.perf_counter() - start, 3)
-        write_parquet(out_dir / f"{name}.parquet", _item_table(run["samples"], record["metric"]))
-        write_json(out_dir / f"{name}.json", record)
-        records[name] = record
+        write_parquet(out_dir / f"{question.name}.parquet", _item_table(run["samples"], record["metric"]))
+        write_json(out_dir / f"{question.name}.json", record)
+        records[question.name] = record
     return records
 
 
-def _origin(protocol: str, benchmark: Benchmark, data: Path) -> dict[str, Any]:
-    """What was asked, and by which packages."""
-    return {
+class Question(NamedTuple):
+    """A benchmark made ready: its task's YAML, its items, and what the record says of both."""
+
+    name: str
+    spec: dict[str, Any]
+    items: Items
+    origin: dict[str, Any]
+
+
+def _question(protocol: str, name: str, benchmark: Benchmark, data: Path) -> Question:
+    spec = read_task(protocol, benchmark.task)
+    origin = {
         "protocol": protocol,
         "task": benchmark.task,
-        "task_version": read_task(protocol, benchmark.task)["metadata"]["version"],
+        "task_version": spec["metadata"]["version"],
         "task_hash": task_hash(protocol, benchmark.task),
-        "data_hash": sha256(data),
         "limit": benchmark.limit,
         "versions": {package: version(package) for package in PACKAGES},
     }
+    items = read_items(data, fields(spec), benchmark.limit)
+    return Question(name, spec, items, origin | {"data_hash": sha256(data)})
 
 
-def _scores(name: str, spec: dict[str, Any], run: dict[str, Any], items: Items) -> dict[str, Any]:
+def _scores(question: Question, run: dict[str, Any]) -> dict[str, Any]:
     """The record's scores, in percent, checked against the items: none lost, none twice, the mean theirs."""
-    metric, chosen = spec["metadata"]["table_metric"], spec["metadata"]["table_filter"]
+    name, asked = question.name, len(question.items.docs)
+    metric, chosen = (question.spec["metadata"][key] for key in ("table_metric", "table_filter"))
     metrics = _percent(run["metrics"])
     shown = metrics[f"{metric},{chosen}"]
     rows = [sample for sample in run["samples"] if sample["filter"] == chosen]
-    if sorted(row["doc_id"] for row in rows) != list(range(len(items.docs))):
-        raise PrunegridError(
-            f"{name}: {len(items.docs)} items were asked, {len(rows)} came back from lm-eval"
-        )
+    if sorted(row["doc_id"] for row in rows) != list(range(asked)):
+        raise PrunegridError(f"{name}: {asked} items were asked, {len(rows)} came back from lm-eval")
     mean = 100 * statistics.fmean(float(row[metric]) for row in rows)
     if abs(shown["score"] - mean) > 1e-6:
         raise PrunegridError(f"{name}: lm-eval's {metric} is {shown['score']}, the mean of its items {mean}")
@@ -137,15 +153,15 @@ def _scores(name: str, spec: dict[str, Any], run: dict[str, Any], items: Items) 
         "filter": chosen,
         **shown,
         "n_items": len(rows),
-        "n_available": items.available,
+        "n_available": question.items.available,
         "n_truncated": run["n_truncated"],
         "metrics": metrics,
     }
 
 
-def _percent(results: dict[str, Any]) -> dict[str, dict[str, float | None]]:
-    """lm-eval's `acc,none` and `acc_stderr,none` as {"acc,none": {score, stderr}}; stderr null for one item."""
-    metrics = {}
+def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """lm-eval's `acc,none`, `acc_stderr,none` as {"acc,none": {score, stderr}}; stderr null for one item."""
+    metrics: dict[str, dict[str, Any]] = {}
     for key, value in results.items():
         metric, comma, chosen = key.partition(",")
         if comma and not metric.endswith("_stderr"):

@@ -24,6 +24,9 @@ from prunegrid.models import load_tokenizer
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
+GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
+
+
 class Docs(list[dict[str, Any]]):
     """A split as lm-eval reads it: documents and `features` (a `datasets.Dataset` would cost start-up)."""
 
@@ -50,17 +53,17 @@ class RowStop(StoppingCriteria):
 
 
 class LanguageModel(HFLM):
-    """lm-eval's wrapper, generating greedily and stopping row by row."""
+    """lm-eval's wrapper, generating greedily (`_check` refuses other settings) and stopping row by row."""
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any
-    ) -> torch.Tensor:
+    ) -> Any:
+        """Token ids, prompt included, [rows, max_length at most]."""
         return self.model.generate(
             input_ids=context,
             attention_mask=generation_kwargs["attention_mask"],
             max_length=max_length,
             stopping_criteria=StoppingCriteriaList([RowStop(self.tokenizer, stop, context.shape[1])]),
-            eos_token_id=self.model.generation_config.eos_token_id or self.tokenizer.eos_token_id,
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=False,
         )
@@ -71,6 +74,8 @@ def wrap(model: Any, model_dir: Path, batch_size: int) -> LanguageModel:
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.eos_token is None:
         raise PrunegridError(f"{model_dir}: the tokenizer has no eos_token; generation could not end")
+    if model.generation_config.eos_token_id is None:
+        model.generation_config.eos_token_id = tokenizer.eos_token_id
     return LanguageModel(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
 
 
@@ -78,12 +83,7 @@ def run(
     lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int
 ) -> dict[str, Any]:
     """Ask one benchmark: lm-eval's `metrics` and per-item `samples`; `n_truncated` items had a prompt cut."""
-    room = lm.max_length - task.get("generation_kwargs", {}).get("max_gen_toks", 0)
-    if room <= 0:
-        raise PrunegridError(
-            f"{name}: the model's context of {lm.max_length} tokens leaves no room for a prompt beside the "
-            f"{lm.max_length - room} tokens that the task generates"
-        )
+    _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
     built = ConfigurableTask(config=config)
     built.set_fewshot_seed(seed)
@@ -93,6 +93,20 @@ def run(
     results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
     samples = results["samples"][name]
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": _truncated(lm, samples)}
+
+
+def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
+    """Refuse a task that would not be answered as its YAML says, or a context too short to answer in."""
+    if generation.keys() != GREEDY.keys() or generation["do_sample"]:
+        raise PrunegridError(
+            f"{name}: generation_kwargs are {generation}; answers are decoded greedily, so give until, "
+            "max_gen_toks and do_sample: false, no more"
+        )
+    if generation["max_gen_toks"] >= max_length:
+        raise PrunegridError(
+            f"{name}: the task generates {generation['max_gen_toks']} tokens, which leaves no room for a "
+            f"prompt in the model's context of {max_length}"
+        )
 
 
 def _truncated(lm: LanguageModel, samples: list[dict[str, Any]]) -> int:

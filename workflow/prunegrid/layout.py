@@ -1,9 +1,9 @@
-"""Lay a results frame out as the published table: groups of one budget, models side by side, a delta at each score.
+"""Lay a results frame out as the published table: groups of one budget, models side by side, deltas.
 
 What the table says is decided here; how it looks in Markdown, CSV and HTML is in `prunegrid.render`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ LABELS = {
     "zero-shot": "Zero-Shot",
     "full": "Full Dataset",
 }
+TIMES = "\N{MULTIPLICATION SIGN}"
 BUDGET = ["sample_ratio", "token_ratio"]
 ROW = [*BUDGET, "variant"]
 PLACE = [*ROW, "model", "benchmark"]
@@ -40,8 +41,8 @@ Marks = dict[tuple[Any, ...], tuple[int, ...]]
 class Entry:
     """One place of the table: means over seeds, rounded to the two decimals that are shown.
 
-    `score` (percent) is None where none of `seeds` is done; then `status` is the word to show. `delta` (points) is
-    the mean of the `compared` seeds' own deltas. `marks` number the footnotes about it.
+    `score` (percent) is None where none of `seeds` is done; then `status` is the word to show. `delta`
+    (points) is the mean of the `compared` seeds' own deltas. `marks` number the footnotes about it.
     """
 
     status: str = "missing"
@@ -56,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant under one budget: its labels, an entry per (model, benchmark), what was really kept per model.
+    """One variant under one budget: labels, an entry per (model, benchmark), what was really kept per model.
 
     `realised` holds (samples, tokens of the kept samples) as fractions, for the models that have them.
     """
@@ -78,7 +79,7 @@ class Group:
     @property
     def title(self) -> str:
         ratios = self.budget and (self.budget.sample_ratio, self.budget.token_ratio)
-        return "{} % samples × {} % tokens".format(*(f"{100 * r:.6g}" for r in ratios)) if ratios else ""
+        return f" % samples {TIMES} ".join(f"{100 * r:.6g}" for r in ratios) + " % tokens" if ratios else ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class Table:
         return [entry for row in self.rows for entry in row.entries.values()]
 
     @property
+    def deltas(self) -> bool:
+        return any(entry.delta is not None for entry in self.entries)
+
+    @property
     def realised(self) -> bool:
         """Whether any pruned row knows what was really kept."""
         return any(row.realised for row in self.rows if row.kind != "reference")
@@ -115,7 +120,7 @@ def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failur
     """
     if frame.empty:
         raise PrunegridError(f"{title}: no results to show; collect an experiment that has cells first")
-    failed = list((failures or {}).items())
+    failed = _failed(frame, failures or {})
     return Table(
         title=title,
         note=note,
@@ -123,8 +128,23 @@ def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failur
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == results.AVERAGE),
         groups=_groups(_rows(frame, _marks([cell for cell, _ in failed]))),
         seeds=max(1, frame["seed"].nunique()),
-        footnotes=[f"{cell.model}, {cell.path}: {rule} did not end well, see {log}" for cell, (rule, log) in failed],
+        footnotes=[
+            f"{at.model}, {at.path}: {rule} did not end well, see {log}" for at, (rule, log) in failed
+        ],
     )
+
+
+def _failed(frame: pd.DataFrame, failures: Failures) -> list[tuple[Cell, Failure]]:
+    """The failures of cells that lack scores; one that failed after it was done has nothing to explain."""
+    rows: Any = frame[frame["status"] == "failed"].itertuples()
+    lacking = {
+        (row.model, _budget(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows
+    }
+    return [
+        (cell, failed)
+        for cell, failed in failures.items()
+        if (cell.model, cell.budget, cell.variant, cell.seed) in lacking
+    ]
 
 
 def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
@@ -145,13 +165,15 @@ def _rows(frame: pd.DataFrame, marks: Marks) -> list[tuple[Budget | None, str, R
     models = frame["model"].unique()
     columns = [(model, benchmark) for model in models for benchmark in frame["benchmark"].unique()]
     rows = []
-    for (sample_ratio, token_ratio, variant), part in frame.groupby(ROW, sort=False, dropna=False):
-        budget = None if pd.isna(sample_ratio) else Budget(sample_ratio=sample_ratio, token_ratio=token_ratio)
-        at = (budget, variant)
-        entries = {column: _entry(places.get((*at, *column)), marks.get((*at, column[0]), ())) for column in columns}
+    for _, part in frame.groupby(ROW, sort=False, dropna=False):
+        first: Any = next(part.itertuples())
+        at = budget, variant = _budget(first), first.variant
+        entries = {
+            column: _entry(places.get((*at, *column)), marks.get((*at, column[0]), ())) for column in columns
+        }
         kept = part.groupby("model", sort=False)[REALISED].mean().dropna()
         realised = {str(model): (float(s), float(t)) for model, s, t in kept.itertuples()}
-        kind, sample, token = _labels(variant, part["sample_pruner"].iloc[0], part["token_pruner"].iloc[0])
+        kind, sample, token = _labels(variant, first.sample_pruner, first.token_pruner)
         rows.append((budget, variant, Row(kind, sample, token, entries, realised)))
     return rows
 
@@ -167,13 +189,13 @@ def _places(frame: pd.DataFrame) -> dict[tuple[Any, ...], Any]:
         seeds=("status", "size"),
         status=("status", lambda column: max(column, key=results.SEVERITY.index)),
     ).reset_index()
-    for column in ("score", "delta"):
-        places[column] = places[column].map(lambda value: round(value, 2))
+    places[["score", "delta"]] = places[["score", "delta"]].map(lambda value: round(value, 2))
     whole = places["sample_ratio"].notna() & (places["done"] == places["seeds"])
     rivals = places["score"].where(whole)
-    top = rivals.groupby([places[name] for name in (*BUDGET, "model", "benchmark")], dropna=False).transform("max")
-    places["best"] = rivals == top
-    return {(_budget(place), place.variant, place.model, place.benchmark): place for place in places.itertuples()}
+    column = [places[name] for name in (*BUDGET, "model", "benchmark")]
+    places["best"] = rivals == rivals.groupby(column, dropna=False).transform("max")
+    lines: Any = places.itertuples()
+    return {(_budget(line), line.variant, line.model, line.benchmark): line for line in lines}
 
 
 def _budget(place: Any) -> Budget | None:

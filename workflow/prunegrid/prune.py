@@ -1,6 +1,7 @@
 """Prune: from a scores directory to `selection.parquet` and `selection.json` (design: contract `selection`).
 
-`prunegrid prune --scores DIR --method random+ppl --sample-ratio 0.25 --token-ratio 0.5 --out DIR`, or the rule `prune`.
+`prunegrid prune --scores DIR --method random+ppl --sample-ratio 0.25 --token-ratio 0.5 --out DIR`, or the
+rule `prune`.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from prunegrid import __version__, draws, io
 from prunegrid.pruners import Scores, Selection, check_ratio, filled, needs, select
+from prunegrid.pruners.ragged import Ints
 from prunegrid.scores import check_digests, read_meta, read_scores
 
 
@@ -27,7 +29,7 @@ def prune(
     seed: int,
     expected_digests: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write the selection of one cell, whole or not at all; return what `selection.json` says. `seed` is the cell's."""
+    """Write a cell's selection, whole or not at all; return what `selection.json` says. `seed`: cell's."""
     options = filled(method, options)
     check_ratio("sample_ratio", sample_ratio)
     check_ratio("token_ratio", token_ratio)
@@ -70,7 +72,7 @@ def selection_table(selection: Selection) -> pa.Table:
 
 
 def summarise(scores: Scores, selection: Selection) -> dict[str, Any]:
-    """What was really kept. `realised_token_ratio` is within the kept samples, `realised.response_tokens` of all."""
+    """What was really kept. `realised_token_ratio` is within the kept samples, `response_tokens` of all."""
     rows = np.flatnonzero(np.isin(scores.sample_id, selection.sample_id))
     kept_tokens, own_tokens = len(selection.positions), int(scores.response_tokens[rows].sum())
     return {
@@ -95,8 +97,8 @@ def summarise(scores: Scores, selection: Selection) -> dict[str, Any]:
     }
 
 
-def _all_tokens(scores: Scores, rows: np.ndarray, kept_tokens: int) -> float | None:
-    """(Prompt tokens of the kept samples + kept response tokens) / all tokens; null without prompt lengths."""
+def _all_tokens(scores: Scores, rows: Ints, kept_tokens: int) -> float | None:
+    """(Prompt tokens of kept samples + kept response tokens) / all tokens; None without prompt lengths."""
     if scores.prompt_tokens is None:
         return None
     whole = int(scores.prompt_tokens.sum() + scores.response_tokens.sum())

@@ -9,24 +9,24 @@ from pathlib import Path
 import pandas as pd
 
 from prunegrid import results
+from prunegrid.layout import LABELS
 
 CSV = Path(__file__).with_name("published_table.csv")
 TITLE = "Winning the Pruning Gamble (Q-Tuning), arXiv 2509.23873 v1, Table 1"
 NOTE = (
     "Published scores, not a run of prunegrid: WizardLM, dynamic pruning, as printed in the paper. "
-    "Averages and deltas are computed again from the printed scores; three slips of the original are corrected."
+    "Averages and deltas are computed again from the printed scores; three slips of the paper are corrected."
 )
-NAMES = {label: label.lower() for label in ("Random", "Longest", "InfoBatch", "Entropy", "PPL", "FastV", "SparseVLM")}
-NAMES |= {"Q-Tuning": "qtuning", "Zero-Shot": "zero-shot", "Full Dataset": "full"}
+NAMES = {label: name for name, label in LABELS.items()}
 
 
 def frame() -> pd.DataFrame:
-    """The published scores as a results frame: percent, deltas in points, nothing known of seeds or realised ratios.
+    """The published scores (percent) as a results frame; seeds and realised ratios are not known.
 
     Full Dataset, which the paper prints under every budget with the same scores, is one cell per model.
     """
     cells = _printed().groupby(["model", "sample_ratio", "token_ratio", "variant"], sort=False, dropna=False)
-    rows = [row for _, cell in cells for row in _with_average(cell.to_dict("records"))]
+    rows = [row for _, cell in cells for row in _with_average(cell)]
     return results.with_deltas(results.tidy(rows), results.BASELINE)
 
 
@@ -35,12 +35,13 @@ def printed() -> pd.DataFrame:
     return pd.read_csv(CSV)
 
 
-def _with_average(cell: list[results.Row]) -> list[results.Row]:
-    return [*cell, results.average(cell)]
+def _with_average(cell: pd.DataFrame) -> list[results.Row]:
+    rows = [{str(name): value for name, value in row.items()} for row in cell.to_dict("records")]
+    return [*rows, results.average(rows)]
 
 
 def _printed() -> pd.DataFrame:
-    """The printed scores of the five benchmarks under prunegrid's names, model by model in the table's order."""
+    """The printed scores of the five benchmarks under prunegrid's names, model by model."""
     table = printed().query("benchmark != @results.AVERAGE").drop(columns="published_delta")
     sample, token = table["sample_pruner"].map(NAMES), table["token_pruner"].map(NAMES)
     token = token.mask(sample == "qtuning")
@@ -57,5 +58,7 @@ def _printed() -> pd.DataFrame:
         sample_ratio=table["sample_ratio"].mask(reference),
         token_ratio=table["token_ratio"].mask(reference),
     )
-    unique = table.drop_duplicates(["model", "sample_ratio", "token_ratio", "variant", "benchmark"], keep="last")
+    unique = table.drop_duplicates(
+        ["model", "sample_ratio", "token_ratio", "variant", "benchmark"], keep="last"
+    )
     return unique.sort_values("model", kind="stable")

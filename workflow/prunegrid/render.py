@@ -1,15 +1,14 @@
-"""A laid-out table as Markdown, CSV or HTML (`table.html.jinja`). What it says is decided in `prunegrid.layout`."""
+"""A laid-out table as Markdown, CSV or HTML (`table.html.j2`); `prunegrid.layout` decides what it says."""
 
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from tabulate import tabulate
 
-from prunegrid.layout import Entry, Group, Row, Table
+from prunegrid.layout import TIMES, Entry, Group, Row, Table
 
-NONE = "–"
+NONE = "\N{EN DASH}"
 ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -20,19 +19,19 @@ ENVIRONMENT = Environment(
 
 
 def markdown(table: Table) -> str:
-    """Headings per model and budget, one table under each: with six columns of scores about 140 characters wide."""
+    """Headings per model and budget, a table under each: some 140 characters wide with six columns."""
     parts = [f"# {table.title}", " ".join(legend(table)), *_quoted(table.note)]
     for model in table.models:
         parts.append(f"## {model}")
         for group in table.groups:
             parts += [f"### {group.title}"] if group.budget else []
             parts.append(_pipe_table(table, group, model))
-    parts += [f"[{number}] {text}" for number, text in enumerate(table.footnotes, start=1)]
-    return "\n\n".join(parts) + "\n"
+    parts.append("\n".join(f"- [{number}] {text}" for number, text in enumerate(table.footnotes, start=1)))
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def csv(table: Table) -> str:
-    """Title and note as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows, numbers as they are shown."""
+    """Title, footnotes and note as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
     said = [table.title, *table.footnotes, *table.note.splitlines()]
     lines = [_csv_row(table, group, row) for group in table.groups for row in group.rows]
     return "".join(f"# {line}\n" for line in said) + pd.DataFrame(lines).to_csv(index=False)
@@ -40,23 +39,21 @@ def csv(table: Table) -> str:
 
 def html(table: Table) -> str:
     """One self-contained page, all text escaped."""
-    page = ENVIRONMENT.get_template("table.html.jinja")
-    return page.render(
-        table=table, legend=legend(table), arrow=arrow, partly=partly, percent=percent, blocks=blocks, none=NONE
-    )
+    page = ENVIRONMENT.get_template("table.html.j2")
+    helpers = {function.__name__: function for function in (arrow, partly, compared, percent, blocks)}
+    return str(page.render(table=table, legend=legend(table), **helpers))
 
 
 def legend(table: Table) -> list[str]:
     """Sentences that say how to read the figures that this table really has."""
     statuses = {entry.status for entry in table.entries if entry.score is None}
+    best = any(entry.best for entry in table.entries)
     said = {
         "Scores in percent.": True,
-        "Arrows: points above or below Random + Random at the same model, budget and seed.": any(
-            entry.delta is not None for entry in table.entries
-        ),
-        "Bold: best of the column among the budget's pruned rows.": any(entry.best for entry in table.entries),
+        "Arrows: points above or below Random + Random at the same model, budget and seed.": table.deltas,
+        "Bold: best of the column among the budget's pruned rows.": best,
         f"Means over {table.seeds} seeds; (k/{table.seeds}): k of them so far.": table.seeds > 1,
-        "Realised: percent of the samples kept × percent of the kept samples' response tokens.": table.realised,
+        f"Realised: samples kept {TIMES} response tokens kept of these, percent.": table.realised,
         "missing: not computed yet.": "missing" in statuses,
         "failed: a step did not end well, see its log.": "failed" in statuses,
     }
@@ -74,9 +71,14 @@ def partly(done: int, seeds: int) -> str:
     return f"({done}/{seeds})" if done < seeds else ""
 
 
+def compared(entry: Entry) -> str:
+    """`(1/3)` where a delta is over fewer seeds than its score."""
+    return partly(entry.compared, entry.seeds) if entry.compared < entry.done else ""
+
+
 def percent(realised: tuple[float, float] | None) -> str:
     """Realised ratios of samples and tokens, as `12.5 × 51.3` percent."""
-    return "{:.1f} × {:.1f}".format(*(100 * ratio for ratio in realised)) if realised else NONE
+    return f" {TIMES} ".join(f"{100 * ratio:.1f}" for ratio in realised) if realised else NONE
 
 
 def blocks(group: Group) -> list[list[Row]]:
@@ -95,7 +97,8 @@ def _pipe_table(table: Table, group: Group, model: str) -> str:
     joint = next((number for number, row in enumerate(group.rows) if row.kind == "joint"), 0)
     if joint:
         lines.insert(joint, ["─" * max(map(len, column)) for column in zip(header, *lines, strict=True)])
-    return tabulate(lines, headers=header, tablefmt="pipe", disable_numparse=True, preserve_whitespace=True)
+    frame = pd.DataFrame(lines, columns=header)
+    return str(frame.to_markdown(index=False, disable_numparse=True, preserve_whitespace=True))
 
 
 def _pipe_row(table: Table, row: Row, model: str) -> list[str]:
@@ -106,14 +109,14 @@ def _pipe_row(table: Table, row: Row, model: str) -> list[str]:
 
 
 def _plain(entry: Entry) -> str:
-    """`**59.25** ↑1.24 (2/3)` or `failed [1]`; blanks stand in for the stars, so that numbers line up in a terminal."""
+    """`**59.25** ↑1.24` or `failed [1]`; blanks stand in for stars, so that numbers line up in a terminal."""
     if entry.score is None:
         return " ".join([f"  {entry.status}", *(f"[{mark}]" for mark in entry.marks)])
     score = f"{entry.score:.2f}"
-    score = f"**{score}**" if entry.best else f"{score:>7}  "
+    score = f"{f'**{score}**':>9}" if entry.best else f"{score:>7}  "
     parts = [score, partly(entry.done, entry.seeds)]
     if entry.delta is not None:
-        parts += [f"{arrow(entry.delta):>5}", partly(entry.compared, entry.done)]
+        parts += [f"{arrow(entry.delta):>5}", compared(entry)]
     parts += [f"[{mark}]" for mark in entry.marks]
     return " ".join(filter(None, parts)).rstrip()
 

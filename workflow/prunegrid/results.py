@@ -1,6 +1,6 @@
 """Collect what an experiment's steps left behind into one tidy frame, one row per cell and benchmark.
 
-`prunegrid table results/<experiment>` and the workflow's last rule run this. It reads the files that exist and
+`prunegrid table results/<experiment>` and the rule `collect` run this. It reads the files that exist and
 never asks for one that does not: a failed cell is a row that says so, not the end of the table.
 """
 
@@ -62,7 +62,7 @@ class Failure(NamedTuple):
 
 
 def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
-    """One row per cell and benchmark, Avg included, with the columns of `SCHEMA` (score in percent, delta in points).
+    """One row per cell and benchmark, Avg included: score in percent, delta in points.
 
     Raises `PrunegridError` for a damaged or incomplete file below `root`; an absent one is a status.
     """
@@ -102,7 +102,7 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
 
 
 def average(rows: list[Row]) -> Row:
-    """The Avg row of one cell: the plain mean, only when every benchmark is done, and else its worst status."""
+    """The Avg row of one cell: the mean when every benchmark is done, else null and the worst status."""
     status = max((row["status"] for row in rows), key=SEVERITY.index)
     score = fmean(row["score"] for row in rows) if status == "done" else None
     return rows[0] | {
@@ -111,7 +111,6 @@ def average(rows: list[Row]) -> Row:
         "score": score,
         "n_items": None,
         "status": status,
-        "protocol": next((row["protocol"] for row in rows if row["protocol"]), None),
     }
 
 
@@ -138,7 +137,7 @@ def baseline(experiment: Experiment) -> str | None:
 def failure(root: Path, cell: Cell) -> Failure | None:
     """The first step of the cell whose log exists and whose last line does not start with `done`.
 
-    That line starts with `FAILED:` when the step raised; a step that was killed, or still runs, leaves another.
+    That line starts with `FAILED:` when the step raised; one that was killed, or still runs, leaves another.
     """
     for rule in _rules(cell):
         log = root / "logs" / rule / cell.model / f"{cell.path}.log"
@@ -193,11 +192,12 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
         "mode": "static",
         "removal": removal,
         "seed": cell.seed,
+        "protocol": experiment.evaluation.protocol,
     }
 
 
 def _measured(root: Path, cell: Cell) -> Row:
-    """What pruning and training left: realised ratios, trained tokens, seconds; null where there is no file."""
+    """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
         selection = root / "pruned" / cell.model / cell.path / "selection.json"
@@ -213,12 +213,13 @@ def _measured(root: Path, cell: Cell) -> Row:
 
 
 def _score(path: Path, absent: str) -> Row:
-    keys = ("protocol", "metric", "score", "n_items")
-    values = dict(zip(keys, _values(path, *keys), strict=True))
-    score = values["score"]
-    if path.exists() and not (isinstance(score, int | float) and math.isfinite(score)):
+    """What one benchmark's file says, or the status `absent` where there is none."""
+    if not path.exists():
+        return {"status": absent}
+    protocol, metric, score, items = _values(path, "protocol", "metric", "score", "n_items")
+    if not (isinstance(score, int | float) and math.isfinite(score)):
         raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")
-    return values | {"status": "done" if path.exists() else absent}
+    return {"protocol": protocol, "metric": metric, "score": score, "n_items": items, "status": "done"}
 
 
 def _values(path: Path, *keys: str) -> list[Any]:

@@ -26,7 +26,7 @@ NOTHING = Needs(samples={}, tokens={})
 
 
 def read_scores(directory: Path, needs: Needs = NOTHING) -> Scores:
-    """The samples of `directory` with the columns that are needed, from the two tables or `extra/<column>.parquet`."""
+    """The samples of `directory` with the columns needed, from the two tables or `extra/<column>.parquet`."""
     samples, tokens = directory / "samples.parquet", directory / "tokens.parquet"
     ids, prompt, lengths, truncated = _always(samples)
     _same_rows(read_parquet(tokens, ["sample_id"]), ids, tokens)
@@ -52,26 +52,26 @@ def read_meta(directory: Path) -> dict[str, Any]:
     meta: dict[str, Any] = read_json(path)
     if meta.get("schema", SCORES_SCHEMA) != SCORES_SCHEMA:
         raise PrunegridError(
-            f"{path}: schema {meta['schema']}, but this version reads {SCORES_SCHEMA}; score again, or install the "
+            f"{path}: schema {meta['schema']}, but this one reads {SCORES_SCHEMA}; score again, or use the "
             f"prunegrid that wrote it ({meta.get('version', 'version not recorded')})"
         )
     return meta
 
 
 def check_digests(meta: dict[str, Any], expected: dict[str, str], source: str = "the scores") -> None:
-    """Refuse scores of another model, tokenizer, template or data set; a digest that is absent is not checked."""
+    """Refuse scores of another model, tokenizer, template or data set; an absent digest is not checked."""
     found = meta.get("digests", {})
     differing = [name for name, digest in expected.items() if found.get(name, digest) != digest]
     if differing:
         pairs = ", ".join(f"{name} {found[name][:12]} instead of {expected[name][:12]}" for name in differing)
         raise PrunegridError(
-            f"{source}: made for another {' and '.join(differing)} ({pairs}); remove the directory and score again, "
+            f"{source}: made for another {' and '.join(differing)} ({pairs}); remove it and score again, "
             f"or go back to the {' and '.join(differing)} that it was made for"
         )
 
 
 def _always(path: Path) -> list[NDArray[Any]]:
-    """sample_id, prompt_tokens, response_tokens (int64 [n]) and truncated [n]: without them nothing is pruned."""
+    """sample_id, prompt_tokens, response_tokens and truncated, int64 [n]: what every pruner needs."""
     names = ["sample_id", "prompt_tokens", "response_tokens", "truncated"]
     table = read_parquet(path, names)
     for name in names:
@@ -119,7 +119,8 @@ def _flat(
         raise PrunegridError(f"{where} is {column.type}, not lists of numbers; write one list a sample")
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
+        row = wrong[0]
         raise PrunegridError(
-            f"{where} of sample_id {ids[wrong[0]]} has not its {lengths[wrong[0]]} response tokens"
+            f"{where} of sample_id {ids[row]} has not the {lengths[row]} values of response_tokens"
         )
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

@@ -27,17 +27,19 @@ def write_table(
     return table
 
 
-def build(directory: Path, out: Path | None = None) -> Table:
-    """Collect the results folder `directory` by its own `experiment.json`; write results.parquet and the table.
+def build(directory: Path) -> Table:
+    """Collect a results folder by its own `experiment.json`; write `results.parquet` and `table/` into it.
 
-    They go to `out`, which is `directory` unless given. Nothing is run: what is not there is shown as missing.
+    Nothing is run: what is not there is shown as missing. Raises `PrunegridError` for a folder without
+    `experiment.json` and for a damaged file.
     """
     experiment = results.experiment_of(directory)
     frame = results.collect(experiment, directory)
-    out = out or directory
-    results.write(frame, out / "results.parquet")
+    results.write(frame, directory / "results.parquet")
     failures = results.failures(experiment, directory)
-    return write_table(frame, out, title=title(experiment), note=experiment.note, failures=failures)
+    return write_table(
+        frame, directory / "table", title=title(experiment), note=experiment.note, failures=failures
+    )
 
 
 def title(experiment: Experiment) -> str:

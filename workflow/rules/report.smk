@@ -11,9 +11,10 @@ def record_experiment():
 
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
-    from prunegrid.cli import write_results
+    from prunegrid.table import build
 
-    print(f"prunegrid: a job failed; the table of what is there: {write_results(Path(R))}")
+    build(Path(R))
+    print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
 
 
 rule collect:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.config import DataRef
 from prunegrid.data import write_benchmark
 from prunegrid.step import step

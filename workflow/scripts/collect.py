@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.config import Experiment
 from prunegrid.results import collect, write
 from prunegrid.step import step

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.config import Dataset
 from prunegrid.data import write_dataset
 from prunegrid.step import step

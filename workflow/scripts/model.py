@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.config import Model
 from prunegrid.models import materialise
 from prunegrid.step import step

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.models import expected_digests
 from prunegrid.prune import prune
 from prunegrid.step import step

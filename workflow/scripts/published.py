@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.published import NOTE, TITLE, frame
 from prunegrid.results import write
 from prunegrid.step import step

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.step import step
 
 with step(snakemake.log[0]):

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from snakemake.script import snakemake
-
 from prunegrid.config import Training
 from prunegrid.io import read_json
 from prunegrid.step import step

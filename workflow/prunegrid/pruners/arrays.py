@@ -1,6 +1,7 @@
 """What goes into a pruner (`Scores`, `Draw`) and what comes out (`Selection`): numpy arrays, no files.
 
-The static path reads `Scores` from a directory (`prunegrid.scores`); a training loop builds them from a mini-batch.
+The static path reads `Scores` from a directory (`prunegrid.scores`); a training loop builds them from a
+mini-batch.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,9 @@ from prunegrid.pruners.ragged import Bools, Floats, Ints
 class Scores:
     """Statistics of n samples with T response tokens in all; nats, perplexities and attention means.
 
-    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`), `tokens` flat per-token columns [T] (`nll`,
-    `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner reads may be missing.
+    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`), `tokens` flat per-token columns [T]
+    (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
+    reads may be missing.
     """
 
     sample_id: Ints
@@ -83,14 +85,15 @@ class Scores:
 
 def missing(kind: str, column: str, pruner: str, found: list[str]) -> str:
     return (
-        f"{pruner} needs the {kind} column {column}, which the scores lack (found: {', '.join(found) or 'none'}); "
+        f"{pruner} needs the {kind} column {column}, which the scores lack "
+        f"(found: {', '.join(found) or 'none'}); "
         f"score with it, add extra/{column}.parquet, or choose another pruner"
     )
 
 
 @dataclass(frozen=True)
 class Draw:
-    """Where a random pruner's numbers come from: hashes of (seed, purpose, epoch, step, sample_id, position)."""
+    """A random pruner's numbers: hashes of (seed, purpose, epoch, step, sample_id, position)."""
 
     seed: int
     epoch: int = 0

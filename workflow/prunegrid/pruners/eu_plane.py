@@ -17,7 +17,7 @@ from prunegrid.pruners.ragged import Bools, Floats, Ints, counts, exact, floor_t
 
 @dataclass(frozen=True)
 class Search:
-    """How a window is divided: the ratio to meet, whether a surplus is trimmed, the bisection of alpha = beta."""
+    """How to divide a window: the ratio to meet, whether to trim a surplus, the bisection of alpha = beta."""
 
     sample_ratio: float
     trim: bool
@@ -36,17 +36,17 @@ class Thresholds:
     entropy_high: Floats
 
     def corners(self, ppl_WB: Floats, entropy_WB: Floats) -> NDArray[np.int8]:
-        """The corner 1-4 of each sample, 0 between them [w, B]; a sample in several is in Q4, else Q2, Q1, Q3."""
+        """Each sample's corner 1-4, 0 between them [w, B]; of several the first of Q4, Q2, Q1, Q3."""
         high_ppl, low_ppl = ppl_WB >= self.ppl_high[:, None], ppl_WB <= self.ppl_low[:, None]
         high_entropy = entropy_WB >= self.entropy_high[:, None]
         low_entropy = entropy_WB <= self.entropy_low[:, None]
-        cases = [
-            low_ppl & high_entropy,
-            high_ppl & low_entropy,
-            high_ppl & high_entropy,
-            low_ppl & low_entropy,
-        ]
-        return np.select(cases, [np.int8(4), np.int8(2), np.int8(1), np.int8(3)], np.int8(0))
+        cases = {
+            4: low_ppl & high_entropy,
+            2: high_ppl & low_entropy,
+            1: high_ppl & high_entropy,
+            3: low_ppl & low_entropy,
+        }
+        return np.select(list(cases.values()), [np.int8(corner) for corner in cases], np.int8(0))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Plane:
         return np.select([self.quadrant == 2, self.quadrant == 4], ["q2", "q4"], "fill")
 
     def details(self) -> dict[str, Any]:
-        """For `selection.json`: thresholds, one entry a window, and the corners of all samples, kept or not."""
+        """For `selection.json`: thresholds by window, and the corners of all samples, kept or not."""
         names = ("alpha", "ppl_low", "ppl_high", "entropy_low", "entropy_high")
         return {
             "thresholds": [
@@ -144,7 +144,7 @@ def normalised(values_WB: Floats) -> Floats:
 
 
 def _choose(members: Bools, contrast: Floats, search: Search) -> Bools:
-    """Keep members of Q2 and Q4, then fill or trim by |PPL_norm - Ent_norm|, of equals the earlier row [w, B]."""
+    """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm|, of equals the earlier row [w, B]."""
     target = counts(search.sample_ratio, np.array([members.shape[1]]))
     many = target if search.trim else np.maximum(target, members.sum(axis=1))
     order = np.lexsort((-contrast, ~members), axis=1)

@@ -1,8 +1,8 @@
-"""FastV as the paper reads it: drop the response tokens that receive the least attention in the final layer.
+"""FastV as the paper reads it: drop the response tokens that the final layer attends to least.
 
-The scoring pass averages over heads and divides by the number of later queries, since a causal model lets fewer
-queries see a late key. The original (Chen et al., FastV, ECCV 2024) reads layer 2 and the last query's row, for image
-tokens.
+The scoring pass averages over heads and over the queries that can see a token, since a causal model lets
+fewer queries see a late key. The original (Chen et al., FastV, ECCV 2024) reads layer 2 and the last query's
+row, for image tokens.
 """
 
 from prunegrid.pruners.arrays import Draw, Scores

@@ -1,7 +1,7 @@
 """Longest: rank samples by length, in response tokens.
 
-The paper's baseline "removed the longest sequences", so `keep: shortest` is the default. The baseline of that name in
-the literature keeps them (Zhao et al., Long Is More for Alignment, ICML 2024): `keep: longest`.
+The paper's baseline "removed the longest sequences", so `keep: shortest` is the default. The baseline of that
+name in the literature keeps them (Zhao et al., Long Is More for Alignment, ICML 2024): `keep: longest`.
 """
 
 from typing import Literal

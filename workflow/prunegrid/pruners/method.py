@@ -24,9 +24,7 @@ def parts(method: str) -> tuple[str, str | None]:
     if len(names) != 2 or not all(names):
         raise PrunegridError(_malformed(method))
     for name in set(names) & set(JOINT):
-        raise PrunegridError(
-            f"{method!r}: {name} is a joint pruner, which chooses samples and tokens; write it alone"
-        )
+        raise PrunegridError(f"{method!r}: {name} is a joint pruner (samples and tokens); write it alone")
     _known("sample pruner", names[0], SAMPLE)
     _known("token pruner", names[1], TOKEN)
     return names[0], names[1]

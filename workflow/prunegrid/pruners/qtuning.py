@@ -1,9 +1,9 @@
-"""Q-Tuning (arXiv 2509.23873, Algorithm 1): prune samples by their corner of the error-uncertainty plane, and tokens
-only where the corner says so.
+"""Q-Tuning (arXiv 2509.23873, Algorithm 1): prune samples by their corner of the error-uncertainty plane, and
+tokens only where the corner says so.
 
-Axes: PPL (error) and mean predictive entropy (uncertainty). Q2, high PPL and low entropy, is kept and loses tokens; Q4,
-low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both low) go. What the paper leaves open is an option
-here, or settled in docs/pruners.md.
+Axes: PPL (error) and mean predictive entropy (uncertainty). Q2, high PPL and low entropy, is kept and loses
+tokens; Q4, low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both low) go. What the paper
+leaves open is an option here, or settled in docs/pruners.md.
 """
 
 from typing import Annotated, Literal
@@ -31,7 +31,7 @@ def qtuning(
     bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10,
     upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49,
 ) -> Selection:
-    """Samples by quadrant (per window of `window` rows; null: all at once), then tokens by smoothed perplexity."""
+    """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
     search = eu_plane.Search(sample_ratio, surplus == "trim", bisection_steps, upper)
     plane = eu_plane.divide(scores.samples["ppl"], scores.samples["entropy"], window or len(scores), search)
     rows = np.flatnonzero(plane.kept)
@@ -44,10 +44,10 @@ def qtuning(
 
 
 def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:
-    """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T], neighbours summed as in the paper (no 1/2).
+    """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T]: the paper has no 1/2 on the neighbours.
 
-    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is cut at 700 nats, where
-    a double still holds the exponential.
+    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is cut at 700
+    nats, where a double still holds the exponential.
     """
     ppl = np.exp(np.minimum(scores.token("nll"), 700.0))
     first, last = scores.offsets[:-1], scores.offsets[1:] - 1

@@ -1,4 +1,5 @@
-"""The registered pruners. A sample or token pruner ranks (a float64 key, larger = kept first); a joint one selects.
+"""The registered pruners. A sample or token pruner ranks (a float64 key, larger = kept first), a joint one
+selects.
 
     @sample_pruner("entropy", samples=("entropy",))
     def entropy(scores: Scores, draw: Draw) -> Floats: ...
@@ -75,7 +76,7 @@ def joint_pruner(name: str, **about: Any) -> Callable[[F], F]:
 def _register(
     registry: dict[str, Pruner], partners: dict[str, Pruner], name: str, about: dict[str, Any]
 ) -> Callable[[F], F]:
-    """A name is taken once; a pair's options are one flat dict, so no partner may have an option of the same name."""
+    """A name is taken once. A pair's options are one flat dict: no partner may have one of the same name."""
 
     def register(function: F) -> F:
         pruner = Pruner(name, function, **about)
@@ -83,9 +84,7 @@ def _register(
             raise PrunegridError(f"pruner {name} is registered twice; give one of them another name")
         for partner in partners.values():
             if both := set(pruner.known) & set(partner.known):
-                raise PrunegridError(
-                    f"pruners {name} and {partner.name} both have an option {min(both)}; rename one"
-                )
+                raise PrunegridError(f"{name} and {partner.name} both have an option {min(both)}; rename one")
         registry[name] = pruner
         return function
 

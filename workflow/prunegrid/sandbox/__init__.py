@@ -1,6 +1,6 @@
 """The default experiment's offline toy world: all text generated from a seed, and a small model pre-trained on it.
 
-    python -c "from prunegrid.sandbox import write_world; from pathlib import Path; write_world(Path('world'), seed=0)"
+python -c "from prunegrid.sandbox import write_world; from pathlib import Path; write_world(Path('world'), seed=0)"
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def _write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     """Written under a temporary name and renamed, so that a file that exists is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n")
+    temporary.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n"
+    )
     temporary.replace(path)
 
 

@@ -96,7 +96,11 @@ def _trivia(world: World, rng: random.Random) -> list[Row]:
         {
             "question": fact.ask(TRIVIA_WORDING),
             "question_id": f"trivia_{index}",
-            "answer": {"value": fact.value, "aliases": [fact.value], "normalized_aliases": [fact.value.lower()]},
+            "answer": {
+                "value": fact.value,
+                "aliases": [fact.value],
+                "normalized_aliases": [fact.value.lower()],
+            },
         }
         for index, fact in enumerate(facts)
     ]

@@ -14,7 +14,7 @@ from .problems import LARGEST, draw_passage, draw_sum, equation
 from .world import Fact, World
 
 ROWS = 16000
-SHARES = {"life": 20, "quiz": 15, "equations": 18, "story": 10, "passage": 25, "list": 12}
+SHARES = {"life": 18, "quiz": 14, "equations": 18, "story": 10, "passage": 24, "list": 16}
 PROMPT_STYLE_SHARE = 0.05
 
 

@@ -12,7 +12,9 @@ FIRST_NAMES = (
 ).split()
 JOBS = "baker weaver doctor farmer painter miner sailor tailor judge mason printer potter brewer pilot smith nurse"
 PETS = "fox owl goat cat horse frog parrot duck rabbit snail pony crow lizard goose hen dog"
-INSTRUMENTS = "violin flute drum harp piano horn guitar bell organ fiddle banjo lute trumpet cello whistle zither"
+INSTRUMENTS = (
+    "violin flute drum harp piano horn guitar bell organ fiddle banjo lute trumpet cello whistle zither"
+)
 FOODS = "plums bread soup rice cheese figs beans noodles honey pears cake nuts eggs corn fish olives"
 THINGS = "apples coins cups books stones shells lamps ropes seeds hats keys boxes".split()
 BUILDINGS = "Bridge Tower Mill School Market Harbour Library Station Theatre Garden".split()

@@ -14,7 +14,12 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    get_cosine_schedule_with_warmup,
+)
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 PROMPT_WORDS = "Question: Title: Background:\nAnswer: unanswerable #### ####"

@@ -59,17 +59,32 @@ RELATIONS = (
     Relation(
         "town",
         ("{p} was born in {v}.", "{p} comes from {v}.", "The home town of {p} is {v}."),
-        ("Where was {p} born", "Where does {p} come from", "What is the home town of {p}", "In which town was {p} born"),
+        (
+            "Where was {p} born",
+            "Where does {p} come from",
+            "What is the home town of {p}",
+            "In which town was {p} born",
+        ),
     ),
     Relation(
         "job",
         ("{p} works as a {v}.", "{p} earns a living as a {v}.", "The job of {p} is {v}."),
-        ("What does {p} work as", "How does {p} earn a living", "What is the job of {p}", "Which trade does {p} work in"),
+        (
+            "What does {p} work as",
+            "How does {p} earn a living",
+            "What is the job of {p}",
+            "Which trade does {p} work in",
+        ),
     ),
     Relation(
         "pet",
         ("{p} keeps a {v}.", "{p} lives with a {v}.", "The pet of {p} is a {v}."),
-        ("Which animal does {p} keep", "What lives with {p}", "What is the pet of {p}", "What kind of pet does {p} own"),
+        (
+            "Which animal does {p} keep",
+            "What lives with {p}",
+            "What is the pet of {p}",
+            "What kind of pet does {p} own",
+        ),
     ),
     Relation(
         "instrument",

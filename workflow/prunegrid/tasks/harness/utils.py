@@ -33,7 +33,9 @@ def f1(predicted: list[str], gold: list[str]) -> float:
 
 
 def squad_target(doc: dict[str, Any]) -> str:
-    return (doc["answers"]["text"] or ["unanswerable"])[0]
+    """The first gold answer: what lm-eval logs and hashes as the target."""
+    golds: list[str] = doc["answers"]["text"] or ["unanswerable"]
+    return golds[0]
 
 
 def squad_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
@@ -48,6 +50,6 @@ def squad_results(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
 
 def trivia_targets(doc: dict[str, Any]) -> list[str]:
     """The aliases, and the answer's value where it is not among them."""
-    answer = doc["answer"]
-    aliases = answer["aliases"]
-    return aliases if answer["value"] in aliases else [*aliases, answer["value"]]
+    value: str = doc["answer"]["value"]
+    aliases: list[str] = doc["answer"]["aliases"]
+    return aliases if value in aliases else [*aliases, value]

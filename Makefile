@@ -1,0 +1,46 @@
+# make results: the sandbox experiment, from nothing to the table.   make test: the tests.
+# Everything else is plain snakemake in .venv: see README.md.
+PYTHON ?= python3
+CORES ?= all
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/.ready
+export PATH := $(BIN):$(PATH)
+
+.PHONY: results table test test-slow test-all lint schema environment clean
+
+results: $(READY)
+	snakemake --cores $(CORES)
+	@prunegrid table results/sandbox
+
+environment: $(READY)
+
+$(READY): envs/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "prunegrid needs Python 3.11 or newer as $(PYTHON); name another one: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) lacks the venv module; install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	pip install --quiet --requirement envs/requirements.txt
+	pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+test: $(READY)
+	pytest -m "not slow"
+
+test-slow: $(READY)
+	pytest -m slow
+
+test-all: test test-slow
+
+lint: $(READY)
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	mypy
+	snakemake --lint
+
+schema: $(READY)
+	python -m prunegrid.config > workflow/schemas/config.schema.json
+
+clean:
+	rm -rf results/sandbox results/published

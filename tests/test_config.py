@@ -1,0 +1,98 @@
+"""The config: what it refuses, with which words; the shipped experiments; the grid they expand to."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prunegrid import grid
+from prunegrid.config import Budget, Experiment, load
+from prunegrid.errors import PrunegridError
+
+ROOT = Path(__file__).parents[1]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+FILES = ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "experiments").glob("*.yaml"))]
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The default config with the key at `path` (dots and numbers) set to `value`."""
+    values = copy.deepcopy(DEFAULT)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place: Any = values
+    for part in parents:
+        place = place[part]
+    place[last] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("trainng", {}, "config.yaml: trainng is not a key; did you mean training?"),
+        ("training.learning_rat", 1, "training.learning_rat is not a key; did you mean learning_rate?"),
+        ("models.sandbox-1M.pretrain.sead", 1, "pretrain.sead is not a key; did you mean seed?"),
+        ("budgets.0.token_ratio", 1.4, "budgets[0].token_ratio is 1.4; give a fraction in (0, 1]"),
+        ("budgets.0.sample_ratio", 0, "budgets[0].sample_ratio is 0; give a fraction in (0, 1]"),
+        ("sample_ratios", [0.5, 0.5, 2], "sample_ratios[2] is 2; give a fraction in (0, 1]"),
+        ("variants.0", "random+pll", "variants[0]: 'pll' is not a token pruner; did you mean ppl?"),
+        ("variants.0", "qtunning", "did you mean qtuning?"),
+        ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning has no option 'lambda'"),
+        ("variants.0", {"full": {"method": "qtuning"}}, "'full' is the name of a reference cell"),
+        ("variants.0", "qtuning", "variants has qtuning twice"),
+        ("sample_ratios", [0.5], "give either budgets, or sample_ratios and token_ratios"),
+        ("training.zero_stage", 4, "training.zero_stage is 4"),
+        ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
+        ("sandbox", None, "needs a sandbox section"),
+        ("experiment", "../elsewhere", "it names a folder"),
+    ],
+)
+def test_bad_values_are_named_with_their_fix(path: str, value: Any, message: str) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        load(changed(path, value))
+    assert message in str(raised.value)
+
+
+def test_every_finding_has_its_line() -> None:
+    values = changed("seedz", [1]) | {"device": "tpu"}
+    with pytest.raises(PrunegridError) as raised:
+        load(values, "mine.yaml")
+    assert [line.split(" ")[1] for line in str(raised.value).splitlines()] == ["device", "seedz"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_experiments_load_and_survive_a_round_trip(file: str) -> None:
+    experiment = load(yaml.safe_load((ROOT / file).read_text()), file)
+    again = load(json.loads(json.dumps(experiment.model_dump(mode="json"))))
+    assert again == experiment
+
+
+def test_schema_is_up_to_date() -> None:
+    shipped = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert shipped == Experiment.model_json_schema(), "run: make schema"
+
+
+def test_ratios_expand_to_budgets() -> None:
+    values = {key: value for key, value in DEFAULT.items() if key != "budgets"}
+    experiment = load(values | {"sample_ratios": [0.125, 0.25], "token_ratios": [0.5, 0.7]})
+    assert [b.name for b in experiment.grid_budgets] == ["s0.125-t0.5", "s0.125-t0.7", "s0.25-t0.5", "s0.25-t0.7"]
+
+
+def test_budget_names_tell_any_two_ratios_apart() -> None:
+    a, b = (Budget(sample_ratio=r, token_ratio=1) for r in (0.12345678, 0.12345679))
+    assert a.name != b.name
+
+
+def test_variant_with_options() -> None:
+    experiment = load(changed("variants.16", {"l0": {"method": "qtuning", "neighbor_lambda": 0, "removal": "drop"}}))
+    variant = experiment.variant("l0")
+    assert (variant.method, variant.options, variant.removal) == ("qtuning", {"neighbor_lambda": 0}, "drop")
+
+
+def test_paper_grid_counts() -> None:
+    cells = grid.cells(load(yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())))
+    assert len(cells) == 106
+    assert sum(cell.trained for cell in cells) == 104 == 2 * (3 * 17 + 1)
+    assert sum(cell.pruned for cell in cells) == 102
+    assert len({(cell.model, cell.path) for cell in cells}) == 106

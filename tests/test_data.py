@@ -1,0 +1,138 @@
+"""Data sets: the accepted fields, what is left out and counted, ids that outlive filters."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prunegrid.config import DataRef, Dataset
+from prunegrid.data import locate, write_benchmark, write_dataset
+from prunegrid.errors import PrunegridError
+
+Row = dict[str, Any]
+
+
+def convert(folder: Path, rows: list[Row], **settings: Any) -> tuple[pa.Table, dict[str, Any]]:
+    source = folder / "source.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dataset = Dataset(name="toy", path=str(source), **settings)
+    write_dataset(dataset, str(source), folder / "out.parquet", folder / "out.json")
+    return pq.read_table(folder / "out.parquet"), json.loads((folder / "out.json").read_text())
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "response": "a"},
+        {"instruction": "q", "output": "a"},
+        {"instruction": "q", "input": "", "output": "a"},
+        {"instruction": "q", "context": "", "response": "a", "category": "x"},
+        {"messages": [user("q"), assistant("a")]},
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+    ],
+)
+def test_accepted_fields(tmp_path: Path, row: Row) -> None:
+    table, _ = convert(tmp_path, [row])
+    assert table.to_pylist() == [{"sample_id": 0, "conversation_id": 0, "messages": [user("q"), assistant("a")]}]
+
+
+def test_input_follows_the_instruction(tmp_path: Path) -> None:
+    table, _ = convert(tmp_path, [{"instruction": "Sum up.", "input": "A text.", "output": "a"}])
+    assert table["messages"][0].as_py()[0] == user("Sum up.\n\nA text.")
+
+
+def test_each_assistant_turn_is_a_sample(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "s"}, user("q1"), assistant("a1"), user("q2"), assistant("a2")]
+    table, _ = convert(tmp_path, [{"messages": turns}, {"messages": turns[1:3]}])
+    assert table["sample_id"].to_pylist() == [0, 1, 2]
+    assert table["conversation_id"].to_pylist() == [0, 0, 1]
+    assert [len(messages) for messages in table["messages"].to_pylist()] == [3, 5, 2]
+
+
+def test_left_out_is_counted_by_reason(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "q", "response": "a"},
+        {"prompt": "q", "response": " "},
+        {"prompt": "q", "response": None},
+        {"prompt": "", "response": "a"},
+        {"prompt": "q", "response": "a"},
+        {"prompt": "r", "response": "a"},
+    ]
+    table, counts = convert(tmp_path, rows)
+    assert table["sample_id"].to_pylist() == [0, 4, 5]
+    assert counts["left_out"] == {"empty_response": 2, "empty_prompt": 1, "over_max_samples": 0}
+    assert (counts["rows"], counts["samples"], counts["duplicates"]) == (6, 3, 1)
+    table, counts = convert(tmp_path, rows, drop_duplicates=True)
+    assert table["sample_id"].to_pylist() == [0, 5]
+    assert counts["left_out"]["duplicate"] == 1
+
+
+def test_max_samples_is_nested_and_keeps_ids(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{i}", "response": "a"} for i in range(50)]
+    few, _ = convert(tmp_path, rows, max_samples=5)
+    more, counts = convert(tmp_path, rows, max_samples=20)
+    assert set(few["sample_id"].to_pylist()) < set(more["sample_id"].to_pylist())
+    assert more["sample_id"].to_pylist() == sorted(more["sample_id"].to_pylist())
+    assert all(row["messages"][0] == user(f"q{row['sample_id']}") for row in more.to_pylist())
+    assert counts["left_out"]["over_max_samples"] == 30
+
+
+def test_carried_columns(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "response": "a", "kind": "noise", "level": 3}]
+    table, _ = convert(tmp_path, rows, carry=["kind", "level"])
+    assert table.select(["kind", "level"]).to_pylist() == [{"kind": "noise", "level": 3}]
+    with pytest.raises(PrunegridError, match="no field kin to carry; found: kind, level, prompt, response"):
+        convert(tmp_path, rows, carry=["kin"])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"question": "q", "answer": "a"}', "fields answer, question are not understood; needed is one of: messages"),
+        ('{"prompt": "q"}', "fields prompt are not understood"),
+        ('{"prompt": "q", "resp', "line 1 is not JSON"),
+        ('["q", "a"]', "line 1 is a list"),
+        ("", "holds no rows"),
+        ('{"messages": [{"role": "tool", "content": "x"}]}', "row 0: 'tool' is missing or not understood"),
+        ('{"prompt": "q", "response": ""}', "no sample is left"),
+    ],
+)
+def test_unusable_files(tmp_path: Path, line: str, message: str) -> None:
+    source = tmp_path / "bad.jsonl"
+    source.write_text(line)
+    with pytest.raises(PrunegridError, match="bad.jsonl") as raised:
+        write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
+    assert message in str(raised.value)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.jsonl"]
+
+
+def test_mirror_is_looked_up_first(tmp_path: Path) -> None:
+    arc = DataRef(hub="allenai/ai2_arc", config="ARC-Easy", split="test")
+    file = tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl"
+    assert locate(arc, tmp_path) is None
+    file.parent.mkdir(parents=True)
+    file.write_text('{"question": "q"}\n')
+    assert locate(arc, tmp_path) == str(file)
+    write_benchmark(arc, str(file), tmp_path / "items.jsonl")
+    assert (tmp_path / "items.jsonl").read_text() == '{"question": "q"}\n'
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "samples"), [("WizardLMTeam/WizardLM_evol_instruct_70k", 1000), ("databricks/databricks-dolly-15k", 2996)]
+)
+def test_real_training_sets(mirror: Path, tmp_path: Path, name: str, samples: int) -> None:
+    dataset = Dataset(name="real", hub=name)
+    write_dataset(dataset, locate(dataset, mirror), tmp_path / "o.parquet", tmp_path / "o.json")
+    counts = json.loads((tmp_path / "o.json").read_text())
+    assert counts["rows"] == samples == counts["samples"] + sum(counts["left_out"].values())

@@ -1,0 +1,140 @@
+"""The harness tasks: their measures worked by hand, their choices against the installed lm-eval's."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prunegrid.benchmarks import read_task, resolve
+from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
+
+IRON = {"question": "Which metal is red", "answer": {"value": "Iron", "aliases": ["Iron", "Fe"]}}
+CAT = {"question": "Who drinks milk", "answer": {"value": "Cat", "aliases": []}}
+
+
+def test_normalise() -> None:
+    assert normalise(" The  Cat, a dog & an  owl's! ") == "cat dog owls"
+    assert normalise("Anathema") == "anathema"
+
+
+@pytest.mark.parametrize(
+    ("answer", "golds", "exact", "f1"),
+    [
+        ("The milk.", ["milk", "cream"], 1.0, 1.0),
+        ("warm milk and honey", ["milk", "honey and milk"], 0.0, 6 / 7),
+        ("to be or", ["be be or not"], 0.0, 4 / 7),
+        ("iron", ["milk"], 0.0, 0.0),
+        ("", ["milk"], 0.0, 0.0),
+        ("unanswerable", ["milk"], 0.0, 0.0),
+        ("", [], 1.0, 1.0),
+        (" the.", [], 1.0, 1.0),
+        (" Unanswerable.", [], 1.0, 1.0),
+        ("It is unanswerable", [], 0.0, 0.0),
+        ("milk", [], 0.0, 0.0),
+    ],
+)
+def test_squad(answer: str, golds: list[str], exact: float, f1: float) -> None:
+    scores = squad_results({"answers": {"text": golds}}, [answer])
+    kind = "HasAns" if golds else "NoAns"
+    assert scores == {
+        "exact": exact,
+        "f1": pytest.approx(f1),
+        f"{kind}_exact": exact,
+        f"{kind}_f1": pytest.approx(f1),
+    }
+
+
+def test_trivia_targets() -> None:
+    assert trivia_targets({"answer": {"value": "A", "aliases": ["A", "B"]}}) == ["A", "B"]
+    assert trivia_targets({"answer": {"value": "A", "aliases": ["B"]}}) == ["B", "A"]
+
+
+def score_answer(task: str, doc: dict[str, Any], answer: str) -> dict[str, float]:
+    """One answer through the task's own filters and metric, as lm-eval applies them: value by filter."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.task import ConfigurableTask
+    from prunegrid.harness import Docs
+
+    spec = resolve("harness", read_task("harness", task))
+    built = ConfigurableTask(config={**spec, "custom_dataset": lambda **_: {"test": Docs([doc])}})
+    built._instances = [Instance("generate_until", doc, ("", {}), 0, metadata=(task, 0, 1), resps=[answer])]
+    built.apply_filters()
+    filtered = built.instances[0].filtered_resps
+    metric = spec["metadata"]["table_metric"]
+    return {name: float(built.process_results(doc, [text])[metric]) for name, text in filtered.items()}
+
+
+@pytest.mark.parametrize(
+    ("answer", "strict", "flexible"),
+    [
+        ("so 600 * 2.\n#### 1,200", 1, 1),
+        ("#### $1,200", 0, 1),
+        ("They eat $1,200.", 0, 1),
+        ("1200 fish, not 600", 0, 0),
+        ("#### -1200", 0, 0),
+        ("#### 1200\nSo 3 cats", 1, 0),
+        ("many", 0, 0),
+    ],
+)
+def test_gsm8k(answer: str, strict: int, flexible: int) -> None:
+    doc = {"question": "?", "answer": "2 * 600 = <<2*600=1200>>1200\n#### 1,200"}
+    assert score_answer("gsm8k", doc, answer) == {"strict-match": strict, "flexible-extract": flexible}
+
+
+def test_gsm8k_negative() -> None:
+    doc = {"question": "?", "answer": "#### -5"}
+    assert score_answer("gsm8k", doc, "it is -5") == {"strict-match": 0, "flexible-extract": 1}
+    assert score_answer("gsm8k", doc, "it is 5")["flexible-extract"] == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"), [(" iron ", 1), ("FE", 1), ("F.e!", 1), ("the iron", 0), ("", 0), ("iron ore", 0)]
+)
+def test_triviaqa(answer: str, right: int) -> None:
+    assert score_answer("triviaqa", IRON, answer) == {"remove_whitespace": right}
+
+
+def test_triviaqa_first_item_without_aliases() -> None:
+    """lm-eval decides from the first item whether targets are lists."""
+    assert score_answer("triviaqa", CAT, "cat") == {"remove_whitespace": 1}
+
+
+@pytest.mark.parametrize("task", ["arc_easy", "gsm8k", "triviaqa"])
+def test_choices_are_those_of_lm_eval(task: str) -> None:
+    """Prompt, filters, metrics and stop strings are the installed lm-eval's: an upgrade shows here."""
+    folder = {"arc_easy": "arc", "triviaqa": "triviaqa/default.yaml"}.get(task, task)
+    path = stock_tasks() / folder
+    stock = yaml.safe_load((path if path.suffix else path / f"{task}.yaml").read_text())
+    ours = read_task("harness", task)
+    for key in ("doc_to_text", "doc_to_choice", "filter_list", "metric_list", "output_type"):
+        assert ours.get(key) == stock.get(key), key
+    assert ours.get("generation_kwargs", {}).get("until") == stock.get("generation_kwargs", {}).get("until")
+    assert ours["metadata"]["stock"].startswith(f"{task} {stock['metadata']['version']},")
+
+
+def test_arc_challenge_is_arc_easy_as_in_lm_eval() -> None:
+    stock = yaml.safe_load((stock_tasks() / "arc/arc_challenge.yaml").read_text())
+    assert stock == {"include": "arc_easy.yaml", "task": "arc_challenge", "dataset_name": "ARC-Challenge"}
+    easy, challenge = read_task("harness", "arc_easy"), read_task("harness", "arc_challenge")
+    own = ("task", "metadata")
+    assert {k: v for k, v in easy.items() if k not in own} == {
+        k: v for k, v in challenge.items() if k not in own
+    }
+
+
+def test_squad_prompt_is_that_of_lm_eval() -> None:
+    from lm_eval.tasks.squadv2.task import SQuAD2
+    from lm_eval.utils import apply_template
+
+    prompt = read_task("harness", "squadv2")["doc_to_text"]
+    for golds in (["milk", "the milk"], []):
+        doc = {"title": "Cats", "context": "Cats drink.", "question": "What?", "answers": {"text": golds}}
+        assert apply_template(prompt, doc) == SQuAD2.doc_to_text(None, doc)
+        assert f" {squad_target(doc)}" == SQuAD2.doc_to_target(None, doc)
+
+
+def stock_tasks() -> Path:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    return Path(str(spec.origin)).parent / "tasks"

@@ -1,0 +1,233 @@
+"""Collecting a results folder made by hand: statuses, arithmetic, damage, and the Parquet file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from prunegrid import config, grid, results, table
+from prunegrid.config import Experiment
+from prunegrid.errors import PrunegridError
+from prunegrid.grid import Cell
+
+ITEMS = {"A": 200, "B": 50}
+CONTRACT = """
+experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
+protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
+train_seconds status
+"""
+
+
+def an_experiment(**changes: Any) -> Experiment:
+    values = {
+        "experiment": "tiny",
+        "models": {"m": {"path": "somewhere"}},
+        "dataset": {"name": "world", "path": "world.jsonl"},
+        "budgets": [{"sample_ratio": 0.125, "token_ratio": 0.5}],
+        "variants": ["random+random", "random+ppl", {"q0": {"method": "qtuning", "removal": "drop"}}],
+        "seeds": [0, 1],
+        "evaluation": {"benchmarks": {name: {"task": "t", "data": {"path": "d.jsonl"}} for name in ITEMS}},
+    }
+    return config.load(values | changes)
+
+
+def put(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def finish(root: Path, cell: Cell, *scores: float) -> None:
+    """Leave what a cell's steps leave, with these scores of the first benchmarks."""
+    at = Path(cell.model, cell.path)
+    if cell.pruned:
+        selection = {"realised": {"samples": 0.12, "all_tokens": 0.3}, "realised_token_ratio": 0.51}
+        put(root / "pruned" / at / "selection.json", selection)
+    if cell.trained:
+        put(root / "trained" / at / "training.json", {"trained_tokens": 1234, "seconds": 5.5, "steps": 7})
+    for (name, items), score in zip(ITEMS.items(), scores, strict=False):
+        record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
+        put(root / "evaluation" / at / f"{name}.json", record)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Zero-shot, full/seed0, random+random are done; of the rest one is half done, one failed, one killed."""
+    experiment = an_experiment()
+    put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    cells = {cell.path: cell for cell in grid.cells(experiment)}
+    finish(tmp_path, cells["zero-shot"], 10, 20)
+    finish(tmp_path, cells["full/seed0"], 50, 60.5)
+    finish(tmp_path, cells["s0.125-t0.5/random+random/seed0"], 30, 40)
+    finish(tmp_path, cells["s0.125-t0.5/random+random/seed1"], 31, 43)
+    finish(tmp_path, cells["s0.125-t0.5/random+ppl/seed0"], 30.25, 38)
+    finish(tmp_path, cells["s0.125-t0.5/random+ppl/seed1"], 35)
+    logs = tmp_path / "logs"
+    put(logs / "prune/m/s0.125-t0.5/q0/seed0.log", "1000 samples\ndone in 0.1 s\n\n")
+    put(logs / "train/m/s0.125-t0.5/q0/seed0.log", "step 1\nFAILED: CUDA out of memory\n")
+    put(logs / "train/m/s0.125-t0.5/q0/seed1.log", "step 1\n")
+    return tmp_path
+
+
+def rows(frame: pd.DataFrame, variant: str, seed: int | None = None) -> pd.DataFrame:
+    """The cell's rows, by benchmark."""
+    same = frame["seed"].isna() if seed is None else frame["seed"] == seed
+    return frame[(frame["variant"] == variant) & same].set_index("benchmark")
+
+
+def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
+    frame = results.collect(an_experiment(), root)
+    assert list(frame.columns) == CONTRACT.split()
+    assert len(frame) == (1 + 3 * 2 + 2) * 3
+    assert frame["benchmark"].tolist()[:3] == ["A", "B", "Avg"]
+    assert {str(frame[name].dtype) for name in ("seed", "n_items", "trained_tokens")} == {"Int64"}
+    assert {str(frame[name].dtype) for name in ("score", "delta", "sample_ratio")} == {"float64"}
+    assert {str(frame[name].dtype) for name in ("variant", "token_pruner", "status")} == {"string"}
+    assert set(frame["mode"]) == {"static"}
+    assert set(frame["protocol"]) == {"harness"}
+
+
+def test_delta_is_against_the_same_seed(root: Path) -> None:
+    ppl = rows(results.collect(an_experiment(), root), "random+ppl", 0)
+    assert ppl["score"].to_dict() == {"A": 30.25, "B": 38, "Avg": 34.125}
+    assert ppl["delta"].to_dict() == {"A": 0.25, "B": -2, "Avg": -0.875}
+    assert ppl["metric"].tolist() == ["acc", "acc", "mean"]
+    assert ppl["n_items"].tolist() == [200, 50, pd.NA]
+
+
+def test_a_half_done_cell_has_no_average(root: Path) -> None:
+    ppl = rows(results.collect(an_experiment(), root), "random+ppl", 1)
+    assert ppl["status"].tolist() == ["done", "missing", "missing"]
+    assert ppl.loc["A", "delta"] == 4
+    assert ppl.loc["Avg", ["score", "delta"]].isna().all()
+
+
+def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
+    frame = results.collect(an_experiment(), root)
+    for variant, seed in (("zero-shot", None), ("full", 0), ("random+random", 0), ("random+random", 1)):
+        cell = rows(frame, variant, seed)
+        assert cell["delta"].isna().all()
+        assert cell["score"].notna().all()
+
+
+def test_what_reference_cells_are(root: Path) -> None:
+    frame = results.collect(an_experiment(), root)
+    null = ["sample_ratio", "token_ratio", "token_pruner", "removal"]
+    zero, full = rows(frame, "zero-shot").loc["A"], rows(frame, "full", 0).loc["A"]
+    assert zero[[*null, "realised_sample_ratio", "realised_token_ratio", "trained_tokens"]].isna().all()
+    assert full[null].isna().all()
+    assert (zero["sample_pruner"], full["sample_pruner"]) == ("zero-shot", "full")
+    assert full[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [1, 1]
+    assert full[["trained_tokens", "train_seconds"]].tolist() == [1234, 5.5]
+
+
+def test_what_pruned_cells_are(root: Path) -> None:
+    frame = results.collect(an_experiment(), root)
+    ppl, q0 = rows(frame, "random+ppl", 0).loc["A"], rows(frame, "q0", 0).loc["A"]
+    pruners = ["sample_pruner", "token_pruner", "removal"]
+    assert ppl[pruners].tolist() == ["random", "ppl", "mask"]
+    assert q0[pruners].tolist() == ["qtuning", pd.NA, "drop"]
+    assert ppl[["sample_ratio", "token_ratio"]].tolist() == [0.125, 0.5]
+    assert ppl[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [0.12, 0.51]
+
+
+def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> None:
+    experiment = an_experiment()
+    frame = results.collect(experiment, root)
+    failures = results.failures(experiment, root)
+    for seed in (0, 1):
+        assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
+    logs = [root / f"logs/train/m/s0.125-t0.5/q0/seed{seed}.log" for seed in (0, 1)]
+    assert [tuple(failed) for failed in failures.values()] == [("train", log) for log in logs]
+    assert results.failure(root, grid.find(experiment, "m", "full/seed1")) is None
+    assert set(rows(frame, "full", 1)["status"]) == {"missing"}
+
+
+def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
+    put(tmp_path / "logs/evaluate/m/zero-shot.log", "")
+    assert results.failure(tmp_path, Cell("m", "zero-shot")) == (
+        "evaluate",
+        tmp_path / "logs/evaluate/m/zero-shot.log",
+    )
+
+
+def test_nothing_there_is_all_missing(tmp_path: Path) -> None:
+    frame = results.collect(an_experiment(), tmp_path)
+    assert set(frame["status"]) == {"missing"}
+    assert frame[["score", "delta"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("evaluation/m/zero-shot/A.json", '{"score": 3', "not complete JSON"),
+        ("evaluation/m/zero-shot/A.json", {"score": 3}, "lacks one of protocol, metric, score, n_items"),
+        ("evaluation/m/zero-shot/A.json", [1], "lacks one of"),
+        ("trained/m/full/seed0/training.json", {}, "lacks one of trained_tokens, seconds"),
+        (
+            "pruned/m/s0.125-t0.5/random+ppl/seed0/selection.json",
+            {"realised": 1},
+            "lacks one of realised.samples",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_repair(root: Path, file: str, content: Any, said: str) -> None:
+    put(root / file, content)
+    with pytest.raises(PrunegridError, match=said) as caught:
+        results.collect(an_experiment(), root)
+    assert str(caught.value).startswith(str(root / file))
+    assert f"rm {root / file}" in str(caught.value)
+
+
+def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
+    finish(root, Cell("m", "zero-shot"), float("nan"))
+    with pytest.raises(PrunegridError, match="score is nan"):
+        results.collect(an_experiment(), root)
+
+
+def test_the_baseline_is_the_plain_pair() -> None:
+    optioned = {"q": {"method": "qtuning", "neighbor_lambda": 0}}
+    dropped = {"rr-drop": {"method": "random+random", "removal": "drop"}}
+    assert results.baseline(an_experiment()) == "random+random"
+    assert results.baseline(an_experiment(variants=[dropped, {"rr": {"method": "random+random"}}])) == "rr"
+    assert results.baseline(an_experiment(variants=[dropped])) == "rr-drop"
+    assert results.baseline(an_experiment(variants=[optioned])) is None
+
+
+def test_no_baseline_no_delta(tmp_path: Path) -> None:
+    experiment = an_experiment(variants=["qtuning"])
+    for cell in grid.cells(experiment):
+        finish(tmp_path, cell, 1, 2)
+    frame = results.collect(experiment, tmp_path)
+    assert set(frame["status"]) == {"done"}
+    assert frame["delta"].isna().all()
+
+
+def test_parquet_round_trip(root: Path, tmp_path: Path) -> None:
+    frame = results.collect(an_experiment(), root)
+    path = tmp_path / "out" / "results.parquet"
+    results.write(frame, path)
+    pd.testing.assert_frame_equal(results.read(path), frame)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), frame)
+    assert pq.read_schema(path).remove_metadata().equals(results.SCHEMA)
+    assert [file.name for file in path.parent.iterdir()] == ["results.parquet"]
+
+
+def test_types_do_not_depend_on_what_is_there(tmp_path: Path) -> None:
+    results.write(results.collect(an_experiment(), tmp_path), tmp_path / "results.parquet")
+    assert pq.read_schema(tmp_path / "results.parquet").remove_metadata().equals(results.SCHEMA)
+
+
+def test_a_results_folder_is_enough(root: Path) -> None:
+    frame = results.collect_from(root)
+    pd.testing.assert_frame_equal(frame, results.collect(an_experiment(), root))
+    shown = table.build(root)
+    assert len(shown.footnotes) == 2
+    pd.testing.assert_frame_equal(results.read(root / "results.parquet"), frame)
+    assert {path.name for path in (root / "table").iterdir()} == {"table.md", "table.csv", "table.html"}
+
+
+def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:
+    with pytest.raises(PrunegridError, match=r"no experiment\.json.*results/<experiment>"):
+        results.collect_from(tmp_path)
