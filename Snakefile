@@ -1,7 +1,5 @@
 # From a training set to the delta-annotated table. What is computed stands in the config, how it runs in a profile:
 #   snakemake --cores all [--configfile experiments/NAME.yaml] [TARGET]
-import json
-
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -45,6 +43,7 @@ rule all:
         f"{R}/table/table.md",
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/prune.smk"

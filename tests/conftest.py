@@ -5,12 +5,25 @@ import os
 from pathlib import Path
 
 import pytest
+
 from prunegrid.config import Dataset, Scoring
 from prunegrid.data import write_dataset
 from tiny import write_tiny_model
 
-QUESTIONS = ["What do cats drink?", "Where do fish live?", "What is 2 + 3?", "What is 4 + 1?", "Who drinks milk?"]
-ANSWERS = ["Cats drink milk.", "In water", "2 + 3 = 5. #### 5", "5", "The cats do, and nobody else that I know of."]
+QUESTIONS = [
+    "What do cats drink?",
+    "Where do fish live?",
+    "What is 2 + 3?",
+    "What is 4 + 1?",
+    "Who drinks milk?",
+]
+ANSWERS = [
+    "Cats drink milk.",
+    "In water",
+    "2 + 3 = 5. #### 5",
+    "5",
+    "The cats do, and nobody else that I know of.",
+]
 
 
 @pytest.fixture(scope="session")

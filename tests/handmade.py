@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from prunegrid import io
 from prunegrid.pruners import Scores
 
@@ -35,8 +36,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, n)
     columns = {
-        name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1)
-        for name in ("nll", "entropy", "fastv", "sparsevlm")
+        name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1) for name in ("nll", "entropy", "fastv", "sparsevlm")
     }
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     means = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
@@ -49,9 +49,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     )
 
 
-def write(
-    directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None
-) -> Path:
+def write(directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None) -> Path:
     """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` where one is given."""
     samples = {
         "sample_id": pa.array(given.sample_id, pa.int64()),
@@ -62,9 +60,7 @@ def write(
     }
     tokens = {"sample_id": samples["sample_id"]}
     for name, column in given.tokens.items():
-        tokens[name] = pa.ListArray.from_arrays(
-            given.offsets.astype(np.int32), pa.array(column, pa.float32())
-        )
+        tokens[name] = pa.ListArray.from_arrays(given.offsets.astype(np.int32), pa.array(column, pa.float32()))
     io.write_parquet(directory / "samples.parquet", pa.table(samples))
     io.write_parquet(directory / "tokens.parquet", pa.table(tokens))
     if meta is not None:
@@ -74,7 +70,5 @@ def write(
 
 def write_extra(directory: Path, name: str, given: Scores, values: Sequence[float]) -> None:
     """Write `extra/<name>.parquet`: a per-sample column."""
-    table = pa.table(
-        {"sample_id": pa.array(given.sample_id, pa.int64()), name: pa.array(values, pa.float32())}
-    )
+    table = pa.table({"sample_id": pa.array(given.sample_id, pa.int64()), name: pa.array(values, pa.float32())})
     io.write_parquet(directory / "extra" / f"{name}.parquet", table)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from prunegrid import grid
 from prunegrid.config import Budget, Experiment, load
 from prunegrid.errors import PrunegridError
@@ -76,7 +77,12 @@ def test_schema_is_up_to_date() -> None:
 def test_ratios_expand_to_budgets() -> None:
     values = {key: value for key, value in DEFAULT.items() if key != "budgets"}
     experiment = load(values | {"sample_ratios": [0.125, 0.25], "token_ratios": [0.5, 0.7]})
-    assert [b.name for b in experiment.grid_budgets] == ["s0.125-t0.5", "s0.125-t0.7", "s0.25-t0.5", "s0.25-t0.7"]
+    assert [b.name for b in experiment.grid_budgets] == [
+        "s0.125-t0.5",
+        "s0.125-t0.7",
+        "s0.25-t0.5",
+        "s0.25-t0.7",
+    ]
 
 
 def test_budget_names_tell_any_two_ratios_apart() -> None:

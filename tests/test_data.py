@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from prunegrid.config import DataRef, Dataset
 from prunegrid.data import locate, write_benchmark, write_dataset
 from prunegrid.errors import PrunegridError
@@ -98,7 +99,10 @@ def test_carried_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"question": "q", "answer": "a"}', "fields answer, question are not understood; needed is one of: messages"),
+        (
+            '{"question": "q", "answer": "a"}',
+            "fields answer, question are not understood; needed is one of: messages",
+        ),
         ('{"prompt": "q"}', "fields prompt are not understood"),
         ('{"prompt": "q", "resp', "line 1 is not JSON"),
         ('["q", "a"]', "line 1 is a list"),
@@ -110,7 +114,7 @@ def test_carried_columns(tmp_path: Path) -> None:
 def test_unusable_files(tmp_path: Path, line: str, message: str) -> None:
     source = tmp_path / "bad.jsonl"
     source.write_text(line)
-    with pytest.raises(PrunegridError, match="bad.jsonl") as raised:
+    with pytest.raises(PrunegridError, match=r"bad\.jsonl") as raised:
         write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
     assert message in str(raised.value)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.jsonl"]
@@ -129,7 +133,8 @@ def test_mirror_is_looked_up_first(tmp_path: Path) -> None:
 
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("name", "samples"), [("WizardLMTeam/WizardLM_evol_instruct_70k", 1000), ("databricks/databricks-dolly-15k", 2996)]
+    ("name", "samples"),
+    [("WizardLMTeam/WizardLM_evol_instruct_70k", 1000), ("databricks/databricks-dolly-15k", 2996)],
 )
 def test_real_training_sets(mirror: Path, tmp_path: Path, name: str, samples: int) -> None:
     dataset = Dataset(name="real", hub=name)

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from prunegrid.benchmarks import fields, read_items, read_task, task_hash
 from prunegrid.config import Benchmark, DataRef
 from prunegrid.errors import PrunegridError
@@ -112,9 +113,7 @@ def evaluated(
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     out = tmp_path_factory.mktemp("out")
     benchmarks = {task: ask(task) for task in TASKS}
-    return out, evaluate(
-        toy_model, out, benchmarks=benchmarks, data=data, batch_size=4, digests={"model": "m"}
-    )
+    return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_size=4, digests={"model": "m"})
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -146,11 +145,38 @@ def test_other_metrics_are_there(evaluated: tuple[Path, dict[str, dict[str, Any]
     assert {"exact,none", "f1,none", "HasAns_f1,none", "NoAns_f1,none"} <= metrics["squadv2"]
 
 
+def test_scores_of_known_answers(
+    toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From answers to JSON and Parquet, worked by hand: the toy model itself is never right."""
+    from prunegrid.harness import LanguageModel
+
+    said = {
+        "gsm8k": ["So #### 4", "It is 6", "600"],
+        "squadv2": [" The milk.", " unanswerable", " fish live"],
+        "triviaqa": [" FE", " dog", " h2o"],
+    }
+    values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 2 / 3], "triviaqa": [1, 0, 1]}
+    turns = iter(said.values())
+    monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
+    records = evaluate(toy_model, tmp_path, benchmarks={task: ask(task) for task in said}, data=data)
+    for task, expected in values.items():
+        table = pq.read_table(tmp_path / f"{task}.parquet").to_pylist()
+        assert [row["value"] for row in table if row["filter"] == records[task]["filter"]] == expected
+        assert records[task]["score"] == pytest.approx(100 * sum(expected) / 3)
+    assert records["gsm8k"]["metrics"]["exact_match,strict-match"]["score"] == pytest.approx(100 / 3)
+    squad = {key: value["score"] for key, value in records["squadv2"]["metrics"].items()}
+    assert squad["HasAns_f1,none"] == pytest.approx(500 / 6)
+    assert (squad["NoAns_f1,none"], squad["exact,none"]) == (100, pytest.approx(200 / 3))
+    assert records["triviaqa"]["stderr"] == pytest.approx(100 / 3)
+
+
 def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
     """acc and acc_norm from one forward per option, log-probabilities summed in float64, on random items."""
     import random
 
     import torch
+
     from prunegrid.models import load_tokenizer
 
     draw = random.Random(0)
@@ -168,9 +194,7 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
         for n in [draw.randint(3, 5)]
     ]
     path = write_jsonl(tmp_path / "arc.jsonl", rows)
-    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_size=5)[
-        "A"
-    ]
+    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_size=5)["A"]
 
     model, tokenizer = load_model(toy_model, None, "float32", "cpu"), load_tokenizer(toy_model)
 
@@ -184,8 +208,7 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
     summed, per_character = [], []
     for row in rows:
         scores = [
-            log_probability(f"Question: {row['question']}\nAnswer:", f" {text}")
-            for text in row["choices"]["text"]
+            log_probability(f"Question: {row['question']}\nAnswer:", f" {text}") for text in row["choices"]["text"]
         ]
         normed = [score / len(text) for score, text in zip(scores, row["choices"]["text"], strict=True)]
         gold = int(row["answerKey"]) - 1
@@ -216,9 +239,7 @@ def test_again_is_identical(
 
 def test_limit_and_two_benchmarks_of_one_task(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
     benchmarks = {"first": ask("arc_easy", 1), "more": ask("arc_easy", 3), "all": ask("arc_easy", 99)}
-    records = evaluate(
-        toy_model, tmp_path, benchmarks=benchmarks, data=dict.fromkeys(benchmarks, data["arc_easy"])
-    )
+    records = evaluate(toy_model, tmp_path, benchmarks=benchmarks, data=dict.fromkeys(benchmarks, data["arc_easy"]))
     assert [(r["n_items"], r["limit"], r["n_available"]) for r in records.values()] == [
         (1, 1, 4),
         (3, 3, 4),
@@ -240,6 +261,7 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
     """Row-wise stopping gives the text of lm-eval's own loop, where rows end on different strings."""
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
+
     from prunegrid.harness import wrap
 
     ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8)
@@ -256,9 +278,7 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
     assert stopped not in (answers(ours, "&"), answers(ours, "9")), "rows must end on either string"
     special = list(zip(answers(ours, "<pad>"), answers(stock, "<pad>"), strict=True))
     assert all(theirs.startswith(text) for text, theirs in special)
-    assert any(theirs != text for text, theirs in special), (
-        "lm-eval no longer keeps text behind a special stop"
-    )
+    assert any(theirs != text for text, theirs in special), "lm-eval no longer keeps text behind a special stop"
 
 
 def test_generation_config_of_the_base_is_not_followed(toy_model: Path, tmp_path: Path) -> None:
@@ -279,17 +299,13 @@ def test_adapter_is_merged(toy_model: Path, tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     base = load_model(toy_model, None, "float32", "cpu")
-    adapted = get_peft_model(
-        base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
-    ).eval()
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).eval()
     adapted.save_pretrained(str(tmp_path))
     ids = torch.arange(20)[None]
     with torch.no_grad():
         merged = load_model(toy_model, tmp_path, "float32", "cpu")(ids).logits
         assert torch.allclose(merged, adapted(ids).logits, atol=1e-4)
-        assert not torch.allclose(
-            merged, load_model(toy_model, None, "float32", "cpu")(ids).logits, atol=1e-2
-        )
+        assert not torch.allclose(merged, load_model(toy_model, None, "float32", "cpu")(ids).logits, atol=1e-2)
 
 
 def test_adapter_of_another_model_is_refused(toy_model: Path, tmp_path: Path) -> None:

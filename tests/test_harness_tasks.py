@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from prunegrid.benchmarks import read_task, resolve
 from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
 
@@ -54,6 +55,7 @@ def score_answer(task: str, doc: dict[str, Any], answer: str) -> dict[str, float
     """One answer through the task's own filters and metric, as lm-eval applies them: value by filter."""
     from lm_eval.api.instance import Instance
     from lm_eval.api.task import ConfigurableTask
+
     from prunegrid.harness import Docs
 
     spec = resolve("harness", read_task("harness", task))
@@ -118,9 +120,7 @@ def test_arc_challenge_is_arc_easy_as_in_lm_eval() -> None:
     assert stock == {"include": "arc_easy.yaml", "task": "arc_challenge", "dataset_name": "ARC-Challenge"}
     easy, challenge = read_task("harness", "arc_easy"), read_task("harness", "arc_challenge")
     own = ("task", "metadata")
-    assert {k: v for k, v in easy.items() if k not in own} == {
-        k: v for k, v in challenge.items() if k not in own
-    }
+    assert {k: v for k, v in easy.items() if k not in own} == {k: v for k, v in challenge.items() if k not in own}
 
 
 def test_squad_prompt_is_that_of_lm_eval() -> None:

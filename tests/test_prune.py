@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import handmade
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
+import handmade
 from prunegrid import __version__, draws, io, pruners
 from prunegrid.errors import PrunegridError
 from prunegrid.prune import prune
@@ -59,9 +60,7 @@ def test_files_follow_the_contract(directory: Path, method: str) -> None:
 
 def test_summary_by_hand(tmp_path: Path) -> None:
     scores = handmade.scores([4, 2, 6], samples={"nll": [1, 3, 2]}, tokens={"nll": range(12)})
-    directory = handmade.write(
-        tmp_path / "scores", scores, prompt_tokens=10, meta={"digests": {"model": "abc"}}
-    )
+    directory = handmade.write(tmp_path / "scores", scores, prompt_tokens=10, meta={"digests": {"model": "abc"}})
     summary = run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
     pruning = draws.derive(3, "pruning")
     assert summary == {
@@ -104,9 +103,7 @@ def test_columns_may_come_from_extra(directory: Path) -> None:
     given = handmade.random_scores(60)
     path = directory / "samples.parquet"
     io.write_parquet(path, pq.read_table(path).drop_columns(["entropy"]))
-    refused(
-        directory, r"entropy needs the sample column entropy.*extra/entropy.parquet", method="entropy+ppl"
-    )
+    refused(directory, r"entropy needs the sample column entropy.*extra/entropy.parquet", method="entropy+ppl")
     handmade.write_extra(directory, "entropy", given, given.samples["entropy"])
     assert run(directory, "entropy+ppl")["n_kept_samples"] == 15
 

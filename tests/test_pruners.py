@@ -7,9 +7,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import handmade
 import numpy as np
 import pytest
+
+import handmade
 from prunegrid import draws, pruners
 from prunegrid.errors import PrunegridError
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection, ragged
@@ -82,9 +83,7 @@ def test_counts_order_and_end_of_sequence(method: str) -> None:
 def test_selection_ignores_the_order_of_rows(method: str) -> None:
     scores = handmade.random_scores(80)
     shuffled = scores.take(np.random.default_rng(5).permutation(80))
-    assert_same(
-        pruners.select(scores, method, {}, *RATIOS, 3), pruners.select(shuffled, method, {}, *RATIOS, 3)
-    )
+    assert_same(pruners.select(scores, method, {}, *RATIOS, 3), pruners.select(shuffled, method, {}, *RATIOS, 3))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from prunegrid import published, render, results
 from prunegrid.layout import lay_out
 
@@ -22,9 +23,7 @@ SLIPS = {
 def rendered() -> pd.DataFrame:
     """What `table.csv` shows, one line per row and column, under the keys of the printed table."""
     text = render.csv(lay_out(published.frame(), title=published.TITLE, note=published.NOTE))
-    long = (
-        pd.read_csv(io.StringIO(text), comment="#").melt(KEY[1:5], value_name="shown").dropna(subset="shown")
-    )
+    long = pd.read_csv(io.StringIO(text), comment="#").melt(KEY[1:5], value_name="shown").dropna(subset="shown")
     return long.join(long["variable"].str.extract(r"(?P<model>\S+) (?P<benchmark>\S+) ?(?P<kind>delta)?$"))
 
 

@@ -4,9 +4,10 @@ import math
 from fractions import Fraction
 from typing import Any
 
-import handmade
 import numpy as np
 import pytest
+
+import handmade
 from prunegrid import pruners
 from prunegrid.pruners import Scores, Selection
 from prunegrid.pruners.qtuning import smoothed
@@ -38,9 +39,7 @@ def test_three_steps_meet_the_target_with_corners() -> None:
     assert selection.details["corners"] == {"between": 0, "q1": 2, "q2": 2, "q3": 2, "q4": 2}
 
 
-@pytest.mark.parametrize(
-    ("steps", "alpha", "limits"), [(1, 0.245, [2, 7]), (2, 0.3675, [3, 6]), (3, 0.42875, [4, 5])]
-)
+@pytest.mark.parametrize(("steps", "alpha", "limits"), [(1, 0.245, [2, 7]), (2, 0.3675, [3, 6]), (3, 0.42875, [4, 5])])
 def test_thresholds_step_by_step(steps: int, alpha: float, limits: list[int]) -> None:
     (found,) = qtuning(example(), 0.5, bisection_steps=steps).details["thresholds"]
     assert found["alpha"] == pytest.approx(alpha)
@@ -49,9 +48,7 @@ def test_thresholds_step_by_step(steps: int, alpha: float, limits: list[int]) ->
 
 
 def test_the_median_of_an_odd_number_is_in_q4() -> None:
-    scores = handmade.scores(
-        [2] * 3, samples={"ppl": [1, 2, 3], "entropy": [1, 2, 3]}, tokens={"nll": [1.0] * 6}
-    )
+    scores = handmade.scores([2] * 3, samples={"ppl": [1, 2, 3], "entropy": [1, 2, 3]}, tokens={"nll": [1.0] * 6})
     assert places(qtuning(scores, 0.4)) == {1: ("q4", 4, 4)}
 
 
@@ -122,9 +119,7 @@ def test_agrees_with_the_reference(seed: int) -> None:
         "upper": float(rng.choice([0.25, 0.49, 0.5])),
     }
     selection = qtuning(scores, **ratios, **options)
-    found = {
-        i: (*place, selection.kept(row).tolist()) for row, (i, place) in enumerate(places(selection).items())
-    }
+    found = {i: (*place, selection.kept(row).tolist()) for row, (i, place) in enumerate(places(selection).items())}
     assert found == reference(scores, **ratios, **options)
 
 

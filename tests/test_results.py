@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 from prunegrid import config, grid, results, table
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError

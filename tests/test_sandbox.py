@@ -1,4 +1,4 @@
-"""The sandbox: its files are the same for a seed, in the hub's formats, right where they say so and wrong where planted."""
+"""The sandbox's files: the same for a seed, in the hub's formats, and right or wrong as planted."""
 
 from __future__ import annotations
 
@@ -33,16 +33,12 @@ def rows(world: Path, split: str) -> list[dict]:
 
 
 def contents(world: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(world)): path.read_bytes() for path in sorted(world.rglob("*")) if path.is_file()
-    }
+    return {str(path.relative_to(world)): path.read_bytes() for path in sorted(world.rglob("*")) if path.is_file()}
 
 
 def evaluation_prompts(world: Path) -> list[str]:
     """What lm-eval's stock templates make of the rows, up to "Answer:" """
-    asked = [
-        f"Question: {row['question']}\nAnswer:" for row in rows(world, ARC_EASY) + rows(world, ARC_CHALLENGE)
-    ]
+    asked = [f"Question: {row['question']}\nAnswer:" for row in rows(world, ARC_EASY) + rows(world, ARC_CHALLENGE)]
     asked += [f"Question: {row['question']}\nAnswer:" for row in rows(world, GSM8K)]
     asked += [f"Question: {row['question']}?\nAnswer:" for row in rows(world, TRIVIA)]
     form = "Title: {title}\n\nBackground: {context}\n\nQuestion: {question}\n\nAnswer:"

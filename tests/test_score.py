@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.score import batches, score
 from prunegrid.tokenise import tokenise
 from tiny import TEMPLATE, write_tiny_model
-from transformers import AutoModelForCausalLM
 
 
 def naive(folder: Path, row: dict[str, Any]) -> dict[str, list[float]]:
@@ -121,7 +122,10 @@ def test_model_is_as_before_after_scoring(tiny_model: Path) -> None:
     assert model.model.layers[-1].self_attn.config is model.config
 
 
-QA = [{"role": "user", "content": "What do cats drink?"}, {"role": "assistant", "content": "Milk, and water."}]
+QA = [
+    {"role": "user", "content": "What do cats drink?"},
+    {"role": "assistant", "content": "Milk, and water."},
+]
 
 
 def test_tokenise_splits_at_the_answer(tiny_model: Path) -> None:

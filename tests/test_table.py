@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 from prunegrid import render, results
 from prunegrid.config import Budget
 from prunegrid.errors import PrunegridError
@@ -67,11 +68,7 @@ SMALL = (
     cell("q0", "missing", 6, method="qtuning"),
     cell("full", 40, 50),
 )
-FAILED = {
-    Cell("m", "entropy+ppl", Budget(sample_ratio=0.125, token_ratio=0.5), 0): Failure(
-        "train", Path("a/b.log")
-    )
-}
+FAILED = {Cell("m", "entropy+ppl", Budget(sample_ratio=0.125, token_ratio=0.5), 0): Failure("train", Path("a/b.log"))}
 MARKDOWN = """\
 # T
 
@@ -177,9 +174,7 @@ def test_html_tints_and_rules_off_the_joint_rows_only() -> None:
 
 def test_html_colours_deltas_by_sign() -> None:
     page = Page(render.html(laid_out(*SMALL)))
-    deltas = [
-        attributes["class"] for tag, attributes in page.tags if (attributes.get("class") or "")[:5] == "delta"
-    ]
+    deltas = [attributes["class"] for tag, attributes in page.tags if (attributes.get("class") or "")[:5] == "delta"]
     assert deltas.count("delta up") == 2
     assert deltas.count("delta down") == 3
     assert deltas.count("delta") == 3 * 3 + 2
@@ -247,13 +242,17 @@ def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
 
 def test_a_failed_seed_beside_a_done_one_is_footnoted() -> None:
     budget = Budget(sample_ratio=0.125, token_ratio=0.5)
-    failures = {
-        Cell("m", "random+random", budget, seed): Failure("evaluate", Path("x.log")) for seed in (0, 1)
-    }
+    failures = {Cell("m", "random+random", budget, seed): Failure("evaluate", Path("x.log")) for seed in (0, 1)}
     table = laid_out(cell("random+random", 10), cell("random+random", "failed", seed=1), failures=failures)
     assert table.footnotes == ["m, s0.125-t0.5/random+random/seed1: evaluate did not end well, see x.log"]
     assert entry(table, "Random+Random", "A").marks == (1,)
     assert "10.00   (1/2) [1]" in render.markdown(table)
+
+
+def test_a_done_benchmark_of_a_failed_cell_has_no_footnote() -> None:
+    table = laid_out(cell("entropy+ppl", 10, "failed"), failures=FAILED)
+    marks = [entry(table, "Entropy+PPL", benchmark).marks for benchmark in ("A", "B", "Avg")]
+    assert marks == [(), (1,), (1,)]
 
 
 def test_realised_ratios_stand_at_the_rows_end() -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
 from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
@@ -16,8 +19,6 @@ from prunegrid.prune import prune
 from prunegrid.train import Job, train
 from prunegrid.train.batches import IGNORE, example, schedule
 from prunegrid.train.trainer import collate, weighted_nll
-from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
 
 SETTINGS: dict[str, Any] = {
     "method": "full",
@@ -32,7 +33,12 @@ def run(
     out: Path, model: Path, scores: Path, selection: Path | None = None, seed: int = 0, **settings: Any
 ) -> dict[str, Any]:
     job = Job(
-        model=model, scores=scores, selection=selection, training=Training(**(SETTINGS | settings)), seed=seed, threads=2
+        model=model,
+        scores=scores,
+        selection=selection,
+        training=Training(**(SETTINGS | settings)),
+        seed=seed,
+        threads=2,
     )
     return train(job, out / "model", out / "training.json", describe(model)["digests"])
 
@@ -41,7 +47,14 @@ def run(
 def selection(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Path:
     out = tmp_path_factory.mktemp("pruned")
     prune(
-        scores, out, variant="r", method="random+random", options={}, sample_ratio=0.5, token_ratio=0.5, seed=0
+        scores,
+        out,
+        variant="r",
+        method="random+random",
+        options={},
+        sample_ratio=0.5,
+        token_ratio=0.5,
+        seed=0,
     )
     return out / "selection.parquet"
 
@@ -54,7 +67,9 @@ def first_step_loss(model: Path, scores: Path, selection: Path, training: Traini
     rows = [
         i
         for rank in range(training.ranks)
-        for batch in schedule(ids, len(tokens), training, derive(0, "data"), rank)[: training.gradient_accumulation_steps]
+        for batch in schedule(ids, len(tokens), training, derive(0, "data"), rank)[
+            : training.gradient_accumulation_steps
+        ]
         for i in batch
     ]
     weights = AutoModelForCausalLM.from_pretrained(model).double()

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+
 from prunegrid.config import Training
 from prunegrid.train.batches import IGNORE, Example, example, schedule, steps_per_epoch
 from prunegrid.train.trainer import collate, weighted_nll
-from transformers import AutoModelForCausalLM
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 
@@ -25,9 +26,7 @@ def test_every_cell_takes_the_steps_of_full(kept: int, ranks: int) -> None:
     for epoch in range(3):
         rows = [i for plan in plans for batch in plan[epoch * steps * 2 : (epoch + 1) * steps * 2] for i in batch]
         assert sorted(rows) == list(range(kept))
-    per_step = [
-        sum(len(plan[2 * s + m]) for plan in plans for m in range(2)) for s in range(3 * steps)
-    ]
+    per_step = [sum(len(plan[2 * s + m]) for plan in plans for m in range(2)) for s in range(3 * steps)]
     assert max(per_step) - min(per_step) <= 1
     enough = kept // steps >= 2 * ranks
     assert not enough or all(batch for plan in plans for batch in plan)

@@ -6,7 +6,10 @@ TEMPLATE = (
     "{% for m in messages %}{% if m['role'] == 'assistant' %} {{ m['content'] }}{{ eos_token }}"
     "{% else %}Question: {{ m['content'] }}\nAnswer:{% endif %}{% endfor %}"
 )
-TEXT = ["Question: What do cats drink?\nAnswer: Cats drink milk, and fish live in water.", "2 + 3 = 5. #### 5"]
+TEXT = [
+    "Question: What do cats drink?\nAnswer: Cats drink milk, and fish live in water.",
+    "2 + 3 = 5. #### 5",
+]
 
 
 def write_tiny_model(folder: Path, template: str | None = TEMPLATE, seed: int = 0) -> Path:

@@ -111,9 +111,7 @@ def _reduce(row: dict[str, Any], wanted: list[str], where: str) -> dict[str, Any
             source = source.get(part) if isinstance(source, dict) else None
             target = target.setdefault(part, {})
         if not isinstance(source, dict) or source.get(last) is None:
-            raise PrunegridError(
-                f"{where} has no {field}; the task reads {', '.join(wanted)}; found: {_names(row)}"
-            )
+            raise PrunegridError(f"{where} has no {field}; the task reads {', '.join(wanted)}; found: {_names(row)}")
         target[last] = source[last]
     return doc
 

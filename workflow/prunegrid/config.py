@@ -16,6 +16,7 @@ from prunegrid.errors import PrunegridError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 RESERVED = ("zero-shot", "full")
+AVERAGE = "Avg"
 
 
 def _name(value: str) -> str:
@@ -227,6 +228,8 @@ class Experiment(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
+        if AVERAGE in self.evaluation.benchmarks:
+            raise ValueError(f"evaluation.benchmarks.{AVERAGE} is the name of the average's column; choose another")
         if self.sandbox is None and any(m.pretrain for m in self.models.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
         return self

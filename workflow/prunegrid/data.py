@@ -43,7 +43,9 @@ def read_rows(ref: DataRef, local: str | None) -> list[Row]:
     if path.suffix == ".parquet":
         rows: list[Row] = read_parquet(path).to_pylist()
     else:
-        rows = [_parse(path, number, line) for number, line in enumerate(path.open(encoding="utf-8"), 1) if line.strip()]
+        rows = [
+            _parse(path, number, line) for number, line in enumerate(path.open(encoding="utf-8"), 1) if line.strip()
+        ]
     if not rows:
         raise PrunegridError(f"{path}: holds no rows")
     return rows
@@ -102,9 +104,7 @@ def samples_of(rows: list[Row], dataset: Dataset, source: str) -> tuple[list[Row
                 left_out[reason] += 1
             else:
                 carried = {name: _carried(row, name, source) for name in dataset.carry}
-                samples.append(
-                    {"sample_id": sample_id, "conversation_id": number, "messages": messages, **carried}
-                )
+                samples.append({"sample_id": sample_id, "conversation_id": number, "messages": messages, **carried})
             sample_id += 1
     return samples, left_out
 

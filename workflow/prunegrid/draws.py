@@ -22,11 +22,11 @@ def uniform(
     seed: int, purpose: str, sample_id: ArrayLike, position: ArrayLike = 0, *, epoch: int = 0, step: int = 0
 ) -> NDArray[np.float64]:
     """Draws in [0, 1), one for each broadcast pair of `sample_id` and `position`."""
-    state = np.uint64(derive(seed, purpose))
+    state = np.asarray(derive(seed, purpose), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for key in (epoch, step, sample_id, position):
             state = _mix((state ^ np.asarray(key, dtype=np.int64).astype(np.uint64)) + _GOLDEN)
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray((state >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

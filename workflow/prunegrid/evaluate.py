@@ -174,6 +174,4 @@ def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _item_table(samples: list[dict[str, Any]], metric: str) -> pa.Table:
     """One row per item and filter; `value` is the table's metric for that item, 0..1."""
     rows = [{**sample, "value": float(sample[metric])} for sample in samples]
-    return pa.Table.from_pylist(
-        [{key: row[key] for key in ITEM_COLUMNS.names} for row in rows], schema=ITEM_COLUMNS
-    )
+    return pa.Table.from_pylist([{key: row[key] for key in ITEM_COLUMNS.names} for row in rows], schema=ITEM_COLUMNS)

@@ -20,7 +20,11 @@ class Cell:
     @property
     def path(self) -> str:
         """The cell's folder below its model's: `s0.125-t0.5/random+ppl/seed0`, `full/seed0`, `zero-shot`."""
-        parts = (self.budget and self.budget.name, self.variant, None if self.seed is None else f"seed{self.seed}")
+        parts = (
+            self.budget and self.budget.name,
+            self.variant,
+            None if self.seed is None else f"seed{self.seed}",
+        )
         return "/".join(part for part in parts if part)
 
     @property

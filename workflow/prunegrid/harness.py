@@ -55,9 +55,7 @@ class RowStop(StoppingCriteria):
 class LanguageModel(HFLM):
     """lm-eval's wrapper, generating greedily (`_check` refuses other settings) and stopping row by row."""
 
-    def _model_generate(
-        self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any
-    ) -> Any:
+    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
         """Token ids, prompt included, [rows, max_length at most]."""
         return self.model.generate(
             input_ids=context,
@@ -79,9 +77,7 @@ def wrap(model: Any, model_dir: Path, batch_size: int) -> LanguageModel:
     return LanguageModel(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
 
 
-def run(
-    lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int
-) -> dict[str, Any]:
+def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Ask one benchmark: lm-eval's `metrics` and per-item `samples`; `n_truncated` items had a prompt cut."""
     _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}

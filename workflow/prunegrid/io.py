@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -64,9 +64,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         file = pq.ParquetFile(path)
         missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
         if missing:
-            raise PrunegridError(
-                f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}"
-            )
+            raise PrunegridError(f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}")
         return file.read(columns=None if columns is None else list(columns))
     except FileNotFoundError:
         raise PrunegridError(f"{path}: no such file") from None

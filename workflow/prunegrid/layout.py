@@ -128,18 +128,14 @@ def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failur
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == results.AVERAGE),
         groups=_groups(_rows(frame, _marks([cell for cell, _ in failed]))),
         seeds=max(1, frame["seed"].nunique()),
-        footnotes=[
-            f"{at.model}, {at.path}: {rule} did not end well, see {log}" for at, (rule, log) in failed
-        ],
+        footnotes=[f"{at.model}, {at.path}: {rule} did not end well, see {log}" for at, (rule, log) in failed],
     )
 
 
 def _failed(frame: pd.DataFrame, failures: Failures) -> list[tuple[Cell, Failure]]:
     """The failures of cells that lack scores; one that failed after it was done has nothing to explain."""
     rows: Any = frame[frame["status"] == "failed"].itertuples()
-    lacking = {
-        (row.model, _budget(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows
-    }
+    lacking = {(row.model, _budget(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}
     return [
         (cell, failed)
         for cell, failed in failures.items()
@@ -168,9 +164,7 @@ def _rows(frame: pd.DataFrame, marks: Marks) -> list[tuple[Budget | None, str, R
     for _, part in frame.groupby(ROW, sort=False, dropna=False):
         first: Any = next(part.itertuples())
         at = budget, variant = _budget(first), first.variant
-        entries = {
-            column: _entry(places.get((*at, *column)), marks.get((*at, column[0]), ())) for column in columns
-        }
+        entries = {column: _entry(places.get((*at, *column)), marks.get((*at, column[0]), ())) for column in columns}
         kept = part.groupby("model", sort=False)[REALISED].mean().dropna()
         realised = {str(model): (float(s), float(t)) for model, s, t in kept.itertuples()}
         kind, sample, token = _labels(variant, first.sample_pruner, first.token_pruner)

@@ -18,7 +18,9 @@ from prunegrid.io import read_json, replacing, sha256, write_json
 FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
 
-def materialise(name: str, source: Model, out: Path, manifest: Path, world: Path | None = None, threads: int = 1) -> None:
+def materialise(
+    name: str, source: Model, out: Path, manifest: Path, world: Path | None = None, threads: int = 1
+) -> None:
     """Make the model's folder `out` and its `manifest` (source, digests, size)."""
     with replacing(out) as folder:
         made = _make(source, folder, world, threads)
@@ -68,9 +70,14 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
 
     check_device(device)
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), output_loading_info=True
+        )
     except (OSError, SafetensorError) as error:
         raise PrunegridError(f"{folder}: cannot load the model ({str(error).splitlines()[0]})") from None
+    if loaded["missing_keys"]:
+        names = ", ".join(sorted(loaded["missing_keys"])[:3])
+        raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")
     return model.to(device).eval()
 
 

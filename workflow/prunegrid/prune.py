@@ -56,9 +56,7 @@ def prune(
 
 def selection_table(selection: Selection) -> pa.Table:
     """The rows of `selection.parquet`, one a kept sample, in order of `sample_id`."""
-    kept = pa.ListArray.from_arrays(
-        selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32())
-    )
+    kept = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
     return pa.table(
         {
             "sample_id": pa.array(selection.sample_id, pa.int64()),

@@ -58,7 +58,5 @@ def _printed() -> pd.DataFrame:
         sample_ratio=table["sample_ratio"].mask(reference),
         token_ratio=table["token_ratio"].mask(reference),
     )
-    unique = table.drop_duplicates(
-        ["model", "sample_ratio", "token_ratio", "variant", "benchmark"], keep="last"
-    )
+    unique = table.drop_duplicates(["model", "sample_ratio", "token_ratio", "variant", "benchmark"], keep="last")
     return unique.sort_values("model", kind="stable")

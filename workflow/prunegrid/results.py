@@ -20,7 +20,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.step import DONE
 
-AVERAGE = "Avg"
+AVERAGE = config.AVERAGE
 BASELINE = "random+random"
 REFERENCES = config.RESERVED
 SEVERITY = ("done", "stale", "running", "missing", "failed")

@@ -100,9 +100,7 @@ def _columns(path: Path, kind: str, wanted: dict[str, str], ids: ragged.Ints) ->
 
 def _same_rows(table: pa.Table, ids: ragged.Ints, path: Path) -> None:
     if not np.array_equal(table["sample_id"].to_numpy(), ids):
-        raise PrunegridError(
-            f"{path}: its sample_id are not those of samples.parquet in the same order; score again"
-        )
+        raise PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
 
 
 def _floats(column: pa.ChunkedArray) -> ragged.Floats:
@@ -111,16 +109,12 @@ def _floats(column: pa.ChunkedArray) -> ragged.Floats:
     return values
 
 
-def _flat(
-    column: pa.ChunkedArray, lengths: ragged.Ints, where: str, ids: ragged.Ints
-) -> NDArray[np.floating[Any]]:
+def _flat(column: pa.ChunkedArray, lengths: ragged.Ints, where: str, ids: ragged.Ints) -> NDArray[np.floating[Any]]:
     """The values [T] of a list column whose lists must have the responses' lengths [n]."""
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise PrunegridError(f"{where} is {column.type}, not lists of numbers; write one list a sample")
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]
-        raise PrunegridError(
-            f"{where} of sample_id {ids[row]} has not the {lengths[row]} values of response_tokens"
-        )
+        raise PrunegridError(f"{where} of sample_id {ids[row]} has not the {lengths[row]} values of response_tokens")
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

@@ -22,7 +22,7 @@ def step(log: str) -> Iterator[None]:
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     started = time.monotonic()
-    with open(log, "w", buffering=1) as file:
+    with Path(log).open("w", buffering=1) as file:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

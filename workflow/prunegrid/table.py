@@ -37,9 +37,7 @@ def build(directory: Path) -> Table:
     frame = results.collect(experiment, directory)
     results.write(frame, directory / "results.parquet")
     failures = results.failures(experiment, directory)
-    return write_table(
-        frame, directory / "table", title=title(experiment), note=experiment.note, failures=failures
-    )
+    return write_table(frame, directory / "table", title=title(experiment), note=experiment.note, failures=failures)
 
 
 def title(experiment: Experiment) -> str:

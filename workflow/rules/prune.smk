@@ -1,22 +1,6 @@
 # Per cell: which samples, and which of their tokens, are kept. Reads scores only; seconds on one core.
 
 
-def variant_of(wildcards):
-    return EXPERIMENT.variant(grid.find(EXPERIMENT, wildcards.model, wildcards.cell).variant)
-
-
-def pruning(wildcards):
-    """What decides a selection, besides the scores."""
-    cell, variant = grid.find(EXPERIMENT, wildcards.model, wildcards.cell), variant_of(wildcards)
-    return {
-        "variant": variant.name,
-        "method": variant.method,
-        "options": variant.options,
-        **cell.budget.model_dump(),
-        "seed": cell.seed,
-    }
-
-
 rule prune:
     input:
         scores=rules.score.output.scores,
@@ -25,17 +9,19 @@ rule prune:
     output:
         selection=f"{R}/pruned/{{model}}/{{cell}}/selection.parquet",
         summary=f"{R}/pruned/{{model}}/{{cell}}/selection.json",
-    params:
-        pruning=pruning,
-        version=STEP["prune"],
     log:
         f"{R}/logs/prune/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/prune/{{model}}/{{cell}}.jsonl"
     group:
         "prune"
+    conda:
+        "../../envs/prunegrid.yaml"
     resources:
         mem_mb=4_000,
         runtime=30,
+    params:
+        pruning=pruning,
+        version=STEP["prune"],
     script:
         "../scripts/prune.py"

@@ -8,18 +8,20 @@ rule score:
         data=rules.dataset.output.data,
     output:
         scores=directory(f"{R}/scores/{{model}}"),
-    params:
-        scoring=EXPERIMENT.scoring.model_dump(mode="json"),
-        device=EXPERIMENT.device,
-        version=STEP["score"],
     log:
         f"{R}/logs/score/{{model}}.log",
     benchmark:
         f"{R}/benchmarks/score/{{model}}.jsonl"
+    conda:
+        "../../envs/prunegrid.yaml"
     threads: 2
     resources:
-        gpu=1 if EXPERIMENT.device == "cuda" else 0,
-        mem_mb=32_000 if EXPERIMENT.device == "cuda" else 6_000,
+        gpu=1 if ON_GPU else 0,
+        mem_mb=32_000 if ON_GPU else 6_000,
         runtime=240,
+    params:
+        scoring=EXPERIMENT.scoring.model_dump(mode="json"),
+        device=EXPERIMENT.device,
+        version=STEP["score"],
     script:
         "../scripts/score.py"

@@ -8,4 +8,5 @@ from prunegrid.step import step
 
 with step(snakemake.log[0]):
     experiment = Experiment.model_validate(snakemake.params.experiment)
-    write(collect(experiment, Path(snakemake.params.root)), Path(snakemake.output.results))
+    results = Path(snakemake.output.results)
+    write(collect(experiment, results.parent), results)

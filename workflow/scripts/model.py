@@ -7,12 +7,12 @@ from prunegrid.models import materialise
 from prunegrid.step import step
 
 with step(snakemake.log[0]):
-    world = snakemake.params.world
+    text = snakemake.input.get("world")
     materialise(
         snakemake.wildcards.model,
         Model.model_validate(snakemake.params.source),
         Path(snakemake.output.folder),
         Path(snakemake.output.manifest),
-        Path(world) if world else None,
+        Path(text).parents[3] if text else None,
         threads=snakemake.threads,
     )

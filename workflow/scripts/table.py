@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from prunegrid.config import Experiment
+from prunegrid.results import read
 from prunegrid.step import step
-from prunegrid.table import build
+from prunegrid.table import title, write_table
 
 with step(snakemake.log[0]):
-    build(Path(snakemake.params.root))
+    experiment = Experiment.model_validate(snakemake.params.experiment)
+    frame, out = read(Path(snakemake.input.results)), Path(snakemake.output.markdown).parent
+    write_table(frame, out, title=title(experiment), note=experiment.note)

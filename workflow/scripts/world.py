@@ -6,4 +6,4 @@ from prunegrid.sandbox import write_world
 from prunegrid.step import step
 
 with step(snakemake.log[0]):
-    write_world(Path(snakemake.params.folder), snakemake.params.seed)
+    write_world(Path(snakemake.output.text).parents[3], snakemake.params.seed)

@@ -41,9 +41,7 @@ def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
     known = [name for pruner in pruners for name in pruner.known]
     for name in options:
         if name not in known:
-            raise PrunegridError(
-                f"{method} has no option {name!r}{_nearest(str(name), known, 'its options')}"
-            )
+            raise PrunegridError(f"{method} has no option {name!r}{_nearest(str(name), known, 'its options')}")
     return {name: value for pruner in pruners for name, value in pruner.filled(options, method).items()}
 
 

@@ -1,6 +1,6 @@
-"""The default experiment's offline toy world: all text generated from a seed, and a small model pre-trained on it.
+"""The default experiment's offline toy world: text generated from a seed, and a small model pre-trained on it.
 
-python -c "from prunegrid.sandbox import write_world; from pathlib import Path; write_world(Path('world'), seed=0)"
+python -c "from prunegrid.sandbox import write_world; write_world('world', seed=0)"
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["pretrain", "write_world"]
 
 
 def write_world(out: Path, seed: int) -> None:
-    """Write every data set as `org/name/config/split.jsonl` under `out`, byte for byte the same for a seed."""
+    """Write every data set as `org/name/config/split.jsonl` under `out`; the same bytes for the same seed."""
     world = make_world(seed)
     sft = sft_rows(world, seed)
     files = {
@@ -42,7 +42,7 @@ def _write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def pretrain(world: Path, out: Path, *, seed: int, steps: int, **settings: Any) -> dict[str, float]:
-    """Train tokenizer and model on `world`'s text and save them to `out`: see `prunegrid.sandbox.pretraining`.
+    """Train tokenizer and model on `world`'s text and save them to `out`: see `pretraining.pretrain`.
 
     torch and transformers are imported only here.
     """

@@ -1,7 +1,7 @@
-"""The sandbox's five benchmarks, in the formats of ARC-Easy, ARC-Challenge, GSM8K, SQuAD v2 and TriviaQA on the hub.
+"""The sandbox's five benchmarks, in the hub's formats of ARC-Easy, ARC-Challenge, GSM8K, SQuAD v2 and TriviaQA.
 
-Each fact is asked in a wording that the SFT set never uses, so no evaluation prompt is an SFT prompt; sums and
-passages are drawn anew until they differ from all SFT prompts.
+Each fact is asked in a wording that the SFT set never uses, so no evaluation prompt is an SFT prompt; sums
+and passages are drawn anew until they differ from all SFT prompts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .world import Fact, World
 
 Row = dict[str, Any]
 
-ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = 150, 150, 120, 100, 120
+ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = 200, 200, 150, 150, 150
 KNOWN_SHARES = {"easy": 0.5, "challenge": 0.2, "trivia": 0.4}
 UNANSWERABLE_SHARE = 0.1
 ARC_WORDING, TRIVIA_WORDING = 2, 3

@@ -1,13 +1,12 @@
 """The pre-training text: lives of people, questions about them, equations, stories, passages with a recap.
 
-It tells known facts only, and seldom uses the prompts' "Question: ... Answer:" form: that is for SFT to teach.
+It tells known facts only. The prompts' form, "Question: ... Answer:", is seldom seen: SFT is to teach it.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable
 
 from . import names
 from .problems import LARGEST, draw_passage, draw_sum, equation
@@ -15,7 +14,7 @@ from .world import Fact, World
 
 ROWS = 16000
 SHARES = {"life": 18, "quiz": 14, "equations": 18, "story": 10, "passage": 24, "list": 16}
-PROMPT_STYLE_SHARE = 0.05
+PROMPT_FORM_SHARE = 0.05
 
 
 def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
@@ -42,16 +41,8 @@ def _life(facts: list[Fact], rng: random.Random) -> str:
 
 
 def _quiz(facts: list[Fact], rng: random.Random) -> str:
-    style = _style(rng)
-    asked = [style(f"{fact.ask(rng.randrange(4))}?", fact.value) for fact in rng.sample(facts, 3)]
+    asked = [f"Q: {fact.ask(rng.randrange(4))}? A: {fact.value}." for fact in rng.sample(facts, 3)]
     return "\n".join(asked)
-
-
-def _style(rng: random.Random) -> Callable[[str, str], str]:
-    """ "Q: ... A: ..."; now and then the prompts' own form, as in web text."""
-    if rng.random() < PROMPT_STYLE_SHARE:
-        return lambda question, answer: f"Question: {question}\nAnswer: {answer}."
-    return lambda question, answer: f"Q: {question} A: {answer}."
 
 
 def _equation(rng: random.Random) -> str:
@@ -68,9 +59,11 @@ def _story(rng: random.Random) -> str:
 
 
 def _passage(world: World, rng: random.Random) -> str:
-    passage, style = draw_passage(world, rng), _style(rng)
+    """A few have the prompts' own form, as some web text has; most are asked about in another."""
+    passage = draw_passage(world, rng)
+    form = "Question: {q}\nAnswer: {a}." if rng.random() < PROMPT_FORM_SHARE else "Q: {q} A: {a}."
     asked = rng.sample(sorted(passage.told), 3)
-    recap = [style(passage.ask(attribute), passage.told[attribute]) for attribute in asked]
+    recap = [form.format(q=passage.ask(attribute), a=passage.told[attribute]) for attribute in asked]
     return "\n".join([passage.title, passage.context, *recap])
 
 

@@ -1,9 +1,9 @@
 """Pre-trains the sandbox's base model: a byte-level BPE tokenizer and a Llama of about a million parameters.
 
-    python -c "from prunegrid.sandbox import pretrain; ..." (the workflow's rule `sandbox_model` calls it)
+    python -c "from prunegrid.sandbox import pretrain; pretrain('world', 'model', seed=0, steps=1100)"
 
-The result is an ordinary Hugging Face directory, chat template included. The same seed and number of threads give
-the same weights.
+The result is an ordinary Hugging Face directory, chat template included. The same seed and number of threads
+give the same weights.
 """
 
 from __future__ import annotations

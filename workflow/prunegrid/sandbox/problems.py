@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from . import names
 from .world import World
 
-
 LARGEST = 16
 
 
@@ -53,7 +52,7 @@ def draw_sum(rng: random.Random) -> Sum:
 
 @dataclass(frozen=True)
 class Passage:
-    """Sentences about one invented building, and what they say of it: attribute -> answer, a part of the text."""
+    """Sentences about one invented building; `told` maps an attribute to its answer, a part of the context."""
 
     title: str
     context: str

@@ -10,8 +10,8 @@
 | `wrong` | a wrong value, sum or reading: noise; `wrong_words` lists what is wrong |
 | `scrambled` | a response with its words in random order: noise |
 
-Some `new_fact` samples name the right value first and then a wrong one: noise inside a valuable sample, which only a
-token pruner can take out. The kind is for audits; no pruner sees it.
+Some `new_fact` samples name the right value first and then a wrong one: noise inside a valuable sample, which
+only a token pruner can take out. The kind is for audits; no pruner sees it.
 """
 
 from __future__ import annotations

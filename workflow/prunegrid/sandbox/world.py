@@ -1,7 +1,7 @@
-"""The sandbox's facts: invented people, five relations each, and the wordings in which facts are told and asked.
+"""The sandbox's facts: invented people, five relations each, and the wordings that tell and ask for facts.
 
-A fact is *known* (the pre-training text tells it) or *new* (only the SFT set tells it). Every wording occurs in the
-pre-training text for known facts, so that a small model can answer a question whose fact it read in other words.
+A fact is *known* (the pre-training text tells it) or *new* (only the SFT set tells it). Every wording occurs
+in the pre-training text for known facts, so that a small model can answer about a fact read in other words.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class Relation:
 
 @dataclass(frozen=True)
 class Fact:
+    """One value of one person; `known` says whether the pre-training text tells it."""
+
     person: str
     relation: Relation
     value: str
@@ -43,6 +45,8 @@ class Fact:
 
 @dataclass(frozen=True)
 class World:
+    """Everyone, every relation's possible values, and every fact."""
+
     people: tuple[str, ...]
     values: dict[str, tuple[str, ...]]
     facts: tuple[Fact, ...]
@@ -116,7 +120,7 @@ def make_world(seed: int) -> World:
     towns = names.invented_names(rng, TOWNS, taken)
     last_names = names.invented_names(rng, PEOPLE, taken)
     people = tuple(f"{rng.choice(names.FIRST_NAMES)} {last}" for last in last_names)
-    lists = (towns, names.JOBS.split(), names.PETS.split(), names.INSTRUMENTS.split(), names.FOODS.split())
+    lists = (towns, names.JOBS, names.PETS, names.INSTRUMENTS, names.FOODS)
     values = {relation.name: tuple(words) for relation, words in zip(RELATIONS, lists, strict=True)}
     facts = tuple(fact for person in people for fact in _facts_of(person, values, rng))
     return World(people, values, facts)

@@ -4,6 +4,7 @@ Batch sizes count candidates, before pruning: every cell takes as many steps as 
 kept samples are spread evenly over them (design: training arithmetic).
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -71,4 +72,4 @@ def schedule(
 def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
     """Cut into `parts` runs whose sizes differ by at most one, the larger ones evenly among the others."""
     bounds = [len(rows) * i // parts for i in range(parts + 1)]
-    return [rows[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [rows[a:b] for a, b in itertools.pairwise(bounds)]

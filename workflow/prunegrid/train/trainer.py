@@ -35,7 +35,9 @@ def collate(examples: list[Example]) -> dict[str, torch.Tensor]:
 def weighted_nll(logits_BTV: torch.Tensor, labels_BT: torch.Tensor, weights_B: torch.Tensor) -> torch.Tensor:
     """Sum over trainable tokens of weight x NLL (nats); token t is predicted from the one before it in the row."""
     targets = labels_BT[:, 1:]
-    nll = cross_entropy(logits_BTV[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORE)
+    nll = cross_entropy(
+        logits_BTV[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORE
+    )
     return (nll.view_as(targets).sum(1) * weights_B).sum()
 
 
@@ -43,12 +45,12 @@ class PrunedTrainer(Trainer):
     """Loss = sum(weight x NLL) over trainable tokens / trainable tokens of the whole accumulated global batch."""
 
     def __init__(self, *, examples: list[Example], plan: list[list[int]], **kwargs: Any) -> None:
-        super().__init__(train_dataset=examples, data_collator=collate, **kwargs)  # type: ignore[arg-type]
+        super().__init__(train_dataset=examples, data_collator=collate, **kwargs)
         self.plan = plan
         self.loss_is_scaled_for_ga = True
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=collate)  # type: ignore[arg-type]
+        return DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=collate)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device

@@ -14,6 +14,7 @@ import torch
 from prunegrid import __version__
 from prunegrid.config import Training
 from prunegrid.draws import derive
+from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json
 from prunegrid.train.batches import Example, example, schedule, steps_per_epoch
 from prunegrid.train.launch import Job
@@ -39,17 +40,20 @@ def read_examples(job: Job) -> tuple[pa.Table, np.ndarray, list[Example]]:
     """All candidates (ids), and of those kept the sample ids int64[N] and the examples, in the scores' order."""
     table = read_parquet(job.scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
     removal = job.training.removal
-    chosen = _selection(job.selection) if job.selection else dict.fromkeys(table["sample_id"].to_pylist(), (None, 1.0))
-    mask = pa.compute.is_in(table["sample_id"], pa.array(chosen, pa.int64()))
-    kept = table.filter(mask)
-    assert len(kept) == len(chosen), f"{len(chosen)} samples selected, {len(kept)} of them in the scores"
-    examples = [
-        example(row["prompt_ids"], row["response_ids"], *chosen[row["sample_id"]], removal) for row in kept.to_pylist()
-    ]
+    chosen = (
+        _selection(job.selection) if job.selection else {id_: (None, 1.0) for id_ in table["sample_id"].to_pylist()}
+    )
+    kept = table.filter(pa.compute.is_in(table["sample_id"], pa.array(chosen, pa.int64())))
+    if len(kept) != len(chosen):
+        raise PrunegridError(f"{job.selection}: of {len(chosen)} samples, {job.scores} holds {len(kept)}; prune again")
+    examples = []
+    for row in kept.to_pylist():
+        positions, weight = chosen[row["sample_id"]]
+        examples.append(example(row["prompt_ids"], row["response_ids"], positions, weight, removal))
     return table, kept["sample_id"].to_numpy(), examples
 
 
-def _selection(path: Path) -> dict[int, tuple[list[int], float]]:
+def _selection(path: Path) -> dict[int, tuple[list[int] | None, float]]:
     table = read_parquet(path, ["sample_id", "kept", "weight"])
     return {row["sample_id"]: (row["kept"], row["weight"]) for row in table.to_pylist()}
 
@@ -86,10 +90,9 @@ def _with_lora(model: Any, training: Training) -> Any:
 
 def trainer_arguments(job: Job, steps: int, seed: int) -> dict[str, Any]:
     training = job.training
-    same = ("learning_rate", "lr_scheduler_type", "weight_decay", "max_grad_norm", "per_device_train_batch_size")
-    same += ("gradient_accumulation_steps", "bf16", "gradient_checkpointing")
+    ours = {"method", "lora", "removal", "ranks", "zero_stage", "warmup_ratio", "num_train_epochs"}
     return {
-        **{name: getattr(training, name) for name in same},
+        **training.model_dump(exclude=ours),
         "max_steps": steps,
         "warmup_steps": int(training.warmup_ratio * steps),
         "optim": "adamw_torch",
@@ -119,9 +122,7 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
     }
 
 
-def describe(
-    job: Job, candidates: pa.Table, examples: list[Example], trainer: Any, seconds: float
-) -> dict[str, Any]:
+def describe(job: Job, candidates: pa.Table, examples: list[Example], trainer: Any, seconds: float) -> dict[str, Any]:
     """`training.json`: tokens are totals over all epochs, seconds are wall clock from the rank's start."""
     import deepspeed
     import transformers

@@ -1,0 +1,99 @@
+"""The `prunegrid` command on one's own model and data, and the lines that bad input gets."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from prunegrid import cli
+from prunegrid.errors import PrunegridError
+
+PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
+
+
+def fails(capsys: Any, *arguments: str) -> str:
+    """The message of a command that must exit with code 1 (a `str` exit code is printed and means 1)."""
+    with pytest.raises(SystemExit) as raised:
+        cli.main(arguments)
+    assert isinstance(raised.value.code, str)
+    assert len(raised.value.code.splitlines()) == 1
+    return raised.value.code
+
+
+def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
+    rows = [{"prompt": f"What is {i} + 1?", "response": f"{i} + 1 = {i + 1}."} for i in range(12)]
+    data = tmp_path / "mine.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scores, out = str(tmp_path / "scores"), tmp_path / "pruned"
+    cli.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
+    assert json.loads(capsys.readouterr().out)["samples"] == 12
+    cli.main(
+        [
+            "prune",
+            "--scores",
+            scores,
+            "--pair",
+            "qtuning",
+            *PRUNE,
+            "--out",
+            str(out),
+            "--model",
+            str(tiny_model),
+        ]
+    )
+    assert json.loads(capsys.readouterr().out)["n_kept_samples"] == 3
+    assert len(pq.read_table(out / "selection.parquet")) == 3
+
+
+def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
+    arguments = ["prune", "--scores", str(scores), "--pair", "qtuning", *PRUNE, "--out", str(tmp_path / "o")]
+    cli.main([*arguments, "--option", "neighbor_lambda=0", "--option", "surplus=keep"])
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["options"]["neighbor_lambda"] == 0
+    assert summary["options"]["surplus"] == "keep"
+    assert "write NAME=VALUE" in fails(capsys, *arguments, "--option", "neighbor_lambda")
+    assert "has no option 'lamda'" in fails(capsys, *arguments, "--option", "lamda=0")
+
+
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, tiny_model: Path, capsys: Any) -> None:
+    from tiny import write_tiny_model
+
+    out = tmp_path / "out"
+    base = ["prune", "--scores", str(scores), "--out", str(out)]
+    bad_ratio = ["--pair", "qtuning", "--sample-ratio", "1.5", "--token-ratio", "0.5"]
+    assert "1.5" in fails(capsys, *base, *bad_ratio)
+    assert "is not a token pruner" in fails(capsys, *base, "--pair", "random+pppl", *PRUNE)
+    other = write_tiny_model(tmp_path / "other", seed=1)
+    message = fails(capsys, *base, "--pair", "random+ppl", *PRUNE, "--model", str(other))
+    assert "made for another model" in message
+    no_response = tmp_path / "no_response.jsonl"
+    no_response.write_text('{"prompt": "q", "answer": "a"}\n')
+    message = fails(capsys, "score", "--model", str(tiny_model), "--data", str(no_response), "--out", str(out))
+    assert "fields answer, prompt are not understood" in message
+    assert "no experiment.json" in fails(capsys, "table", str(tmp_path))
+    assert not out.exists()
+
+
+def test_truncated_scores_are_named(tmp_path: Path, scores: Path, capsys: Any) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(scores, tmp_path / "scores"))
+    file = copy / "tokens.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    message = fails(
+        capsys, "prune", "--scores", str(copy), "--pair", "random+ppl", *PRUNE, "--out", str(tmp_path / "o")
+    )
+    assert f"{file}: damaged or not Parquet" in message
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_command_is_installed_and_exits_with_1() -> None:
+    command = Path(sys.executable).parent / "prunegrid"
+    run = subprocess.run([command, "table", "nowhere"], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("prunegrid table: nowhere: no experiment.json")
+    assert issubclass(PrunegridError, Exception)

@@ -1,0 +1,131 @@
+"""The whole workflow on a very small sandbox, then what changes and losses would run again, and what failures show."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from snake import DEFAULT, planned, snakemake
+
+pytestmark = pytest.mark.slow
+
+CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
+CONFIG["variants"] = ["random+random", "qtuning"]
+CONFIG["dataset"]["max_samples"] = 80
+CONFIG["models"]["sandbox-1M"]["pretrain"] = {"seed": 0, "steps": 20}
+CONFIG["training"]["num_train_epochs"] = 1
+for _benchmark in CONFIG["evaluation"]["benchmarks"].values():
+    _benchmark["limit"] = 8
+CELL = "sandbox-1M/s0.125-t0.5/qtuning/seed0"
+CELL_ONLY = {"train": 1, "evaluate": 1, "collect": 1, "table": 1}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return copy.deepcopy(CONFIG) | changes
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    run = snakemake(folder, "--cores", "2", config=CONFIG)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
+    return folder
+
+
+def test_the_table_has_no_hole(done: Path) -> None:
+    frame = pq.read_table(done / "results/sandbox/results.parquet").to_pandas()
+    assert len(frame) == 4 * 6
+    assert set(frame["status"]) == {"done"}
+    assert frame["score"].between(0, 100).all()
+    table = (done / "results/sandbox/table/table.md").read_text()
+    assert "This is a sandbox" in table
+    assert all(row in table for row in ("Zero-Shot", "Random", "Q-Tuning", "Full Dataset"))
+
+
+def test_full_and_pruned_take_the_same_steps(done: Path) -> None:
+    reports = [json.loads(p.read_text()) for p in done.glob("results/sandbox/trained/**/training.json")]
+    assert len(reports) == 3
+    assert len({report["steps"] for report in reports}) == 1
+    assert sorted(report["kept_samples"] for report in reports) == [10, 10, 80]
+
+
+def test_nothing_is_done_twice(done: Path) -> None:
+    assert planned(done, config=CONFIG) == {}
+
+
+def test_a_new_ratio_scores_nothing_again(done: Path) -> None:
+    jobs = planned(done, config=config(budgets=[{"sample_ratio": 0.25, "token_ratio": 0.5}]))
+    assert jobs == {"prune": 2, "train": 2, "evaluate": 2, "collect": 1, "table": 1}
+
+
+def test_a_new_variant_runs_alone(done: Path) -> None:
+    jobs = planned(done, config=config(variants=["random+random", "random+ppl", "qtuning"]))
+    assert jobs == {"prune": 1, **CELL_ONLY}
+
+
+def test_a_new_learning_rate_trains_again_and_prunes_nothing(done: Path) -> None:
+    changed = config(training=CONFIG["training"] | {"learning_rate": 2e-3})
+    assert planned(done, config=changed) == {"train": 3, "evaluate": 3, "collect": 1, "table": 1}
+
+
+def test_a_new_note_makes_the_table_only(done: Path) -> None:
+    assert set(planned(done, config=config(note="Another note."))) <= {"collect", "table"}
+
+
+@pytest.mark.parametrize(
+    ("lost", "jobs"),
+    [
+        (f"evaluation/{CELL}/SQuAD.json", {"evaluate": 1, "collect": 1, "table": 1}),
+        (f"trained/{CELL}/training.json", CELL_ONLY),
+        (f"pruned/{CELL}/selection.parquet", {"prune": 1, **CELL_ONLY}),
+    ],
+)
+def test_a_lost_output_reruns_its_cell_and_the_table_only(done: Path, lost: str, jobs: dict[str, int]) -> None:
+    file = done / "results/sandbox" / lost
+    content, times = file.read_bytes(), file.stat()
+    file.unlink()
+    try:
+        assert planned(done, config=CONFIG) == jobs
+    finally:
+        import os
+
+        file.write_bytes(content)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_report_embeds_the_table(done: Path) -> None:
+    run = snakemake(done, "--report", "report.html", config=CONFIG)
+    assert run.returncode == 0, run.stderr
+    assert "table.html" in (done / "report.html").read_text()
+
+
+def test_cli_table_needs_the_folder_alone(done: Path) -> None:
+    command = [sys.executable, "-m", "prunegrid.cli", "table", str(done / "results/sandbox")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "Q-Tuning" in run.stdout
+
+
+def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Path) -> None:
+    """A truncated selection: its consumer names it, the table still comes, and one removal repairs it."""
+    folder = done / "results/sandbox"
+    selection = folder / "pruned" / CELL / "selection.parquet"
+    whole = (folder / "table/table.md").read_text()
+    (folder / "trained" / CELL / "training.json").unlink()
+    selection.write_bytes(selection.read_bytes()[:100])
+    run = snakemake(done, "--cores", "2", config=CONFIG)
+    assert run.returncode != 0
+    assert re.search(r"prunegrid: \S+selection.parquet: damaged or not Parquet", run.stderr)
+    broken = (folder / "table/table.md").read_text()
+    assert "failed" in broken
+    assert "logs/train/" in broken
+    selection.unlink()
+    run = snakemake(done, "--cores", "2", config=CONFIG)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert (folder / "table/table.md").read_text() == whole, "the same seed gives the same table"

@@ -1,0 +1,85 @@
+# What the rules look up: the experiment's files and, for a cell's wildcards, its settings.
+from pathlib import Path
+
+from prunegrid.data import locate
+from prunegrid.versions import STEP
+
+BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
+ON_GPU = EXPERIMENT.device == "cuda"
+MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
+DATA_SETS = [EXPERIMENT.dataset, *(b.data for b in EXPERIMENT.evaluation.benchmarks.values())]
+
+
+def source_file(ref):
+    """The file a data set is read from: generated in the sandbox; elsewhere [] means the hub."""
+    if EXPERIMENT.sandbox and ref.hub:
+        return str(ref.below(Path(MIRROR)))
+    return locate(ref, MIRROR) or []
+
+
+def benchmark_data(wildcards):
+    return EXPERIMENT.evaluation.benchmarks[wildcards.benchmark].data
+
+
+def cell_of(wildcards):
+    return grid.find(EXPERIMENT, wildcards.model, wildcards.cell)
+
+
+def pruning(wildcards):
+    """What decides a selection, besides the scores."""
+    cell = cell_of(wildcards)
+    variant = EXPERIMENT.variant(cell.variant)
+    return {
+        "variant": variant.name,
+        "method": variant.method,
+        "options": variant.options,
+        **cell.budget.model_dump(),
+        "seed": cell.seed,
+    }
+
+
+def selection_of(wildcards):
+    """The cell's selection; none for the full data set."""
+    cell = cell_of(wildcards)
+    return f"{R}/pruned/{cell.model}/{cell.path}/selection.parquet" if cell.pruned else []
+
+
+def training(wildcards):
+    """The experiment's training, with the variant's own removal where it names one."""
+    cell = cell_of(wildcards)
+    own = EXPERIMENT.variant(cell.variant).removal if cell.pruned else None
+    settings = EXPERIMENT.training.model_dump(mode="json")
+    return settings | {"removal": own} if own else settings
+
+
+def trained_model(wildcards):
+    """The cell's fine-tuned model; none for zero-shot."""
+    cell = cell_of(wildcards)
+    return f"{R}/trained/{cell.model}/{cell.path}/model" if cell.trained else []
+
+
+def all_selections(wildcards):
+    return [f"{R}/pruned/{cell.model}/{cell.path}/selection.json" for cell in CELLS if cell.pruned]
+
+
+def all_trainings(wildcards):
+    return [f"{R}/trained/{cell.model}/{cell.path}/training.json" for cell in CELLS if cell.trained]
+
+
+def all_evaluations(wildcards):
+    return [f"{R}/evaluation/{c.model}/{c.path}/{benchmark}.json" for c in CELLS for benchmark in BENCHMARKS]
+
+
+def record_experiment():
+    """Leave the validated config beside the results: `prunegrid table` needs nothing else."""
+    from prunegrid.io import write_json
+
+    write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
+
+
+def table_of_what_is_there():
+    """Some job failed: show the cells that are there, and which are not."""
+    from prunegrid.table import build
+
+    build(Path(R))
+    print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
