@@ -36,9 +36,8 @@ def test_paper_asks_for_gpus_where_they_are_needed(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "--dry-run", target, config=shipped("paper"))
     asked = {}
     for block in done.stdout.split("rule ")[1:]:
-        asked[block.partition(":")[0]] = next(
-            (word.strip(",") for word in block.split() if word.startswith("gpu=")), "none"
-        )
+        words = [word.strip(",") for word in block.split()]
+        asked[block.partition(":")[0]] = next((word for word in words if word.startswith("gpu=")), "none")
     assert asked == {"dataset": "none", "model": "none", "score": "gpu=1", "train": "gpu=8"}
 
 

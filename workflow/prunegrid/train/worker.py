@@ -40,9 +40,7 @@ def read_examples(job: Job) -> tuple[pa.Table, np.ndarray, list[Example]]:
     """All candidates (ids), and of those kept the sample ids int64[N] and the examples, in the scores' order."""
     table = read_parquet(job.scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
     removal = job.training.removal
-    chosen = (
-        _selection(job.selection) if job.selection else {id_: (None, 1.0) for id_ in table["sample_id"].to_pylist()}
-    )
+    chosen = _selection(job.selection) if job.selection else dict.fromkeys(table["sample_id"].to_pylist(), (None, 1.0))
     kept = table.filter(pa.compute.is_in(table["sample_id"], pa.array(chosen, pa.int64())))
     if len(kept) != len(chosen):
         raise PrunegridError(f"{job.selection}: of {len(chosen)} samples, {job.scores} holds {len(kept)}; prune again")
