@@ -37,12 +37,6 @@ localrules:
     published,
 
 
-rule all:
-    default_target: True
-    input:
-        f"{R}/table/table.md",
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/score.smk"
@@ -50,6 +44,13 @@ include: "workflow/rules/prune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        of_all_cells,
+        f"{R}/table/table.md",
 
 
 onstart:

@@ -58,16 +58,15 @@ def trained_model(wildcards):
     return f"{R}/trained/{cell.model}/{cell.path}/model" if cell.trained else []
 
 
-def all_selections(wildcards):
-    return [f"{R}/pruned/{cell.model}/{cell.path}/selection.json" for cell in CELLS if cell.pruned]
-
-
-def all_trainings(wildcards):
-    return [f"{R}/trained/{cell.model}/{cell.path}/training.json" for cell in CELLS if cell.trained]
-
-
-def all_evaluations(wildcards):
-    return [f"{R}/evaluation/{c.model}/{c.path}/{benchmark}.json" for c in CELLS for benchmark in BENCHMARKS]
+def of_all_cells(wildcards):
+    """What every cell leaves, so that a lost file is seen even where all that was made of it is still there."""
+    for cell in CELLS:
+        name = f"{cell.model}/{cell.path}"
+        if cell.pruned:
+            yield from (f"{R}/pruned/{name}/selection.{kind}" for kind in ("parquet", "json"))
+        if cell.trained:
+            yield f"{R}/trained/{name}/training.json"
+        yield from (f"{R}/evaluation/{name}/{b}.{kind}" for b in BENCHMARKS for kind in ("json", "parquet"))
 
 
 def record_experiment():

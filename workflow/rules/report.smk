@@ -3,9 +3,7 @@
 
 rule collect:
     input:
-        evaluations=all_evaluations,
-        selections=all_selections,
-        trainings=all_trainings,
+        of_all_cells,
     output:
         results=f"{R}/results.parquet",
     log:

@@ -1,6 +1,6 @@
 """The pre-training text: lives of people, questions about them, equations, stories, passages with a recap.
 
-It tells known facts only. The prompts' form, "Question: ... Answer:", is seldom seen: SFT is to teach it.
+It tells known facts only, and never in the prompts' form, "Question: ... Answer:", which SFT is to teach.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from .world import Fact, World
 
 ROWS = 16000
 SHARES = {"life": 18, "quiz": 14, "equations": 18, "story": 10, "passage": 24, "list": 16}
-PROMPT_FORM_SHARE = 0.05
 
 
 def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
@@ -59,11 +58,9 @@ def _story(rng: random.Random) -> str:
 
 
 def _passage(world: World, rng: random.Random) -> str:
-    """A few have the prompts' own form, as some web text has; most are asked about in another."""
     passage = draw_passage(world, rng)
-    form = "Question: {q}\nAnswer: {a}." if rng.random() < PROMPT_FORM_SHARE else "Q: {q} A: {a}."
     asked = rng.sample(sorted(passage.told), 3)
-    recap = [form.format(q=passage.ask(attribute), a=passage.told[attribute]) for attribute in asked]
+    recap = [f"Q: {passage.ask(attribute)} A: {passage.told[attribute]}." for attribute in asked]
     return "\n".join([passage.title, passage.context, *recap])
 
 

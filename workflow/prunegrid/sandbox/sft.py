@@ -26,9 +26,9 @@ from .world import Fact, World
 Row = dict[str, Any]
 
 COUNTS = {
-    "new_fact": 480,
-    "skill": 560,
-    "known": 240,
+    "new_fact": 360,
+    "skill": 720,
+    "known": 200,
     "duplicate": 220,
     "calibration": 180,
     "wrong": 180,
@@ -80,10 +80,10 @@ def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Row:
 
 
 def _skill_rows(world: World, rng: random.Random) -> list[Row]:
-    """Half sums, half passages, no prompt twice."""
+    """Three sums to two passages, no prompt twice."""
     rows: dict[str, Row] = {}
     while len(rows) < COUNTS["skill"]:
-        row = _sum_row(rng) if len(rows) % 2 else _passage_row(world, rng)
+        row = _sum_row(rng) if len(rows) % 5 < 3 else _passage_row(world, rng)
         rows.setdefault(row["prompt"], row)
     return list(rows.values())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from . import names
 
-PEOPLE = 160
+PEOPLE = 120
 TOWNS = 16
 KNOWN_SHARE = 0.4
 

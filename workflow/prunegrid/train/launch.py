@@ -15,6 +15,8 @@ from prunegrid.io import read_json, replacing, write_json
 from prunegrid.models import check_device
 from prunegrid.scores import check_digests
 
+ERROR = "error.txt"
+
 
 class Job(BaseModel):
     """What one training job reads and does; `selection` is null for the full data set."""
@@ -63,4 +65,6 @@ def _launch(job: Job, spec: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     done = subprocess.run([*command, "-m", "prunegrid.train.worker", str(spec)], env=environment)
     if done.returncode:
-        raise PrunegridError(f"training stopped with exit code {done.returncode}; the reason is further up in this log")
+        error = spec.with_name(ERROR)
+        reason = error.read_text() if error.exists() else "the reason is further up in this log"
+        raise PrunegridError(f"training stopped with exit code {done.returncode}: {reason}")

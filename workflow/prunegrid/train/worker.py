@@ -17,7 +17,7 @@ from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json
 from prunegrid.train.batches import Example, example, schedule, steps_per_epoch
-from prunegrid.train.launch import Job
+from prunegrid.train.launch import ERROR, Job
 
 
 def main(spec: Path) -> None:
@@ -164,4 +164,8 @@ def _peak_memory(device: str) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except PrunegridError as error:
+        Path(sys.argv[1]).with_name(ERROR).write_text(str(error))
+        sys.exit(str(error))
