@@ -89,3 +89,9 @@ def test_published_table(tmp_path: Path) -> None:
     folder = tmp_path / "results/published"
     assert (folder / "results.parquet").exists()
     assert "LLaMA2-7B" in (folder / "table/table.md").read_text()
+
+
+def test_conda_file_has_the_locks_pins() -> None:
+    lock = (ROOT / "envs/requirements.txt").read_text().splitlines()
+    conda = yaml.safe_load((ROOT / "envs/prunegrid.yaml").read_text())["dependencies"][-1]["pip"]
+    assert conda == [line for line in lock if line and not line.startswith("#")]

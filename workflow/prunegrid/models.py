@@ -107,7 +107,8 @@ def _make(source: Model, folder: Path, world: Path | None, threads: int) -> dict
     elif source.hub:
         from huggingface_hub import snapshot_download
 
-        _link(Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=FILES)), folder)
+        wanted = {"allow_patterns": FILES, "ignore_patterns": ["original/*", "consolidated*"]}
+        _link(Path(snapshot_download(source.hub, revision=source.revision, **wanted)), folder)
     else:
         _link(Path(str(source.path)), folder)
     return {}

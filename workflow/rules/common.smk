@@ -17,6 +17,11 @@ def source_file(ref):
     return locate(ref, MIRROR) or []
 
 
+# Only what comes over a network is worth a second try.
+DATA_RETRIES = 0 if all(map(source_file, DATA_SETS)) else 2
+MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in EXPERIMENT.models.values()) else 0
+
+
 def benchmark_data(wildcards):
     return EXPERIMENT.evaluation.benchmarks[wildcards.benchmark].data
 

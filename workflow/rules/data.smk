@@ -9,6 +9,8 @@ if EXPERIMENT.sandbox:
             text=f"{MIRROR}/sandbox/pretrain/default/train.jsonl",
         log:
             f"{R}/logs/world.log",
+        benchmark:
+            f"{R}/benchmarks/world.jsonl"
         conda:
             "../../envs/prunegrid.yaml"
         params:
@@ -28,7 +30,7 @@ rule dataset:
         f"{R}/logs/dataset.log",
     benchmark:
         f"{R}/benchmarks/dataset.jsonl"
-    retries: 0 if source_file(EXPERIMENT.dataset) else 2
+    retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
     params:
@@ -45,6 +47,9 @@ rule benchmark_items:
         data=f"{R}/data/benchmarks/{{benchmark}}.jsonl",
     log:
         f"{R}/logs/benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{R}/benchmarks/benchmark/{{benchmark}}.jsonl"
+    retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
     params:
@@ -64,6 +69,7 @@ rule model:
         f"{R}/logs/model/{{model}}.log",
     benchmark:
         f"{R}/benchmarks/model/{{model}}.jsonl"
+    retries: MODEL_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2

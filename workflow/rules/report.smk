@@ -8,6 +8,8 @@ rule collect:
         results=f"{R}/results.parquet",
     log:
         f"{R}/logs/collect.log",
+    benchmark:
+        f"{R}/benchmarks/collect.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
     params:
@@ -26,6 +28,8 @@ rule table:
         html=report(f"{R}/table/table.html", caption="../report/table.rst", category="Table"),
     log:
         f"{R}/logs/table.log",
+    benchmark:
+        f"{R}/benchmarks/table.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
     params:
