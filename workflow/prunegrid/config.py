@@ -75,9 +75,9 @@ class Pretrain(Section):
     """A small Llama trained from scratch on the sandbox's text."""
 
     seed: int = 0
-    steps: int = Field(1500, ge=1)
+    steps: int = Field(1000, ge=1)
     hidden_size: int = 128
-    layers: int = 4
+    layers: int = 3
 
 
 class Model(Section):

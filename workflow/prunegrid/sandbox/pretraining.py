@@ -1,6 +1,6 @@
 """Pre-trains the sandbox's base model: a byte-level BPE tokenizer and a Llama of about a million parameters.
 
-    python -c "from prunegrid.sandbox import pretrain; pretrain('world', 'model', seed=0, steps=1100)"
+    python -c "from prunegrid.sandbox import pretrain; pretrain('world', 'model', seed=0, steps=1000)"
 
 The result is an ordinary Hugging Face directory, chat template included. The same seed and number of threads
 give the same weights.
