@@ -1,5 +1,7 @@
 # From a training set to the delta-annotated table. What is computed stands in the config, how it runs in a profile:
-#   snakemake --cores all [--configfile experiments/NAME.yaml] [TARGET]
+#   snakemake --cores all [TARGET] [--configfile experiments/NAME.yaml]
+import re
+
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -24,9 +26,9 @@ CELLS = grid.cells(EXPERIMENT)
 
 
 wildcard_constraints:
-    model="[^/]+",
+    model="|".join(map(re.escape, EXPERIMENT.models)),
     cell=grid.PATH,
-    benchmark="[^/]+",
+    benchmark="|".join(map(re.escape, EXPERIMENT.evaluation.benchmarks)),
 
 
 report: "workflow/report/workflow.rst"
@@ -51,10 +53,6 @@ rule all:
     input:
         of_all_cells,
         f"{R}/table/table.md",
-
-
-onstart:
-    record_experiment()
 
 
 onerror:

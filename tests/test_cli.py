@@ -74,6 +74,19 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, 
     no_response.write_text('{"prompt": "q", "answer": "a"}\n')
     message = fails(capsys, "score", "--model", str(tiny_model), "--data", str(no_response), "--out", str(out))
     assert "fields answer, prompt are not understood" in message
+    good = tmp_path / "good.jsonl"
+    good.write_text('{"prompt": "q", "response": "a"}\n')
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("mine")
+    message = fails(capsys, "score", "--model", str(tiny_model), "--data", str(good), "--out", str(mine))
+    assert "is not a scores directory (thesis.txt)" in message
+    assert (mine / "thesis.txt").read_text() == "mine"
+    bare = write_tiny_model(tmp_path / "bare", template=None)
+    message = fails(capsys, "score", "--model", str(bare), "--data", str(good), "--out", str(out))
+    assert "has no chat template" in message
+    message = fails(capsys, "score", "--model", str(tmp_path), "--data", str(good), "--out", str(out))
+    assert "no config.json" in message or "no .safetensors" in message
     assert "no experiment.json" in fails(capsys, "table", str(tmp_path))
     assert not out.exists()
 

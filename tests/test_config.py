@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -47,6 +48,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
         ("sandbox", None, "needs a sandbox section"),
         ("experiment", "../elsewhere", "it names a folder"),
+        ("seeds", [-1], "seeds[0] is -1"),
+        ("training.lr_scheduler_type", "cosin", "training.lr_scheduler_type is 'cosin'"),
+        ("evaluation.benchmarks.ARC-E.task", "arc_eazy", "benchmarks.ARC-E.task is 'arc_eazy'; tasks of harness: arc"),
+        ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),
     ],
 )
 def test_bad_values_are_named_with_their_fix(path: str, value: Any, message: str) -> None:
@@ -72,6 +77,27 @@ def test_shipped_experiments_load_and_survive_a_round_trip(file: str) -> None:
 def test_schema_is_up_to_date() -> None:
     shipped = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
     assert shipped == Experiment.model_json_schema(), "run: make schema"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_schema_accepts_what_is_shipped(file: str) -> None:
+    jsonschema.validate(yaml.safe_load((ROOT / file).read_text()), Experiment.model_json_schema())
+
+
+def test_schema_refuses_a_misspelt_key() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(DEFAULT | {"trainng": {}}, Experiment.model_json_schema())
+
+
+def test_training_of_a_cell_leaves_out_what_has_no_effect() -> None:
+    values = changed("training.removal", "drop")
+    values["training"]["lora"] = {"r": 64}
+    experiment = load(values)
+    full = next(cell for cell in grid.cells(experiment) if cell.variant == "full")
+    pruned = next(cell for cell in grid.cells(experiment) if cell.pruned)
+    assert grid.training_of(experiment, full).removal == "mask"
+    assert grid.training_of(experiment, pruned).removal == "drop"
+    assert grid.training_of(experiment, pruned).lora.r == 8, "no adapter in full fine-tuning"
 
 
 def test_ratios_expand_to_budgets() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import config, grid, results, table
+from prunegrid import config, grid, pruners, results, table
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
@@ -29,7 +29,7 @@ def an_experiment(**changes: Any) -> Experiment:
         "budgets": [{"sample_ratio": 0.125, "token_ratio": 0.5}],
         "variants": ["random+random", "random+ppl", {"q0": {"method": "qtuning", "removal": "drop"}}],
         "seeds": [0, 1],
-        "evaluation": {"benchmarks": {name: {"task": "t", "data": {"path": "d.jsonl"}} for name in ITEMS}},
+        "evaluation": {"benchmarks": {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}},
     }
     return config.load(values | changes)
 
@@ -39,14 +39,24 @@ def put(path: Path, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-def finish(root: Path, cell: Cell, *scores: float) -> None:
+def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None = None) -> None:
     """Leave what a cell's steps leave, with these scores of the first benchmarks."""
-    at = Path(cell.model, cell.path)
-    if cell.pruned:
-        selection = {"realised": {"samples": 0.12, "all_tokens": 0.3}, "realised_token_ratio": 0.51}
+    at, experiment = Path(cell.model, cell.path), experiment or an_experiment()
+    if cell.budget:
+        variant = experiment.variant(cell.variant)
+        selection = {
+            "method": variant.method,
+            "options": pruners.filled(variant.method, variant.options),
+            "nominal": {"samples": cell.budget.sample_ratio, "tokens": cell.budget.token_ratio},
+            "seeds": {"cell": cell.seed},
+            "realised": {"samples": 0.12, "all_tokens": 0.3},
+            "realised_token_ratio": 0.51,
+        }
         put(root / "pruned" / at / "selection.json", selection)
     if cell.trained:
-        put(root / "trained" / at / "training.json", {"trained_tokens": 1234, "seconds": 5.5, "steps": 7})
+        training = grid.training_of(experiment, cell).model_dump(mode="json")
+        made = {"training": training, "seed": cell.seed, "trained_tokens": 1234, "seconds": 5.5, "steps": 7}
+        put(root / "trained" / at / "training.json", made)
     for (name, items), score in zip(ITEMS.items(), scores, strict=False):
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
         put(root / "evaluation" / at / f"{name}.json", record)
@@ -97,6 +107,33 @@ def test_delta_is_against_the_same_seed(root: Path) -> None:
     assert ppl["n_items"].tolist() == [200, 50, pd.NA]
 
 
+def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
+    """Snakemake removes the failed job's outputs only: the old evaluation still lies there."""
+    put(root / "logs/train/m/s0.125-t0.5/random+random/seed0.log", "FAILED: boom\n")
+    frame = results.collect(an_experiment(), root)
+    failed = rows(frame, "random+random", 0)
+    assert set(failed["status"]) == {"failed"}
+    assert failed["score"].isna().all()
+    assert rows(frame, "random+ppl", 0)["delta"].isna().all(), "no delta against a score that is not there"
+
+
+@pytest.mark.parametrize("lost", ["trained/m/full/seed0/training.json", "pruned/m/{cell}/selection.json"])
+def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) -> None:
+    (root / lost.format(cell="s0.125-t0.5/random+ppl/seed0")).unlink()
+    frame = results.collect(an_experiment(), root)
+    variant = "random+ppl" if "{cell}" in lost else "full"
+    assert set(rows(frame, variant, 0)["status"]) == {"stale"}
+    assert rows(frame, variant, 0)["score"].isna().all()
+    assert set(rows(frame, "random+random", 0)["status"]) == {"done"}
+
+
+def test_scores_of_another_learning_rate_are_stale(root: Path) -> None:
+    frame = results.collect(an_experiment(training={"learning_rate": 1}), root)
+    assert set(rows(frame, "full", 0)["status"]) == {"stale"}
+    assert set(rows(frame, "random+random", 1)["status"]) == {"stale"}
+    assert set(rows(frame, "zero-shot")["status"]) == {"done"}
+
+
 def test_a_half_done_cell_has_no_average(root: Path) -> None:
     ppl = rows(results.collect(an_experiment(), root), "random+ppl", 1)
     assert ppl["status"].tolist() == ["done", "missing", "missing"]
@@ -141,7 +178,7 @@ def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> Non
         assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
     logs = [root / f"logs/train/m/s0.125-t0.5/q0/seed{seed}.log" for seed in (0, 1)]
     assert [tuple(failed) for failed in failures.values()] == [("train", log) for log in logs]
-    assert results.failure(root, grid.find(experiment, "m", "full/seed1")) is None
+    assert results.failure(root, Cell("m", "full", None, 1)) is None
     assert set(rows(frame, "full", 1)["status"]) == {"missing"}
 
 
@@ -199,7 +236,7 @@ def test_the_baseline_is_the_plain_pair() -> None:
 def test_no_baseline_no_delta(tmp_path: Path) -> None:
     experiment = an_experiment(variants=["qtuning"])
     for cell in grid.cells(experiment):
-        finish(tmp_path, cell, 1, 2)
+        finish(tmp_path, cell, 1, 2, experiment=experiment)
     frame = results.collect(experiment, tmp_path)
     assert set(frame["status"]) == {"done"}
     assert frame["delta"].isna().all()

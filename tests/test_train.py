@@ -59,8 +59,8 @@ def selection(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Path:
     return out / "selection.parquet"
 
 
-def first_step_loss(model: Path, scores: Path, selection: Path, training: Training) -> tuple[float, int]:
-    """The contract's loss of the first global batch, in float64, sample by sample; and its trainable tokens."""
+def first_step(model: Path, scores: Path, selection: Path, training: Training) -> tuple[float, float]:
+    """The contract's loss of the first global batch and its gradient's norm, in float64, sample by sample."""
     tokens = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
     kept = pq.read_table(selection).to_pylist()
     ids = pq.read_table(selection)["sample_id"].to_numpy()
@@ -73,16 +73,18 @@ def first_step_loss(model: Path, scores: Path, selection: Path, training: Traini
         for i in batch
     ]
     weights = AutoModelForCausalLM.from_pretrained(model).double()
-    total, count = 0.0, 0
+    total, count = torch.zeros((), dtype=torch.float64), 0
     for i in rows:
         sample = tokens[kept[i]["sample_id"]]
         row = example(sample["prompt_ids"], sample["response_ids"], kept[i]["kept"], 1.0, training.removal)
         batch = collate([row])
         labels, weight = batch.pop("labels"), batch.pop("weights")
-        with torch.no_grad():
-            total += weighted_nll(weights(**batch, use_cache=False).logits, labels, weight.double()).item()
+        logits = weights(**batch, use_cache=False).logits
+        total = total + weighted_nll(logits, labels, weight.double())
         count += int((labels != IGNORE).sum())
-    return total / count, count
+    loss = total / count
+    loss.backward()
+    return loss.item(), torch.stack([p.grad.norm() for p in weights.parameters()]).norm().item()
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
@@ -91,8 +93,9 @@ def test_loss_is_the_whole_global_batch_over_ranks_and_micro_batches(
 ) -> None:
     report = run(tmp_path, tiny_model, scores, selection, ranks=2, removal=removal)
     training = Training(**(SETTINGS | {"ranks": 2, "removal": removal}))
-    expected, _ = first_step_loss(tiny_model, scores, selection, training)
-    assert report["loss_curve"][0]["loss"] == pytest.approx(expected, rel=1e-5)
+    loss, norm = first_step(tiny_model, scores, selection, training)
+    assert report["loss_curve"][0]["loss"] == pytest.approx(loss, rel=1e-5)
+    assert report["loss_curve"][0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
     assert report["steps"] == 2 * 2
     kept = sum(len(row) for row in pq.read_table(selection)["kept"].to_pylist())
     assert report["trained_tokens"] == 2 * kept

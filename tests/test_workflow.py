@@ -1,6 +1,7 @@
 """What the workflow would do: dry runs of the shipped experiments, and bad configs as a user meets them."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def shipped(name: str) -> dict[str, Any]:
 
 def test_paper_expands_to_the_published_grid(tmp_path: Path) -> None:
     assert planned(tmp_path, config=shipped("paper")) == {
+        "record": 1,
         "benchmark_items": 5,
         "dataset": 1,
         "model": 2,
@@ -44,6 +46,20 @@ def test_paper_asks_for_gpus_where_they_are_needed(tmp_path: Path) -> None:
 def test_default_is_the_whole_table(tmp_path: Path) -> None:
     jobs = planned(tmp_path, config=DEFAULT)
     assert (jobs["prune"], jobs["train"], jobs["evaluate"], jobs["score"]) == (17, 18, 19, 1)
+
+
+def test_default_profile_is_loaded_wherever_the_run_is(tmp_path: Path) -> None:
+    """Without it one failed cell would stop the grid."""
+    done = snakemake(tmp_path, "--dry-run", config=DEFAULT)
+    assert re.search("Using workflow specific profile .*profiles/default", done.stdout + done.stderr)
+
+
+def test_a_target_outside_the_grid_is_one_clear_line(tmp_path: Path) -> None:
+    done = snakemake(tmp_path, "results/sandbox/trained/sandbox-1M/full/seed7/training.json", "-n", config=DEFAULT)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "sandbox-1M/full/seed7 is no cell of sandbox" in output
+    assert "KeyError" not in output
 
 
 def test_seeds_and_ratio_lists_expand(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with safetensors, tokenizer, chat template")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
-    parser.add_argument("--max-length", type=int, default=2048, help="cut-off of prompt + response, in tokens")
-    parser.add_argument("--batch-tokens", type=int, default=4096, help="padded tokens a forward pass")
+    parser.add_argument("--max-length", type=_at_least_8, default=2048, help="cut-off of prompt + response, in tokens")
+    parser.add_argument("--batch-tokens", type=_at_least_8, default=4096, help="padded tokens a forward pass")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -71,6 +71,7 @@ def _score(options: argparse.Namespace) -> None:
     from prunegrid.data import write_dataset
     from prunegrid.score import score
 
+    _refuse_foreign(options.out)
     torch.set_num_threads(options.threads)
     settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=options.dtype)
     dataset = Dataset(name="data", path=str(options.data))
@@ -81,6 +82,20 @@ def _score(options: argparse.Namespace) -> None:
         for name in ("data.parquet", "data.json"):
             shutil.copyfile(Path(work, name), options.out / name)
     print(json.dumps(meta, indent=1))
+
+
+def _refuse_foreign(out: Path) -> None:
+    """Scores replace the whole folder: refuse one that holds anything but scores."""
+    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json", "extra"}
+    foreign = sorted(file.name for file in out.iterdir() if file.name not in ours) if out.is_dir() else []
+    if foreign or out.is_file():
+        raise PrunegridError(f"{out}: would be replaced, but is not a scores directory ({', '.join(foreign[:3])})")
+
+
+def _at_least_8(text: str) -> int:
+    if int(text) < 8:
+        raise argparse.ArgumentTypeError(f"{text} tokens are too few; give 8 or more")
+    return int(text)
 
 
 def _prune(options: argparse.Namespace) -> None:

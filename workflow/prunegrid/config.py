@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prunegrid import pruners
+from prunegrid.benchmarks import known_tasks
 from prunegrid.complaints import complain
 from prunegrid.errors import PrunegridError
 
@@ -118,6 +119,18 @@ class Variant(Section):
     options: dict[str, Any] = {}
     removal: Literal["mask", "drop"] | None = None
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """A name, or one name with its method and options: the forms that people write."""
+        full = handler(core_schema)
+        body = {
+            "type": "object",
+            "properties": {"method": {"type": "string"}, "removal": {"enum": ["mask", "drop"]}},
+            "required": ["method"],
+        }
+        named = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": body}
+        return {"anyOf": [{"type": "string"}, named, full]}
+
     @model_validator(mode="before")
     @classmethod
     def from_name(cls, value: Any) -> Any:
@@ -166,7 +179,7 @@ class Training(Section):
     lora: Lora = Lora()
     removal: Literal["mask", "drop"] = "mask"
     learning_rate: float = Field(1e-4, gt=0)
-    lr_scheduler_type: str = "cosine"
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = "cosine"
     warmup_ratio: float = Field(0.1, ge=0, le=1)
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
@@ -193,6 +206,18 @@ class Evaluation(Section):
     dtype: Literal["float32", "bfloat16"] = "float32"
     benchmarks: dict[Name, Benchmark] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def tasks_of_the_protocol(self) -> Self:
+        known = known_tasks(self.protocol)
+        for name, benchmark in self.benchmarks.items():
+            if name == AVERAGE:
+                raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
+            if benchmark.task not in known:
+                raise ValueError(
+                    f"benchmarks.{name}.task is {benchmark.task!r}; tasks of {self.protocol}: {', '.join(known)}"
+                )
+        return self
+
 
 class Experiment(Section):
     """One table: everything that decides its numbers, and nothing about where it runs."""
@@ -209,7 +234,7 @@ class Experiment(Section):
     token_ratios: list[Ratio] = []
     variants: list[Variant] = Field(min_length=1)
     references: list[Literal["zero-shot", "full"]] = ["zero-shot", "full"]
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     scoring: Scoring = Scoring()
     training: Training = Training()
     evaluation: Evaluation
@@ -228,8 +253,6 @@ class Experiment(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
-        if AVERAGE in self.evaluation.benchmarks:
-            raise ValueError(f"evaluation.benchmarks.{AVERAGE} is the name of the average's column; choose another")
         if self.sandbox is None and any(m.pretrain for m in self.models.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
         return self

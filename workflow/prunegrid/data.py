@@ -120,9 +120,13 @@ def reader(row: Row, source: str) -> Callable[[Row], Messages]:
 
 def _read(conversation: Callable[[Row], Messages], row: Row, where: str) -> Messages:
     try:
-        return conversation(row)
+        messages = conversation(row)
     except (KeyError, TypeError) as error:
         raise PrunegridError(f"{where}: {error} is missing or not understood; found {', '.join(sorted(row))}") from None
+    for message in messages:
+        if not isinstance(message["content"], str):
+            raise PrunegridError(f"{where}: {message['role']} says {message['content']!r}, which is not text")
+    return messages
 
 
 def _messages(field: str) -> Callable[[Row], Messages]:
@@ -140,8 +144,9 @@ def _messages(field: str) -> Callable[[Row], Messages]:
 
 def _pair(prompt: str, extra: str | None, response: str) -> Callable[[Row], Messages]:
     def read(row: Row) -> Messages:
-        asked = "\n\n".join(part for part in (row[prompt], row.get(extra or "")) if part)
-        return [{"role": "user", "content": asked}, {"role": "assistant", "content": row[response] or ""}]
+        more = row.get(extra) if extra else None
+        asked = f"{row[prompt]}\n\n{more}" if more else row[prompt]
+        return [{"role": "user", "content": asked}, {"role": "assistant", "content": _text(row[response])}]
 
     return read
 
@@ -153,6 +158,11 @@ _READERS: list[tuple[set[str], Callable[[Row], Messages]]] = [
     ({"instruction", "output"}, _pair("instruction", "input", "output")),
     ({"instruction", "response"}, _pair("instruction", "context", "response")),
 ]
+
+
+def _text(value: Any) -> Any:
+    """An absent answer is an empty one, which is left out and counted."""
+    return "" if value is None else value
 
 
 def _turns(messages: Messages) -> Iterator[Messages]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prunegrid.config import Budget, Experiment
+from prunegrid.config import Budget, Experiment, Lora, Training
 
 PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
@@ -53,6 +53,13 @@ def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
             yield Cell(model, "full", None, seed)
 
 
-def find(experiment: Experiment, model: str, path: str) -> Cell:
-    """The cell that a path of the workflow names."""
-    return next(cell for cell in cells(experiment) if (cell.model, cell.path) == (model, path))
+def training_of(experiment: Experiment, cell: Cell) -> Training:
+    """How the cell is trained: the variant's own removal if it names one; what has no effect is left at its default.
+
+    So changing `removal` does not train Full again, nor changing `lora` what is fully fine-tuned.
+    """
+    removal = "mask"
+    if cell.pruned:
+        removal = experiment.variant(cell.variant).removal or experiment.training.removal
+    lora = experiment.training.lora if experiment.training.method == "lora" else Lora()
+    return experiment.training.model_copy(update={"removal": removal, "lora": lora})

@@ -74,7 +74,9 @@ def wrap(model: Any, model_dir: Path, batch_size: int) -> LanguageModel:
         raise PrunegridError(f"{model_dir}: the tokenizer has no eos_token; generation could not end")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return LanguageModel(pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size)
+    return LanguageModel(
+        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, softmax_dtype="float32"
+    )
 
 
 def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def is_adapter(folder: Path) -> bool:
 def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
+    if not (folder / "config.json").exists():
+        raise PrunegridError(f"{folder}: no config.json; give the folder of a model saved with save_pretrained")
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -107,8 +109,11 @@ def _make(source: Model, folder: Path, world: Path | None, threads: int) -> dict
     elif source.hub:
         from huggingface_hub import snapshot_download
 
-        wanted = {"allow_patterns": FILES, "ignore_patterns": ["original/*", "consolidated*"]}
-        _link(Path(snapshot_download(source.hub, revision=source.revision, **wanted)), folder)
+        copies = ["original/*", "consolidated*"]
+        _link(
+            Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=FILES, ignore_patterns=copies)),
+            folder,
+        )
     else:
         _link(Path(str(source.path)), folder)
     return {}

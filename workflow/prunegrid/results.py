@@ -164,13 +164,36 @@ def _ended_well(log: Path) -> bool:
 
 def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
     shared = _described(experiment, cell) | _measured(root, cell)
-    absent = "failed" if failure(root, cell) else "missing"
     folder = root / "evaluation" / cell.model / cell.path
-    rows = [
-        shared | {"benchmark": name} | _score(folder / f"{name}.json", absent)
-        for name in experiment.evaluation.benchmarks
-    ]
+    rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
+    if failure(root, cell):
+        rows = [_without_score(row, "failed") for row in rows]
+    elif stale(experiment, root, cell):
+        rows = [_without_score(row, "stale") if row["status"] == "done" else row for row in rows]
     return [*rows, average(rows)]
+
+
+def _without_score(row: Row, status: str) -> Row:
+    return row | {"score": None, "n_items": None, "status": status}
+
+
+def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
+    """Whether the cell's selection or model is gone, or was made with other settings than the experiment's.
+
+    Then the evaluation that is still there belongs to a cell that no longer is.
+    """
+    found: list[Any] = []
+    wanted: list[Any] = []
+    if cell.budget:
+        variant = experiment.variant(cell.variant)
+        keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
+        found += _values(root / "pruned" / cell.model / cell.path / "selection.json", *keys)
+        wanted += [variant.method, pruners.filled(variant.method, variant.options)]
+        wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
+    if cell.trained:
+        found += _values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed")
+        wanted += [grid.training_of(experiment, cell).model_dump(mode="json"), cell.seed]
+    return found != wanted
 
 
 def _described(experiment: Experiment, cell: Cell) -> Row:
@@ -179,7 +202,7 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
     if cell.budget:
         variant = experiment.variant(cell.variant)
         sample, token = pruners.parts(variant.method)
-        removal = variant.removal or experiment.training.removal
+        removal = grid.training_of(experiment, cell).removal
     return {
         "experiment": experiment.experiment,
         "dataset": experiment.dataset.name,
@@ -212,10 +235,10 @@ def _measured(root: Path, cell: Cell) -> Row:
     }
 
 
-def _score(path: Path, absent: str) -> Row:
-    """What one benchmark's file says, or the status `absent` where there is none."""
+def _score(path: Path) -> Row:
+    """What one benchmark's file says, or that it is missing."""
     if not path.exists():
-        return {"status": absent}
+        return {"status": "missing"}
     protocol, metric, score, items = _values(path, "protocol", "metric", "score", "n_items")
     if not (isinstance(score, int | float) and math.isfinite(score)):
         raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")

@@ -19,7 +19,7 @@ from prunegrid.attention import FinalAttention, received, to_raters
 from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, replacing, sha256, write_json, write_parquet
-from prunegrid.models import describe, load_model, load_tokenizer
+from prunegrid.models import check_device, describe, load_model, load_tokenizer
 from prunegrid.tokenise import Tokens, tokenise
 from prunegrid.versions import SCORES_SCHEMA
 
@@ -42,7 +42,11 @@ def score(model_dir: Path, data: Path, out: Path, settings: Scoring, device: str
     """Write `samples.parquet`, `tokens.parquet` and `meta.json` (design: contract `scores`); return the meta."""
     started = time.monotonic()
     described = describe(model_dir)
-    tokenizer, model = load_tokenizer(model_dir), load_model(model_dir, settings.dtype, device)
+    check_device(device)
+    tokenizer = load_tokenizer(model_dir)
+    if tokenizer.chat_template is None:
+        raise PrunegridError(f"{model_dir}: its tokenizer has no chat template; set one and save_pretrained it there")
+    model = load_model(model_dir, settings.dtype, device)
     _check_head(model)
     rows, cut = tokenise_all(data, tokenizer, settings.max_length)
     scored: list[dict[str, np.ndarray]] = [{}] * len(rows)

@@ -26,8 +26,14 @@ def benchmark_data(wildcards):
     return EXPERIMENT.evaluation.benchmarks[wildcards.benchmark].data
 
 
+CELL = {(cell.model, cell.path): cell for cell in CELLS}
+
+
 def cell_of(wildcards):
-    return grid.find(EXPERIMENT, wildcards.model, wildcards.cell)
+    try:
+        return CELL[wildcards.model, wildcards.cell]
+    except KeyError:
+        raise WorkflowError(f"{wildcards.model}/{wildcards.cell} is no cell of {EXPERIMENT.experiment}") from None
 
 
 def pruning(wildcards):
@@ -50,11 +56,7 @@ def selection_of(wildcards):
 
 
 def training(wildcards):
-    """The experiment's training, with the variant's own removal where it names one."""
-    cell = cell_of(wildcards)
-    own = EXPERIMENT.variant(cell.variant).removal if cell.pruned else None
-    settings = EXPERIMENT.training.model_dump(mode="json")
-    return settings | {"removal": own} if own else settings
+    return grid.training_of(EXPERIMENT, cell_of(wildcards)).model_dump(mode="json")
 
 
 def trained_model(wildcards):
@@ -70,20 +72,16 @@ def of_all_cells(wildcards):
         if cell.pruned:
             yield from (f"{R}/pruned/{name}/selection.{kind}" for kind in ("parquet", "json"))
         if cell.trained:
-            yield f"{R}/trained/{name}/training.json"
+            yield from (f"{R}/trained/{name}/{what}" for what in ("model", "training.json"))
         yield from (f"{R}/evaluation/{name}/{b}.{kind}" for b in BENCHMARKS for kind in ("json", "parquet"))
-
-
-def record_experiment():
-    """Leave the validated config beside the results: `prunegrid table` needs nothing else."""
-    from prunegrid.io import write_json
-
-    write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
 
 
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
     from prunegrid.table import build
 
-    build(Path(R))
-    print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
+    try:
+        build(Path(R))
+        print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
+    except PrunegridError as error:
+        print(f"prunegrid: a job failed, and there is no table: {error}")

@@ -14,8 +14,10 @@ rule evaluate:
         f"{R}/logs/evaluate/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
+    retries: 1
     conda:
         "../../envs/prunegrid.yaml"
+    threads: 1
     resources:
         gpu=1 if ON_GPU else 0,
         mem_mb=lambda w, attempt: attempt * (32_000 if ON_GPU else 6_000),

@@ -1,9 +1,26 @@
 # From all evaluations to one tidy file and the table; the same functions serve when cells have failed.
 
 
+rule record:
+    output:
+        experiment=f"{R}/experiment.json",
+    log:
+        f"{R}/logs/record.log",
+    benchmark:
+        f"{R}/benchmarks/record.jsonl"
+    priority: 100
+    conda:
+        "../../envs/prunegrid.yaml"
+    params:
+        experiment=EXPERIMENT.model_dump(mode="json"),
+    script:
+        "../scripts/record.py"
+
+
 rule collect:
     input:
         of_all_cells,
+        experiment=rules.record.output.experiment,
     output:
         results=f"{R}/results.parquet",
     log:
@@ -13,7 +30,6 @@ rule collect:
     conda:
         "../../envs/prunegrid.yaml"
     params:
-        experiment=EXPERIMENT.model_dump(mode="json"),
         version=STEP["collect"],
     script:
         "../scripts/collect.py"
@@ -22,6 +38,7 @@ rule collect:
 rule table:
     input:
         results=rules.collect.output.results,
+        experiment=rules.record.output.experiment,
     output:
         markdown=f"{R}/table/table.md",
         csv=f"{R}/table/table.csv",
@@ -33,7 +50,6 @@ rule table:
     conda:
         "../../envs/prunegrid.yaml"
     params:
-        experiment=EXPERIMENT.model_dump(mode="json"),
         version=STEP["table"],
     script:
         "../scripts/table.py"
@@ -47,6 +63,8 @@ rule published:
         html=report("results/published/table/table.html", caption="../report/published.rst", category="Published"),
     log:
         "results/published/logs/published.log",
+    benchmark:
+        "results/published/benchmarks/published.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
     params:

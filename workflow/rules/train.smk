@@ -14,11 +14,13 @@ rule train:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{model}}/{{cell}}.jsonl"
+    retries: 1
     conda:
         "../../envs/prunegrid.yaml"
+    threads: EXPERIMENT.training.ranks
     resources:
         gpu=EXPERIMENT.training.ranks if ON_GPU else 0,
-        mem_mb=lambda w, attempt: attempt * (64_000 if ON_GPU else 8_000),
+        mem_mb=lambda w, attempt: attempt * (24_000 * EXPERIMENT.training.ranks if ON_GPU else 8_000),
         runtime=lambda w, attempt: attempt * 480,
     params:
         training=training,

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from prunegrid.config import Experiment
-from prunegrid.results import read
+from prunegrid.results import experiment_of, read
 from prunegrid.step import step
 from prunegrid.table import title, write_table
 
 with step(snakemake.log[0]):
-    experiment = Experiment.model_validate(snakemake.params.experiment)
-    frame, out = read(Path(snakemake.input.results)), Path(snakemake.output.markdown).parent
-    write_table(frame, out, title=title(experiment), note=experiment.note)
+    results, out = Path(snakemake.input.results), Path(snakemake.output.markdown).parent
+    experiment = experiment_of(results.parent)
+    write_table(read(results), out, title=title(experiment), note=experiment.note)

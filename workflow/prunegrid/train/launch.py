@@ -59,7 +59,9 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
 def _launch(job: Job, spec: Path) -> None:
     ranks = job.training.ranks
     threads = str(max(1, job.threads // ranks))
+    package = str(Path(__file__).parents[2])
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     if job.device == "cpu":
         environment |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
