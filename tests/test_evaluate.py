@@ -360,10 +360,10 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
             "squadv2",
             write_jsonl(tmp_path / "d.jsonl", [{**ITEMS["gsm8k"][0], "title": "t", "context": "c"}]),
         )
-    with pytest.raises(PrunegridError, match=r"d\.jsonl: no items"):
+    with pytest.raises(PrunegridError, match=r"d\.jsonl: holds no rows"):
         run("gsm8k", write_jsonl(tmp_path / "d.jsonl", []))
     (tmp_path / "d.jsonl").write_text('{"question": "x", "answer": "#### 1"}\n{"question": ')
-    with pytest.raises(PrunegridError, match=r"d\.jsonl:2: not JSON"):
+    with pytest.raises(PrunegridError, match=r"d\.jsonl: line 2 is not JSON"):
         run("gsm8k", tmp_path / "d.jsonl")
     with pytest.raises(PrunegridError, match="no data file for benchmark C"):
         evaluate(nowhere, tmp_path, benchmarks={"C": ask("gsm8k")}, data={})

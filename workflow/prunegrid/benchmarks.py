@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_parquet, sha256
+from prunegrid.io import read_records, sha256
 
 TASKS = Path(__file__).parent / "tasks"
 FUNCTION = "!function utils."
@@ -72,32 +72,8 @@ class Items(NamedTuple):
 
 def read_items(path: Path, wanted: list[str], limit: int | None = None) -> Items:
     """The first `limit` items of `path`, reduced to the fields `wanted` (`answer.aliases` where nested)."""
-    rows = _read(path)
-    if not rows:
-        raise PrunegridError(f"{path}: no items")
+    rows = read_records(path)
     return Items([_reduce(row, wanted, f"{path}: item {i}") for i, row in enumerate(rows[:limit])], len(rows))
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        raise PrunegridError(f"{path}: no such file")
-    if path.suffix == ".parquet":
-        table: list[dict[str, Any]] = read_parquet(path).to_pylist()
-        return table
-    if path.suffix != ".jsonl":
-        raise PrunegridError(f"{path}: a benchmark's data must be .jsonl or .parquet")
-    with path.open(encoding="utf-8") as lines:
-        return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-
-
-def _parse(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PrunegridError(f"{where}: not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise PrunegridError(f"{where}: a line must hold a JSON object, not {type(row).__name__}")
-    return row
 
 
 def _reduce(row: dict[str, Any], wanted: list[str], where: str) -> dict[str, Any]:

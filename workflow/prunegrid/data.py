@@ -16,7 +16,7 @@ import pyarrow as pa
 from prunegrid.config import DataRef, Dataset
 from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_parquet, replacing, sha256, write_json, write_parquet
+from prunegrid.io import read_records, replacing, sha256, write_json, write_parquet
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]
@@ -37,28 +37,7 @@ def read_rows(ref: DataRef, local: str | None) -> list[Row]:
         from datasets import load_dataset
 
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
-    path = Path(local)
-    if not path.exists():
-        raise PrunegridError(f"{path}: no such file; name an existing one in the config")
-    if path.suffix == ".parquet":
-        rows: list[Row] = read_parquet(path).to_pylist()
-    else:
-        rows = [
-            _parse(path, number, line) for number, line in enumerate(path.open(encoding="utf-8"), 1) if line.strip()
-        ]
-    if not rows:
-        raise PrunegridError(f"{path}: holds no rows")
-    return rows
-
-
-def _parse(path: Path, number: int, line: str) -> Row:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise PrunegridError(f"{path}: line {number} is not JSON ({error})") from None
-    if not isinstance(row, dict):
-        raise PrunegridError(f"{path}: line {number} is a {type(row).__name__}, not an object with named fields")
-    return row
+    return read_records(Path(local))
 
 
 def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) -> None:

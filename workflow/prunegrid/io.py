@@ -73,6 +73,30 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {repair(path)}") from None
 
 
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON lines or Parquet file; an absent, empty or unreadable one is a `PrunegridError`."""
+    if not path.exists():
+        raise PrunegridError(f"{path}: no such file; name an existing one")
+    if path.suffix == ".parquet":
+        rows: list[dict[str, Any]] = read_parquet(path).to_pylist()
+    else:
+        with path.open(encoding="utf-8") as lines:
+            rows = [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise PrunegridError(f"{path}: holds no rows")
+    return rows
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise PrunegridError(f"{where} is not JSON ({error})") from None
+    if not isinstance(row, dict):
+        raise PrunegridError(f"{where} is a {type(row).__name__}, not an object with named fields")
+    return row
+
+
 def repair(path: Path) -> str:
     return f"remove it and make it again (in a workflow: rm {path}, then the same snakemake command)"
 
