@@ -128,7 +128,7 @@ def describe(job: Job, candidates: pa.Table, examples: list[Example], trainer: A
     epochs = job.training.num_train_epochs
     response_tokens = pa.compute.sum(pa.compute.list_value_length(candidates["response_ids"])).as_py()
     curve = [
-        {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate")}
+        {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate") if key in entry}
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
