@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import config, grid, pruners, results, table
+from prunegrid import config, grid, pruners, results, status, table
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
@@ -173,18 +173,18 @@ def test_what_pruned_cells_are(root: Path) -> None:
 def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> None:
     experiment = an_experiment()
     frame = results.collect(experiment, root)
-    failures = results.failures(experiment, root)
+    failures = status.failures(experiment, root)
     for seed in (0, 1):
         assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
     logs = [root / f"logs/train/m/s0.125-t0.5/q0/seed{seed}.log" for seed in (0, 1)]
     assert [tuple(failed) for failed in failures.values()] == [("train", log) for log in logs]
-    assert results.failure(root, Cell("m", "full", None, 1)) is None
+    assert status.failure(root, Cell("m", "full", None, 1)) is None
     assert set(rows(frame, "full", 1)["status"]) == {"missing"}
 
 
 def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "")
-    assert results.failure(tmp_path, Cell("m", "zero-shot")) == (
+    assert status.failure(tmp_path, Cell("m", "zero-shot")) == (
         "evaluate",
         tmp_path / "logs/evaluate/m/zero-shot.log",
     )

@@ -16,7 +16,7 @@ from prunegrid.config import Budget
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.layout import Entry, Table, lay_out
-from prunegrid.results import Failure
+from prunegrid.status import Failure
 from prunegrid.table import write_table
 
 NOTE = "A sandbox: nothing here is about real models."

@@ -13,7 +13,7 @@ from prunegrid import results
 from prunegrid.config import Budget
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.results import Failure
+from prunegrid.status import Failure
 
 LABELS = {
     "random": "Random",
@@ -115,7 +115,7 @@ class Table:
 def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failures | None = None) -> Table:
     """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
 
-    `failures` (from `results.failures`) name the step of a failed cell to look at: they become footnotes.
+    `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes.
     Raises `PrunegridError` where there is nothing to show.
     """
     if frame.empty:

@@ -5,11 +5,9 @@ never asks for one that does not: a failed cell is a row that says so, not the e
 """
 
 import math
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -18,7 +16,7 @@ from prunegrid import config, grid, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.step import DONE
+from prunegrid.status import failure, stale, values
 
 AVERAGE = config.AVERAGE
 BASELINE = "random+random"
@@ -52,13 +50,6 @@ SCHEMA = pa.schema(
 )
 DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64"}
 Row = dict[str, Any]
-
-
-class Failure(NamedTuple):
-    """The first step of a cell that began and did not end well, and its log."""
-
-    rule: str
-    log: Path
 
 
 def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
@@ -134,34 +125,6 @@ def baseline(experiment: Experiment) -> str | None:
     return next((v.name for v in usual + plain), None)
 
 
-def failure(root: Path, cell: Cell) -> Failure | None:
-    """The first step of the cell whose log exists and whose last line does not start with `done`.
-
-    That line starts with `FAILED:` when the step raised; one that was killed, or still runs, leaves another.
-    """
-    for rule in _rules(cell):
-        log = root / "logs" / rule / cell.model / f"{cell.path}.log"
-        if log.exists() and not _ended_well(log):
-            return Failure(rule, log)
-    return None
-
-
-def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
-    """Every cell that has a `failure`, in the table's order."""
-    found = {cell: failure(root, cell) for cell in grid.cells(experiment)}
-    return {cell: failed for cell, failed in found.items() if failed}
-
-
-def _rules(cell: Cell) -> list[str]:
-    wanted = {"prune": cell.pruned, "train": cell.trained, "evaluate": True}
-    return [rule for rule, has in wanted.items() if has]
-
-
-def _ended_well(log: Path) -> bool:
-    lines = log.read_text(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "").startswith(DONE)
-
-
 def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
     shared = _described(experiment, cell) | _measured(root, cell)
     folder = root / "evaluation" / cell.model / cell.path
@@ -175,25 +138,6 @@ def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
 
 def _without_score(row: Row, status: str) -> Row:
     return row | {"score": None, "n_items": None, "status": status}
-
-
-def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
-    """Whether the cell's selection or model is gone, or was made with other settings than the experiment's.
-
-    Then the evaluation that is still there belongs to a cell that no longer is.
-    """
-    found: list[Any] = []
-    wanted: list[Any] = []
-    if cell.budget:
-        variant = experiment.variant(cell.variant)
-        keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
-        found += _values(root / "pruned" / cell.model / cell.path / "selection.json", *keys)
-        wanted += [variant.method, pruners.filled(variant.method, variant.options)]
-        wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
-    if cell.trained:
-        found += _values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed")
-        wanted += [grid.training_of(experiment, cell).model_dump(mode="json"), cell.seed]
-    return found != wanted
 
 
 def _described(experiment: Experiment, cell: Cell) -> Row:
@@ -224,9 +168,9 @@ def _measured(root: Path, cell: Cell) -> Row:
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
         selection = root / "pruned" / cell.model / cell.path / "selection.json"
-        samples, tokens = _values(selection, "realised.samples", "realised_token_ratio")
+        samples, tokens = values(selection, "realised.samples", "realised_token_ratio")
     training = root / "trained" / cell.model / cell.path / "training.json"
-    trained, seconds = _values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
+    trained, seconds = values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
     return {
         "realised_sample_ratio": samples,
         "realised_token_ratio": tokens,
@@ -239,21 +183,10 @@ def _score(path: Path) -> Row:
     """What one benchmark's file says, or that it is missing."""
     if not path.exists():
         return {"status": "missing"}
-    protocol, metric, score, items = _values(path, "protocol", "metric", "score", "n_items")
+    protocol, metric, score, items = values(path, "protocol", "metric", "score", "n_items")
     if not (isinstance(score, int | float) and math.isfinite(score)):
         raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")
     return {"protocol": protocol, "metric": metric, "score": score, "n_items": items, "status": "done"}
-
-
-def _values(path: Path, *keys: str) -> list[Any]:
-    """The values of dotted keys in a JSON file, all None where there is no file."""
-    if not path.exists():
-        return [None] * len(keys)
-    content = io.read_json(path)
-    try:
-        return [reduce(getitem, key.split("."), content) for key in keys]
-    except (KeyError, TypeError):
-        raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from prunegrid import io, render, results
+from prunegrid import io, render, results, status
 from prunegrid.config import Experiment
 from prunegrid.layout import Failures, Table, lay_out
 
@@ -19,7 +19,7 @@ def write_table(
 ) -> Table:
     """Write the table of a results frame into the folder `out`, in every format; return what they show.
 
-    `failures` (from `results.failures`) become footnotes. Raises `PrunegridError` for a frame without rows.
+    `failures` (from `status.failures`) become footnotes. Raises `PrunegridError` for a frame without rows.
     """
     table = lay_out(frame, title=title, note=note, failures=failures)
     for ending, form in FORMATS.items():
@@ -36,7 +36,7 @@ def build(directory: Path) -> Table:
     experiment = results.experiment_of(directory)
     frame = results.collect(experiment, directory)
     results.write(frame, directory / "results.parquet")
-    failures = results.failures(experiment, directory)
+    failures = status.failures(experiment, directory)
     return write_table(frame, directory / "table", title=title(experiment), note=experiment.note, failures=failures)
 
 
