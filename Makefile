@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 
-.PHONY: results table test test-slow test-all lint schema environment clean
+.PHONY: results test test-slow test-all lint schema environment clean
 
 results: $(READY)
 	snakemake --cores $(CORES)

@@ -48,6 +48,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
         ("sandbox", None, "needs a sandbox section"),
         ("experiment", "../elsewhere", "it names a folder"),
+        ("dataset.hub", "sandbox/sfd", "sandbox/sfd (config default, split train) is not in the sandbox; org/name"),
         ("seeds", [-1], "seeds[0] is -1"),
         ("training.lr_scheduler_type", "cosin", "training.lr_scheduler_type is 'cosin'"),
         ("evaluation.benchmarks.ARC-E.task", "arc_eazy", "benchmarks.ARC-E.task is 'arc_eazy'; tasks of harness: arc"),

@@ -107,10 +107,10 @@ def test_carried_columns(tmp_path: Path) -> None:
         ('{"prompt": "q", "resp', "line 1 is not JSON"),
         ('["q", "a"]', "line 1 is a list"),
         ("", "holds no rows"),
-        ('{"messages": [{"role": "tool", "content": "x"}]}', "row 0: 'tool' is missing or not understood"),
+        ('{"messages": [{"role": "tool", "content": "x"}]}', "row 1: 'tool' is missing or not understood"),
         ('{"prompt": "q", "response": ""}', "no sample is left"),
-        ('{"prompt": "q", "response": 5}', "row 0: assistant says 5, which is not text"),
-        ('{"messages": [{"role": "user", "content": null}]}', "row 0: user says None, which is not text"),
+        ('{"prompt": "q", "response": 5}', "row 1: assistant says 5, which is not text"),
+        ('{"messages": [{"role": "user", "content": null}]}', "row 1: user says None, which is not text"),
     ],
 )
 def test_unusable_files(tmp_path: Path, line: str, message: str) -> None:

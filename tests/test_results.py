@@ -67,6 +67,7 @@ def root(tmp_path: Path) -> Path:
     """Zero-shot, full/seed0, random+random are done; of the rest one is half done, one failed, one killed."""
     experiment = an_experiment()
     put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    put(tmp_path / "models/m.json", {})
     cells = {cell.path: cell for cell in grid.cells(experiment)}
     finish(tmp_path, cells["zero-shot"], 10, 20)
     finish(tmp_path, cells["full/seed0"], 50, 60.5)
@@ -125,6 +126,11 @@ def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) 
     assert set(rows(frame, variant, 0)["status"]) == {"stale"}
     assert rows(frame, variant, 0)["score"].isna().all()
     assert set(rows(frame, "random+random", 0)["status"]) == {"done"}
+
+
+def test_without_its_base_model_everything_is_stale(root: Path) -> None:
+    (root / "models/m.json").unlink()
+    assert "done" not in set(results.collect(an_experiment(), root)["status"])
 
 
 def test_scores_of_another_learning_rate_are_stale(root: Path) -> None:
@@ -235,6 +241,7 @@ def test_the_baseline_is_the_plain_pair() -> None:
 
 def test_no_baseline_no_delta(tmp_path: Path) -> None:
     experiment = an_experiment(variants=["qtuning"])
+    put(tmp_path / "models/m.json", {})
     for cell in grid.cells(experiment):
         finish(tmp_path, cell, 1, 2, experiment=experiment)
     frame = results.collect(experiment, tmp_path)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,11 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with safetensors, tokenizer, chat template")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
-    parser.add_argument("--max-length", type=_at_least_8, default=2048, help="cut-off of prompt + response, in tokens")
-    parser.add_argument("--batch-tokens", type=_at_least_8, default=4096, help="padded tokens a forward pass")
+    parser.add_argument("--max-length", type=_at_least(8), default=2048, help="cut-off of prompt + response, in tokens")
+    parser.add_argument("--batch-tokens", type=_at_least(8), default=4096, help="padded tokens a forward pass")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=_at_least(1), default=os.cpu_count())
     parser.set_defaults(run=_score)
 
 
@@ -57,10 +57,15 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", required=True, help="sample+token pruner (random+ppl), or qtuning")
     parser.add_argument("--sample-ratio", type=float, required=True, help="fraction of samples to keep")
     parser.add_argument("--token-ratio", type=float, required=True, help="fraction of response tokens to keep")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=_at_least(0), default=0)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for selection.parquet and selection.json")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for selection.parquet and selection.json, which are replaced if there",
+    )
     parser.set_defaults(run=_prune)
 
 
@@ -92,16 +97,21 @@ def _refuse_foreign(out: Path) -> None:
         raise PrunegridError(f"{out}: would be replaced, but is not a scores directory ({', '.join(foreign[:3])})")
 
 
-def _at_least_8(text: str) -> int:
-    if int(text) < 8:
-        raise argparse.ArgumentTypeError(f"{text} tokens are too few; give 8 or more")
-    return int(text)
+def _at_least(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is too small; give {least} or more")
+        return int(text)
+
+    return count
 
 
 def _prune(options: argparse.Namespace) -> None:
     from prunegrid.models import describe
     from prunegrid.prune import prune
 
+    if options.out.is_file():
+        raise PrunegridError(f"{options.out}: is a file; --out is a folder")
     summary = prune(
         options.scores,
         options.out,

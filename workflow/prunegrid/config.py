@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from prunegrid import pruners
+from prunegrid import pruners, sandbox
 from prunegrid.benchmarks import known_tasks
 from prunegrid.complaints import complain
 from prunegrid.errors import PrunegridError
@@ -255,7 +255,18 @@ class Experiment(Section):
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
         if self.sandbox is None and any(m.pretrain for m in self.models.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
+        for ref in self.data_sets if self.sandbox else ():
+            if ref.hub and ref.below(Path()).with_suffix("").as_posix() not in sandbox.DATA_SETS:
+                raise ValueError(
+                    f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
+                    f"org/name/config/split there: {', '.join(sandbox.DATA_SETS)}"
+                )
         return self
+
+    @property
+    def data_sets(self) -> list[DataRef]:
+        """The training set and the benchmarks' items."""
+        return [self.dataset, *(benchmark.data for benchmark in self.evaluation.benchmarks.values())]
 
     @property
     def grid_budgets(self) -> list[Budget]:

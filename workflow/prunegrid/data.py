@@ -77,7 +77,7 @@ def samples_of(rows: list[Row], dataset: Dataset, source: str) -> tuple[list[Row
     left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
     sample_id = 0
     for number, row in enumerate(rows):
-        for messages in _turns(_read(conversation, row, f"{source}: row {number}")):
+        for messages in _turns(_read(conversation, row, f"{source}: row {number + 1}")):
             reason = _unusable(messages)
             if reason:
                 left_out[reason] += 1

@@ -58,8 +58,11 @@ def read_json(path: Path) -> Any:
         raise PrunegridError(f"{path}: not complete JSON ({error}); {repair(path)}") from None
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The file's table, `columns` only where given; damage and missing columns are a `PrunegridError`."""
+def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str = "") -> pa.Table:
+    """The file's table, `columns` only where given; damage and missing columns are a `PrunegridError`.
+
+    `remedy` says what to do about damage, for a file that no step has made.
+    """
     try:
         file = pq.ParquetFile(path)
         missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
@@ -70,7 +73,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise PrunegridError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {repair(path)}") from None
+        raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {remedy or repair(path)}") from None
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -78,7 +81,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise PrunegridError(f"{path}: no such file; name an existing one")
     if path.suffix == ".parquet":
-        rows: list[dict[str, Any]] = read_parquet(path).to_pylist()
+        rows: list[dict[str, Any]] = read_parquet(path, remedy="fetch or write it again").to_pylist()
     else:
         with path.open(encoding="utf-8") as lines:
             rows = [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
@@ -98,7 +101,10 @@ def _record(line: str, where: str) -> dict[str, Any]:
 
 
 def repair(path: Path) -> str:
-    return f"remove it and make it again (in a workflow: rm {path}, then the same snakemake command)"
+    """What to do about a damaged file that a step has made; scores and models are folders made as a whole."""
+    whole = any((path.parent / name).exists() for name in ("meta.json", "config.json", "adapter_config.json"))
+    remove = f"rm -r {path.parent}" if whole else f"rm {path}"
+    return f"make it again (in a workflow: {remove}, then the same snakemake command)"
 
 
 def sha256(*parts: Path | str | bytes) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from prunegrid.config import Model, Wheel
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, replacing, sha256, write_json
+from prunegrid.io import read_json, repair, replacing, sha256, write_json
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
@@ -30,6 +30,8 @@ def materialise(
 
 def describe(folder: Path) -> dict[str, Any]:
     """Digests of what later steps depend on, and the size of the weights in bytes."""
+    if not folder.is_dir():
+        raise PrunegridError(f"{folder}: no such folder")
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise PrunegridError(f"{folder}: no .safetensors file; convert the weights first (pickles are not read)")
@@ -49,6 +51,11 @@ def describe(folder: Path) -> dict[str, Any]:
 def expected_digests(manifest: Path, data: Path) -> dict[str, str]:
     """What the scores' `meta.json` must say if they belong to this model and data set."""
     return {**read_json(manifest)["digests"], "data": sha256(data)}
+
+
+def weights_digest(folder: Path) -> str:
+    """Digest of a trained model's weights, whole or adapter."""
+    return sha256(*sorted(folder.glob("*.safetensors")))
 
 
 def is_adapter(folder: Path) -> bool:
@@ -76,7 +83,8 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             folder, dtype=getattr(torch, dtype), output_loading_info=True
         )
     except (OSError, SafetensorError) as error:
-        raise PrunegridError(f"{folder}: cannot load the model ({str(error).splitlines()[0]})") from None
+        reason = str(error).splitlines()[0]
+        raise PrunegridError(f"{folder}: cannot load the model ({reason}); {repair(folder / 'config.json')}") from None
     if loaded["missing_keys"]:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
         raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")
@@ -90,7 +98,7 @@ def check_device(device: str, count: int = 1) -> None:
     if device == "cuda" and torch.cuda.device_count() < count:
         raise PrunegridError(
             f"device is cuda and {count} GPU(s) are needed, but torch {torch.__version__} sees "
-            f"{torch.cuda.device_count()}: run on a GPU node, install a CUDA build of torch, or set device: cpu"
+            f"{torch.cuda.device_count()}: run on a GPU node, install a CUDA build of torch, or choose the device cpu"
         )
 
 

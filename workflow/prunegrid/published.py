@@ -15,7 +15,7 @@ CSV = Path(__file__).with_name("published_table.csv")
 TITLE = "Winning the Pruning Gamble (Q-Tuning), arXiv 2509.23873 v1, Table 1"
 NOTE = (
     "Published scores, not a run of prunegrid: WizardLM, dynamic pruning, as printed in the paper. "
-    "Averages and deltas are computed again from the printed scores; three slips of the paper are corrected."
+    "Averages and deltas are computed again from the printed scores; so the paper's three slips are not repeated."
 )
 NAMES = {label: name for name, label in LABELS.items()}
 

@@ -61,9 +61,9 @@ def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     return with_deltas(tidy(rows), baseline(experiment))
 
 
-def collect_from(directory: Path) -> pd.DataFrame:
+def collect_from(directory: Path | str) -> pd.DataFrame:
     """`collect` for a results folder alone, by the `experiment.json` in it."""
-    return collect(experiment_of(directory), directory)
+    return collect(experiment_of(Path(directory)), Path(directory))
 
 
 def experiment_of(directory: Path) -> Experiment:

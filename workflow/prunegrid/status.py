@@ -38,12 +38,12 @@ def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
 
 
 def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
-    """Whether the cell's selection or model is gone, or was made with other settings than the experiment's.
+    """Whether the cell's base model, selection or training is gone, or was made with other settings.
 
     Then the evaluation that is still there belongs to a cell that no longer is.
     """
-    found: list[Any] = []
-    wanted: list[Any] = []
+    found: list[Any] = [(root / "models" / f"{cell.model}.json").exists()]
+    wanted: list[Any] = [True]
     if cell.budget:
         variant = experiment.variant(cell.variant)
         keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")

@@ -30,12 +30,19 @@ def step(log: str) -> Iterator[None]:
             yield
             _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
         except BaseException as error:
-            if not isinstance(error, PrunegridError):
-                traceback.print_exc()
-            message = str(error) if isinstance(error, PrunegridError) else f"{type(error).__name__}: {error}"
+            message = _describe(error)
             _last_line(f"{FAILED} {message}")
             os.write(terminal, f"prunegrid: {message} (log: {log})\n".encode())
             sys.exit(1)
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, PrunegridError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; the same command goes on from here"
+    traceback.print_exc()
+    return f"{type(error).__name__}: {error}"
 
 
 def _last_line(text: str) -> None:

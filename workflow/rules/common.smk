@@ -7,7 +7,7 @@ from prunegrid.versions import STEP
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
 ON_GPU = EXPERIMENT.device == "cuda"
 MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
-DATA_SETS = [EXPERIMENT.dataset, *(b.data for b in EXPERIMENT.evaluation.benchmarks.values())]
+DATA_SETS = EXPERIMENT.data_sets
 
 
 def source_file(ref):

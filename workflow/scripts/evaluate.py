@@ -10,7 +10,7 @@ with step(snakemake.log[0]):
     from prunegrid.config import Evaluation
     from prunegrid.evaluate import evaluate
     from prunegrid.io import read_json
-    from prunegrid.models import check_device, is_adapter
+    from prunegrid.models import check_device, is_adapter, weights_digest
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)
@@ -27,5 +27,5 @@ with step(snakemake.log[0]):
         batch_size=settings.batch_size,
         dtype=settings.dtype,
         device=snakemake.params.device,
-        digests=read_json(Path(snakemake.input.manifest))["digests"],
+        digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained)},
     )

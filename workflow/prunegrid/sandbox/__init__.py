@@ -6,16 +6,28 @@ python -c "from prunegrid.sandbox import write_world; write_world('world', seed=
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from prunegrid.io import replacing
 
 from .benchmarks import benchmark_rows
 from .corpus import pretraining_rows
 from .sft import sft_rows
 from .world import make_world
 
-__all__ = ["pretrain", "write_world"]
+__all__ = ["DATA_SETS", "pretrain", "write_world"]
+
+
+DATA_SETS = (
+    "sandbox/pretrain/default/train",
+    "sandbox/sft/default/train",
+    "sandbox/ai2_arc/ARC-Easy/test",
+    "sandbox/ai2_arc/ARC-Challenge/test",
+    "sandbox/gsm8k/main/test",
+    "sandbox/squad_v2/default/validation",
+    "sandbox/trivia_qa/rc.nocontext/validation",
+)
 
 
 def write_world(out: Path, seed: int) -> None:
@@ -27,18 +39,15 @@ def write_world(out: Path, seed: int) -> None:
         "sandbox/sft/default/train": sft,
         **benchmark_rows(world, seed, {row["prompt"] for row in sft}),
     }
+    assert files.keys() == set(DATA_SETS), f"{sorted(files)} are not {sorted(DATA_SETS)}"
     for path, rows in files.items():
         _write_jsonl(Path(out) / f"{path}.jsonl", rows)
 
 
 def _write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Written under a temporary name and renamed, so that a file that exists is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(
-        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8", newline="\n"
-    )
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        temporary.write_text(lines, encoding="utf-8", newline="\n")
 
 
 def pretrain(world: Path, out: Path, *, seed: int, steps: int, **settings: Any) -> dict[str, float]:

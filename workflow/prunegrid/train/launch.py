@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,10 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
         folder.mkdir(parents=True)
         spec = folder / "job.json"
         spec.write_text(job.model_dump_json())
+        started = time.monotonic()
         _launch(job, spec)
         report: dict[str, Any] = read_json(folder / "report.json")
+        report["seconds"] = round(time.monotonic() - started, 2)
         for scrap in (spec, folder / "report.json", folder / "training_args.bin"):
             scrap.unlink(missing_ok=True)
         shutil.rmtree(folder / "trainer", ignore_errors=True)
