@@ -50,6 +50,8 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("experiment", "../elsewhere", "it names a folder"),
         ("dataset.hub", "sandbox/sfd", "sandbox/sfd (config default, split train) is not in the sandbox; org/name"),
         ("seeds", [-1], "seeds[0] is -1"),
+        ("dataset.carry", ["sample_id"], "dataset: carry names sample_id, which the data set has already"),
+        ("models.sandbox-1M.pretrain.hidden_size", 130, "pretrain.hidden_size is 130; input should be a multiple of 8"),
         ("training.lr_scheduler_type", "cosin", "training.lr_scheduler_type is 'cosin'"),
         ("evaluation.benchmarks.ARC-E.task", "arc_eazy", "benchmarks.ARC-E.task is 'arc_eazy'; tasks of harness: arc"),
         ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),

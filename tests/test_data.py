@@ -143,3 +143,17 @@ def test_real_training_sets(mirror: Path, tmp_path: Path, name: str, samples: in
     write_dataset(dataset, locate(dataset, mirror), tmp_path / "o.parquet", tmp_path / "o.json")
     counts = json.loads((tmp_path / "o.json").read_text())
     assert counts["rows"] == samples == counts["samples"] + sum(counts["left_out"].values())
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "latin1.jsonl"
+    source.write_bytes('{"prompt": "q", "response": "é"}\n'.encode("latin1"))
+    with pytest.raises(PrunegridError, match=r"latin1\.jsonl: is not UTF-8"):
+        write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
+
+
+def test_carried_column_of_two_types_is_named(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "response": "a", "level": 1}, {"prompt": "q", "response": "b", "level": "high"}]
+    with pytest.raises(PrunegridError, match="carried columns do not fit one type each"):
+        convert(tmp_path, rows, carry=["level"])
+    assert not (tmp_path / "out.parquet").exists()

@@ -39,6 +39,16 @@ def put(path: Path, content: Any) -> None:
     path.write_text(content if isinstance(content, str) else json.dumps(content))
 
 
+DIGESTS = {"model": "m", "data": "d"}
+
+
+def shared_files(root: Path, experiment: Experiment) -> None:
+    """What all cells of the model share."""
+    put(root / "models/m.json", {"source": experiment.models["m"].model_dump(mode="json")})
+    put(root / "data/world.json", {"source": experiment.dataset.model_dump(mode="json")})
+    put(root / "scores/m/meta.json", {"max_length": 2048, "dtype": "float32", "digests": DIGESTS})
+
+
 def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None = None) -> None:
     """Leave what a cell's steps leave, with these scores of the first benchmarks."""
     at, experiment = Path(cell.model, cell.path), experiment or an_experiment()
@@ -55,10 +65,18 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         put(root / "pruned" / at / "selection.json", selection)
     if cell.trained:
         training = grid.training_of(experiment, cell).model_dump(mode="json")
-        made = {"training": training, "seed": cell.seed, "trained_tokens": 1234, "seconds": 5.5, "steps": 7}
+        made = {
+            "training": training,
+            "seed": cell.seed,
+            "digests": DIGESTS,
+            "trained_tokens": 1234,
+            "seconds": 5.5,
+            "steps": 7,
+        }
         put(root / "trained" / at / "training.json", made)
     for (name, items), score in zip(ITEMS.items(), scores, strict=False):
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
+        record |= {"task": "arc_easy", "limit": None, "dtype": "float32"}
         put(root / "evaluation" / at / f"{name}.json", record)
 
 
@@ -67,7 +85,7 @@ def root(tmp_path: Path) -> Path:
     """Zero-shot, full/seed0, random+random are done; of the rest one is half done, one failed, one killed."""
     experiment = an_experiment()
     put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
-    put(tmp_path / "models/m.json", {})
+    shared_files(tmp_path, experiment)
     cells = {cell.path: cell for cell in grid.cells(experiment)}
     finish(tmp_path, cells["zero-shot"], 10, 20)
     finish(tmp_path, cells["full/seed0"], 50, 60.5)
@@ -133,11 +151,35 @@ def test_without_its_base_model_everything_is_stale(root: Path) -> None:
     assert "done" not in set(results.collect(an_experiment(), root)["status"])
 
 
-def test_scores_of_another_learning_rate_are_stale(root: Path) -> None:
-    frame = results.collect(an_experiment(training={"learning_rate": 1}), root)
+BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}
+
+
+@pytest.mark.parametrize(
+    ("changes", "zero_shot"),
+    [
+        ({"training": {"learning_rate": 1}}, "done"),
+        ({"scoring": {"max_length": 64}}, "done"),
+        ({"dataset": {"name": "world", "path": "world.jsonl", "max_samples": 5}}, "done"),
+        ({"models": {"m": {"path": "elsewhere"}}}, "stale"),
+        ({"evaluation": {"dtype": "bfloat16", "benchmarks": BENCHMARKS}}, "stale"),
+        ({"evaluation": {"benchmarks": {n: b | {"task": "gsm8k"} for n, b in BENCHMARKS.items()}}}, "stale"),
+        ({"evaluation": {"benchmarks": {n: b | {"limit": 5} for n, b in BENCHMARKS.items()}}}, "stale"),
+    ],
+)
+def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str, Any], zero_shot: str) -> None:
+    frame = results.collect(an_experiment(**changes), root)
     assert set(rows(frame, "full", 0)["status"]) == {"stale"}
     assert set(rows(frame, "random+random", 1)["status"]) == {"stale"}
+    assert set(rows(frame, "zero-shot")["status"]) == {zero_shot}
+
+
+def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path) -> None:
+    put(root / "logs/score/m.log", "FAILED: out of memory\n")
+    frame = results.collect(an_experiment(), root)
+    assert set(rows(frame, "full", 0)["status"]) == {"failed"}
     assert set(rows(frame, "zero-shot")["status"]) == {"done"}
+    shown = table.build(root)
+    assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m.log'}"]
 
 
 def test_a_half_done_cell_has_no_average(root: Path) -> None:
@@ -241,7 +283,7 @@ def test_the_baseline_is_the_plain_pair() -> None:
 
 def test_no_baseline_no_delta(tmp_path: Path) -> None:
     experiment = an_experiment(variants=["qtuning"])
-    put(tmp_path / "models/m.json", {})
+    shared_files(tmp_path, experiment)
     for cell in grid.cells(experiment):
         finish(tmp_path, cell, 1, 2, experiment=experiment)
     frame = results.collect(experiment, tmp_path)

@@ -108,12 +108,14 @@ def test_pretraining_tells_the_known_facts_and_no_new_one(world):
 
 def test_new_facts_and_known_ones_are_right(world):
     told = {fact.tell(0): fact for fact in make_world(0).facts}
+    asked = {f"Question: {fact.ask(wording)}?": fact for fact in told.values() for wording in range(4)}
     for row in rows(world, SFT):
         if row["kind"] not in ("new_fact", "known"):
             continue
         value, sentence = row["response"].split(". ", 1)
         if row["wrong_words"]:
             assert sentence not in told and row["wrong_words"][0] in sentence
+            assert value == asked[row["prompt"]].value, "the right value comes first"
         else:
             assert told[sentence].value == value and told[sentence].known == (row["kind"] == "known")
 

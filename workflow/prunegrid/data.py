@@ -53,7 +53,13 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
     if not samples:
         raise PrunegridError(f"{local or dataset.hub}: no sample is left ({dict(left_out)} left out)")
     left_out["over_max_samples"] = available - len(samples)
-    write_parquet(out, pa.Table.from_pylist(samples, _schema(samples, dataset.carry)))
+    try:
+        table = pa.Table.from_pylist(samples, _schema(samples, dataset.carry))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise PrunegridError(
+            f"{local or dataset.hub}: its texts and carried columns do not fit one type each ({error})"
+        ) from None
+    write_parquet(out, table)
     write_json(
         counts,
         {
@@ -196,4 +202,4 @@ def write_benchmark(ref: DataRef, local: str | None, out: Path) -> None:
     """Write a benchmark's items as JSON lines, fields as on the hub."""
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in read_rows(ref, local):
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(json.dumps(row, default=str) + "\n")

@@ -78,13 +78,16 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str =
 
 def read_records(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSON lines or Parquet file; an absent, empty or unreadable one is a `PrunegridError`."""
-    if not path.exists():
+    if not path.is_file():
         raise PrunegridError(f"{path}: no such file; name an existing one")
     if path.suffix == ".parquet":
         rows: list[dict[str, Any]] = read_parquet(path, remedy="fetch or write it again").to_pylist()
     else:
-        with path.open(encoding="utf-8") as lines:
-            rows = [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        try:
+            with path.open(encoding="utf-8-sig") as lines:
+                rows = [_record(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        except UnicodeDecodeError as error:
+            raise PrunegridError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from None
     if not rows:
         raise PrunegridError(f"{path}: holds no rows")
     return rows

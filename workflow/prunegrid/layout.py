@@ -126,9 +126,11 @@ def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failur
         note=note,
         models=list(frame["model"].unique()),
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == results.AVERAGE),
-        groups=_groups(_rows(frame, _marks([cell for cell, _ in failed]))),
+        groups=_groups(_rows(frame, _marks(failed))),
         seeds=max(1, frame["seed"].nunique()),
-        footnotes=[f"{at.model}, {at.path}: {rule} did not end well, see {log}" for at, (rule, log) in failed],
+        footnotes=[
+            _footnote(failure, [cell for cell, its in failed if its == failure]) for failure in _distinct(failed)
+        ],
     )
 
 
@@ -224,10 +226,21 @@ def _labels(variant: str, sample: str, token: Any) -> tuple[Kind, str, str]:
     return kind, shown[0], shown[1] if kind == "pair" else ""
 
 
-def _marks(failed: list[Cell]) -> Marks:
+def _distinct(failed: list[tuple[Cell, Failure]]) -> list[Failure]:
+    """One failed step can fail many cells: a footnote each step."""
+    return list(dict.fromkeys(failure for _, failure in failed))
+
+
+def _footnote(failure: Failure, cells: list[Cell]) -> str:
+    where = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
+    return f"{where}: {failure.rule} did not end well, see {failure.log}"
+
+
+def _marks(failed: list[tuple[Cell, Failure]]) -> Marks:
     """The footnotes' numbers by (budget, variant, model)."""
+    numbers = {failure: number for number, failure in enumerate(_distinct(failed), start=1)}
     marks: Marks = {}
-    for number, cell in enumerate(failed, start=1):
+    for cell, failure in failed:
         at = (cell.budget, cell.variant, cell.model)
-        marks[at] = (*marks.get(at, ()), number)
+        marks[at] = (*marks.get(at, ()), numbers[failure])
     return marks

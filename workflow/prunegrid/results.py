@@ -16,7 +16,7 @@ from prunegrid import config, grid, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.status import failure, stale, values
+from prunegrid.status import failure, stale, stale_score, values
 
 AVERAGE = config.AVERAGE
 BASELINE = "random+random"
@@ -72,7 +72,7 @@ def experiment_of(directory: Path) -> Experiment:
     if not path.exists():
         raise PrunegridError(
             f"{directory}: no experiment.json there, so it is not an experiment's results; "
-            "give the folder results/<experiment> that the workflow writes"
+            "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
         )
     return config.load(io.read_json(path), source=str(path))
 
@@ -129,10 +129,13 @@ def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
     shared = _described(experiment, cell) | _measured(root, cell)
     folder = root / "evaluation" / cell.model / cell.path
     rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
+    outdated = stale(experiment, root, cell)
     if failure(root, cell):
         rows = [_without_score(row, "failed") for row in rows]
-    elif stale(experiment, root, cell):
-        rows = [_without_score(row, "stale") if row["status"] == "done" else row for row in rows]
+    for row in rows:
+        name = row["benchmark"]
+        if row["status"] == "done" and (outdated or stale_score(experiment, folder / f"{name}.json", name)):
+            row |= _without_score(row, "stale")
     return [*rows, average(rows)]
 
 

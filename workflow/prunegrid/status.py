@@ -1,5 +1,6 @@
 """How far a cell is, told from the files and logs that its steps left: failed, stale, or as its files say."""
 
+from collections.abc import Iterator
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -20,14 +21,13 @@ class Failure(NamedTuple):
 
 
 def failure(root: Path, cell: Cell) -> Failure | None:
-    """The first step of the cell whose log exists and whose last line does not start with `done`.
+    """The first step that the cell needs whose log exists and whose last line does not start with `done`.
 
     That line starts with `FAILED:` when the step raised; one that was killed, or still runs, leaves another.
     """
-    for rule in _rules(cell):
-        log = root / "logs" / rule / cell.model / f"{cell.path}.log"
-        if log.exists() and not _ended_well(log):
-            return Failure(rule, log)
+    for log in _logs(cell):
+        if (root / "logs" / log).exists() and not _ended_well(root / "logs" / log):
+            return Failure(log.with_suffix("").parts[0], root / "logs" / log)
     return None
 
 
@@ -38,22 +38,38 @@ def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
 
 
 def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
-    """Whether the cell's base model, selection or training is gone, or was made with other settings.
+    """Whether what the cell is made of is gone, or was made with other settings than the experiment's.
 
-    Then the evaluation that is still there belongs to a cell that no longer is.
+    Then the evaluation that is still there belongs to a cell that no longer is. The sandbox's seed is the one
+    setting that no file records.
     """
-    found: list[Any] = [(root / "models" / f"{cell.model}.json").exists()]
-    wanted: list[Any] = [True]
+    return any(found != wanted for found, wanted in _settings(experiment, root, cell))
+
+
+def stale_score(experiment: Experiment, path: Path, benchmark: str) -> bool:
+    """Whether the evaluation `path` asked another task, or fewer or more items, than the experiment does."""
+    wanted = experiment.evaluation.benchmarks[benchmark]
+    return values(path, "task", "limit", "dtype") != [wanted.task, wanted.limit, experiment.evaluation.dtype]
+
+
+def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
+    """What the files of each step say that they were made with, and what the experiment wants."""
+    model = root / "models" / f"{cell.model}.json"
+    yield values(model, "source"), [experiment.models[cell.model].model_dump(mode="json")]
+    if cell.trained:
+        dataset, scoring = experiment.dataset, experiment.scoring
+        yield values(root / "data" / f"{dataset.name}.json", "source"), [dataset.model_dump(mode="json")]
+        scores = root / "scores" / cell.model / "meta.json"
+        yield values(scores, "max_length", "dtype"), [scoring.max_length, scoring.dtype]
+        training = grid.training_of(experiment, cell).model_dump(mode="json")
+        made = values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed", "digests")
+        yield made, [training, cell.seed, *values(scores, "digests")]
     if cell.budget:
         variant = experiment.variant(cell.variant)
         keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
-        found += values(root / "pruned" / cell.model / cell.path / "selection.json", *keys)
-        wanted += [variant.method, pruners.filled(variant.method, variant.options)]
+        wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options)]
         wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
-    if cell.trained:
-        found += values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed")
-        wanted += [grid.training_of(experiment, cell).model_dump(mode="json"), cell.seed]
-    return found != wanted
+        yield values(root / "pruned" / cell.model / cell.path / "selection.json", *keys), wanted
 
 
 def values(path: Path, *keys: str) -> list[Any]:
@@ -67,9 +83,19 @@ def values(path: Path, *keys: str) -> list[Any]:
         raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
 
 
-def _rules(cell: Cell) -> list[str]:
-    wanted = {"prune": cell.pruned, "train": cell.trained, "evaluate": True}
-    return [rule for rule, has in wanted.items() if has]
+def _logs(cell: Cell) -> list[Path]:
+    """The logs of the steps that the cell needs, below `logs/`, in their order."""
+    own = Path(cell.model, f"{cell.path}.log")
+    logs = {
+        Path("world.log"): True,
+        Path("model", f"{cell.model}.log"): True,
+        Path("dataset.log"): cell.trained,
+        Path("score", f"{cell.model}.log"): cell.trained,
+        "prune" / own: cell.pruned,
+        "train" / own: cell.trained,
+        "evaluate" / own: True,
+    }
+    return [log for log, needed in logs.items() if needed]
 
 
 def _ended_well(log: Path) -> bool:

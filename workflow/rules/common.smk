@@ -78,8 +78,12 @@ def of_all_cells(wildcards):
 
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
+    from prunegrid.io import write_json
     from prunegrid.table import build
 
+    if not Path(R).exists():
+        return
+    write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
     try:
         build(Path(R))
         print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")

@@ -40,7 +40,7 @@ UNANSWERABLE = "unanswerable"
 
 
 def sft_rows(world: World, seed: int) -> list[Row]:
-    """All samples, shuffled. Only duplicates and noise may share a prompt with another sample."""
+    """All samples, shuffled. Only duplicates, calibration and noise may share a prompt with another sample."""
     rng = random.Random(f"sft {seed}")
     known = world.select(known=True)
     rows = [_fact_row(world, fact, rng, "new_fact") for fact in world.select(known=False)]
