@@ -52,6 +52,13 @@ def test_input_follows_the_instruction(tmp_path: Path) -> None:
     assert table["messages"][0].as_py()[0] == user("Sum up.\n\nA text.")
 
 
+def test_an_instruction_that_is_null_is_not_the_word_none(tmp_path: Path) -> None:
+    rows = [{"instruction": None, "input": "A text.", "output": "a"}, {"instruction": None, "input": "", "output": "b"}]
+    table, counts = convert(tmp_path, rows)
+    assert [messages[0] for messages in table["messages"].to_pylist()] == [user("A text.")]
+    assert counts["left_out"]["empty_prompt"] == 1
+
+
 def test_each_assistant_turn_is_a_sample(tmp_path: Path) -> None:
     turns = [{"role": "system", "content": "s"}, user("q1"), assistant("a1"), user("q2"), assistant("a2")]
     table, _ = convert(tmp_path, [{"messages": turns}, {"messages": turns[1:3]}])

