@@ -26,7 +26,7 @@ CELLS = grid.cells(EXPERIMENT)
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, EXPERIMENT.models)),
+    model="|".join(map(re.escape, EXPERIMENT.sources)),
     cell=grid.PATH,
     benchmark="|".join(map(re.escape, EXPERIMENT.evaluation.benchmarks)),
 

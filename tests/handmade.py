@@ -10,6 +10,8 @@ import pyarrow as pa
 from prunegrid import io
 from prunegrid.pruners import Scores
 
+TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
+
 
 def scores(
     lengths: Sequence[int],
@@ -32,19 +34,22 @@ def scores(
 
 
 def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
-    """All contract columns for n samples, with ties: values are rounded to a coarse grid."""
+    """All contract columns and the optional ones for n samples, with ties: values are rounded to a coarse grid."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, n)
-    columns = {
-        name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1) for name in ("nll", "entropy", "fastv", "sparsevlm")
-    }
+    columns = {name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1) for name in TOKEN_COLUMNS}
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     means = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
     return scores(
         lengths.tolist(),
         sample_id=(rng.permutation(3 * n)[:n]).tolist(),
         truncated=(rng.random(n) < 0.2).tolist(),
-        samples={"nll": means["nll"], "entropy": means["entropy"], "ppl": np.round(np.exp(means["nll"]), 1)},
+        samples={
+            "nll": means["nll"],
+            "entropy": means["entropy"],
+            "ppl": np.round(np.exp(means["nll"]), 1),
+            "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
+        },
         tokens=columns,
     )
 

@@ -1,5 +1,6 @@
 """Pruners by hand (the worked examples of docs/pruners.md), and what must hold for every method."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -18,25 +19,31 @@ from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection, rag
 METHODS = [f"{sample}+{token}" for sample in sorted(SAMPLE) for token in sorted(TOKEN)] + sorted(JOINT)
 RATIOS = (0.25, 0.7)
 
+PAPER_TOKENS = ("ppl", "fastv", "sparsevlm")
+
 LENGTHS = [4, 2, 6, 2, 3, 6]
 NLL = [1.0, 2.0, 0.5, 2.0, 3.0, 0.1]
 ENTROPY = [0.3, 0.9, 0.2, 0.3, 0.3, 1.2]
+IFD = [0.9, 1.2, 0.5, 0.7, 1.0, 0.6]
 
 TOKENS = {
     "nll": np.log([1, 4, 1, 2, 8, 1]),
+    "entropy": [0.2, 0.9, 0.4, 0.4, 0.1, 0.3],
     "fastv": [0.30, 0.10, 0.20, 0.10, 0.40, 0.05],
+    "fastv_layer2": [0.20, 0.30, 0.10, 0.10, 0.25, 0.05],
     "sparsevlm": [0.2, 0.2, 0.0, 0.3, 0.1, 0.0],
+    "reference_nll": np.log([1, 1, 1, 4, 4, 2]),
 }
 
 
 def kept_samples(method: str, **options: Any) -> list[int]:
-    scores = handmade.scores(LENGTHS, samples={"nll": NLL, "entropy": ENTROPY})
+    scores = handmade.scores(LENGTHS, samples={"nll": NLL, "entropy": ENTROPY, "ifd": IFD})
     return pruners.select(scores, f"{method}+random", options, 0.5, 1, 0).sample_id.tolist()
 
 
-def kept_tokens(pruner: str, truncated: bool = False, ratio: float = 0.5) -> list[int]:
+def kept_tokens(pruner: str, truncated: bool = False, ratio: float = 0.5, **options: Any) -> list[int]:
     scores = handmade.scores([6], truncated=[truncated], tokens=TOKENS)
-    return pruners.select(scores, f"random+{pruner}", {}, 1, ratio, 0).kept(0).tolist()
+    return pruners.select(scores, f"random+{pruner}", options, 1, ratio, 0).kept(0).tolist()
 
 
 def test_sample_pruners_by_hand() -> None:
@@ -44,6 +51,10 @@ def test_sample_pruners_by_hand() -> None:
     assert kept_samples("longest", keep="longest") == [0, 2, 5]
     assert kept_samples("infobatch") == [1, 3, 4]
     assert kept_samples("entropy") == [0, 1, 5]
+    assert kept_samples("loss") == [1, 3, 4]
+    assert kept_samples("loss", loss="lowest") == [0, 2, 5]
+    assert kept_samples("loss", loss="middle") == [0, 1, 3]
+    assert kept_samples("ifd") == [0, 3, 4]
     drawn = draws.uniform(0, "samples", np.arange(6))
     assert kept_samples("random") == sorted(np.argsort(-drawn)[:3].tolist())
 
@@ -51,7 +62,11 @@ def test_sample_pruners_by_hand() -> None:
 def test_token_pruners_by_hand() -> None:
     assert kept_tokens("ppl") == [0, 2, 5]
     assert kept_tokens("fastv") == [0, 4, 5]
+    assert kept_tokens("fastv", fastv="original") == [1, 4, 5]
     assert kept_tokens("sparsevlm") == [0, 3, 5]
+    assert kept_tokens("sparsevlm", sparsevlm="literal", allow_degenerate=True) == [0, 1, 5]
+    assert kept_tokens("entropy") == [1, 2, 5]
+    assert kept_tokens("rho1") == [1, 4, 5]
     drawn = draws.uniform(0, "tokens", 0, np.arange(5))
     assert kept_tokens("random") == [*sorted(np.argsort(-drawn)[:2].tolist()), 5]
 
@@ -72,11 +87,79 @@ def test_counts_order_and_end_of_sequence(method: str) -> None:
     for row, sample_id in enumerate(selection.sample_id):
         kept, length = selection.kept(row), int(scores.response_tokens[row_of[int(sample_id)]])
         whole = selection.treated_as[row] == 4
-        assert len(kept) == (length if whole else max(1, math.floor(Fraction(7, 10) * length)))
+        if "token-cleaning" not in method:
+            assert len(kept) == (length if whole else max(1, math.floor(Fraction(7, 10) * length)))
+        assert len(kept) >= 1
         assert np.all(np.diff(kept) > 0)
         assert kept[0] >= 0
         assert kept[-1] < length
         assert scores.truncated[row_of[int(sample_id)]] or kept[-1] == length - 1
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLE))
+def test_token_cleaning_keeps_as_many_tokens_as_the_others(sample: str) -> None:
+    scores = handmade.random_scores(120)
+    other, own = (pruners.select(scores, f"{sample}+{token}", {}, *RATIOS, 1) for token in ("rho1", "token-cleaning"))
+    assert np.array_equal(other.sample_id, own.sample_id)
+    assert len(other.positions) == len(own.positions)
+
+
+def test_token_cleaning_by_hand() -> None:
+    """Excess losses 3 1 | 5 4 | 0 0 (cut off): of 6 tokens 3 are kept; two ends, the cut one's first, no more."""
+    tokens = {"nll": [3, 1, 5, 4, 0, 0], "reference_nll": [0] * 6}
+    scores = handmade.scores([2, 2, 2], truncated=[False, False, True], tokens=tokens)
+    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    assert [selection.kept(row).tolist() for row in range(3)] == [[1], [1], [0]]
+    tokens = {"nll": [3, 1, 5, 4, 4, 0, 7, 7, 7, 0], "reference_nll": [0] * 10}
+    scores = handmade.scores([4, 6], tokens=tokens)
+    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    assert [selection.kept(row).tolist() for row in range(2)] == [[3], [2, 3, 4, 5]]
+
+
+def test_token_cleaning_takes_ties_by_sample_and_position() -> None:
+    tokens = {"nll": [1] * 12, "reference_nll": [0] * 12}
+    scores = handmade.scores([4, 4, 4], sample_id=[7, 3, 5], tokens=tokens)
+    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    assert selection.sample_id.tolist() == [3, 5, 7]
+    assert [selection.kept(row).tolist() for row in range(3)] == [[0, 1, 2, 3], [3], [3]]
+
+
+@pytest.mark.parametrize("pair", [f"{sample}+ppl" for sample in sorted(SAMPLE)])
+def test_rankings_of_samples_are_nested(pair: str) -> None:
+    scores = handmade.random_scores(90)
+    kept = [set(pruners.select(scores, pair, {}, r, 1, 2).sample_id.tolist()) for r in (0.1, 0.25, 0.5, 0.9)]
+    assert kept == sorted(kept, key=len)
+    assert all(small <= large for small, large in itertools.pairwise(kept))
+
+
+@pytest.mark.parametrize("pair", [f"random+{token}" for token in sorted(TOKEN)])
+def test_rankings_of_tokens_are_nested(pair: str) -> None:
+    scores = handmade.random_scores(40)
+    selections = [pruners.select(scores, pair, {}, 1, r, 2) for r in (0.1, 0.25, 0.5, 0.9)]
+    for small, large in itertools.pairwise(selections):
+        assert all(set(small.kept(row)) <= set(large.kept(row)) for row in range(40))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_scores_are_decided_by_id_and_position(method: str) -> None:
+    scores = handmade.random_scores(12, longest=6)
+    flat = replace(
+        scores,
+        samples={name: np.ones_like(column) for name, column in scores.samples.items()},
+        tokens={name: np.ones_like(column) for name, column in scores.tokens.items()},
+    )
+    selection = pruners.select(flat, method, {}, 0.5, 0.5, 0)
+    assert len(selection) == 6
+    if method.startswith(("entropy", "ifd", "infobatch", "loss", "qtuning")):
+        assert selection.sample_id.tolist() == sorted(scores.sample_id)[:6]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_responses_of_one_token_are_kept_whole(method: str) -> None:
+    scores = handmade.random_scores(20, longest=1)
+    selection = pruners.select(scores, method, {}, 0.5, 0.5, 0)
+    assert len(selection) == 10
+    assert selection.positions.tolist() == [0] * 10
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -91,7 +174,7 @@ def test_a_seed_decides_the_random_ones_only(method: str) -> None:
     scores = handmade.random_scores(80)
     first, again, other = (pruners.select(scores, method, {}, *RATIOS, seed) for seed in (3, 3, 4))
     assert_same(first, again)
-    if "random" in method:
+    if "random" in method.split("+"):
         with pytest.raises(AssertionError):
             assert_same(first, other)
     else:
@@ -154,7 +237,9 @@ def test_reasons_and_weights_of_pairs() -> None:
     ("method", "options", "words"),
     [
         ("randon+ppl", {}, ["'randon'", "sample pruner", "did you mean random?", "infobatch"]),
-        ("random+entropy", {}, ["'entropy'", "token pruner", "sparsevlm"]),
+        ("random+longest", {}, ["'longest'", "token pruner", "sparsevlm"]),
+        ("random+sparsevlm", {"sparsevlm": "literal"}, ["every response token 0", "allow_degenerate: true"]),
+        ("random+fastv", {"fastv": "layer2"}, ["'adapted' or 'original'"]),
         ("qtunning", {}, ["did you mean qtuning?", "random+ppl"]),
         ("random", {}, ["neither a joint pruner nor a pair"]),
         ("random+", {}, ["neither a joint pruner nor a pair"]),
@@ -178,7 +263,8 @@ def test_check_and_parts() -> None:
     for method in METHODS:
         pruners.check(method, {})
     pruners.check("qtuning", {"window": None, "neighbor_lambda": 0})
-    assert len(METHODS) == 17
+    pairs = {f"{s}+{t}" for s in ("random", "longest", "infobatch", "entropy") for t in ("random", *PAPER_TOKENS)}
+    assert len({*pairs, "qtuning"} & set(METHODS)) == 17
     assert pruners.parts("random+ppl") == ("random", "ppl")
     assert pruners.parts("qtuning") == ("qtuning", None)
     assert pruners.filled("longest+ppl", {}) == {"keep": "shortest"}
@@ -223,7 +309,7 @@ def test_a_value_that_is_not_finite_names_its_sample() -> None:
     with pytest.raises(PrunegridError, match="nll of sample_id 7 is nan at position 1"):
         pruners.select(scores, "random+ppl", {}, 1, 1, 0)
     scores = handmade.scores([2, 3], sample_id=[11, 7], samples={"nll": [np.inf, 1]})
-    with pytest.raises(PrunegridError, match="nll of sample_id 11 is inf "):
+    with pytest.raises(PrunegridError, match="nll of sample_id 11 is inf;"):
         pruners.select(scores, "infobatch+random", {}, 1, 1, 0)
 
 

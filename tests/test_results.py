@@ -44,7 +44,7 @@ DIGESTS = {"model": "m", "data": "d"}
 
 def shared_files(root: Path, experiment: Experiment) -> None:
     """What all cells of the model share."""
-    put(root / "models/m.json", {"source": experiment.models["m"].model_dump(mode="json")})
+    put(root / "models/m.json", {"source": experiment.sources["m"].model_dump(mode="json")})
     put(root / "data/world.json", {"source": experiment.dataset.model_dump(mode="json")})
     put(root / "scores/m/meta.json", {"max_length": 2048, "dtype": "float32", "digests": DIGESTS})
 
@@ -57,6 +57,7 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         selection = {
             "method": variant.method,
             "options": pruners.filled(variant.method, variant.options),
+            "match": variant.match,
             "nominal": {"samples": cell.budget.sample_ratio, "tokens": cell.budget.token_ratio},
             "seeds": {"cell": cell.seed},
             "realised": {"samples": 0.12, "all_tokens": 0.3},

@@ -54,11 +54,14 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
-    parser.add_argument("--pair", required=True, help="sample+token pruner (random+ppl), or qtuning")
+    parser.add_argument(
+        "--pair", required=True, help="sample+token pruner (random+ppl, my_module:mine+ppl), or qtuning"
+    )
     parser.add_argument("--sample-ratio", type=float, required=True, help="fraction of samples to keep")
     parser.add_argument("--token-ratio", type=float, required=True, help="fraction of response tokens to keep")
     parser.add_argument("--seed", type=_at_least(0), default=0)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
+    parser.add_argument("--match", type=Path, metavar="FILE", help="selection.json whose realised counts to keep")
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
     parser.add_argument(
         "--out",
@@ -123,6 +126,7 @@ def _prune(options: argparse.Namespace) -> None:
         sample_ratio=options.sample_ratio,
         token_ratio=options.token_ratio,
         seed=options.seed,
+        match=options.match,
         expected_digests=describe(options.model)["digests"] if options.model else None,
     )
     print(json.dumps(summary, indent=1))

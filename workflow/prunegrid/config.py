@@ -90,8 +90,8 @@ class Pretrain(Section):
     layers: int = Field(3, ge=1)
 
 
-class Model(Section):
-    """A base model: exactly one of hub, path, wheel, pretrain says where it comes from."""
+class Source(Section):
+    """Where a model comes from: exactly one of hub, path, wheel, pretrain."""
 
     hub: str | None = None
     revision: str | None = None
@@ -105,6 +105,16 @@ class Model(Section):
         if sum(x is not None for x in (self.hub, self.path, self.wheel, self.pretrain)) != 1:
             raise ValueError("give exactly one of hub, path, wheel, pretrain")
         return self
+
+
+class Model(Source):
+    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with."""
+
+    reference: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        return Source.model_validate(self.model_dump(exclude={"reference"}))
 
 
 class Sandbox(Section):
@@ -121,12 +131,16 @@ class Budget(Section):
 
 
 class Variant(Section):
-    """A named pruner pair (or joint pruner) with its options."""
+    """A named pruner pair (or joint pruner) with its options.
+
+    `match` names the variant whose realised samples and tokens a pair keeps, instead of the budget's ratios.
+    """
 
     name: Name
     method: str
     options: dict[str, Any] = {}
     removal: Literal["mask", "drop"] | None = None
+    match: Name | None = None
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
@@ -134,7 +148,11 @@ class Variant(Section):
         full = handler(core_schema)
         body = {
             "type": "object",
-            "properties": {"method": {"type": "string"}, "removal": {"enum": ["mask", "drop"]}},
+            "properties": {
+                "method": {"type": "string"},
+                "removal": {"enum": ["mask", "drop"]},
+                "match": {"type": "string"},
+            },
             "required": ["method"],
         }
         named = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": body}
@@ -143,14 +161,17 @@ class Variant(Section):
     @model_validator(mode="before")
     @classmethod
     def from_name(cls, value: Any) -> Any:
-        """`qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}` to the full form."""
+        """`qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}` to the full form.
+
+        `my_module:easiest+ppl` alone is named `easiest+ppl`.
+        """
         if isinstance(value, str):
-            return {"name": value, "method": value}
+            return {"name": "+".join(part.rpartition(":")[2] for part in value.split("+")), "method": value}
         if isinstance(value, dict) and "name" not in value:
             if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
                 raise ValueError("write a variant as a name or as {name: {method: ..., option: ...}}")
             ((name, body),) = value.items()
-            own = {key: body[key] for key in ("method", "removal") if key in body}
+            own = {key: body[key] for key in ("method", "removal", "match") if key in body}
             options = {key: item for key, item in body.items() if key not in own}
             return {"name": name, "options": options, **own}
         return value
@@ -262,7 +283,7 @@ class Experiment(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
-        if self.sandbox is None and any(m.pretrain for m in self.models.values()):
+        if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
             if ref.hub and ref.below(Path()).with_suffix("").as_posix() not in sandbox.DATA_SETS:
@@ -271,6 +292,30 @@ class Experiment(Section):
                     f"org/name/config/split there: {', '.join(sandbox.DATA_SETS)}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def matches_and_references(self) -> Self:
+        named = {variant.name: variant for variant in self.variants}
+        for variant in self.variants:
+            if variant.match is not None and (variant.match not in named or named[variant.match].match):
+                others = [name for name, other in named.items() if not other.match]
+                raise ValueError(f"{variant.name}: match is {variant.match!r}; name one of {', '.join(others)}")
+            if variant.match is not None and pruners.parts(variant.method)[1] is None:
+                raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
+            if "reference_nll" in pruners.needs(variant.method, variant.options).tokens:
+                lacking = [name for name, model in self.models.items() if model.reference is None]
+                if lacking:
+                    raise ValueError(
+                        f"{variant.name} needs a reference model; give models.{lacking[0]}.reference "
+                        "(hub, path, wheel or pretrain, of the same vocabulary)"
+                    )
+        return self
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The base models, and as `<model>@reference` their reference models."""
+        bases = {name: model.source for name, model in self.models.items()}
+        return bases | {f"{name}@reference": model.reference for name, model in self.models.items() if model.reference}
 
     @property
     def data_sets(self) -> list[DataRef]:

@@ -1,10 +1,12 @@
 """From the experiment to its cells: the units that are pruned, trained and evaluated."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from prunegrid import pruners
 from prunegrid.config import Budget, Experiment, Lora, Training
 
+SCORED = ("nll", "ppl", "entropy", "fastv", "sparsevlm")
 PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
 
@@ -51,6 +53,19 @@ def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
     if "full" in experiment.references:
         for seed in experiment.seeds:
             yield Cell(model, "full", None, seed)
+
+
+def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
+    """The optional score columns that the cell's pruners read, beyond those of every scoring pass."""
+    variant = experiment.variant(cell.variant)
+    needs = pruners.needs(variant.method, variant.options)
+    return sorted({*needs.samples, *needs.tokens} - set(SCORED))
+
+
+def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
+    """The cell whose realised counts this one meets, for a variant with `match`."""
+    match = experiment.variant(cell.variant).match
+    return replace(cell, variant=match) if match else None
 
 
 def training_of(experiment: Experiment, cell: Cell) -> Training:

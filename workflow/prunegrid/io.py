@@ -17,7 +17,11 @@ from prunegrid.errors import PrunegridError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (file or folder), renamed to `path` only if the block succeeds."""
+    """Yield a temporary sibling of `path` (file or folder), renamed to `path` only if the block succeeds.
+
+    A block that fails leaves nothing behind, not even the folder that was made for it.
+    """
+    made = not path.parent.is_dir()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,6 +34,8 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+        if made and not any(path.parent.iterdir()):
+            path.parent.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -63,12 +69,45 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str =
 
     `remedy` says what to do about damage, for a file that no step has made.
     """
+    with _reading(path, remedy):
+        return _open(path, columns).read(columns=None if columns is None else list(columns))
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of the file's columns; errors as `read_parquet`'s."""
+    with _reading(path):
+        return list(_open(path, None).schema_arrow.names)
+
+
+def stream_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """The file's table in pieces of exactly `rows` rows (the last may be shorter), errors as `read_parquet`'s.
+
+    The size of the file's row groups matters neither to the pieces nor to the memory they take.
+    """
+    with _reading(path):
+        held: list[pa.RecordBatch] = []
+        for batch in _open(path, columns).iter_batches(rows, columns=list(columns)):
+            held.append(batch)
+            while sum(map(len, held)) >= rows:
+                table = pa.Table.from_batches(held)
+                yield table[:rows]
+                held = table[rows:].to_batches()
+        if held:
+            yield pa.Table.from_batches(held)
+
+
+def _open(path: Path, columns: Sequence[str] | None) -> pq.ParquetFile:
+    file = pq.ParquetFile(path, buffer_size=1 << 20)
+    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if missing:
+        raise PrunegridError(f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}")
+    return file
+
+
+@contextmanager
+def _reading(path: Path, remedy: str = "") -> Iterator[None]:
     try:
-        file = pq.ParquetFile(path)
-        missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
-        if missing:
-            raise PrunegridError(f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}")
-        return file.read(columns=None if columns is None else list(columns))
+        yield
     except FileNotFoundError:
         raise PrunegridError(f"{path}: no such file") from None
     except (pa.ArrowInvalid, OSError) as error:

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from prunegrid.config import Model, Wheel
+from prunegrid.config import Source, Wheel
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, repair, replacing, sha256, write_json
 
@@ -19,7 +19,7 @@ FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
 
 def materialise(
-    name: str, source: Model, out: Path, manifest: Path, world: Path | None = None, threads: int = 1
+    name: str, source: Source, out: Path, manifest: Path, world: Path | None = None, threads: int = 1
 ) -> None:
     """Make the model's folder `out` and its `manifest` (source, digests, size)."""
     with replacing(out) as folder:
@@ -102,7 +102,7 @@ def check_device(device: str, count: int = 1) -> None:
         )
 
 
-def _make(source: Model, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
+def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
     if source.pretrain:
         import torch
 
@@ -168,7 +168,7 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
 
 
-def _set_chat_template(name: str, source: Model, folder: Path) -> None:
+def _set_chat_template(name: str, source: Source, folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     if source.chat_template is None and tokenizer.chat_template is None:
         raise PrunegridError(f"{name} has no chat template; give one in models.{name}.chat_template (Jinja)")

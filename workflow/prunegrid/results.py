@@ -120,7 +120,7 @@ def with_deltas(frame: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
 
 def baseline(experiment: Experiment) -> str | None:
     """The name of the plain random+random variant that deltas are against, or None where there is none."""
-    plain = [v for v in experiment.variants if v.method == BASELINE and not v.options]
+    plain = [v for v in experiment.variants if v.method == BASELINE and not v.options and not v.match]
     usual = [v for v in plain if v.removal in (None, experiment.training.removal)]
     return next((v.name for v in usual + plain), None)
 

@@ -4,44 +4,78 @@ Only the columns that a pruner needs are read, never the token ids.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, read_parquet, repair
+from prunegrid.io import column_names, read_json, read_parquet, repair, stream_parquet
 from prunegrid.pruners import ragged
 from prunegrid.pruners.arrays import Scores, missing
 from prunegrid.pruners.method import Needs
 from prunegrid.versions import SCORES_SCHEMA
 
-__all__ = ["Scores", "check_digests", "read_meta", "read_scores"]
+__all__ = ["Scores", "check_digests", "read_meta", "read_samples", "read_scores", "token_blocks"]
 
 NOTHING = Needs(samples={}, tokens={})
+BLOCK = 65_536
 
 
 def read_scores(directory: Path, needs: Needs = NOTHING) -> Scores:
     """The samples of `directory` with the columns needed, from the two tables or `extra/<column>.parquet`."""
-    samples, tokens = directory / "samples.parquet", directory / "tokens.parquet"
-    ids, prompt, lengths, truncated = _always(samples)
-    _same_rows(read_parquet(tokens, ["sample_id"]), ids, tokens)
+    samples = read_samples(directory, needs)
+    columns: dict[str, list[NDArray[np.floating[Any]]]] = {name: [] for name in needs.tokens}
+    for block in token_blocks(directory, samples, needs):
+        for name in columns:
+            columns[name].append(block.tokens[name])
+    return replace(samples, tokens={name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def read_samples(directory: Path, needs: Needs = NOTHING) -> Scores:
+    """The samples of `directory` in the file's order, with the per-sample columns needed and no tokens."""
+    path = directory / "samples.parquet"
+    ids, prompt, lengths, truncated = _always(path)
+    columns: dict[str, ragged.Floats] = {}
+    for source, names in _sources(directory, path, "sample", needs.samples).items():
+        table = read_parquet(source, ["sample_id", *names])
+        _same_rows(table, ids, source)
+        columns |= {name: _floats(table[name]) for name in names}
     return Scores(
         sample_id=ids,
         response_tokens=lengths,
         truncated=truncated.astype(bool),
         offsets=ragged.offsets_of(lengths),
-        samples={name: _floats(column) for name, column in _columns(samples, "sample", needs.samples, ids)},
-        tokens={
-            name: _flat(column, lengths, f"{directory}: token column {name}", ids)
-            for name, column in _columns(tokens, "token", needs.tokens, ids)
-        },
+        samples=columns,
         prompt_tokens=prompt,
     )
+
+
+def token_blocks(directory: Path, samples: Scores, needs: Needs = NOTHING, rows: int = BLOCK) -> Iterator[Scores]:
+    """Consecutive blocks of `rows` of the `samples` as read, with the token columns needed.
+
+    Only a block is in memory at a time, whatever the size of the file or of its row groups.
+    """
+    path = directory / "tokens.parquet"
+    sources = {path: [], **_sources(directory, path, "token", needs.tokens)}
+    streams = [stream_parquet(source, ["sample_id", *names], rows) for source, names in sources.items()]
+    start = 0
+    for tables in zip_longest(*streams):
+        block = samples.take(np.arange(start, min(start + rows, len(samples))))
+        columns = {}
+        for (source, names), table in zip(sources.items(), tables, strict=True):
+            _same_rows(table, block.sample_id, source)
+            for name in names:
+                columns[name] = _flat(table[name], block, f"{directory}: token column {name}")
+        yield replace(block, tokens=columns)
+        start += len(block)
+    if start < len(samples):
+        raise _other_rows(path)
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
@@ -79,28 +113,33 @@ def _always(path: Path) -> list[NDArray[Any]]:
             raise PrunegridError(f"{path}: column {name} has nulls; {repair(path)}")
     columns = [table[name].cast(pa.int64()).to_numpy() for name in names]
     ids, lengths = columns[0], columns[2]
-    if len(np.unique(ids)) < len(ids):
+    if np.any(np.diff(ids) <= 0) and len(np.unique(ids)) < len(ids):
         raise PrunegridError(f"{path}: a sample_id stands there twice; {repair(path)}")
     if np.any(lengths < 1):
         raise PrunegridError(f"{path}: sample_id {ids[lengths < 1][0]} has no response tokens; leave it out")
     return columns
 
 
-def _columns(path: Path, kind: str, wanted: dict[str, str], ids: ragged.Ints) -> Iterator[tuple[str, Any]]:
-    """Each wanted column (name, Arrow array), from `path` or else from `extra/` beside it."""
-    present = pq.read_schema(path).names
+def _sources(directory: Path, path: Path, kind: str, wanted: dict[str, str]) -> dict[Path, list[str]]:
+    """Which of the wanted columns each file holds: the table `path`, or `extra/<column>.parquet`."""
+    sources: dict[Path, list[str]] = {}
+    present = column_names(path) if wanted else []
     for name, pruner in wanted.items():
-        source = path if name in present else path.parent / "extra" / f"{name}.parquet"
+        source = path if name in present else directory / "extra" / f"{name}.parquet"
         if not source.exists():
-            raise PrunegridError(f"{path}: {missing(kind, name, pruner, present)}")
-        table = read_parquet(source, ["sample_id", name])
-        _same_rows(table, ids, source)
-        yield name, table[name]
+            reason = read_meta(directory).get("left_out", {}).get(name, "")
+            raise PrunegridError(f"{path}: {missing(kind, name, pruner, present, reason)}")
+        sources.setdefault(source, []).append(name)
+    return sources
 
 
-def _same_rows(table: pa.Table, ids: ragged.Ints, path: Path) -> None:
-    if not np.array_equal(table["sample_id"].to_numpy(), ids):
-        raise PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
+def _same_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
+    if table is None or not np.array_equal(table["sample_id"].to_numpy(), ids):
+        raise _other_rows(path)
+
+
+def _other_rows(path: Path) -> PrunegridError:
+    return PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
 
 
 def _floats(column: pa.ChunkedArray) -> ragged.Floats:
@@ -109,12 +148,15 @@ def _floats(column: pa.ChunkedArray) -> ragged.Floats:
     return values
 
 
-def _flat(column: pa.ChunkedArray, lengths: ragged.Ints, where: str, ids: ragged.Ints) -> NDArray[np.floating[Any]]:
+def _flat(column: pa.ChunkedArray, block: Scores, where: str) -> NDArray[np.floating[Any]]:
     """The values [T] of a list column whose lists must have the responses' lengths [n]."""
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         raise PrunegridError(f"{where} is {column.type}, not lists of numbers; write one list a sample")
+    lengths = block.response_tokens
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]
-        raise PrunegridError(f"{where} of sample_id {ids[row]} has not the {lengths[row]} values of response_tokens")
+        raise PrunegridError(
+            f"{where} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
+        )
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

@@ -55,7 +55,7 @@ def stale_score(experiment: Experiment, path: Path, benchmark: str) -> bool:
 def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
     """What the files of each step say that they were made with, and what the experiment wants."""
     model = root / "models" / f"{cell.model}.json"
-    yield values(model, "source"), [experiment.models[cell.model].model_dump(mode="json")]
+    yield values(model, "source"), [experiment.sources[cell.model].model_dump(mode="json")]
     if cell.trained:
         dataset, scoring = experiment.dataset, experiment.scoring
         yield values(root / "data" / f"{dataset.name}.json", "source"), [dataset.model_dump(mode="json")]
@@ -66,8 +66,8 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         yield made, [training, cell.seed, *values(scores, "digests")]
     if cell.budget:
         variant = experiment.variant(cell.variant)
-        keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
-        wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options)]
+        keys = ("method", "options", "match", "nominal.samples", "nominal.tokens", "seeds.cell")
+        wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options), variant.match]
         wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
         yield values(root / "pruned" / cell.model / cell.path / "selection.json", *keys), wanted
 

@@ -8,7 +8,7 @@ STEP = {
     "data": 1,
     "model": 1,
     "score": 1,
-    "prune": 1,
+    "prune": 2,
     "train": 1,
     "evaluate": 1,
     "collect": 1,

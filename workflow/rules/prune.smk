@@ -4,6 +4,8 @@
 rule prune:
     input:
         scores=rules.score.output.scores,
+        extras=extra_scores,
+        match=matched_summary,
         manifest=f"{R}/models/{{model}}.json",
         data=rules.dataset.output.data,
     output:
@@ -22,6 +24,7 @@ rule prune:
         runtime=30,
     params:
         pruning=pruning,
+        foreign=foreign_pruners,
         version=STEP["prune"],
     script:
         "../scripts/prune.py"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prunegrid.config import Model
+from prunegrid.config import Source
 from prunegrid.models import materialise
 from prunegrid.step import step
 
@@ -10,7 +10,7 @@ with step(snakemake.log[0]):
     text = snakemake.input.get("world")
     materialise(
         snakemake.wildcards.model,
-        Model.model_validate(snakemake.params.source),
+        Source.model_validate(snakemake.params.source),
         Path(snakemake.output.folder),
         Path(snakemake.output.manifest),
         Path(text).parents[3] if text else None,

@@ -10,6 +10,7 @@ with step(snakemake.log[0]):
     prune(
         Path(snakemake.input.scores),
         Path(snakemake.output.selection).parent,
+        match=Path(snakemake.input.match) if snakemake.input.match else None,
         expected_digests=expected_digests(Path(snakemake.input.manifest), Path(snakemake.input.data)),
         **snakemake.params.pruning,
     )

@@ -3,36 +3,61 @@
 Snakemake imports this package each time it parses, so nothing here imports torch, pandas or pyarrow.
 """
 
-from prunegrid.pruners import entropy, fastv, infobatch, longest, ppl, qtuning, random, sparsevlm
-from prunegrid.pruners.apply import check_ratio, select
-from prunegrid.pruners.arrays import Draw, Scores, Selection
-from prunegrid.pruners.method import Needs, check, filled, needs, parts
+from prunegrid.pruners import (
+    entropy,
+    fastv,
+    ifd,
+    infobatch,
+    longest,
+    loss,
+    ppl,
+    qtuning,
+    random,
+    rho1,
+    sparsevlm,
+    token_cleaning,
+)
+from prunegrid.pruners.apply import check_ratio, choose, keep, require_tokens, select
+from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
+from prunegrid.pruners.match import Match
+from prunegrid.pruners.method import Needs, check, filled, members, needs, parts
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, sample_pruner, token_pruner
 
 __all__ = [
     "JOINT",
     "SAMPLE",
     "TOKEN",
+    "Choice",
     "Draw",
+    "Kept",
+    "Match",
     "Needs",
     "Pruner",
     "Scores",
     "Selection",
     "check",
     "check_ratio",
+    "choose",
     "entropy",
     "fastv",
     "filled",
+    "ifd",
     "infobatch",
     "joint_pruner",
+    "keep",
     "longest",
+    "loss",
+    "members",
     "needs",
     "parts",
     "ppl",
     "qtuning",
     "random",
+    "require_tokens",
+    "rho1",
     "sample_pruner",
     "select",
     "sparsevlm",
+    "token_cleaning",
     "token_pruner",
 ]

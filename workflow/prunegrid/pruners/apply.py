@@ -1,13 +1,21 @@
-"""Apply a method to scores: the one function behind static pruning and the pruning of a mini-batch."""
+"""Apply a method to scores: the functions behind static pruning and the pruning of a mini-batch.
 
+`choose` needs per-sample columns only; `keep` then goes through the kept samples' tokens block by block, so
+that memory does not grow with them. `select` is both at once, for scores that are in memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from prunegrid.errors import PrunegridError
 from prunegrid.pruners import ragged
-from prunegrid.pruners.arrays import Draw, Scores, Selection, keep_tokens, selection
+from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
+from prunegrid.pruners.match import Match, matched_rows, matched_tokens
 from prunegrid.pruners.method import filled, members
+from prunegrid.pruners.ragged import Bools, Floats, Ints
 from prunegrid.pruners.registry import Pruner
 
 
@@ -21,20 +29,40 @@ def select(
     *,
     epoch: int = 0,
     step: int = 0,
+    match: Match | None = None,
 ) -> Selection:
     """What `method` keeps of `scores`; `seed` is the pruning seed. Pure, whatever the order of the rows."""
+    scores = scores.ordered()
+    chosen = choose(scores, method, options, sample_ratio, token_ratio, Draw(seed, epoch, step), match)
+    require_tokens(scores, method, options)
+    (selection,) = keep(chosen, lambda: [scores.take(chosen.rows)])
+    return selection
+
+
+def choose(
+    scores: Scores,
+    method: str,
+    options: dict[str, Any],
+    sample_ratio: float,
+    token_ratio: float,
+    draw: Draw,
+    match: Match | None = None,
+) -> Choice:
+    """The samples that `method` keeps, and how many tokens of each; `scores` in order of `sample_id`."""
     options = filled(method, options)
     check_ratio("sample_ratio", sample_ratio)
     check_ratio("token_ratio", token_ratio)
     if not len(scores):
         raise PrunegridError("there are no samples to prune; the scores are empty")
-    scores, draw, pruners = scores.ordered(), Draw(seed, epoch, step), members(method)
+    pruners = members(method)
     for pruner in pruners:
-        scores.require(pruner.samples, pruner.tokens, pruner.name)
-    if len(pruners) == 1:
-        chosen: Selection = pruners[0].function(scores, draw, sample_ratio, token_ratio, **options)
-        return chosen
-    return _pair(scores, draw, pruners[0], pruners[1], options, sample_ratio, token_ratio)
+        scores.require_samples(pruner.sample_columns(options), pruner.name)
+    if len(pruners) == 2:
+        return _pair(scores, draw, pruners[0], pruners[1], options, sample_ratio, token_ratio, match)
+    if match:
+        raise PrunegridError(f"{method} prunes by rules of its own and cannot match another's counts; a pair can")
+    chosen: Choice = pruners[0].function(scores, draw, sample_ratio, token_ratio, **options)
+    return chosen
 
 
 def _pair(
@@ -45,19 +73,98 @@ def _pair(
     options: dict[str, Any],
     sample_ratio: float,
     token_ratio: float,
-) -> Selection:
-    """Rank the samples, then the tokens of those kept."""
-    key_n = first.function(scores, draw, **_own(first, options))
-    whole = np.array([0, len(scores)])
-    kept = ragged.top(key_n, whole, ragged.counts(sample_ratio, whole[1:]))
-    scores = scores.take(np.flatnonzero(kept))
-    key_T = second.function(scores, draw, **_own(second, options))
-    tokens = keep_tokens(scores, key_T, ragged.counts(token_ratio, scores.response_tokens))
-    return selection(scores, tokens, np.full(len(scores), first.reason))
+    match: Match | None,
+) -> Choice:
+    """Rank the samples; the tokens of those kept are ranked later."""
+    key_n = first.function(scores, draw, **first.own(options))
+    own = second.own(options)
+    details: dict[str, Any] = {}
+    if match:
+        rows, details = matched_rows(key_n, scores.response_tokens, match)
+        k = matched_tokens(scores.response_tokens[rows], match.tokens)
+    else:
+        rows = ragged.first(key_n, int(ragged.counts(sample_ratio, np.array([len(scores)]))[0]))
+        k = ragged.counts(token_ratio, scores.response_tokens[rows])
+    return Choice(
+        rows=rows,
+        k=k,
+        rank=lambda block: second.function(block, draw, **own),
+        kept=Kept.because(first.reason, len(rows)),
+        across=second.across,
+        details=details,
+    )
 
 
-def _own(pruner: Pruner, options: dict[str, Any]) -> dict[str, Any]:
-    return {name: options[name] for name in pruner.known}
+def require_tokens(block: Scores, method: str, options: dict[str, Any]) -> None:
+    """Refuse a block of scores that lacks a token column of `method`, or has a value that is not finite."""
+    options = filled(method, options)
+    for pruner in members(method):
+        block.require_tokens(pruner.token_columns(options), pruner.name)
+
+
+Blocks = Callable[[], Iterable[Scores]]
+
+
+def keep(chosen: Choice, blocks: Blocks) -> Iterator[Selection]:
+    """The selection of each of `blocks()`: the kept samples with their tokens, in the order of `chosen`."""
+    if chosen.across:
+        chosen = replace(chosen, k=_compete(chosen, blocks))
+    start = 0
+    for block in blocks():
+        part = slice(start, start + len(block))
+        start = part.stop
+        yield _selection(block, _mark(block, chosen.rank(block), chosen.k[part]), chosen, part)
+    assert start == len(chosen), f"{start} of {len(chosen)} kept samples came with their tokens"
+
+
+def _mark(block: Scores, key: Floats, k: Ints) -> Bools:
+    """Mark [T] the `k[n]` tokens of largest key, the end of the sequence first and counted among them."""
+    return ragged.top(_end_first(block, key), block.offsets, k)
+
+
+def _end_first(block: Scores, key: Floats) -> Floats:
+    key = key.copy()
+    key[block.offsets[1:][~block.truncated] - 1] = np.inf
+    return key
+
+
+def _compete(chosen: Choice, blocks: Blocks) -> Ints:
+    """Tokens to keep of each sample [m], where the sum of `chosen.k` largest keys of all samples are kept.
+
+    Each sample keeps one at least. Keys are compared in float32, 4 bytes a token of the kept samples; of equal
+    ones those of the smaller `sample_id` are kept.
+    """
+    keys, lengths, ids = [], [], []
+    for block in blocks():
+        key = _end_first(block, chosen.rank(block))
+        key[ragged.top(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
+        keys.append(key.astype(np.float32))
+        lengths.append(block.response_tokens)
+        ids.append(block.sample_id)
+    key_T, offsets = np.concatenate(keys), ragged.offsets_of(np.concatenate(lengths))
+    total = int(chosen.k.sum())
+    limit = np.partition(key_T, len(key_T) - total)[len(key_T) - total]
+    above, level = ragged.sums(key_T > limit, offsets), ragged.sums(key_T == limit, offsets)
+    order = np.argsort(np.concatenate(ids), kind="stable")
+    before = np.cumsum(level[order]) - level[order]
+    admitted = np.empty_like(level)
+    admitted[order] = np.clip(total - above.sum() - before, 0, level[order])
+    k: Ints = above + admitted
+    return k
+
+
+def _selection(block: Scores, kept: Bools, chosen: Choice, part: slice) -> Selection:
+    why = chosen.kept.take(part)
+    return Selection(
+        sample_id=block.sample_id,
+        weight=why.weight,
+        offsets=ragged.offsets_of(kept)[block.offsets],
+        positions=ragged.positions(block.offsets)[kept].astype(np.int32),
+        quadrant=why.quadrant,
+        reason=why.reason,
+        treated_as=why.treated_as,
+        details=chosen.details,
+    )
 
 
 def check_ratio(name: str, value: float) -> None:

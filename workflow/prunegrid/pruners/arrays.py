@@ -1,10 +1,11 @@
-"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Selection`): numpy arrays, no files.
+"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `Selection`): numpy arrays, no files.
 
-The static path reads `Scores` from a directory (`prunegrid.scores`); a training loop builds them from a
-mini-batch.
+The static path reads `Scores` from a directory (`prunegrid.scores`), samples first and then tokens block by
+block; a training loop builds them from a mini-batch.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from prunegrid.pruners.ragged import Bools, Floats, Ints
 class Scores:
     """Statistics of n samples with T response tokens in all; nats, perplexities and attention means.
 
-    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`), `tokens` flat per-token columns [T]
-    (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
+    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras), `tokens` flat per-token columns
+    [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
     reads may be missing.
     """
 
@@ -38,7 +39,7 @@ class Scores:
 
     def take(self, rows: Ints) -> "Scores":
         """The samples `rows`, in that order, with their tokens."""
-        flat = ragged.flat_rows(self.offsets, rows)
+        flat = ragged.flat_rows(self.offsets, rows) if self.tokens else None
         return replace(
             self,
             sample_id=self.sample_id[rows],
@@ -50,26 +51,31 @@ class Scores:
             prompt_tokens=None if self.prompt_tokens is None else self.prompt_tokens[rows],
         )
 
+    @property
+    def is_ordered(self) -> bool:
+        return bool(np.all(self.sample_id[1:] >= self.sample_id[:-1]))
+
     def ordered(self) -> "Scores":
         """Rows in order of `sample_id`, so that nothing downstream depends on the order they came in."""
-        if np.all(np.diff(self.sample_id) >= 0):
-            return self
-        return self.take(np.argsort(self.sample_id, kind="stable"))
+        return self if self.is_ordered else self.take(np.argsort(self.sample_id, kind="stable"))
 
     def token(self, column: str) -> Floats:
         """A token column [T] in float64."""
         return self.tokens[column].astype(np.float64)
 
-    def require(self, sample_columns: tuple[str, ...], token_columns: tuple[str, ...], pruner: str) -> None:
-        """Refuse a missing column and a value that is not finite."""
-        for kind, names, columns in (
-            ("sample", sample_columns, self.samples),
-            ("token", token_columns, self.tokens),
-        ):
-            for name in names:
-                if name not in columns:
-                    raise PrunegridError(missing(kind, name, pruner, sorted(columns)))
-                self._require_finite(kind, name, columns[name])
+    def require_samples(self, columns: tuple[str, ...], pruner: str) -> None:
+        """Refuse a missing sample column and a value that is not finite."""
+        self._require("sample", columns, self.samples, pruner)
+
+    def require_tokens(self, columns: tuple[str, ...], pruner: str) -> None:
+        """Refuse a missing token column and a value that is not finite."""
+        self._require("token", columns, self.tokens, pruner)
+
+    def _require(self, kind: str, names: tuple[str, ...], columns: dict[str, Any], pruner: str) -> None:
+        for name in names:
+            if name not in columns:
+                raise PrunegridError(missing(kind, name, pruner, sorted(columns)))
+            self._require_finite(kind, name, columns[name])
 
     def _require_finite(self, kind: str, name: str, values: NDArray[np.floating[Any]]) -> None:
         bad = np.flatnonzero(~np.isfinite(values))
@@ -78,15 +84,15 @@ class Scores:
         row = bad[0] if kind == "sample" else np.searchsorted(self.offsets, bad[0], side="right") - 1
         where = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
         raise PrunegridError(
-            f"{kind} column {name} of sample_id {self.sample_id[row]} is {values[bad[0]]}{where} "
-            f"({len(bad)} such values); score it again in float32, or leave the sample out of the data"
+            f"{kind} column {name} of sample_id {self.sample_id[row]} is {values[bad[0]]}{where}; "
+            f"score it again in float32, or leave the sample out of the data"
         )
 
 
-def missing(kind: str, column: str, pruner: str, found: list[str]) -> str:
+def missing(kind: str, column: str, pruner: str, found: list[str], reason: str = "") -> str:
+    why = f": {reason}" if reason else f" (found: {', '.join(found) or 'none'})"
     return (
-        f"{pruner} needs the {kind} column {column}, which the scores lack "
-        f"(found: {', '.join(found) or 'none'}); "
+        f"{pruner} needs the {kind} column {column}, which the scores lack{why}; "
         f"score with it, add extra/{column}.parquet, or choose another pruner"
     )
 
@@ -109,12 +115,55 @@ class Draw:
         return draws.uniform(self.seed, "tokens", ids, place, epoch=self.epoch, step=self.step)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What is kept: m samples in order of `sample_id`, and K positions within their responses, ascending.
+Rank = Callable[[Scores], Floats]
 
+
+@dataclass(frozen=True)
+class Kept:
+    """Why each of m kept samples is kept: its loss weight, Q-Tuning's quadrant, the reason, the token rule."""
+
+    weight: NDArray[np.float32]
+    quadrant: NDArray[np.int8]
+    reason: NDArray[np.str_]
+    treated_as: NDArray[np.int8]
+
+    @classmethod
+    def because(cls, reason: str, m: int) -> "Kept":
+        """m samples of one reason, of weight 1 and of no quadrant."""
+        none = np.zeros(m, np.int8)
+        return cls(np.ones(m, np.float32), none, np.full(m, reason), none)
+
+    def take(self, rows: Any) -> "Kept":
+        return Kept(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The samples that are kept, before their tokens are: m `rows` of the scores, ascending.
+
+    `k` [m] tokens of each will be kept, those of largest key: `rank(block)` gives the keys [T] of any block
+    of kept samples. `across`: only the sum of `k` counts, and the tokens of all kept samples compete.
     `details` is what a joint pruner has to say for `selection.json` (thresholds, counts over all samples).
     """
+
+    rows: Ints
+    k: Ints
+    rank: Rank
+    kept: Kept
+    across: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, order: Ints) -> "Choice":
+        """The same samples in another order."""
+        return replace(self, rows=self.rows[order], k=self.k[order], kept=self.kept.take(order))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept: m samples in order of `sample_id`, and K positions within their responses, ascending."""
 
     sample_id: Ints
     weight: NDArray[np.float32]
@@ -131,33 +180,3 @@ class Selection:
     def kept(self, row: int) -> NDArray[np.int32]:
         """Kept positions of one sample."""
         return self.positions[self.offsets[row] : self.offsets[row + 1]]
-
-
-def keep_tokens(scores: Scores, key: Floats, k: Ints) -> Bools:
-    """Mark [T] the `k[n]` tokens of largest key, the end of the sequence first and counted among them."""
-    key = key.copy()
-    key[scores.offsets[1:][~scores.truncated] - 1] = np.inf
-    return ragged.top(key, scores.offsets, k)
-
-
-def selection(
-    scores: Scores,
-    kept: Bools,
-    reason: NDArray[np.str_],
-    quadrant: NDArray[np.int8] | None = None,
-    treated_as: NDArray[np.int8] | None = None,
-    details: dict[str, Any] | None = None,
-) -> Selection:
-    """The selection of the kept samples' `scores` [m] and their token mask `kept` [T]."""
-    none = np.zeros(len(scores), np.int8)
-    sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
-    return Selection(
-        sample_id=scores.sample_id,
-        weight=np.ones(len(scores), np.float32),
-        offsets=sums[scores.offsets],
-        positions=ragged.positions(scores.offsets)[kept].astype(np.int32),
-        quadrant=none if quadrant is None else quadrant,
-        reason=reason,
-        treated_as=none if treated_as is None else treated_as,
-        details=details or {},
-    )

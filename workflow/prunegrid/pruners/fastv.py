@@ -1,16 +1,21 @@
-"""FastV as the paper reads it: drop the response tokens that the final layer attends to least.
+"""FastV: drop the response tokens that are attended to least, in two readings.
 
-The scoring pass averages over heads and over the queries that can see a token, since a causal model lets
-fewer queries see a late key. The original (Chen et al., FastV, ECCV 2024) reads layer 2 and the last query's
-row, for image tokens.
+`adapted` (the paper's: "the least attention in the final layer"): the scoring pass averages over heads and over
+the queries that can see a token, since a causal model lets fewer queries see a late key.
+`original` (Chen et al., An Image is Worth 1/2 Tokens After Layer 2, ECCV 2024): layer 2, the last token's query
+row, heads averaged; there for image tokens, here for response tokens. It reads the extra score `fastv_layer2`.
 """
+
+from typing import Literal
 
 from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.ragged import Floats
 from prunegrid.pruners.registry import token_pruner
 
+COLUMN = {"adapted": "fastv", "original": "fastv_layer2"}
 
-@token_pruner("fastv", tokens=("fastv",))
-def fastv(scores: Scores, draw: Draw) -> Floats:
+
+@token_pruner("fastv", tokens=lambda options: (COLUMN[options["fastv"]],))
+def fastv(scores: Scores, draw: Draw, *, fastv: Literal["adapted", "original"] = "adapted") -> Floats:
     """Keys [T]: attention received by the token as a key."""
-    return scores.token("fastv")
+    return scores.token(COLUMN[fastv])

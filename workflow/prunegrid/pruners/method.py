@@ -1,10 +1,14 @@
-"""A method's name and options: `random+ppl` (sample pruner + token pruner) or a joint pruner (`qtuning`)."""
+"""A method's name and options: `random+ppl` (sample pruner + token pruner) or a joint pruner (`qtuning`).
+
+Either part may be `module:function`, a pruner from outside (`prunegrid.pruners.plugins`).
+"""
 
 import difflib
 from dataclasses import dataclass
 from typing import Any
 
 from prunegrid.errors import PrunegridError
+from prunegrid.pruners import plugins
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner
 
 
@@ -17,22 +21,14 @@ class Needs:
 
 
 def parts(method: str) -> tuple[str, str | None]:
-    """(sample pruner, token pruner); (joint pruner, None)."""
-    if method in JOINT:
-        return method, None
-    names = method.split("+")
-    if len(names) != 2 or not all(names):
-        raise PrunegridError(_malformed(method))
-    for name in set(names) & set(JOINT):
-        raise PrunegridError(f"{method!r}: {name} is a joint pruner (samples and tokens); write it alone")
-    _known("sample pruner", names[0], SAMPLE)
-    _known("token pruner", names[1], TOKEN)
-    return names[0], names[1]
+    """(sample pruner, token pruner); (joint pruner, None): the names they are registered under."""
+    names = [pruner.name for pruner in members(method)]
+    return names[0], names[1] if len(names) == 2 else None
 
 
 def check(method: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown or malformed method, and options that it lacks or that are of another type."""
-    filled(method, options)
+    """Refuse an unknown or malformed method, and options that it lacks, refuses or that are of another type."""
+    needs(method, options)
 
 
 def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -47,22 +43,36 @@ def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
 
 def members(method: str) -> list[Pruner]:
     """The registered pruners that `method` names: one (joint) or two (sample, token)."""
-    first, second = parts(method)
-    return [JOINT[first]] if second is None else [SAMPLE[first], TOKEN[second]]
+    names = method.split("+")
+    if len(names) == 1 and (names[0] in JOINT or ":" in names[0] or _installed(names[0], JOINT)):
+        return [_find(names[0], JOINT, "joint pruner")]
+    if len(names) != 2 or not all(names):
+        raise PrunegridError(_malformed(method))
+    for name in set(names) & set(JOINT):
+        raise PrunegridError(f"{method!r}: {name} is a joint pruner (samples and tokens); write it alone")
+    return [_find(names[0], SAMPLE, "sample pruner"), _find(names[1], TOKEN, "token pruner")]
 
 
-def needs(method: str) -> Needs:
-    """The score columns that `method` reads."""
-    pruners = members(method)
+def needs(method: str, options: dict[str, Any] | None = None) -> Needs:
+    """The score columns that `method` reads under `options`."""
+    pruners, complete = members(method), filled(method, options or {})
     return Needs(
-        samples={column: pruner.name for pruner in pruners for column in pruner.samples},
-        tokens={column: pruner.name for pruner in pruners for column in pruner.tokens},
+        samples={column: pruner.name for pruner in pruners for column in pruner.sample_columns(complete)},
+        tokens={column: pruner.name for pruner in pruners for column in pruner.token_columns(complete)},
     )
 
 
-def _known(kind: str, name: str, registry: dict[str, Pruner]) -> None:
-    if name not in registry:
+def _find(name: str, registry: dict[str, Pruner], kind: str) -> Pruner:
+    if ":" in name:
+        return plugins.imported(name, registry, kind)
+    if name not in registry and not _installed(name, registry):
         raise PrunegridError(f"{name!r} is not a {kind}{_nearest(name, sorted(registry), f'known {kind}s')}")
+    return registry[name]
+
+
+def _installed(name: str, registry: dict[str, Pruner]) -> bool:
+    plugins.load_installed()
+    return name in registry
 
 
 def _malformed(method: str) -> str:

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from prunegrid.errors import PrunegridError
 from prunegrid.pruners import eu_plane, ragged
-from prunegrid.pruners.arrays import Draw, Scores, Selection, keep_tokens, selection
+from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
 from prunegrid.pruners.ragged import Floats
 from prunegrid.pruners.registry import joint_pruner
 
@@ -26,21 +27,39 @@ def qtuning(
     *,
     window: Annotated[int, Field(ge=1)] | None = None,
     surplus: Literal["trim", "keep"] = "trim",
+    trim_order: Literal["contrast", "random"] = "contrast",
+    fill: Literal["contrast", "random", "none"] = "contrast",
+    filled_tokens: Literal["contrast", "prune", "keep"] = "contrast",
     neighbor_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5,
     edges: Literal["repeat", "zero"] = "repeat",
     bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10,
+    final: Literal["last", "tight", "loose"] = "last",
     upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49,
-) -> Selection:
+) -> Choice:
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
-    search = eu_plane.Search(sample_ratio, surplus == "trim", bisection_steps, upper)
-    plane = eu_plane.divide(scores.samples["ppl"], scores.samples["entropy"], window or len(scores), search)
+    search = eu_plane.Search(
+        sample_ratio=sample_ratio,
+        steps=bisection_steps,
+        upper=upper,
+        final=final,
+        surplus=surplus,
+        trim_order=trim_order,
+        fill=fill,
+        filled_tokens=filled_tokens,
+    )
+    ppl, entropy = scores.samples["ppl"], scores.samples["entropy"]
+    plane = eu_plane.divide(ppl, entropy, draw.samples(scores), window or len(scores), search)
     rows = np.flatnonzero(plane.kept)
-    kept, treated_as = scores.take(rows), plane.treated_as[rows]
-    k = ragged.counts(token_ratio, kept.response_tokens)
-    k = np.where(treated_as == 2, k, kept.response_tokens)
-    key_T = -smoothed(kept, neighbor_lambda, edges == "repeat")
-    tokens = keep_tokens(kept, key_T, k)
-    return selection(kept, tokens, plane.reason[rows], plane.quadrant[rows], treated_as, plane.details())
+    if not len(rows):
+        raise PrunegridError("qtuning: Q2 and Q4 are empty and nothing fills them; set fill: contrast")
+    treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
+    return Choice(
+        rows=rows,
+        k=np.where(treated_as == 2, ragged.counts(token_ratio, lengths), lengths),
+        rank=lambda block: -smoothed(block, neighbor_lambda, edges == "repeat"),
+        kept=Kept(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
+        details=plane.details(),
+    )
 
 
 def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:

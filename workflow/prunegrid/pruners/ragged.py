@@ -27,7 +27,7 @@ def counts(ratio: float, sizes: Ints) -> Ints:
     return np.maximum(1, floor_times(exact(ratio), sizes))
 
 
-def offsets_of(lengths: Ints) -> Ints:
+def offsets_of(lengths: Ints | Bools) -> Ints:
     """Lengths [n] to offsets [n+1]."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
@@ -47,6 +47,17 @@ def flat_rows(offsets: Ints, rows: Ints) -> Ints:
     lengths = np.diff(offsets)[rows]
     taken = offsets_of(lengths)
     return np.arange(taken[-1]) + np.repeat(offsets[:-1][rows] - taken[:-1], lengths)
+
+
+def sums(values: Ints | Bools, offsets: Ints) -> Ints:
+    """The sum of each segment [n], empty ones included."""
+    ends = offsets_of(values)[offsets]
+    return ends[1:] - ends[:-1]
+
+
+def first(key: Floats, k: int) -> Ints:
+    """The rows [k] of largest key, ascending; of equal keys the earlier ones."""
+    return np.sort(np.argsort(-key, kind="stable")[:k])
 
 
 def top(key: Floats, offsets: Ints, k: Ints) -> Bools:

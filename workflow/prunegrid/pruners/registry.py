@@ -1,5 +1,5 @@
 """The registered pruners. A sample or token pruner ranks (a float64 key, larger = kept first), a joint one
-selects.
+chooses the samples and ranks their tokens.
 
     @sample_pruner("entropy", samples=("entropy",))
     def entropy(scores: Scores, draw: Draw) -> Floats: ...
@@ -7,10 +7,12 @@ selects.
 Keyword-only parameters are the pruner's options, checked against their annotations.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -19,18 +21,25 @@ from prunegrid.complaints import complain
 from prunegrid.errors import PrunegridError
 
 F = TypeVar("F", bound=Callable[..., Any])
+Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Pruner:
-    """A pruner's function, the score columns it reads and the `reason` that its samples are kept for."""
+    """A pruner's function, the score columns it reads (of its options, where those decide) and its `reason`.
+
+    `across`: the token pruner ranks the tokens of all kept samples together. `version` is bumped when the
+    pruner's result changes: then selections made with it are made again.
+    """
 
     name: str
     function: Callable[..., Any]
-    samples: tuple[str, ...] = ()
-    tokens: tuple[str, ...] = ()
+    samples: Columns = ()
+    tokens: Columns = ()
     reason: str = "rank"
+    across: bool = False
+    version: int = 1
 
     @cached_property
     def options(self) -> type[BaseModel]:
@@ -43,11 +52,32 @@ class Pruner:
     def known(self) -> list[str]:
         return list(self.options.model_fields)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the pruner comes from outside this package."""
+        return self.function.__module__.split(".")[0] != "prunegrid"
+
+    @property
+    def source_digest(self) -> str:
+        """SHA-256 of the file that the function is written in: a record, not a reason to prune again."""
+        return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
+
+    def own(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The pruner's own among a method's options."""
+        return {name: options[name] for name in self.known if name in options}
+
+    def sample_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
+        """The sample columns read under `options`, which are complete."""
+        return self.samples(options) if callable(self.samples) else self.samples
+
+    def token_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
+        """The token columns read under `options`, which are complete."""
+        return self.tokens(options) if callable(self.tokens) else self.tokens
+
     def filled(self, options: dict[str, Any], method: str) -> dict[str, Any]:
         """The pruner's own among `options`, checked, with defaults for the rest."""
-        own = {name: value for name, value in options.items() if name in self.known}
         try:
-            return self.options.model_validate(own).model_dump()
+            return self.options.model_validate(self.own(options)).model_dump()
         except ValidationError as error:
             known = f"options of {method}: {', '.join(self.known)}"
             raise PrunegridError(f"{complain(error, self.options, method)} ({known})") from None
@@ -64,12 +94,12 @@ def sample_pruner(name: str, **about: Any) -> Callable[[F], F]:
 
 
 def token_pruner(name: str, **about: Any) -> Callable[[F], F]:
-    """Register `f(scores, draw, *, options) -> key [T]`."""
+    """Register `f(scores, draw, *, options) -> key [T]`; it sees the kept samples, block by block."""
     return _register(TOKEN, SAMPLE, name, about)
 
 
 def joint_pruner(name: str, **about: Any) -> Callable[[F], F]:
-    """Register `f(scores, draw, sample_ratio, token_ratio, *, options) -> Selection`."""
+    """Register `f(scores, draw, sample_ratio, token_ratio, *, options) -> Choice`."""
     return _register(JOINT, {}, name, about)
 
 

@@ -1,0 +1,55 @@
+"""Pruners from outside the package: `module:function` in a method, or the entry point group `prunegrid.pruners`.
+
+A module is looked for on the Python path and in the working directory, where the Snakefile's config lies.
+"""
+
+import importlib
+import sys
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from prunegrid.errors import PrunegridError
+from prunegrid.pruners.registry import Pruner
+
+GROUP = "prunegrid.pruners"
+
+
+def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
+    """The pruner that `module:function` names, registered by its decorator when the module is imported."""
+    module_name, _, name = reference.partition(":")
+    function = getattr(_import(module_name, reference), name, None)
+    if function is None:
+        raise PrunegridError(f"{reference!r}: module {module_name} has no {name!r}")
+    for pruner in registry.values():
+        if pruner.function is function:
+            return pruner
+    decorator = f"@{kind.replace(' ', '_')}(...)"
+    raise PrunegridError(f"{reference!r} is not registered as a {kind}; put {decorator} on the function")
+
+
+def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        return importlib.import_module(name)
+    except PrunegridError:
+        raise
+    except Exception as error:
+        raise PrunegridError(
+            f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); "
+            f"put {name}.py into {here} or install it"
+        ) from error
+
+
+@cache
+def load_installed() -> None:
+    """Import what installed packages list under the entry point group, once a process."""
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            raise PrunegridError(
+                f"the installed pruner {entry.name} ({entry.value}) cannot be loaded ({type(error).__name__}: {error})"
+            ) from error
