@@ -4,11 +4,14 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import handmade
-from prunegrid import pruners
+from prunegrid import draws, pruners
+from prunegrid.errors import PrunegridError
 from prunegrid.pruners import Scores, Selection
 from prunegrid.pruners.qtuning import smoothed
 
@@ -99,28 +102,87 @@ def test_windows_count_one_by_one_and_the_last_is_short() -> None:
     assert [w["samples"] for w in selection.details["thresholds"]] == [8, 8, 5]
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_agrees_with_the_reference(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = handmade.random_scores(int(rng.integers(1, 60)), seed, longest=12)
-    if seed % 3:
-        coarse = {name: np.round(column / (1 + seed % 5)) for name, column in scores.samples.items()}
-        scores.samples.update(coarse)
-    ratios: dict[str, Any] = {
-        "sample_ratio": float(rng.choice([0.0625, 0.125, 0.25, 0.5, 0.7, 1.0])),
-        "token_ratio": 0.7,
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Scores, dict[str, Any]]:
+    """Up to 18 samples on a coarse grid, so that ties and duplicates are common, and every option."""
+    n = draw(st.integers(1, 18))
+    grid = st.integers(1, draw(st.sampled_from([1, 2, 5, 40]))).map(float)
+    lengths = draw(st.lists(st.integers(1, 5), min_size=n, max_size=n))
+    total = sum(lengths)
+    scores = handmade.scores(
+        lengths,
+        sample_id=draw(st.permutations(range(0, 3 * n, 3))),
+        truncated=draw(st.lists(st.booleans(), min_size=n, max_size=n)),
+        samples={name: draw(st.lists(grid, min_size=n, max_size=n)) for name in ("ppl", "entropy")},
+        tokens={"nll": np.log(draw(st.lists(grid, min_size=total, max_size=total)))},
+    )
+    ratio = st.sampled_from([0.01, 0.0625, 0.125, 0.25, 0.5, 0.7, 1.0])
+    options = {
+        "sample_ratio": ratio,
+        "token_ratio": ratio,
+        "window": st.sampled_from([None, 1, 3, 8, 13]),
+        "surplus": st.sampled_from(["trim", "keep"]),
+        "trim_order": st.sampled_from(["contrast", "random"]),
+        "fill": st.sampled_from(["contrast", "random"]),
+        "filled_tokens": st.sampled_from(["contrast", "prune", "keep"]),
+        "neighbor_lambda": st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+        "edges": st.sampled_from(["repeat", "zero"]),
+        "bisection_steps": st.integers(1, 11),
+        "final": st.sampled_from(["last", "tight", "loose"]),
+        "upper": st.sampled_from([0.25, 0.49, 0.5]),
     }
-    options: dict[str, Any] = {
-        "window": [None, 1, 8, 13][rng.integers(4)],
-        "surplus": str(rng.choice(["trim", "keep"])),
-        "neighbor_lambda": float(rng.choice([0, 0.3, 0.5, 1])),
-        "edges": str(rng.choice(["repeat", "zero"])),
-        "bisection_steps": int(rng.integers(1, 12)),
-        "upper": float(rng.choice([0.25, 0.49, 0.5])),
-    }
-    selection = qtuning(scores, **ratios, **options)
+    return scores, draw(st.fixed_dictionaries(options))
+
+
+@hypothesis.settings(max_examples=400, deadline=None, database=None, derandomize=True)
+@hypothesis.given(cases())
+def test_agrees_with_the_reference(case: tuple[Scores, dict[str, Any]]) -> None:
+    agrees(*case)
+
+
+@pytest.mark.slow
+@hypothesis.settings(max_examples=4000, deadline=None, database=None, derandomize=False)
+@hypothesis.given(cases())
+def test_agrees_with_the_reference_on_thousands(case: tuple[Scores, dict[str, Any]]) -> None:
+    """Other inputs in every run; hypothesis prints the smallest that fails."""
+    agrees(*case)
+
+
+def agrees(scores: Scores, options: dict[str, Any]) -> None:
+    selection = qtuning(scores, **options)
     found = {i: (*place, selection.kept(row).tolist()) for row, (i, place) in enumerate(places(selection).items())}
-    assert found == reference(scores, **ratios, **options)
+    assert found == reference(scores, **options)
+
+
+@hypothesis.settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@hypothesis.given(cases())
+def test_without_filling_only_corners_are_kept(case: tuple[Scores, dict[str, Any]]) -> None:
+    scores, options = case
+    filled = places(qtuning(scores, **options))
+    corners = {i: place for i, place in filled.items() if place[0] != "fill"}
+    if corners:
+        assert places(qtuning(scores, **{**options, "fill": "none"})) == corners
+    else:
+        with pytest.raises(PrunegridError, match="Q2 and Q4 are empty"):
+            qtuning(scores, **{**options, "fill": "none"})
+
+
+@hypothesis.settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@hypothesis.given(cases())
+def test_every_sample_took_a_path(case: tuple[Scores, dict[str, Any]]) -> None:
+    scores, options = case
+    selection = qtuning(scores, **options)
+    paths, corners = selection.details["paths"], selection.details["corners"]
+    assert paths["q2"] + paths["q4"] + paths["filled"] == len(selection)
+    assert paths["q2"] + paths["q4"] + paths["trimmed"] == corners["q2"] + corners["q4"]
+    assert sum(corners.values()) == len(scores)
+    assert not (options["surplus"] == "keep" and paths["trimmed"])
+
+
+def test_thresholds_of_many_windows_are_summed_up() -> None:
+    found = qtuning(handmade.random_scores(600), 0.25, window=8).details["thresholds"]
+    assert found["windows"] == 75
+    assert len(found["quartiles"]["alpha"]) == 5
 
 
 def reference(
@@ -129,21 +191,19 @@ def reference(
     token_ratio: float,
     *,
     window: int | None,
-    surplus: str,
     neighbor_lambda: float,
     edges: str,
-    bisection_steps: int,
-    upper: float,
+    **rules: Any,
 ) -> dict[int, tuple[str, int, int, list[int]]]:
     """Algorithm 1, sample by sample: {sample_id: (reason, quadrant, treated_as, kept positions)}."""
     rows = sorted(range(len(scores)), key=lambda row: scores.sample_id[row])
+    luck = draws.uniform(0, "samples", scores.sample_id)
     width = window or len(rows)
     chosen = {}
     for start in range(0, len(rows), width):
         part = rows[start : start + width]
-        ppl = [float(scores.samples["ppl"][row]) for row in part]
-        entropy = [float(scores.samples["entropy"][row]) for row in part]
-        places = one_window(ppl, entropy, Fraction(str(sample_ratio)), surplus, bisection_steps, upper)
+        columns = [[float(column[row]) for row in part] for column in (*scores.samples.values(), luck)]
+        places = one_window(*columns, Fraction(str(sample_ratio)), **rules)
         chosen.update({part[i]: place for i, place in places.items()})
     token_ppl = np.exp(scores.tokens["nll"])
     return {
@@ -162,27 +222,47 @@ def reference(
 
 
 def one_window(
-    ppl: list[float], entropy: list[float], ratio: Fraction, surplus: str, steps: int, upper: float
+    ppl: list[float],
+    entropy: list[float],
+    luck: list[float],
+    ratio: Fraction,
+    *,
+    bisection_steps: int,
+    upper: float,
+    final: str,
+    surplus: str,
+    trim_order: str,
+    fill: str,
+    filled_tokens: str,
 ) -> dict[int, tuple[str, int, int]]:
     """Places of the kept samples of one window."""
     n, low, high = len(ppl), Fraction(0), Fraction(str(upper))
-    for _ in range(steps):
+    for _ in range(bisection_steps):
         alpha = (low + high) / 2
-        ppl_low, ppl_high = quantile(ppl, alpha), quantile(ppl, 1 - alpha)
-        entropy_low, entropy_high = quantile(entropy, alpha), quantile(entropy, 1 - alpha)
-        plane = list(enumerate(zip(ppl, entropy, strict=True)))
-        q4 = [i for i, (p, e) in plane if p <= ppl_low and e >= entropy_high]
-        q2 = [i for i, (p, e) in plane if p >= ppl_high and e <= entropy_low and i not in q4]
+        q2, q4 = corners_at(ppl, entropy, alpha)
         low, high = (alpha, high) if Fraction(len(q2) + len(q4), n) < ratio else (low, alpha)
+    q2, q4 = corners_at(ppl, entropy, {"last": alpha, "tight": low, "loose": high}[final])
     contrast = [a - b for a, b in zip(norm(ppl), norm(entropy), strict=True)]
+    orders = {"contrast": lambda i: (-abs(contrast[i]), i), "random": lambda i: (-luck[i], i)}
     target = max(1, math.floor(ratio * n))
-    best = sorted(range(n), key=lambda i: (-abs(contrast[i]), i))
-    corners = [i for i in best if i in q2 or i in q4]
-    fill = [i for i in best if i not in corners][: max(0, target - len(corners))]
+    corners = sorted([*q2, *q4], key=orders[trim_order])
+    others = sorted(set(range(n)) - set(corners), key=orders[fill])
+    filled = others[: max(0, target - len(corners))]
     if surplus == "trim":
         corners = corners[:target]
+    rule = {"contrast": lambda i: 2 if contrast[i] > 0 else 4, "prune": lambda i: 2, "keep": lambda i: 4}
     places = {i: ("q2", 2, 2) if i in q2 else ("q4", 4, 4) for i in corners}
-    return places | {i: ("fill", 0, 2 if contrast[i] > 0 else 4) for i in fill}
+    return places | {i: ("fill", 0, rule[filled_tokens](i)) for i in filled}
+
+
+def corners_at(ppl: list[float], entropy: list[float], alpha: Fraction) -> tuple[list[int], list[int]]:
+    """Q2 and Q4; a sample in both is in Q4."""
+    ppl_low, ppl_high = quantile(ppl, alpha), quantile(ppl, 1 - alpha)
+    entropy_low, entropy_high = quantile(entropy, alpha), quantile(entropy, 1 - alpha)
+    plane = list(enumerate(zip(ppl, entropy, strict=True)))
+    q4 = [i for i, (p, e) in plane if p <= ppl_low and e >= entropy_high]
+    q2 = [i for i, (p, e) in plane if p >= ppl_high and e <= entropy_low and i not in q4]
+    return q2, q4
 
 
 def quantile(values: list[float], g: Fraction) -> float:

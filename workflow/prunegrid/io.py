@@ -97,7 +97,7 @@ def stream_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa
 
 
 def _open(path: Path, columns: Sequence[str] | None) -> pq.ParquetFile:
-    file = pq.ParquetFile(path, buffer_size=1 << 20)
+    file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
     missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
     if missing:
         raise PrunegridError(f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}")

@@ -76,8 +76,7 @@ def _pair(
     match: Match | None,
 ) -> Choice:
     """Rank the samples; the tokens of those kept are ranked later."""
-    key_n = first.function(scores, draw, **first.own(options))
-    own = second.own(options)
+    key_n = _key(first, scores, len(scores), draw, options)
     details: dict[str, Any] = {}
     if match:
         rows, details = matched_rows(key_n, scores.response_tokens, match)
@@ -88,11 +87,20 @@ def _pair(
     return Choice(
         rows=rows,
         k=k,
-        rank=lambda block: second.function(block, draw, **own),
+        rank=lambda block: _key(second, block, int(block.offsets[-1]), draw, options),
         kept=Kept.because(first.reason, len(rows)),
         across=second.across,
         details=details,
     )
+
+
+def _key(pruner: Pruner, scores: Scores, size: int, draw: Draw, options: dict[str, Any]) -> Floats:
+    """What the pruner returns, refused unless it is `size` numbers that can be ordered."""
+    key = np.asarray(pruner.function(scores, draw, **pruner.own(options)), dtype=np.float64)
+    if key.shape != (size,) or np.isnan(key).any():
+        what = "NaN" if key.shape == (size,) else f"an array of shape {key.shape}"
+        raise PrunegridError(f"pruner {pruner.name} returned {what}; return one number for each of the {size}")
+    return key
 
 
 def require_tokens(block: Scores, method: str, options: dict[str, Any]) -> None:

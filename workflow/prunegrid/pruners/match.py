@@ -4,10 +4,12 @@ Q-Tuning keeps Q4 whole and so trains on more tokens than the pairs beside it; a
 be no more than that. `match: qtuning` gives a pair Q-Tuning's realised counts instead of the nominal ones.
 """
 
+from bisect import bisect_left
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from prunegrid.errors import PrunegridError
 from prunegrid.pruners import ragged
 from prunegrid.pruners.ragged import Floats, Ints
 
@@ -23,38 +25,42 @@ def matched_rows(key: Floats, lengths: Ints, match: Match) -> tuple[Ints, dict[s
     """The `match.samples` rows of largest key among the responses that are long enough, and what that meant.
 
     Where the best-ranked samples hold fewer tokens than are to be kept, only responses of at least L tokens
-    take part: L is the smallest with which the samples hold them (found by bisection).
+    take part: the smallest such L that bisection finds. Where no L will do, the longest are taken.
     """
     distinct = np.concatenate([[0], np.unique(lengths)])
-    reachable = distinct[np.searchsorted(np.sort(-lengths), -distinct, side="right") >= match.samples]
-    low, high = 0, len(reachable) - 1
-    while low < high:
-        middle = (low + high) // 2
-        enough = lengths[_among(key, lengths, reachable[middle], match.samples)].sum() >= match.tokens
-        low, high = (low, middle) if enough else (middle + 1, high)
-    rows = _among(key, lengths, reachable[low], match.samples)
-    held = int(lengths[rows].sum())
-    return rows, {
-        "matched": {
-            **match._asdict(),
-            "shortest_response": int(reachable[low]),
-            "short_of_tokens": max(0, match.tokens - held),
-        }
-    }
+    at_least = np.searchsorted(np.sort(-lengths), -distinct, side="right")
+    limits = [*distinct[at_least >= match.samples].tolist(), None]
+    place = bisect_left(
+        limits,
+        True,
+        hi=len(limits) - 1,
+        key=lambda limit: _holds(_among(key, lengths, limit, match.samples), lengths, match),
+    )
+    rows = _among(key, lengths, limits[place], match.samples)
+    if not _holds(rows, lengths, match):
+        raise PrunegridError(
+            f"no {match.samples} samples hold the {match.tokens} tokens to match; is it the same data?"
+        )
+    return rows, {"matched": {**match._asdict(), "shortest_response": int(lengths[rows].min())}}
 
 
-def _among(key: Floats, lengths: Ints, shortest: int, m: int) -> Ints:
+def _among(key: Floats, lengths: Ints, shortest: int | None, m: int) -> Ints:
+    """The m rows of largest key among responses of `shortest` tokens or more; None: of the longest responses."""
+    if shortest is None:
+        return np.sort(np.lexsort((-key, -lengths))[:m])
     return ragged.first(np.where(lengths >= shortest, key, -np.inf), m)
+
+
+def _holds(rows: Ints, lengths: Ints, match: Match) -> bool:
+    return bool(lengths[rows].sum() >= match.tokens)
 
 
 def matched_tokens(lengths: Ints, tokens: int) -> Ints:
     """How many of each response's tokens [m] to keep: one, and the rest in proportion to what is left of it.
 
-    Largest remainders are rounded up (of equal ones the earlier samples'), so the sum is exactly `tokens`, or
-    all there are.
+    Largest remainders are rounded up (of equal ones the earlier samples'), so the sum is exactly `tokens`.
     """
-    spare = lengths - 1
-    rest = min(tokens - len(lengths), int(spare.sum()))
+    spare, rest = lengths - 1, tokens - len(lengths)
     if rest <= 0:
         return np.ones_like(lengths)
     whole, remainder = np.divmod(spare * rest, spare.sum())

@@ -32,11 +32,6 @@ def offsets_of(lengths: Ints | Bools) -> Ints:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def segments(offsets: Ints) -> Ints:
-    """The segment number of every flat element [T]."""
-    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-
-
 def positions(offsets: Ints) -> Ints:
     """The position of every flat element [T] within its segment."""
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
@@ -61,8 +56,26 @@ def first(key: Floats, k: int) -> Ints:
 
 
 def top(key: Floats, offsets: Ints, k: Ints) -> Bools:
-    """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones."""
-    order = np.lexsort((-key, segments(offsets)))
-    kept = np.zeros(len(key), dtype=bool)
-    kept[order] = positions(offsets) < np.repeat(k, np.diff(offsets))
+    """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones.
+
+    Segments of one length and one k are handled together, so the loop is over those, not over segments.
+    """
+    lengths = np.diff(offsets)
+    kept = np.repeat(k >= lengths, lengths)
+    some = np.flatnonzero((k > 0) & (k < lengths))
+    some = some[np.lexsort((k[some], lengths[some]))]
+    borders = np.flatnonzero(np.diff(lengths[some]) | np.diff(k[some])) + 1
+    for rows in np.split(some, borders) if len(some) else ():
+        flat_ML = offsets[rows][:, None] + np.arange(lengths[rows[0]])
+        kept[flat_ML] = _largest(key[flat_ML], int(k[rows[0]]))
     return kept
+
+
+def _largest(key_ML: Floats, k: int) -> Bools:
+    """Mark the k largest of each row, of equal ones the earlier."""
+    rank = key_ML.shape[1] - k
+    limit_M1 = np.partition(key_ML, rank, axis=1)[:, rank, None]
+    above, level = key_ML > limit_M1, key_ML == limit_M1
+    room_M1 = k - above.sum(axis=1, keepdims=True)
+    largest: Bools = above | (level & (np.cumsum(level, axis=1) <= room_M1))
+    return largest

@@ -1,0 +1,119 @@
+"""How pruning grows with the data: samples/s and peak memory at 10^5, 10^6, 10^7 generated samples.
+
+    python benchmarks/pruning.py [--sizes 100000 1000000 10000000] [--methods qtuning random+ppl]
+
+Scores of about 100 response tokens a sample are generated (gamma-distributed NLL; PPL and entropy correlated) in a
+temporary folder: 4 bytes a token, so 10^7 samples take 4 GB of disk. Every method prunes them (25 % x 50 %) in a
+process of its own, whose own peak memory (VmHWM) is reported. Growth exponent: the slope of log seconds over log
+samples between the smallest and the largest size. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+BLOCK = 50_000
+RATIOS = {"sample_ratio": 0.25, "token_ratio": 0.5}
+CHILD = """
+import json, sys, time
+from pathlib import Path
+from prunegrid.prune import prune
+scores, out, method, sample_ratio, token_ratio = sys.argv[1:]
+wall, cpu = time.perf_counter(), time.process_time()
+summary = prune(Path(scores), Path(out), variant="v", method=method, options={}, seed=0,
+                sample_ratio=float(sample_ratio), token_ratio=float(token_ratio))
+measured = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+print(json.dumps(measured | {"peak_mb": peak / 1024, "kept_tokens": summary["kept_tokens"]}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
+    parser.add_argument("--methods", nargs="+", default=["qtuning", "random+ppl"])
+    options = parser.parse_args()
+    measured = []
+    print(f"{'method':12} {'samples':>10} {'tokens':>13} {'seconds':>8} {'CPU s':>8} {'samples/s':>10} {'peak MB':>8}")
+    for samples in sorted(options.sizes):
+        with tempfile.TemporaryDirectory() as folder:
+            tokens = generate(Path(folder, "scores"), samples)
+            for method in options.methods:
+                row = {"method": method, "samples": samples, "tokens": tokens, **run(Path(folder), method)}
+                measured.append(row)
+                print(
+                    f"{method:12} {samples:10,} {tokens:13,} {row['seconds']:8.1f} {row['cpu_seconds']:8.1f} "
+                    f"{samples / row['seconds']:10,.0f} {row['peak_mb']:8,.0f}",
+                    flush=True,
+                )
+    growth = {method: exponent([row for row in measured if row["method"] == method]) for method in options.methods}
+    for method, slope in growth.items():
+        print(f"{method}: seconds grow as samples^{slope:.2f}")
+    print(json.dumps({"benchmark": "pruning", "ratios": RATIOS, "growth_exponent": growth, "runs": measured}))
+
+
+def generate(scores: Path, samples: int) -> int:
+    """Write a scores directory of `samples` samples block by block; return its number of response tokens."""
+    scores.mkdir()
+    writers: dict[str, pq.ParquetWriter] = {}
+    total = 0
+    for start in range(0, samples, BLOCK):
+        tables, tokens = block(start, min(BLOCK, samples - start))
+        total += tokens
+        for name, table in tables.items():
+            if name not in writers:
+                writers[name] = pq.ParquetWriter(scores / f"{name}.parquet", table.schema, compression="none")
+            writers[name].write_table(table, row_group_size=4096)
+    for writer in writers.values():
+        writer.close()
+    return total
+
+
+def block(start: int, n: int) -> tuple[dict[str, pa.Table], int]:
+    rng = np.random.default_rng(start)
+    lengths = rng.integers(50, 151, n)
+    nll_T = rng.standard_gamma(1.5, lengths.sum(), dtype=np.float32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    nll_N = np.add.reduceat(nll_T, offsets[:-1], dtype=np.float64) / lengths
+    ids = pa.array(np.arange(start, start + n))
+    samples = pa.table(
+        {
+            "sample_id": ids,
+            "prompt_tokens": pa.array(np.full(n, 40, np.int32)),
+            "response_tokens": pa.array(lengths.astype(np.int32)),
+            "truncated": pa.array(rng.random(n) < 0.02),
+            "nll": pa.array(nll_N.astype(np.float32)),
+            "ppl": pa.array(np.exp(nll_N).astype(np.float32)),
+            "entropy": pa.array((nll_N + rng.normal(0, 0.1, n)).astype(np.float32)),
+        }
+    )
+    lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(nll_T))
+    return {"samples": samples, "tokens": pa.table({"sample_id": ids, "nll": lists})}, int(lengths.sum())
+
+
+def run(folder: Path, method: str) -> dict[str, float]:
+    command = [sys.executable, "-c", CHILD, str(folder / "scores"), str(folder / "out"), method]
+    done = subprocess.run([*command, *map(str, RATIOS.values())], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{method}: {done.stderr}")
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
+
+
+def exponent(rows: list[dict[str, float]]) -> float | None:
+    small, large = rows[0], rows[-1]
+    if small is large:
+        return None
+    return math.log(large["seconds"] / small["seconds"]) / math.log(large["samples"] / small["samples"])
+
+
+if __name__ == "__main__":
+    main()
