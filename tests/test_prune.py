@@ -12,7 +12,7 @@ import pytest
 import handmade
 from prunegrid import __version__, draws, io, pruners
 from prunegrid.errors import PrunegridError
-from prunegrid.prune import prune
+from prunegrid.prune import prune, selection_table
 from prunegrid.scores import read_scores
 
 SCHEMA = {
@@ -200,3 +200,48 @@ def test_selection_of_shuffled_rows_is_the_same_file(directory: Path) -> None:
     handmade.write(directory, given.take(np.random.default_rng(0).permutation(60)))
     run(directory, "qtuning")
     assert pq.read_table(directory.parent / "out" / "selection.parquet").equals(first)
+
+
+@pytest.mark.parametrize("method", ["qtuning", "random+ppl", "random+random", "random+token-cleaning", "ifd+entropy"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_blocks_and_row_groups_change_nothing(
+    tmp_path: Path, method: str, ordered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamed in blocks of 7 rows from row groups of 5, and in memory at once."""
+    given = handmade.random_scores(60)
+    given = given.ordered() if ordered else given
+    directory = handmade.write(tmp_path / "scores", given)
+    table = pq.read_table(directory / "tokens.parquet")
+    pq.write_table(table, directory / "tokens.parquet", row_group_size=5)
+    monkeypatch.setattr("prunegrid.scores.BLOCK", 7)
+    run(directory, method)
+    found = pq.read_table(tmp_path / "out" / "selection.parquet")
+    whole = pruners.select(
+        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, draws.derive(1, "pruning")
+    )
+    assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
+
+
+def test_a_null_in_a_later_block_names_its_sample(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prunegrid.scores.BLOCK", 7)
+    path = directory / "tokens.parquet"
+    table = pq.read_table(path)
+    values = table["nll"].to_pylist()
+    values[50][0] = float("nan")
+    column = table.schema.get_field_index("nll")
+    io.write_parquet(path, table.set_column(column, "nll", pa.array(values, pa.list_(pa.float32()))))
+    refused(directory, f"nll of sample_id {table['sample_id'][50]} is nan at position 0", method="random+ppl")
+    assert not (directory.parent / "out").exists()
+
+
+def test_tokens_that_end_too_early_are_refused(directory: Path) -> None:
+    path = directory / "tokens.parquet"
+    io.write_parquet(path, pq.read_table(path)[:40])
+    refused(directory, "same order")
+
+
+def test_why_a_column_was_left_out_is_told(directory: Path) -> None:
+    path = directory / "tokens.parquet"
+    io.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
+    io.write_json(directory / "meta.json", {"left_out": {"fastv": "the attention of a gpt2 cannot be reached"}})
+    refused(directory, "fastv needs the token column fastv.*of a gpt2 cannot be reached", method="random+fastv")

@@ -60,6 +60,20 @@ def test_two_steps_leave_two_to_fill() -> None:
     assert places(selection) == {0: ("q4", 4, 4), 3: ("fill", 0, 4), 4: ("fill", 0, 2), 7: ("q2", 2, 2)}
 
 
+def test_final_thresholds_may_be_those_of_either_end() -> None:
+    by_corners = places(qtuning(example(), 0.5, bisection_steps=3))
+    assert places(qtuning(example(), 0.5, bisection_steps=2, final="loose")) == by_corners
+    tight = qtuning(example(), 0.5, bisection_steps=3, final="tight")
+    assert places(tight) == places(qtuning(example(), 0.5, bisection_steps=2))
+    assert tight.details["paths"] == {"q2": 1, "q4": 1, "filled": 2, "trimmed": 0}
+
+
+@pytest.mark.parametrize(("rule", "treated"), [("contrast", (4, 2)), ("prune", (2, 2)), ("keep", (4, 4))])
+def test_tokens_of_filled_samples(rule: str, treated: tuple[int, int]) -> None:
+    kept = places(qtuning(example(), 0.5, bisection_steps=2, filled_tokens=rule))
+    assert (kept[3], kept[4]) == (("fill", 0, treated[0]), ("fill", 0, treated[1]))
+
+
 def test_surplus_is_trimmed_or_kept() -> None:
     assert list(qtuning(example(), 0.375, bisection_steps=3).sample_id) == [0, 3, 7]
     assert list(qtuning(example(), 0.375, bisection_steps=3, surplus="keep").sample_id) == [0, 3, 4, 7]

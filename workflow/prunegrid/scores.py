@@ -56,17 +56,17 @@ def read_samples(directory: Path, needs: Needs = NOTHING) -> Scores:
     )
 
 
-def token_blocks(directory: Path, samples: Scores, needs: Needs = NOTHING, rows: int = BLOCK) -> Iterator[Scores]:
-    """Consecutive blocks of `rows` of the `samples` as read, with the token columns needed.
+def token_blocks(directory: Path, samples: Scores, needs: Needs = NOTHING) -> Iterator[Scores]:
+    """Consecutive blocks of `BLOCK` of the `samples` as read, with the token columns needed.
 
     Only a block is in memory at a time, whatever the size of the file or of its row groups.
     """
     path = directory / "tokens.parquet"
     sources = {path: [], **_sources(directory, path, "token", needs.tokens)}
-    streams = [stream_parquet(source, ["sample_id", *names], rows) for source, names in sources.items()]
+    streams = [stream_parquet(source, ["sample_id", *names], BLOCK) for source, names in sources.items()]
     start = 0
     for tables in zip_longest(*streams):
-        block = samples.take(np.arange(start, min(start + rows, len(samples))))
+        block = samples.take(np.arange(start, min(start + BLOCK, len(samples))))
         columns = {}
         for (source, names), table in zip(sources.items(), tables, strict=True):
             _same_rows(table, block.sample_id, source)
