@@ -43,6 +43,19 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning has no option 'lambda'"),
         ("variants.0", {"full": {"method": "qtuning"}}, "'full' is the name of a reference cell"),
         ("variants.0", "qtuning", "variants has qtuning twice"),
+        (
+            "variants.0",
+            {"x": {"method": "random+random", "match": "qtunin"}},
+            "x: match is 'qtunin'; name one of random+",
+        ),
+        ("variants.0", {"x": {"method": "qtuning", "match": "random+ppl"}}, "x: qtuning prunes by its own rules"),
+        (
+            "variants.0",
+            {"x": {"method": "random+random", "match": "equal-budget"}},
+            "match is 'equal-budget'; name one",
+        ),
+        ("variants.0", {"x": {"method": "random+sparsevlm", "sparsevlm": "literal"}}, "allow_degenerate: true"),
+        ("models.sandbox-1M.reference.reference", {}, "reference.reference is not a key"),
         ("sample_ratios", [0.5], "give either budgets, or sample_ratios and token_ratios"),
         ("training.zero_stage", 4, "training.zero_stage is 4"),
         ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
@@ -120,9 +133,34 @@ def test_budget_names_tell_any_two_ratios_apart() -> None:
 
 
 def test_variant_with_options() -> None:
-    experiment = load(changed("variants.16", {"l0": {"method": "qtuning", "neighbor_lambda": 0, "removal": "drop"}}))
+    experiment = load(changed("variants.15", {"l0": {"method": "qtuning", "neighbor_lambda": 0, "removal": "drop"}}))
     variant = experiment.variant("l0")
     assert (variant.method, variant.options, variant.removal) == ("qtuning", {"neighbor_lambda": 0}, "drop")
+
+
+def test_a_reference_model_is_asked_for_only_by_those_who_compare_with_it() -> None:
+    values = changed("models.sandbox-1M.reference", None)
+    assert list(load(values).sources) == ["sandbox-1M"]
+    values["variants"].append("random+token-cleaning")
+    with pytest.raises(
+        PrunegridError, match=r"random\+token-cleaning needs a reference model; give models.sandbox-1M.ref"
+    ):
+        load(values)
+
+
+def test_a_reference_model_is_a_source_of_its_own() -> None:
+    experiment = load(DEFAULT)
+    assert list(experiment.sources) == ["sandbox-1M", "sandbox-1M@reference"]
+    assert "reference" not in experiment.sources["sandbox-1M"].model_dump(), "another reference is no other model"
+
+
+def test_extra_columns_and_matched_cells() -> None:
+    experiment = load(changed("variants.0", {"ours": {"method": "ifd+fastv", "fastv": "original"}}))
+    own = {cell.variant: cell for cell in grid.cells(experiment) if cell.pruned}
+    assert grid.extra_columns(experiment, own["ours"]) == ["fastv_layer2", "ifd"]
+    assert grid.extra_columns(experiment, own["qtuning"]) == []
+    assert grid.matched_cell(experiment, own["equal-budget"]) == own["qtuning"]
+    assert grid.matched_cell(experiment, own["qtuning"]) is None
 
 
 def test_paper_grid_counts() -> None:

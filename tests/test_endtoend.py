@@ -11,12 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from documented import example
 from snake import DEFAULT, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
-CONFIG["variants"] = ["random+random", "qtuning"]
+EQUAL = {"equal-budget": {"method": "random+random", "match": "qtuning"}}
+CONFIG["variants"] = ["random+random", "qtuning", EQUAL, "my_pruners:moderate+ppl"]
 CONFIG["dataset"]["max_samples"] = 80
 CONFIG["models"]["sandbox-1M"]["pretrain"] = {"seed": 0, "steps": 20}
 CONFIG["training"]["num_train_epochs"] = 1
@@ -33,6 +35,7 @@ def config(**changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
+    (folder / "my_pruners.py").write_text(example())
     run = snakemake(folder, "--cores", "2", config=CONFIG)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return folder
@@ -40,19 +43,29 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_table_has_no_hole(done: Path) -> None:
     frame = pq.read_table(done / "results/sandbox/results.parquet").to_pandas()
-    assert len(frame) == 4 * 6
+    assert len(frame) == 6 * 6
     assert set(frame["status"]) == {"done"}
     assert frame["score"].between(0, 100).all()
     table = (done / "results/sandbox/table/table.md").read_text()
     assert "This is a sandbox" in table
-    assert all(row in table for row in ("Zero-Shot", "Random", "Q-Tuning", "Full Dataset"))
+    assert all(row in table for row in ("Zero-Shot", "Random", "Q-Tuning", "equal-budget", "moderate", "Full Dataset"))
+
+
+def test_the_equal_budget_row_is_equal(done: Path) -> None:
+    folder = done / "results/sandbox/pruned/sandbox-1M/s0.125-t0.5"
+    ours, control = (
+        json.loads((folder / name / "seed0/selection.json").read_text()) for name in ("qtuning", "equal-budget")
+    )
+    assert control["match"] == "qtuning"
+    for key in ("n_kept_samples", "kept_tokens"):
+        assert control[key] == ours[key]
 
 
 def test_full_and_pruned_take_the_same_steps(done: Path) -> None:
     reports = [json.loads(p.read_text()) for p in done.glob("results/sandbox/trained/**/training.json")]
-    assert len(reports) == 3
+    assert len(reports) == 5
     assert len({report["steps"] for report in reports}) == 1
-    assert sorted(report["kept_samples"] for report in reports) == [10, 10, 80]
+    assert sorted(report["kept_samples"] for report in reports) == [10, 10, 10, 10, 80]
 
 
 def test_nothing_is_done_twice(done: Path) -> None:
@@ -61,17 +74,17 @@ def test_nothing_is_done_twice(done: Path) -> None:
 
 def test_a_new_ratio_scores_nothing_again(done: Path) -> None:
     jobs = planned(done, config=config(budgets=[{"sample_ratio": 0.25, "token_ratio": 0.5}]))
-    assert jobs == {"record": 1, "prune": 2, "train": 2, "evaluate": 2, "collect": 1, "table": 1}
+    assert jobs == {"record": 1, "prune": 4, "train": 4, "evaluate": 4, "collect": 1, "table": 1}
 
 
 def test_a_new_variant_runs_alone(done: Path) -> None:
-    jobs = planned(done, config=config(variants=["random+random", "random+ppl", "qtuning"]))
+    jobs = planned(done, config=config(variants=[*CONFIG["variants"], "random+ppl"]))
     assert jobs == {"record": 1, "prune": 1, **CELL_ONLY}
 
 
 def test_a_new_learning_rate_trains_again_and_prunes_nothing(done: Path) -> None:
     changed = config(training=CONFIG["training"] | {"learning_rate": 2e-3})
-    assert planned(done, config=changed) == {"record": 1, "train": 3, "evaluate": 3, "collect": 1, "table": 1}
+    assert planned(done, config=changed) == {"record": 1, "train": 5, "evaluate": 5, "collect": 1, "table": 1}
 
 
 def test_a_new_note_makes_the_table_only(done: Path) -> None:

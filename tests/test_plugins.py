@@ -9,20 +9,13 @@ from pathlib import Path
 import pytest
 
 import handmade
+from documented import example
 from prunegrid import pruners
 from prunegrid.config import Variant
 from prunegrid.errors import PrunegridError
 from prunegrid.prune import prune
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from snake import DEFAULT, ROOT, planned
-
-
-def example() -> str:
-    """The first Python block of the section "Your own"."""
-    section = (ROOT / "docs/pruners.md").read_text().partition("## Your own")[2]
-    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert block
-    return block.group(1)
 
 
 @pytest.fixture
