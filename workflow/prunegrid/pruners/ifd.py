@@ -1,9 +1,10 @@
 """IFD: keep the samples whose prompt helps least with their response.
 
-Instruction-following difficulty (Li et al., From Quantity to Quality, NAACL 2024): PPL(y|x) / PPL(y). Samples
-above 1, whose prompt makes the response less likely, are taken for misaligned: the original leaves them out, so
-they come last here, and are kept only where the others are too few. Reads the extra score `ifd`; how PPL(y) is
-taken stands in `prunegrid.extras`. Departure: the original scores with a model pre-experienced on 1,000 samples.
+Instruction-following difficulty (Li et al., From Quantity to Quality, NAACL 2024), as PPL(y|x) / PPL(y) (Li et al.,
+Superfiltering, ACL 2024). Samples above 1, whose prompt makes the response less likely, are taken for misaligned:
+the originals leave them out, so they come last here, and are kept only where the others are too few. Reads the
+extra score `ifd`; how PPL(y) is taken stands in `prunegrid.extras`. Departure: the first paper scores with a model
+pre-experienced on 1,000 samples.
 """
 
 import numpy as np
