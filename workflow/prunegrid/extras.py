@@ -7,13 +7,13 @@ tokenised again, and the rows have its order.
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from prunegrid.config import Scoring
     from prunegrid.rows import Rows
 
 EXTRAS = {"fastv_layer2": "token", "ifd": "sample", "reference_nll": "token"}
@@ -24,7 +24,7 @@ def write_extra(
     scores_dir: Path,
     model_dir: Path,
     out_file: Path,
-    settings: Scoring,
+    settings: "Scoring",
     device: str = "cpu",
     reference_dir: Path | None = None,
 ) -> None:
@@ -56,7 +56,7 @@ def write_extra(
     write_parquet(out_file, table, row_group_size=4096)
 
 
-def fastv_layer2(rows: "Rows", model_dir: Path, settings: Scoring, device: str) -> "NDArray[np.float32]":
+def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float32]":
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
@@ -84,7 +84,7 @@ def fastv_layer2(rows: "Rows", model_dir: Path, settings: Scoring, device: str) 
     return values["fastv"]
 
 
-def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: Scoring, device: str) -> "NDArray[np.float64]":
+def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float64]":
     """Instruction-following difficulty (Li et al., "From Quantity to Quality", NAACL 2024): PPL(y|x) / PPL(y).
 
     Perplexities are exp of the mean NLL over the response, as in the authors' Superfiltering (ACL 2024); the
@@ -111,7 +111,7 @@ def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: Scoring, devi
 
 
 def reference_nll(
-    rows: "Rows", model_dir: Path, reference_dir: Path | None, settings: Scoring, device: str
+    rows: "Rows", model_dir: Path, reference_dir: Path | None, settings: "Scoring", device: str
 ) -> "NDArray[np.float32]":
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     from prunegrid.models import load_tokenizer
@@ -126,7 +126,7 @@ def reference_nll(
     return nll(rows, reference_dir, settings, device, "reference_nll")
 
 
-def nll(rows: "Rows", model_dir: Path, settings: Scoring, device: str, title: str) -> "NDArray[np.float32]":
+def nll(rows: "Rows", model_dir: Path, settings: "Scoring", device: str, title: str) -> "NDArray[np.float32]":
     """NLL of every response token, in nats, under the model in `model_dir`."""
     from prunegrid.forward import before, decode, over_batches
     from prunegrid.head import Head
