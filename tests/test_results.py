@@ -175,12 +175,12 @@ def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str
 
 
 def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path) -> None:
-    put(root / "logs/score/m.log", "FAILED: out of memory\n")
+    put(root / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
     frame = results.collect(an_experiment(), root)
     assert set(rows(frame, "full", 0)["status"]) == {"failed"}
     assert set(rows(frame, "zero-shot")["status"]) == {"done"}
     shown = table.build(root)
-    assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m.log'}"]
+    assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m/1-of-1.log'}"]
 
 
 def test_a_half_done_cell_has_no_average(root: Path) -> None:

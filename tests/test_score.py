@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.models import load_model, load_tokenizer
-from prunegrid.score import batches, score
+from prunegrid.rows import batches
+from prunegrid.score import score
 from prunegrid.tokenise import tokenise
 from tiny import TEMPLATE, write_tiny_model
 
@@ -72,14 +73,14 @@ def test_batching_changes_nothing(tiny_model: Path, dataset: Path, scores: Path,
 
 
 def test_batches_hold_the_budget_and_every_sample() -> None:
-    lengths = [5, 100, 7, 50, 50, 3]
+    lengths = np.array([5, 100, 7, 50, 50, 3])
     made = list(batches(lengths, 100))
     assert sorted(i for batch in made for i in batch) == list(range(6))
     assert all(len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 100 for batch in made)
 
 
 def test_head_never_sees_all_positions(tiny_model: Path, dataset: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("prunegrid.score.HEAD_CHUNK", 4)
+    monkeypatch.setattr("prunegrid.head.CHUNK", 4)
     seen = []
     forward = torch.nn.Linear.forward
 
@@ -114,10 +115,10 @@ def test_cut_off(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
 
 
 def test_model_is_as_before_after_scoring(tiny_model: Path) -> None:
-    from prunegrid.attention import FinalAttention
+    from prunegrid.attention import Capture
 
     model = load_model(tiny_model, "float32", "cpu")
-    with FinalAttention(model):
+    with Capture(model):
         assert model.model.layers[-1].self_attn.config._attn_implementation != model.config._attn_implementation
     assert model.model.layers[-1].self_attn.config is model.config
 

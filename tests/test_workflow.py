@@ -25,6 +25,7 @@ def test_paper_expands_to_the_published_grid(tmp_path: Path) -> None:
         "dataset": 1,
         "model": 2,
         "score": 2,
+        "gather_scores": 2,
         "prune": 102,
         "train": 104,
         "evaluate": 106,
@@ -40,7 +41,7 @@ def test_paper_asks_for_gpus_where_they_are_needed(tmp_path: Path) -> None:
     for block in done.stdout.split("rule ")[1:]:
         words = [word.strip(",") for word in block.split()]
         asked[block.partition(":")[0]] = next((word for word in words if word.startswith("gpu=")), "none")
-    assert asked == {"dataset": "none", "model": "none", "score": "gpu=1", "train": "gpu=8"}
+    assert asked == {"dataset": "none", "model": "none", "score": "gpu=1", "gather_scores": "none", "train": "gpu=8"}
 
 
 def test_default_is_the_whole_table(tmp_path: Path) -> None:

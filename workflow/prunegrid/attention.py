@@ -1,30 +1,54 @@
-"""Attention of the final layer, and the two token scores made of it (FastV, SparseVLM)."""
+"""Attention of one layer at chosen queries, and the token scores made of it (FastV, SparseVLM).
+
+The layer runs on the model's own fast kernel; its queries and keys are kept, and the weights that a score needs
+are computed from them after the forward, a chunk of queries at a time: no length x length tensor exists.
+"""
 
 import copy
-from typing import Any, Self
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Self
 
 import torch
-from torch.nn.functional import normalize
 from transformers import AttentionInterface
 
-NAME = "prunegrid_final_attention"
+from prunegrid.errors import PrunegridError
+from prunegrid.rows import Batch
+
+NAME = "prunegrid_capture"
+ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+FOREIGN = ("softcap", "s_aux", "position_bias")
 
 
-class FinalAttention:
-    """Within the block, `mean_BTT` holds the latest forward's final-layer attention (query, key), heads averaged.
+class Seen(NamedTuple):
+    """A layer's queries and keys after rotary embedding, and what else decides its weights.
 
-    The other layers keep their fast kernels: only the final layer's module gets another attention function,
-    which sees queries and keys after rotary embedding, so it serves every architecture that uses the
-    library's attention interface.
+    `mask` is the library's: None (causal), or one that broadcasts to [B, H, T, T], bool or additive.
     """
 
-    mean_BTT: torch.Tensor
+    query_BHTD: torch.Tensor
+    key_BGTD: torch.Tensor
+    mask: torch.Tensor | None
+    scaling: float
+    window: int | None
+    foreign: list[str]
 
-    def __init__(self, model: Any) -> None:
-        self.module = model.get_decoder().layers[-1].self_attn
+
+class Capture:
+    """Within the block, `take()` gives what attention layer `layer` of the latest forward saw.
+
+    Only that layer's module gets another attention function, which passes everything on to the model's own; so
+    it serves every architecture that uses the library's attention interface.
+    """
+
+    def __init__(self, model: Any, layer: int = -1) -> None:
+        self.module = model.get_decoder().layers[layer].self_attn
         self.config = self.module.config
+        self.seen: Seen | None = None
 
     def __enter__(self) -> Self:
+        eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
+        self.kernel = AttentionInterface().get_interface(self.config._attn_implementation, eager)
         AttentionInterface.register(NAME, self._attend)
         self.module.config = copy.copy(self.config)
         self.module.config._attn_implementation = NAME
@@ -32,6 +56,13 @@ class FinalAttention:
 
     def __exit__(self, *_: object) -> None:
         self.module.config = self.config
+        self.seen = None
+
+    def take(self) -> Seen:
+        seen, self.seen = self.seen, None
+        if seen is None:
+            raise PrunegridError("the layer whose attention is needed took no part in the forward pass")
+        return seen
 
     def _attend(
         self,
@@ -39,47 +70,110 @@ class FinalAttention:
         query_BHTD: torch.Tensor,
         key_BGTD: torch.Tensor,
         value_BGTD: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        scaling: float,
-        **_: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        groups = query_BHTD.shape[1] // key_BGTD.shape[1]
-        key_BHTD = key_BGTD.repeat_interleave(groups, dim=1)
-        value_BHTD = value_BGTD.repeat_interleave(groups, dim=1)
-        scores_BHTT = query_BHTD @ key_BHTD.transpose(2, 3) * scaling
-        weights_BHTT = (scores_BHTT + _additive(attention_mask, scores_BHTT)).softmax(-1, dtype=torch.float32)
-        self.mean_BTT = weights_BHTT.mean(1)
-        return (weights_BHTT.to(value_BHTD.dtype) @ value_BHTD).transpose(1, 2).contiguous(), weights_BHTT
+        attention_mask: Any,
+        scaling: float | None = None,
+        **others: Any,
+    ) -> Any:
+        foreign = [name for name in FOREIGN if others.get(name) is not None]
+        scale = query_BHTD.shape[-1] ** -0.5 if scaling is None else scaling
+        self.seen = Seen(query_BHTD, key_BGTD, attention_mask, scale, others.get("sliding_window"), foreign)
+        return self.kernel(module, query_BHTD, key_BGTD, value_BGTD, attention_mask, scaling=scaling, **others)
 
 
-def _additive(mask: torch.Tensor | None, scores: torch.Tensor) -> torch.Tensor:
-    """The library's mask (None: causal; bool: may attend; float: additive) as an additive one."""
-    if mask is not None and mask.dtype != torch.bool:
-        return mask
-    length = scores.shape[-1]
-    if mask is None:
-        mask = torch.ones(length, length, dtype=torch.bool, device=scores.device).tril()
-    return torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, torch.finfo(scores.dtype).min)
+def unreachable(model: Any, layer: int = -1) -> str | None:
+    """Why the layer's attention cannot be read, or None where it can: a forward of two tokens tells."""
+    kind, decoder = model.config.model_type, model.get_decoder()
+    layers = getattr(decoder, "layers", None)
+    if layers is None or getattr(getattr(layers[layer], "self_attn", None), "config", None) is None:
+        return f"model type {kind} has no attention at get_decoder().layers[{layer}].self_attn"
+    with Capture(model, layer) as capture, torch.inference_mode():
+        decoder(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device), use_cache=False)
+        seen = capture.seen
+    if seen is None:
+        return f"model type {kind} does not use the attention interface of transformers in layer {layer}"
+    if seen.foreign:
+        return f"model type {kind} changes its attention weights by {', '.join(seen.foreign)}, which is not computed"
+    return None
 
 
-def received(weights_TT: torch.Tensor) -> torch.Tensor:
-    """float32[T]: attention that each position receives, averaged over the queries that can see it.
+def weights(seen: Seen, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:
+    """float32[B, Q, upto]: attention from the queries at `place_BQ` to the first `upto` keys, heads averaged."""
+    of_B = torch.arange(len(place_BQ), device=place_BQ.device)[:, None]
+    batch, groups, _, width = seen.key_BGTD.shape
+    query_BQHD = seen.query_BHTD[of_B, :, place_BQ]
+    size, heads = query_BQHD.shape[1:3]
+    query_BGSD = query_BQHD.transpose(1, 2).reshape(batch, groups, -1, width)
+    scores_BGST = query_BGSD @ seen.key_BGTD[:, :, :upto].transpose(2, 3)
+    scores_BHQT = scores_BGST.mul_(seen.scaling).view(batch, heads, size, upto)
+    if seen.mask is None:
+        key_T = torch.arange(upto, device=place_BQ.device)
+        visible_BQT = key_T <= place_BQ[:, :, None]
+        if seen.window is not None:
+            visible_BQT &= key_T > place_BQ[:, :, None] - seen.window
+        mask_BHQT = visible_BQT[:, None]
+    else:
+        mask_BHQT = seen.mask.expand(batch, -1, -1, -1)[of_B, :, place_BQ, :upto].transpose(1, 2)
+    if mask_BHQT.dtype == torch.bool:
+        scores_BHQT.masked_fill_(~mask_BHQT, torch.finfo(scores_BHQT.dtype).min)
+    else:
+        scores_BHQT += mask_BHQT
+    weights_BQT: torch.Tensor = scores_BHQT.softmax(-1, dtype=torch.float32).mean(1)
+    return weights_BQT
 
-    FastV (Chen et al., ECCV 2024) sums the columns; in a causal model early positions are seen by more
-    queries, so each sum is divided by the number of queries from that position on (its own included).
+
+def of_responses(seen: Seen, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Chunks of the response positions 0, 1, ...: (chunk, weights_BQT, valid_BQ); shorter ones repeat their end."""
+    samples, length = batch.ids_BT.shape
+    row = samples * seen.query_BHTD.shape[1] * length
+    size = max(1, ELEMENTS[batch.ids_BT.device.type] // row)
+    for start in range(0, batch.most_response, size):
+        end = min(start + size, batch.most_response)
+        place_BQ = batch.prompt_B[:, None] + torch.arange(start, end, device=batch.ids_BT.device)
+        valid_BQ = place_BQ < batch.length_B[:, None]
+        place_BQ = torch.minimum(place_BQ, batch.length_B[:, None] - 1)
+        yield slice(start, end), weights(seen, place_BQ, min(length, batch.most_prompt + end)), valid_BQ
+
+
+def fastv_and_sparsevlm(seen: Seen, batch: Batch, hidden_BTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """float32[R] each: attention that a response token receives, and that it pays to the prompt's raters.
+
+    FastV (Chen et al., ECCV 2024) sums the columns; in a causal model early positions are seen by more queries,
+    so each sum is divided by the number of queries from that position on (its own included).
     """
-    length = weights_TT.shape[0]
-    return weights_TT.sum(0) / torch.arange(length, 0, -1, device=weights_TT.device)
+    raters_BT = raters(hidden_BTD, batch)
+    received_BT = torch.zeros(batch.ids_BT.shape, device=hidden_BTD.device)
+    paid_BR = torch.zeros(len(batch.ids_BT), batch.most_response, device=hidden_BTD.device)
+    for chunk, weights_BQT, valid_BQ in of_responses(seen, batch):
+        upto = weights_BQT.shape[-1]
+        received_BT[:, :upto] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
+        paid_BR[:, chunk] = (weights_BQT @ raters_BT[:, :upto, None])[:, :, 0]
+    sample_R, place_R = batch.sample_R, batch.place_R
+    fastv_R = received_BT[sample_R, place_R] / (batch.length_B[sample_R] - place_R)
+    return fastv_R, paid_BR[sample_R, place_R - batch.prompt_B[sample_R]]
 
 
-def to_raters(weights_TT: torch.Tensor, hidden_TD: torch.Tensor, start: int) -> torch.Tensor:
-    """float32[R]: attention that each response position (from `start` on) pays to the prompt's rater tokens.
+def raters(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """float32[B, T]: 1 / number of raters at the prompt's rater tokens, 0 elsewhere.
 
     SparseVLM (Zhang et al., ICML 2025), adapted: raters are the prompt tokens whose mean cosine similarity
     to the response's hidden states is at least the prompt's average. The original's direction, prompt to
     response, is zero in a causal model.
     """
-    unit_TD = normalize(hidden_TD.float(), dim=-1)
-    similarity_P = unit_TD[:start] @ unit_TD[start:].mean(0)
-    raters_P = similarity_P >= torch.minimum(similarity_P.mean(), similarity_P.max())
-    return weights_TT[start:, :start][:, raters_P].mean(1)
+    places_T = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device)
+    prompt_BT = places_T < batch.prompt_B[:, None]
+    response_BT = ~prompt_BT & (places_T < batch.length_B[:, None])
+    norm_BT = torch.linalg.vector_norm(hidden_BTD, dim=-1, dtype=torch.float32).clamp_min(1e-12)
+    mean_B1D = (response_BT / norm_BT)[:, None] @ hidden_BTD.float()
+    similarity_BT = (hidden_BTD.float() @ mean_B1D.transpose(1, 2))[:, :, 0] / norm_BT
+    mean_B = (similarity_BT * prompt_BT).sum(1) / batch.prompt_B
+    most_B = similarity_BT.masked_fill(~prompt_BT, -torch.inf).amax(1)
+    raters_BT = prompt_BT & (similarity_BT >= torch.minimum(mean_B, most_B)[:, None])
+    share_BT: torch.Tensor = raters_BT / raters_BT.sum(1, keepdim=True)
+    return share_BT
+
+
+def from_last(seen: Seen, batch: Batch) -> torch.Tensor:
+    """float32[R]: attention that the last token of the sequence pays to each response token."""
+    last_B1 = batch.length_B[:, None] - 1
+    paid_R: torch.Tensor = weights(seen, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]
+    return paid_R

@@ -188,11 +188,12 @@ class Variant(Section):
 
 
 class Scoring(Section):
-    """The scoring pass. `max_length` is the cut-off of prompt + response, in tokens."""
+    """The scoring pass. `max_length` is the cut-off of prompt + response, in tokens; `shards` is the number of jobs."""
 
     max_length: int = Field(2048, ge=8)
     batch_tokens: int = Field(4096, ge=8)
     dtype: Literal["float32", "bfloat16"] = "float32"
+    shards: int = Field(1, ge=1)
 
 
 class Lora(Section):

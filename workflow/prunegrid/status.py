@@ -25,7 +25,7 @@ def failure(root: Path, cell: Cell) -> Failure | None:
 
     That line starts with `FAILED:` when the step raised; one that was killed, or still runs, leaves another.
     """
-    for log in _logs(cell):
+    for log in _logs(root / "logs", cell):
         if (root / "logs" / log).exists() and not _ended_well(root / "logs" / log):
             return Failure(log.with_suffix("").parts[0], root / "logs" / log)
     return None
@@ -83,19 +83,30 @@ def values(path: Path, *keys: str) -> list[Any]:
         raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
 
 
-def _logs(cell: Cell) -> list[Path]:
-    """The logs of the steps that the cell needs, below `logs/`, in their order."""
+def _logs(logs: Path, cell: Cell) -> list[Path]:
+    """The logs of the steps that the cell needs, relative to `logs`, in their order."""
     own = Path(cell.model, f"{cell.path}.log")
-    logs = {
+    needs = {
         Path("world.log"): True,
         Path("model", f"{cell.model}.log"): True,
         Path("dataset.log"): cell.trained,
-        Path("score", f"{cell.model}.log"): cell.trained,
+        **dict.fromkeys(_scoring(logs, cell.model), cell.trained),
         "prune" / own: cell.pruned,
         "train" / own: cell.trained,
         "evaluate" / own: True,
     }
-    return [log for log, needed in logs.items() if needed]
+    return [log for log, needed in needs.items() if needed]
+
+
+def _scoring(logs: Path, model: str) -> list[Path]:
+    """The logs of the model's shards and of putting them together.
+
+    Those of shards that are older are of another number of shards, or are told by what became of them.
+    """
+    gathered = Path("gather_scores", f"{model}.log")
+    since = (logs / gathered).stat().st_mtime if (logs / gathered).exists() else 0.0
+    shards = sorted((logs / "score" / model).glob("*.log"))
+    return [*(log.relative_to(logs) for log in shards if log.stat().st_mtime >= since), gathered]
 
 
 def _ended_well(log: Path) -> bool:

@@ -3,7 +3,9 @@
 
 rule prune:
     input:
-        scores=rules.score.output.scores,
+        samples=rules.gather_scores.output.samples,
+        tokens=rules.gather_scores.output.tokens,
+        meta=rules.gather_scores.output.meta,
         extras=extra_scores,
         match=matched_summary,
         manifest=f"{R}/models/{{model}}.json",

@@ -5,7 +5,8 @@ rule train:
     input:
         model=f"{R}/models/{{model}}",
         manifest=f"{R}/models/{{model}}.json",
-        scores=rules.score.output.scores,
+        tokens=rules.gather_scores.output.tokens,
+        meta=rules.gather_scores.output.meta,
         selection=selection_of,
     output:
         model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),

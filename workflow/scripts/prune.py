@@ -8,7 +8,7 @@ from prunegrid.step import step
 
 with step(snakemake.log[0]):
     prune(
-        Path(snakemake.input.scores),
+        Path(snakemake.input.samples).parent,
         Path(snakemake.output.selection).parent,
         match=Path(snakemake.input.match) if snakemake.input.match else None,
         expected_digests=expected_digests(Path(snakemake.input.manifest), Path(snakemake.input.data)),

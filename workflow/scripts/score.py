@@ -1,4 +1,4 @@
-"""Score the training set under one base model."""
+"""Score one shard of the training set under one base model."""
 
 from pathlib import Path
 
@@ -11,10 +11,12 @@ with step(snakemake.log[0]):
     from prunegrid.score import score
 
     torch.set_num_threads(snakemake.threads)
+    shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))
     score(
         Path(snakemake.input.model),
         Path(snakemake.input.data),
-        Path(snakemake.output.scores),
+        Path(snakemake.output.meta).parent,
         Scoring.model_validate(snakemake.params.scoring),
         snakemake.params.device,
+        (shard, shards),
     )

@@ -10,7 +10,7 @@ from prunegrid.train import Job, train
 with step(snakemake.log[0]):
     job = Job(
         model=snakemake.input.model,
-        scores=snakemake.input.scores,
+        scores=Path(snakemake.input.tokens).parent,
         selection=snakemake.input.get("selection") or None,
         training=Training.model_validate(snakemake.params.training),
         seed=snakemake.params.seed,

@@ -1,0 +1,185 @@
+"""What the scoring pass costs, against a bare forward and against the implementation that people write.
+
+python benchmarks/scoring.py --model DIR --data FILE --samples 48 --max-length 512 --threads 2
+
+The sides take turns batch by batch over the same samples, so that a busy machine slows all of them alike:
+    bare   the forward with the head over all positions, in chunks, on the batches of ours; keeps nothing
+    naive  batches padded in data order, eager, output_attentions of all layers, full log-softmax
+    ours   prunegrid's scoring pass
+Each side's memory is measured in a process of its own, over its three largest batches, above what the loaded
+model takes. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from prunegrid.attention import Capture
+from prunegrid.config import Dataset
+from prunegrid.data import write_dataset
+from prunegrid.forward import decode
+from prunegrid.head import CHUNK, Head
+from prunegrid.models import load_model, load_tokenizer
+from prunegrid.pruners.ragged import flat_rows
+from prunegrid.rows import Rows, batches, pad, read_rows
+from prunegrid.score import scorer
+
+SIDES = ("bare", "naive", "ours")
+Run = Callable[[np.ndarray], Any]
+
+
+class Side(NamedTuple):
+    """The batches of one side (row numbers) and what it does with each."""
+
+    batches: list[np.ndarray]
+    run: Run
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="folder of a model")
+    parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
+    parser.add_argument("--samples", type=int, default=48)
+    parser.add_argument("--longest", action="store_true", help="the longest samples, not evenly spaced ones")
+    parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--memory", choices=SIDES, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    rows = chosen_rows(options)
+    if options.memory:
+        print(peak_megabytes(side(options.memory, options, rows), rows))
+        return
+    spent = race({name: side(name, options, rows) for name in SIDES}, rows)
+    tokens = int(rows.length_N.sum())
+    table = pd.DataFrame(spent, index=["seconds", "cpu_seconds"]).T
+    table["tokens_per_second"] = tokens / table["seconds"]
+    table["tokens_per_cpu_second"] = tokens / table["cpu_seconds"]
+    table["extra_megabytes"] = [memory_of(name) for name in SIDES]
+    print(table.round(1).to_markdown())
+    ratios = {
+        f"speed_ours_over_{other}_by_{unit}": round(float(table.loc[other, unit] / table.loc["ours", unit]), 3)
+        for unit in ("seconds", "cpu_seconds")
+        for other in ("bare", "naive")
+    }
+    memory = table["extra_megabytes"]
+    ratios["memory_ours_over_naive"] = round(float(memory["ours"] / memory["naive"]), 3)
+    facts = {"samples": len(rows), "tokens": tokens, "max_length": options.max_length, "threads": options.threads}
+    print(json.dumps({**facts, "model": options.model.name, **ratios, "sides": table.round(1).to_dict("index")}))
+
+
+def chosen_rows(options: argparse.Namespace) -> Rows:
+    with tempfile.TemporaryDirectory() as work:
+        data = Path(work, "data.parquet")
+        write_dataset(Dataset(name="data", path=str(options.data)), str(options.data), data, Path(work, "data.json"))
+        rows, _ = read_rows(data, load_tokenizer(options.model), options.max_length)
+    some = np.linspace(0, len(rows) - 1, min(options.samples, len(rows))).astype(int)
+    take = np.sort(np.argsort(-rows.length_N, kind="stable")[: options.samples]) if options.longest else some
+    parts = (rows.sample_id_N[take], rows.prompt_N[take], rows.response_N[take], rows.truncated_N[take])
+    return Rows(*parts, rows.ids_T[flat_rows(rows.offsets, take)])
+
+
+def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:
+    model = load_model(options.model, "float32", "cpu")
+    if name == "naive":
+        model.set_attn_implementation("eager")
+        count = max(1, options.batch_tokens // options.max_length)
+        in_order = [np.arange(start, min(start + count, len(rows))) for start in range(0, len(rows), count)]
+        return Side(in_order, lambda chosen: naive(model, rows, chosen))
+    ordered = list(batches(rows.length_N, options.batch_tokens))
+    if name == "bare":
+        return Side(ordered, lambda chosen: bare(model, rows, chosen))
+    compute = scorer(model, Head(model), Capture(model).__enter__())
+    return Side(ordered, lambda chosen: [values.numpy() for values in compute(pad(rows, chosen, "cpu"))])
+
+
+def bare(model: Any, rows: Rows, chosen: np.ndarray) -> None:
+    hidden_BTD = decode(model, pad(rows, chosen, "cpu"))
+    for hidden_CD in hidden_BTD.flatten(0, 1).split(CHUNK):
+        model.get_output_embeddings()(hidden_CD)
+
+
+def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Tensor]]:
+    batch = pad(rows, chosen, "cpu")
+    mask_BT = (torch.arange(batch.ids_BT.shape[1]) < batch.length_B[:, None]).long()
+    out = model(batch.ids_BT, attention_mask=mask_BT, output_attentions=True, output_hidden_states=True)
+    logp_BTV = out.logits.log_softmax(-1)
+    nll_BT = -logp_BTV[:, :-1].gather(-1, batch.ids_BT[:, 1:, None])[..., 0]
+    entropy_BT = -(logp_BTV.exp() * logp_BTV).sum(-1)
+    made = []
+    for b, (start, end) in enumerate(zip(batch.prompt_B.tolist(), batch.length_B.tolist(), strict=True)):
+        weights_TT = out.attentions[-1][b, :, :end, :end].mean(0)
+        unit_TD = torch.nn.functional.normalize(out.hidden_states[-1][b, :end], dim=-1)
+        similar_P = (unit_TD[:start] @ unit_TD[start:].T).mean(1)
+        made.append(
+            {
+                "nll": nll_BT[b, start - 1 : end - 1],
+                "entropy": entropy_BT[b, start - 1 : end - 1],
+                "fastv": (weights_TT.sum(0) / torch.arange(end, 0, -1))[start:],
+                "sparsevlm": weights_TT[start:, :start][:, similar_P >= similar_P.mean()].mean(1),
+            }
+        )
+    return made
+
+
+def race(sides: dict[str, Side], rows: Rows) -> dict[str, list[float]]:
+    """Wall and CPU seconds of each side; the one that has done the smallest share of the tokens goes next."""
+    with torch.inference_mode():
+        for one in sides.values():
+            one.run(np.array([int(rows.length_N.argmin())]))
+        spent, done, next_batch = {name: [0.0, 0.0] for name in sides}, dict.fromkeys(sides, 0), dict.fromkeys(sides, 0)
+        while left := [name for name in sides if next_batch[name] < len(sides[name].batches)]:
+            name = min(left, key=done.__getitem__)
+            chosen = sides[name].batches[next_batch[name]]
+            wall, cpu = time.perf_counter(), time.process_time()
+            sides[name].run(chosen)
+            spent[name][0] += time.perf_counter() - wall
+            spent[name][1] += time.process_time() - cpu
+            done[name] += int(rows.length_N[chosen].sum())
+            next_batch[name] += 1
+    return spent
+
+
+def memory_of(name: str) -> float:
+    command = [sys.executable, *sys.argv, "--memory", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def peak_megabytes(one: Side, rows: Rows) -> float:
+    """Growth of the process's peak memory over the side's largest batches, the model's own pages being in memory."""
+    with torch.inference_mode():
+        one.run(np.array([int(rows.length_N.argmin())]))
+        Path("/proc/self/clear_refs").write_text("5")
+        before = status_megabytes("VmRSS")
+        for chosen in sorted(one.batches, key=lambda chosen: -len(chosen) * rows.length_N[chosen].max())[:3]:
+            one.run(chosen)
+    return round(status_megabytes("VmHWM") - before, 1)
+
+
+def status_megabytes(field: str) -> float:
+    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) / 1024
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    main()

@@ -1,0 +1,79 @@
+"""What the language model's head says at a response token: its NLL and the entropy of the prediction, in nats."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from prunegrid.errors import PrunegridError
+
+CHUNK = 256
+ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
+Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+class Head:
+    """The head of `model`: `name` says how its statistics are computed, `chunked` or `liger`."""
+
+    def __init__(self, model: Any) -> None:
+        for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+            if getattr(model.config, key, None) not in (None, 1, 1.0):
+                kind = model.config.model_type
+                raise PrunegridError(f"{kind}: its head applies {key}, which the scoring pass does not")
+        self.module = model.get_output_embeddings()
+        self.fused = fused(self.module)
+        self.name = "liger" if self.fused else "chunked"
+
+    def __call__(self, hidden_RD: torch.Tensor, targets_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32[R] each: NLL of the targets, and entropy."""
+        if self.fused:
+            nll_R, entropy_R = self.fused(hidden_RD, self.module.weight, targets_R)
+            return nll_R.float(), entropy_R.float()
+        return chunked(self.module, hidden_RD, targets_R)
+
+
+def chunked(
+    module: Any, hidden_RD: torch.Tensor, targets_R: torch.Tensor, elements: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL = log S - y and entropy = log S - sum(e^z z) / S, with z the logits less their maximum, S = sum(e^z).
+
+    At most `CHUNK` positions at once, fewer where the vocabulary is large: two tensors of at most `elements`
+    float32 exist, however many positions and tokens there are.
+    """
+    size = max(1, min(CHUNK, (elements or ELEMENTS[hidden_RD.device.type]) // module.weight.shape[0]))
+    nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
+    space_CV = torch.empty(min(size, len(targets_R)), module.weight.shape[0], device=hidden_RD.device)
+    for start in range(0, len(targets_R), size):
+        here = slice(start, start + size)
+        z_CV = module(hidden_RD[here]).float()
+        z_CV -= z_CV.amax(-1, keepdim=True)
+        exp_CV = torch.exp(z_CV, out=space_CV[: len(z_CV)])
+        sum_C = exp_CV.sum(-1)
+        log_C = sum_C.log()
+        nll_R[here] = log_C - z_CV.gather(-1, targets_R[here, None])[:, 0]
+        entropy_R[here] = log_C - torch.einsum("cv,cv->c", exp_CV, z_CV) / sum_C
+    return nll_R, entropy_R
+
+
+def fused(module: Any) -> Fused | None:
+    """Liger's fused linear cross entropy with entropy, where it applies; else None.
+
+    It needs liger-kernel >= 0.8.2 with its CuTe DSL kernels, a GPU of compute capability 9.0, bfloat16 and a
+    head without bias; elsewhere Liger itself falls back to chunks that are no better than ours. Its entropy
+    comes rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and untried: no GPU was there.
+    """
+    weight = module.weight
+    if weight.device.type != "cuda" or weight.dtype != torch.bfloat16 or getattr(module, "bias", None) is not None:
+        return None
+    if torch.cuda.get_device_capability(weight.device) != (9, 0):
+        return None
+    try:
+        import liger_kernel.ops.cutedsl.ops.fused_scaled_cross_entropy_sm90  # noqa: F401
+        from liger_kernel.ops import LigerFusedLinearScaledCrossEntropyFunction as Liger
+    except ImportError:
+        return None
+
+    def apply(hidden_RD: torch.Tensor, weight_VD: torch.Tensor, targets_R: torch.Tensor) -> Any:
+        return Liger.apply(hidden_RD.contiguous(), weight_VD, targets_R, return_entropy=True)
+
+    return apply

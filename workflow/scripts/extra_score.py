@@ -1,0 +1,23 @@
+"""Compute one optional score of the training set."""
+
+from pathlib import Path
+
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    import torch
+
+    from prunegrid.config import Scoring
+    from prunegrid.extras import write_extra
+
+    torch.set_num_threads(snakemake.threads)
+    reference = snakemake.input.get("reference")
+    write_extra(
+        snakemake.wildcards.extra,
+        Path(snakemake.input.meta).parent,
+        Path(snakemake.input.model),
+        Path(snakemake.output[0]),
+        Scoring.model_validate(snakemake.params.scoring),
+        snakemake.params.device,
+        Path(reference) if reference else None,
+    )

@@ -1,0 +1,9 @@
+"""Put the shards' scores together, in the order of the training set."""
+
+from pathlib import Path
+
+from prunegrid.shards import gather
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    gather([Path(meta).parent for meta in snakemake.input.meta], Path(snakemake.output.meta).parent)
