@@ -48,6 +48,24 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     assert len(pq.read_table(out / "selection.parquet")) == 3
 
 
+def test_an_optional_score_serves_its_pruner_until_the_data_is_scored_again(
+    tmp_path: Path, tiny_model: Path, capsys: Any
+) -> None:
+    data, scores = tmp_path / "mine.jsonl", tmp_path / "scores"
+    data.write_text("".join(json.dumps({"prompt": f"{i}?", "response": f"{i}."}) + "\n" for i in range(12)))
+    score = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(scores), "--threads", "1"]
+    prune = ["prune", "--scores", str(scores), "--pair", "ifd+ppl", *PRUNE, "--out", str(tmp_path / "o")]
+    extra = ["extra", "ifd", "--model", str(tiny_model), "--scores", str(scores), "--threads", "1"]
+    cli.main(score)
+    assert "ifd needs the sample column ifd" in fails(capsys, *prune)
+    cli.main(extra)
+    cli.main(prune)
+    message = fails(capsys, "extra", "reference_nll", "--model", str(tiny_model), "--scores", str(scores))
+    assert "reference_nll needs the folder of a reference model" in message
+    cli.main(score)
+    assert not (scores / "extra").exists()
+
+
 def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
     arguments = ["prune", "--scores", str(scores), "--pair", "qtuning", *PRUNE, "--out", str(tmp_path / "o")]
     cli.main([*arguments, "--option", "neighbor_lambda=0", "--option", "surplus=keep"])

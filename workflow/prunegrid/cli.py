@@ -1,6 +1,7 @@
 """The `prunegrid` command: the workflow's steps on your own model and data.
 
 prunegrid score --model DIR --data FILE --out DIR
+prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
 prunegrid table results/sandbox
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from prunegrid import __version__
 from prunegrid.errors import PrunegridError
+from prunegrid.extras import EXTRAS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     _score_arguments(commands.add_parser("score", help="score a training set under a model, once"))
+    _extra_arguments(commands.add_parser("extra", help="add an optional score that some pruners read"))
     _prune_arguments(commands.add_parser("prune", help="choose samples and tokens from scores"))
     table = commands.add_parser("table", help="collect a results folder and print its table")
     table.add_argument("directory", type=Path, help="results/<experiment>")
@@ -45,11 +48,24 @@ def _score_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
     parser.add_argument("--max-length", type=_at_least(8), default=2048, help="cut-off of prompt + response, in tokens")
+    _forward_arguments(parser)
+    parser.set_defaults(run=_score)
+
+
+def _extra_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=list(EXTRAS), help="the score")
+    parser.add_argument("--model", type=Path, required=True, help="the model that was scored with")
+    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
+    parser.add_argument("--reference", type=Path, help="the reference model's folder, for reference_nll")
+    _forward_arguments(parser)
+    parser.set_defaults(run=_extra)
+
+
+def _forward_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-tokens", type=_at_least(8), default=4096, help="padded tokens a forward pass")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=_at_least(1), default=os.cpu_count())
-    parser.set_defaults(run=_score)
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,15 +104,29 @@ def _score(options: argparse.Namespace) -> None:
         data = Path(work, "data.parquet")
         write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
         meta = score(options.model, data, options.out, settings, options.device)
+        shutil.rmtree(options.out / "extra", ignore_errors=True)
         for name in ("data.parquet", "data.json"):
             with replacing(options.out / name) as temporary:
                 shutil.copyfile(Path(work, name), temporary)
     print(json.dumps(meta, indent=1))
 
 
+def _extra(options: argparse.Namespace) -> None:
+    import torch
+
+    from prunegrid.config import Scoring
+    from prunegrid.extras import write_extra
+
+    torch.set_num_threads(options.threads)
+    settings = Scoring(batch_tokens=options.batch_tokens, dtype=options.dtype)
+    out = options.scores / "extra" / f"{options.name}.parquet"
+    write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
+    print(out)
+
+
 def _refuse_foreign(out: Path) -> None:
-    """Scores replace the whole folder: refuse one that holds anything but scores."""
-    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json"}
+    """Scores replace what the folder holds: refuse one that holds anything but scores."""
+    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json", "extra"}
     foreign = sorted(file.name for file in out.iterdir() if file.name not in ours) if out.is_dir() else []
     if foreign or out.is_file():
         raise PrunegridError(f"{out}: would be replaced, but is not a scores directory ({', '.join(foreign[:3])})")

@@ -93,7 +93,7 @@ def missing(kind: str, column: str, pruner: str, found: list[str], reason: str =
     why = f": {reason}" if reason else f" (found: {', '.join(found) or 'none'})"
     return (
         f"{pruner} needs the {kind} column {column}, which the scores lack{why}; "
-        f"score with it, add extra/{column}.parquet, or choose another pruner"
+        f"score with it, add extra/{column}.parquet (prunegrid extra), or choose another pruner"
     )
 
 
