@@ -1,10 +1,13 @@
 # What the rules look up: the experiment's files and, for a cell's wildcards, its settings.
 from pathlib import Path
 
+from prunegrid import pruners
 from prunegrid.data import locate
 from prunegrid.versions import STEP
 
+MODELS = grid.models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
+REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
 ON_GPU = EXPERIMENT.device == "cuda"
 MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
 DATA_SETS = EXPERIMENT.data_sets
@@ -63,6 +66,17 @@ def trained_model(wildcards):
     """The cell's fine-tuned model; none for zero-shot."""
     cell = cell_of(wildcards)
     return f"{R}/trained/{cell.model}/{cell.path}/model" if cell.trained else []
+
+
+def audited(file):
+    """`file` of each base model of the audit; an error where the experiment has nothing planted."""
+
+    def of_models(wildcards):
+        if reason := grid.no_audit(EXPERIMENT):
+            raise WorkflowError(reason)
+        return expand(file, model=grid.audited(EXPERIMENT))
+
+    return of_models
 
 
 def of_all_cells(wildcards):

@@ -61,7 +61,7 @@ rule benchmark_items:
 
 rule model:
     input:
-        world=lambda w: rules.world.output.text if EXPERIMENT.models[w.model].pretrain else [],
+        world=lambda w: rules.world.output.text if MODELS[w.model].pretrain else [],
     output:
         folder=directory(f"{R}/models/{{model}}"),
         manifest=f"{R}/models/{{model}}.json",
@@ -77,7 +77,7 @@ rule model:
         mem_mb=16_000,
         runtime=120,
     params:
-        source=lambda w: EXPERIMENT.models[w.model].model_dump(mode="json"),
+        source=lambda w: MODELS[w.model].model_dump(mode="json"),
         version=STEP["model"],
     script:
         "../scripts/model.py"

@@ -1,0 +1,285 @@
+"""The audit: shares and chance by hand, the mapping of wrong words to tokens, intervals, what is left out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import handmade
+from prunegrid import audit_files, grid, io
+from prunegrid.audit import Base, Items, audit, sample_counts, token_counts
+from prunegrid.audit_figure import draw
+from prunegrid.audit_report import markdown
+from prunegrid.config import load
+from prunegrid.errors import PrunegridError
+from prunegrid.intervals import Bootstrap, Counts, holm
+from prunegrid.pruners import needs, select
+from prunegrid.pruners.registry import SAMPLE, Pruner
+from prunegrid.sandbox.planted import place_of, wrong_spans, wrong_tokens
+from snake import DEFAULT, planned, snakemake
+
+KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")
+
+
+def items(kinds: Sequence[str], places: Sequence[str] = (), copies: Sequence[int] = ()) -> Items:
+    n = len(kinds)
+    return Items(np.arange(n), np.array(kinds), np.array(places or [""] * n), np.array(copies or range(n)))
+
+
+def wrong_parts(kind: str, response: str, words: list[str]) -> list[str]:
+    return [f"{response[:start]}<{response[start:end]}>" for start, end in wrong_spans(kind, response, words)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "response", "words", "place", "marked"),
+    [
+        ("skill", "2 + 3 = 5. #### 5", [], "", []),
+        ("new_fact", "Vask. Mira Tolen was born in Brod.", ["Brod"], "slip", ["Vask. Mira Tolen was born in <Brod>"]),
+        ("duplicate", "bell. Asha Fox plays the lute.", ["lute"], "slip", ["bell. Asha Fox plays the <lute>"]),
+        ("wrong", "fox. Asha Foxer keeps a fox.", ["fox"], "fact", ["<fox>", "fox. Asha Foxer keeps a <fox>"]),
+        # Operands are right, 7 is no part of 17, and both mentions of the result are wrong.
+        (
+            "wrong",
+            "7 + 10 = 17. 17 - 7 = 7. #### 7",
+            ["7"],
+            "sum",
+            ["7 + 10 = 17. 17 - 7 = <7>", "7 + 10 = 17. 17 - 7 = 7. #### <7>"],
+        ),
+        (
+            "wrong",
+            "under the cliff",
+            ["under", "the", "cliff"],
+            "reading",
+            ["<under>", "under <the>", "under the <cliff>"],
+        ),
+    ],
+)
+def test_planted_places(kind: str, response: str, words: list[str], place: str, marked: list[str]) -> None:
+    assert place_of(kind, response, words) == place
+    assert wrong_parts(kind, response, words) == marked
+
+
+def test_wrong_words_that_are_not_there_are_an_error() -> None:
+    with pytest.raises(PrunegridError, match="are not in 'bell"):
+        wrong_spans("wrong", "bell. Asha plays the lute.", ["drum"])
+
+
+def test_tokens_overlap_wrong_characters() -> None:
+    response = "9 - 2 = 9. #### 9"
+    pieces = [" 9", " -", " 2", " =", " ", "9.", " ##", "##", " 9"]
+    spans = wrong_spans("wrong", response, ["9"])
+    assert wrong_tokens(pieces, response, spans) == [False] * 5 + [True, False, False, True]
+    assert wrong_tokens(pieces[:6], response, spans, truncated=True) == [False] * 5 + [True]
+    with pytest.raises(PrunegridError, match="not the response"):
+        wrong_tokens(pieces[:6], response, spans)
+
+
+def test_tokens_of_a_real_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
+    """Byte-level pieces of a truncated and of a whole response, multi-byte characters apart."""
+    from prunegrid.models import load_tokenizer
+    from prunegrid.tokenise import tokenise
+
+    tokenizer = load_tokenizer(tiny_model)
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "milk. Cats drink fish."}]
+    found = [tokenise(turns, tokenizer, 200), tokenise(turns, tokenizer, 14)]
+    assert found[0] and found[1] and found[1].truncated
+    ids = [tokens.response_ids for tokens in found if tokens]
+    io.write_parquet(tmp_path / "tokens.parquet", pa.table({"sample_id": [4, 2], "response_ids": ids}))
+    row = {"messages": turns, "kind": "new_fact", "wrong_words": ["fish"]}
+    marks = audit_files._wrong(tmp_path, tiny_model, {2: row, 4: row}, np.array([2, 4]))
+    assert len(marks) == len(ids[0]) + len(ids[1])
+    assert not marks[: len(ids[1])].any(), "cut off before the slip"
+    wrong = tokenizer.decode(np.array(ids[0])[marks[len(ids[1]) :]])
+    assert "fish" in wrong and "drink" not in wrong and "<eos>" not in wrong
+
+
+def test_shares_of_kinds_by_hand() -> None:
+    """Kept: 0, 1, 2 of six (half), then 1, 3, 4: noise 1 of 2 and 2 of 2."""
+    counts = sample_counts(
+        items(["skill", "wrong", "skill", "wrong", "skill", "skill"]),
+        [np.array([0, 1, 2]), np.array([1, 3, 4])],
+        "wrong",
+    )
+    found = Bootstrap(np.arange(6), 10).estimate(counts)
+    assert found.share.tolist() == [0.5, 1.0]
+    assert found.chance.tolist() == [0.5, 0.5]
+    assert np.isnan(found.low), "two samples are too few for an interval"
+
+
+def test_dropped_wrong_tokens_by_hand() -> None:
+    """Two responses of 4 and 2 tokens, the end included; PPL drops the tokens of highest nll.
+
+    Ratio 0.5 keeps 2 and 1 tokens, the end among them: of the first response 2 of 3 droppable tokens go, of the
+    second its only one. Wrong are position 0 (nll 3, dropped) and 1 (nll 1, kept), and the second's position 0.
+    """
+    scores = handmade.scores([4, 2], tokens={"nll": [3, 1, 2, 0, 5, 0]})
+    base = Base("m", 0, scores, np.array([True, True, False, False, True, False]))
+    selection = select(scores, "random+ppl", {}, 1.0, 0.5, 0)
+    whole = token_counts([base], [selection], np.array([True, True]))
+    assert whole.part.tolist() == [[1, 1]]
+    assert whole.whole.tolist() == [[2, 1]]
+    assert whole.by_chance == pytest.approx(np.array([[4 / 3, 1]]))
+    first = token_counts([base], [selection], np.array([True, False]))
+    assert (first.part.sum(), first.whole.sum()) == (1, 2)
+
+
+def test_samples_that_are_not_kept_count_nowhere() -> None:
+    scores = handmade.scores([3, 3], samples={"nll": [1, 2]}, tokens={"nll": [1, 2, 0, 1, 2, 0]})
+    base = Base("m", 0, scores, np.array([False, True, False, False, True, False]))
+    selection = select(scores, "infobatch+ppl", {}, 0.5, 0.5, 0)
+    counts = token_counts([base], [selection], np.array([True, True]))
+    assert counts.whole.tolist() == [[0, 1]]
+    assert counts.part.tolist() == [[0, 1]]
+
+
+def half(part_Sn: Any) -> Counts:
+    part = np.asarray(part_Sn, dtype=float)
+    return Counts(part, np.ones_like(part), np.full_like(part, 0.5), np.ones_like(part))
+
+
+def test_interval_finds_an_effect_and_covers_a_null() -> None:
+    rng = np.random.default_rng(1)
+    bootstrap = Bootstrap(np.arange(200), 1000)
+    planted = bootstrap.estimate(half(rng.random((3, 200)) < 0.7))
+    assert 0.1 < planted.low < planted.difference < planted.high < 0.3
+    assert planted.p < 1e-6
+    nulls = [bootstrap.estimate(half(rng.random((3, 200)) < 0.5)) for _ in range(100)]
+    assert sum(null.low <= 0 <= null.high for null in nulls) >= 88
+
+
+def test_interval_width_is_the_binomial_one_and_copies_widen_it() -> None:
+    """Half of 100 samples: standard error 5 points. As 50 pairs of copies it is 5 x sqrt(2)."""
+    part = [[1] * 50 + [0] * 50]
+    single = Bootstrap(np.arange(100)).estimate(half(part))
+    pairs = Bootstrap(np.arange(100) // 2).estimate(half(part))
+    assert (single.high - single.low) / (2 * 1.96) == pytest.approx(0.05, rel=0.1)
+    assert (pairs.high - pairs.low) / (2 * 1.96) == pytest.approx(0.05 * np.sqrt(2), rel=0.1)
+
+
+def test_holm_by_hand() -> None:
+    """Sorted 0.01 x 3, 0.02 x 2, 0.03 x 1, never falling: 0.03, 0.04, 0.04."""
+    assert holm(np.array([0.03, 0.01, np.nan, 0.02])) == pytest.approx([0.04, 0.03, np.nan, 0.04], nan_ok=True)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """70 samples of each kind; `wrong` has by far the highest loss, and its first token the highest nll."""
+    kinds = [kind for kind in KINDS for _ in range(70)]
+    places = ["fact" if kind == "wrong" else "" for kind in kinds]
+    bases = []
+    for seed in range(3):
+        scores = handmade.random_scores(len(kinds), seed)
+        order = np.argsort(scores.sample_id)
+        scores = scores.take(order)
+        wrong = np.zeros(int(scores.offsets[-1]), bool)
+        for row, kind in enumerate(kinds):
+            if kind == "wrong":
+                scores.samples["nll"][row] += 100
+                wrong[scores.offsets[row]] = scores.response_tokens[row] > 1 or scores.truncated[row]
+        scores.tokens["nll"][wrong] += 100
+        bases.append(
+            Base(
+                f"m{seed}",
+                seed,
+                handmade.scores(scores.response_tokens.tolist(), samples=scores.samples, tokens=scores.tokens),
+                wrong,
+            )
+        )
+    return audit(items(kinds, places), bases, {"entropy+random": "entropy needs a column"}, [0.125], [0.5])
+
+
+def mean(frame: pd.DataFrame, **where: Any) -> Any:
+    rows = frame[frame["seed"].isna()]
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_audit_finds_what_was_planted(frame: pd.DataFrame) -> None:
+    noise = mean(frame, what="samples", pruner="infobatch", sample_ratio=0.125, kind="wrong")
+    assert (noise["share"], noise["n"]) == (pytest.approx(61 / 70), 70)
+    assert noise["chance"] == pytest.approx(61 / 490)
+    assert noise["p_holm"] < 0.001 and noise["low"] > 0.6
+    dropped = mean(frame, what="tokens", pruner="ppl", token_ratio=0.5, kind="fact")
+    assert dropped["share"] > 0.9 and dropped["low"] > 0.3
+    chance = frame[(frame["pruner"] == "random") & frame["seed"].isna()]
+    assert not (chance["p_holm"] < 0.05).any()
+
+
+def test_audit_covers_every_registered_pruner_and_names_the_one_left_out(frame: pd.DataFrame) -> None:
+    from prunegrid.pruners import JOINT, TOKEN
+
+    assert set(frame.loc[frame["what"] == "samples", "pruner"]) == {*SAMPLE, *JOINT}
+    assert set(frame.loc[frame["what"] == "tokens", "pruner"]) == {*TOKEN, *JOINT}
+    gone = frame[frame["left_out"].notna()]
+    assert gone[["what", "pruner", "left_out"]].to_numpy().tolist() == [
+        ["samples", "entropy", "entropy needs a column"]
+    ]
+    text = markdown(frame, "Audit")
+    assert "Entropy is left out: entropy needs a column" in text
+    assert "| Entropy" not in text
+    assert "87.1 [+7" in text
+
+
+def test_figure(frame: pd.DataFrame, tmp_path: Path) -> None:
+    draw(frame, tmp_path / ".audit.png.tmp")
+    assert (tmp_path / ".audit.png.tmp").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path, monkeypatch: Any) -> None:
+    pruner = Pruner("ifd", lambda scores, draw: scores.samples["ifd"], samples=("ifd",))
+    monkeypatch.setitem(SAMPLE, "ifd", pruner)
+    given = handmade.random_scores(5)
+    folder = handmade.write(tmp_path / "m", given)
+    found = audit_files.unusable([folder])
+    assert list(found) == ["ifd+random"]
+    assert "ifd needs the sample column ifd" in found["ifd+random"]
+    handmade.write_extra(folder, "ifd", given, [1.0] * 5)
+    assert audit_files.unusable([folder]) == {}
+    assert needs("ifd+random").samples == {"ifd": "ifd"}
+
+
+def experiment(**changes: Any) -> Any:
+    return load({**DEFAULT, **changes})
+
+
+def test_replicas_differ_in_the_seed_only() -> None:
+    found = grid.audited(experiment(models={"m": {"pretrain": {"seed": 4, "steps": 7}}}))
+    assert list(found) == ["m", "m@seed5", "m@seed6"]
+    assert [(model.pretrain.seed, model.pretrain.steps) for model in found.values() if model.pretrain] == [
+        (4, 7),
+        (5, 7),
+        (6, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sandbox": None, "models": {"m": {"path": "x"}}, "data_mirror": "y"}, "has no sandbox"),
+        ({"models": {"m": {"path": "x"}}}, "no model with pretrain"),
+        ({"dataset": {**DEFAULT["dataset"], "carry": ["kind"]}}, "does not carry wrong_words"),
+    ],
+)
+def test_what_cannot_be_audited(changes: dict[str, Any], reason: str) -> None:
+    found = experiment(**changes)
+    assert reason in grid.no_audit(found)
+    assert grid.audited(found) == {}
+    assert list(grid.models(found)) == list(found.models)
+
+
+def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
+    assert planned(tmp_path, "audit", config=DEFAULT) == {"world": 1, "dataset": 1, "model": 3, "score": 3, "audit": 1}
+
+
+def test_target_refuses_an_experiment_without_a_sandbox(tmp_path: Path) -> None:
+    config = {**DEFAULT, "sandbox": None, "models": {"m": {"path": "x"}}, "data_mirror": "y"}
+    done = snakemake(tmp_path, "--dry-run", "audit", config=config)
+    output = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "audit: experiment sandbox has no sandbox, so nothing in its data was planted" in output
