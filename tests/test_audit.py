@@ -11,23 +11,28 @@ import pytest
 
 import handmade
 from prunegrid import audit_files, grid, io
-from prunegrid.audit import Base, Items, audit, sample_counts, token_counts
+from prunegrid.audit import FIRST, Base, Items, audit, sample_counts, token_counts
 from prunegrid.audit_figure import draw
 from prunegrid.audit_report import markdown
 from prunegrid.config import load
 from prunegrid.errors import PrunegridError
 from prunegrid.intervals import Bootstrap, Counts, holm
-from prunegrid.pruners import needs, select
+from prunegrid.pruners import Scores, needs, select
 from prunegrid.pruners.registry import SAMPLE, Pruner
-from prunegrid.sandbox.planted import place_of, wrong_spans, wrong_tokens
+from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
 from snake import DEFAULT, planned, snakemake
 
 KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")
 
 
-def items(kinds: Sequence[str], places: Sequence[str] = (), copies: Sequence[int] = ()) -> Items:
-    n = len(kinds)
-    return Items(np.arange(n), np.array(kinds), np.array(places or [""] * n), np.array(copies or range(n)))
+def items(kinds: Sequence[str]) -> Items:
+    return Items(np.arange(len(kinds)), np.array(kinds), np.arange(len(kinds)))
+
+
+def base(scores: Scores, planted: Any, name: str = "m", seed: int = 0) -> Base:
+    """A base model with these wrong tokens [T] in facts, and no other planted ones."""
+    none = np.zeros(int(scores.offsets[-1]), bool)
+    return Base(name, seed, scores, {"slip": none, "fact": np.asarray(planted), "sum": none, "value": none})
 
 
 def wrong_parts(kind: str, response: str, words: list[str]) -> list[str]:
@@ -63,6 +68,11 @@ def test_planted_places(kind: str, response: str, words: list[str], place: str, 
     assert wrong_parts(kind, response, words) == marked
 
 
+def test_the_right_answer_of_a_new_fact() -> None:
+    assert value_spans("new_fact", "Vask. Mira Tolen was born in Brod.") == [(0, 4)]
+    assert value_spans("known", "Vask. Mira Tolen was born in Vask.") == []
+
+
 def test_wrong_words_that_are_not_there_are_an_error() -> None:
     with pytest.raises(PrunegridError, match="are not in 'bell"):
         wrong_spans("wrong", "bell. Asha plays the lute.", ["drum"])
@@ -72,10 +82,10 @@ def test_tokens_overlap_wrong_characters() -> None:
     response = "9 - 2 = 9. #### 9"
     pieces = [" 9", " -", " 2", " =", " ", "9.", " ##", "##", " 9"]
     spans = wrong_spans("wrong", response, ["9"])
-    assert wrong_tokens(pieces, response, spans) == [False] * 5 + [True, False, False, True]
-    assert wrong_tokens(pieces[:6], response, spans, truncated=True) == [False] * 5 + [True]
+    assert overlapping(pieces, response, spans) == [False] * 5 + [True, False, False, True]
+    assert overlapping(pieces[:6], response, spans, truncated=True) == [False] * 5 + [True]
     with pytest.raises(PrunegridError, match="not the response"):
-        wrong_tokens(pieces[:6], response, spans)
+        overlapping(pieces[:6], response, spans)
 
 
 def test_tokens_of_a_real_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
@@ -90,11 +100,13 @@ def test_tokens_of_a_real_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
     ids = [tokens.response_ids for tokens in found if tokens]
     io.write_parquet(tmp_path / "tokens.parquet", pa.table({"sample_id": [4, 2], "response_ids": ids}))
     row = {"messages": turns, "kind": "new_fact", "wrong_words": ["fish"]}
-    marks = audit_files._wrong(tmp_path, tiny_model, {2: row, 4: row}, np.array([2, 4]))
-    assert len(marks) == len(ids[0]) + len(ids[1])
-    assert not marks[: len(ids[1])].any(), "cut off before the slip"
-    wrong = tokenizer.decode(np.array(ids[0])[marks[len(ids[1]) :]])
-    assert "fish" in wrong and "drink" not in wrong and "<eos>" not in wrong
+    marks = audit_files._planted(tmp_path, tiny_model, {2: row, 4: row}, np.array([2, 4]))
+    assert {len(marked) for marked in marks.values()} == {len(ids[0]) + len(ids[1])}
+    assert not marks["slip"][: len(ids[1])].any(), "cut off before the slip"
+    slip, value = (tokenizer.decode(np.array(ids[0])[marks[place][len(ids[1]) :]]) for place in ("slip", "value"))
+    assert "fish" in slip and "drink" not in slip and "<eos>" not in slip
+    assert "milk" in value and "Cats" not in value
+    assert not marks["fact"].any() and not marks["sum"].any()
 
 
 def test_shares_of_kinds_by_hand() -> None:
@@ -117,23 +129,32 @@ def test_dropped_wrong_tokens_by_hand() -> None:
     second its only one. Wrong are position 0 (nll 3, dropped) and 1 (nll 1, kept), and the second's position 0.
     """
     scores = handmade.scores([4, 2], tokens={"nll": [3, 1, 2, 0, 5, 0]})
-    base = Base("m", 0, scores, np.array([True, True, False, False, True, False]))
+    model = base(scores, [True, True, False, False, True, False])
     selection = select(scores, "random+ppl", {}, 1.0, 0.5, 0)
-    whole = token_counts([base], [selection], np.array([True, True]))
-    assert whole.part.tolist() == [[1, 1]]
-    assert whole.whole.tolist() == [[2, 1]]
-    assert whole.by_chance == pytest.approx(np.array([[4 / 3, 1]]))
-    first = token_counts([base], [selection], np.array([True, False]))
-    assert (first.part.sum(), first.whole.sum()) == (1, 2)
+    counts = token_counts([model], [selection], ("slip", "fact"))
+    assert counts.part.tolist() == [[1, 1]]
+    assert counts.whole.tolist() == [[2, 1]]
+    assert counts.by_chance == pytest.approx(np.array([[4 / 3, 1]]))
+    assert token_counts([model], [selection], ("slip",)).whole.sum() == 0
 
 
 def test_samples_that_are_not_kept_count_nowhere() -> None:
     scores = handmade.scores([3, 3], samples={"nll": [1, 2]}, tokens={"nll": [1, 2, 0, 1, 2, 0]})
-    base = Base("m", 0, scores, np.array([False, True, False, False, True, False]))
+    model = base(scores, [False, True, False, False, True, False])
     selection = select(scores, "infobatch+ppl", {}, 0.5, 0.5, 0)
-    counts = token_counts([base], [selection], np.array([True, True]))
+    counts = token_counts([model], [selection], ("fact",))
     assert counts.whole.tolist() == [[0, 1]]
     assert counts.part.tolist() == [[0, 1]]
+
+
+def test_models_that_disagree_are_no_finding() -> None:
+    """Two models far above chance and one below it: the mean's interval is clear of 0, the arrow is withheld."""
+    n = 100
+    part = np.array([[1.0] * n, [1.0] * n, [0.0] * 60 + [1.0] * 40])
+    found = Bootstrap(np.arange(n), 500).estimate(half(part))
+    assert found.low > 0 and found.p < 0.001
+    assert not found.agree
+    assert Bootstrap(np.arange(n), 500).estimate(half(part[:2])).agree
 
 
 def half(part_Sn: Any) -> Counts:
@@ -169,27 +190,18 @@ def test_holm_by_hand() -> None:
 def frame() -> pd.DataFrame:
     """70 samples of each kind; `wrong` has by far the highest loss, and its first token the highest nll."""
     kinds = [kind for kind in KINDS for _ in range(70)]
-    places = ["fact" if kind == "wrong" else "" for kind in kinds]
+    noisy = np.array(kinds) == "wrong"
     bases = []
     for seed in range(3):
-        scores = handmade.random_scores(len(kinds), seed)
-        order = np.argsort(scores.sample_id)
-        scores = scores.take(order)
-        wrong = np.zeros(int(scores.offsets[-1]), bool)
-        for row, kind in enumerate(kinds):
-            if kind == "wrong":
-                scores.samples["nll"][row] += 100
-                wrong[scores.offsets[row]] = scores.response_tokens[row] > 1 or scores.truncated[row]
-        scores.tokens["nll"][wrong] += 100
-        bases.append(
-            Base(
-                f"m{seed}",
-                seed,
-                handmade.scores(scores.response_tokens.tolist(), samples=scores.samples, tokens=scores.tokens),
-                wrong,
-            )
-        )
-    return audit(items(kinds, places), bases, {"entropy+random": "entropy needs a column"}, [0.125], [0.5])
+        drawn = handmade.random_scores(len(kinds), seed)
+        lengths = drawn.response_tokens + 1
+        tokens = {name: np.random.default_rng(seed).random(lengths.sum()) for name in drawn.tokens}
+        scores = handmade.scores(lengths.tolist(), samples=drawn.samples, tokens=tokens)
+        scores.samples["nll"][noisy] += 100
+        first = scores.offsets[:-1][noisy]
+        scores.tokens["nll"][first] += 100
+        bases.append(base(scores, np.isin(np.arange(lengths.sum()), first), f"m{seed}", seed))
+    return audit(items(kinds), bases, {"entropy+random": "entropy needs a column"}, [0.125], [0.5])
 
 
 def mean(frame: pd.DataFrame, **where: Any) -> Any:
@@ -207,6 +219,8 @@ def test_audit_finds_what_was_planted(frame: pd.DataFrame) -> None:
     assert noise["p_holm"] < 0.001 and noise["low"] > 0.6
     dropped = mean(frame, what="tokens", pruner="ppl", token_ratio=0.5, kind="fact")
     assert dropped["share"] > 0.9 and dropped["low"] > 0.3
+    first = mean(frame, what="tokens", pruner=FIRST, token_ratio=0.5, kind="fact")
+    assert first["share"] < 0.1, "position 0 goes only where one token and the end are all there is"
     chance = frame[(frame["pruner"] == "random") & frame["seed"].isna()]
     assert not (chance["p_holm"] < 0.05).any()
 
@@ -215,7 +229,7 @@ def test_audit_covers_every_registered_pruner_and_names_the_one_left_out(frame: 
     from prunegrid.pruners import JOINT, TOKEN
 
     assert set(frame.loc[frame["what"] == "samples", "pruner"]) == {*SAMPLE, *JOINT}
-    assert set(frame.loc[frame["what"] == "tokens", "pruner"]) == {*TOKEN, *JOINT}
+    assert set(frame.loc[frame["what"] == "tokens", "pruner"]) == {*TOKEN, *JOINT, FIRST}
     gone = frame[frame["left_out"].notna()]
     assert gone[["what", "pruner", "left_out"]].to_numpy().tolist() == [
         ["samples", "entropy", "entropy needs a column"]

@@ -8,7 +8,9 @@ seed; model k goes with pruning seed k. Options are the pruners' defaults.
   Chance is the share expected had each sample's dropped tokens been drawn at random: sum of wrong tokens x dropped /
   droppable tokens. It allows for rounding in short responses and for samples that a joint pruner keeps whole. The end
   of the sequence is never dropped and counts nowhere. Where a whole response is wrong (`reading`) there is nothing
-  to choose, and it is left out.
+  to choose, and it is left out. `value` is the opposite: tokens of a new fact's right answer, dropped at a loss.
+- The row `(first tokens)` is no pruner: it keeps the first tokens of each response, to show what position alone
+  gives. Slips and wrong sums stand near the end, a new fact's answer at the beginning.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,36 +23,40 @@ from numpy.typing import NDArray
 
 from prunegrid import draws
 from prunegrid.intervals import Bootstrap, Counts, Estimate, holm
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Scores, Selection, select
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Scores, Selection, ragged, select
+from prunegrid.pruners.arrays import keep_tokens, selection
 from prunegrid.pruners.ragged import Bools, Floats, Ints
 from prunegrid.sandbox.sft import COUNTS
 
 SAMPLE_RATIOS, TOKEN_RATIOS = (0.25, 0.5), (0.5, 0.7)
-PLACES = {"slip": ("slip",), "fact": ("fact",), "sum": ("sum",), "all": ("slip", "fact", "sum")}
+PLACES = {
+    "slip": ("slip",),
+    "fact": ("fact",),
+    "sum": ("sum",),
+    "all": ("slip", "fact", "sum"),
+    "value": ("value",),
+}
+FIRST = "(first tokens)"
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Items:
-    """The samples in order of `sample_id` [n]: planted kind, where its wrong words are, number of its text.
-
-    Exact copies have the same `cluster`.
-    """
+    """The samples in order of `sample_id` [n]: planted kind and number of its text, the same for exact copies."""
 
     sample_id: Ints
     kind: NDArray[np.str_]
-    place: NDArray[np.str_]
     cluster: Ints
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base model with its pruning seed (the cell's): scores with the rows of `Items`, wrong tokens marked [T]."""
+    """A base model with its pruning seed (the cell's): scores with the rows of `Items`, planted tokens [T] by place."""
 
     model: str
     seed: int
     scores: Scores
-    wrong: Bools
+    planted: dict[str, Bools]
 
 
 def audit(
@@ -69,15 +75,22 @@ def audit(
     bootstrap = Bootstrap(items.cluster)
     rows: list[Row] = []
     for what, pruner, method in methods():
+        about: Row = {"what": what, "pruner": pruner}
         if method in left_out:
-            rows.append({"what": what, "pruner": pruner, "left_out": left_out[method]})
-        elif what == "samples":
-            for ratio in at_samples:
-                rows += _sample_rows(items, bases, bootstrap, pruner, method, ratio)
-        else:
-            for ratio in at_samples if pruner in JOINT else [1.0]:
-                for token_ratio in at_tokens:
-                    rows += _token_rows(items, bases, bootstrap, pruner, method, ratio, token_ratio)
+            rows.append(about | {"left_out": left_out[method]})
+            continue
+        for ratio in [1.0] if what == "tokens" and pruner not in JOINT else at_samples:
+            at: Row = about | {"sample_ratio": ratio}
+            if what == "samples":
+                kept = [_select(base, method, ratio, TOKEN_RATIOS[0]).sample_id for base in bases]
+                rows += _sample_rows(at, items, bases, bootstrap, kept)
+                continue
+            for token_ratio in at_tokens:
+                chosen = [_select(base, method, ratio, token_ratio) for base in bases]
+                rows += _token_rows(at | {"token_ratio": token_ratio}, bases, bootstrap, chosen)
+    for token_ratio in at_tokens:
+        about = {"what": "tokens", "pruner": FIRST, "sample_ratio": 1.0, "token_ratio": token_ratio}
+        rows += _token_rows(about, bases, bootstrap, [first_tokens(base.scores, token_ratio) for base in bases])
     return _adjusted(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
 
 
@@ -96,6 +109,7 @@ COLUMNS = {
     "high": "float64",
     "p": "float64",
     "p_holm": "float64",
+    "agree": "boolean",
     "left_out": "string",
 }
 
@@ -112,33 +126,27 @@ def _select(base: Base, method: str, sample_ratio: float, token_ratio: float) ->
     return select(base.scores, method, {}, sample_ratio, token_ratio, draws.derive(base.seed, "pruning"))
 
 
+def first_tokens(scores: Scores, token_ratio: float) -> Selection:
+    """The first tokens of every response: what can be had from position alone."""
+    key = -ragged.positions(scores.offsets).astype(np.float64)
+    kept = keep_tokens(scores, key, ragged.counts(token_ratio, scores.response_tokens))
+    return selection(scores, kept, np.full(len(scores), "first"))
+
+
 def _sample_rows(
-    items: Items, bases: Sequence[Base], bootstrap: Bootstrap, pruner: str, method: str, ratio: float
+    about: Row, items: Items, bases: Sequence[Base], bootstrap: Bootstrap, kept: Sequence[Ints]
 ) -> list[Row]:
-    kept = [_select(base, method, ratio, TOKEN_RATIOS[0]).sample_id for base in bases]
     rows = []
     for kind in COUNTS:
         counts = sample_counts(items, kept, kind)
-        about = {"what": "samples", "pruner": pruner, "sample_ratio": ratio, "kind": kind}
-        rows += _rows(about, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
+        rows += _rows(about | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
     return rows
 
 
-def _token_rows(
-    items: Items,
-    bases: Sequence[Base],
-    bootstrap: Bootstrap,
-    pruner: str,
-    method: str,
-    sample_ratio: float,
-    token_ratio: float,
-) -> list[Row]:
-    selections = [_select(base, method, sample_ratio, token_ratio) for base in bases]
+def _token_rows(about: Row, bases: Sequence[Base], bootstrap: Bootstrap, chosen: Sequence[Selection]) -> list[Row]:
     rows = []
     for kind, places in PLACES.items():
-        here = np.isin(items.place, places)
-        counts = token_counts(bases, selections, here)
-        about = {"what": "tokens", "pruner": pruner, "sample_ratio": sample_ratio, "token_ratio": token_ratio}
+        counts = token_counts(bases, chosen, places)
         rows += _rows(about | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
     return rows
 
@@ -150,36 +158,37 @@ def sample_counts(items: Items, kept: Sequence[Ints], kind: str) -> Counts:
     return Counts(kept_Sn * kind_Sn, kind_Sn, kept_Sn, np.ones_like(kept_Sn))
 
 
-def token_counts(bases: Sequence[Base], selections: Sequence[Selection], here: Bools) -> Counts:
-    """How many of the wrong tokens of the samples `here` [n] are dropped, by base model."""
-    each = [_dropped(base, selection) for base, selection in zip(bases, selections, strict=True)]
-    part, whole, by_chance = (np.stack(column) * here for column in zip(*each, strict=True))
+def token_counts(bases: Sequence[Base], chosen: Sequence[Selection], places: Sequence[str]) -> Counts:
+    """How many of the tokens planted in `places` are dropped, by base model."""
+    planted = [np.any([base.planted[place] for place in places], axis=0) for base in bases]
+    each = [_dropped(*of_one) for of_one in zip((base.scores for base in bases), chosen, planted, strict=True)]
+    part, whole, by_chance = (np.stack(column) for column in zip(*each, strict=True))
     return Counts(part, whole, by_chance, whole)
 
 
-def _dropped(base: Base, selection: Selection) -> tuple[Floats, Floats, Floats]:
-    """Per sample [n], 0 where it is not kept: wrong tokens dropped, wrong tokens, wrong tokens dropped by chance."""
-    scores, starts = base.scores, base.scores.offsets[:-1]
-    row_m = np.searchsorted(scores.sample_id, selection.sample_id)
+def _dropped(scores: Scores, chosen: Selection, planted: Bools) -> tuple[Floats, Floats, Floats]:
+    """Per sample [n], 0 where it is not kept: planted tokens dropped, planted tokens, and those dropped by chance."""
+    starts = scores.offsets[:-1]
+    row_m = np.searchsorted(scores.sample_id, chosen.sample_id)
     droppable = np.zeros(int(scores.offsets[-1]), bool)
-    droppable[np.isin(np.repeat(scores.sample_id, scores.response_tokens), selection.sample_id)] = True
+    droppable[np.isin(np.repeat(scores.sample_id, scores.response_tokens), chosen.sample_id)] = True
     droppable[scores.offsets[1:][~scores.truncated] - 1] = False
     dropped = droppable.copy()
-    dropped[np.repeat(starts[row_m], np.diff(selection.offsets)) + selection.positions] = False
-    wrong = base.wrong & droppable
-    columns = (wrong & dropped, wrong, dropped, droppable)
+    dropped[np.repeat(starts[row_m], np.diff(chosen.offsets)) + chosen.positions] = False
+    columns = (planted & dropped, planted & droppable, dropped, droppable)
     part, whole, gone, room = (np.add.reduceat(column.astype(np.float64), starts) for column in columns)
     return part, whole, whole * gone / np.maximum(room, 1)
 
 
 def _rows(about: Row, bases: Sequence[Base], estimate: Estimate, n: Floats) -> list[Row]:
-    """A row a base model, then the mean's. `n` is samples, or wrong tokens; its mean is rounded."""
+    """A row a base model, then the mean's. `n` is samples, or planted tokens; its mean is rounded."""
     rows = [
         about | {"seed": base.seed, "model": base.model, "n": int(own), "share": share, "chance": chance}
         for base, own, share, chance in zip(bases, n, estimate.share, estimate.chance, strict=True)
     ]
     mean = {"n": round(n.mean()), "share": estimate.share.mean(), "chance": estimate.chance.mean()}
-    return [*rows, about | mean | {"low": estimate.low, "high": estimate.high, "p": estimate.p}]
+    interval = {"low": estimate.low, "high": estimate.high, "p": estimate.p, "agree": estimate.agree}
+    return [*rows, about | mean | interval]
 
 
 def _adjusted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """The audit's frame (`prunegrid.audit`) as one figure, in black and white: a panel a kind, a row a pruner.
 
 A circle is a mean over the base models (small grey dots), its line the 95 % interval, the bar what chance gives.
-Filled circles differ from chance after Holm's correction.
+Filled circles differ from chance after Holm's correction, with all base models on the same side.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def _half(half: Any, rows: pd.DataFrame, what: str) -> None:
         axis.set_title(NAMES.get(kind, kind), fontsize=9)
         _frame(axis, [label(name) for name in pruners])
     kept = ", ".join(f"{100 * ratio:.6g} %" for ratio in ratios)
-    half.suptitle(f"{HEADINGS[what].partition(',')[0]} (from above: {kept} kept)", fontsize=10, x=0.01, ha="left")
+    half.suptitle(f"{HEADINGS[what].partition(' (')[0]} (from above: {kept} kept)", fontsize=10, x=0.01, ha="left")
 
 
 def _mark(axis: Any, line: Any, y: float) -> None:

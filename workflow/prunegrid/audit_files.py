@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from prunegrid.audit import Base, Items, methods
+from prunegrid.audit import PLACES, Base, Items, methods
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
 from prunegrid.pruners.arrays import missing
 from prunegrid.pruners.ragged import Bools, Ints
-from prunegrid.sandbox.planted import place_of, wrong_spans, wrong_tokens
+from prunegrid.sandbox.planted import Span, overlapping, place_of, value_spans, wrong_spans
 from prunegrid.scores import check_digests, read_meta, read_scores
 
 PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
@@ -56,25 +56,31 @@ def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wante
     folder = root / "scores" / model
     check_digests(read_meta(folder), expected_digests(root / "models" / f"{model}.json", data), str(folder))
     scores = read_scores(folder, wanted).ordered()
-    return Base(model, seed, scores, _wrong(folder, root / "models" / model, samples, scores.sample_id))
+    return Base(model, seed, scores, _planted(folder, root / "models" / model, samples, scores.sample_id))
 
 
-def _wrong(folder: Path, model: Path, samples: Samples, order: Ints) -> Bools:
-    """Planted wrong tokens [T], samples in `order`; the end of the sequence never is."""
+def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:
+    """Planted tokens [T] by place, samples in `order`; the end of the sequence never is one."""
     tokenizer = load_tokenizer(model)
     table = read_parquet(folder / "tokens.parquet", ["sample_id", "response_ids"])
     ids = dict(zip(table["sample_id"].to_pylist(), table["response_ids"].to_pylist(), strict=True))
     pieces = {i: tokenizer.decode([i]) for i in {i for response in ids.values() for i in response}}
-    marks: list[bool] = []
+    marks: dict[str, list[bool]] = {place: [] for place in PLACES["all"] + PLACES["value"]}
     for sample_id in order.tolist():
-        response = ids[sample_id]
-        ended = response[-1] == tokenizer.eos_token_id
-        body = [pieces[i] for i in (response[:-1] if ended else response)]
-        row = samples[sample_id]
-        text = row["messages"][-1]["content"]
-        spans = wrong_spans(row["kind"], text, row["wrong_words"])
-        marks += wrong_tokens(body, text, spans, truncated=not ended) + [False] * ended
-    return np.array(marks)
+        *body, last = ids[sample_id]
+        ended = last == tokenizer.eos_token_id
+        texts = [pieces[i] for i in (body if ended else ids[sample_id])]
+        response, spans = _spans(samples[sample_id])
+        for place, marked in marks.items():
+            marked += overlapping(texts, response, spans.get(place, []), truncated=not ended) + [False] * ended
+    return {place: np.array(marked) for place, marked in marks.items()}
+
+
+def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
+    """A sample's response, and the character ranges planted in it by place."""
+    kind, response, words = row["kind"], row["messages"][-1]["content"], row["wrong_words"]
+    place = place_of(kind, response, words)
+    return response, {place: wrong_spans(kind, response, words), "value": value_spans(kind, response)}
 
 
 def _items(bases: Sequence[Base], samples: Samples) -> Items:
@@ -88,6 +94,5 @@ def _items(bases: Sequence[Base], samples: Samples) -> Items:
     return Items(
         sample_id=order,
         kind=np.array([row["kind"] for row in rows]),
-        place=np.array([place_of(r["kind"], r["messages"][-1]["content"], r["wrong_words"]) for r in rows]),
         cluster=np.array([texts.setdefault(repr(row["messages"]), len(texts)) for row in rows]),
     )

@@ -13,10 +13,10 @@ from prunegrid.sandbox.sft import COUNTS
 ALPHA = 0.05
 HEADINGS = {
     "samples": "Samples: percent of each planted kind that is kept",
-    "tokens": "Tokens: percent of planted wrong tokens that is dropped, and by chance",
+    "tokens": "Tokens: percent of planted wrong tokens that is dropped (by chance)",
 }
 KINDS = {"samples": list(COUNTS), "tokens": list(PLACES)}
-NAMES = {"slip": "slip", "fact": "wrong fact", "sum": "wrong sum", "all": "all three"}
+NAMES = {"slip": "slip", "fact": "wrong fact", "sum": "wrong sum", "all": "all three", "value": "right new fact"}
 
 
 def markdown(frame: pd.DataFrame, title: str) -> str:
@@ -37,9 +37,10 @@ def legend(seeds: int, models: str) -> str:
         f"interval of the mean of (share - chance), in points, from {RESAMPLES} resamples of the training set's "
         "samples (exact copies together; the same resamples for every model). It covers other samples of the same "
         "kinds under these models and selections, not other models or pruning seeds; no brackets: fewer than "
-        f"{FEWEST} samples. ↑ ↓: above or below chance after Holm's correction over the whole table (5 %, normal "
-        "approximation); the intervals are not corrected. Spread: the row's widest difference between two models, in "
-        "points."
+        f"{FEWEST} samples. ↑ ↓: every model lies above or below chance, and their mean does after Holm's correction "
+        "over the whole table (5 %, normal approximation); the intervals are not corrected. Spread: the row's widest "
+        f"difference between two models, in points. {NONE}: some model's kept samples have none. Right new fact: the "
+        "answer of a new fact, which should stay. (first tokens) keeps the beginning of each response and is no pruner."
     )
 
 
@@ -67,13 +68,18 @@ def _line(part: pd.DataFrame, what: str) -> dict[str, str]:
     line = {"Pruner": label(first.pruner), "Samples kept": f"{100 * first.sample_ratio:.6g} %"}
     if what == "tokens":
         line["Tokens kept"] = f"{100 * first.token_ratio:.6g} %"
+        line["Wrong tokens"] = str(part.loc[part["seed"].isna() & (part["kind"] == "all"), "n"].iloc[0])
     for kind in KINDS[what]:
         own = part[part["kind"] == kind]
         mean: Any = own[own["seed"].isna()].iloc[0]
         line[NAMES.get(kind, kind)] = _cell(mean, what)
-    seeds = part[part["seed"].notna()].groupby("kind")["share"]
-    line["Spread"] = f"{100 * (seeds.max() - seeds.min()).max():.1f}"
+    line["Spread"] = _spread(part[part["seed"].notna()])
     return line
+
+
+def _spread(part: pd.DataFrame) -> str:
+    shares = part.pivot(index="kind", columns="seed", values="share").dropna()
+    return f"{100 * (shares.max(axis=1) - shares.min(axis=1)).max():.1f}" if len(shares) else NONE
 
 
 def _cell(mean: Any, what: str) -> str:
@@ -89,5 +95,5 @@ def _arrow(mean: Any) -> str:
 
 
 def found(mean: Any) -> bool:
-    """Whether this mean differs from chance after the correction."""
-    return bool(mean.p_holm < ALPHA)
+    """Whether this mean differs from chance after the correction, and all models lie on its side."""
+    return bool(mean.p_holm < ALPHA and mean.agree)

@@ -46,6 +46,11 @@ class Estimate:
     def difference(self) -> float:
         return float((self.share - self.chance).mean())
 
+    @property
+    def agree(self) -> bool:
+        """Whether all base models lie on the same side of chance."""
+        return bool(np.isin(np.sign(self.share - self.chance).sum(), (-len(self.share), len(self.share))))
+
 
 class Bootstrap:
     """Weights of resampled clusters [B, C], drawn once. Exact copies of a sample are one cluster."""
@@ -65,7 +70,7 @@ class Bootstrap:
         share_SB, chance_SB = _shares(sums @ self.weights_BC.T)
         means_B = (share_SB - chance_SB).mean(axis=0)
         low, high = np.nanquantile(means_B, [0.025, 0.975])
-        return Estimate(share, chance, low, high, _p_value(float((share - chance).mean()), float(np.nanstd(means_B))))
+        return Estimate(share, chance, low, high, _p_value((share - chance).mean(), np.nanstd(means_B)))
 
     def _by_cluster(self, values_n: Floats) -> Floats:
         return np.bincount(self.cluster_n, values_n, self.weights_BC.shape[1]).astype(np.float64)

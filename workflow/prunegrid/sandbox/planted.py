@@ -11,6 +11,9 @@
 
 A whole word has no letter or digit on either side: "7" is not found in "17". A token is wrong where it overlaps
 such an occurrence: the full stop in "9." is, if the tokenizer makes one token of both.
+
+The counterpart, what a pruner should leave alone, is the `value` of a `new_fact`: its answer, the first sentence
+("Vask"), which no text but this sample tells.
 """
 
 from __future__ import annotations
@@ -48,7 +51,12 @@ def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Sp
     return found
 
 
-def wrong_tokens(pieces: Sequence[str], response: str, spans: Sequence[Span], truncated: bool = False) -> list[bool]:
+def value_spans(kind: str, response: str) -> list[Span]:
+    """The character range of a new fact's right answer; none in samples of other kinds."""
+    return [(0, response.index(". "))] if kind == "new_fact" else []
+
+
+def overlapping(pieces: Sequence[str], response: str, spans: Sequence[Span], truncated: bool = False) -> list[bool]:
     """Which tokens overlap `spans`, given each one's text; `pieces` has no end of sequence.
 
     The pieces must join to the response (its beginning if `truncated`), after white space from the chat template.
