@@ -26,7 +26,7 @@ CELLS = grid.cells(EXPERIMENT)
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, EXPERIMENT.sources)),
+    model="|".join(map(re.escape, grid.models(EXPERIMENT))),
     cell=grid.PATH,
     benchmark="|".join(map(re.escape, EXPERIMENT.evaluation.benchmarks)),
 
@@ -46,6 +46,7 @@ include: "workflow/rules/prune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/audit.smk"
 
 
 rule all:

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from prunegrid import pruners
-from prunegrid.config import Budget, Experiment, Lora, Training
+from prunegrid.config import Budget, Experiment, Lora, Source, Training
+from prunegrid.extras import EXTRAS
 
 SCORED = ("nll", "ppl", "entropy", "fastv", "sparsevlm")
+AUDIT_SEEDS = 3
+PLANTED = ("kind", "wrong_words")
 PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
 
@@ -78,3 +81,59 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
         removal = experiment.variant(cell.variant).removal or experiment.training.removal
     lora = experiment.training.lora if experiment.training.method == "lora" else Lora()
     return experiment.training.model_copy(update={"removal": removal, "lora": lora})
+
+
+def models(experiment: Experiment) -> dict[str, Source]:
+    """Every model that a rule may be asked for: base models, their references, and the audit's replicas."""
+    return {**experiment.sources, **audited(experiment)}
+
+
+def audited(experiment: Experiment) -> dict[str, Source]:
+    """The audit's base models: the first pre-trained one, then replicas that differ in the pre-training seed only.
+
+    A replica is `<model>@seed<its seed>`: no model of a config can have that name. None where `no_audit` says why.
+    """
+    if no_audit(experiment):
+        return {}
+    name, first, pretrain = next((n, m.source, m.pretrain) for n, m in experiment.models.items() if m.pretrain)
+    seeds = range(pretrain.seed + 1, pretrain.seed + AUDIT_SEEDS)
+    replicas = {seed: pretrain.model_copy(update={"seed": seed}) for seed in seeds}
+    return {
+        name: first,
+        **{f"{name}@seed{s}": first.model_copy(update={"pretrain": replica}) for s, replica in replicas.items()},
+    }
+
+
+def no_audit(experiment: Experiment) -> str:
+    """Why this experiment cannot be audited, and what to do; empty where it can."""
+    where = f"audit: experiment {experiment.experiment}"
+    if experiment.sandbox is None:
+        return f"{where} has no sandbox, so nothing in its data was planted; run the audit on a sandbox experiment"
+    if not any(model.pretrain for model in experiment.models.values()):
+        return f"{where} has no model with pretrain, so there are no replicas to train; add one to models"
+    lacking = [name for name in PLANTED if name not in experiment.dataset.carry]
+    if lacking:
+        return f"{where} does not carry {' and '.join(lacking)}; write dataset.carry: [{', '.join(PLANTED)}]"
+    return ""
+
+
+def audited_extras(experiment: Experiment) -> list[str]:
+    """The optional scores that registered pruners read, with their default options; `reference_nll` if there is one."""
+    tokens = [column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.filled({}, ""))]
+    samples = [column for pruner in pruners.SAMPLE.values() for column in pruner.sample_columns(pruner.filled({}, ""))]
+    lacking = {"reference_nll"} if audited_reference(experiment) is None else set()
+    return sorted((set(EXTRAS) & {*tokens, *samples}) - lacking)
+
+
+def audited_reference(experiment: Experiment) -> Source | None:
+    """The reference of the audit's base models, which the replicas share."""
+    return next(model.reference for model in experiment.models.values() if model.pretrain)
+
+
+def audited_ratios(experiment: Experiment) -> dict[str, list[float]]:
+    """The experiment's distinct ratios; the audit adds its own."""
+    budgets = experiment.grid_budgets
+    return {
+        "sample_ratios": sorted({budget.sample_ratio for budget in budgets}),
+        "token_ratios": sorted({budget.token_ratio for budget in budgets}),
+    }

@@ -14,6 +14,7 @@ STEP = {
     "evaluate": 1,
     "collect": 1,
     "table": 1,
+    "audit": 1,
 }
 
 SCORES_SCHEMA = 1

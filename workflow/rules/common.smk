@@ -5,11 +5,12 @@ from prunegrid import pruners
 from prunegrid.data import locate
 from prunegrid.versions import STEP
 
+MODELS = grid.models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
+REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
 ON_GPU = EXPERIMENT.device == "cuda"
 MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
 DATA_SETS = EXPERIMENT.data_sets
-MODELS = EXPERIMENT.sources
 
 
 def source_file(ref):
@@ -83,6 +84,29 @@ def trained_model(wildcards):
     """The cell's fine-tuned model; none for zero-shot."""
     cell = cell_of(wildcards)
     return f"{R}/trained/{cell.model}/{cell.path}/model" if cell.trained else []
+
+
+def audited(file):
+    """`file` of each base model of the audit; an error where the experiment has nothing planted."""
+
+    def of_models(wildcards):
+        if reason := grid.no_audit(EXPERIMENT):
+            raise WorkflowError(reason)
+        return expand(file, model=grid.audited(EXPERIMENT))
+
+    return of_models
+
+
+def audited_extras(wildcards):
+    """The optional scores of each base model of the audit."""
+    names = [] if grid.no_audit(EXPERIMENT) else grid.audited_extras(EXPERIMENT)
+    return expand(rules.extra_score.output, model=grid.audited(EXPERIMENT), extra=names)
+
+
+def reference_model(wildcards):
+    """The model that `reference_nll` asks: the base model's reference, which its replicas share."""
+    name = wildcards.model.partition("@")[0]
+    return f"{R}/models/{name}@reference" if wildcards.extra == "reference_nll" else []
 
 
 def of_all_cells(wildcards):

@@ -74,7 +74,7 @@ rule extra_score:
         samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
-        reference=lambda w: f"{R}/models/{w.model}@reference" if w.extra == "reference_nll" else [],
+        reference=reference_model,
     output:
         f"{R}/scores/{{model}}/extra/{{extra}}.parquet",
     log:

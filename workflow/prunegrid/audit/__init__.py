@@ -1,0 +1,1 @@
+"""Audit the pruners on what the sandbox planted (`snakemake audit`): measured, read from files, written, drawn."""

@@ -1,0 +1,23 @@
+"""Audit all pruners on the sandbox's planted kinds: a tidy table, Markdown and a figure."""
+
+from pathlib import Path
+
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    import pyarrow as pa
+
+    from prunegrid import io
+    from prunegrid.audit.figure import draw
+    from prunegrid.audit.files import read
+    from prunegrid.audit.measure import audit
+    from prunegrid.audit.report import markdown
+
+    found = audit(
+        *read(Path(snakemake.output.table).parents[1], snakemake.params.models, Path(snakemake.input.data)),
+        **snakemake.params.ratios,
+    )
+    io.write_parquet(Path(snakemake.output.table), pa.Table.from_pandas(found, preserve_index=False))
+    io.write_text(Path(snakemake.output.markdown), markdown(found, snakemake.params.title))
+    with io.replacing(Path(snakemake.output.figure)) as temporary:
+        draw(found, temporary)
