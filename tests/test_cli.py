@@ -90,6 +90,22 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, 
     assert not out.exists()
 
 
+def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path, tiny_model: Path, capsys: Any) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(scores, tmp_path / "scores"))
+    (copy / "extra").mkdir()
+    (copy / "extra" / "mine.parquet").write_text("mine")
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"prompt": "q", "response": "a"}\n')
+    command = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(copy), "--threads", "1"]
+    assert "extra/ holds scores that belong to" in fails(capsys, *command)
+    assert (copy / "extra" / "mine.parquet").read_text() == "mine"
+    shutil.rmtree(copy / "extra")
+    cli.main(command)
+    assert json.loads(capsys.readouterr().out)["samples"] == 1
+
+
 def test_truncated_scores_are_named(tmp_path: Path, scores: Path, capsys: Any) -> None:
     import shutil
 
