@@ -6,7 +6,7 @@ The sides take turns batch by batch over the same samples, so that a busy machin
     bare   the forward with the head over all positions, in chunks, on the batches of ours; keeps nothing
     naive  batches padded in data order, eager, output_attentions of all layers, full log-softmax
     ours   prunegrid's scoring pass
-Each side's memory is measured in a process of its own, over its three largest batches, above what the loaded
+Each side's memory is measured in a process of its own, over its largest batch, above what the loaded
 model takes. The last line is one JSON object.
 """
 
@@ -164,13 +164,12 @@ def memory_of(name: str) -> float:
 
 
 def peak_megabytes(one: Side, rows: Rows) -> float:
-    """Growth of the process's peak memory over the side's largest batches, the model's own pages being in memory."""
+    """Growth of the process's peak memory over the side's largest batch, the model's own pages being in memory."""
     with torch.inference_mode():
         one.run(np.array([int(rows.length_N.argmin())]))
         Path("/proc/self/clear_refs").write_text("5")
         before = status_megabytes("VmRSS")
-        for chosen in sorted(one.batches, key=lambda chosen: -len(chosen) * rows.length_N[chosen].max())[:3]:
-            one.run(chosen)
+        one.run(max(one.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max()))
     return round(status_megabytes("VmHWM") - before, 1)
 
 

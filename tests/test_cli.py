@@ -48,9 +48,7 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     assert len(pq.read_table(out / "selection.parquet")) == 3
 
 
-def test_an_optional_score_serves_its_pruner_until_the_data_is_scored_again(
-    tmp_path: Path, tiny_model: Path, capsys: Any
-) -> None:
+def test_an_optional_score_serves_its_pruner(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
     data, scores = tmp_path / "mine.jsonl", tmp_path / "scores"
     data.write_text("".join(json.dumps({"prompt": f"{i}?", "response": f"{i}."}) + "\n" for i in range(12)))
     score = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(scores), "--threads", "1"]
@@ -62,8 +60,6 @@ def test_an_optional_score_serves_its_pruner_until_the_data_is_scored_again(
     cli.main(prune)
     message = fails(capsys, "extra", "reference_nll", "--model", str(tiny_model), "--scores", str(scores))
     assert "reference_nll needs the folder of a reference model" in message
-    cli.main(score)
-    assert not (scores / "extra").exists()
 
 
 def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
@@ -106,6 +102,22 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, 
     assert "no .safetensors file" in message
     assert "no experiment.json" in fails(capsys, "table", str(tmp_path))
     assert not out.exists()
+
+
+def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path, tiny_model: Path, capsys: Any) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(scores, tmp_path / "scores"))
+    (copy / "extra").mkdir()
+    (copy / "extra" / "mine.parquet").write_text("mine")
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"prompt": "q", "response": "a"}\n')
+    command = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(copy), "--threads", "1"]
+    assert "extra/ holds scores that belong to" in fails(capsys, *command)
+    assert (copy / "extra" / "mine.parquet").read_text() == "mine"
+    shutil.rmtree(copy / "extra")
+    cli.main(command)
+    assert json.loads(capsys.readouterr().out)["samples"] == 1
 
 
 def test_truncated_scores_are_named(tmp_path: Path, scores: Path, capsys: Any) -> None:

@@ -1,6 +1,7 @@
 """Collecting a results folder made by hand: statuses, arithmetic, damage, and the Parquet file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,18 @@ def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path
     assert set(rows(frame, "zero-shot")["status"]) == {"done"}
     shown = table.build(root)
     assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m/1-of-1.log'}"]
+
+
+def test_a_shard_that_failed_before_the_scores_were_gathered_is_forgotten(root: Path) -> None:
+    """An earlier attempt, perhaps with another number of shards."""
+    put(root / "logs/score/m/3-of-4.log", "FAILED: out of memory\n")
+    put(root / "logs/gather_scores/m.log", "done in 1.0 s\n")
+    os.utime(root / "logs/score/m/3-of-4.log", (1e9, 1e9))
+    assert set(rows(results.collect(an_experiment(), root), "full", 0)["status"]) == {"done"}
+    put(root / "logs/score/m/1-of-2.log", "FAILED: out of memory\n")
+    os.utime(root / "logs/gather_scores/m.log", (2e9, 2e9))
+    os.utime(root / "logs/score/m/1-of-2.log", (2e9 + 1, 2e9 + 1))
+    assert set(rows(results.collect(an_experiment(), root), "full", 0)["status"]) == {"failed"}
 
 
 def test_a_half_done_cell_has_no_average(root: Path) -> None:

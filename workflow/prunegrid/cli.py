@@ -104,7 +104,6 @@ def _score(options: argparse.Namespace) -> None:
         data = Path(work, "data.parquet")
         write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
         meta = score(options.model, data, options.out, settings, options.device)
-        shutil.rmtree(options.out / "extra", ignore_errors=True)
         for name in ("data.parquet", "data.json"):
             with replacing(options.out / name) as temporary:
                 shutil.copyfile(Path(work, name), temporary)
@@ -125,9 +124,13 @@ def _extra(options: argparse.Namespace) -> None:
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Scores replace what the folder holds: refuse one that holds anything but scores."""
-    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json", "extra"}
+    """Refuse a folder that holds anything but scores, and one whose extra scores would no longer belong to them."""
+    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json"}
     foreign = sorted(file.name for file in out.iterdir() if file.name not in ours) if out.is_dir() else []
+    if (out / "extra").is_dir():
+        raise PrunegridError(
+            f"{out}: extra/ holds scores that belong to those that would be replaced; remove it, or give another --out"
+        )
     if foreign or out.is_file():
         raise PrunegridError(f"{out}: would be replaced, but is not a scores directory ({', '.join(foreign[:3])})")
 

@@ -143,8 +143,8 @@ def _record(line: str, where: str) -> dict[str, Any]:
 
 
 def repair(path: Path) -> str:
-    """What to do about a damaged file that a step has made; scores and models are folders made as a whole."""
-    whole = any((path.parent / name).exists() for name in ("meta.json", "config.json", "adapter_config.json"))
+    """What to do about a damaged file that a step has made; models are folders made as a whole."""
+    whole = any((path.parent / name).exists() for name in ("config.json", "adapter_config.json"))
     remove = f"rm -r {path.parent}" if whole else f"rm {path}"
     return f"make it again (in a workflow: {remove}, then the same snakemake command)"
 

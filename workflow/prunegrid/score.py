@@ -6,7 +6,7 @@ computed of the final layer only, for the response's queries, and averaged over 
 """
 
 import time
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from prunegrid import __version__
 from prunegrid.attention import Capture, fastv_and_sparsevlm, unreachable
 from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
-from prunegrid.forward import Compute, before, decode, over_batches
+from prunegrid.forward import Compute, Values, before, decode, over_batches
 from prunegrid.head import Head
 from prunegrid.io import sha256
 from prunegrid.models import check_device, describe, load_model, load_tokenizer
@@ -38,33 +38,37 @@ def score(
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.chat_template is None:
         raise PrunegridError(f"{model_dir}: its tokenizer has no chat template; set one and save_pretrained it there")
-    model = load_model(model_dir, settings.dtype, device)
-    head, reason = Head(model), unreachable(model)
     rows, cut = read_rows(data, tokenizer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
         "digests": {**described["digests"], "data": sha256(data)},
         "dtype": settings.dtype,
-        "head": head.name,
         "max_length": settings.max_length,
-        "left_out": dict.fromkeys(ATTENTION_SCORES, reason) if reason else {},
         "shard": list(shard),
         **counts(rows, cut),
     }
     if shard == (1, 1):
         refuse_empty(meta, data)
-    names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
-    with ExitStack() as stack:
-        capture = None if reason else stack.enter_context(Capture(model))
-        values, work = over_batches(
-            rows, settings.batch_tokens, model.device, names, scorer(model, head, capture), "scoring"
-        )
-    meta |= {"positions": work.positions, "forward_seconds": round(work.seconds, 3)}
-    meta |= {"seconds": round(time.monotonic() - started, 1)}
+    values, found = score_rows(load_model(model_dir, settings.dtype, device), rows, settings.batch_tokens)
+    meta |= found | {"seconds": round(time.monotonic() - started, 1)}
     meta |= rates(meta)
     write_scores(out, rows, values, meta)
     return meta
+
+
+def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
+    """The token scores of all rows, and what the meta says of how they were made."""
+    head, reason = Head(model), unreachable(model)
+    names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
+    with nullcontext() if reason else Capture(model) as capture:
+        values, work = over_batches(rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring")
+    return values, {
+        "head": head.name,
+        "left_out": dict.fromkeys(ATTENTION_SCORES, reason) if reason else {},
+        "positions": work.positions,
+        "forward_seconds": round(work.seconds, 3),
+    }
 
 
 def counts(rows: Rows, cut: int) -> dict[str, int]:
