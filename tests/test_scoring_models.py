@@ -293,6 +293,19 @@ def test_head_equals_float64(elements: int, scale: float) -> None:
     torch.testing.assert_close(entropy_R.double(), -(logp_RV.exp() * logp_RV).sum(1), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("vocabulary", "most"), [(50, 20), (500, 2), (5000, 1)])
+def test_head_takes_fewer_positions_of_a_larger_vocabulary(vocabulary: int, most: int) -> None:
+    from prunegrid.head import chunked
+
+    seen = []
+    module = torch.nn.Linear(4, vocabulary, bias=False)
+    module.register_forward_hook(lambda _, inputs, logits: seen.append(len(logits)))
+    with torch.inference_mode():
+        chunked(module, torch.randn(41, 4), torch.zeros(41, dtype=torch.long), elements=1000)
+    assert max(seen) == most
+    assert sum(seen) == 41
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("fused", [False, True])
 def test_head_on_a_gpu_equals_float64(fused: bool) -> None:
