@@ -18,9 +18,12 @@ pytestmark = pytest.mark.slow
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
 EQUAL = {"equal-budget": {"method": "random+random", "match": "qtuning"}}
-CONFIG["variants"] = ["random+random", "qtuning", EQUAL, "my_pruners:moderate+ppl"]
+CONFIG["variants"] = ["random+random", "qtuning", EQUAL, "my_pruners:moderate+rho1"]
 CONFIG["dataset"]["max_samples"] = 80
-CONFIG["models"]["sandbox-1M"]["pretrain"] = {"seed": 0, "steps": 20}
+CONFIG["models"]["sandbox-1M"] = {
+    "pretrain": {"seed": 0, "steps": 20},
+    "reference": {"pretrain": {"seed": 1, "steps": 20}},
+}
 CONFIG["training"]["num_train_epochs"] = 1
 for _benchmark in CONFIG["evaluation"]["benchmarks"].values():
     _benchmark["limit"] = 8

@@ -240,13 +240,13 @@ def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> Non
         assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
     logs = [root / f"logs/train/m/s0.125-t0.5/q0/seed{seed}.log" for seed in (0, 1)]
     assert [tuple(failed) for failed in failures.values()] == [("train", log) for log in logs]
-    assert status.failure(root, Cell("m", "full", None, 1)) is None
+    assert status.failure(an_experiment(), root, Cell("m", "full", None, 1)) is None
     assert set(rows(frame, "full", 1)["status"]) == {"missing"}
 
 
 def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "")
-    assert status.failure(tmp_path, Cell("m", "zero-shot")) == (
+    assert status.failure(an_experiment(), tmp_path, Cell("m", "zero-shot")) == (
         "evaluate",
         tmp_path / "logs/evaluate/m/zero-shot.log",
     )
@@ -332,3 +332,24 @@ def test_a_results_folder_is_enough(root: Path) -> None:
 def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:
     with pytest.raises(PrunegridError, match=r"no experiment\.json.*results/<experiment>"):
         results.collect_from(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("log", "variants"),
+    [
+        ("extra_score/m/ifd.log", {"ifd+ppl"}),
+        ("extra_score/m/reference_nll.log", {"random+rho1"}),
+        ("model/m@reference.log", {"random+rho1"}),
+        ("prune/m/s0.125-t0.5/qtuning/seed0.log", {"qtuning", "even"}),
+    ],
+)
+def test_a_step_that_only_some_variants_need_fails_these(tmp_path: Path, log: str, variants: set[str]) -> None:
+    experiment = an_experiment(
+        models={"m": {"hub": "org/m", "reference": {"hub": "org/r"}}},
+        variants=["ifd+ppl", "random+rho1", "qtuning", {"even": {"method": "random+random", "match": "qtuning"}}],
+        seeds=[0],
+    )
+    put(tmp_path / "logs" / log, "FAILED: boom\n")
+    found = status.failures(experiment, tmp_path)
+    assert {cell.variant for cell in found} == variants
+    assert {failed.log for failed in found.values()} == {tmp_path / "logs" / log}

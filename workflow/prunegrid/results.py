@@ -130,7 +130,7 @@ def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
     folder = root / "evaluation" / cell.model / cell.path
     rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
     outdated = stale(experiment, root, cell)
-    if failure(root, cell):
+    if failure(experiment, root, cell):
         rows = [_without_score(row, "failed") for row in rows]
     for row in rows:
         name = row["benchmark"]

@@ -20,12 +20,12 @@ class Failure(NamedTuple):
     log: Path
 
 
-def failure(root: Path, cell: Cell) -> Failure | None:
+def failure(experiment: Experiment, root: Path, cell: Cell) -> Failure | None:
     """The first step that the cell needs whose log exists and whose last line does not start with `done`.
 
     That line starts with `FAILED:` when the step raised; one that was killed, or still runs, leaves another.
     """
-    for log in _logs(root / "logs", cell):
+    for log in _logs(experiment, root / "logs", cell):
         if (root / "logs" / log).exists() and not _ended_well(root / "logs" / log):
             return Failure(log.with_suffix("").parts[0], root / "logs" / log)
     return None
@@ -33,7 +33,7 @@ def failure(root: Path, cell: Cell) -> Failure | None:
 
 def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
     """Every cell that has a `failure`, in the table's order."""
-    found = {cell: failure(root, cell) for cell in grid.cells(experiment)}
+    found = {cell: failure(experiment, root, cell) for cell in grid.cells(experiment)}
     return {cell: failed for cell, failed in found.items() if failed}
 
 
@@ -83,19 +83,32 @@ def values(path: Path, *keys: str) -> list[Any]:
         raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
 
 
-def _logs(logs: Path, cell: Cell) -> list[Path]:
+def _logs(experiment: Experiment, logs: Path, cell: Cell) -> list[Path]:
     """The logs of the steps that the cell needs, relative to `logs`, in their order."""
     own = Path(cell.model, f"{cell.path}.log")
+    before_pruning = _only_for_some(experiment, cell) if cell.pruned else []
     needs = {
         Path("world.log"): True,
         Path("model", f"{cell.model}.log"): True,
         Path("dataset.log"): cell.trained,
         **dict.fromkeys(_scoring(logs, cell.model), cell.trained),
+        **dict.fromkeys(before_pruning, True),
         "prune" / own: cell.pruned,
         "train" / own: cell.trained,
         "evaluate" / own: True,
     }
     return [log for log, needed in needs.items() if needed]
+
+
+def _only_for_some(experiment: Experiment, cell: Cell) -> Iterator[Path]:
+    """The logs of the steps that only some variants need: optional scores, the reference model, the matched cell."""
+    extras = grid.extra_columns(experiment, cell)
+    if "reference_nll" in extras:
+        yield Path("model", f"{cell.model}@reference.log")
+    yield from (Path("extra_score", cell.model, f"{name}.log") for name in extras)
+    if matched := grid.matched_cell(experiment, cell):
+        yield from _only_for_some(experiment, matched)
+        yield Path("prune", cell.model, f"{matched.path}.log")
 
 
 def _scoring(logs: Path, model: str) -> list[Path]:
