@@ -46,7 +46,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (
             "variants.0",
             {"x": {"method": "random+random", "match": "qtunin"}},
-            "x: match is 'qtunin'; name one of random+",
+            "x: match is 'qtunin'; name one of this exp",
         ),
         ("variants.0", {"x": {"method": "qtuning", "match": "random+ppl"}}, "x: qtuning prunes by its own rules"),
         (

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import numpy as np
@@ -74,22 +75,25 @@ def test_files_are_matched(tmp_path: Path) -> None:
     assert plain["kept_tokens"] < control["kept_tokens"]
 
 
-def test_another_data_sets_selection_is_refused(tmp_path: Path) -> None:
-    scores = handmade.write(tmp_path / "scores", handmade.random_scores(20))
+OTHER = {"variant": "q", "n_samples": 20, "n_kept_samples": 3, "kept_tokens": 9, "digests": {"data": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (OTHER | {"n_samples": 19}, "a selection of 19 samples, not of these 20"),
+        (OTHER, "made for another data"),
+        ({"n_samples": 20}, "is no selection.json that prune wrote"),
+        ([1], "is no selection.json that prune wrote"),
+    ],
+)
+def test_another_data_sets_selection_is_refused(tmp_path: Path, other: Any, message: str) -> None:
+    scores = handmade.write(tmp_path / "scores", handmade.random_scores(20), meta={"digests": {"data": "a"}})
     summary = tmp_path / "selection.json"
-    summary.write_text(json.dumps({"variant": "q", "n_samples": 19, "n_kept_samples": 3, "kept_tokens": 9}))
-    with pytest.raises(PrunegridError, match="a selection of 19 samples, not of these 20"):
-        prune(
-            scores,
-            tmp_path / "o",
-            variant="v",
-            method="random+ppl",
-            options={},
-            sample_ratio=0.5,
-            token_ratio=0.5,
-            seed=0,
-            match=summary,
-        )
+    summary.write_text(json.dumps(other))
+    given = {"sample_ratio": 0.5, "token_ratio": 0.5, "seed": 0, "options": {}}
+    with pytest.raises(PrunegridError, match=message):
+        prune(scores, tmp_path / "o", variant="v", method="random+ppl", match=summary, **given)
 
 
 def test_a_joint_pruner_cannot_match() -> None:

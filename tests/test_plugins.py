@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import handmade
@@ -14,8 +16,8 @@ from prunegrid import pruners
 from prunegrid.config import Variant
 from prunegrid.errors import PrunegridError
 from prunegrid.prune import prune
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN
-from snake import DEFAULT, ROOT, planned
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
+from snake import DEFAULT, ROOT, planned, snakemake
 
 
 @pytest.fixture
@@ -79,19 +81,106 @@ def test_what_cannot_be_found_is_told(folder: Path, method: str, message: str) -
         pruners.check(method, {})
 
 
+NLL = "scores.samples['nll']"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("scores.samples['nll'][:-1]", r"pruner bad returned an array of shape \(8,\); return one number for each of"),
-        ("scores.samples['nll'] * float('nan')", "pruner bad returned NaN"),
+        (f"{NLL}[:-1]", r"pruner bad returned values of shape \(8,\), float64; return 9 finite numbers"),
+        (f"{NLL} * float('nan')", "pruner bad returned values that are not finite numbers"),
+        (f"{NLL} * float('inf')", "pruner bad returned values that are not finite numbers"),
+        (f"{NLL} * 1j", "pruner bad returned values that are not finite numbers"),
+        (f"['x' for _ in {NLL}]", "pruner bad returned values that are not finite numbers"),
+        ("scores.samples['ppl']", r"pruner bad reads 'ppl', which it does not name; add it to samples="),
     ],
 )
 def test_what_a_pruner_returns_is_checked(folder: Path, body: str, message: str) -> None:
-    head = "from prunegrid.pruners import sample_pruner\n\n@sample_pruner('bad', samples=('nll',))\n"
-    (folder / "bad_pruner.py").write_text(f"{head}def bad(scores, draw):\n    return {body}\n")
+    scores = handmade.random_scores(9)
+    del scores.samples["ppl"]
+    pruners.sample_pruner("bad", samples=("nll",))(eval(f"lambda scores, draw: {body}"))
     with pytest.raises(PrunegridError, match=message):
-        pruners.select(handmade.random_scores(9), "bad_pruner:bad+random", {}, 0.5, 0.5, 0)
-    sys.modules.pop("bad_pruner")
+        pruners.select(scores, "bad+random", {}, 0.5, 0.5, 0)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300])
+def test_huge_keys_do_not_outrank_the_end_of_the_sequence(folder: Path, value: float) -> None:
+    def huge(scores: Scores, draw: Draw) -> Any:
+        return np.full(scores.offsets[-1], value)
+
+    pruners.token_pruner("huge", across=True)(huge)
+    scores = handmade.scores([6, 6, 6])
+    selection = pruners.select(scores, "random+huge", {}, 1, 0.5, 0)
+    assert len(selection.positions) == 9
+    assert all(selection.kept(row)[-1] == 5 for row in range(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": [0, 1]}, "keeps no tokens of a sample, or more than it has"),
+        ({"k": [1, 7]}, "keeps no tokens of a sample, or more than it has"),
+        ({"rows": [1, 0]}, "rows that are none, not ascending"),
+        ({"rows": [0, 9]}, "not of the 3"),
+        ({"rank": lambda block: np.full(block.offsets[-1], np.nan)}, "values that are not finite"),
+        (None, "returned a list; return a Choice"),
+    ],
+)
+def test_what_a_joint_pruner_returns_is_checked(folder: Path, changes: dict[str, Any] | None, message: str) -> None:
+    def joint(scores: Scores, draw: Draw, sample_ratio: float, token_ratio: float) -> Any:
+        good = {"rows": [0, 2], "k": [1, 2], "rank": lambda block: np.zeros(block.offsets[-1])}
+        if changes is None:
+            return [1]
+        given = {name: np.array(value) if name != "rank" else value for name, value in (good | changes).items()}
+        return Choice(**given, kept=Kept.because("mine", 2))
+
+    pruners.joint_pruner("joint")(joint)
+    with pytest.raises(PrunegridError, match=message):
+        pruners.select(handmade.scores([6, 6, 6]), "joint", {}, 0.5, 0.5, 0)
+
+
+def with_bare_option(scores: Scores, draw: Draw, *, target=1.0) -> Any:  # type: ignore[no-untyped-def]
+    return scores.samples["nll"]
+
+
+def with_required_option(scores: Scores, draw: Draw, *, target: float) -> Any:
+    return scores.samples["nll"]
+
+
+def with_taken_option(scores: Scores, draw: Draw, *, match: float = 1.0) -> Any:
+    return scores.samples["nll"]
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "about", "message"),
+    [
+        ("a", with_bare_option, {}, "option target needs an annotation and a default"),
+        ("a", with_required_option, {}, "option target needs an annotation and a default"),
+        ("a", with_taken_option, {}, "another name than name, method"),
+        ("a+b", len, {}, "a name has letters, digits"),
+        ("a", len, {"samples": "nll"}, r"samples is 'nll'; give a tuple of names: \('nll',\)"),
+        ("a", len, {"tokens": ("nll",)}, "a sample pruner sees no tokens"),
+    ],
+)
+def test_a_registration_that_cannot_work_is_refused(
+    folder: Path, name: str, function: Any, about: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PrunegridError, match=message):
+        pruners.sample_pruner(name, **about)(function)
+    assert name not in SAMPLE
+
+
+def test_a_column_that_no_rule_makes_is_named(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from prunegrid.pruners import sample_pruner\n\n\n"
+        "@sample_pruner('judged', samples=('quality', 'prompt_tokens'))\n"
+        "def judged(scores, draw):\n    return scores.samples['quality']\n"
+    )
+    config = DEFAULT | {"variants": ["mine:judged+random"]}
+    done = snakemake(folder, "--dry-run", config=config)
+    output = done.stdout + done.stderr
+    assert "a pruner reads the column quality, which no rule makes; put it into results/sandbox/scores" in output
+    assert "prompt_tokens" not in output
 
 
 def test_an_installed_entry_point_needs_no_module(tmp_path: Path) -> None:

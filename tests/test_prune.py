@@ -1,6 +1,7 @@
 """`prune` on a hand-made scores directory: the files of the contract, or a clear word and no files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
         "options": {},
         "match": None,
         "foreign_pruners": {},
+        "extras": {},
         "nominal": {"samples": 0.7, "tokens": 0.5},
         "realised": {"samples": 2 / 3, "response_tokens": 4 / 12, "all_tokens": (20 + 4) / 42},
         "realised_token_ratio": 4 / 8,
@@ -207,13 +209,13 @@ def test_selection_of_shuffled_rows_is_the_same_file(directory: Path) -> None:
 def test_blocks_and_row_groups_change_nothing(
     tmp_path: Path, method: str, ordered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streamed in blocks of 7 rows from row groups of 5, and in memory at once."""
+    """Streamed in blocks of about four rows from row groups of 5, and in memory at once."""
     given = handmade.random_scores(60)
     given = given.ordered() if ordered else given
     directory = handmade.write(tmp_path / "scores", given)
     table = pq.read_table(directory / "tokens.parquet")
     pq.write_table(table, directory / "tokens.parquet", row_group_size=5)
-    monkeypatch.setattr("prunegrid.scores.BLOCK", 7)
+    monkeypatch.setattr("prunegrid.scores.BLOCK_TOKENS", 200)
     run(directory, method)
     found = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
@@ -223,7 +225,7 @@ def test_blocks_and_row_groups_change_nothing(
 
 
 def test_a_null_in_a_later_block_names_its_sample(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prunegrid.scores.BLOCK", 7)
+    monkeypatch.setattr("prunegrid.scores.BLOCK_TOKENS", 200)
     path = directory / "tokens.parquet"
     table = pq.read_table(path)
     values = table["nll"].to_pylist()
@@ -245,3 +247,22 @@ def test_why_a_column_was_left_out_is_told(directory: Path) -> None:
     io.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
     io.write_json(directory / "meta.json", {"left_out": {"fastv": "the attention of a gpt2 cannot be reached"}})
     refused(directory, "fastv needs the token column fastv.*of a gpt2 cannot be reached", method="random+fastv")
+
+
+def test_more_tokens_than_samples_are_refused(directory: Path) -> None:
+    path = directory / "samples.parquet"
+    io.write_parquet(path, pq.read_table(path)[:40])
+    refused(directory, "same order")
+
+
+def test_an_optional_score_of_other_data_is_refused(tmp_path: Path) -> None:
+    given = handmade.random_scores(60)
+    directory = handmade.write(tmp_path / "scores", replace(given, samples={"ppl": given.samples["ppl"]}))
+    io.write_json(directory / "meta.json", {"digests": {"data": "a" * 64}})
+    handmade.write_extra(directory, "ifd", given, given.samples["ifd"])
+    assert run(directory, "ifd+random")["extras"] == {"ifd": {}}, "a hand-made one has no digests"
+    path = directory / "extra" / "ifd.parquet"
+    made_from = {b"prunegrid": json.dumps({"data": "b" * 64, "reference": "c" * 64})}
+    io.write_parquet(path, pq.read_table(path).replace_schema_metadata(made_from))
+    with pytest.raises(PrunegridError, match=r"ifd\.parquet, beside these scores: made for another data"):
+        run(directory, "ifd+random")

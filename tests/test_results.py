@@ -353,3 +353,38 @@ def test_a_step_that_only_some_variants_need_fails_these(tmp_path: Path, log: st
     found = status.failures(experiment, tmp_path)
     assert {cell.variant for cell in found} == variants
     assert {failed.log for failed in found.values()} == {tmp_path / "logs" / log}
+
+
+def test_a_selection_of_an_older_version_is_stale_and_no_error(root: Path) -> None:
+    path = root / "pruned/m/s0.125-t0.5/random+ppl/seed0/selection.json"
+    old = json.loads(path.read_text())
+    del old["match"]
+    put(path, old)
+    frame = results.collect(an_experiment(), root)
+    own = frame[(frame["variant"] == "random+ppl") & (frame["seed"] == 0)]
+    assert set(own["status"]) == {"stale"}
+
+
+def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:
+    variants = ["qtuning", {"even": {"method": "random+random", "match": "qtuning"}}]
+    made = an_experiment(variants=variants, seeds=[0])
+    shared_files(tmp_path, made)
+    for cell in grid.cells(made):
+        finish(tmp_path, cell, 1.0, experiment=made)
+    even = next(cell for cell in grid.cells(made) if cell.variant == "even")
+    assert not status.stale(made, tmp_path, even)
+    variants[0] = {"qtuning": {"method": "qtuning", "neighbor_lambda": 0}}
+    assert status.stale(an_experiment(variants=variants, seeds=[0]), tmp_path, even)
+
+
+def test_a_cell_is_stale_where_its_reference_model_is_another(tmp_path: Path) -> None:
+    given = {"variants": ["random+rho1"], "seeds": [0]}
+    made, other = (
+        an_experiment(models={"m": {"hub": "o/m", "reference": {"hub": name}}}, **given) for name in ("o/r", "o/s")
+    )
+    shared_files(tmp_path, made)
+    put(tmp_path / "models/m@reference.json", {"source": made.sources["m@reference"].model_dump(mode="json")})
+    (cell,) = (cell for cell in grid.cells(made) if cell.pruned)
+    finish(tmp_path, cell, 1.0, experiment=made)
+    assert not status.stale(made, tmp_path, cell)
+    assert status.stale(other, tmp_path, cell)

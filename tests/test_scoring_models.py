@@ -264,7 +264,7 @@ def test_extra_scores_that_cannot_be_made(
 
 def test_a_softcapped_head_is_refused(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "granite", tiny_model, model_type="granite", logits_scaling=2.0)
-    with pytest.raises(PrunegridError, match="granite: its head applies logits_scaling"):
+    with pytest.raises(PrunegridError, match="granite: it changes its logits after the head"):
         score(folder, dataset, tmp_path / "s", SETTINGS)
 
 

@@ -299,8 +299,9 @@ class Experiment(Section):
         named = {variant.name: variant for variant in self.variants}
         for variant in self.variants:
             if variant.match is not None and (variant.match not in named or named[variant.match].match):
-                others = [name for name, other in named.items() if not other.match]
-                raise ValueError(f"{variant.name}: match is {variant.match!r}; name one of {', '.join(others)}")
+                others = ", ".join(name for name, other in named.items() if not other.match)
+                advice = f"name one of this experiment's variants: {others}" if others else "add a variant to match"
+                raise ValueError(f"{variant.name}: match is {variant.match!r}; {advice}")
             if variant.match is not None and pruners.parts(variant.method)[1] is None:
                 raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
             if "reference_nll" in pruners.needs(variant.method, variant.options).tokens:

@@ -4,6 +4,7 @@ The rule `extra_score` makes one when a variant needs it. Token ids come from `t
 tokenised again, and the rows have its order.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,13 @@ def write_extra(
     from prunegrid.io import write_parquet
     from prunegrid.models import describe
     from prunegrid.rows import stored_rows
-    from prunegrid.scores import check_digests, read_meta
+    from prunegrid.scores import DIGESTS, check_digests, read_meta
     from prunegrid.shards import list_column
 
     if name not in EXTRAS:
         raise PrunegridError(f"{name!r} is not an extra score; choose one of {', '.join(EXTRAS)}")
+    if (name == "reference_nll") != (reference_dir is not None):
+        raise PrunegridError("reference_nll needs the folder of a reference model, and no other score takes one")
     check_digests(read_meta(scores_dir), describe(model_dir)["digests"], str(scores_dir))
     rows = stored_rows(scores_dir)
     values: NDArray[np.floating[Any]]
@@ -50,10 +53,14 @@ def write_extra(
     elif name == "ifd":
         values = ifd(rows, scores_dir, model_dir, settings, device)
     else:
+        assert reference_dir
         values = reference_nll(rows, model_dir, reference_dir, settings, device)
     column = list_column(rows, values, 0, len(rows)) if EXTRAS[name] == "token" else pa.array(values, pa.float32())
     table = pa.table({"sample_id": pa.array(rows.sample_id_N, pa.int64()), name: column})
-    write_parquet(out_file, table, row_group_size=4096)
+    digests = read_meta(scores_dir).get("digests", {})
+    if reference_dir:
+        digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
+    write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
 
 
 def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float32]":
@@ -111,13 +118,11 @@ def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", de
 
 
 def reference_nll(
-    rows: "Rows", model_dir: Path, reference_dir: Path | None, settings: "Scoring", device: str
+    rows: "Rows", model_dir: Path, reference_dir: Path, settings: "Scoring", device: str
 ) -> "NDArray[np.float32]":
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     from prunegrid.models import load_tokenizer
 
-    if reference_dir is None:
-        raise PrunegridError("reference_nll needs the folder of a reference model")
     if load_tokenizer(model_dir).get_vocab() != load_tokenizer(reference_dir).get_vocab():
         raise PrunegridError(
             f"{reference_dir}: its tokenizer has another vocabulary than that of {model_dir}, so the same token ids "

@@ -7,7 +7,7 @@ from prunegrid import pruners
 from prunegrid.config import Budget, Experiment, Lora, Source, Training
 from prunegrid.extras import EXTRAS
 
-SCORED = ("nll", "ppl", "entropy", "fastv", "sparsevlm")
+SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 AUDIT_SEEDS = 3
 PLANTED = ("kind", "wrong_words")
 PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"

@@ -16,11 +16,8 @@ class Head:
     """The head of `model`: `name` says how its statistics are computed, `chunked` or `liger`."""
 
     def __init__(self, model: Any) -> None:
-        for key in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
-            if getattr(model.config, key, None) not in (None, 1, 1.0):
-                kind = model.config.model_type
-                raise PrunegridError(f"{kind}: its head applies {key}, which the scoring pass does not")
         self.module = model.get_output_embeddings()
+        _check_plain(model, self.module)
         self.fused = fused(self.module)
         self.name = "liger" if self.fused else "chunked"
 
@@ -30,6 +27,17 @@ class Head:
             nll_R, entropy_R = self.fused(hidden_RD, self.module.weight, targets_R)
             return nll_R.float(), entropy_R.float()
         return chunked(self.module, hidden_RD, targets_R)
+
+
+def _check_plain(model: Any, module: Any) -> None:
+    """Refuse a model that scales or caps its logits after the head: those of a few tokens tell."""
+    ids_BT = torch.arange(1, 5, device=model.device)[None]
+    with torch.inference_mode():
+        logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+        plain_BTV = module(model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
+    if not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=1e-5 * float(plain_BTV.abs().max())):
+        kind = model.config.model_type
+        raise PrunegridError(f"{kind}: it changes its logits after the head, which the scoring pass does not")
 
 
 def chunked(

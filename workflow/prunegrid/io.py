@@ -73,27 +73,37 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str =
         return _open(path, columns).read(columns=None if columns is None else list(columns))
 
 
+def parquet_metadata(path: Path) -> dict[bytes, bytes]:
+    """The key-value metadata of the file's schema; errors as `read_parquet`'s."""
+    with _reading(path):
+        return _open(path, None).schema_arrow.metadata or {}
+
+
 def column_names(path: Path) -> list[str]:
     """The names of the file's columns; errors as `read_parquet`'s."""
     with _reading(path):
         return list(_open(path, None).schema_arrow.names)
 
 
-def stream_parquet(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
-    """The file's table in pieces of exactly `rows` rows (the last may be shorter), errors as `read_parquet`'s.
+def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> Iterator[pa.Table]:
+    """The file's table in pieces of `sizes` rows, then what is left, if anything; errors as `read_parquet`'s.
 
     The size of the file's row groups matters neither to the pieces nor to the memory they take.
     """
     with _reading(path):
-        held: list[pa.RecordBatch] = []
-        for batch in _open(path, columns).iter_batches(rows, columns=list(columns)):
-            held.append(batch)
-            while sum(map(len, held)) >= rows:
-                table = pa.Table.from_batches(held)
-                yield table[:rows]
-                held = table[rows:].to_batches()
-        if held:
-            yield pa.Table.from_batches(held)
+        file = _open(path, columns)
+        held = file.schema_arrow.empty_table().select(list(columns))
+        batches = file.iter_batches(1024, columns=list(columns))
+        for size in sizes:
+            parts = [held]
+            while sum(map(len, parts)) < size and (batch := next(batches, None)) is not None:
+                parts.append(pa.Table.from_batches([batch]))
+            table = pa.concat_tables(parts)
+            yield table[:size]
+            held = table[size:]
+        left = pa.concat_tables([held, *(pa.Table.from_batches([batch]) for batch in batches)])
+        if len(left):
+            yield left
 
 
 def _open(path: Path, columns: Sequence[str] | None) -> pq.ParquetFile:

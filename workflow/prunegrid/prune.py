@@ -28,7 +28,7 @@ from prunegrid.pruners import (
     needs,
     require_tokens,
 )
-from prunegrid.scores import check_digests, read_meta, read_samples, token_blocks
+from prunegrid.scores import check_digests, extra_digests, read_meta, read_samples, token_blocks
 
 SCHEMA = pa.schema(
     {
@@ -64,7 +64,7 @@ def prune(
     check_digests(meta, expected_digests or {}, str(scores_dir))
     scores = read_samples(scores_dir, needs(method, options))
     pruning_seed = draws.derive(seed, "pruning")
-    counts = _counts_of(match, len(scores)) if match else None
+    counts = _counts_of(match, len(scores), meta) if match else None
     chosen = choose(scores.ordered(), method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
     with io.replacing(out_dir / "selection.parquet") as temporary:
         kept_tokens = _write(temporary, scores_dir, scores, chosen, method, options)
@@ -78,17 +78,22 @@ def prune(
             "foreign_pruners": _foreign(method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
             "digests": meta.get("digests", {}),
+            "extras": extra_digests(scores_dir, needs(method, options)),
             "version": __version__,
         }
         io.write_json(out_dir / "selection.json", summary)
     return summary
 
 
-def _counts_of(path: Path, n: int) -> Match:
+def _counts_of(path: Path, n: int, meta: dict[str, Any]) -> Match:
     """The realised counts of another selection of the same n samples."""
     other = io.read_json(path)
-    if other.get("n_samples") != n:
-        raise PrunegridError(f"{path}: is a selection of {other.get('n_samples')} samples, not of these {n}")
+    keys = ("variant", "n_samples", "n_kept_samples", "kept_tokens", "digests")
+    if not isinstance(other, dict) or not set(keys) <= set(other):
+        raise PrunegridError(f"{path}: is no selection.json that prune wrote (it has no {', '.join(keys)})")
+    if other["n_samples"] != n:
+        raise PrunegridError(f"{path}: is a selection of {other['n_samples']} samples, not of these {n}")
+    check_digests(meta, other["digests"], f"the scores that {path} is to be matched on")
     return Match(other["n_kept_samples"], other["kept_tokens"])
 
 

@@ -90,9 +90,15 @@ def stored_rows(scores: Path) -> Rows:
     """The samples of a scores directory, from the token ids that are there."""
     table = read_parquet(scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
     prompts, responses = (table[name].combine_chunks() for name in ("prompt_ids", "response_ids"))
-    prompt_N, response_N = (column.value_lengths().to_numpy().astype(np.int64) for column in (prompts, responses))
+    prompt_N, response_N = (
+        column.value_lengths().fill_null(0).to_numpy().astype(np.int64) for column in (prompts, responses)
+    )
     if len(table) == 0:
         raise PrunegridError(f"{scores}: holds no samples; score again")
+    if prompts.null_count or responses.null_count or min(prompt_N.min(), response_N.min()) < 1:
+        raise PrunegridError(
+            f"{scores}: tokens.parquet has a sample without a prompt or a response token; leave it out"
+        )
     ids_T = np.empty(int((prompt_N + response_N).sum()), np.int32)
     of_response = positions(offsets_of(prompt_N + response_N)) >= np.repeat(prompt_N, prompt_N + response_N)
     ids_T[~of_response] = prompts.flatten().to_numpy()

@@ -3,6 +3,7 @@
 Only the columns that a pruner needs are read, never the token ids.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
@@ -15,16 +16,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import column_names, read_json, read_parquet, repair, stream_parquet
+from prunegrid.io import column_names, parquet_metadata, read_json, read_parquet, repair, stream_parquet
 from prunegrid.pruners import ragged
 from prunegrid.pruners.arrays import Scores, missing
 from prunegrid.pruners.method import Needs
 from prunegrid.versions import SCORES_SCHEMA
 
-__all__ = ["Scores", "check_digests", "read_meta", "read_samples", "read_scores", "token_blocks"]
+__all__ = ["Scores", "check_digests", "extra_digests", "read_meta", "read_samples", "read_scores", "token_blocks"]
+
+DIGESTS = b"prunegrid"
 
 NOTHING = Needs(samples={}, tokens={})
-BLOCK = 65_536
+BLOCK_TOKENS = 2**22
 
 
 def read_scores(directory: Path, needs: Needs = NOTHING) -> Scores:
@@ -57,25 +60,32 @@ def read_samples(directory: Path, needs: Needs = NOTHING) -> Scores:
 
 
 def token_blocks(directory: Path, samples: Scores, needs: Needs = NOTHING) -> Iterator[Scores]:
-    """Consecutive blocks of `BLOCK` of the `samples` as read, with the token columns needed.
+    """Consecutive blocks of the `samples` as read, with the token columns needed.
 
-    Only a block is in memory at a time, whatever the size of the file or of its row groups.
+    Only a block of about `BLOCK_TOKENS` tokens is in memory at a time, whatever the size of the file, of its
+    row groups or of a response.
     """
     path = directory / "tokens.parquet"
     sources = {path: [], **_sources(directory, path, "token", needs.tokens)}
-    streams = [stream_parquet(source, ["sample_id", *names], BLOCK) for source, names in sources.items()]
+    sizes = _block_sizes(samples.response_tokens)
+    streams = [stream_parquet(source, ["sample_id", *names], sizes) for source, names in sources.items()]
     start = 0
-    for tables in zip_longest(*streams):
-        block = samples.take(np.arange(start, min(start + BLOCK, len(samples))))
+    for size, *tables in zip_longest(sizes, *streams, fillvalue=0):
+        block = samples.take(np.arange(start, start + size))
         columns = {}
         for (source, names), table in zip(sources.items(), tables, strict=True):
             _same_rows(table, block.sample_id, source)
             for name in names:
                 columns[name] = _flat(table[name], block, f"{directory}: token column {name}")
         yield replace(block, tokens=columns)
-        start += len(block)
-    if start < len(samples):
-        raise _other_rows(path)
+        start += size
+
+
+def _block_sizes(lengths: ragged.Ints) -> list[int]:
+    """Rows of each block: as many as have about `BLOCK_TOKENS` tokens, a row counting for 32 of its own."""
+    block_n = np.cumsum(lengths + 32) // BLOCK_TOKENS
+    sizes: list[int] = np.unique(block_n, return_counts=True)[1].tolist()
+    return sizes
 
 
 def read_meta(directory: Path) -> dict[str, Any]:
@@ -129,17 +139,27 @@ def _sources(directory: Path, path: Path, kind: str, wanted: dict[str, str]) -> 
         if not source.exists():
             reason = read_meta(directory).get("left_out", {}).get(name, "")
             raise PrunegridError(f"{path}: {missing(kind, name, pruner, present, reason)}")
+        if source != path:
+            check_digests(read_meta(directory), _made_from(source), f"{source}, beside these scores")
         sources.setdefault(source, []).append(name)
     return sources
 
 
+def extra_digests(directory: Path, needs: Needs) -> dict[str, dict[str, str]]:
+    """What each optional score that is needed was made from: digests of the scores' own and of a reference model."""
+    files = {name: directory / "extra" / f"{name}.parquet" for name in {**needs.samples, **needs.tokens}}
+    return {name: _made_from(file) for name, file in sorted(files.items()) if file.exists()}
+
+
+def _made_from(extra: Path) -> dict[str, str]:
+    """The digests that `prunegrid.extras` writes into the file; none in a hand-made one."""
+    digests: dict[str, str] = json.loads(parquet_metadata(extra).get(DIGESTS, b"{}"))
+    return digests
+
+
 def _same_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
-    if table is None or not np.array_equal(table["sample_id"].to_numpy(), ids):
-        raise _other_rows(path)
-
-
-def _other_rows(path: Path) -> PrunegridError:
-    return PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
+    if not table or not np.array_equal(table["sample_id"].to_numpy(), ids):
+        raise PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
 
 
 def _floats(column: pa.ChunkedArray) -> ragged.Floats:

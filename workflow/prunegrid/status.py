@@ -64,22 +64,41 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         training = grid.training_of(experiment, cell).model_dump(mode="json")
         made = values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed", "digests")
         yield made, [training, cell.seed, *values(scores, "digests")]
-    if cell.budget:
-        variant = experiment.variant(cell.variant)
-        keys = ("method", "options", "match", "nominal.samples", "nominal.tokens", "seeds.cell")
-        wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options), variant.match]
-        wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
-        yield values(root / "pruned" / cell.model / cell.path / "selection.json", *keys), wanted
+    if cell.pruned:
+        yield from _selected(experiment, root, cell)
 
 
-def values(path: Path, *keys: str) -> list[Any]:
-    """The values of dotted keys in a JSON file, all None where there is no file."""
+def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
+    """The settings of a cell's selection, and of what only some variants need for theirs."""
+    assert cell.budget
+    variant = experiment.variant(cell.variant)
+    keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
+    wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options)]
+    wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
+    selection = root / "pruned" / cell.model / cell.path / "selection.json"
+    yield values(selection, *keys), wanted
+    yield values(selection, "match", absent="not recorded"), [variant.match]
+    if "reference_nll" in grid.extra_columns(experiment, cell):
+        reference = f"{cell.model}@reference"
+        made = values(root / "models" / f"{reference}.json", "source")
+        yield made, [experiment.sources[reference].model_dump(mode="json")]
+    if matched := grid.matched_cell(experiment, cell):
+        yield from _selected(experiment, root, matched)
+
+
+def values(path: Path, *keys: str, absent: Any = None) -> list[Any]:
+    """The values of dotted keys in a JSON file, all None where there is no file.
+
+    A key that an older version did not write is `absent`, where that is given; else it is an error.
+    """
     if not path.exists():
         return [None] * len(keys)
     content = io.read_json(path)
     try:
         return [reduce(getitem, key.split("."), content) for key in keys]
     except (KeyError, TypeError):
+        if absent is not None:
+            return [absent] * len(keys)
         raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {io.repair(path)}") from None
 
 

@@ -27,6 +27,7 @@ rule audit:
         ratios=grid.audited_ratios(EXPERIMENT),
         title=f"Audit of the pruners: {EXPERIMENT.experiment}",
         pruners=REGISTERED,
+        foreign=FOREIGN,
         version=STEP["audit"],
     script:
         "../scripts/audit.py"

@@ -3,11 +3,13 @@ from pathlib import Path
 
 from prunegrid import pruners
 from prunegrid.data import locate
+from prunegrid.extras import EXTRAS
 from prunegrid.versions import STEP
 
 MODELS = grid.models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
 REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
+FOREIGN = [variant.method for variant in EXPERIMENT.variants if ":" in variant.method]
 ON_GPU = EXPERIMENT.device == "cuda"
 MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
 DATA_SETS = EXPERIMENT.data_sets
@@ -46,7 +48,7 @@ def pruning(wildcards):
     return {
         "variant": variant.name,
         "method": variant.method,
-        "options": variant.options,
+        "options": pruners.filled(variant.method, variant.options),
         **cell.budget.model_dump(),
         "seed": cell.seed,
     }
@@ -60,8 +62,13 @@ def foreign_pruners(wildcards):
 
 def extra_scores(wildcards):
     """Optional scores, made only because the cell's pruners read them."""
-    extras = grid.extra_columns(EXPERIMENT, cell_of(wildcards))
-    return [f"{R}/scores/{wildcards.model}/extra/{name}.parquet" for name in extras]
+    folder = Path(R, "scores", wildcards.model, "extra")
+    for name in (names := grid.extra_columns(EXPERIMENT, cell_of(wildcards))):
+        if name not in EXTRAS and not (folder / f"{name}.parquet").exists():
+            raise WorkflowError(
+                f"{wildcards.cell}: a pruner reads the column {name}, which no rule makes; put it into {folder}/{name}.parquet"
+            )
+    return [str(folder / f"{name}.parquet") for name in names]
 
 
 def matched_summary(wildcards):

@@ -1,6 +1,4 @@
 # Once per model: statistics of every sample and token of the training set, under the base model.
-from prunegrid.extras import EXTRAS
-
 # What is scored does not depend on the number of shards.
 SCORING = EXPERIMENT.scoring.model_dump(mode="json", exclude={"shards"})
 SHARD = f"{R}/scores/{{model}}/shards/{{scatteritem}}"

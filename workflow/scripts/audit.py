@@ -7,12 +7,14 @@ from prunegrid.step import step
 with step(snakemake.log[0]):
     import pyarrow as pa
 
-    from prunegrid import io
+    from prunegrid import io, pruners
     from prunegrid.audit.figure import draw
     from prunegrid.audit.files import read
     from prunegrid.audit.measure import audit
     from prunegrid.audit.report import markdown
 
+    for method in snakemake.params.foreign:
+        pruners.check(method, {})
     found = audit(
         *read(Path(snakemake.output.table).parents[1], snakemake.params.models, Path(snakemake.input.data)),
         **snakemake.params.ratios,

@@ -18,6 +18,8 @@ from prunegrid.pruners.method import filled, members
 from prunegrid.pruners.ragged import Bools, Floats, Ints
 from prunegrid.pruners.registry import Pruner
 
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def select(
     scores: Scores,
@@ -61,8 +63,7 @@ def choose(
         return _pair(scores, draw, pruners[0], pruners[1], options, sample_ratio, token_ratio, match)
     if match:
         raise PrunegridError(f"{method} prunes by rules of its own and cannot match another's counts; a pair can")
-    chosen: Choice = pruners[0].function(scores, draw, sample_ratio, token_ratio, **options)
-    return chosen
+    return _checked(pruners[0], scores, pruners[0].call(scores, draw, sample_ratio, token_ratio, options=options))
 
 
 def _pair(
@@ -76,7 +77,7 @@ def _pair(
     match: Match | None,
 ) -> Choice:
     """Rank the samples; the tokens of those kept are ranked later."""
-    key_n = _key(first, scores, len(scores), draw, options)
+    key_n = _key(first, first.call(scores, draw, options=options), len(scores))
     details: dict[str, Any] = {}
     if match:
         rows, details = matched_rows(key_n, scores.response_tokens, match)
@@ -87,20 +88,43 @@ def _pair(
     return Choice(
         rows=rows,
         k=k,
-        rank=lambda block: _key(second, block, int(block.offsets[-1]), draw, options),
+        rank=lambda block: _key(second, second.call(block, draw, options=options), int(block.offsets[-1])),
         kept=Kept.because(first.reason, len(rows)),
         across=second.across,
         details=details,
     )
 
 
-def _key(pruner: Pruner, scores: Scores, size: int, draw: Draw, options: dict[str, Any]) -> Floats:
-    """What the pruner returns, refused unless it is `size` numbers that can be ordered."""
-    key = np.asarray(pruner.function(scores, draw, **pruner.own(options)), dtype=np.float64)
-    if key.shape != (size,) or np.isnan(key).any():
-        what = "NaN" if key.shape == (size,) else f"an array of shape {key.shape}"
-        raise PrunegridError(f"pruner {pruner.name} returned {what}; return one number for each of the {size}")
-    return key
+def _key(pruner: Pruner, returned: Any, size: int) -> Floats:
+    """What a pruner returned as its key, refused unless it is `size` finite numbers."""
+    try:
+        key = np.asarray(returned)
+        real = key.dtype.kind in "fiub" and bool(np.isfinite(key).all())
+    except (TypeError, ValueError):
+        raise PrunegridError(f"pruner {pruner.name} returned no array; return {size} finite numbers") from None
+    if key.shape != (size,) or not real:
+        what = (
+            f"values of shape {key.shape}, {key.dtype}"
+            if key.shape != (size,)
+            else "values that are not finite numbers"
+        )
+        raise PrunegridError(f"pruner {pruner.name} returned {what}; return {size} finite numbers")
+    return key.astype(np.float64)
+
+
+def _checked(pruner: Pruner, scores: Scores, chosen: Any) -> Choice:
+    """A joint pruner's choice, refused unless its rows and counts are possible; its keys are checked as they come."""
+    if not isinstance(chosen, Choice):
+        raise PrunegridError(f"pruner {pruner.name} returned a {type(chosen).__name__}; return a Choice")
+    rows, k = np.asarray(chosen.rows), np.asarray(chosen.k)
+    if not (len(rows) and rows.min() >= 0 and rows.max() < len(scores) and np.all(np.diff(rows) > 0)):
+        raise PrunegridError(
+            f"pruner {pruner.name} chose rows that are none, not ascending or not of the {len(scores)}"
+        )
+    if k.shape != rows.shape or np.any(k < 1) or np.any(k > scores.response_tokens[rows]):
+        raise PrunegridError(f"pruner {pruner.name} keeps no tokens of a sample, or more than it has; give 1 <= k <= L")
+    rank = chosen.rank
+    return replace(chosen, rank=lambda block: _key(pruner, rank(block), int(block.offsets[-1])))
 
 
 def require_tokens(block: Scores, method: str, options: dict[str, Any]) -> None:
@@ -144,7 +168,7 @@ def _compete(chosen: Choice, blocks: Blocks) -> Ints:
     """
     keys, lengths, ids = [], [], []
     for block in blocks():
-        key = _end_first(block, chosen.rank(block))
+        key = _end_first(block, np.clip(chosen.rank(block), -LARGEST, LARGEST))
         key[ragged.top(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
         keys.append(key.astype(np.float32))
         lengths.append(block.response_tokens)

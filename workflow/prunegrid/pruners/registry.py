@@ -9,6 +9,7 @@ Keyword-only parameters are the pruner's options, checked against their annotati
 
 import hashlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from prunegrid.errors import PrunegridError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
+TAKEN = ("name", "method", "options", "removal", "match")
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -45,7 +47,13 @@ class Pruner:
     def options(self) -> type[BaseModel]:
         hints = get_type_hints(self.function, include_extras=True)
         parameters = inspect.signature(self.function).parameters.values()
-        own = {p.name: (hints[p.name], p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        own = {p.name: (hints.get(p.name), p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        for name, (annotation, default) in own.items():
+            if annotation is None or default is inspect.Parameter.empty or name in TAKEN:
+                raise PrunegridError(
+                    f"pruner {self.name}: option {name} needs an annotation and a default, as in {name}: float = 1.0, "
+                    f"and another name than {', '.join(TAKEN)}"
+                )
         return create_model(self.name, __config__=_CONFIG, **own)  # type: ignore[call-overload, no-any-return]
 
     @property
@@ -61,6 +69,15 @@ class Pruner:
     def source_digest(self) -> str:
         """SHA-256 of the file that the function is written in: a record, not a reason to prune again."""
         return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
+
+    def call(self, *arguments: Any, options: dict[str, Any]) -> Any:
+        """The function's result; a column that it reads without naming it is a `PrunegridError`."""
+        try:
+            return self.function(*arguments, **self.own(options))
+        except KeyError as error:
+            raise PrunegridError(
+                f"pruner {self.name} reads {error}, which it does not name; add it to samples=(...) or tokens=(...)"
+            ) from error
 
     def own(self, options: dict[str, Any]) -> dict[str, Any]:
         """The pruner's own among a method's options."""
@@ -110,6 +127,7 @@ def _register(
 
     def register(function: F) -> F:
         pruner = Pruner(name, function, **about)
+        _check_declaration(pruner, registry)
         if name in registry:
             raise PrunegridError(f"pruner {name} is registered twice; give one of them another name")
         for partner in partners.values():
@@ -119,3 +137,14 @@ def _register(
         return function
 
     return register
+
+
+def _check_declaration(pruner: Pruner, registry: dict[str, Pruner]) -> None:
+    """Refuse a name that no method can hold, and columns that are not tuples of names or that are never read."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", pruner.name):
+        raise PrunegridError(f"pruner {pruner.name!r}: a name has letters, digits, '.', '_' and '-' only")
+    for what, columns in (("samples", pruner.samples), ("tokens", pruner.tokens)):
+        if not callable(columns) and not isinstance(columns, tuple):
+            raise PrunegridError(f"pruner {pruner.name}: {what} is {columns!r}; give a tuple of names: ({columns!r},)")
+    if registry is SAMPLE and pruner.tokens:
+        raise PrunegridError(f"pruner {pruner.name}: a sample pruner sees no tokens; name per-sample columns")
