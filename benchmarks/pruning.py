@@ -1,9 +1,9 @@
 """How pruning grows with the data: samples/s and peak memory at 10^5, 10^6, 10^7 generated samples.
 
-    python benchmarks/pruning.py [--sizes 100000 1000000 10000000] [--methods qtuning random+ppl]
+    python benchmarks/pruning.py [--sizes 100000 1000000 10000000] [--methods qtuning random+ppl] [--response-tokens 100]
 
 Scores of about 100 response tokens a sample are generated (gamma-distributed NLL; PPL and entropy correlated) in a
-temporary folder: 4 bytes a token, so 10^7 samples take 4 GB of disk. Every method prunes them (25 % x 50 %) in a
+temporary folder: 4 bytes a token, so 10^7 samples take 6 GB of disk. Every method prunes them (25 % x 50 %) in a
 process of its own, whose own peak memory (VmHWM) is reported. Growth exponent: the slope of log seconds over log
 samples between the smallest and the largest size. The last line is one JSON object.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-BLOCK = 50_000
+BLOCK_TOKENS = 5_000_000
 RATIOS = {"sample_ratio": 0.25, "token_ratio": 0.5}
 CHILD = """
 import json, sys, time
@@ -40,12 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--methods", nargs="+", default=["qtuning", "random+ppl"])
+    parser.add_argument("--response-tokens", type=int, default=100, help="of a sample, on average")
     options = parser.parse_args()
     measured = []
     print(f"{'method':12} {'samples':>10} {'tokens':>13} {'seconds':>8} {'CPU s':>8} {'samples/s':>10} {'peak MB':>8}")
     for samples in sorted(options.sizes):
         with tempfile.TemporaryDirectory() as folder:
-            tokens = generate(Path(folder, "scores"), samples)
+            tokens = generate(Path(folder, "scores"), samples, options.response_tokens)
             for method in options.methods:
                 row = {"method": method, "samples": samples, "tokens": tokens, **run(Path(folder), method)}
                 measured.append(row)
@@ -60,13 +61,14 @@ def main() -> None:
     print(json.dumps({"benchmark": "pruning", "ratios": RATIOS, "growth_exponent": growth, "runs": measured}))
 
 
-def generate(scores: Path, samples: int) -> int:
+def generate(scores: Path, samples: int, response_tokens: int) -> int:
     """Write a scores directory of `samples` samples block by block; return its number of response tokens."""
     scores.mkdir()
+    size = BLOCK_TOKENS // response_tokens
     writers: dict[str, pq.ParquetWriter] = {}
     total = 0
-    for start in range(0, samples, BLOCK):
-        tables, tokens = block(start, min(BLOCK, samples - start))
+    for start in range(0, samples, size):
+        tables, tokens = block(start, min(size, samples - start), response_tokens)
         total += tokens
         for name, table in tables.items():
             if name not in writers:
@@ -77,9 +79,9 @@ def generate(scores: Path, samples: int) -> int:
     return total
 
 
-def block(start: int, n: int) -> tuple[dict[str, pa.Table], int]:
+def block(start: int, n: int, response_tokens: int) -> tuple[dict[str, pa.Table], int]:
     rng = np.random.default_rng(start)
-    lengths = rng.integers(50, 151, n)
+    lengths = rng.integers(response_tokens // 2, response_tokens * 3 // 2 + 1, n)
     nll_T = rng.standard_gamma(1.5, lengths.sum(), dtype=np.float32)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     nll_N = np.add.reduceat(nll_T, offsets[:-1], dtype=np.float64) / lengths
