@@ -1,6 +1,6 @@
 """How pruning grows with the data: samples/s and peak memory at 10^5, 10^6, 10^7 generated samples.
 
-    python benchmarks/pruning.py [--sizes 100000 1000000 10000000] [--methods qtuning random+ppl] [--response-tokens 100]
+    python benchmarks/pruning.py [--sizes 100000 1000000] [--methods qtuning random+ppl] [--response-tokens 100]
 
 Scores of about 100 response tokens a sample are generated (gamma-distributed NLL; PPL and entropy correlated) in a
 temporary folder: 4 bytes a token, so 10^7 samples take 6 GB of disk. Every method prunes them (25 % x 50 %) in a
