@@ -9,6 +9,7 @@ from prunegrid.errors import PrunegridError
 
 CHUNK = 256
 ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
+CACHE = {"cpu": 2**20, "cuda": 2**26}  # on a CPU the statistics of this many logits stay in its cache
 Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -43,24 +44,32 @@ def _check_plain(model: Any, module: Any) -> None:
 def chunked(
     module: Any, hidden_RD: torch.Tensor, targets_R: torch.Tensor, elements: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL = log S - y and entropy = log S - sum(e^z z) / S, with z the logits less their maximum, S = sum(e^z).
+    """NLL and entropy of `CHUNK` positions at once, fewer where the vocabulary is large.
 
-    At most `CHUNK` positions at once, fewer where the vocabulary is large: two tensors of at most `elements`
-    float32 exist, however many positions and tokens there are.
+    At most `elements` float32 logits exist, and statistics of at most `CACHE`, however many positions and tokens
+    there are.
     """
-    size = max(1, min(CHUNK, (elements or ELEMENTS[hidden_RD.device.type]) // module.weight.shape[0]))
+    kind, vocabulary = hidden_RD.device.type, module.weight.shape[0]
+    size = max(1, min(CHUNK, (elements or ELEMENTS[kind]) // vocabulary))
+    rows = max(1, min(size, CACHE[kind] // vocabulary))
     nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
-    space_CV = torch.empty(min(size, len(targets_R)), module.weight.shape[0], device=hidden_RD.device)
+    space_BV = torch.empty(rows, vocabulary, device=hidden_RD.device)
     for start in range(0, len(targets_R), size):
-        here = slice(start, start + size)
-        z_CV = module(hidden_RD[here]).float()
-        z_CV -= z_CV.amax(-1, keepdim=True)
-        exp_CV = torch.exp(z_CV, out=space_CV[: len(z_CV)])
-        sum_C = exp_CV.sum(-1)
-        log_C = sum_C.log()
-        nll_R[here] = log_C - z_CV.gather(-1, targets_R[here, None])[:, 0]
-        entropy_R[here] = log_C - torch.einsum("cv,cv->c", exp_CV, z_CV) / sum_C
+        logits_CV = module(hidden_RD[start : start + size]).float()
+        for block in range(0, len(logits_CV), rows):
+            here = slice(start + block, start + block + len(logits_CV[block : block + rows]))
+            nll_R[here], entropy_R[here] = _statistics(logits_CV[block : block + rows], targets_R[here], space_BV)
     return nll_R, entropy_R
+
+
+def _statistics(
+    z_BV: torch.Tensor, targets_B: torch.Tensor, space_BV: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL = log S - z_y and entropy = log S - sum(p z): z are the logits less their maximum (in place), S = 1 / max p."""
+    z_BV.sub_(z_BV.amax(-1, keepdim=True))
+    p_BV = torch.softmax(z_BV, -1, out=space_BV[: len(z_BV)])
+    log_B = -p_BV.amax(-1).log()
+    return log_B - z_BV.gather(-1, targets_B[:, None])[:, 0], log_B - torch.linalg.vecdot(p_BV, z_BV)
 
 
 def fused(module: Any) -> Fused | None:
