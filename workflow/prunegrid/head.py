@@ -65,7 +65,7 @@ def chunked(
 def _statistics(
     z_BV: torch.Tensor, targets_B: torch.Tensor, space_BV: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL = log S - z_y and entropy = log S - sum(p z): z are the logits less their maximum (in place), S = 1 / max p."""
+    """NLL = log S - z_y and entropy = log S - sum(p z): z are logits less their maximum (in place), S = 1 / max p."""
     z_BV.sub_(z_BV.amax(-1, keepdim=True))
     p_BV = torch.softmax(z_BV, -1, out=space_BV[: len(z_BV)])
     log_B = -p_BV.amax(-1).log()
