@@ -100,10 +100,11 @@ def test_a_new_note_makes_the_table_only(done: Path) -> None:
         (f"evaluation/{CELL}/SQuAD.json", {"evaluate": 1, "collect": 1, "table": 1}),
         (f"trained/{CELL}/training.json", CELL_ONLY),
         (f"trained/{CELL}/model", CELL_ONLY),
-        (f"pruned/{CELL}/selection.parquet", {"prune": 1, **CELL_ONLY}),
+        (f"pruned/{CELL}/selection.parquet", {"prune": 2, "train": 2, "evaluate": 2, "collect": 1, "table": 1}),
     ],
 )
 def test_a_lost_output_reruns_its_cell_and_the_table_only(done: Path, lost: str, jobs: dict[str, int]) -> None:
+    """The cell that is matched to a lost selection is made again with it."""
     file = done / "results/sandbox" / lost
     away = file.rename(done / "away")
     try:

@@ -16,6 +16,7 @@ from prunegrid import config, grid, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
+from prunegrid.pruners import plugins
 from prunegrid.status import failure, stale, stale_score, values
 
 AVERAGE = config.AVERAGE
@@ -74,6 +75,7 @@ def experiment_of(directory: Path) -> Experiment:
             f"{directory}: no experiment.json there, so it is not an experiment's results; "
             "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
         )
+    plugins.look_in(directory.resolve().parents[1])
     return config.load(io.read_json(path), source=str(path))
 
 

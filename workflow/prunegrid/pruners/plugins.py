@@ -1,6 +1,7 @@
 """Pruners from outside the package: `module:function` in a method, or the entry point group `prunegrid.pruners`.
 
-A module is looked for on the Python path and in the working directory, where the Snakefile's config lies.
+A module is looked for on the Python path and in the directory that `snakemake` runs in: the working directory, or
+for a results folder that is read from elsewhere the one that it was made in.
 """
 
 import importlib
@@ -29,9 +30,7 @@ def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
 
 
 def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
+    look_in(here := Path.cwd())
     try:
         return importlib.import_module(name)
     except PrunegridError:
@@ -41,6 +40,12 @@ def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
             f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); "
             f"put {name}.py into {here} or install it"
         ) from error
+
+
+def look_in(folder: Path) -> None:
+    """Find modules in `folder`, too, after everything that is on the Python path."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 @cache
