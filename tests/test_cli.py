@@ -44,8 +44,12 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
             str(tiny_model),
         ]
     )
-    assert json.loads(capsys.readouterr().out)["n_kept_samples"] == 3
-    assert len(pq.read_table(out / "selection.parquet")) == 3
+    ours = json.loads(capsys.readouterr().out)
+    assert ours["n_kept_samples"] == len(pq.read_table(out / "selection.parquet")) == 3
+    for match in (out, out / "selection.json"):
+        control = ["prune", "--scores", scores, "--pair", "random+random", *PRUNE, "--match", str(match)]
+        cli.main([*control, "--out", str(tmp_path / "control")])
+        assert json.loads(capsys.readouterr().out)["kept_tokens"] == ours["kept_tokens"]
 
 
 def test_an_optional_score_serves_its_pruner(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:

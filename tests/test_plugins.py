@@ -92,7 +92,9 @@ NLL = "scores.samples['nll']"
         (f"{NLL} * float('inf')", "pruner bad returned values that are not finite numbers"),
         (f"{NLL} * 1j", "pruner bad returned values that are not finite numbers"),
         (f"['x' for _ in {NLL}]", "pruner bad returned values that are not finite numbers"),
-        ("scores.samples['ppl']", r"pruner bad reads 'ppl', which it does not name; add it to samples="),
+        ("scores.samples['ppl']", r"the sample column ppl was not read: name it in the pruner's decorator"),
+        (f"{NLL} / {{}}['x']", r"pruner bad failed \(<string>, line 1\): KeyError: 'x'"),
+        (f"{NLL}.nothing", r"pruner bad failed \(<string>, line 1\): AttributeError"),
     ],
 )
 def test_what_a_pruner_returns_is_checked(folder: Path, body: str, message: str) -> None:
@@ -179,7 +181,7 @@ def test_a_column_that_no_rule_makes_is_named(folder: Path) -> None:
     config = DEFAULT | {"variants": ["mine:judged+random"]}
     done = snakemake(folder, "--dry-run", config=config)
     output = done.stdout + done.stderr
-    assert "a pruner reads the column quality, which no rule makes; put it into results/sandbox/scores" in output
+    assert "a pruner reads the column quality, which no rule makes; score first (results/sandbox/scores" in output
     assert "prompt_tokens" not in output
 
 

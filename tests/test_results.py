@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import config, grid, pruners, results, status, table
+from prunegrid import config, grid, io, pruners, results, status, table
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
@@ -363,6 +363,18 @@ def test_a_selection_of_an_older_version_is_stale_and_no_error(root: Path) -> No
     frame = results.collect(an_experiment(), root)
     own = frame[(frame["variant"] == "random+ppl") & (frame["seed"] == 0)]
     assert set(own["status"]) == {"stale"}
+
+
+def test_a_model_of_another_selection_is_stale(root: Path) -> None:
+    at = "m/s0.125-t0.5/random+ppl/seed0"
+    selection, report = root / "pruned" / at / "selection.parquet", root / "trained" / at / "training.json"
+    put(selection, "the selection")
+    cell = next(cell for cell in grid.cells(an_experiment()) if f"m/{cell.path}" == at)
+    made = json.loads(report.read_text())
+    put(report, made | {"selection": io.sha256(selection)})
+    assert not status.stale(an_experiment(), root, cell)
+    put(selection, "another selection")
+    assert status.stale(an_experiment(), root, cell)
 
 
 def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def _prune(options: argparse.Namespace) -> None:
         sample_ratio=options.sample_ratio,
         token_ratio=options.token_ratio,
         seed=options.seed,
-        match=options.match,
+        match=options.match / "selection.json" if options.match and options.match.is_dir() else options.match,
         expected_digests=describe(options.model)["digests"] if options.model else None,
     )
     print(json.dumps(summary, indent=1))

@@ -45,7 +45,7 @@ def score(
         "digests": {**described["digests"], "data": sha256(data)},
         "dtype": settings.dtype,
         "max_length": settings.max_length,
-        "shard": list(shard),
+        **({"shards": 1} if shard == (1, 1) else {"shard": list(shard)}),
         **counts(rows, cut),
     }
     if shard == (1, 1):

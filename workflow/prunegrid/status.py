@@ -62,10 +62,15 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         scores = root / "scores" / cell.model / "meta.json"
         yield values(scores, "max_length", "dtype"), [scoring.max_length, scoring.dtype]
         training = grid.training_of(experiment, cell).model_dump(mode="json")
-        made = values(root / "trained" / cell.model / cell.path / "training.json", "training", "seed", "digests")
-        yield made, [training, cell.seed, *values(scores, "digests")]
+        report = root / "trained" / cell.model / cell.path / "training.json"
+        yield values(report, "training", "seed", "digests"), [training, cell.seed, *values(scores, "digests")]
     if cell.pruned:
         yield from _selected(experiment, root, cell)
+        selection = root / "pruned" / cell.model / cell.path / "selection.parquet"
+        if selection.exists() and (trained_on := values(report, "selection", absent="not recorded")) != [
+            "not recorded"
+        ]:
+            yield trained_on, [io.sha256(selection)]
 
 
 def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -78,6 +83,9 @@ def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
     selection = root / "pruned" / cell.model / cell.path / "selection.json"
     yield values(selection, *keys), wanted
     yield values(selection, "match", absent="not recorded"), [variant.match]
+    (foreign,) = values(selection, "foreign_pruners", absent={})
+    wanted_versions = {p.name: p.version for p in pruners.members(variant.method) if p.foreign}
+    yield [{name: told["version"] for name, told in (foreign or {}).items()}], [wanted_versions]
     if "reference_nll" in grid.extra_columns(experiment, cell):
         reference = f"{cell.model}@reference"
         made = values(root / "models" / f"{reference}.json", "source")

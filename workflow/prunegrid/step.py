@@ -38,6 +38,8 @@ def step(log: str) -> Iterator[None]:
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, PrunegridError):
+        if error.__cause__:
+            traceback.print_exception(error.__cause__)
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on from here"

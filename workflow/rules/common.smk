@@ -66,7 +66,8 @@ def extra_scores(wildcards):
     for name in (names := grid.extra_columns(EXPERIMENT, cell_of(wildcards))):
         if name not in EXTRAS and not (folder / f"{name}.parquet").exists():
             raise WorkflowError(
-                f"{wildcards.cell}: a pruner reads the column {name}, which no rule makes; put it into {folder}/{name}.parquet"
+                f"{wildcards.cell}: a pruner reads the column {name}, which no rule makes; "
+                f"score first ({folder.parent}/meta.json as the target), then write {folder}/{name}.parquet"
             )
     return [str(folder / f"{name}.parquet") for name in names]
 

@@ -13,8 +13,24 @@ from numpy.typing import NDArray
 
 from prunegrid import draws
 from prunegrid.errors import PrunegridError
+from prunegrid.extras import EXTRAS
 from prunegrid.pruners import ragged
 from prunegrid.pruners.ragged import Bools, Floats, Ints
+
+
+class Columns(dict[str, Any]):
+    """Columns by name; one that is not there was not named by the pruner that reads it."""
+
+    kind = "sample"
+
+    def __missing__(self, name: str) -> Any:
+        raise PrunegridError(
+            f"the {self.kind} column {name} was not read: name it in the pruner's decorator, {self.kind}s=({name!r},)"
+        )
+
+
+class TokenColumns(Columns):
+    kind = "token"
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,10 @@ class Scores:
     samples: dict[str, Floats] = field(default_factory=dict)
     tokens: dict[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     prompt_tokens: Ints | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", Columns(self.samples))
+        object.__setattr__(self, "tokens", TokenColumns(self.tokens))
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -91,10 +111,12 @@ class Scores:
 
 def missing(kind: str, column: str, pruner: str, found: list[str], reason: str = "") -> str:
     why = f": {reason}" if reason else f" (found: {', '.join(found) or 'none'})"
-    return (
-        f"{pruner} needs the {kind} column {column}, which the scores lack{why}; "
-        f"score with it, add extra/{column}.parquet (prunegrid extra), or choose another pruner"
+    how = (
+        f"make extra/{column}.parquet with `prunegrid extra {column}`"
+        if column in EXTRAS
+        else f"add extra/{column}.parquet"
     )
+    return f"{pruner} needs the {kind} column {column}, which the scores lack{why}; {how}, or choose another pruner"
 
 
 @dataclass(frozen=True)

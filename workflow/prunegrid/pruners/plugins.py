@@ -36,9 +36,10 @@ def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
     except PrunegridError:
         raise
     except Exception as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
+        advice = f"put {name}.py into {here} or install it" if absent else f"mend {name}"
         raise PrunegridError(
-            f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); "
-            f"put {name}.py into {here} or install it"
+            f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); {advice}"
         ) from error
 
 

@@ -10,6 +10,7 @@ Keyword-only parameters are the pruner's options, checked against their annotati
 import hashlib
 import inspect
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,12 +72,16 @@ class Pruner:
         return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
 
     def call(self, *arguments: Any, options: dict[str, Any]) -> Any:
-        """The function's result; a column that it reads without naming it is a `PrunegridError`."""
+        """The function's result. What a foreign one raises is a `PrunegridError` that names it and the line."""
         try:
             return self.function(*arguments, **self.own(options))
-        except KeyError as error:
+        except Exception as error:
+            if not self.foreign or isinstance(error, PrunegridError):
+                raise
+            frame = traceback.extract_tb(error.__traceback__)[-1]
             raise PrunegridError(
-                f"pruner {self.name} reads {error}, which it does not name; add it to samples=(...) or tokens=(...)"
+                f"pruner {self.name} failed ({Path(frame.filename).name}, line {frame.lineno}): "
+                f"{type(error).__name__}: {error}"
             ) from error
 
     def own(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from prunegrid.config import Training
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, replacing, write_json
+from prunegrid.io import read_json, replacing, sha256, write_json
 from prunegrid.models import check_device
 from prunegrid.scores import check_digests
 
@@ -55,7 +55,8 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
         for scrap in (spec, folder / "report.json", folder / "training_args.bin"):
             scrap.unlink(missing_ok=True)
         shutil.rmtree(folder / "trainer", ignore_errors=True)
-        write_json(manifest, {**report, "digests": meta.get("digests", {})})
+        selection = sha256(job.selection) if job.selection else None
+        write_json(manifest, {**report, "digests": meta.get("digests", {}), "selection": selection})
     return report
 
 
