@@ -45,7 +45,8 @@ def score(
         "digests": {**described["digests"], "data": sha256(data)},
         "dtype": settings.dtype,
         "max_length": settings.max_length,
-        **({"shards": 1} if shard == (1, 1) else {"shard": list(shard)}),
+        "shard": list(shard),
+        "shards": shard[1],
         **counts(rows, cut),
     }
     if shard == (1, 1):
