@@ -57,7 +57,7 @@ def main() -> None:
                 )
     growth = {method: exponent([row for row in measured if row["method"] == method]) for method in options.methods}
     for method, slope in growth.items():
-        print(f"{method}: seconds grow as samples^{slope:.2f}")
+        print(f"{method}: seconds grow as samples^{slope:.2f}" if slope else f"{method}: one size, no growth")
     print(json.dumps({"benchmark": "pruning", "ratios": RATIOS, "growth_exponent": growth, "runs": measured}))
 
 
