@@ -142,8 +142,8 @@ def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Te
 def race(sides: dict[str, Side], rows: Rows) -> dict[str, list[float]]:
     """Wall and CPU seconds of each side; the one that has done the smallest share of the tokens goes next.
 
-    Of equals naive goes first, and bare and ours swap places each time: the one behind naive pays for the memory
-    that it gave back to the system.
+    Of equals naive goes first, and bare and ours swap places each time: the one behind naive may pay for the
+    memory that it gave back to the system.
     """
     with torch.inference_mode():
         for one in sides.values():

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from prunegrid import grid
 from prunegrid.config import Dataset, Scoring
 from prunegrid.data import write_dataset
+from results_folder import an_experiment, finish, put, shared_files
 from tiny import write_tiny_model
 
 QUESTIONS = [
@@ -61,3 +63,23 @@ def mirror() -> Path:
     if not folder:
         pytest.skip("PRUNEGRID_DATA names no data mirror")
     return Path(folder)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Zero-shot, full/seed0, random+random are done; of the rest one is half done, one failed, one killed."""
+    experiment = an_experiment()
+    put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(tmp_path, experiment)
+    cells = {cell.path: cell for cell in grid.cells(experiment)}
+    finish(tmp_path, cells["zero-shot"], 10, 20)
+    finish(tmp_path, cells["full/seed0"], 50, 60.5)
+    finish(tmp_path, cells["s0.125-t0.5/random+random/seed0"], 30, 40)
+    finish(tmp_path, cells["s0.125-t0.5/random+random/seed1"], 31, 43)
+    finish(tmp_path, cells["s0.125-t0.5/random+ppl/seed0"], 30.25, 38)
+    finish(tmp_path, cells["s0.125-t0.5/random+ppl/seed1"], 35)
+    logs = tmp_path / "logs"
+    put(logs / "prune/m/s0.125-t0.5/q0/seed0.log", "1000 samples\ndone in 0.1 s\n\n")
+    put(logs / "train/m/s0.125-t0.5/q0/seed0.log", "step 1\nFAILED: CUDA out of memory\n")
+    put(logs / "train/m/s0.125-t0.5/q0/seed1.log", "step 1\n")
+    return tmp_path

@@ -4,7 +4,7 @@
 rule `prune`. Samples are chosen from the sample table; tokens stream through block by block.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +65,17 @@ def prune(
     scores = read_samples(scores_dir, needs(method, options))
     pruning_seed = draws.derive(seed, "pruning")
     counts = _counts_of(match, len(scores), meta) if match else None
-    chosen = choose(scores.ordered(), method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
+    ordered = scores.ordered()
+    chosen = choose(ordered, method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
     with io.replacing(out_dir / "selection.parquet") as temporary:
-        kept_tokens = _write(temporary, scores_dir, scores, chosen, method, options)
+        _write(temporary, scores_dir, scores, chosen, method, options)
         summary = {
             "variant": variant,
             "method": method,
             "options": options,
             "match": io.read_json(match)["variant"] if match else None,
             "nominal": {"samples": sample_ratio, "tokens": token_ratio},
-            **summarise(scores.ordered(), chosen, kept_tokens),
+            **summarise(ordered, chosen),
             "foreign_pruners": _foreign(method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
             "digests": meta.get("digests", {}),
@@ -97,8 +98,8 @@ def _counts_of(path: Path, n: int, meta: dict[str, Any]) -> Match:
     return Match(other["n_kept_samples"], other["kept_tokens"])
 
 
-def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method: str, options: dict[str, Any]) -> int:
-    """Stream the selection to `path`, in order of `sample_id`; return how many tokens it keeps.
+def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method: str, options: dict[str, Any]) -> None:
+    """Stream the selection to `path`, in order of `sample_id`.
 
     Only where the scores are in another order is the selection (not the scores) held in memory, to be sorted.
     """
@@ -109,14 +110,12 @@ def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method:
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(scores_dir, scores, rows, method, options)
 
-    kept = np.zeros(1, np.int64)
-    tables = _tables(keep(chosen, blocks), kept)
+    tables: Iterator[pa.Table] = map(selection_table, keep(chosen, blocks))
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
-    return int(kept[0])
 
 
 def _kept_blocks(
@@ -130,13 +129,6 @@ def _kept_blocks(
         if first < last:
             yield block.take(rows[first:last] - start)
         start += len(block)
-
-
-def _tables(selections: Iterable[Selection], kept: NDArray[np.int64]) -> Iterator[pa.Table]:
-    """Each selection as a table; `kept` [1] counts the tokens."""
-    for selection in selections:
-        kept += len(selection.positions)
-        yield selection_table(selection)
 
 
 def selection_table(selection: Selection) -> pa.Table:
@@ -153,9 +145,9 @@ def selection_table(selection: Selection) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def summarise(scores: Scores, chosen: Choice, kept_tokens: int) -> dict[str, Any]:
+def summarise(scores: Scores, chosen: Choice) -> dict[str, Any]:
     """What was really kept. `realised_token_ratio` is within the kept samples, `response_tokens` of all."""
-    own_tokens = int(scores.response_tokens[chosen.rows].sum())
+    kept_tokens, own_tokens = int(chosen.k.sum()), int(scores.response_tokens[chosen.rows].sum())
     return {
         "realised": {
             "samples": len(chosen) / len(scores),

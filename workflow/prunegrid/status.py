@@ -67,10 +67,9 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
     if cell.pruned:
         yield from _selected(experiment, root, cell)
         selection = root / "pruned" / cell.model / cell.path / "selection.parquet"
-        if selection.exists() and (trained_on := values(report, "selection", absent="not recorded")) != [
-            "not recorded"
-        ]:
-            yield trained_on, [io.sha256(selection)]
+        (trained_on,) = values(report, "selection", absent="not recorded")
+        if selection.exists() and trained_on != "not recorded":
+            yield [trained_on], [io.sha256(selection)]
 
 
 def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:

@@ -1,0 +1,71 @@
+"""A results folder made by hand: what the steps of cells leave behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from prunegrid import config, grid, pruners
+from prunegrid.config import Experiment
+from prunegrid.grid import Cell
+
+ITEMS = {"A": 200, "B": 50}
+
+
+def an_experiment(**changes: Any) -> Experiment:
+    values = {
+        "experiment": "tiny",
+        "models": {"m": {"path": "somewhere"}},
+        "dataset": {"name": "world", "path": "world.jsonl"},
+        "budgets": [{"sample_ratio": 0.125, "token_ratio": 0.5}],
+        "variants": ["random+random", "random+ppl", {"q0": {"method": "qtuning", "removal": "drop"}}],
+        "seeds": [0, 1],
+        "evaluation": {"benchmarks": {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}},
+    }
+    return config.load(values | changes)
+
+
+def put(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+DIGESTS = {"model": "m", "data": "d"}
+
+
+def shared_files(root: Path, experiment: Experiment) -> None:
+    """What all cells of the model share."""
+    put(root / "models/m.json", {"source": experiment.sources["m"].model_dump(mode="json")})
+    put(root / "data/world.json", {"source": experiment.dataset.model_dump(mode="json")})
+    put(root / "scores/m/meta.json", {"max_length": 2048, "dtype": "float32", "digests": DIGESTS})
+
+
+def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None = None) -> None:
+    """Leave what a cell's steps leave, with these scores of the first benchmarks."""
+    at, experiment = Path(cell.model, cell.path), experiment or an_experiment()
+    if cell.budget:
+        variant = experiment.variant(cell.variant)
+        selection = {
+            "method": variant.method,
+            "options": pruners.filled(variant.method, variant.options),
+            "match": variant.match,
+            "nominal": {"samples": cell.budget.sample_ratio, "tokens": cell.budget.token_ratio},
+            "seeds": {"cell": cell.seed},
+            "realised": {"samples": 0.12, "all_tokens": 0.3},
+            "realised_token_ratio": 0.51,
+        }
+        put(root / "pruned" / at / "selection.json", selection)
+    if cell.trained:
+        training = grid.training_of(experiment, cell).model_dump(mode="json")
+        made = {
+            "training": training,
+            "seed": cell.seed,
+            "digests": DIGESTS,
+            "trained_tokens": 1234,
+            "seconds": 5.5,
+            "steps": 7,
+        }
+        put(root / "trained" / at / "training.json", made)
+    for (name, items), score in zip(ITEMS.items(), scores, strict=False):
+        record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
+        record |= {"task": "arc_easy", "limit": None, "dtype": "float32"}
+        put(root / "evaluation" / at / f"{name}.json", record)
