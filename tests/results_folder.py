@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from prunegrid import config, grid, pruners
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
@@ -69,3 +71,9 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
         record |= {"task": "arc_easy", "limit": None, "dtype": "float32"}
         put(root / "evaluation" / at / f"{name}.json", record)
+
+
+def rows(frame: pd.DataFrame, variant: str, seed: int | None = None) -> pd.DataFrame:
+    """The cell's rows, by benchmark."""
+    same = frame["seed"].isna() if seed is None else frame["seed"] == seed
+    return frame[(frame["variant"] == variant) & same].set_index("benchmark")

@@ -10,19 +10,13 @@ import pytest
 from prunegrid import grid, results, table
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from results_folder import an_experiment, finish, put, shared_files
+from results_folder import an_experiment, finish, put, rows, shared_files
 
 CONTRACT = """
 experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
 protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
 train_seconds status
 """
-
-
-def rows(frame: pd.DataFrame, variant: str, seed: int | None = None) -> pd.DataFrame:
-    """The cell's rows, by benchmark."""
-    same = frame["seed"].isna() if seed is None else frame["seed"] == seed
-    return frame[(frame["variant"] == variant) & same].set_index("benchmark")
 
 
 def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:

@@ -5,18 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from prunegrid import grid, io, results, status, table
 from prunegrid.grid import Cell
-from results_folder import ITEMS, an_experiment, finish, put, shared_files
-
-
-def rows(frame: pd.DataFrame, variant: str, seed: int | None = None) -> pd.DataFrame:
-    """The cell's rows, by benchmark."""
-    same = frame["seed"].isna() if seed is None else frame["seed"] == seed
-    return frame[(frame["variant"] == variant) & same].set_index("benchmark")
+from results_folder import ITEMS, an_experiment, finish, put, rows, shared_files
 
 
 def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
