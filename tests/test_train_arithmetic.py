@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 from prunegrid.config import Training
 from prunegrid.train.batches import IGNORE, Example, example, schedule, steps_per_epoch
-from prunegrid.train.trainer import collate, weighted_nll
+from prunegrid.train.forward import collate, total_nll
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 

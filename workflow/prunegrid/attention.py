@@ -86,7 +86,7 @@ def unreachable(model: Any, layer: int = -1) -> str | None:
     layers = getattr(decoder, "layers", None)
     if layers is None or getattr(getattr(layers[layer], "self_attn", None), "config", None) is None:
         return f"model type {kind} has no attention at get_decoder().layers[{layer}].self_attn"
-    with Capture(model, layer) as capture, torch.inference_mode():
+    with Capture(model, layer) as capture, torch.no_grad():
         decoder(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device), use_cache=False)
         seen = capture.seen
     if seen is None:

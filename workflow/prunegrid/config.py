@@ -16,8 +16,9 @@ from prunegrid.complaints import complain
 from prunegrid.errors import PrunegridError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
-RESERVED = ("zero-shot", "full")
+RESERVED = ("zero-shot", "full", "shuffled-responses")
 AVERAGE = "Avg"
+SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 
 
 def _name(value: str) -> str:
@@ -28,6 +29,8 @@ def _name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 Ratio = Annotated[float, Field(gt=0, le=1)]
+Mode = Literal["static", "dynamic"]
+Removal = Literal["mask", "drop"]
 
 
 class Section(BaseModel):
@@ -139,7 +142,8 @@ class Variant(Section):
     name: Name
     method: str
     options: dict[str, Any] = {}
-    removal: Literal["mask", "drop"] | None = None
+    mode: Mode | None = None
+    removal: Removal | None = None
     match: Name | None = None
 
     @classmethod
@@ -150,6 +154,7 @@ class Variant(Section):
             "type": "object",
             "properties": {
                 "method": {"type": "string"},
+                "mode": {"enum": ["static", "dynamic"]},
                 "removal": {"enum": ["mask", "drop"]},
                 "match": {"type": "string"},
             },
@@ -171,7 +176,7 @@ class Variant(Section):
             if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
                 raise ValueError("write a variant as a name or as {name: {method: ..., option: ...}}")
             ((name, body),) = value.items()
-            own = {key: body[key] for key in ("method", "removal", "match") if key in body}
+            own = {key: body[key] for key in ("method", "mode", "removal", "match") if key in body}
             options = {key: item for key, item in body.items() if key not in own}
             return {"name": name, "options": options, **own}
         return value
@@ -204,23 +209,48 @@ class Lora(Section):
 
 
 class Training(Section):
-    """Fine-tuning, under the Trainer's names. Batch sizes count candidate samples, before pruning."""
+    """Fine-tuning, under the names of the Trainer and DeepSpeed. Batch sizes count candidate samples, before pruning.
+
+    `mode`: pruned once before training, or `dynamic`: every mini-batch with the weights of the moment.
+    `max_steps` overrides `num_train_epochs`. `packing` puts samples behind one another, up to `batch_tokens`
+    tokens in a forward pass of a rank; without it micro-batches are padded.
+    """
 
     method: Literal["lora", "full"] = "lora"
     lora: Lora = Lora()
-    removal: Literal["mask", "drop"] = "mask"
-    learning_rate: float = Field(1e-4, gt=0)
+    mode: Mode = "static"
+    removal: Removal = "mask"
+    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"] = "adamw_torch"
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    learning_rate: float = Field(1e-4, ge=0)
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = "cosine"
-    warmup_ratio: float = Field(0.1, ge=0, le=1)
-    weight_decay: float = 0.0
+    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
     num_train_epochs: int = Field(3, ge=1)
+    max_steps: int | None = Field(None, ge=1)
     per_device_train_batch_size: int = Field(8, ge=1)
     gradient_accumulation_steps: int = Field(4, ge=1)
+    packing: bool = True
+    batch_tokens: int = Field(4096, ge=8)
     ranks: int = Field(1, ge=1)
     zero_stage: Literal[0, 1, 2, 3] = 2
+    offload_optimizer: bool = False
     bf16: bool = False
     gradient_checkpointing: bool = False
+    use_liger_kernel: bool = False
+
+
+class Runtime(Section):
+    """How a training job runs, which decides no number: nothing runs again when it changes.
+
+    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers.
+    """
+
+    save_steps: int = Field(100, ge=1)
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
 
 
 class Benchmark(Section):
@@ -264,10 +294,11 @@ class Experiment(Section):
     sample_ratios: list[Ratio] = []
     token_ratios: list[Ratio] = []
     variants: list[Variant] = Field(min_length=1)
-    references: list[Literal["zero-shot", "full"]] = ["zero-shot", "full"]
+    references: list[Literal["zero-shot", "full", "shuffled-responses"]] = ["zero-shot", "full"]
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     scoring: Scoring = Scoring()
     training: Training = Training()
+    runtime: Runtime = Runtime()
     evaluation: Evaluation
 
     @model_validator(mode="after")
@@ -311,6 +342,24 @@ class Experiment(Section):
                         f"{variant.name} needs a reference model; give models.{lacking[0]}.reference "
                         "(hub, path, wheel or pretrain, of the same vocabulary)"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def prunable_while_training(self) -> Self:
+        modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
+        for variant in self.variants:
+            where = f"{variant.name}: mode is dynamic, "
+            if variant.match and modes[variant.match] == "dynamic":
+                raise ValueError(f"{variant.name}: match names {variant.match}, which is dynamic; name a static one")
+            if modes[variant.name] == "static":
+                continue
+            if variant.match:
+                raise ValueError(f"{where}and match is for static variants; give it mode: static")
+            needs = pruners.needs(variant.method, variant.options)
+            if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
+                raise ValueError(f"{where}but no mini-batch has the column {extras[0]}; give it mode: static")
+            if variant.options.get("window") is not None:
+                raise ValueError(f"{where}where the window is the mini-batch; leave the option window out")
         return self
 
     @property

@@ -1,16 +1,17 @@
 """From the experiment to its cells: the units that are pruned, trained and evaluated."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from prunegrid import pruners
-from prunegrid.config import Budget, Experiment, Lora, Source, Training
+from prunegrid.config import SCORED, Budget, Experiment, Lora, Source, Training
 from prunegrid.extras import EXTRAS
 
-SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 AUDIT_SEEDS = 3
 PLANTED = ("kind", "wrong_words")
-PATH = r"zero-shot|full/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
+PATH = r"zero-shot|(?:full|shuffled-responses)/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,10 @@ def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
         for variant in experiment.variants:
             for seed in experiment.seeds:
                 yield Cell(model, variant.name, budget, seed)
-    if "full" in experiment.references:
-        for seed in experiment.seeds:
-            yield Cell(model, "full", None, seed)
+    for reference in ("shuffled-responses", "full"):
+        if reference in experiment.references:
+            for seed in experiment.seeds:
+                yield Cell(model, reference, None, seed)
 
 
 def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
@@ -72,15 +74,45 @@ def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
 
 
 def training_of(experiment: Experiment, cell: Cell) -> Training:
-    """How the cell is trained: the variant's own removal if it names one; what has no effect is left at its default.
+    """How the cell is trained: the variant's own mode and removal if it names them; what has no effect is left out.
 
     So changing `removal` does not train Full again, nor changing `lora` what is fully fine-tuned.
     """
-    removal = "mask"
+    training = experiment.training
+    mode, removal = "static", "mask"
     if cell.pruned:
-        removal = experiment.variant(cell.variant).removal or experiment.training.removal
-    lora = experiment.training.lora if experiment.training.method == "lora" else Lora()
-    return experiment.training.model_copy(update={"removal": removal, "lora": lora})
+        variant = experiment.variant(cell.variant)
+        mode, removal = variant.mode or training.mode, variant.removal or training.removal
+    lora = training.lora if training.method == "lora" else Lora()
+    return training.model_copy(update={"mode": mode, "removal": removal, "lora": lora})
+
+
+def dynamic(experiment: Experiment, cell: Cell) -> bool:
+    """Whether the cell is pruned while it is trained, and so has no prune job."""
+    return training_of(experiment, cell).mode == "dynamic"
+
+
+def dynamic_path(experiment: Experiment) -> str:
+    """A regular expression for the paths of dynamic cells; it matches nothing where there are none."""
+    names = [v.name for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]
+    return rf"s[\d.e-]+-t[\d.e-]+/(?:{'|'.join(map(re.escape, names))})/seed\d+" if names else "(?!)"
+
+
+def selection_folder(experiment: Experiment, cell: Cell) -> str:
+    """Where, below the results, the cell's `selection.json` stands: `pruned/...`, of a dynamic cell `trained/...`."""
+    return f"{'trained' if dynamic(experiment, cell) else 'pruned'}/{cell.model}/{cell.path}"
+
+
+def pruning_of(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+    """What decides the cell's selection, besides the scores."""
+    assert cell.budget, f"{cell.path} is not pruned"
+    variant = experiment.variant(cell.variant)
+    return {
+        "variant": variant.name,
+        "method": variant.method,
+        "options": pruners.filled(variant.method, variant.options),
+        **cell.budget.model_dump(),
+    }
 
 
 def models(experiment: Experiment) -> dict[str, Source]:

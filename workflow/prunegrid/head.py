@@ -33,8 +33,8 @@ class Head:
 def _check_plain(model: Any, module: Any) -> None:
     """Refuse a model that scales or caps its logits after the head: those of a few tokens tell."""
     ids_BT = torch.arange(1, 5, device=model.device)[None]
-    with torch.inference_mode():
-        logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+    with torch.no_grad():
+        logits_BTV = model.forward(input_ids=ids_BT, use_cache=False).logits
         plain_BTV = module(model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
     if not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=1e-5 * float(plain_BTV.abs().max())):
         kind = model.config.model_type
@@ -49,7 +49,7 @@ def chunked(
     At most `elements` float32 logits exist, and statistics of at most `CACHE`, however many positions and tokens
     there are.
     """
-    kind, vocabulary = hidden_RD.device.type, module.weight.shape[0]
+    kind, vocabulary = hidden_RD.device.type, module.out_features
     size = max(1, min(CHUNK, (elements or ELEMENTS[kind]) // vocabulary))
     rows = max(1, min(size, CACHE[kind] // vocabulary))
     nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
@@ -80,6 +80,8 @@ def fused(module: Any) -> Fused | None:
     comes rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and untried: no GPU was there.
     """
     weight = module.weight
+    if hasattr(weight, "ds_id"):  # ZeRO-3 has it in pieces
+        return None
     if weight.device.type != "cuda" or weight.dtype != torch.bfloat16 or getattr(module, "bias", None) is not None:
         return None
     if torch.cuda.get_device_capability(weight.device) != (9, 0):

@@ -93,9 +93,11 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
 
 def check_device(device: str, count: int = 1) -> None:
     """Raise unless `count` devices of this kind are here."""
+    if device != "cuda":
+        return
     import torch
 
-    if device == "cuda" and torch.cuda.device_count() < count:
+    if torch.cuda.device_count() < count:
         raise PrunegridError(
             f"device is cuda and {count} GPU(s) are needed, but torch {torch.__version__} sees "
             f"{torch.cuda.device_count()}: run on a GPU node, install a CUDA build of torch, or choose the device cpu"

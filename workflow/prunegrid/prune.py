@@ -70,13 +70,14 @@ def prune(
     with io.replacing(out_dir / "selection.parquet") as temporary:
         _write(temporary, scores_dir, scores, chosen, method, options)
         summary = {
+            "mode": "static",
             "variant": variant,
             "method": method,
             "options": options,
             "match": io.read_json(match)["variant"] if match else None,
             "nominal": {"samples": sample_ratio, "tokens": token_ratio},
             **summarise(ordered, chosen),
-            "foreign_pruners": _foreign(method),
+            "foreign_pruners": foreign(method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
             "digests": meta.get("digests", {}),
             "extras": extra_digests(scores_dir, needs(method, options)),
@@ -178,7 +179,7 @@ def _all_tokens(scores: Scores, chosen: Choice, kept_tokens: int) -> float | Non
     return (int(scores.prompt_tokens[chosen.rows].sum()) + kept_tokens) / whole
 
 
-def _foreign(method: str) -> dict[str, Any]:
+def foreign(method: str) -> dict[str, Any]:
     """Of the pruners from outside the package: version, and the digest of the module's source."""
     return {
         pruner.name: {"module": pruner.function.__module__, "version": pruner.version, "source": pruner.source_digest}

@@ -33,6 +33,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.sample_id_N)
 
+    def take(self, chosen: Ints) -> "Rows":
+        """The samples `chosen`, in that order."""
+        columns = (self.sample_id_N, self.prompt_N, self.response_N, self.truncated_N)
+        return Rows(*(column[chosen] for column in columns), self.ids_T[flat_rows(self.offsets, chosen)])
+
     @cached_property
     def length_N(self) -> Ints:
         """Tokens of prompt and response."""

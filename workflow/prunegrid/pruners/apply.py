@@ -31,11 +31,15 @@ def select(
     *,
     epoch: int = 0,
     step: int = 0,
+    progress: float = 0.0,
     match: Match | None = None,
 ) -> Selection:
-    """What `method` keeps of `scores`; `seed` is the pruning seed. Pure, whatever the order of the rows."""
+    """What `method` keeps of `scores`; `seed` is the pruning seed. Pure, whatever the order of the rows.
+
+    `epoch`, `step` and `progress` (the share of all steps that are done) are a training loop's.
+    """
     scores = scores.ordered()
-    chosen = choose(scores, method, options, sample_ratio, token_ratio, Draw(seed, epoch, step), match)
+    chosen = choose(scores, method, options, sample_ratio, token_ratio, Draw(seed, epoch, step, progress), match)
     require_tokens(scores, method, options)
     (selection,) = keep(chosen, lambda: [scores.take(chosen.rows)])
     return selection

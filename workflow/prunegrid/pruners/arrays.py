@@ -121,11 +121,15 @@ def missing(kind: str, column: str, pruner: str, found: list[str], reason: str =
 
 @dataclass(frozen=True)
 class Draw:
-    """A random pruner's numbers: hashes of (seed, purpose, epoch, step, sample_id, position)."""
+    """A random pruner's numbers: hashes of (seed, purpose, epoch, step, sample_id, position).
+
+    `progress` is the share of training that is done: 0 where the data is pruned once, before it.
+    """
 
     seed: int
     epoch: int = 0
     step: int = 0
+    progress: float = 0.0
 
     def samples(self, scores: Scores) -> Floats:
         """One draw [n] a sample."""

@@ -1,70 +1,171 @@
-"""The Hugging Face Trainer with our batches and our loss; everything else is the library's."""
+"""The Hugging Face Trainer with our batches, loss and checkpoints; everything else is the library's."""
 
-from collections.abc import Iterator
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from prunegrid.train.batches import IGNORE, Example
+from prunegrid.errors import PrunegridError
+from prunegrid.train import checkpoints
+from prunegrid.train.account import Account
+from prunegrid.train.batches import Example, MicroBatches, forwards
+from prunegrid.train.forward import collate, total_nll
+from prunegrid.train.launch import Order
+from prunegrid.train.packing import check_isolated
 
-
-def collate(examples: list[Example]) -> dict[str, torch.Tensor]:
-    """Right-padded ids, labels, position ids, an explicit attention mask (all int64[B, T]) and weights float32[B].
-
-    The mask is explicit because without one transformers takes a gap in the position ids for the border
-    between packed sequences. An empty micro-batch becomes one token that nothing is learned from.
-    """
-    examples = examples or [Example([0], [IGNORE], [0], 1.0)]
-    width = max(len(example.ids) for example in examples)
-
-    def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-        return torch.tensor([row + [value] * (width - len(row)) for row in rows])
-
-    return {
-        "input_ids": padded([e.ids for e in examples], 0),
-        "labels": padded([e.labels for e in examples], IGNORE),
-        "position_ids": padded([e.positions for e in examples], 0),
-        "attention_mask": padded([[1] * len(e.ids) for e in examples], 0),
-        "weights": torch.tensor([e.weight for e in examples], dtype=torch.float32),
-    }
-
-
-def weighted_nll(logits_BTV: torch.Tensor, labels_BT: torch.Tensor, weights_B: torch.Tensor) -> torch.Tensor:
-    """Sum over trainable tokens of weight x NLL (nats); token t is predicted from the one before it in the row."""
-    targets = labels_BT[:, 1:]
-    nll = cross_entropy(
-        logits_BTV[:, :-1].flatten(0, 1).float(), targets.flatten(), reduction="none", ignore_index=IGNORE
-    )
-    return (nll.view_as(targets).sum(1) * weights_B).sum()
+STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+Keep = Callable[[MicroBatches, int], list[list[Example]]]
 
 
 class PrunedTrainer(Trainer):
-    """Loss = sum(weight x NLL) over trainable tokens / trainable tokens of the whole accumulated global batch."""
+    """Loss = sum(weight x NLL) over trainable tokens / trainable tokens of the whole accumulated global batch.
 
-    def __init__(self, *, examples: list[Example], plan: list[list[int]], **kwargs: Any) -> None:
-        super().__init__(train_dataset=examples, data_collator=collate, **kwargs)
-        self.plan = plan
+    One of the Trainer's batches is an optimizer step: `plan` has each step's micro-batches of this rank, and
+    `keep` makes the samples that are trained on of them. How many forward passes they take is decided here.
+    """
+
+    def __init__(self, *, order: Order, plan: list[MicroBatches], keep: Keep, account: Account, **kwargs: Any):
+        super().__init__(train_dataset=plan, **kwargs)
+        self.order, self.plan, self.keep, self.account = order, plan, keep, account
+        self.causal = self.accelerator.unwrap_model(self.model)
+        if order.job.training.method == "lora":
+            self.causal = self.causal.get_base_model()
         self.loss_is_scaled_for_ga = True
+        self.asked_to_stop: int | None = None
+        self.checked = False
+        self.current: list[int] = []
+        for number in STOPPING:
+            signal.signal(number, self._ask_to_stop)
+
+    def _ask_to_stop(self, number: int, _: Any) -> None:
+        self.asked_to_stop = number
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(self.train_dataset, batch_sampler=self.plan, collate_fn=collate)
+        steps = [[step] for step in range(len(self.plan))]
+        return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=lambda items: items[0])
+
+    def everywhere(self, *numbers: int) -> torch.Tensor:
+        """int64[ranks, k]: the k numbers of every rank."""
+        own = torch.tensor([numbers], dtype=torch.int64, device=self.args.device)
+        gathered: torch.Tensor = self.accelerator.gather(own)
+        return gathered
+
+    def most(self, number: int) -> int:
+        return int(self.everywhere(number).max())
+
+    def ask(self, run: Callable[[], Any]) -> Any:
+        """Call the wrapped model in evaluation mode."""
+        self.model_wrapped.eval()
+        return self.model_wrapped(run=run)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor]:
-        """The step's micro-batches, and the trainable tokens in them over all ranks."""
-        batches = [next(epoch_iterator) for _ in range(num_batches)]
-        trainable = sum((batch["labels"] != IGNORE).sum() for batch in batches)
-        return batches, self.accelerator.gather(torch.as_tensor(trainable, device=device)).sum()
+        """The step's forward passes, as many on every rank, and the trainable tokens of all ranks."""
+        self.account.begin()
+        self._stop_if_asked()
+        training, step = self.order.job.training, self.state.global_step
+        kept = self.keep(next(epoch_iterator), step)
+        passes = forwards(kept, training, self.order.halvings)
+        told = self.everywhere(sum(one.trainable for batch in kept for one in batch), len(passes))
+        trainable, most = told[:, 0].sum(), int(told[:, 1].max())
+        if not trainable:
+            raise PrunegridError(
+                f"step {step + 1} has no trainable token: {sum(map(len, kept))} samples are left of its "
+                f"{training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks}; "
+                "take a larger global batch (training.per_device_train_batch_size x gradient_accumulation_steps x "
+                "ranks) or a larger sample_ratio"
+            )
+        passes += [[]] * (most - len(passes))
+        inputs = [collate(one, training.packing) for one in passes]
+        self.account.count(kept, inputs)
+        return [inputs], trainable
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
+        if self.order.job.training.packing and not self.checked:
+            self.checked = True
+            self.ask(partial(check_isolated, self.causal))
+        total = torch.zeros((), device=self.args.device)
+        for number, one in enumerate(inputs, start=1):
+            self.accelerator.gradient_state._set_sync_gradients(number == len(inputs))
+            self.current = one["sample_ids"]
+            total += super().training_step(model, one, num_items_in_batch)
+        norm = model.get_global_grad_norm()
+        if norm is not None and not 0 <= float(norm) < math.inf:  # DeepSpeed says -1 for nan
+            raise PrunegridError(self._unusable("the gradient is not finite", inputs))
+        return total
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """This micro-batch's share of the global loss, times the ranks, since gradients are averaged over them."""
-        labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        logits = model(**inputs, use_cache=False).logits
-        total = weighted_nll(logits, labels, weights)
-        return total / num_items_in_batch.clamp(min=1) * self.accelerator.num_processes
+        """This pass's share of the global loss, times the ranks, since gradients are averaged over them."""
+        total = model(run=partial(total_nll, self.causal, inputs, self.order.job.training.use_liger_kernel))
+        if not torch.isfinite(total):
+            raise PrunegridError(self._unusable(f"the loss is {float(total)}", [inputs]))
+        return total / num_items_in_batch * self.accelerator.num_processes
+
+    def _unusable(self, what: str, inputs: list[Any]) -> str:
+        samples = [number for one in inputs for number in one["sample_ids"]]
+        return (
+            f"step {self.state.global_step + 1}: {what} (sample_id {', '.join(map(str, samples[:8]))}"
+            f"{', ...' if len(samples) > 8 else ''}); lower training.learning_rate or look at these samples"
+        )
+
+    def _stop_if_asked(self) -> None:
+        """All ranks agree at the boundary between two steps: if any was asked to stop, save and end."""
+        number = self.most(self.asked_to_stop or 0)
+        if number:
+            step = self.state.global_step
+            if step > self.account.saved:
+                self._save_checkpoint(self.model_wrapped, None)
+            raise PrunegridError(
+                f"stopped by {signal.Signals(number).name} after step {step} of {len(self.plan)}, which is saved; "
+                "the same command goes on from there"
+            )
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Weights, optimizer, scheduler, random states, position and counts, under a temporary name and then renamed."""
+        folder, step = self.order.checkpoints, self.state.global_step
+        temporary = checkpoints.saving_folder(folder, step)
+        began = time.monotonic()
+        try:
+            temporary.mkdir(parents=True, exist_ok=True)
+            self._save_optimizer_and_scheduler(str(temporary))
+            self._save_rng_state(str(temporary))
+            self.account.save(temporary)
+            if self.is_world_process_zero():
+                self.state.save_to_json(str(temporary / "trainer_state.json"))
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                checkpoints.commit(folder, step, self.order.identity)
+            self.accelerator.wait_for_everyone()
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise PrunegridError(
+                f"{folder}: could not save step {step} ({_reason(error)}); {self.account.intact()}"
+            ) from error
+        self.account.saved = step
+        print(f"step {step}: saved in {time.monotonic() - began:.1f} s", flush=True)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """The model as an ordinary folder; a full disk is one clear line."""
+        try:
+            super().save_model(output_dir, _internal_call)
+        except Exception as error:
+            raise PrunegridError(
+                f"{output_dir}: could not save the model ({_reason(error)}); {self.account.intact()}"
+            ) from error
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+

@@ -1,5 +1,6 @@
-"""One rank of a training job: `torchrun -m prunegrid.train.worker JOB.json` (written and started by `launch`)."""
+"""One rank of a training job: `python -m prunegrid.train.worker ORDER.json` (written and started by `launch`)."""
 
+import json
 import os
 import resource
 import sys
@@ -12,41 +13,88 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.config import Training
-from prunegrid.draws import derive
+from prunegrid.draws import derive, uniform
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_parquet, write_json
-from prunegrid.train.batches import Example, example, schedule, steps_per_epoch
-from prunegrid.train.launch import ERROR, Job
+from prunegrid.io import read_parquet, write_json, write_parquet
+from prunegrid.train import checkpoints
+from prunegrid.train.account import Account
+from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
+from prunegrid.train.launch import DYNAMIC, Job, Order
+
+DEEPSPEED_OPTIMIZER_OFFLOAD = {"offload_optimizer": {"device": "cpu", "pin_memory": True}}
 
 
-def main(spec: Path) -> None:
-    job, out, rank = Job.model_validate_json(spec.read_text()), spec.parent, int(os.environ["RANK"])
+def main(path: Path) -> None:
+    order, rank = Order.model_validate_json(path.read_text()), int(os.environ["RANK"])
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    candidates, sample_id_N, examples = read_examples(job)
-    plan = schedule(sample_id_N, len(candidates), job.training, derive(job.seed, "data"), rank)
-    trainer = build(job, out, examples, plan)
-    trainer.train()
-    trainer.save_model(str(out))
-    if trainer.is_world_process_zero():
-        report = describe(job, candidates, examples, trainer)
-        write_json(out / "report.json", report)
-    trainer.accelerator.wait_for_everyone()
+    trainer = None
+    try:
+        trainer = prepare(order, rank)
+        trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
+        finish(order, trainer)
+    except BaseException as error:
+        tell(order, error, trainer)
+        raise
     torch.distributed.destroy_process_group()
 
 
-def read_examples(job: Job) -> tuple[pa.Table, np.ndarray, list[Example]]:
-    """All candidates (ids), and of those kept the sample ids int64[N] and the examples, in the scores' order."""
+def tell(order: Order, error: BaseException, trainer: Any) -> None:
+    """Leave one clear message for the launcher; of several ranks the first one's counts."""
+    memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if order.error.exists() or not (memory or isinstance(error, PrunegridError)):
+        return
+    message = str(error)
+    if memory:
+        step = trainer.state.global_step + 1 if trainer else 0
+        samples = ", ".join(map(str, trainer.current[:8])) if trainer else ""
+        message = f"out of memory in step {step} (sample_id {samples})"
+    order.error.write_text(json.dumps({"message": message, "out_of_memory": memory}))
+
+
+def prepare(order: Order, rank: int) -> Any:
+    """The Trainer with its samples; its account goes on from the checkpoint that it resumes from."""
+    job, account = order.job, Account(rank)
+    if order.resume:
+        account.load(order.resume, checkpoints.step_of(order.resume))
     table = read_parquet(job.scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
-    removal = job.training.removal
+    if job.pruning:
+        plan = _plan(job, table["sample_id"].to_numpy(), len(table), rank)
+        return _dynamic(order, plan, account)
+    examples = read_examples(job, table)
+    plan = _plan(job, np.array([one.sample_id for one in examples]), len(table), rank)
+
+    def keep(micro_batches: MicroBatches, _: int) -> list[list[Example]]:
+        return [[examples[row] for row in batch] for batch in micro_batches]
+
+    return build(order, plan, keep, account)
+
+
+def _plan(job: Job, sample_id_N: np.ndarray, candidates: int, rank: int) -> list[MicroBatches]:
+    return schedule(sample_id_N, candidates, job.training, derive(job.seed, "data"), rank)
+
+
+def read_examples(job: Job, table: pa.Table) -> list[Example]:
+    """The samples that a static cell keeps, or all of them, in the scores' order."""
+    if job.shuffled:
+        table = _shuffled(table, derive(job.seed, "shuffled-responses"))
     chosen = _selection(job.selection) if job.selection else dict.fromkeys(table["sample_id"].to_pylist(), (None, 1.0))
     kept = table.filter(pa.compute.is_in(table["sample_id"], pa.array(chosen, pa.int64())))
     if len(kept) != len(chosen):
         raise PrunegridError(f"{job.selection}: of {len(chosen)} samples, {job.scores} holds {len(kept)}; prune again")
-    examples = []
-    for row in kept.to_pylist():
-        positions, weight = chosen[row["sample_id"]]
-        examples.append(example(row["prompt_ids"], row["response_ids"], positions, weight, removal))
-    return table, kept["sample_id"].to_numpy(), examples
+    return [
+        example(
+            row["sample_id"], row["prompt_ids"], row["response_ids"], *chosen[row["sample_id"]], job.training.removal
+        )
+        for row in kept.to_pylist()
+    ]
+
+
+def _shuffled(table: pa.Table, seed: int) -> pa.Table:
+    """Each prompt with the response of the next sample in a random circle, so that none keeps its own."""
+    order = np.argsort(uniform(seed, "circle", table["sample_id"].to_numpy()), kind="stable")
+    giver = np.empty_like(order)
+    giver[order] = np.roll(order, 1)
+    return table.set_column(2, "response_ids", table["response_ids"].combine_chunks().take(pa.array(giver)))
 
 
 def _selection(path: Path) -> dict[int, tuple[list[int] | None, float]]:
@@ -54,26 +102,71 @@ def _selection(path: Path) -> dict[int, tuple[list[int] | None, float]]:
     return {row["sample_id"]: (row["kept"], row["weight"]) for row in table.to_pylist()}
 
 
-def build(job: Job, out: Path, examples: list[Example], plan: list[list[int]]) -> Any:
+def _dynamic(order: Order, plan: list[MicroBatches], account: Account) -> Any:
+    from prunegrid.train.dynamic import Dynamic, Moment
+
+    job = order.job
+    assert job.pruning, "a dynamic cell has a pruning"
+    dynamic = Dynamic(job.scores, job.pruning, job.training, job.seed, job.training.batch_tokens >> order.halvings)
+    dynamic.log = account.log
+    each = steps_per_epoch(len(dynamic.rows), job.training)
+
+    def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
+        if dynamic.model is None:
+            dynamic.attach(trainer.causal, trainer.ask, trainer.most)
+        if step % each == 0:
+            _probe(dynamic, trainer, account)
+        return dynamic.keep(micro_batches, Moment(step // each, step, account.rank, step / len(plan)))
+
+    trainer = build(order, plan, keep, account)
+    trainer.dynamic = dynamic
+    return trainer
+
+
+def _probe(dynamic: Any, trainer: Any, account: Account) -> None:
+    """Mean PPL and entropy of the fixed choice of samples under the present weights (the paper's Figure 8)."""
+    ppl, entropy, number = dynamic.probe(account.rank, trainer.args.world_size)
+    own = torch.tensor([[ppl, entropy, number]], dtype=torch.float64, device=trainer.args.device)
+    ppl, entropy, number = trainer.accelerator.gather(own).sum(0).tolist()
+    found = {"step": trainer.state.global_step, "ppl": ppl / number, "entropy": entropy / number}
+    account.probes.append(found)
+
+
+def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -> Any:
     """The Trainer, its model and DeepSpeed. The arguments come first: ZeRO-3 shards the model as it loads."""
     import deepspeed
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments, set_seed
 
+    from prunegrid.train.forward import run_inside
+    from prunegrid.train.packing import NAME
     from prunegrid.train.trainer import PrunedTrainer
 
+    job = order.job
     if job.device == "cpu":
         # An optional C++ op that takes over a minute to compile at first use; gloo serves instead.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(order.reports)
     seed = derive(job.seed, "training") % 2**31
-    steps = len(plan) // job.training.gradient_accumulation_steps
-    arguments = TrainingArguments(**trainer_arguments(job, steps, seed), output_dir=str(out / "trainer"))
+    arguments = TrainingArguments(**trainer_arguments(job, len(plan), seed), output_dir=str(order.checkpoints))
     set_seed(seed)
-    dtype = torch.bfloat16 if job.training.bf16 else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(
+        job.model,
+        dtype=torch.bfloat16 if job.training.bf16 else torch.float32,
+        attn_implementation=NAME if job.training.packing else "sdpa",
+    )
+    run_inside(model)
     if job.training.method == "lora":
         model = _with_lora(model, job.training)
     tokenizer = AutoTokenizer.from_pretrained(job.model)
-    return PrunedTrainer(model=model, args=arguments, examples=examples, plan=plan, processing_class=tokenizer)
+    return PrunedTrainer(
+        order=order,
+        plan=plan,
+        keep=keep,
+        account=account,
+        model=model,
+        args=arguments,
+        processing_class=tokenizer,
+    )
 
 
 def _with_lora(model: Any, training: Training) -> Any:
@@ -84,47 +177,89 @@ def _with_lora(model: Any, training: Training) -> Any:
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **training.lora.model_dump()))
 
 
+OURS = {
+    "method", "lora", "mode", "removal", "ranks", "zero_stage", "offload_optimizer", "packing", "batch_tokens",
+    "warmup_ratio", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+}  # fmt: skip
+
+
 def trainer_arguments(job: Job, steps: int, seed: int) -> dict[str, Any]:
+    """One of the Trainer's batches is a whole step of a rank, so it accumulates nothing itself."""
     training = job.training
-    ours = {"method", "lora", "removal", "ranks", "zero_stage", "warmup_ratio", "num_train_epochs"}
     return {
-        **training.model_dump(exclude=ours),
+        **training.model_dump(exclude=OURS),
+        "per_device_train_batch_size": training.per_device_train_batch_size * training.gradient_accumulation_steps,
+        "gradient_accumulation_steps": 1,
         "max_steps": steps,
-        "warmup_steps": int(training.warmup_ratio * steps),
-        "optim": "adamw_torch",
+        "warmup_steps": training.warmup_ratio,
         "seed": seed,
         "use_cpu": job.device == "cpu",
         "deepspeed": deepspeed_config(training),
         "logging_steps": max(1, steps // 50),
-        "save_strategy": "no",
-        "report_to": "none",
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": job.runtime.save_steps,
+        "report_to": job.runtime.report_to or "none",
         "disable_tqdm": True,
         "remove_unused_columns": False,
     }
 
 
 def deepspeed_config(training: Training) -> dict[str, Any]:
-    """ZeRO with torch's AdamW: no op to compile, the same optimizer on CPU and GPU."""
+    """ZeRO with torch's optimizers: no op to compile, the same ones on CPU and GPU."""
     return {
-        "train_micro_batch_size_per_gpu": training.per_device_train_batch_size,
-        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "train_micro_batch_size_per_gpu": training.per_device_train_batch_size * training.gradient_accumulation_steps,
+        "gradient_accumulation_steps": 1,
         "gradient_clipping": training.max_grad_norm,
         "zero_optimization": {
             "stage": training.zero_stage,
             "stage3_gather_16bit_weights_on_model_save": training.zero_stage == 3,
+            **(DEEPSPEED_OPTIMIZER_OFFLOAD if training.offload_optimizer else {}),
         },
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": training.bf16},
     }
 
 
-def describe(job: Job, candidates: pa.Table, examples: list[Example], trainer: Any) -> dict[str, Any]:
-    """`training.json`, less the whole job's seconds: tokens are totals over all epochs."""
+def finish(order: Order, trainer: Any) -> None:
+    """Save the model, and what `launch` puts beside it: the report and a dynamic cell's selection."""
+    account = trainer.account
+    seconds = account.seconds
+    if order.job.pruning:
+        _probe(trainer.dynamic, trainer, account)
+    logs = [None] * trainer.args.world_size
+    torch.distributed.all_gather_object(logs, (account.counts, account.log))
+    trainer.save_model(str(order.out))
+    if trainer.is_world_process_zero():
+        totals = {name: sum(counts[name] for counts, _ in logs) for name in account.counts}
+        if order.job.pruning:
+            from prunegrid.train.dynamic import summarise
+
+            log = pa.concat_tables([table for _, tables in logs for table in tables])
+            log = log.sort_by([("step", "ascending"), ("rank", "ascending"), ("sample_id", "ascending")])
+            write_parquet(order.out / DYNAMIC[0], log)
+            candidates = _candidates(order.job, trainer.dynamic.rows.sample_id_N)
+            digests = order.identity["digests"]
+            write_json(order.out / DYNAMIC[1], summarise(trainer.dynamic, candidates, order.job.seed, digests, log))
+        write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
+    trainer.accelerator.wait_for_everyone()
+
+
+def _candidates(job: Job, sample_id_N: np.ndarray) -> np.ndarray:
+    """Rows of the candidates of all mini-batches of all ranks."""
+    plans = [_plan(job, sample_id_N, len(sample_id_N), rank) for rank in range(job.training.ranks)]
+    return np.array([row for plan in plans for step in plan for batch in step for row in batch])
+
+
+def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
+    """`training.json`, less the whole job's seconds: tokens are totals over all epochs and ranks."""
     import deepspeed
     import transformers
 
-    epochs = job.training.num_train_epochs
-    response_tokens = pa.compute.sum(pa.compute.list_value_length(candidates["response_ids"])).as_py()
+    job, account = order.job, trainer.account
+    lengths = read_parquet(job.scores / "samples.parquet", ["response_tokens"])["response_tokens"]
+    epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
     curve = [
         {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate") if key in entry}
         for entry in trainer.state.log_history
@@ -132,15 +267,17 @@ def describe(job: Job, candidates: pa.Table, examples: list[Example], trainer: A
     ]
     return {
         "steps": trainer.state.global_step,
-        "steps_per_epoch": steps_per_epoch(len(candidates), job.training),
+        "steps_per_epoch": steps_per_epoch(len(lengths), job.training),
         "epochs": epochs,
-        "candidate_samples": len(candidates),
-        "kept_samples": len(examples),
-        "candidate_tokens": response_tokens * epochs,
-        "trained_tokens": sum(sum(label >= 0 for label in e.labels) for e in examples) * epochs,
-        "forwarded_tokens": sum(len(e.ids) for e in examples) * epochs,
+        "candidate_samples": len(lengths),
+        "kept_samples": totals.pop("samples") / epochs,
+        "candidate_tokens": pa.compute.sum(lengths).as_py() * epochs,
+        **totals,
+        "padding": 1 - totals["forwarded_tokens"] / totals["positions"],
+        "probes": account.probes,
         "loss_curve": curve,
-        "loop_seconds": round(trainer.state.log_history[-1]["train_runtime"], 2),
+        "resumed": account.resumed,
+        "halvings": order.halvings,
         "peak_memory_bytes": _peak_memory(job.device),
         "seed": job.seed,
         "device": job.device,
@@ -165,5 +302,4 @@ if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]))
     except PrunegridError as error:
-        Path(sys.argv[1]).with_name(ERROR).write_text(str(error))
         sys.exit(str(error))

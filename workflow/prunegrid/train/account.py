@@ -1,0 +1,59 @@
+"""What a training job has done so far on one rank, kept in its checkpoints: counts, seconds, selection log, probes."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from prunegrid.io import read_json, read_parquet, write_json, write_parquet
+from prunegrid.train.batches import Example
+
+
+class Account:
+    """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank, self.before = rank, 0.0
+        self.began: float | None = None
+        self.counts: Counter[str] = Counter()
+        self.probes: list[dict[str, float]] = []
+        self.log: list[pa.Table] = []
+        self.resumed: list[int] = []
+        self.saved = 0
+
+    @property
+    def seconds(self) -> float:
+        """In the training loop, over all attempts, as far as their steps count."""
+        return self.before + (time.monotonic() - self.began if self.began else 0.0)
+
+    def begin(self) -> None:
+        """The first step of this attempt begins."""
+        self.began = self.began or time.monotonic()
+
+    def count(self, kept: list[list[Example]], inputs: list[dict[str, Any]]) -> None:
+        samples = [one for batch in kept for one in batch]
+        self.counts["samples"] += len(samples)
+        self.counts["trained_tokens"] += sum(one.trainable for one in samples)
+        self.counts["forwarded_tokens"] += sum(len(one.ids) for one in samples)
+        self.counts["positions"] += sum(one["input_ids"].numel() for one in inputs)
+        self.counts["passes"] += len(inputs)
+
+    def save(self, folder: Path) -> None:
+        state = {"counts": self.counts, "probes": self.probes, "seconds": self.seconds, "resumed": self.resumed}
+        write_json(folder / f"account-{self.rank}.json", state)
+        if self.log:
+            self.log[:] = [pa.concat_tables(self.log)]
+            write_parquet(folder / f"selection_log-{self.rank}.parquet", self.log[0])
+
+    def load(self, folder: Path, step: int) -> None:
+        state = read_json(folder / f"account-{self.rank}.json")
+        self.counts, self.probes, self.before = Counter(state["counts"]), state["probes"], state["seconds"]
+        self.resumed, self.saved = [*state["resumed"], step], step
+        log = folder / f"selection_log-{self.rank}.parquet"
+        self.log[:] = [read_parquet(log)] if log.exists() else []
+
+    def intact(self) -> str:
+        """What is not lost when a job ends here."""
+        return f"the checkpoint of step {self.saved} is intact" if self.saved else "no checkpoint was made before"

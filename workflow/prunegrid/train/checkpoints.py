@@ -1,0 +1,113 @@
+"""Checkpoints of a training job: each whole under its name or not there at all, the last two kept.
+
+They stand in an undeclared folder beside the job's outputs, so that Snakemake does not remove them, and are
+gone once the job has ended well.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prunegrid.errors import PrunegridError
+from prunegrid.io import read_json, write_json
+
+KEPT = 2
+COMPLETE = "complete.json"
+PREFIX = "checkpoint-"
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
+    """The newest complete checkpoint of a job of this `identity`; of each that is refused, a line says why."""
+    for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True):
+        reason = _refusal(checkpoint, identity)
+        if reason is None:
+            return checkpoint
+        print(f"{checkpoint}: not resumed from, {reason}", file=sys.stderr, flush=True)
+    return None
+
+
+def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
+    try:
+        found = read_json(checkpoint / COMPLETE)
+        files: dict[str, int] = found["files"]
+        made: dict[str, Any] = _flat(found["identity"])
+    except (PrunegridError, KeyError, TypeError, AttributeError):
+        return f"it has no whole {COMPLETE}"
+    for name, size in files.items():
+        there = (checkpoint / name).stat().st_size if (checkpoint / name).is_file() else None
+        if there != size:
+            return f"{name} is truncated: {there or 0} of {size} bytes" if there is not None else f"{name} is missing"
+    wanted = _flat(identity)
+    for key in sorted({*made, *wanted}):
+        if made.get(key) != wanted.get(key):
+            return f"it was made with {key} {made.get(key)} instead of {wanted.get(key)}"
+    return None
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    if not isinstance(value, dict):
+        return {name: value}
+    return {k: v for key, part in value.items() for k, v in _flat(part, f"{name}.{key}" if name else key).items()}
+
+
+def saving_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint of `step` is written before it has its name."""
+    return folder / f".saving-{step}"
+
+
+def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
+    """Give what was written its name, sizes of all files noted and all of it on the disk; remove older ones."""
+    temporary = saving_folder(folder, step)
+    files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
+    sizes = {str(file.relative_to(temporary)): file.stat().st_size for file in files}
+    write_json(temporary / COMPLETE, {"identity": identity, "files": sizes})
+    for file in [*files, temporary / COMPLETE]:
+        _sync(file)
+    final = folder / f"{PREFIX}{step}"
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.rename(final)
+    _sync(folder)
+    _remove_old(folder, identity)
+
+
+def _remove_old(folder: Path, identity: dict[str, Any]) -> None:
+    ours = sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True)
+    usable = [checkpoint for checkpoint in ours if _refusal(checkpoint, identity) is None][:KEPT]
+    for checkpoint in {*ours, *folder.glob(".saving-*")} - {*usable}:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Hold the folder's lock (its descriptor is yielded, for children to keep); refuse where another job holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise PrunegridError(
+                f"{folder}: process {file.read().strip() or 'unknown'} is training this cell; wait for it, or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()} on {os.uname().nodename}\n")
+        file.flush()
+        yield file.fileno()

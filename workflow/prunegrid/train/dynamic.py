@@ -1,0 +1,220 @@
+"""Dynamic pruning: the candidates of every mini-batch are scored with the weights of the moment, and pruned.
+
+The paper's method (arXiv 2509.23873, section 3 and Algorithm 1). The scores are the scoring pass's own, the
+pruners those of the static path; the window is the mini-batch.
+"""
+
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from prunegrid import __version__
+from prunegrid.attention import Capture, unreachable
+from prunegrid.config import Training
+from prunegrid.draws import derive, uniform
+from prunegrid.errors import PrunegridError
+from prunegrid.head import Head
+from prunegrid.io import read_parquet
+from prunegrid.prune import foreign
+from prunegrid.pruners import Scores, Selection, needs, select
+from prunegrid.pruners.ragged import Ints, flat_rows
+from prunegrid.rows import Rows, batches, pad, stored_rows
+from prunegrid.score import scorer
+from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, sample_means
+from prunegrid.train.batches import Example, MicroBatches, example
+
+PROBE = 100
+LOG = pa.schema(
+    {
+        "epoch": pa.int32(),
+        "step": pa.int32(),
+        "rank": pa.int32(),
+        "sample_id": pa.int64(),
+        "kept": pa.int32(),
+        "quadrant": pa.int8(),
+        "reason": pa.string(),
+        "treated_as": pa.int8(),
+    }
+)
+
+
+class Moment(NamedTuple):
+    """Where training is: `progress` is the share of all steps that are done."""
+
+    epoch: int
+    step: int
+    rank: int
+    progress: float
+
+
+class Dynamic:
+    """Prunes the mini-batches of one rank. `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks."""
+
+    def __init__(self, scores: Path, pruning: dict[str, Any], training: Training, seed: int, batch_tokens: int) -> None:
+        self.rows = stored_rows(scores)
+        self.truncated_N = _truncated(scores, self.rows)
+        self.pruning, self.training, self.batch_tokens = pruning, training, batch_tokens
+        self.seed = derive(seed, "pruning")
+        self.log: list[pa.Table] = []
+        self.model: Any = None
+        wanted = needs(pruning["method"], pruning["options"]).tokens
+        self.attention = bool(set(ATTENTION_SCORES) & set(wanted))
+
+    def attach(self, model: Any, ask: Any, most: Any) -> None:
+        """The model whose weights score; refused where a pruner needs an attention that cannot be reached."""
+        self.model, self.ask, self.most = model, ask, most
+        self.head = ask(partial(Head, model))
+        reason = ask(partial(unreachable, model)) if self.attention else None
+        if reason:
+            raise PrunegridError(f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner")
+
+    def keep(self, micro_batches: MicroBatches, moment: Moment) -> list[list[Example]]:
+        """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample."""
+        found = self.score(np.array([row for batch in micro_batches for row in batch], dtype=np.int64))
+        kept, start = [], 0
+        for batch in micro_batches:
+            part = np.arange(start, start + len(batch))
+            start += len(batch)
+            kept.append(self._prune(found.take(part), np.array(batch), moment) if batch else [])
+        return kept
+
+    def _prune(self, candidates: Scores, rows: Ints, moment: Moment) -> list[Example]:
+        pruning = self.pruning
+        selection = select(
+            candidates,
+            pruning["method"],
+            pruning["options"],
+            pruning["sample_ratio"],
+            pruning["token_ratio"],
+            self.seed,
+            epoch=moment.epoch,
+            step=moment.step,
+            progress=moment.progress,
+        )
+        self.log.append(log_table(selection, moment))
+        row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
+        return [
+            example(
+                sample_id,
+                *self._ids(row_of[sample_id]),
+                selection.kept(i).tolist(),
+                float(selection.weight[i]),
+                self.training.removal,
+            )
+            for i, sample_id in enumerate(selection.sample_id.tolist())
+        ]
+
+    def _ids(self, row: int) -> tuple[list[int], list[int]]:
+        start, prompt = self.rows.offsets[row], self.rows.prompt_N[row]
+        ids = self.rows.ids_T[start : self.rows.offsets[row + 1]].tolist()
+        return ids[:prompt], ids[prompt:]
+
+    def score(self, rows_N: Ints) -> Scores:
+        """The scores of these samples under the present weights, without gradients.
+
+        Every rank makes as many forwards as the one with the most, since ZeRO-3 gathers weights in each.
+        """
+        rows = self.rows.take(rows_N)
+        parts = list(batches(rows.length_N, self.batch_tokens))
+        names = HEAD_SCORES + ATTENTION_SCORES if self.attention else HEAD_SCORES
+        values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in names}
+        with Capture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
+            compute = scorer(self.model, self.head, capture)
+            for part in parts:
+                found = self.ask(partial(compute, pad(rows, part, self.model.device)))
+                places = flat_rows(rows.response_offsets, part)
+                for name, found_R in zip(names, found, strict=True):
+                    values[name][places] = found_R.float().cpu().numpy()
+            for _ in range(self.most(len(parts)) - len(parts)):
+                self.ask(partial(compute, pad(self.rows, np.zeros(1, np.int64), self.model.device)))
+        nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
+        return Scores(
+            sample_id=rows.sample_id_N,
+            response_tokens=rows.response_N,
+            truncated=self.truncated_N[rows_N],
+            offsets=rows.response_offsets,
+            samples={"nll": _single(nll_N), "ppl": _single(np.exp(nll_N)), "entropy": _single(entropy_N)},
+            tokens=values,
+            prompt_tokens=rows.prompt_N,
+        )
+
+    def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
+        """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
+        luck_N = uniform(self.seed, "probe", self.rows.sample_id_N)
+        chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE])[rank::ranks]
+        found = self.score(chosen).samples
+        return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
+
+
+def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rounded as the sample table of the static path rounds them."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+def _truncated(scores: Path, rows: Rows) -> NDArray[np.bool_]:
+    table = read_parquet(scores / "samples.parquet", ["sample_id", "truncated"])
+    if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
+        raise PrunegridError(f"{scores}: samples.parquet and tokens.parquet hold other samples; score again")
+    truncated: NDArray[np.bool_] = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)
+    return truncated
+
+
+def log_table(selection: Selection, moment: Moment) -> pa.Table:
+    n = len(selection)
+    return pa.table(
+        [
+            np.full(n, moment.epoch),
+            np.full(n, moment.step),
+            np.full(n, moment.rank),
+            selection.sample_id,
+            np.diff(selection.offsets),
+            selection.quadrant,
+            selection.reason.tolist(),
+            selection.treated_as,
+        ],
+        names=LOG.names,
+    ).cast(LOG)
+
+
+def summarise(
+    dynamic: Dynamic, candidates: Ints, cell_seed: int, digests: dict[str, str], log: pa.Table
+) -> dict[str, Any]:
+    """`selection.json` of a dynamic cell, with the static one's keys; its counts are over all mini-batches.
+
+    `candidates` are the rows of all samples of all mini-batches: one that comes in three epochs counts thrice.
+    """
+    pruning, rows = dynamic.pruning, dynamic.rows
+    row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
+    kept_rows = np.array([row_of[number] for number in log["sample_id"].to_pylist()], dtype=np.int64)
+    kept_tokens, tokens = int(pa.compute.sum(log["kept"]).as_py()), int(rows.response_N[candidates].sum())
+    return {
+        "mode": "dynamic",
+        **{key: pruning[key] for key in ("variant", "method", "options")},
+        "match": None,
+        "nominal": {"samples": pruning["sample_ratio"], "tokens": pruning["token_ratio"]},
+        "realised": {
+            "samples": len(log) / len(candidates),
+            "response_tokens": kept_tokens / tokens,
+            "all_tokens": (int(rows.prompt_N[kept_rows].sum()) + kept_tokens) / int(rows.length_N[candidates].sum()),
+        },
+        "realised_token_ratio": kept_tokens / int(rows.response_N[kept_rows].sum()),
+        "n_samples": len(candidates),
+        "n_kept_samples": len(log),
+        "kept_tokens": kept_tokens,
+        "counts": {name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
+        "foreign_pruners": foreign(pruning["method"]),
+        "seeds": {"cell": cell_seed, "pruning": dynamic.seed},
+        "digests": digests,
+        "extras": {},
+        "version": __version__,
+    }
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(count["values"]): count["counts"] for count in column.value_counts().to_pylist()}

@@ -1,0 +1,148 @@
+"""One training forward: samples as tensors, packed or padded, and the loss of their trainable tokens.
+
+Every forward goes through `model(run=...)`, so that DeepSpeed's and peft's wrappers see an ordinary call while
+the head works on trainable positions only and never holds the logits of more than a chunk of them.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+from prunegrid.head import CHUNK, ELEMENTS
+from prunegrid.train.batches import IGNORE, Example
+
+NOTHING = Example(-1, [0], [IGNORE], [0], 1.0)
+Inputs = dict[str, Any]
+
+
+def collate(examples: list[Example], packed: bool) -> Inputs:
+    """Ids and positions int64[1, T] of samples behind one another, or [B, T] padded on the right, with a mask.
+
+    `segments` are the lengths of packed samples. Of R trainable tokens: `before_R` is the flat place that each is
+    predicted from, `target_R` its id, `weight_R` its sample's weight. The padding's mask is explicit because
+    without one transformers takes a gap in the positions for the border between packed samples. No samples
+    become one token that nothing is learned from.
+    """
+    examples = examples or [NOTHING]
+    lengths = [len(one.ids) for one in examples]
+    width = sum(lengths) if packed else max(lengths)
+    starts = np.cumsum([0, *lengths[:-1]]) if packed else np.arange(len(examples)) * width
+    learned = [np.flatnonzero(np.array(one.labels) != IGNORE) for one in examples]
+    assert all(places.min(initial=1) > 0 for places in learned), "a first token is trainable, but nothing predicts it"
+    fields = {"input_ids": [one.ids for one in examples], "position_ids": [one.positions for one in examples]}
+    shape = _packed(lengths) if packed else _padded(lengths)
+    return {
+        **{name: _tensor(rows, packed, width) for name, rows in fields.items()},
+        **shape,
+        "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, learned, strict=True)])),
+        "target_R": torch.tensor([label for one in examples for label in one.labels if label != IGNORE]).long(),
+        "weight_R": np.repeat([one.weight for one in examples], list(map(len, learned))),
+        "sample_ids": [one.sample_id for one in examples if one is not NOTHING],
+    }
+
+
+def _tensor(rows: list[list[int]], packed: bool, width: int) -> torch.Tensor:
+    if packed:
+        return torch.tensor([[value for row in rows for value in row]])
+    return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+
+def _packed(lengths: list[int]) -> Inputs:
+    return {"attention_mask": None, "segments": lengths}
+
+
+def _padded(lengths: list[int]) -> Inputs:
+    own_BT = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    return {"attention_mask": torch.from_numpy(own_BT.astype(np.int64)), "segments": None}
+
+
+def run_inside(model: Any) -> None:
+    """Make `model(run=f)` return f(), whatever wraps the model; a call without `run` is the model's own."""
+    own = model.forward
+
+    def forward(*arguments: Any, run: Callable[[], Any] | None = None, **inputs: Any) -> Any:
+        return own(*arguments, **inputs) if run is None else run()
+
+    model.forward = forward
+
+
+def total_nll(model: Any, inputs: Inputs, liger: bool = False) -> torch.Tensor:
+    """Sum over trainable tokens of weight x NLL (nats), a float32 scalar."""
+    borders = {} if inputs["segments"] is None else {"segments": inputs["segments"]}
+    hidden_BTD = model.get_decoder()(
+        input_ids=inputs["input_ids"],
+        position_ids=inputs["position_ids"],
+        attention_mask=inputs["attention_mask"],
+        use_cache=False,
+        **borders,
+    ).last_hidden_state
+    hidden_RD = hidden_BTD.flatten(0, 1)[inputs["before_R"]]
+    weight_R = torch.as_tensor(inputs["weight_R"], dtype=torch.float32, device=hidden_RD.device)
+    head = model.get_output_embeddings()
+    if liger and len(weight_R) and bool((weight_R == weight_R[0]).all()):
+        return _liger(head, hidden_RD, inputs["target_R"]) * weight_R[0]
+    return chunked_nll(head, hidden_RD, inputs["target_R"], weight_R)
+
+
+def chunked_nll(
+    head: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, weight_R: torch.Tensor, size: int | None = None
+) -> torch.Tensor:
+    """The weighted sum of NLL, `size` positions' logits at a time.
+
+    A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
+    more in the backward, since ZeRO-3 shows its weights within the module's own calls only.
+    """
+    size = size or max(1, min(CHUNK, ELEMENTS[hidden_RD.device.type] // head.out_features))
+    parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        return _FrozenHead.apply(head, parts, hidden_RD, target_R, weight_R)  # type: ignore[no-any-return]
+    losses = [
+        checkpoint(_nll, head, hidden_RD[p.start : p.stop], target_R[p.start : p.stop], weight_R[p.start : p.stop],
+                   use_reentrant=False)
+        for p in parts
+    ]  # fmt: skip
+    return torch.stack(losses).sum()
+
+
+def _nll(head: Any, hidden_CD: torch.Tensor, target_C: torch.Tensor, weight_C: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(head(hidden_CD).float(), target_C, reduction="none") @ weight_C
+
+
+class _FrozenHead(torch.autograd.Function):
+    """`_nll` over chunks; the gradient by the hidden states is all that is kept of them."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        context: Any,
+        head: Any,
+        parts: list[range],
+        hidden_RD: torch.Tensor,
+        target_R: torch.Tensor,
+        weight_R: torch.Tensor,
+    ) -> torch.Tensor:
+        gradient_RD, total = torch.empty_like(hidden_RD), torch.zeros((), device=hidden_RD.device)
+        for part in (slice(p.start, p.stop) for p in parts):
+            with torch.enable_grad():
+                hidden_CD = hidden_RD[part].detach().requires_grad_()
+                loss = _nll(head, hidden_CD, target_R[part], weight_R[part])
+            (gradient_RD[part],) = torch.autograd.grad(loss, hidden_CD)
+            total += loss.detach()
+        context.save_for_backward(gradient_RD)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+        (gradient_RD,) = context.saved_tensors
+        return None, None, gradient_RD * gradient.to(gradient_RD.dtype), None, None
+
+
+def _liger(head: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor) -> torch.Tensor:
+    """Liger's fused linear cross entropy: GPUs only, and untried here."""
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+    loss: torch.Tensor = LigerFusedLinearCrossEntropyLoss(reduction="sum")(head.weight, hidden_RD, target_R)
+    return loss.float()
