@@ -65,6 +65,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
     summary = run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
     pruning = draws.derive(3, "pruning")
     assert summary == {
+        "mode": "static",
         "variant": "mine",
         "method": "infobatch+ppl",
         "options": {},

@@ -16,7 +16,9 @@ from prunegrid import draws, pruners
 from prunegrid.errors import PrunegridError
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection, ragged
 
+STOCHASTIC = "infobatch-original"
 METHODS = [f"{sample}+{token}" for sample in sorted(SAMPLE) for token in sorted(TOKEN)] + sorted(JOINT)
+EXACT = [method for method in METHODS if method != STOCHASTIC]
 RATIOS = (0.25, 0.7)
 
 PAPER_TOKENS = ("ppl", "fastv", "sparsevlm")
@@ -77,7 +79,7 @@ def test_a_truncated_response_has_no_end_to_keep() -> None:
     assert kept_tokens("fastv", ratio=0.1) == [5]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXACT)
 def test_counts_order_and_end_of_sequence(method: str) -> None:
     scores = handmade.random_scores(120)
     selection = pruners.select(scores, method, {}, *RATIOS, 1)
@@ -140,7 +142,7 @@ def test_rankings_of_tokens_are_nested(pair: str) -> None:
         assert all(set(small.kept(row)) <= set(large.kept(row)) for row in range(40))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXACT)
 def test_equal_scores_are_decided_by_id_and_position(method: str) -> None:
     scores = handmade.random_scores(12, longest=6)
     flat = replace(
@@ -154,7 +156,7 @@ def test_equal_scores_are_decided_by_id_and_position(method: str) -> None:
         assert selection.sample_id.tolist() == sorted(scores.sample_id)[:6]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", EXACT)
 def test_responses_of_one_token_are_kept_whole(method: str) -> None:
     scores = handmade.random_scores(20, longest=1)
     selection = pruners.select(scores, method, {}, 0.5, 0.5, 0)
@@ -174,7 +176,7 @@ def test_a_seed_decides_the_random_ones_only(method: str) -> None:
     scores = handmade.random_scores(80)
     first, again, other = (pruners.select(scores, method, {}, *RATIOS, seed) for seed in (3, 3, 4))
     assert_same(first, again)
-    if "random" in method.split("+"):
+    if "random" in method.split("+") or method == STOCHASTIC:
         with pytest.raises(AssertionError):
             assert_same(first, other)
     else:
@@ -342,3 +344,33 @@ def test_importing_pruners_is_light() -> None:
 def assert_same(left: Selection, right: Selection) -> None:
     for name in ("sample_id", "weight", "offsets", "positions", "quadrant", "reason", "treated_as"):
         assert np.array_equal(getattr(left, name), getattr(right, name)), name
+
+
+def infobatch_original(r: float | None, progress: float = 0.0) -> Selection:
+    scores = handmade.random_scores(4000)
+    draw = pruners.Draw(3, progress=progress)
+    options = {"prune_probability": r}
+    chosen = pruners.choose(scores.ordered(), "infobatch-original", options, 0.25, 0.5, draw)
+    (selection,) = pruners.keep(chosen, lambda: [scores.ordered().take(chosen.rows)])
+    return selection
+
+
+def test_infobatch_original_drops_low_losses_by_chance_and_keeps_the_expected_gradient() -> None:
+    scores = handmade.random_scores(4000).ordered()
+    low = scores.samples["nll"] < scores.samples["nll"].mean()
+    selection = infobatch_original(0.6)
+    kept = np.isin(scores.sample_id, selection.sample_id)
+    assert kept[~low].all()
+    assert kept[low].mean() == pytest.approx(0.4, abs=0.03)
+    weight = dict(zip(selection.sample_id.tolist(), selection.weight.tolist(), strict=True))
+    assert {weight[i] for i in scores.sample_id[kept & low].tolist()} == {np.float32(2.5)}
+    assert {weight[i] for i in scores.sample_id[~low].tolist()} == {1.0}
+    assert selection.weight.sum() == pytest.approx(len(scores), rel=0.03)
+
+
+def test_infobatch_original_takes_its_probability_from_the_ratio_and_ends_by_keeping_all() -> None:
+    assert set(infobatch_original(None).weight.tolist()) == {1.0, 4.0}
+    assert len(infobatch_original(0.6, progress=0.874)) < 4000
+    annealed = infobatch_original(0.6, progress=0.875)
+    assert len(annealed) == 4000
+    assert set(annealed.weight.tolist()) == {1.0}

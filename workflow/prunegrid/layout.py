@@ -19,6 +19,7 @@ LABELS = {
     "random": "Random",
     "longest": "Longest",
     "infobatch": "InfoBatch",
+    "infobatch-original": "InfoBatch (original)",
     "entropy": "Entropy",
     "ppl": "PPL",
     "fastv": "FastV",
@@ -30,6 +31,7 @@ LABELS = {
     "qtuning": "Q-Tuning",
     "zero-shot": "Zero-Shot",
     "full": "Full Dataset",
+    "shuffled-responses": "Full, Responses Shuffled",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
 BUDGET = ["sample_ratio", "token_ratio"]

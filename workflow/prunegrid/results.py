@@ -123,12 +123,13 @@ def with_deltas(frame: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
 def baseline(experiment: Experiment) -> str | None:
     """The name of the plain random+random variant that deltas are against, or None where there is none."""
     plain = [v for v in experiment.variants if v.method == BASELINE and not v.options and not v.match]
-    usual = [v for v in plain if v.removal in (None, experiment.training.removal)]
+    training = experiment.training
+    usual = [v for v in plain if v.removal in (None, training.removal) and v.mode in (None, training.mode)]
     return next((v.name for v in usual + plain), None)
 
 
 def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
-    shared = _described(experiment, cell) | _measured(root, cell)
+    shared = _described(experiment, cell) | _measured(experiment, root, cell)
     folder = root / "evaluation" / cell.model / cell.path
     rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
     outdated = stale(experiment, root, cell)
@@ -148,10 +149,11 @@ def _without_score(row: Row, status: str) -> Row:
 def _described(experiment: Experiment, cell: Cell) -> Row:
     """What the configuration says of the cell. Nothing is removed from a reference cell's data."""
     sample, token, removal = cell.variant, None, None
+    training = grid.training_of(experiment, cell)
     if cell.budget:
         variant = experiment.variant(cell.variant)
         sample, token = pruners.parts(variant.method)
-        removal = grid.training_of(experiment, cell).removal
+        removal = training.removal
     return {
         "experiment": experiment.experiment,
         "dataset": experiment.dataset.name,
@@ -161,18 +163,18 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
         "sample_pruner": sample,
         "token_pruner": token,
         "variant": cell.variant,
-        "mode": "static",
+        "mode": training.mode,
         "removal": removal,
         "seed": cell.seed,
         "protocol": experiment.evaluation.protocol,
     }
 
 
-def _measured(root: Path, cell: Cell) -> Row:
+def _measured(experiment: Experiment, root: Path, cell: Cell) -> Row:
     """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
-        selection = root / "pruned" / cell.model / cell.path / "selection.json"
+        selection = root / grid.selection_folder(experiment, cell) / "selection.json"
         samples, tokens = values(selection, "realised.samples", "realised_token_ratio")
     training = root / "trained" / cell.model / cell.path / "training.json"
     trained, seconds = values(training, "trained_tokens", "seconds") if cell.trained else (None, None)

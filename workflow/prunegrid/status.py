@@ -66,6 +66,7 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         yield values(report, "training", "seed", "digests"), [training, cell.seed, *values(scores, "digests")]
     if cell.pruned:
         yield from _selected(experiment, root, cell)
+    if cell.pruned and not grid.dynamic(experiment, cell):
         selection = root / "pruned" / cell.model / cell.path / "selection.parquet"
         (trained_on,) = values(report, "selection", absent="not recorded")
         if selection.exists() and trained_on != "not recorded":
@@ -79,7 +80,7 @@ def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
     keys = ("method", "options", "nominal.samples", "nominal.tokens", "seeds.cell")
     wanted: list[Any] = [variant.method, pruners.filled(variant.method, variant.options)]
     wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
-    selection = root / "pruned" / cell.model / cell.path / "selection.json"
+    selection = root / grid.selection_folder(experiment, cell) / "selection.json"
     yield values(selection, *keys), wanted
     yield values(selection, "match", absent="not recorded"), [variant.match]
     (foreign,) = values(selection, "foreign_pruners", absent={})
@@ -119,7 +120,7 @@ def _logs(experiment: Experiment, logs: Path, cell: Cell) -> list[Path]:
         Path("dataset.log"): cell.trained,
         **dict.fromkeys(_scoring(logs, cell.model), cell.trained),
         **dict.fromkeys(before_pruning, True),
-        "prune" / own: cell.pruned,
+        "prune" / own: cell.pruned and not grid.dynamic(experiment, cell),
         "train" / own: cell.trained,
         "evaluate" / own: True,
     }

@@ -10,7 +10,7 @@ STEP = {
     "score": 2,
     "extra": 1,
     "prune": 2,
-    "train": 1,
+    "train": 2,
     "evaluate": 1,
     "collect": 1,
     "table": 1,

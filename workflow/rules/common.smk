@@ -44,14 +44,13 @@ def cell_of(wildcards):
 def pruning(wildcards):
     """What decides a selection, besides the scores."""
     cell = cell_of(wildcards)
-    variant = EXPERIMENT.variant(cell.variant)
-    return {
-        "variant": variant.name,
-        "method": variant.method,
-        "options": pruners.filled(variant.method, variant.options),
-        **cell.budget.model_dump(),
-        "seed": cell.seed,
-    }
+    return {**grid.pruning_of(EXPERIMENT, cell), "seed": cell.seed}
+
+
+def pruning_while_training(wildcards):
+    """What prunes a dynamic cell's mini-batches; none for the others."""
+    cell = cell_of(wildcards)
+    return grid.pruning_of(EXPERIMENT, cell) if grid.dynamic(EXPERIMENT, cell) else None
 
 
 def foreign_pruners(wildcards):
@@ -79,13 +78,24 @@ def matched_summary(wildcards):
 
 
 def selection_of(wildcards):
-    """The cell's selection; none for the full data set."""
+    """The cell's selection; none for the full data set, nor for what is pruned while it is trained."""
     cell = cell_of(wildcards)
-    return f"{R}/pruned/{cell.model}/{cell.path}/selection.parquet" if cell.pruned else []
+    static = cell.pruned and not grid.dynamic(EXPERIMENT, cell)
+    return f"{R}/pruned/{cell.model}/{cell.path}/selection.parquet" if static else []
+
+
+DYNAMIC = grid.dynamic_path(EXPERIMENT)
 
 
 def training(wildcards):
     return grid.training_of(EXPERIMENT, cell_of(wildcards)).model_dump(mode="json")
+
+
+def training_versions(wildcards):
+    """Of the steps whose code makes the model: a dynamic cell is scored and pruned in the same job."""
+    dynamic = grid.dynamic(EXPERIMENT, cell_of(wildcards))
+    own = foreign_pruners(wildcards) if dynamic else {}
+    return {"train": STEP["train"], **({"score": STEP["score"], "prune": STEP["prune"]} if dynamic else {}), **own}
 
 
 def trained_model(wildcards):
@@ -121,7 +131,9 @@ def of_all_cells(wildcards):
     """What every cell leaves, so that a lost file is seen even where all that was made of it is still there."""
     for cell in CELLS:
         name = f"{cell.model}/{cell.path}"
-        if cell.pruned:
+        if cell.pruned and grid.dynamic(EXPERIMENT, cell):
+            yield from (f"{R}/trained/{name}/{file}" for file in ("selection_log.parquet", "selection.json"))
+        elif cell.pruned:
             yield from (f"{R}/pruned/{name}/selection.{kind}" for kind in ("parquet", "json"))
         if cell.trained:
             yield from (f"{R}/trained/{name}/{what}" for what in ("model", "training.json"))

@@ -1,16 +1,20 @@
-# Per cell: fine-tune the base model on what was kept, with DeepSpeed ZeRO under torchrun.
+# Per cell: fine-tune the base model with DeepSpeed ZeRO on what was kept; a dynamic cell is pruned meanwhile.
+# Checkpoints stand in trained/.../checkpoints, which is no output: a rerun goes on from them.
 
 
 rule train:
     input:
         model=f"{R}/models/{{model}}",
         manifest=f"{R}/models/{{model}}.json",
+        samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         selection=selection_of,
     output:
         model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
+    wildcard_constraints:
+        cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     log:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
     benchmark:
@@ -25,8 +29,20 @@ rule train:
         runtime=lambda w, attempt: attempt * 480,
     params:
         training=training,
+        pruning=pruning_while_training,
+        shuffled=lambda w: cell_of(w).variant == "shuffled-responses",
         seed=lambda w: cell_of(w).seed,
         device=EXPERIMENT.device,
-        version=STEP["train"],
+        version=training_versions,
     script:
         "../scripts/train.py"
+
+
+use rule train as train_dynamic with:
+    output:
+        model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
+        manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
+        log=f"{R}/trained/{{model}}/{{cell}}/selection_log.parquet",
+        summary=f"{R}/trained/{{model}}/{{cell}}/selection.json",
+    wildcard_constraints:
+        cell=DYNAMIC,

@@ -1,8 +1,8 @@
-"""Fine-tune the base model on one cell's selection."""
+"""Fine-tune the base model on one cell's selection, or prune every mini-batch while it is trained."""
 
 from pathlib import Path
 
-from prunegrid.config import Training
+from prunegrid.config import Runtime, Training
 from prunegrid.io import read_json
 from prunegrid.step import step
 from prunegrid.train import Job, train
@@ -12,7 +12,10 @@ with step(snakemake.log[0]):
         model=snakemake.input.model,
         scores=Path(snakemake.input.tokens).parent,
         selection=snakemake.input.get("selection") or None,
+        pruning=snakemake.params.pruning,
+        shuffled=snakemake.params.shuffled,
         training=Training.model_validate(snakemake.params.training),
+        runtime=Runtime.model_validate(snakemake.config.get("runtime") or {}),
         seed=snakemake.params.seed,
         device=snakemake.params.device,
         threads=snakemake.threads,

@@ -112,13 +112,19 @@ COLUMNS = {
     "left_out": "string",
 }
 
+WITHOUT_RATIO = ("infobatch-original",)
+
 
 def methods() -> list[tuple[str, str, str]]:
-    """(samples or tokens, pruner, method): every registered pruner; one that is paired has a random partner."""
+    """(samples or tokens, pruner, method): every registered pruner; one that is paired has a random partner.
+
+    Those that meet no ratio are left out: what they keep is no share of a budget.
+    """
+    joint = [name for name in JOINT if name not in WITHOUT_RATIO]
     found = [("samples", name, f"{name}+random") for name in SAMPLE]
-    found += [("samples", name, name) for name in JOINT]
+    found += [("samples", name, name) for name in joint]
     found += [("tokens", name, f"random+{name}") for name in TOKEN]
-    return found + [("tokens", name, name) for name in JOINT]
+    return found + [("tokens", name, name) for name in joint]
 
 
 def _select(base: Base, method: str, sample_ratio: float, token_ratio: float) -> Selection:
