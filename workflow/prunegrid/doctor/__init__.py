@@ -30,7 +30,7 @@ def examine(file: Path | None = None) -> bool:
     print(f"\n{file}: {experiment.experiment}")
     right = [_say(name, probe) for name, probe in needs.of(experiment)]
     lacking = f"it cannot run here: see the {right.count(False)} line(s) with !!"
-    print(f"\n{'all of it is here' if all(right) else lacking}")
+    print(f"\n{'as far as can be told, nothing is missing' if all(right) else lacking}")
     return all(right)
 
 
