@@ -4,6 +4,7 @@ prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
 prunegrid table results/sandbox
+prunegrid doctor experiments/paper.yaml
 """
 
 import argparse
@@ -40,6 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="collect a results folder and print its table")
     table.add_argument("directory", type=Path, help="results/<experiment>")
     table.set_defaults(run=_table)
+    doctor = commands.add_parser("doctor", help="say what this machine can run, and what an experiment lacks here")
+    doctor.add_argument("experiment", type=Path, nargs="?", help="config.yaml, experiments/mine.yaml, ...")
+    doctor.set_defaults(run=_doctor)
     return parser
 
 
@@ -182,6 +186,13 @@ def _table(options: argparse.Namespace) -> None:
     build(options.directory)
     print((options.directory / "table" / "table.md").read_text())
     print(f"{options.directory}: results.parquet, table/table.md, table/table.csv, table/table.html")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from prunegrid.doctor import examine
+
+    if not examine(options.experiment):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

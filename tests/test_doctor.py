@@ -1,0 +1,222 @@
+"""`prunegrid doctor`: what it says about this machine, and about experiments that lack something here."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from prunegrid import cli
+from prunegrid.config import load
+from prunegrid.doctor import machine, needs
+from prunegrid.errors import PrunegridError
+from snake import ROOT
+from tiny import write_tiny_model
+
+Doctor = Callable[..., tuple[int, str]]
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def doctor(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Run it in an empty folder: the exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        try:
+            cli.main(["doctor", *arguments])
+            code: Any = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write the sandbox's config with other values for some keys: the file's name."""
+
+    def changed(**values: Any) -> str:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "config.yaml").read_text()) | values))
+        return str(file)
+
+    return changed
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let torch see GPUs that are not there, of these compute capabilities."""
+
+    def pretend(*capabilities: tuple[int, int], flash: bool = True) -> None:
+        def properties(index: int) -> Any:
+            major, minor = capabilities[index]
+            return SimpleNamespace(name="NVIDIA Pretence", total_memory=80e9, major=major, minor=minor)
+
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capabilities[index])
+        monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: flash)
+
+    return pretend
+
+
+def wrong(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("!!")]
+
+
+def test_this_machine_is_described_line_by_line(doctor: Doctor) -> None:
+    code, text = doctor()
+    assert code == 0
+    title, *lines = text.splitlines()
+    assert title.startswith("prunegrid ")
+    assert list(dict.fromkeys(line[3:13].strip() for line in lines)) == list(machine.MACHINE)
+    assert all(line.startswith(("   ", "!! ")) and line[14:].strip() for line in lines)
+
+
+def test_the_sandbox_lacks_nothing(doctor: Doctor) -> None:
+    code, text = doctor(str(ROOT / "config.yaml"))
+    assert (code, wrong(text)) == (0, [])
+    assert "sandbox-1M: pre-trained by the run" in text
+    assert text.endswith("as far as can be told, nothing is missing\n")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() >= 8, reason="this machine can run it")
+def test_the_published_grid_lacks_gpus(doctor: Doctor) -> None:
+    code, text = doctor(str(ROOT / "experiments/paper.yaml"))
+    assert code == 1
+    assert any("8 GPU(s) are needed" in line and "run on a GPU node" in line for line in wrong(text))
+    assert "it cannot run here" in text
+
+
+def test_a_broken_experiment_is_the_configs_error(doctor: Doctor, write: Write, tmp_path: Path) -> None:
+    file = write(budgets=[{"sample_ratio": 0.125, "token_ratio": 1.4}])
+    code, text = doctor(file)
+    assert str(code) == f"prunegrid doctor: {file}: budgets[0].token_ratio is 1.4; give a fraction in (0, 1]"
+    assert text == ""
+    for content, complaint in {"a: [": "not YAML", "- a": "holds no keys"}.items():
+        (tmp_path / "broken.yaml").write_text(content)
+        message = str(doctor("broken.yaml")[0])
+        assert message.startswith(f"prunegrid doctor: broken.yaml: {complaint}")
+        assert "\n" not in message
+    assert "nowhere.yaml: cannot be read" in str(doctor("nowhere.yaml")[0])
+
+
+def test_a_token_is_named_and_never_shown(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_theSecretItself")
+    _, text = doctor(str(ROOT / "experiments/paper.yaml"))
+    assert "HF_TOKEN is set" in text
+    assert "theSecretItself" not in text
+
+
+def test_a_probe_that_breaks_is_a_line(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise RuntimeError("the driver\nis too old")
+
+    monkeypatch.setitem(machine.MACHINE, "devices", broken)
+    code, text = doctor()
+    assert wrong(text) == ["!! devices    cannot tell: RuntimeError: the driver", "!! devices    is too old"]
+    assert code == 0
+    monkeypatch.setattr(machine, "deepspeed", broken)
+    assert doctor(str(ROOT / "config.yaml"))[0] == 1
+
+
+def test_a_models_folder_tells_what_the_cells_leave(doctor: Doctor, write: Write, tiny_model: Path) -> None:
+    file = write(models={"tiny": {"path": str(tiny_model)}}, sandbox={"seed": 0})
+    code, text = doctor(file)
+    assert (code, wrong(text)) == (0, [])
+    assert "tiny: 19 trained models of" in text
+    experiment = load(yaml.safe_load(Path(file).read_text()))
+    parameters = sum(f.stat().st_size for f in tiny_model.glob("*.safetensors")) / 4
+    for bf16, stage, model, state in [(False, 2, 4, 16), (False, 0, 4, 12), (True, 2, 2, 14), (True, 3, 2, 12)]:
+        training = experiment.training.model_copy(update={"bf16": bf16, "zero_stage": stage})
+        changed = experiment.model_copy(update={"training": training})
+        assert needs._leaves(changed, "tiny", 10)[1] == parameters * (10 * model + 3 * state)
+    lora = experiment.model_copy(update={"training": experiment.training.model_copy(update={"method": "lora"})})
+    assert needs._leaves(lora, "tiny", 10)[1] == 0
+
+
+def test_a_full_disk_is_wrong(doctor: Doctor, write: Write, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free", lambda _: 5)
+    code, text = doctor(write(models={"tiny": {"path": str(tiny_model)}}))
+    assert code == 1
+    assert "but only 0 MB free" in wrong(text)[-1]
+
+
+def test_what_a_path_lacks_is_wrong(doctor: Doctor, write: Write, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "bare", template=None)
+    (tmp_path / "empty").mkdir()
+    models = {name: {"path": str(tmp_path / name)} for name in ("gone", "bare", "empty")}
+    dataset = {"name": "mine", "path": "mine.jsonl"}
+    code, text = doctor(write(models=models, dataset=dataset))
+    assert code == 1
+    complaints = wrong(text)
+    assert [line.partition(": ")[2].partition(";")[0] for line in complaints] == [
+        f"{tmp_path / 'bare'} has no chat template",
+        f"{tmp_path / 'empty'} has no config.json",
+        f"{tmp_path / 'gone'}: no such folder",
+        "no such file",
+    ]
+
+
+def test_a_mirror_and_an_offline_hub(doctor: Doctor, write: Write, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(machine, "offline", lambda: True)
+    monkeypatch.setattr(machine, "cached", lambda *_: None)
+    dataset = {"name": "mine", "hub": "org/mine", "split": "train"}
+    values = {"models": {"m": {"hub": "org/m"}}, "sandbox": None, "dataset": dataset, "data_mirror": "mirror"}
+    code, text = doctor(write(**values))
+    assert code == 1
+    assert "org/m is not in the hub's cache, and HF_HUB_OFFLINE is set" in wrong(text)[0]
+    assert "data_mirror is mirror: no such folder" in wrong(text)[1]
+    (tmp_path / "mirror/org/mine").mkdir(parents=True)
+    (tmp_path / "mirror/org/mine/train.jsonl").touch()
+    code, text = doctor(write(**values))
+    assert "org/mine/train: mirror/org/mine/train.jsonl" in text
+    assert len(wrong(text)) == 1
+
+
+def test_settings_need_packages(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = load(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    training = experiment.training.model_copy(update={"use_liger_kernel": True, "method": "lora"})
+    experiment = experiment.model_copy(update={"training": training})
+    monkeypatch.setattr(needs, "find_spec", lambda module: None if module == "liger_kernel" else module)
+    with pytest.raises(PrunegridError, match="not installed: liger-kernel; pip install liger-kernel"):
+        needs._packages(experiment)
+    monkeypatch.setattr(needs, "find_spec", lambda module: module)
+    with pytest.raises(PrunegridError, match="use_liger_kernel needs a GPU"):
+        needs._packages(experiment)
+
+
+def test_gpus_are_listed_and_decide_what_runs(
+    doctor: Doctor, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = str(ROOT / "experiments/paper.yaml")
+    gpus(*[(9, 0)] * 8)
+    code, text = doctor(paper)
+    assert (code, wrong(text)) == (0, [])
+    assert "cuda:7 NVIDIA Pretence, 80.0 GB, compute capability 9.0" in text
+    assert "varlen_attn for packed bf16" in text
+    gpus(*[(7, 0)] * 8)
+    code, text = doctor(paper)
+    assert code == 1
+    assert "compute capability 7.0 is below 8.0" in wrong(text)[0]
+    gpus((9, 0), flash=False)
+    assert "was built without them" in doctor()[1]
+    gpus()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert "it is a CPU build" in wrong(doctor()[1])[0]
+
+
+def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(machine, "_cgroup", lambda file: ["max 100000", "350000 100000"])
+    assert machine.cores() == 3
+    monkeypatch.setattr(machine, "_cgroup", lambda file: [])
+    assert machine.cores() == 16
