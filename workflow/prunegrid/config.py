@@ -348,18 +348,15 @@ class Experiment(Section):
     def prunable_while_training(self) -> Self:
         modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
         for variant in self.variants:
-            where = f"{variant.name}: mode is dynamic, "
-            if variant.match and modes[variant.match] == "dynamic":
-                raise ValueError(f"{variant.name}: match names {variant.match}, which is dynamic; name a static one")
             if modes[variant.name] == "static":
+                if variant.match and modes[variant.match] == "dynamic":
+                    raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
                 continue
-            if variant.match:
-                raise ValueError(f"{where}and match is for static variants; give it mode: static")
             needs = pruners.needs(variant.method, variant.options)
             if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
-                raise ValueError(f"{where}but no mini-batch has the column {extras[0]}; give it mode: static")
+                raise ValueError(f"{variant.name}: no mini-batch has the column {extras[0]}; give it mode: static")
             if variant.options.get("window") is not None:
-                raise ValueError(f"{where}where the window is the mini-batch; leave the option window out")
+                raise ValueError(f"{variant.name}: the window of mode: dynamic is the mini-batch; leave window out")
         return self
 
     @property

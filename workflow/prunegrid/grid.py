@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunegrid import pruners
-from prunegrid.config import SCORED, Budget, Experiment, Lora, Source, Training
+from prunegrid.config import SCORED, Budget, Experiment, Lora, Source, Training, Variant
 from prunegrid.extras import EXTRAS
 
 AUDIT_SEEDS = 3
@@ -68,9 +68,12 @@ def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
 
 
 def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
-    """The cell whose realised counts this one meets, for a variant with `match`."""
+    """The cell whose realised counts this one meets, for a static variant with `match`.
+
+    A dynamic one meets, in each mini-batch, what the other's pruner would keep there: it waits for no cell.
+    """
     match = experiment.variant(cell.variant).match
-    return replace(cell, variant=match) if match else None
+    return replace(cell, variant=match) if match and not dynamic(experiment, cell) else None
 
 
 def training_of(experiment: Experiment, cell: Cell) -> Training:
@@ -104,15 +107,20 @@ def selection_folder(experiment: Experiment, cell: Cell) -> str:
 
 
 def pruning_of(experiment: Experiment, cell: Cell) -> dict[str, Any]:
-    """What decides the cell's selection, besides the scores."""
+    """What decides the cell's selection, besides the scores; of a dynamic cell also what it is matched to."""
     assert cell.budget, f"{cell.path} is not pruned"
     variant = experiment.variant(cell.variant)
+    match = experiment.variant(variant.match) if variant.match and dynamic(experiment, cell) else None
     return {
-        "variant": variant.name,
-        "method": variant.method,
-        "options": pruners.filled(variant.method, variant.options),
+        **_pruner_of(variant),
         **cell.budget.model_dump(),
+        **({"match": _pruner_of(match)} if match else {}),
     }
+
+
+def _pruner_of(variant: Variant) -> dict[str, Any]:
+    options = pruners.filled(variant.method, variant.options)
+    return {"variant": variant.name, "method": variant.method, "options": options}
 
 
 def models(experiment: Experiment) -> dict[str, Source]:

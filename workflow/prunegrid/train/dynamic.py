@@ -22,7 +22,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
 from prunegrid.io import read_parquet
 from prunegrid.prune import foreign
-from prunegrid.pruners import Scores, Selection, needs, select
+from prunegrid.pruners import Match, Scores, Selection, needs, select
 from prunegrid.pruners.ragged import Ints, flat_rows
 from prunegrid.rows import Rows, batches, pad, stored_rows
 from prunegrid.score import scorer
@@ -63,8 +63,9 @@ class Dynamic:
         self.seed = derive(seed, "pruning")
         self.log: list[pa.Table] = []
         self.model: Any = None
-        wanted = needs(pruning["method"], pruning["options"]).tokens
-        self.attention = bool(set(ATTENTION_SCORES) & set(wanted))
+        methods = [pruning, pruning["match"]] if pruning.get("match") else [pruning]
+        wanted = {column for one in methods for column in needs(one["method"], one["options"]).tokens}
+        self.attention = bool(wanted & set(ATTENTION_SCORES))
 
     def attach(self, model: Any, ask: Any, most: Any) -> None:
         """The model whose weights score; refused where a pruner needs an attention that cannot be reached."""
@@ -85,18 +86,11 @@ class Dynamic:
         return kept
 
     def _prune(self, candidates: Scores, rows: Ints, moment: Moment) -> list[Example]:
-        pruning = self.pruning
-        selection = select(
-            candidates,
-            pruning["method"],
-            pruning["options"],
-            pruning["sample_ratio"],
-            pruning["token_ratio"],
-            self.seed,
-            epoch=moment.epoch,
-            step=moment.step,
-            progress=moment.progress,
-        )
+        match = None
+        if other := self.pruning.get("match"):
+            like = self._select(candidates, other, moment)
+            match = Match(len(like), len(like.positions))
+        selection = self._select(candidates, self.pruning, moment, match)
         self.log.append(log_table(selection, moment))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
@@ -109,6 +103,22 @@ class Dynamic:
             )
             for i, sample_id in enumerate(selection.sample_id.tolist())
         ]
+
+    def _select(
+        self, candidates: Scores, pruner: dict[str, Any], moment: Moment, match: Match | None = None
+    ) -> Selection:
+        return select(
+            candidates,
+            pruner["method"],
+            pruner["options"],
+            self.pruning["sample_ratio"],
+            self.pruning["token_ratio"],
+            self.seed,
+            epoch=moment.epoch,
+            step=moment.step,
+            progress=moment.progress,
+            match=match,
+        )
 
     def _ids(self, row: int) -> tuple[list[int], list[int]]:
         start, prompt = self.rows.offsets[row], self.rows.prompt_N[row]
@@ -196,7 +206,7 @@ def summarise(
     return {
         "mode": "dynamic",
         **{key: pruning[key] for key in ("variant", "method", "options")},
-        "match": None,
+        "match": (pruning.get("match") or {}).get("variant"),
         "nominal": {"samples": pruning["sample_ratio"], "tokens": pruning["token_ratio"]},
         "realised": {
             "samples": len(log) / len(candidates),

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from prunegrid import devices
 from prunegrid.config import Runtime, Training
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, replacing, sha256, write_json
@@ -143,11 +144,15 @@ def command(ranks: int, arguments: Sequence[str], nodes: int = 1) -> list[str]:
 def _run(order: Order, spec: Path, lock: int) -> None:
     spec.write_text(order.model_dump_json())
     ranks, job = order.job.training.ranks, order.job
-    process = subprocess.Popen(
-        command(ranks, [WORKER, str(spec)]), env=_environment(job), pass_fds=[lock], start_new_session=True
-    )
-    with _forwarding(process):
-        code = process.wait()
+    with devices.taken(ranks if job.device == "cuda" else 0) as mine:
+        process = subprocess.Popen(
+            command(ranks, [WORKER, str(spec)]),
+            env={**_environment(job), **mine.environment} if mine.ids else _environment(job),
+            pass_fds=[lock, *mine.fds],
+            start_new_session=True,
+        )
+        with _forwarding(process):
+            code = process.wait()
     if code:
         raise PrunegridError(_reason(order, code))
 

@@ -13,6 +13,7 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.config import Training
+from prunegrid.devices import die_with_parent
 from prunegrid.draws import derive, uniform
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json, write_parquet
@@ -25,6 +26,7 @@ DEEPSPEED_OPTIMIZER_OFFLOAD = {"offload_optimizer": {"device": "cpu", "pin_memor
 
 
 def main(path: Path) -> None:
+    die_with_parent()
     order, rank = Order.model_validate_json(path.read_text()), int(os.environ["RANK"])
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     trainer = None
@@ -142,6 +144,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     from prunegrid.train.trainer import PrunedTrainer
 
     job = order.job
+    _import_muon_uncompiled()
     if job.device == "cpu":
         # An optional C++ op that takes over a minute to compile at first use; gloo serves instead.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -167,6 +170,17 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         args=arguments,
         processing_class=tokenizer,
     )
+
+
+def _import_muon_uncompiled() -> None:
+    """DeepSpeed asks of each optimizer whether it is its Muon, whose import loads torch's compiler: seconds for nothing."""
+    from deepspeed.runtime import compiler
+
+    compile_, compiler.compile = compiler.compile, lambda: lambda function: function
+    try:
+        import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
+    finally:
+        compiler.compile = compile_
 
 
 def _with_lora(model: Any, training: Training) -> Any:
