@@ -129,7 +129,7 @@ def lay_out(frame: pd.DataFrame, *, title: str, note: str = "", failures: Failur
     failed = _failed(frame, failures or {})
     return Table(
         title=title,
-        note=note,
+        note=" ".join(filter(None, (note, _of_all(frame)))),
         models=list(frame["model"].unique()),
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == results.AVERAGE),
         groups=_groups(_rows(frame, _marks(failed))),
@@ -176,8 +176,32 @@ def _rows(frame: pd.DataFrame, marks: Marks) -> list[tuple[Budget | None, str, R
         kept = part.groupby("model", sort=False)[REALISED].mean().dropna()
         realised = {str(model): (float(s), float(t)) for model, s, t in kept.itertuples()}
         kind, sample, token = _labels(variant, first.sample_pruner, first.token_pruner)
+        token = ", ".join(filter(None, (token, *(getattr(first, name) for name in _marked(frame, first)))))
         rows.append((budget, variant, Row(kind, sample, token, entries, realised)))
     return rows
+
+
+USUAL = {"mode": "static", "removal": "mask"}
+UNUSUAL = {"mode": "dynamic", "removal": "drop"}
+SAID = {
+    "mode": "Every mini-batch is pruned with the weights of the moment (mode: dynamic).",
+    "removal": "Pruned tokens leave the input (removal: drop).",
+}
+
+
+def _kinds(frame: pd.DataFrame, name: str) -> set[str]:
+    return set(frame.loc[frame["sample_ratio"].notna(), name].dropna())
+
+
+def _marked(frame: pd.DataFrame, row: Any) -> list[str]:
+    """Of mode and removal what a row has to say for itself: it is unusual, and not all pruned rows have it."""
+    mixed = [name for name in USUAL if len(_kinds(frame, name)) > 1 and not pd.isna(row.sample_ratio)]
+    return [name for name in mixed if getattr(row, name) != USUAL[name]]
+
+
+def _of_all(frame: pd.DataFrame) -> str:
+    """What is unusual of mode and removal and holds for all pruned rows."""
+    return " ".join(SAID[name] for name in USUAL if _kinds(frame, name) == {UNUSUAL[name]})
 
 
 def _places(frame: pd.DataFrame) -> dict[tuple[Any, ...], Any]:
