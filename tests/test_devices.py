@@ -208,3 +208,11 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PrunegridError, match="must be a folder of yours"):
         taken_now(1)
+
+
+def test_one_process_of_a_cpu_experiment_takes_nothing_and_of_a_cuda_one_sees_its_own_gpu_only() -> None:
+    with devices.own("cpu"):
+        assert os.environ[devices.VISIBLE] == "0,1"
+    with devices.taken(1) as other, devices.own("cuda"):
+        assert other.ids == ["0"]
+        assert os.environ[devices.VISIBLE] == "1"

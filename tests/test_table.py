@@ -286,6 +286,20 @@ def test_a_variant_with_its_own_name_shows_it_beside_its_method() -> None:
     ]
 
 
+def test_rows_of_another_mode_or_removal_say_so_and_the_note_says_what_all_rows_share() -> None:
+    usual = {"mode": "static", "removal": "mask"}
+    mixed = laid_out(
+        cell("random+ppl", 1, **usual),
+        cell("mine", 1, method="random+ppl", **usual | {"removal": "drop"}),
+        cell("qtuning", 1, **usual | {"mode": "dynamic", "removal": "drop"}),
+    )
+    assert [row.token for row in mixed.rows] == ["PPL", "Random + PPL, drop", "dynamic, drop"]
+    assert mixed.note == NOTE
+    dynamic = laid_out(cell("random+ppl", 1, **usual | {"mode": "dynamic"}), cell("full", 1, **usual))
+    assert [row.token for row in dynamic.rows] == ["PPL", ""]
+    assert dynamic.note == f"{NOTE} Every mini-batch is pruned with the weights of the moment (mode: dynamic)."
+
+
 @pytest.mark.parametrize(
     ("delta", "shown"), [(2.341, "↑2.34"), (-0.5, "↓0.50"), (0.0, "0.00"), (-0.0, "0.00"), (12, "↑12.00")]
 )

@@ -74,6 +74,15 @@ def taken(count: int, wait_seconds: float | None = None) -> Iterator[Taken]:
             os.close(fd)  # never LOCK_UN, which would also take the lock from a child that still has it
 
 
+@contextmanager
+def own(device: str) -> Iterator[None]:
+    """Hold one GPU for this very process where `device` is cuda, and nothing elsewhere; enter before CUDA is used."""
+    with taken(1 if device == "cuda" else 0) as mine:
+        if mine.ids:
+            os.environ |= mine.environment
+        yield
+
+
 def pool() -> list[str]:
     """The ids that this process may use: those of `CUDA_VISIBLE_DEVICES` where it is set, else all of the node."""
     if (visible := os.environ.get(VISIBLE)) is not None:

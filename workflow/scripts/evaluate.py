@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from prunegrid.devices import own
 from prunegrid.step import step
 
-with step(snakemake.log[0]):
+with step(snakemake.log[0]), own(snakemake.params.device):
     import torch
 
     from prunegrid.config import Evaluation
