@@ -142,3 +142,24 @@ def test_the_command_is_installed_and_exits_with_1() -> None:
     run = subprocess.run([command, "table", "nowhere"], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr.startswith("prunegrid table: nowhere: no experiment.json")
+
+
+def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).eval()
+    adapted.save_pretrained(str(tmp_path / "adapter"))
+    out = str(tmp_path / "merged")
+    own = ["merge", "--model", str(tiny_model), "--out", out]
+    assert "holds no adapter" in fails(capsys, *own, "--adapter", str(tiny_model))
+    cli.main([*own, "--adapter", str(tmp_path / "adapter")])
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits
+        assert torch.allclose(merged, adapted(ids).logits, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(out).chat_template
+    assert "is there already" in fails(capsys, *own, "--adapter", str(tmp_path / "adapter"))

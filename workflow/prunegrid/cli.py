@@ -3,6 +3,7 @@
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
+prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox
 prunegrid doctor experiments/paper.yaml
 """
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _score_arguments(commands.add_parser("score", help="score a training set under a model, once"))
     _extra_arguments(commands.add_parser("extra", help="add an optional score that some pruners read"))
     _prune_arguments(commands.add_parser("prune", help="choose samples and tokens from scores"))
+    _merge_arguments(commands.add_parser("merge", help="write a base model with a trained adapter merged in"))
     table = commands.add_parser("table", help="collect a results folder and print its table")
     table.add_argument("directory", type=Path, help="results/<experiment>")
     table.set_defaults(run=_table)
@@ -90,6 +92,21 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for selection.parquet and selection.json, which are replaced if there",
     )
     parser.set_defaults(run=_prune)
+
+
+def _merge_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, required=True, help="folder of the base model")
+    parser.add_argument("--adapter", type=Path, required=True, help="folder of the adapter: trained/.../model")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> None:
+    from prunegrid.models import merge
+
+    merge(options.model, options.adapter, options.out, options.dtype)
+    print(options.out)
 
 
 def _score(options: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ import math
 import os
 import statistics
 import time
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,27 +47,10 @@ def load_model(model_dir: Path, adapter_dir: Path | None, dtype: str, device: st
 
     model = models.load_model(model_dir, dtype, device)
     if adapter_dir is not None:
-        model = _merge(model, adapter_dir)
+        model = models.with_adapter(model, adapter_dir)
     ids = ("bos_token_id", "eos_token_id", "pad_token_id")
     model.generation_config = GenerationConfig(**{key: getattr(model.generation_config, key) for key in ids})
     return model.eval()
-
-
-def _merge(model: Any, adapter_dir: Path) -> Any:
-    """The model with the adapter added to its weights.
-
-    An adapter that does not fit is an error: peft only warns, and the scores would be the base model's.
-    """
-    from peft import PeftModel
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*missing adapter keys")
-        try:
-            return PeftModel.from_pretrained(model, str(adapter_dir)).merge_and_unload()
-        except (UserWarning, ValueError, RuntimeError, OSError) as error:
-            raise PrunegridError(
-                f"{adapter_dir}: not an adapter of this model ({str(error)[:200]}); train the cell again"
-            ) from None
 
 
 def evaluate(

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,35 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
         raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")
     return model.to(device).eval()
+
+
+def with_adapter(model: Any, adapter_dir: Path) -> Any:
+    """The model with the adapter added to its weights.
+
+    An adapter that does not fit is an error: peft only warns, and the scores would be the base model's.
+    """
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*missing adapter keys")
+        try:
+            return PeftModel.from_pretrained(model, str(adapter_dir)).merge_and_unload()
+        except (UserWarning, ValueError, RuntimeError, OSError) as error:
+            raise PrunegridError(
+                f"{adapter_dir}: not an adapter of this model ({str(error)[:200]}); train the cell again"
+            ) from None
+
+
+def merge(base: Path, adapter: Path, out: Path, dtype: str) -> None:
+    """Write the model with its adapter merged in as an ordinary folder, with the base model's tokenizer."""
+    if not is_adapter(adapter):
+        raise PrunegridError(f"{adapter}: holds no adapter (adapter_config.json); a whole model needs no merging")
+    if out.exists():
+        raise PrunegridError(f"{out}: is there already; remove it, or give another --out")
+    model = with_adapter(load_model(base, dtype, "cpu"), adapter)
+    with replacing(out) as folder:
+        model.save_pretrained(folder)
+        load_tokenizer(base).save_pretrained(folder)
 
 
 def check_device(device: str, count: int = 1) -> None:
