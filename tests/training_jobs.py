@@ -31,6 +31,7 @@ def run(
     *,
     pruning: dict[str, Any] | None = None,
     seed: int = 0,
+    device: str = "cpu",
     **settings: Any,
 ) -> dict[str, Any]:
     """Train into `out/model`, `out/training.json`; return the latter."""
@@ -41,6 +42,7 @@ def run(
         pruning=pruning,
         training=Training(**(SETTINGS | settings)),
         seed=seed,
+        device=device,
         threads=2,
     )
     return train(job, out / "model", out / "training.json", describe(model)["digests"])
