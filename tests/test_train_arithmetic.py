@@ -1,15 +1,31 @@
 """Which samples and tokens a step sees, and what the loss is, without starting a training job."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from prunegrid.config import Training
-from prunegrid.train.batches import IGNORE, Example, example, schedule, steps_per_epoch
+from prunegrid.train.batches import (
+    IGNORE,
+    Example,
+    MicroBatches,
+    example,
+    forwards,
+    schedule,
+    steps_in_all,
+    steps_per_epoch,
+)
 from prunegrid.train.forward import collate, total_nll
+from prunegrid.train.packing import NAME
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+
+
+def flat(plan: list[MicroBatches]) -> list[int]:
+    return [row for step in plan for batch in step for row in batch]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -20,16 +36,25 @@ def test_every_cell_takes_the_steps_of_full(kept: int, ranks: int) -> None:
     plans = [schedule(ids, 100, training, seed=1, rank=rank) for rank in range(ranks)]
     steps = steps_per_epoch(100, training)
     assert steps == -(-100 // (8 * ranks))
-    for plan in plans:
-        assert len(plan) == 3 * steps * 2
-        assert all(len(batch) <= 4 for batch in plan)
+    assert all(len(plan) == 3 * steps for plan in plans)
+    assert all(len(step) == 2 and len(batch) <= 4 for plan in plans for step in plan for batch in step)
     for epoch in range(3):
-        rows = [i for plan in plans for batch in plan[epoch * steps * 2 : (epoch + 1) * steps * 2] for i in batch]
+        rows = [row for plan in plans for row in flat(plan[epoch * steps : (epoch + 1) * steps])]
         assert sorted(rows) == list(range(kept))
-    per_step = [sum(len(plan[2 * s + m]) for plan in plans for m in range(2)) for s in range(3 * steps)]
+    per_step = [sum(len(flat([plan[s]])) for plan in plans) for s in range(3 * steps)]
     assert max(per_step) - min(per_step) <= 1
     enough = kept // steps >= 2 * ranks
-    assert not enough or all(batch for plan in plans for batch in plan)
+    assert not enough or all(batch for plan in plans for step in plan for batch in step)
+
+
+@pytest.mark.parametrize("max_steps", [1, 5, 13, 30])
+def test_max_steps_overrides_the_epochs(max_steps: int) -> None:
+    """13 steps are an epoch of 100 candidates; the steps that are there are those of the longer plan."""
+    whole = schedule(np.arange(50), 100, Training(**SETTINGS | {"num_train_epochs": 3}), seed=1, rank=0)
+    training = Training(**SETTINGS, max_steps=max_steps)
+    plan = schedule(np.arange(50), 100, training, seed=1, rank=0)
+    assert len(plan) == max_steps == steps_in_all(100, training)
+    assert plan == whole[:max_steps]
 
 
 def test_order_depends_on_seed_and_epoch_not_on_row_order() -> None:
@@ -37,7 +62,7 @@ def test_order_depends_on_seed_and_epoch_not_on_row_order() -> None:
     ids = np.arange(40)
 
     def order(ids: np.ndarray, seed: int) -> list[int]:
-        return [int(ids[i]) for batch in schedule(ids, 40, training, seed, rank=0) for i in batch]
+        return [int(ids[row]) for row in flat(schedule(ids, 40, training, seed, rank=0))]
 
     assert order(ids, 1) == order(ids[::-1].copy(), 1)
     assert order(ids, 1) != order(ids, 2)
@@ -45,67 +70,86 @@ def test_order_depends_on_seed_and_epoch_not_on_row_order() -> None:
 
 
 def test_example_mask_keeps_context_and_drop_keeps_positions() -> None:
-    mask = example([1, 2], [10, 11, 12, 13], [0, 3], 1.0, "mask")
-    assert mask == Example([1, 2, 10, 11, 12, 13], [IGNORE, IGNORE, 10, IGNORE, IGNORE, 13], [0, 1, 2, 3, 4, 5], 1.0)
-    drop = example([1, 2], [10, 11, 12, 13], [0, 3], 1.0, "drop")
-    assert drop == Example([1, 2, 10, 13], [IGNORE, IGNORE, 10, 13], [0, 1, 2, 5], 1.0)
-    whole = example([1, 2], [10, 11], None, 1.0, "mask")
+    mask = example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "mask")
+    assert mask == Example(7, [1, 2, 10, 11, 12, 13], [IGNORE, IGNORE, 10, IGNORE, IGNORE, 13], [0, 1, 2, 3, 4, 5], 0.5)
+    drop = example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "drop")
+    assert drop == Example(7, [1, 2, 10, 13], [IGNORE, IGNORE, 10, 13], [0, 1, 2, 5], 0.5)
+    assert mask.trainable == drop.trainable == 2
+    whole = example(7, [1, 2], [10, 11], None, 1.0, "mask")
     assert whole.labels == [IGNORE, IGNORE, 10, 11]
 
 
-def test_collate_pads_and_an_empty_micro_batch_teaches_nothing() -> None:
-    batch = collate([example([1], [2, 3], None, 1.0, "mask"), example([1], [2], None, 0.5, "mask")])
+TWO = [example(3, [1], [2, 3], None, 1.0, "mask"), example(4, [1], [2], None, 0.5, "mask")]
+
+
+def test_collate_pads_short_rows_with_what_nobody_sees() -> None:
+    batch = collate(TWO, packed=False)
     assert batch["input_ids"].tolist() == [[1, 2, 3], [1, 2, 0]]
-    assert batch["labels"].tolist() == [[IGNORE, 2, 3], [IGNORE, 2, IGNORE]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
-    assert batch["weights"].tolist() == [1.0, 0.5]
-    assert (collate([])["labels"] == IGNORE).all()
+    assert batch["segments"] is None
+    assert (batch["before_R"].tolist(), batch["target_R"].tolist()) == ([0, 1, 3], [2, 3, 2])
+    assert batch["weight_R"].tolist() == [1.0, 1.0, 0.5]
 
 
-def test_weighted_nll_equals_a_float64_loop() -> None:
-    torch.manual_seed(0)
-    logits = torch.randn(3, 6, 11)
-    labels = torch.randint(0, 11, (3, 6))
-    labels[torch.rand(3, 6) < 0.4] = IGNORE
-    weights = torch.tensor([1.0, 0.25, 2.0])
-    expected = 0.0
-    for b in range(3):
-        for t in range(1, 6):
-            if labels[b, t] != IGNORE:
-                expected -= weights[b].item() * logits[b, t - 1].double().log_softmax(-1)[labels[b, t]].item()
-    assert weighted_nll(logits, labels, weights).item() == pytest.approx(expected, rel=1e-6)
+def test_collate_packs_rows_behind_one_another() -> None:
+    batch = collate(TWO, packed=True)
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 1, 2]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1]]
+    assert (batch["attention_mask"], batch["segments"]) == (None, [3, 2])
+    assert (batch["before_R"].tolist(), batch["target_R"].tolist()) == ([0, 1, 3], [2, 3, 2])
+    assert batch["sample_ids"] == [3, 4]
 
 
-def loss_and_logits(folder, row: Example) -> tuple[float, torch.Tensor]:  # type: ignore[no-untyped-def]
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    batch = collate([row])
-    labels, weights = batch.pop("labels"), batch.pop("weights")
-    with torch.no_grad():
-        logits = model(**batch, use_cache=False).logits
-    return weighted_nll(logits, labels, weights).item(), logits[0]
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_empty_pass_teaches_nothing(packed: bool, tiny_model: Path) -> None:
+    """A rank without samples goes through the model all the same: the others wait for it there."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=NAME if packed else "sdpa")
+    batch = collate([], packed)
+    assert batch["sample_ids"] == []
+    loss = total_nll(model, batch)
+    loss.backward()
+    assert loss.item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
 
 
-def test_dropped_tokens_influence_nothing_and_survivors_see_each_other(tiny_model) -> None:  # type: ignore[no-untyped-def]
-    """A gap in the position ids must not be taken for the border between packed sequences."""
-    loss, logits = loss_and_logits(tiny_model, example([5, 6], [10, 11, 12, 13], [0, 3], 1.0, "drop"))
-    other, _ = loss_and_logits(tiny_model, example([5, 6], [10, 99, 98, 13], [0, 3], 1.0, "drop"))
-    assert loss == other
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="eager").eval()
-    causal = torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)[None, None]
-    with torch.no_grad():
-        expected = model(
-            torch.tensor([[5, 6, 10, 13]]), position_ids=torch.tensor([[0, 1, 2, 5]]), attention_mask=causal
-        ).logits[0]
-    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
-    _, moved = loss_and_logits(tiny_model, example([7, 6], [10, 11, 12, 13], [0, 3], 1.0, "drop"))
-    assert not torch.allclose(logits[3], moved[3]), "the prompt must reach the token after the gap"
+def nll(folder: Path, rows: list[Example], packed: bool) -> float:
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=NAME if packed else "sdpa")
+    return float(total_nll(model, collate(rows, packed)).detach())
 
 
-def test_masked_tokens_are_context_but_not_loss(tiny_model) -> None:  # type: ignore[no-untyped-def]
-    """Changing a masked token changes later predictions; its own label never counts."""
-    loss, _ = loss_and_logits(tiny_model, example([5, 6], [10, 11, 12, 13], [0, 3], 1.0, "mask"))
-    other, _ = loss_and_logits(tiny_model, example([5, 6], [10, 11, 98, 13], [0, 3], 1.0, "mask"))
-    assert loss != other
-    first, _ = loss_and_logits(tiny_model, example([5, 6], [10, 11, 12, 13], [0], 1.0, "mask"))
-    same, _ = loss_and_logits(tiny_model, example([5, 6], [10, 97, 98, 99], [0], 1.0, "mask"))
-    assert first == same
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("removal", ["mask", "drop"])
+def test_total_nll_equals_a_float64_loop_over_the_samples(removal: str, packed: bool, tiny_model: Path) -> None:
+    """Reference: the library's own forward of each sample alone, and -log softmax at its kept tokens."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).double()
+    rng, expected, rows = np.random.default_rng(0), 0.0, []
+    for number, (prompt, length, weight) in enumerate([(3, 9, 1.0), (1, 1, 0.25), (5, 14, 2.0), (2, 4, 1.5)]):
+        ids = rng.integers(1, 200, prompt + length).tolist()
+        kept = sorted(rng.choice(length, size=max(1, length // 2), replace=False).tolist())
+        rows.append(example(number, ids[:prompt], ids[prompt:], kept, weight, removal))
+        seen = [*range(prompt), *(prompt + i for i in (kept if removal == "drop" else range(length)))]
+        with torch.no_grad():
+            logits_TV = model(
+                torch.tensor([[ids[i] for i in seen]]),
+                position_ids=torch.tensor([seen]),
+                attention_mask=torch.ones(1, len(seen)),
+            ).logits[0]
+        for place in (seen.index(prompt + i) for i in kept):
+            expected -= weight * logits_TV[place - 1].log_softmax(-1)[ids[seen[place]]].item()
+    assert nll(tiny_model, rows, packed) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("halvings", [0, 1, 2, 9])
+def test_halved_passes_hold_the_same_samples(halvings: int, packing: bool) -> None:
+    training = Training(packing=packing, batch_tokens=64, per_device_train_batch_size=5)
+    step = [[example(10 * m + n, [1], [2] * (n + 1), None, 1.0, "mask") for n in range(5)] for m in range(3)]
+    passes = forwards(step, training, halvings)
+    assert sorted(one.sample_id for batch in passes for one in batch) == sorted(
+        one.sample_id for batch in step for one in batch
+    )
+    assert all(passes), "an empty pass costs a forward"
+    if packing:
+        assert all(len(batch) == 1 or sum(len(one.ids) for one in batch) <= 64 >> halvings for batch in passes)
+    else:
+        assert max(map(len, passes)) == max(1, -(-5 // 2**halvings))

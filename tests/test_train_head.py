@@ -1,0 +1,138 @@
+"""The loss at the head: the right number and gradients, whatever the chunks, and never more logits than a chunk's."""
+
+import math
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from prunegrid.train import forward
+from prunegrid.train.forward import chunked_nll
+
+R, D, V = 23, 8, 31
+
+
+class Head(torch.nn.Linear):
+    """Remembers with how many rows it was called, and how many rows of logits were alive at once."""
+
+    def __init__(self, trained: bool, bias: bool = False) -> None:
+        super().__init__(D, V, bias=bias)
+        self.requires_grad_(trained)
+        self.rows: list[int] = []
+        self.most_alive = 0
+        self.alive: list[tuple[weakref.ref[torch.Tensor], int]] = []
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(hidden)
+        self.rows.append(len(logits))
+        self.alive = [(ref, rows) for ref, rows in self.alive if ref() is not None] + [
+            (weakref.ref(logits), len(logits))
+        ]
+        self.most_alive = max(self.most_alive, sum(rows for _, rows in self.alive))
+        return logits
+
+
+class Case:
+    """A head, hidden states [R, D] that want a gradient, targets and weights."""
+
+    def __init__(self, trained: bool, rows: int = R, bias: bool = False) -> None:
+        torch.manual_seed(0)
+        self.head = Head(trained, bias)
+        self.hidden = torch.randn(rows, D, requires_grad=True)
+        self.target = torch.randint(0, V, (rows,))
+        self.weight = torch.rand(rows) * 3
+
+    def chunked(self, size: int | None = None) -> torch.Tensor:
+        return chunked_nll(self.head, self.hidden, self.target, self.weight, size)
+
+    def gradients(self, loss: torch.Tensor) -> list[torch.Tensor]:
+        wanted = [self.hidden, *(p for p in self.head.parameters() if p.requires_grad)]
+        return list(torch.autograd.grad(loss, wanted))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_sum_is_a_float64_loop_over_the_tokens(trained: bool) -> None:
+    case = Case(trained, bias=True)
+    weight_VD, bias_V = case.head.weight.detach().double(), case.head.bias.detach().double()
+    expected = 0.0
+    for r in range(R):
+        logits = [float(weight_VD[v] @ case.hidden[r].detach().double() + bias_V[v]) for v in range(V)]
+        largest = max(logits)
+        log_sum = largest + math.log(sum(math.exp(z - largest) for z in logits))
+        expected += float(case.weight[r]) * (log_sum - logits[int(case.target[r])])
+    assert case.chunked(5).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 5, R, 100, None])
+@pytest.mark.parametrize("trained", [True, False])
+def test_gradients_are_plain_cross_entropys_whatever_the_chunk(trained: bool, size: int | None) -> None:
+    """The loss is scaled by 0.3 on its way, as the Trainer does."""
+    case = Case(trained, bias=True)
+    plain = torch.nn.functional.cross_entropy(case.head(case.hidden), case.target, reduction="none") @ case.weight
+    found, expected = (case.gradients(0.3 * loss) for loss in (case.chunked(size), plain))
+    assert len(found) == (3 if trained else 1)
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_no_token_is_no_loss_and_no_gradient(trained: bool) -> None:
+    case = Case(trained, rows=0)
+    loss = case.chunked()
+    assert loss.item() == 0
+    assert all(not gradient.any() for gradient in case.gradients(loss))
+    assert len(case.head.rows) >= 1, "ZeRO-3 gathers the head on all ranks or on none"
+
+
+@contextmanager
+def saved() -> Iterator[list[weakref.ref[torch.Tensor]]]:
+    """All tensors that the graph keeps for its backward, as long as it does."""
+    kept: list[weakref.ref[torch.Tensor]] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(weakref.ref(own := tensor.detach()))
+        return own
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield kept
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_no_more_logits_than_a_chunk_of_them_are_alive(trained: bool) -> None:
+    case = Case(trained, rows=203)
+    with saved() as kept:
+        loss = case.chunked(10)
+        shapes = [tuple(tensor.shape) for ref in kept if (tensor := ref()) is not None]
+    assert (203, D) in shapes or (10, D) in shapes, "the watch sees what is kept"
+    assert not {(10, V), (3, V)} & set(shapes), "neither logits nor their softmax are"
+    loss.backward()
+    assert max(case.head.rows) == 10
+    assert case.head.most_alive <= 10
+    assert sum(case.head.rows) == 203 * (2 if trained else 1), "a frozen head works once, a trained one twice"
+
+
+def test_a_larger_vocabulary_has_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(forward.ELEMENTS, "cpu", 4 * V + 1)
+    case = Case(False)
+    case.chunked()
+    assert max(case.head.rows) == 4
+    monkeypatch.setitem(forward.ELEMENTS, "cpu", V - 1)
+    assert case.chunked() is not None and max(case.head.rows[-R:]) == 1
+
+
+def test_half_precision_hidden_states_keep_a_float32_loss() -> None:
+    """1,000 equal losses summed in bfloat16 would be off by percents."""
+    case = Case(False, rows=1000)
+    case.head.bfloat16()
+    hidden: Any = case.hidden.detach()[:1].expand(1000, D).bfloat16().requires_grad_()
+    target, weight = torch.zeros(1000, dtype=torch.int64), torch.ones(1000)
+    loss = chunked_nll(case.head, hidden, target, weight)
+    one = -case.head(hidden[:1]).float().log_softmax(-1)[0, 0]
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(1000 * one.item(), rel=1e-5)
+    loss.backward()
+    assert hidden.grad.dtype == torch.bfloat16 and np.isfinite(hidden.grad.float().numpy()).all()

@@ -1,0 +1,84 @@
+"""Whole training jobs on a tiny model, and what they must come to: the contract's arithmetic in float64."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from transformers import AutoModelForCausalLM
+
+from prunegrid.config import Training
+from prunegrid.draws import derive
+from prunegrid.models import describe
+from prunegrid.train import Job, train
+from prunegrid.train.batches import schedule
+
+SETTINGS: dict[str, Any] = {
+    "method": "full",
+    "learning_rate": 1e-2,
+    "num_train_epochs": 2,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 2,
+}
+
+
+def run(
+    out: Path,
+    model: Path,
+    scores: Path,
+    selection: Path | None = None,
+    *,
+    pruning: dict[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train into `out/model`, `out/training.json`; return the latter."""
+    job = Job(
+        model=model,
+        scores=scores,
+        selection=selection,
+        pruning=pruning,
+        training=Training(**(SETTINGS | settings)),
+        seed=seed,
+        device=device,
+        threads=2,
+    )
+    return train(job, out / "model", out / "training.json", describe(model)["digests"])
+
+
+def samples_of_steps(scores: Path, selection: Path, training: Training) -> list[list[dict[str, Any]]]:
+    """Of each optimizer step the kept samples of all ranks: prompt, response, kept positions, weight."""
+    tokens = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
+    kept = pq.read_table(selection).to_pylist()
+    ids = np.array([row["sample_id"] for row in kept])
+    plans = [schedule(ids, len(tokens), training, derive(0, "data"), rank) for rank in range(training.ranks)]
+    return [
+        [kept[row] | tokens[kept[row]["sample_id"]] for plan in plans for batch in plan[step] for row in batch]
+        for step in range(len(plans[0]))
+    ]
+
+
+def contract_loss(model: Any, samples: list[dict[str, Any]], removal: str) -> torch.Tensor:
+    """sum(weight x NLL) / number of trainable tokens, sample by sample through the library's own forward."""
+    total, count = torch.zeros((), dtype=torch.float64), 0
+    for row in samples:
+        prompt, response, kept = row["prompt_ids"], row["response_ids"], row["kept"]
+        survivors = kept if removal == "drop" else list(range(len(response)))
+        seen = [*range(len(prompt)), *(len(prompt) + i for i in survivors)]
+        logits_TV = model(
+            torch.tensor([prompt + [response[i] for i in survivors]]),
+            position_ids=torch.tensor([seen]),
+            attention_mask=torch.ones(1, len(seen)),
+            use_cache=False,
+        ).logits[0]
+        for i in kept:
+            before = seen.index(len(prompt) + i) - 1
+            total = total - row["weight"] * logits_TV[before].log_softmax(-1)[response[i]]
+        count += len(kept)
+    return total / count
+
+
+def in_float64(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder).double()
