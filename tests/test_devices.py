@@ -176,18 +176,6 @@ def test_the_end_of_the_block_leaves_a_child_its_device() -> None:
     assert taken_now(1) == ["0"]
 
 
-def test_who_asked_to_die_with_its_parent_does() -> None:
-    child = "import time; from prunegrid.devices import die_with_parent as d; d(); print(flush=True); time.sleep(60)"
-    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.readline()
-    process.kill()
-    started = time.monotonic()
-    process.communicate()  # ends when nobody has the pipe any more
-    assert time.monotonic() - started < 10
-
-
 def test_two_jobs_of_a_scheduler_may_both_have_a_device_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     with devices.taken(1) as first:

@@ -7,21 +7,18 @@ Snakemake counts GPUs but does not say which (`--resources gpu=4`); every job th
 
 An id is taken by a lock (`flock`) on a file of its own, which the kernel gives back when the last process that holds
 it ends, however it ends. `pass_fds` makes the child such a process: if the launcher is killed and the child lives on,
-its GPUs stay taken. The child has to pass the descriptors on in its turn; torchrun does not, so its ranks should call
-`die_with_parent`.
+its GPUs stay taken. The child has to pass the descriptors on in its turn; torchrun does not: it holds them itself.
 
 Not seen, so not excluded: jobs of other users, in other containers or with another temporary folder; programs that do
 not ask here; one GPU that one job names by index and another by UUID, or by the index of another CUDA_DEVICE_ORDER.
 Ask once a job: a block inside another one waits for what its own job has.
 """
 
-import ctypes
 import fcntl
 import os
 import random
 import re
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -96,12 +93,6 @@ def pool() -> list[str]:
     import torch
 
     return [str(i) for i in range(torch.cuda.device_count())]
-
-
-def die_with_parent() -> None:
-    """From now on this process is killed when the one that started it ends (Linux; else nothing changes)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _wait(ids: list[str], count: int, wait_seconds: float | None) -> dict[str, int]:

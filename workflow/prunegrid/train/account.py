@@ -12,7 +12,8 @@ from prunegrid.train.batches import Example
 
 
 class Account:
-    """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes."""
+    """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes.
+    `unlogged` is the sum of losses since the step after which one was last logged, and that step."""
 
     def __init__(self, rank: int) -> None:
         self.rank, self.before = rank, 0.0
@@ -22,6 +23,7 @@ class Account:
         self.log: list[pa.Table] = []
         self.resumed: list[int] = []
         self.saved = 0
+        self.unlogged: tuple[float, int] = (0.0, 0)
 
     @property
     def seconds(self) -> float:
@@ -42,6 +44,7 @@ class Account:
 
     def save(self, folder: Path) -> None:
         state = {"counts": self.counts, "probes": self.probes, "seconds": self.seconds, "resumed": self.resumed}
+        state["unlogged"] = self.unlogged
         write_json(folder / f"account-{self.rank}.json", state)
         if self.log:
             self.log[:] = [pa.concat_tables(self.log)]
@@ -50,10 +53,6 @@ class Account:
     def load(self, folder: Path, step: int) -> None:
         state = read_json(folder / f"account-{self.rank}.json")
         self.counts, self.probes, self.before = Counter(state["counts"]), state["probes"], state["seconds"]
-        self.resumed, self.saved = [*state["resumed"], step], step
+        self.resumed, self.saved, self.unlogged = [*state["resumed"], step], step, state["unlogged"]
         log = folder / f"selection_log-{self.rank}.parquet"
         self.log[:] = [read_parquet(log)] if log.exists() else []
-
-    def intact(self) -> str:
-        """What is not lost when a job ends here."""
-        return f"the checkpoint of step {self.saved} is intact" if self.saved else "no checkpoint was made before"

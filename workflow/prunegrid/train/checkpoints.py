@@ -8,6 +8,7 @@ import fcntl
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +20,32 @@ from prunegrid.io import read_json, write_json
 KEPT = 2
 COMPLETE = "complete.json"
 PREFIX = "checkpoint-"
+LOCK = ".lock"
 
 
 def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
+def _all(folder: Path) -> list[Path]:
+    """The newest first."""
+    return sorted(folder.glob(f"{PREFIX}[0-9]*"), key=step_of, reverse=True)
+
+
 def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
     """The newest complete checkpoint of a job of this `identity`; of each that is refused, a line says why."""
-    for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True):
+    for checkpoint in _all(folder):
         reason = _refusal(checkpoint, identity)
         if reason is None:
             return checkpoint
         print(f"{checkpoint}: not resumed from, {reason}", file=sys.stderr, flush=True)
     return None
+
+
+def intact(folder: Path) -> str:
+    """What is not lost when a job ends here."""
+    saved = next(iter(_all(folder)), None)
+    return f"the checkpoint of step {step_of(saved)} is intact" if saved else "no checkpoint was made before"
 
 
 def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
@@ -71,8 +84,8 @@ def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
     files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
     sizes = {str(file.relative_to(temporary)): file.stat().st_size for file in files}
     write_json(temporary / COMPLETE, {"identity": identity, "files": sizes})
-    for file in [*files, temporary / COMPLETE]:
-        _sync(file)
+    for path in [temporary, *temporary.rglob("*")]:
+        _sync(path)
     final = folder / f"{PREFIX}{step}"
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
@@ -81,10 +94,15 @@ def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
 
 
 def _remove_old(folder: Path, identity: dict[str, Any]) -> None:
-    ours = sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True)
-    usable = [checkpoint for checkpoint in ours if _refusal(checkpoint, identity) is None][:KEPT]
-    for checkpoint in {*ours, *folder.glob(".saving-*")} - {*usable}:
+    usable = [checkpoint for checkpoint in _all(folder) if _refusal(checkpoint, identity) is None][:KEPT]
+    for checkpoint in {*_all(folder)} - {*usable}:
         shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """What a job left that was killed while it saved: the next one must not add its own files to it."""
+    for unfinished in folder.glob(".saving-*"):
+        shutil.rmtree(unfinished)
 
 
 def _sync(path: Path) -> None:
@@ -97,17 +115,48 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Hold the folder's lock (its descriptor is yielded, for children to keep); refuse where another job holds it."""
+    """Hold the folder's lock, and yield its descriptor; refuse where another job, or a rank left of it, holds it.
+
+    The lock is shared with the job's own ranks, each of which takes it for itself (`share`): torchrun hands no
+    descriptor on, and a rank may outlive whatever started it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise PrunegridError(
-                f"{folder}: process {file.read().strip() or 'unknown'} is training this cell; wait for it, or stop it"
-            ) from None
+    with (folder / LOCK).open("a+") as file:
+        if not _take(file.fileno(), fcntl.LOCK_EX):
+            raise PrunegridError(_held(folder))
         file.truncate(0)
         file.write(f"{os.getpid()} on {os.uname().nodename}\n")
         file.flush()
+        if not _take(file.fileno(), fcntl.LOCK_SH):
+            raise PrunegridError(_held(folder))
         yield file.fileno()
+
+
+def share(folder: Path) -> int:
+    """Hold the lock as one of the job's ranks, until this process ends."""
+    descriptor = os.open(folder / LOCK, os.O_RDWR)
+    if not _take(descriptor, fcntl.LOCK_SH):
+        raise PrunegridError(_held(folder))
+    return descriptor
+
+
+def wait_for_ranks(lock: int, seconds: float) -> bool:
+    """Whether all ranks have ended, for which this waits so long."""
+    until = time.monotonic() + seconds
+    while not (ended := _take(lock, fcntl.LOCK_EX)) and time.monotonic() < until:
+        _take(lock, fcntl.LOCK_SH)
+        time.sleep(0.2)
+    return ended
+
+
+def _take(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held(folder: Path) -> str:
+    holder = (folder / LOCK).read_text().strip() or "unknown"
+    return f"{folder}: a job (started by process {holder}) is training this cell; wait for it, or stop it"

@@ -73,7 +73,9 @@ class Dynamic:
         self.head = ask(partial(Head, model))
         reason = ask(partial(unreachable, model)) if self.attention else None
         if reason:
-            raise PrunegridError(f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner")
+            raise PrunegridError(
+                f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner"
+            )
 
     def keep(self, micro_batches: MicroBatches, moment: Moment) -> list[list[Example]]:
         """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample."""

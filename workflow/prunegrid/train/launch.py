@@ -1,5 +1,6 @@
 """Start the ranks of one training job, and leave its model and manifest whole or not at all."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,9 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from prunegrid.versions import STEP
 WORKER = "prunegrid.train.worker"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 GRACE_SECONDS = 300
-OUT_OF_MEMORY = 3
+MEMORY = "memory.json"
 DYNAMIC = ("selection_log.parquet", "selection.json")
 
 
@@ -81,6 +83,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     identity = _identity(job, meta.get("digests", {}))
     folder = manifest.with_name("checkpoints")
     with checkpoints.alone(folder) as lock:
+        _clear(folder, out)
         with replacing(out) as temporary, tempfile.TemporaryDirectory() as scratch:
             temporary.mkdir(parents=True)
             order = Order(
@@ -91,13 +94,20 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
                 error=Path(scratch, "error.json"),
                 identity=identity,
                 resume=checkpoints.newest(folder, identity),
-                halvings=_halvings(folder),
+                halvings=_halvings(folder, identity),
             )
             started = time.monotonic()
             _run(order, Path(scratch, "order.json"), lock)
             report = _collect(order, manifest, round(time.monotonic() - started, 2))
         shutil.rmtree(folder)
     return report
+
+
+def _clear(folder: Path, out: Path) -> None:
+    """Remove what an attempt left half-written that was killed without warning."""
+    checkpoints.remove_unfinished(folder)
+    for left in out.parent.glob(f".{out.name}.*.tmp"):
+        shutil.rmtree(left)
 
 
 def _identity(job: Job, digests: dict[str, str]) -> dict[str, Any]:
@@ -116,14 +126,18 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
         if (order.out / name).exists():
             (order.out / name).replace(manifest.with_name(name))
     report |= {"seconds": seconds, "digests": order.identity["digests"], "selection": order.identity["selection"]}
-    write_json(manifest, report)
+    try:
+        write_json(manifest, report)
+    except OSError as error:
+        raise PrunegridError(f"{manifest}: {error.strerror}; {checkpoints.intact(order.checkpoints)}") from error
     return report
 
 
-def _halvings(folder: Path) -> int:
-    """How often passes have been halved because an earlier attempt ran out of memory."""
-    path = folder / "memory.json"
-    return int(read_json(path)["halvings"]) if path.exists() else 0
+def _halvings(folder: Path, identity: dict[str, Any]) -> int:
+    """How often passes have been halved because an earlier attempt of this very job ran out of memory."""
+    path = folder / MEMORY
+    found = read_json(path) if path.exists() else {}
+    return int(found["halvings"]) if found.get("identity") == identity else 0
 
 
 def command(ranks: int, arguments: Sequence[str], nodes: int = 1) -> list[str]:
@@ -142,19 +156,33 @@ def command(ranks: int, arguments: Sequence[str], nodes: int = 1) -> list[str]:
 
 
 def _run(order: Order, spec: Path, lock: int) -> None:
+    """Start the ranks and wait until all have ended. They stop when `spec` is no longer locked (`launcher_is_gone`)."""
     spec.write_text(order.model_dump_json())
-    ranks, job = order.job.training.ranks, order.job
-    with devices.taken(ranks if job.device == "cuda" else 0) as mine:
-        process = subprocess.Popen(
-            command(ranks, [WORKER, str(spec)]),
-            env={**_environment(job), **mine.environment} if mine.ids else _environment(job),
-            pass_fds=[lock, *mine.fds],
-            start_new_session=True,
-        )
-        with _forwarding(process):
+    ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
+    line = command(ranks, [WORKER, str(spec)])
+    with devices.taken(ranks if job.device == "cuda" else 0) as mine, _forwarding() as (children, asked):
+        with spec.open() as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            environment = {**_environment(job), **mine.environment}
+            process = subprocess.Popen(line, env=environment, pass_fds=[lock, *mine.fds], start_new_session=True)
+            children.append(process)
+            for number in asked[:1]:
+                process.send_signal(number)
             code = process.wait()
+        ended = checkpoints.wait_for_ranks(lock, GRACE_SECONDS)
+    if not ended:
+        raise PrunegridError(f"{order.checkpoints}: the launcher has ended with {code}, but a rank has not; kill it")
     if code:
-        raise PrunegridError(_reason(order, code))
+        raise PrunegridError(_reason(order, code, kernel_kills() > kills, asked))
+
+
+def launcher_is_gone(spec: int) -> bool:
+    """Whether the launcher, which locks the file of this descriptor as long as it waits for the ranks, has ended."""
+    try:
+        fcntl.flock(spec, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _environment(job: Job) -> dict[str, str]:
@@ -167,30 +195,66 @@ def _environment(job: Job) -> dict[str, str]:
     if ranks == 1:
         own |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     if job.device == "cpu":
-        own |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+        own["DS_ACCELERATOR"] = "cpu"
     return {**os.environ, **own}
 
 
 @contextmanager
-def _forwarding(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals that ask for an end on to the ranks, which save before they obey."""
+def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int]]]:
+    """Hand signals that ask for an end on to the ranks, which save before they obey; note them.
+
+    Python gives signals to its main thread: in another one they are the caller's own affair.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
 
     def forward(number: int, _: Any) -> None:
-        process.send_signal(number)
+        asked.append(number)
+        if len(asked) == 1:  # a second one would make torchrun leave its ranks behind
+            for process in children:
+                process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, forward) for number in FORWARDED} if main else {}
     try:
-        yield
+        yield children, asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _reason(order: Order, code: int) -> str:
-    """Why the ranks ended; after a want of memory the next attempt halves the passes."""
-    told = json.loads(order.error.read_text()) if order.error.exists() else {}
-    if told.get("out_of_memory") or code == -signal.SIGKILL:
-        write_json(order.checkpoints / "memory.json", {"halvings": order.halvings + 1})
-        reason = told.get("message") or "killed with SIGKILL, as the kernel does when memory runs out"
-        return f"{reason}; the next attempt halves its forward passes (same global batch)"
-    return told.get("message") or f"training stopped with exit code {code}: the reason is further up in this log"
+def kernel_kills() -> int:
+    """How many processes the kernel has killed for want of memory so far: of this cgroup, else of the machine."""
+    groups = Path("/proc/self/cgroup")
+    own = groups.read_text().rpartition("0::/")[2].strip() if groups.exists() else ""
+    for path in (Path("/sys/fs/cgroup", own, "memory.events"), Path("/proc/vmstat")):
+        with suppress(OSError):
+            counts = dict(line.split() for line in path.read_text().splitlines())
+            return int(counts["oom_kill"])
+    return 0
+
+
+def _reason(order: Order, code: int, kernel_killed: bool, asked: list[int]) -> str:
+    """Why the ranks ended. Only after a certain want of memory the next attempt halves the passes: any other job
+    that was killed must end with the very weights that it would have had."""
+    told = _told(order.error)
+    cause, intact = told.get("cause"), checkpoints.intact(order.checkpoints)
+    if cause == "memory" or (kernel_killed and cause in (None, "lost")):
+        write_json(order.checkpoints / MEMORY, {"halvings": order.halvings + 1, "identity": order.identity})
+        reason = told["message"] if cause == "memory" else "the kernel killed a rank for want of memory"
+        return f"{reason}; {intact}; the next attempt halves its forward passes (same global batch)"
+    if asked and cause in (None, "lost"):
+        return f"stopped by {signal.Signals(asked[0]).name}; {intact}"
+    if told:
+        return str(told["message"])
+    if code < 0:
+        return f"training was killed by {signal.Signals(-code).name}; {intact}; the same command goes on from there"
+    return f"training stopped with exit code {code}: the reason is further up in this log; {intact}"
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a rank has left to say; nothing if it was killed before it could, or while it did."""
+    with suppress(FileNotFoundError, json.JSONDecodeError):
+        told: dict[str, Any] = json.loads(path.read_text())
+        return told
+    return {}

@@ -12,15 +12,16 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from prunegrid.errors import PrunegridError
+from prunegrid.errors import PrunegridError, reason
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
+from prunegrid.train.faults import cause
 from prunegrid.train.forward import collate, total_nll
-from prunegrid.train.launch import Order
+from prunegrid.train.launch import Order, launcher_is_gone
 from prunegrid.train.packing import check_isolated
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR1)
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Keep = Callable[[MicroBatches, int], list[list[Example]]]
 
 
@@ -39,6 +40,7 @@ class PrunedTrainer(Trainer):
             self.causal = self.causal.get_base_model()
         self.loss_is_scaled_for_ga = True
         self.asked_to_stop: int | None = None
+        self.launcher: int | None = None
         self.checked = False
         self.current: list[int] = []
         for number in STOPPING:
@@ -69,9 +71,9 @@ class PrunedTrainer(Trainer):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], torch.Tensor]:
         """The step's forward passes, as many on every rank, and the trainable tokens of all ranks."""
-        self.account.begin()
+        self._go_on_from_checkpoint()
         self._stop_if_asked()
-        training, step = self.order.job.training, self.state.global_step
+        training, step, self.current = self.order.job.training, self.state.global_step, []
         kept = self.keep(next(epoch_iterator), step)
         passes = forwards(kept, training, self.order.halvings)
         told = self.everywhere(sum(one.trainable for batch in kept for one in batch), len(passes))
@@ -87,6 +89,13 @@ class PrunedTrainer(Trainer):
         inputs = [collate(one, training.packing) for one in passes]
         self.account.count(kept, inputs)
         return [inputs], trainable
+
+    def _go_on_from_checkpoint(self) -> None:
+        """At this attempt's first step: the losses that the Trainer had summed up, but not logged."""
+        if self.account.began is None and self.account.saved:
+            self._tr_loss += self.account.unlogged[0]
+            self._globalstep_last_logged = self.account.unlogged[1]
+        self.account.begin()
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
@@ -121,23 +130,26 @@ class PrunedTrainer(Trainer):
 
     def _stop_if_asked(self) -> None:
         """All ranks agree at the boundary between two steps: if any was asked to stop, save and end."""
+        if self.is_world_process_zero() and self.launcher is not None and launcher_is_gone(self.launcher):
+            self.asked_to_stop = signal.SIGHUP
         number = self.most(self.asked_to_stop or 0)
         if number:
             step = self.state.global_step
             if step > self.account.saved:
                 self._save_checkpoint(self.model_wrapped, None)
             raise PrunegridError(
-                f"stopped by {signal.Signals(number).name} after step {step} of {len(self.plan)}, which is saved; "
-                "the same command goes on from there"
+                f"stopped by {signal.Signals(number).name} after step {step} of {len(self.plan)}"
+                f"{', which is saved; the same command goes on from there' if step else ''}"
             )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Weights, optimizer, scheduler, random states, position and counts, under a temporary name and then renamed."""
+        """Weights, optimizer, scheduler, random states, position and counts, written aside and then renamed."""
         folder, step = self.order.checkpoints, self.state.global_step
         temporary = checkpoints.saving_folder(folder, step)
         began = time.monotonic()
         try:
             temporary.mkdir(parents=True, exist_ok=True)
+            self.account.unlogged = (float(self._tr_loss), self._globalstep_last_logged)
             self._save_optimizer_and_scheduler(str(temporary))
             self._save_rng_state(str(temporary))
             self.account.save(temporary)
@@ -148,12 +160,15 @@ class PrunedTrainer(Trainer):
                 checkpoints.commit(folder, step, self.order.identity)
             self.accelerator.wait_for_everyone()
         except (OSError, RuntimeError) as error:
+            if cause(error) in ("memory", "lost"):
+                raise
             shutil.rmtree(temporary, ignore_errors=True)
             raise PrunegridError(
-                f"{folder}: could not save step {step} ({_reason(error)}); {self.account.intact()}"
+                f"{folder}: could not save step {step} ({reason(error)}); {checkpoints.intact(folder)}"
             ) from error
         self.account.saved = step
-        print(f"step {step}: saved in {time.monotonic() - began:.1f} s", flush=True)
+        if self.is_world_process_zero():
+            print(f"step {step}: saved in {time.monotonic() - began:.1f} s", flush=True)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The model as an ordinary folder; a full disk is one clear line."""
@@ -161,11 +176,6 @@ class PrunedTrainer(Trainer):
             super().save_model(output_dir, _internal_call)
         except Exception as error:
             raise PrunegridError(
-                f"{output_dir}: could not save the model ({_reason(error)}); {self.account.intact()}"
+                f"{output_dir}: could not save the model ({reason(error)}); "
+                f"{checkpoints.intact(self.order.checkpoints)}"
             ) from error
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-

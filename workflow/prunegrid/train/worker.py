@@ -1,6 +1,5 @@
 """One rank of a training job: `python -m prunegrid.train.worker ORDER.json` (written and started by `launch`)."""
 
-import json
 import os
 import resource
 import sys
@@ -13,44 +12,33 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.config import Training
-from prunegrid.devices import die_with_parent
 from prunegrid.draws import derive, uniform
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json, write_parquet
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
-from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
+from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_per_epoch
+from prunegrid.train.faults import tell
 from prunegrid.train.launch import DYNAMIC, Job, Order
 
 DEEPSPEED_OPTIMIZER_OFFLOAD = {"offload_optimizer": {"device": "cpu", "pin_memory": True}}
 
 
 def main(path: Path) -> None:
-    die_with_parent()
     order, rank = Order.model_validate_json(path.read_text()), int(os.environ["RANK"])
+    checkpoints.share(order.checkpoints)
+    launcher = os.open(path, os.O_RDONLY)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     trainer = None
     try:
         trainer = prepare(order, rank)
+        trainer.launcher = launcher
         trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
         finish(order, trainer)
     except BaseException as error:
-        tell(order, error, trainer)
+        tell(order.error, error, trainer)
         raise
     torch.distributed.destroy_process_group()
-
-
-def tell(order: Order, error: BaseException, trainer: Any) -> None:
-    """Leave one clear message for the launcher; of several ranks the first one's counts."""
-    memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-    if order.error.exists() or not (memory or isinstance(error, PrunegridError)):
-        return
-    message = str(error)
-    if memory:
-        step = trainer.state.global_step + 1 if trainer else 0
-        samples = ", ".join(map(str, trainer.current[:8])) if trainer else ""
-        message = f"out of memory in step {step} (sample_id {samples})"
-    order.error.write_text(json.dumps({"message": message, "out_of_memory": memory}))
 
 
 def prepare(order: Order, rank: int) -> Any:
@@ -109,13 +97,14 @@ def _dynamic(order: Order, plan: list[MicroBatches], account: Account) -> Any:
 
     job = order.job
     assert job.pruning, "a dynamic cell has a pruning"
-    dynamic = Dynamic(job.scores, job.pruning, job.training, job.seed, job.training.batch_tokens >> order.halvings)
+    dynamic = Dynamic(
+        job.scores, job.pruning, job.training, job.seed, max(1, job.training.batch_tokens >> order.halvings)
+    )
     dynamic.log = account.log
     each = steps_per_epoch(len(dynamic.rows), job.training)
 
     def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
-        if dynamic.model is None:
-            dynamic.attach(trainer.causal, trainer.ask, trainer.most)
+        _attach(dynamic, trainer)
         if step % each == 0:
             _probe(dynamic, trainer, account)
         return dynamic.keep(micro_batches, Moment(step // each, step, account.rank, step / len(plan)))
@@ -125,8 +114,15 @@ def _dynamic(order: Order, plan: list[MicroBatches], account: Account) -> Any:
     return trainer
 
 
+def _attach(dynamic: Any, trainer: Any) -> None:
+    """Show it the model, once DeepSpeed has it."""
+    if dynamic.model is None:
+        dynamic.attach(trainer.causal, trainer.ask, trainer.most)
+
+
 def _probe(dynamic: Any, trainer: Any, account: Account) -> None:
     """Mean PPL and entropy of the fixed choice of samples under the present weights (the paper's Figure 8)."""
+    _attach(dynamic, trainer)
     ppl, entropy, number = dynamic.probe(account.rank, trainer.args.world_size)
     own = torch.tensor([[ppl, entropy, number]], dtype=torch.float64, device=trainer.args.device)
     ppl, entropy, number = trainer.accelerator.gather(own).sum(0).tolist()
