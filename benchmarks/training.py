@@ -27,11 +27,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from prunegrid.config import Dataset, Scoring, Training
+from prunegrid.config import Dataset, Runtime, Scoring, Training
 from prunegrid.data import write_dataset
 from prunegrid.prune import prune
 from prunegrid.score import score
 from prunegrid.train import Job
+from prunegrid.train.dynamic import PROBE
 
 SIDE = Path(__file__).with_name("training_side.py")
 PEERS = ("ours", "trainer", "trl", "trl-packed")
@@ -66,7 +67,8 @@ class Bench:
         table = pq.read_table(everything)
         pq.write_table(table.take(np.linspace(0, len(table) - 1, min(options.samples, len(table))).astype(int)), some)
         torch.set_num_threads(options.threads)
-        score(options.model, some, self.scores, Scoring(max_length=options.max_length))
+        meta = score(options.model, some, self.scores, Scoring(max_length=options.max_length))
+        self.samples: int = meta["samples"]
 
     def part(self, number: int, parts: int) -> Path:
         """Every `parts`-th sample as scores of their own: the parts' samples differ, their lengths are alike."""
@@ -90,6 +92,7 @@ class Bench:
         settings |= {"batch_tokens": options.batch_tokens} if options.batch_tokens else {}
         settings |= {"num_train_epochs": epochs + 1, **(training or {})}
         given = {"model": options.model, "scores": self.scores, "seed": 0, "threads": options.threads, **fields}
+        given["runtime"] = Runtime(save_steps=10**9, report_to=[])
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             spec = Path(folder, "job.json")
             spec.write_text(Job(training=Training(**settings), **given).model_dump_json())
@@ -100,7 +103,7 @@ class Bench:
 
 def last_line(command: list[str], threads: int) -> Row:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error"}
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error"}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}:\n{done.stderr}")
@@ -117,12 +120,14 @@ def rounds(bench: Bench, names: Iterable[str]) -> Iterator[tuple[int, list[str]]
 
 
 def peers(bench: Bench) -> Row:
-    """Tokens per second of each side; the same tokens and optimizer steps, or it stops."""
+    """Tokens per second of each side; the same samples and optimizer steps, or it stops."""
     found, sides = [], bench.options.sides
     for number, names in rounds(bench, sides):
         scores = bench.part(number, bench.options.rounds)
         of_round = {side: bench.run(side, scores=scores) for side in names}
-        require_equal(of_round, "trained_tokens", "forwarded_tokens", "timed_steps")
+        require_equal(of_round, "trained_tokens", "forwarded_tokens")
+        # A step of trl-packed is a whole number of packs, so it may have to take fewer, larger ones.
+        require_equal({side: row for side, row in of_round.items() if side != "trl-packed"}, "timed_steps")
         found += [{"round": number, "side": side, **row, **rates(row)} for side, row in of_round.items()]
     table = pd.DataFrame(found)
     medians = table.groupby("side").median().drop(columns="round").loc[list(sides)].round(1)
@@ -135,7 +140,7 @@ def peers(bench: Bench) -> Row:
         for unit, speed in speeds.items()
         if side != "ours"
     }
-    return {**ratios, "sides": medians.to_dict("index"), "runs": found}
+    return {**ratios, "sides": medians.to_dict("index"), "runs": records(found)}
 
 
 def require_equal(runs: dict[str, Row], *names: str) -> None:
@@ -167,9 +172,9 @@ def marginal(bench: Bench) -> Row:
             found.append({"budget": cell, **slope(bench, selection)})
     medians = pd.DataFrame(found).groupby("budget").median().loc[list(cells)]
     for column in ("average_ms", "average_ms_of_double", "slope_ms", "slope_cpu_ms"):
-        medians[f"{column}_over_full"] = medians[column] / medians.loc["full", column]
+        medians[f"{column}_over_full"] = medians[column] / medians[column].to_numpy()[0]  # full's
     print(medians.round(3).T.to_markdown())
-    return {"budgets": medians.round(4).to_dict("index"), "runs": found}
+    return {"budgets": medians.round(4).to_dict("index"), "runs": records(found)}
 
 
 def slope(bench: Bench, selection: Path | None) -> Row:
@@ -212,19 +217,29 @@ def dynamic(bench: Bench) -> Row:
             found.append({"budget": name(budget), **against({run: makers[run]() for run in names}, bench)})
     medians = pd.DataFrame(found).groupby("budget").median().loc[[name(budget) for budget in BUDGETS]].round(3)
     print(medians.T.to_markdown())
-    return {"method": method, "budgets": medians.to_dict("index"), "runs": found}
+    return {"method": method, "budgets": medians.to_dict("index"), "runs": records(found)}
 
 
 def against(runs: dict[str, Row], bench: Bench) -> Row:
-    """Measured over predicted; static is scaled to the tokens that dynamic mode trained, since the two choose apart."""
+    """Measured over predicted; static is scaled to the tokens that dynamic mode trained, since the two choose apart.
+
+    In each epoch dynamic mode also scores a fixed choice of samples (`probe`), which is little only of large data.
+    """
     measured, static, forward = (runs[run] for run in ("dynamic", "static", "forward"))
     scale = measured["trained_tokens"] / static["trained_tokens"]
     row = {"trained_tokens": measured["trained_tokens"], "static_trained_tokens": static["trained_tokens"]}
     for unit in ("seconds", "cpu_seconds"):
-        terms = bench.options.epochs * forward[unit], scale * static[unit]
-        row |= {unit: measured[unit], f"forward_{unit}": terms[0], f"static_{unit}": terms[1]}
-        row[f"measured_over_predicted_by_{unit}"] = measured[unit] / sum(terms)
+        scoring = bench.options.epochs * forward[unit]
+        terms = {"forward": scoring, "probe": scoring * min(1, PROBE / bench.samples), "static": scale * static[unit]}
+        row |= {unit: measured[unit], **{f"{term}_{unit}": value for term, value in terms.items()}}
+        row[f"measured_over_predicted_by_{unit}"] = measured[unit] / sum(terms.values())
     return row
+
+
+def records(found: list[Row]) -> list[Row]:
+    return [
+        {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} for row in found
+    ]
 
 
 def name(budget: Row) -> str:

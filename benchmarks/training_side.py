@@ -20,14 +20,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
 from prunegrid.config import Scoring
-from prunegrid.io import read_json, read_parquet
+from prunegrid.io import read_json, read_parquet, write_json
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import stored_rows
 from prunegrid.score import score_rows
-from prunegrid.train import Job
-from prunegrid.train.worker import main as train_ours
+from prunegrid.train import Job, launch, worker
+from prunegrid.train.batches import IGNORE
 
-IGNORE = -100
+WATCHED = "PRUNEGRID_BENCHMARK_WATCHED"
 
 
 class Stopwatch(TrainerCallback):
@@ -37,9 +37,8 @@ class Stopwatch(TrainerCallback):
     Nothing between two steps is left out, neither collating nor, in dynamic mode, scoring.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self.measured: dict[str, float] = {}
+    def __init__(self, epochs: int, out: Path) -> None:
+        self.epochs, self.out = epochs, out
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         clocks, steps = (time.perf_counter(), time.process_time()), state.max_steps // self.epochs
@@ -48,20 +47,26 @@ class Stopwatch(TrainerCallback):
         if state.global_step == state.max_steps:
             wall, cpu = (now - then for now, then in zip(clocks, self.started, strict=True))
             timed = state.max_steps - steps
-            self.measured = {"seconds": wall, "cpu_seconds": cpu, "timed_steps": timed, "peak_mb": peak_megabytes()}
+            measured = {"seconds": wall, "cpu_seconds": cpu, "timed_steps": timed, "peak_mb": peak_megabytes()}
+            write_json(self.out, measured)
 
 
 def main(side: str, spec: Path) -> None:
-    job = Job.model_validate_json(spec.read_text())
+    job, watched = Job.model_validate_json(spec.read_text()), spec.with_name("watch.json")
     torch.set_num_threads(job.threads)
-    watch = Stopwatch(job.training.num_train_epochs)
-    # Every Trainer of this process gets the watch, that of our worker too, which runs here as under torchrun.
-    transformers.trainer.DEFAULT_CALLBACKS.append(watch)
     if side == "forward":
         measured = forward(job)
+    elif side == "ours":
+        measured = ours(job, spec.parent, watched) | read_json(watched)
     else:
-        measured = (ours(spec) if side == "ours" else peer(side, job, spec.parent)) | watch.measured
+        watch(job.training.num_train_epochs, watched)
+        measured = peer(side, job, spec.parent) | read_json(watched)
     print("\n" + json.dumps(measured))
+
+
+def watch(epochs: int, out: Path) -> None:
+    """Every Trainer that this process makes gets a stopwatch."""
+    transformers.trainer.DEFAULT_CALLBACKS.append(Stopwatch(epochs, out))
 
 
 def peak_megabytes() -> float:
@@ -80,11 +85,17 @@ def forward(job: Job) -> dict[str, float]:
     return {**seconds, "trained_tokens": 0, "forwarded_tokens": int(rows.length_N.sum())}
 
 
-def ours(spec: Path) -> dict[str, int]:
-    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    train_ours(spec)
-    report = read_json(spec.parent / "report.json")
+def ours(job: Job, out: Path, watched: Path) -> dict[str, int]:
+    """`train` as it is, but this file starts its worker, to put the stopwatch in."""
+    launch.WORKER = Path(__file__).stem
+    os.environ |= {"PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}", WATCHED: str(watched)}
+    report = launch.train(job, out / "model", out / "training.json")
     return {key: report[key] for key in ("trained_tokens", "forwarded_tokens")}
+
+
+def our_worker(order: Path) -> None:
+    watch(read_json(order)["job"]["training"]["num_train_epochs"], Path(os.environ[WATCHED]))
+    worker.main(order)
 
 
 def peer(side: str, job: Job, out: Path) -> dict[str, int]:
@@ -150,4 +161,7 @@ def arguments(job: Job, out: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    if len(sys.argv) == 2:
+        our_worker(Path(sys.argv[1]))
+    else:
+        main(sys.argv[1], Path(sys.argv[2]))
