@@ -19,7 +19,6 @@ from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
-from prunegrid.config import Scoring
 from prunegrid.io import read_json, read_parquet, write_json
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import stored_rows
@@ -80,7 +79,7 @@ def forward(job: Job) -> dict[str, float]:
     """One scoring pass over all samples."""
     rows, model = stored_rows(job.scores), load_model(job.model, "float32", "cpu")
     cpu = time.process_time()
-    _, found = score_rows(model, rows, Scoring().batch_tokens)
+    _, found = score_rows(model, rows, job.training.batch_tokens)
     seconds = {"seconds": found["forward_seconds"], "cpu_seconds": time.process_time() - cpu}
     return {**seconds, "trained_tokens": 0, "forwarded_tokens": int(rows.length_N.sum())}
 
