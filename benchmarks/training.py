@@ -221,13 +221,13 @@ def dynamic(bench: Bench) -> Row:
 
 
 def against(runs: dict[str, Row], bench: Bench) -> Row:
-    """Measured over predicted; static is scaled to the tokens that dynamic mode trained, since the two choose apart.
+    """Measured over predicted; static is scaled to dynamic mode's forwarded tokens, since the two choose apart.
 
     In each epoch dynamic mode also scores a fixed choice of samples (`probe`), which is little only of large data.
     """
     measured, static, forward = (runs[run] for run in ("dynamic", "static", "forward"))
-    scale = measured["trained_tokens"] / static["trained_tokens"]
-    row = {"trained_tokens": measured["trained_tokens"], "static_trained_tokens": static["trained_tokens"]}
+    scale = measured["forwarded_tokens"] / static["forwarded_tokens"]
+    row = {"forwarded_tokens": measured["forwarded_tokens"], "static_forwarded_tokens": static["forwarded_tokens"]}
     for unit in ("seconds", "cpu_seconds"):
         scoring = bench.options.epochs * forward[unit]
         terms = {"forward": scoring, "probe": scoring * min(1, PROBE / bench.samples), "static": scale * static[unit]}
