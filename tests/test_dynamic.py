@@ -358,24 +358,20 @@ DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
     ("values", "message"),
     [
         (
-            config({"d": DYNAMIC | {"match": "random+random"}}),
-            "d: mode is dynamic, and match is for static variants; give it mode: static",
-        ),
-        (
             config({"d": DYNAMIC}, {"s": {"method": "random+ppl", "mode": "static", "match": "d"}}),
-            "s: match names d, which is dynamic; name a static one",
+            "s is static and d, its match, dynamic; give both one",
         ),
         (
             config({"d": DYNAMIC | {"method": "ifd+ppl"}}),
-            "d: mode is dynamic, but no mini-batch has the column ifd; give it mode: static",
+            "d: no mini-batch has the column ifd; give it mode: static",
         ),
         (
             config({"d": {"method": "qtuning", "mode": "dynamic", "window": 100}}),
-            "d: mode is dynamic, where the window is the mini-batch; leave the option window out",
+            "d: the window of mode: dynamic is the mini-batch; leave window out",
         ),
         (
             config({"d": {"method": "random+fastv", "fastv": "original"}}, mode="dynamic"),
-            "d: mode is dynamic, but no mini-batch has the column fastv_layer2; give it mode: static",
+            "d: no mini-batch has the column fastv_layer2; give it mode: static",
         ),
         (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode is 'dynamc'"),
     ],
@@ -388,3 +384,15 @@ def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str
 
 def test_a_variants_own_mode_overrides_the_experiments() -> None:
     load(config({"s": {"method": "ifd+ppl", "mode": "static"}}, mode="dynamic"))
+
+
+def test_a_dynamic_match_keeps_of_each_mini_batch_as_much_as_the_other_would(tiny_model: Path, scores: Path) -> None:
+    settings = training()
+    other, own = (attached(tiny_model, scores, method, settings) for method in ("qtuning", "random+random"))
+    own.pruning["match"] = other.pruning
+    for step, micro_batches in enumerate(plan_of(scores, settings)[:3]):
+        moment = moment_of(step, settings)
+        for kept, wanted in zip(own.keep(micro_batches, moment), other.keep(micro_batches, moment), strict=True):
+            assert len(kept) == len(wanted)
+            assert sum(one.trainable for one in kept) == sum(one.trainable for one in wanted)
+    assert own.log != other.log
