@@ -21,7 +21,7 @@ def step(log: str) -> Iterator[None]:
 
     A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log.
     """
-    _collect_rarely()
+    collect_rarely()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     started = time.monotonic()
@@ -39,7 +39,7 @@ def step(log: str) -> Iterator[None]:
             sys.exit(1)
 
 
-def _collect_rarely() -> None:
+def collect_rarely() -> None:
     """Look for reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
 
     Importing torch and transformers makes a million objects and no garbage: two of an evaluation's ten seconds went

@@ -15,6 +15,8 @@ rule evaluate:
     benchmark:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
     retries: 1
+    # Before the next training: cells come to their end one by one, not all at the end of the run.
+    priority: 1
     conda:
         "../../envs/prunegrid.yaml"
     threads: 1
