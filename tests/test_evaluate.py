@@ -281,6 +281,17 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
     assert any(theirs != text for text, theirs in special), "lm-eval no longer keeps text behind a special stop"
 
 
+def test_a_template_is_compiled_once() -> None:
+    """Compiling it for every item, as lm-eval does, took as long as a small model's answers."""
+    from lm_eval import utils
+
+    from prunegrid import harness
+
+    assert harness.utils is utils
+    assert [utils.apply_template("{{a}} + 1", {"a": number}) for number in (1, 2)] == ["1 + 1", "2 + 1"]
+    assert utils.env.from_string("{{a}} + 1") is utils.env.from_string("{{a}} + 1")
+
+
 def test_generation_config_of_the_base_is_not_followed(toy_model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, GenerationConfig
 

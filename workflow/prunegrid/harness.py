@@ -5,6 +5,7 @@ digest, runs `git` and collects the machine's environment (about a second, and n
 Importing this module imports torch and lm-eval: set HF_HUB_OFFLINE first.
 """
 
+import functools
 import logging
 import random
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
@@ -22,6 +24,9 @@ from prunegrid.models import load_tokenizer
 
 # It warns of what is done on purpose here (a model passed in); truncation is counted instead.
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+# It compiles a task's Jinja templates anew for every item, which takes a small model's answers' time twice over.
+utils.env.from_string = functools.cache(utils.env.from_string)
 
 
 GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
@@ -109,10 +114,11 @@ def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
 
 def _truncated(lm: LanguageModel, samples: list[dict[str, Any]]) -> int:
     """How many items have a prompt that lm-eval cuts on the left to fit the model's context."""
+    tokens = functools.cache(lambda text: len(lm.tok_encode(text)))  # an item's options share their prompt
     cut = set()
     for sample in samples:
         for prompt, rest in sample["arguments"]:
-            after = rest["max_gen_toks"] if isinstance(rest, dict) else len(lm.tok_encode(rest)) - 1
-            if len(lm.tok_encode(prompt)) + after > lm.max_length:
+            after = rest["max_gen_toks"] if isinstance(rest, dict) else tokens(rest) - 1
+            if tokens(prompt) + after > lm.max_length:
                 cut.add(sample["doc_id"])
     return len(cut)

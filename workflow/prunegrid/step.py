@@ -1,5 +1,7 @@
-"""The frame around every script of the workflow: its log, and what a failure looks like."""
+"""The frame around every script of the workflow: its log, what a failure looks like, and a quick start and end."""
 
+import atexit
+import gc
 import os
 import sys
 import time
@@ -19,6 +21,7 @@ def step(log: str) -> Iterator[None]:
 
     A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log.
     """
+    collect_rarely()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     started = time.monotonic()
@@ -34,6 +37,16 @@ def step(log: str) -> Iterator[None]:
             _last_line(f"{FAILED} {message}")
             os.write(terminal, f"prunegrid: {message} (log: {log})\n".encode())
             sys.exit(1)
+
+
+def collect_rarely() -> None:
+    """Look for reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
+
+    Importing torch and transformers makes a million objects and no garbage: two of an evaluation's ten seconds went
+    into looking for it (docs/startup-notes.md).
+    """
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
 
 
 def _describe(error: BaseException) -> str:

@@ -14,6 +14,8 @@ rule evaluate:
         f"{R}/logs/evaluate/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
+    # Before the next training: cells come to their end one by one, not all at the end of the run.
+    priority: 1
     retries: 1
     conda:
         "../../envs/prunegrid.yaml"
