@@ -54,7 +54,12 @@ def test_infinite_weights(
     "zero_stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 )
 def test_a_learning_rate_that_is_far_too_high(zero_stage: int, tmp_path: Path, inputs: Inputs, warm: None) -> None:
-    fails(tmp_path, inputs, r"step \d: the (loss|gradient) is .*sample_id", learning_rate=1e38, zero_stage=zero_stage)
+    fails(tmp_path, inputs, r"step \d: the (loss|gradient) is .*sample_id", learning_rate=1e30, zero_stage=zero_stage)
+
+
+def test_an_unforeseen_error(tmp_path: Path, inputs: Inputs, warm: None) -> None:
+    """Adam cannot even write down such a step."""
+    fails(tmp_path, inputs, r"step 2 .*: an unforeseen error, .*\(RuntimeError: value cannot be", learning_rate=1e38)
 
 
 def test_a_step_without_a_trainable_token(tmp_path: Path, inputs: Inputs, warm: None) -> None:
@@ -116,7 +121,7 @@ def test_one_of_two_ranks_is_killed(
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("mounting a small disk takes root")
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
@@ -125,8 +130,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_full_disk(
     small_disk: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
-    (small_disk / "other").write_bytes(b"x" * 800_000)
-    fails(small_disk, inputs, "could not save step 4 .*; the checkpoint of step 2 is intact")
+    (small_disk / "other").write_bytes(b"x" * 5_000_000)
+    fails(small_disk, inputs, "could not save step 4 .*0.00. GB are free there.; the checkpoint of step 2 is intact")
     (small_disk / "other").unlink()
     assert goes_on(small_disk, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 

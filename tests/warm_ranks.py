@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-
 LONGEST = 240  # seconds that a rank may take: one that hangs fails its test, not the whole run
 
 

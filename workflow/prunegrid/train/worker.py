@@ -35,7 +35,7 @@ def main(path: Path) -> None:
         trainer.launcher = launcher
         trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
         finish(order, trainer)
-    except BaseException as error:
+    except Exception as error:
         tell(order.error, error, trainer)
         raise
     torch.distributed.destroy_process_group()
@@ -226,7 +226,7 @@ def finish(order: Order, trainer: Any) -> None:
     seconds = account.seconds
     if order.job.pruning:
         _probe(trainer.dynamic, trainer, account)
-    logs = [None] * trainer.args.world_size
+    logs: list[Any] = [None] * trainer.args.world_size
     torch.distributed.all_gather_object(logs, (account.counts, account.log))
     trainer.save_model(str(order.out))
     if trainer.is_world_process_zero():
