@@ -2,10 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import warm_ranks
+from killed_jobs import Inputs, prepare, run
 from prunegrid import grid
 from prunegrid.config import Dataset, Scoring
 from prunegrid.data import write_dataset
@@ -83,3 +88,41 @@ def root(tmp_path: Path) -> Path:
     put(logs / "train/m/s0.125-t0.5/q0/seed0.log", "step 1\nFAILED: CUDA out of memory\n")
     put(logs / "train/m/s0.125-t0.5/q0/seed1.log", "step 1\n")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Inputs:
+    return prepare(tmp_path_factory.mktemp("pruned"), tiny_model, scores)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with warm_ranks.served(tmp_path_factory.mktemp("ranks")) as socket:
+        yield socket
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch, server: Path) -> None:
+    """Training jobs start in a second (see `warm_ranks`)."""
+    from prunegrid.train import launch
+
+    monkeypatch.setattr(launch, "command", partial(warm_ranks.command, server))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, inputs: Inputs, server: Path) -> Callable[..., Path]:
+    """The outputs of an uninterrupted job of these settings, which is run once for all that ask."""
+    from prunegrid.train import launch
+
+    made: dict[str, Path] = {}
+
+    def outputs(**settings: Any) -> Path:
+        key = json.dumps(settings, sort_keys=True)
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("undisturbed")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(launch, "command", partial(warm_ranks.command, server))
+                run(made[key], inputs, **settings)
+        return made[key]
+
+    return outputs

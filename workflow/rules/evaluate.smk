@@ -15,7 +15,7 @@ rule evaluate:
     benchmark:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
     # Before the next training: cells come to their end one by one, not all at the end of the run.
-    priority: 1
+    priority: 2
     retries: 1
     conda:
         "../../envs/prunegrid.yaml"

@@ -19,6 +19,7 @@ rule train:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{model}}/{{cell}}.jsonl"
+    priority: 1
     retries: 1
     conda:
         "../../envs/prunegrid.yaml"

@@ -123,6 +123,7 @@ class Dynamic:
         """
         rows = self.rows.take(rows_N)
         parts = list(batches(rows.length_N, self.batch_tokens))
+        idle = self.most(len(parts)) - len(parts)  # asked before the first forward, which is itself collective
         names = HEAD_SCORES + ATTENTION_SCORES if self.attention else HEAD_SCORES
         values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in names}
         with Capture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
@@ -132,7 +133,7 @@ class Dynamic:
                 places = flat_rows(rows.response_offsets, part)
                 for name, found_R in zip(names, found, strict=True):
                     values[name][places] = found_R.float().cpu().numpy()
-            for _ in range(self.most(len(parts)) - len(parts)):
+            for _ in range(idle):
                 self.ask(partial(compute, pad(self.rows, np.zeros(1, np.int64), self.model.device)))
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(

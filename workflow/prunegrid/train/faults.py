@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,22 @@ CAUSES = {
     "memory": "out of memory",
     "disk": "the disk is full",
     "lost": "another rank has ended without a word: killed, or its reason is further up in this log",
+    "unforeseen": "an unforeseen error, whose traceback is in this log",
 }
 
 
 def tell(path: Path, error: BaseException, trainer: Any) -> None:
-    """Leave the message for the launcher; of several ranks the first one's counts. None if nobody foresaw the error."""
+    """Leave the message for the launcher; of several ranks the first one's counts."""
     found, message = cause(error), str(error)
-    if not found:
-        return
     if found != "told":
         step = trainer.state.global_step + 1 if trainer else 0
         samples = f" (sample_id {', '.join(map(str, trainer.current[:8]))})" if trainer and trainer.current else ""
-        message = f"step {step}{samples}: {CAUSES[found]} ({reason(error)})"
+        message = f"step {step}{samples}: {CAUSES[found]} ({type(error).__name__}: {reason(error)})"
     with suppress(FileExistsError), path.open("x") as file:
         json.dump({"message": message, "cause": found}, file)
 
 
-def cause(error: BaseException) -> str | None:
+def cause(error: BaseException) -> str:
     """One of CAUSES, or `told`: the error's own message is clear."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return "memory"
@@ -40,4 +40,10 @@ def cause(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return "lost" if several and isinstance(error, RuntimeError) and "onnection" in str(error) else None
+    return "lost" if several and isinstance(error, RuntimeError) and "onnection" in str(error) else "unforeseen"
+
+
+def failed_to(what: str, folder: Path, error: BaseException) -> str:
+    """The message of a write that failed. Libraries put a full disk in odd words, so it names the room that is left."""
+    free = shutil.disk_usage(folder).free
+    return f"{folder}: could not {what} ({reason(error)}; {free / 1e9:.3f} GB are free there)"

@@ -12,12 +12,12 @@ import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from prunegrid.errors import PrunegridError, reason
+from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
-from prunegrid.train.faults import cause
+from prunegrid.train.faults import cause, failed_to
 from prunegrid.train.forward import collate, total_nll
 from prunegrid.train.launch import Order, launcher_is_gone
 from prunegrid.train.packing import check_isolated
@@ -169,10 +169,9 @@ class PrunedTrainer(Trainer):
         except (OSError, RuntimeError) as error:
             if cause(error) in ("memory", "lost"):
                 raise
+            message = failed_to(f"save step {step}", folder, error)
             shutil.rmtree(temporary, ignore_errors=True)
-            raise PrunegridError(
-                f"{folder}: could not save step {step} ({reason(error)}); {checkpoints.intact(folder)}"
-            ) from error
+            raise PrunegridError(f"{message}; {checkpoints.intact(folder)}") from error
         self.account.saved = step
         if self.is_world_process_zero():
             print(f"step {step}: saved in {time.monotonic() - began:.1f} s", flush=True)
@@ -182,7 +181,5 @@ class PrunedTrainer(Trainer):
         try:
             super().save_model(output_dir, _internal_call)
         except Exception as error:
-            raise PrunegridError(
-                f"{output_dir}: could not save the model ({reason(error)}); "
-                f"{checkpoints.intact(self.order.checkpoints)}"
-            ) from error
+            message = failed_to("save the model", self.order.out, error)
+            raise PrunegridError(f"{message}; {checkpoints.intact(self.order.checkpoints)}") from error

@@ -17,6 +17,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json, write_parquet
 from prunegrid.pruners.ragged import Ints
 from prunegrid.rows import Rows, stored_rows
+from prunegrid.step import collect_rarely
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, schedule, steps_per_epoch
@@ -26,6 +27,7 @@ from prunegrid.train.samples import Samples, circle
 
 
 def main(path: Path) -> None:
+    collect_rarely()
     order, rank = Order.model_validate_json(path.read_text()), int(os.environ["RANK"])
     checkpoints.share(order.checkpoints)
     launcher = os.open(path, os.O_RDONLY)
@@ -36,7 +38,7 @@ def main(path: Path) -> None:
         trainer.launcher = launcher
         trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
         finish(order, trainer)
-    except BaseException as error:
+    except Exception as error:
         tell(order.error, error, trainer)
         raise
     torch.distributed.destroy_process_group()

@@ -1,0 +1,162 @@
+"""A rank of a training job that meets a misfortune: `prunegrid.train.worker` with a few of its functions wrapped.
+
+`MISFORTUNE` (JSON) says which, at which step (from 1), on which ranks (all, where none are named), and
+optionally a `marker` that is made when the moment has come. Nothing of it is in the package itself.
+"""
+
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prunegrid.train import checkpoints, trainer, worker
+
+PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
+OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
+
+
+def die() -> None:
+    """At once, and torchrun with this rank where the whole job is to go."""
+    mark()
+    if PLAN.get("torchrun"):
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def mark() -> None:
+    if "marker" in PLAN:
+        Path(PLAN["marker"]).touch()
+
+
+def linger() -> None:
+    """A long step: whoever waits for the marker acts within it."""
+    mark()
+    until = time.monotonic() + PLAN.get("seconds", 2)
+    while time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def spoil(model: Any) -> None:
+    """Make the weights of the last norm infinite."""
+    *_, weight = (p for name, p in model.named_parameters() if "norm" in name)
+    weight.data.fill_(float("inf"))
+
+
+def run_out(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def at_step(act: Callable[[Any], Any], when: str) -> None:
+    """`before` or `after` the forward and backward passes of the step."""
+    own = trainer.PrunedTrainer.training_step
+
+    def training_step(self: Any, model: Any, *arguments: Any) -> Any:
+        here = OWN and self.state.global_step + 1 == PLAN["step"]
+        if here and when == "before":
+            act(model)
+        loss = own(self, model, *arguments)
+        if here and when == "after":
+            act(model)
+        return loss
+
+    trainer.PrunedTrainer.training_step = training_step
+
+
+def in_forward() -> None:
+    own = trainer.PrunedTrainer.compute_loss
+
+    def compute_loss(self: Any, *arguments: Any, **named: Any) -> Any:
+        if OWN and self.state.global_step + 1 == PLAN["step"]:
+            run_out()
+        return own(self, *arguments, **named)
+
+    trainer.PrunedTrainer.compute_loss = compute_loss
+
+
+def while_writing() -> None:
+    """Half of a file of the checkpoint's has reached the disk: the optimizer's, a DeepSpeed rank's own."""
+    own = torch.save
+
+    def save(value: Any, file: Any, *arguments: Any, **named: Any) -> None:
+        if OWN and f".saving-{PLAN['step']}" in str(file) and "optim" in Path(file).name:
+            whole = io.BytesIO()
+            own(value, whole, *arguments, **named)
+            Path(file).write_bytes(whole.getvalue()[: whole.tell() // 2])
+            die()
+        own(value, file, *arguments, **named)
+
+    torch.save = save
+
+
+def before_renaming() -> None:
+    """The checkpoint is complete but for its name."""
+    own = checkpoints._sync
+
+    def sync(path: Path) -> None:
+        if f".saving-{PLAN['step']}" in str(path):
+            die()
+        own(path)
+
+    checkpoints._sync = sync
+
+
+def finishing() -> None:
+    """All steps are done and saved, the model is not."""
+
+    def finish(*_: Any) -> None:
+        die()
+
+    worker.finish = finish
+
+
+def no_room() -> None:
+    """All steps are done and saved, but no file may grow any more: what a full disk looks like, without root."""
+    own = worker.finish
+
+    def finish(*arguments: Any) -> None:
+        if OWN:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+        own(*arguments)
+
+    worker.finish = finish
+
+
+def starting() -> None:
+    """Before the rank can hear a signal."""
+    own = worker.prepare
+
+    def prepare(*arguments: Any) -> Any:
+        linger()
+        return own(*arguments)
+
+    worker.prepare = prepare
+
+
+MISFORTUNES: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "killed before": lambda: at_step(lambda _: die(), "before"),
+    "killed after": lambda: at_step(lambda _: die(), "after"),
+    "killed while writing": while_writing,
+    "killed before renaming": before_renaming,
+    "killed while finishing": finishing,
+    "no room": no_room,
+    "spoilt": lambda: at_step(spoil, "before"),
+    "out of memory": in_forward,
+    "slow": lambda: at_step(lambda _: linger(), "before"),
+    "slow start": starting,
+}
+
+if __name__ == "__main__":
+    MISFORTUNES[PLAN["what"]]()
+    try:
+        worker.main(Path(sys.argv[1]))
+    except worker.PrunegridError as error:
+        sys.exit(str(error))

@@ -1,0 +1,165 @@
+"""Which checkpoints are gone on from, which are kept, and who may write them; without any training."""
+
+import fcntl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid.errors import PrunegridError
+from prunegrid.train import checkpoints, launch
+
+OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
+
+
+def save(folder: Path, step: int, identity: dict[str, Any] = OURS) -> Path:
+    inner = checkpoints.saving_folder(folder, step) / "global_step"
+    inner.mkdir(parents=True)
+    (inner / "weights.pt").write_text("x" * 100)
+    checkpoints.commit(folder, step, identity)
+    return folder / f"checkpoint-{step}"
+
+
+def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
+    assert checkpoints.newest(tmp_path, OURS) is None
+    save(tmp_path, 9)
+    tenth = save(tmp_path, 10)
+    assert checkpoints.newest(tmp_path, OURS) == tenth
+    assert checkpoints.intact(tmp_path) == "the checkpoint of step 10 is intact"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda c: (c / "global_step/weights.pt").write_text("x" * 60), "weights.pt is truncated: 60 of 100 bytes"),
+        (lambda c: (c / "global_step/weights.pt").unlink(), "global_step/weights.pt is missing"),
+        (lambda c: (c / "complete.json").unlink(), "it has no whole complete.json"),
+        (lambda c: (c / "complete.json").write_text('{"files": {'), "it has no whole complete.json"),
+        (lambda c: (c / "complete.json").write_text("[]"), "it has no whole complete.json"),
+    ],
+)
+def test_a_damaged_one_is_refused_and_the_one_before_it_taken(
+    damage: Any, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = save(tmp_path, 2)
+    newer = save(tmp_path, 4)
+    damage(newer)
+    assert checkpoints.newest(tmp_path, OURS) == older
+    assert f"{newer}: not resumed from, " in (line := capsys.readouterr().err) and reason in line
+
+
+@pytest.mark.parametrize(
+    ("identity", "reason"),
+    [
+        ({**OURS, "training": {"ranks": 1, "zero_stage": 3}}, "it was made with training.ranks 1 instead of 2"),
+        ({**OURS, "seed": 1}, "it was made with seed 1 instead of 0"),
+        ({**OURS, "digests": {"model": "a"}}, "it was made with digests.model a instead of None"),
+    ],
+)
+def test_a_foreign_one_is_refused_and_goes_with_our_next(
+    identity: dict[str, Any], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = save(tmp_path, 100, identity)
+    assert checkpoints.newest(tmp_path, OURS) is None
+    assert f"{foreign}: not resumed from, {reason}\n" == capsys.readouterr().err
+    ours = save(tmp_path, 2)
+    assert list(tmp_path.iterdir()) == [ours]
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8, 10):
+        save(tmp_path, step)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-8"]
+
+
+def test_a_damaged_one_does_not_count_among_the_two(tmp_path: Path) -> None:
+    save(tmp_path, 2)
+    (save(tmp_path, 4) / "global_step/weights.pt").unlink()
+    save(tmp_path, 6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-6"]
+
+
+def test_one_that_was_not_finished_is_none_and_leaves_nothing_in_the_next(tmp_path: Path) -> None:
+    stale = checkpoints.saving_folder(tmp_path, 4) / "rank7.pt"
+    stale.parent.mkdir()
+    stale.touch()
+    assert checkpoints.newest(tmp_path, OURS) is None
+    checkpoints.remove_unfinished(tmp_path)
+    assert not (save(tmp_path, 4) / "rank7.pt").exists()
+
+
+def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, 2)
+    save(tmp_path, 4)
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "_sync", full)
+    with pytest.raises(OSError, match="No space"):
+        save(tmp_path, 6)
+    assert checkpoints.newest(tmp_path, OURS) == tmp_path / "checkpoint-4"
+
+
+def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path) -> None:
+    refused = pytest.raises(PrunegridError, match=r"process \d+ on .* is training this cell")
+    with checkpoints.alone(tmp_path), refused, checkpoints.alone(tmp_path):
+        pass
+    with checkpoints.alone(tmp_path):
+        pass
+
+
+RANK = "import sys; from pathlib import Path; from prunegrid.train import checkpoints; "
+RANK += "checkpoints.share(Path(sys.argv[1])); print('here', flush=True); sys.stdin.read()"
+
+
+def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path) -> None:
+    """It has the lock by itself, not by a descriptor that it was handed."""
+    with checkpoints.alone(tmp_path) as lock:
+        rank = subprocess.Popen(
+            [sys.executable, "-c", RANK, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert rank.stdout and rank.stdin and rank.stdout.readline() == b"here\n"
+        assert not checkpoints.wait_for_ranks(lock, 0.1)
+    with pytest.raises(PrunegridError, match="is training this cell"), checkpoints.alone(tmp_path):
+        pass
+    rank.communicate()
+    with checkpoints.alone(tmp_path) as lock:
+        assert checkpoints.wait_for_ranks(lock, 0)
+
+
+def test_ranks_learn_that_their_launcher_is_gone(tmp_path: Path) -> None:
+    spec = tmp_path / "order.json"
+    spec.touch()
+    with spec.open() as seen:
+        with spec.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert not launch.launcher_is_gone(seen.fileno())
+        assert launch.launcher_is_gone(seen.fileno())
+
+
+def test_a_job_in_a_thread_leaves_signals_alone() -> None:
+    """Python lets only the main thread set handlers."""
+    found: list[Any] = []
+
+    def body() -> None:
+        with launch._forwarding() as (_, asked):
+            found.append(asked)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    assert found == [[]]
+
+
+def test_halvings_are_of_the_very_job(tmp_path: Path) -> None:
+    launch.write_json(tmp_path / launch.MEMORY, {"halvings": 2, "identity": OURS})
+    assert launch._halvings(tmp_path, OURS) == 2
+    assert launch._halvings(tmp_path, {**OURS, "seed": 1}) == 0
+
+
+def test_the_kernels_kills_are_counted() -> None:
+    assert launch.kernel_kills() >= 0
