@@ -35,8 +35,13 @@ class Rows:
 
     def take(self, chosen: Ints) -> "Rows":
         """The samples `chosen`, in that order."""
-        columns = (self.sample_id_N, self.prompt_N, self.response_N, self.truncated_N)
-        return Rows(*(column[chosen] for column in columns), self.ids_T[flat_rows(self.offsets, chosen)])
+        return Rows(
+            self.sample_id_N[chosen],
+            self.prompt_N[chosen],
+            self.response_N[chosen],
+            self.truncated_N[chosen],
+            self.ids_T[flat_rows(self.offsets, chosen)],
+        )
 
     @cached_property
     def length_N(self) -> Ints:

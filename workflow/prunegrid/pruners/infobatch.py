@@ -41,5 +41,7 @@ def infobatch_original(
         rows=rows,
         k=ragged.counts(token_ratio, scores.response_tokens[rows]),
         rank=draw.tokens,
-        kept=Kept(np.where(low[rows], 1 / (1 - r), 1).astype(np.float32), plain.quadrant, plain.reason, plain.treated_as),
+        kept=Kept(
+            np.where(low[rows], 1 / (1 - r), 1).astype(np.float32), plain.quadrant, plain.reason, plain.treated_as
+        ),
     )

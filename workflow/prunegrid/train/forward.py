@@ -116,7 +116,7 @@ class _FrozenHead(torch.autograd.Function):
     """`_nll` over chunks; the gradient by the hidden states is all that is kept of them."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any,
         head: Any,
         parts: list[range],
@@ -135,7 +135,7 @@ class _FrozenHead(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(context: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]
+    def backward(context: Any, gradient: torch.Tensor) -> Any:
         (gradient_RD,) = context.saved_tensors
         return None, None, gradient_RD * gradient.to(gradient_RD.dtype), None, None
 

@@ -37,11 +37,10 @@ def packed_attention(
         what = ", ".join(foreign) or "a mask"
         raise PrunegridError(f"{module.__class__.__name__} attends by {what}, which packing does not know; {UNPACKED}")
     lengths = segments or [query_BHTD.shape[2]]
-    options = {"scale": scaling, "dropout": dropout, "window": sliding_window}
     if segments and query_BHTD.is_cuda and query_BHTD.dtype != torch.float32 and not dropout:
         return _variable_length(query_BHTD, key_BGTD, value_BGTD, lengths, scaling, sliding_window), None
     parts = [tensor.split(lengths, dim=2) for tensor in (query_BHTD, key_BGTD, value_BGTD)]
-    outputs = [_causal(*qkv, **options) for qkv in zip(*parts, strict=True)]
+    outputs = [_causal(q, k, v, scaling, dropout, sliding_window) for q, k, v in zip(*parts, strict=True)]
     return torch.cat(outputs, dim=2).transpose(1, 2), None
 
 
@@ -76,7 +75,8 @@ def _variable_length(
         query_THD, key_TGD, value_TGD, borders, borders, max(lengths), max(lengths),
         scale=scale, window_size=size, enable_gqa=query_THD.shape[1] != key_TGD.shape[1],
     )  # fmt: skip
-    return output_THD[None]  # type: ignore[index]
+    assert isinstance(output_THD, torch.Tensor), "a tuple is returned to who asks for more"
+    return output_THD[None]
 
 
 def check_isolated(model: Any) -> None:

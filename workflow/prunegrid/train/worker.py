@@ -169,7 +169,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
 
 
 def _import_muon_uncompiled() -> None:
-    """DeepSpeed asks of each optimizer whether it is its Muon, whose import loads torch's compiler: seconds for nothing."""
+    """DeepSpeed asks whether an optimizer is its Muon, whose import loads torch's compiler: seconds for nothing."""
     from deepspeed.runtime import compiler
 
     compile_, compiler.compile = compiler.compile, lambda: lambda function: function
@@ -238,7 +238,7 @@ def finish(order: Order, trainer: Any) -> None:
     seconds = account.seconds
     if order.job.pruning:
         _probe(trainer.dynamic, trainer, account)
-    logs = [None] * trainer.args.world_size
+    logs: list[Any] = [None] * trainer.args.world_size
     torch.distributed.all_gather_object(logs, (account.counts, account.log))
     trainer.save_model(str(order.out))
     if trainer.is_world_process_zero():
