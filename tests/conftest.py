@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
+
 from prunegrid import grid
 from prunegrid.config import Dataset, Scoring
 from prunegrid.data import write_dataset
