@@ -20,12 +20,14 @@ from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.prune import prune
 from prunegrid.pruners import Selection
+from prunegrid.rows import stored_rows
 from prunegrid.scores import read_scores
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.train import dynamic as module
 from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
-from prunegrid.train.dynamic import Dynamic, Moment
+from prunegrid.train.dynamic import Dynamic, Moment, truncated
 from prunegrid.train.packing import NAME
+from prunegrid.train.samples import Samples
 from tiny import write_tiny_model
 from training_jobs import SETTINGS, run
 
@@ -43,11 +45,17 @@ def training(**settings: Any) -> Training:
     return Training(**SETTINGS | {"mode": "dynamic", "learning_rate": 0} | settings)
 
 
+def new(scores: Path, method: str, settings: Training) -> Dynamic:
+    rows = stored_rows(scores)
+    samples = Samples(rows, settings.removal)
+    return Dynamic(samples, truncated(scores, rows), pruning(method), derive(SEED, "pruning"), 100)
+
+
 def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> Dynamic:
     """What a worker has, less DeepSpeed."""
     attention = NAME if settings.packing else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention).eval()
-    dynamic = Dynamic(scores, pruning(method), settings, SEED, 100)
+    dynamic = new(scores, method, settings)
     dynamic.attach(own, lambda run: run(), most)
     return dynamic
 
@@ -151,8 +159,9 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
         for batch, kept in zip(micro_batches, dynamic.keep(micro_batches, moment), strict=True):
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
-    own = Dynamic(scores, pruning("random+random") | {"match": pruning("random+fastv")}, settings, SEED, 100)
-    assert own.attention, "the other pruner's columns are scored, too"
+    matched = pruning("random+random") | {"match": pruning("random+fastv")}
+    own = Dynamic(dynamic.samples, dynamic.truncated_N, matched, SEED, 100)
+    assert own.attention and not dynamic.attention, "the other pruner's columns are scored, too"
 
 
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
@@ -230,8 +239,8 @@ def test_a_model_whose_attention_cannot_be_read_is_refused_where_a_pruner_needs_
     )
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     with pytest.raises(PrunegridError, match=r"random\+fastv needs attention scores, but model type gemma2 .*softcap"):
-        Dynamic(scores, pruning("random+fastv"), training(), SEED, 100).attach(model, lambda f: f(), max)
-    Dynamic(scores, pruning("random+ppl"), training(), SEED, 100).attach(model, lambda f: f(), max)
+        new(scores, "random+fastv", training()).attach(model, lambda f: f(), max)
+    new(scores, "random+ppl", training()).attach(model, lambda f: f(), max)
 
 
 @pytest.fixture(scope="module")
@@ -338,7 +347,7 @@ def test_scores_whose_two_tables_disagree_are_refused(tmp_path: Path, scores: Pa
         table = pq.read_table(scores / name)
         pq.write_table(table[:-1] if name == "samples.parquet" else table, tmp_path / name)
     with pytest.raises(PrunegridError, match="hold other samples; score again"):
-        Dynamic(tmp_path, pruning("random+ppl"), training(), SEED, 100)
+        new(tmp_path, "random+ppl", training())
 
 
 def test_scoring_needs_no_particular_model_seed(tmp_path: Path, scores: Path) -> None:

@@ -16,9 +16,10 @@ from transformers import TrainingArguments
 from prunegrid.config import Training, load
 from prunegrid.errors import PrunegridError
 from prunegrid.io import write_json
+from prunegrid.rows import stored_rows
 from prunegrid.train import Job
 from prunegrid.train.batches import IGNORE
-from prunegrid.train.worker import deepspeed_config, read_examples, trainer_arguments
+from prunegrid.train.worker import deepspeed_config, static_samples, trainer_arguments
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
 
@@ -127,7 +128,8 @@ def texts(folder: Path, n: int) -> Path:
 def shuffled(folder: Path, n: int, seed: int) -> list[tuple[int, int, list[int]]]:
     """(sample_id, prompt's sample, response ids) of each sample of the reference cell `shuffled-responses`."""
     given = Job(model=Path("m"), scores=folder, shuffled=True, training=Training(), seed=seed)
-    examples = read_examples(given, pq.read_table(folder / "tokens.parquet"))
+    samples = static_samples(given, stored_rows(folder))
+    examples = [samples[number] for number in range(len(samples.rows_N))]
     assert len(examples) == n
     return [(one.sample_id, one.ids[0] - 1000, [i for i in one.labels if i != IGNORE]) for one in examples]
 

@@ -345,6 +345,13 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def what_only_a_gpu_has(self) -> Self:
+        for name in ("use_liger_kernel", "offload_optimizer"):
+            if self.device == "cpu" and getattr(self.training, name):
+                raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
+        return self
+
+    @model_validator(mode="after")
     def prunable_while_training(self) -> Self:
         modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
         for variant in self.variants:

@@ -43,6 +43,12 @@ class Rows:
             self.ids_T[flat_rows(self.offsets, chosen)],
         )
 
+    def ids(self, row: int) -> tuple[list[int], list[int]]:
+        """Prompt and response ids of one sample."""
+        start, end = self.offsets[row : row + 2]
+        ids: list[int] = self.ids_T[start:end].tolist()
+        return ids[: self.prompt_N[row]], ids[self.prompt_N[row] :]
+
     @cached_property
     def length_N(self) -> Ints:
         """Tokens of prompt and response."""

@@ -1,5 +1,6 @@
 """InfoBatch in two readings: the paper's, which ranks, and the original's, which draws and rescales."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
@@ -36,12 +37,10 @@ def infobatch_original(
     nll, r = scores.samples["nll"], 1 - sample_ratio if prune_probability is None else prune_probability
     low = (nll < nll.mean()) & (draw.progress < 1 - annealing)
     rows = np.flatnonzero(~low | (draw.samples(scores) >= r))
-    plain = Kept.because("draw", len(rows))
+    weight = np.where(low[rows], 1 / (1 - r), 1).astype(np.float32)
     return Choice(
         rows=rows,
         k=ragged.counts(token_ratio, scores.response_tokens[rows]),
         rank=draw.tokens,
-        kept=Kept(
-            np.where(low[rows], 1 / (1 - r), 1).astype(np.float32), plain.quadrant, plain.reason, plain.treated_as
-        ),
+        kept=replace(Kept.because("draw", len(rows)), weight=weight),
     )

@@ -16,18 +16,18 @@ from numpy.typing import NDArray
 
 from prunegrid import __version__
 from prunegrid.attention import Capture, unreachable
-from prunegrid.config import Training
-from prunegrid.draws import derive, uniform
+from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
 from prunegrid.io import read_parquet
 from prunegrid.prune import foreign
 from prunegrid.pruners import Match, Scores, Selection, needs, select
-from prunegrid.pruners.ragged import Ints, flat_rows
-from prunegrid.rows import Rows, batches, pad, stored_rows
+from prunegrid.pruners.ragged import Bools, Ints, flat_rows
+from prunegrid.rows import Rows, batches, pad
 from prunegrid.score import scorer
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, sample_means
-from prunegrid.train.batches import Example, MicroBatches, example
+from prunegrid.train.batches import Example, MicroBatches
+from prunegrid.train.samples import Samples
 
 PROBE = 100
 LOG = pa.schema(
@@ -56,11 +56,11 @@ class Moment(NamedTuple):
 class Dynamic:
     """Prunes the mini-batches of one rank. `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks."""
 
-    def __init__(self, scores: Path, pruning: dict[str, Any], training: Training, seed: int, batch_tokens: int) -> None:
-        self.rows = stored_rows(scores)
-        self.truncated_N = _truncated(scores, self.rows)
-        self.pruning, self.training, self.batch_tokens = pruning, training, batch_tokens
-        self.seed = derive(seed, "pruning")
+    def __init__(
+        self, samples: Samples, truncated_N: Bools, pruning: dict[str, Any], seed: int, batch_tokens: int
+    ) -> None:
+        self.samples, self.rows, self.truncated_N = samples, samples.rows, truncated_N
+        self.pruning, self.seed, self.batch_tokens = pruning, seed, batch_tokens
         self.log: list[pa.Table] = []
         self.model: Any = None
         methods = [pruning, pruning["match"]] if pruning.get("match") else [pruning]
@@ -96,13 +96,7 @@ class Dynamic:
         self.log.append(log_table(selection, moment))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
-            example(
-                sample_id,
-                *self._ids(row_of[sample_id]),
-                selection.kept(i).tolist(),
-                float(selection.weight[i]),
-                self.training.removal,
-            )
+            self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
             for i, sample_id in enumerate(selection.sample_id.tolist())
         ]
 
@@ -121,11 +115,6 @@ class Dynamic:
             progress=moment.progress,
             match=match,
         )
-
-    def _ids(self, row: int) -> tuple[list[int], list[int]]:
-        start, prompt = self.rows.offsets[row], self.rows.prompt_N[row]
-        ids = self.rows.ids_T[start : self.rows.offsets[row + 1]].tolist()
-        return ids[:prompt], ids[prompt:]
 
     def score(self, rows_N: Ints) -> Scores:
         """The scores of these samples under the present weights, without gradients.
@@ -169,12 +158,13 @@ def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.astype(np.float32).astype(np.float64)
 
 
-def _truncated(scores: Path, rows: Rows) -> NDArray[np.bool_]:
+def truncated(scores: Path, rows: Rows) -> Bools:
+    """Whether each sample's response was cut off."""
     table = read_parquet(scores / "samples.parquet", ["sample_id", "truncated"])
     if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
         raise PrunegridError(f"{scores}: samples.parquet and tokens.parquet hold other samples; score again")
-    truncated: NDArray[np.bool_] = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)
-    return truncated
+    truncated_N: Bools = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)
+    return truncated_N
 
 
 def log_table(selection: Selection, moment: Moment) -> pa.Table:

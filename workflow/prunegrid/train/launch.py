@@ -96,6 +96,8 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
                 resume=checkpoints.newest(folder, identity),
                 halvings=_halvings(folder, identity),
             )
+            if order.resume is None:
+                shutil.rmtree(order.reports, ignore_errors=True)
             started = time.monotonic()
             _run(order, Path(scratch, "order.json"), lock)
             report = _collect(order, manifest, round(time.monotonic() - started, 2))

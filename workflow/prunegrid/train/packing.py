@@ -39,7 +39,7 @@ def packed_attention(
     lengths = segments or [query_BHTD.shape[2]]
     if segments and query_BHTD.is_cuda and query_BHTD.dtype != torch.float32 and not dropout:
         return _variable_length(query_BHTD, key_BGTD, value_BGTD, lengths, scaling, sliding_window), None
-    parts = [tensor.split(lengths, dim=2) for tensor in (query_BHTD, key_BGTD, value_BGTD)]
+    parts = (tensor.split(lengths, dim=2) for tensor in (query_BHTD, key_BGTD, value_BGTD))
     outputs = [_causal(q, k, v, scaling, dropout, sliding_window) for q, k, v in zip(*parts, strict=True)]
     return torch.cat(outputs, dim=2).transpose(1, 2), None
 
@@ -71,12 +71,12 @@ def _variable_length(
     query_THD, key_TGD, value_TGD = (x[0].transpose(0, 1) for x in (query_BHTD, key_BGTD, value_BGTD))
     borders = torch.tensor([0, *lengths], device=query_BHTD.device).cumsum(0).to(torch.int32)
     size = (-1, 0) if window is None else (window - 1, 0)
-    output_THD = varlen_attn(
+    output_THD: Any = varlen_attn(
         query_THD, key_TGD, value_TGD, borders, borders, max(lengths), max(lengths),
         scale=scale, window_size=size, enable_gqa=query_THD.shape[1] != key_TGD.shape[1],
     )  # fmt: skip
-    assert isinstance(output_THD, torch.Tensor), "a tuple is returned to who asks for more"
-    return output_THD[None]
+    attended: torch.Tensor = output_THD[None]
+    return attended
 
 
 def check_isolated(model: Any) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer
 
 from prunegrid.errors import PrunegridError, reason
+from prunegrid.head import Head
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
@@ -99,9 +100,8 @@ class PrunedTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
-        if self.order.job.training.packing and not self.checked:
-            self.checked = True
-            self.ask(partial(check_isolated, self.causal))
+        if not self.checked:
+            self._check_model()
         total = torch.zeros((), device=self.args.device)
         for number, one in enumerate(inputs, start=1):
             self.accelerator.gradient_state._set_sync_gradients(number == len(inputs))
@@ -111,6 +111,13 @@ class PrunedTrainer(Trainer):
         if norm is not None and not 0 <= float(norm) < math.inf:  # DeepSpeed says -1 for nan
             raise PrunegridError(self._unusable("the gradient is not finite", inputs))
         return total
+
+    def _check_model(self) -> None:
+        """Refuse a model whose logits are not its head's own, or whose packed samples see each other."""
+        self.checked = True
+        self.ask(partial(Head, self.causal))
+        if self.order.job.training.packing:
+            self.ask(partial(check_isolated, self.causal))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

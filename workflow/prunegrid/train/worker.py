@@ -12,16 +12,17 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.config import Training
-from prunegrid.draws import derive, uniform
+from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_parquet, write_json, write_parquet
+from prunegrid.pruners.ragged import Ints
+from prunegrid.rows import Rows, stored_rows
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
-from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_per_epoch
+from prunegrid.train.batches import Example, MicroBatches, schedule, steps_per_epoch
 from prunegrid.train.faults import tell
 from prunegrid.train.launch import DYNAMIC, Job, Order
-
-DEEPSPEED_OPTIMIZER_OFFLOAD = {"offload_optimizer": {"device": "cpu", "pin_memory": True}}
+from prunegrid.train.samples import Samples, circle
 
 
 def main(path: Path) -> None:
@@ -43,65 +44,43 @@ def main(path: Path) -> None:
 
 def prepare(order: Order, rank: int) -> Any:
     """The Trainer with its samples; its account goes on from the checkpoint that it resumes from."""
-    job, account = order.job, Account(rank)
+    job, account, rows = order.job, Account(rank), stored_rows(order.job.scores)
     if order.resume:
         account.load(order.resume, checkpoints.step_of(order.resume))
-    table = read_parquet(job.scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
     if job.pruning:
-        plan = _plan(job, table["sample_id"].to_numpy(), len(table), rank)
-        return _dynamic(order, plan, account)
-    examples = read_examples(job, table)
-    plan = _plan(job, np.array([one.sample_id for one in examples]), len(table), rank)
+        return _dynamic(order, rows, account)
+    samples = static_samples(job, rows)
 
     def keep(micro_batches: MicroBatches, _: int) -> list[list[Example]]:
-        return [[examples[row] for row in batch] for batch in micro_batches]
+        return [[samples[number] for number in batch] for batch in micro_batches]
 
-    return build(order, plan, keep, account)
+    return build(order, _plan(job, samples.sample_id_N, len(rows), rank), keep, account)
 
 
-def _plan(job: Job, sample_id_N: np.ndarray, candidates: int, rank: int) -> list[MicroBatches]:
+def _plan(job: Job, sample_id_N: Ints, candidates: int, rank: int) -> list[MicroBatches]:
     return schedule(sample_id_N, candidates, job.training, derive(job.seed, "data"), rank)
 
 
-def read_examples(job: Job, table: pa.Table) -> list[Example]:
-    """The samples that a static cell keeps, or all of them, in the scores' order."""
-    if job.shuffled:
-        table = _shuffled(table, derive(job.seed, "shuffled-responses"))
-    chosen = _selection(job.selection) if job.selection else dict.fromkeys(table["sample_id"].to_pylist(), (None, 1.0))
-    kept = table.filter(pa.compute.is_in(table["sample_id"], pa.array(chosen, pa.int64())))
-    if len(kept) != len(chosen):
-        raise PrunegridError(f"{job.selection}: of {len(chosen)} samples, {job.scores} holds {len(kept)}; prune again")
-    return [
-        example(
-            row["sample_id"], row["prompt_ids"], row["response_ids"], *chosen[row["sample_id"]], job.training.removal
-        )
-        for row in kept.to_pylist()
-    ]
+def static_samples(job: Job, rows: Rows) -> Samples:
+    """What a static or a reference cell trains on."""
+    giver = circle(rows.sample_id_N, derive(job.seed, "shuffled-responses")) if job.shuffled else None
+    samples = Samples(rows, job.training.removal, giver)
+    if job.selection:
+        samples.select(job.selection)
+    return samples
 
 
-def _shuffled(table: pa.Table, seed: int) -> pa.Table:
-    """Each prompt with the response of the next sample in a random circle, so that none keeps its own."""
-    order = np.argsort(uniform(seed, "circle", table["sample_id"].to_numpy()), kind="stable")
-    giver = np.empty_like(order)
-    giver[order] = np.roll(order, 1)
-    return table.set_column(2, "response_ids", table["response_ids"].combine_chunks().take(pa.array(giver)))
-
-
-def _selection(path: Path) -> dict[int, tuple[list[int] | None, float]]:
-    table = read_parquet(path, ["sample_id", "kept", "weight"])
-    return {row["sample_id"]: (row["kept"], row["weight"]) for row in table.to_pylist()}
-
-
-def _dynamic(order: Order, plan: list[MicroBatches], account: Account) -> Any:
-    from prunegrid.train.dynamic import Dynamic, Moment
+def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
+    from prunegrid.train.dynamic import Dynamic, Moment, truncated
 
     job = order.job
+    plan = _plan(job, rows.sample_id_N, len(rows), account.rank)
     assert job.pruning, "a dynamic cell has a pruning"
-    dynamic = Dynamic(
-        job.scores, job.pruning, job.training, job.seed, max(1, job.training.batch_tokens >> order.halvings)
-    )
+    samples = Samples(rows, job.training.removal)
+    passes = max(1, job.training.batch_tokens >> order.halvings)
+    dynamic = Dynamic(samples, truncated(job.scores, rows), job.pruning, derive(job.seed, "pruning"), passes)
     dynamic.log = account.log
-    each = steps_per_epoch(len(dynamic.rows), job.training)
+    each = steps_per_epoch(len(rows), job.training)
 
     def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
         _attach(dynamic, trainer)
@@ -169,7 +148,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
 
 
 def _import_muon_uncompiled() -> None:
-    """DeepSpeed asks whether an optimizer is its Muon, whose import loads torch's compiler: seconds for nothing."""
+    """DeepSpeed asks of each optimizer whether it is its Muon, whose import loads torch's compiler: seconds in vain."""
     from deepspeed.runtime import compiler
 
     compile_, compiler.compile = compiler.compile, lambda: lambda function: function
@@ -190,6 +169,7 @@ def _with_lora(model: Any, training: Training) -> Any:
 OURS = {
     "method", "lora", "mode", "removal", "ranks", "zero_stage", "offload_optimizer", "packing", "batch_tokens",
     "warmup_ratio", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "gradient_checkpointing",
 }  # fmt: skip
 
 
@@ -202,6 +182,7 @@ def trainer_arguments(job: Job, steps: int, seed: int) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "max_steps": steps,
         "warmup_steps": training.warmup_ratio,
+        "activation_checkpointing": training.gradient_checkpointing,
         "seed": seed,
         "use_cpu": job.device == "cpu",
         "deepspeed": deepspeed_config(training),
@@ -224,7 +205,7 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
         "zero_optimization": {
             "stage": training.zero_stage,
             "stage3_gather_16bit_weights_on_model_save": training.zero_stage == 3,
-            **(DEEPSPEED_OPTIMIZER_OFFLOAD if training.offload_optimizer else {}),
+            **({"offload_optimizer": {"device": "cpu"}} if training.offload_optimizer else {}),
         },
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
@@ -249,14 +230,14 @@ def finish(order: Order, trainer: Any) -> None:
             log = pa.concat_tables([table for _, tables in logs for table in tables])
             log = log.sort_by([("step", "ascending"), ("rank", "ascending"), ("sample_id", "ascending")])
             write_parquet(order.out / DYNAMIC[0], log)
-            candidates = _candidates(order.job, trainer.dynamic.rows.sample_id_N)
+            candidates = _candidates(order.job, trainer.dynamic.samples.rows.sample_id_N)
             digests = order.identity["digests"]
             write_json(order.out / DYNAMIC[1], summarise(trainer.dynamic, candidates, order.job.seed, digests, log))
         write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
     trainer.accelerator.wait_for_everyone()
 
 
-def _candidates(job: Job, sample_id_N: np.ndarray) -> np.ndarray:
+def _candidates(job: Job, sample_id_N: Ints) -> Ints:
     """Rows of the candidates of all mini-batches of all ranks."""
     plans = [_plan(job, sample_id_N, len(sample_id_N), rank) for rank in range(job.training.ranks)]
     return np.array([row for plan in plans for step in plan for batch in step for row in batch])
@@ -281,7 +262,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
         "epochs": epochs,
         "candidate_samples": len(lengths),
         "kept_samples": totals.pop("samples") / epochs,
-        "candidate_tokens": pa.compute.sum(lengths).as_py() * epochs,
+        "candidate_tokens": round(pa.compute.sum(lengths).as_py() * epochs),
         **totals,
         "padding": 1 - totals["forwarded_tokens"] / totals["positions"],
         "probes": account.probes,
