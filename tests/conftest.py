@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
+
 import warm_ranks
 from killed_jobs import Inputs, prepare, run
 from prunegrid import grid

@@ -32,7 +32,7 @@ from tiny import write_tiny_model
 from training_jobs import SETTINGS, run
 
 SEED = 0
-METHODS = ["qtuning", "random+ppl", "infobatch+fastv", "entropy+sparsevlm"]
+METHODS = ["qtuning", "random+ppl", "infobatch+fastv", "entropy+sparsevlm", "infobatch-original"]
 STATIC_KEYS = ("nominal", "realised", "realised_token_ratio", "n_samples", "n_kept_samples", "kept_tokens", "counts")
 
 
@@ -147,6 +147,21 @@ def test_the_window_is_the_mini_batch_and_an_empty_one_keeps_nothing(tiny_model:
     ids = dynamic.rows.sample_id_N[hardest].tolist()
     assert kept(hardest[:4], [], hardest[4:]) == [sorted(ids[:2]), [], sorted(ids[4:6])]
     assert kept(hardest) == [sorted(ids[:4])]
+
+
+def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_model: Path, scores: Path) -> None:
+    """The equal-budget control: as many samples and tokens as Q-Tuning keeps of the same candidates, at random."""
+    settings = training()
+    dynamic = attached(tiny_model, scores, "random+random", settings)
+    dynamic.pruning["match"] = pruning("qtuning")
+    for step, micro_batches in enumerate(plan_of(scores, settings)):
+        moment = moment_of(step, settings)
+        for batch, kept in zip(micro_batches, dynamic.keep(micro_batches, moment), strict=True):
+            like = statically(scores, "qtuning", batch, moment)
+            assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
+    matched = pruning("random+random") | {"match": pruning("random+fastv")}
+    own = Dynamic(dynamic.samples, dynamic.truncated_N, matched, SEED, 100)
+    assert own.attention and not dynamic.attention, "the other pruner's columns are scored, too"
 
 
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
@@ -354,11 +369,15 @@ def config(*variants: Any, mode: str | None = None) -> dict[str, Any]:
 DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
 
 
+STATIC = {"method": "random+random", "mode": "static"}
+WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         (
-            config({"d": DYNAMIC}, {"s": {"method": "random+ppl", "mode": "static", "match": "d"}}),
+            config({"d": DYNAMIC}, {"s": STATIC | {"match": "d"}}),
             "s is static and d, its match, dynamic; give both one",
         ),
         (
@@ -366,12 +385,17 @@ DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
             "d: no mini-batch has the column ifd; give it mode: static",
         ),
         (
-            config({"d": {"method": "qtuning", "mode": "dynamic", "window": 100}}),
-            "d: the window of mode: dynamic is the mini-batch; leave window out",
-        ),
-        (
             config({"d": {"method": "random+fastv", "fastv": "original"}}, mode="dynamic"),
             "d: no mini-batch has the column fastv_layer2; give it mode: static",
+        ),
+        (
+            config({"s": STATIC | {"method": "ifd+ppl"}}, {"d": DYNAMIC | {"match": "s"}}),
+            "d: its match s: no mini-batch has the column ifd; give it mode: static",
+        ),
+        (config({"d": {"method": "qtuning", "mode": "dynamic", "window": 100}}), f"d: {WINDOW}"),
+        (
+            config({"s": STATIC | {"method": "qtuning", "window": 100}}, {"d": DYNAMIC | {"match": "s"}}),
+            f"d: its match s: {WINDOW}",
         ),
         (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode is 'dynamc'"),
     ],
@@ -383,16 +407,8 @@ def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str
 
 
 def test_a_variants_own_mode_overrides_the_experiments() -> None:
-    load(config({"s": {"method": "ifd+ppl", "mode": "static"}}, mode="dynamic"))
+    load(config({"s": STATIC | {"method": "ifd+ppl"}}, mode="dynamic"))
 
 
-def test_a_dynamic_match_keeps_of_each_mini_batch_as_much_as_the_other_would(tiny_model: Path, scores: Path) -> None:
-    settings = training()
-    other, own = (attached(tiny_model, scores, method, settings) for method in ("qtuning", "random+random"))
-    own.pruning["match"] = other.pruning
-    for step, micro_batches in enumerate(plan_of(scores, settings)[:3]):
-        moment = moment_of(step, settings)
-        for kept, wanted in zip(own.keep(micro_batches, moment), other.keep(micro_batches, moment), strict=True):
-            assert len(kept) == len(wanted)
-            assert sum(one.trainable for one in kept) == sum(one.trainable for one in wanted)
-    assert own.log != other.log
+def test_a_dynamic_variant_may_meet_a_static_one_of_its_experiment() -> None:
+    load(config({"s": {"method": "qtuning", "mode": "static"}}, {"d": DYNAMIC | {"match": "s"}}))

@@ -359,11 +359,13 @@ class Experiment(Section):
                 if variant.match and modes[variant.match] == "dynamic":
                     raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
                 continue
-            needs = pruners.needs(variant.method, variant.options)
-            if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
-                raise ValueError(f"{variant.name}: no mini-batch has the column {extras[0]}; give it mode: static")
-            if variant.options.get("window") is not None:
-                raise ValueError(f"{variant.name}: the window of mode: dynamic is the mini-batch; leave window out")
+            for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
+                where = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
+                needs = pruners.needs(pruner.method, pruner.options)
+                if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
+                    raise ValueError(f"{where}: no mini-batch has the column {extras[0]}; give it mode: static")
+                if pruner.options.get("window") is not None:
+                    raise ValueError(f"{where}: the window of mode: dynamic is the mini-batch; leave window out")
         return self
 
     @property
