@@ -82,11 +82,11 @@ def in_forward() -> None:
 
 
 def while_writing() -> None:
-    """Half of a file of the checkpoint's has reached the disk: the optimizer's, a DeepSpeed rank's own."""
+    """Half of one of DeepSpeed's files has reached the disk: the optimizer's, or at ZeRO 0 the model's with it."""
     own = torch.save
 
     def save(value: Any, file: Any, *arguments: Any, **named: Any) -> None:
-        if OWN and f".saving-{PLAN['step']}" in str(file) and "optim" in Path(file).name:
+        if OWN and f".saving-{PLAN['step']}" in str(file) and Path(file).name.endswith("_states.pt"):
             whole = io.BytesIO()
             own(value, whole, *arguments, **named)
             Path(file).write_bytes(whole.getvalue()[: whole.tell() // 2])
@@ -149,6 +149,7 @@ MISFORTUNES: dict[str, Callable[[], None]] = {
     "killed while finishing": finishing,
     "no room": no_room,
     "spoilt": lambda: at_step(spoil, "before"),
+    "spoilt after": lambda: at_step(spoil, "after"),
     "out of memory": in_forward,
     "slow": lambda: at_step(lambda _: linger(), "before"),
     "slow start": starting,

@@ -28,7 +28,8 @@ def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
     save(tmp_path, 9)
     tenth = save(tmp_path, 10)
     assert checkpoints.newest(tmp_path, OURS) == tenth
-    assert checkpoints.intact(tmp_path) == "the checkpoint of step 10 is intact"
+    assert checkpoints.intact(tmp_path, OURS) == "the checkpoint of step 10 is intact"
+    assert checkpoints.intact(tmp_path, {**OURS, "seed": 1}) == "no checkpoint was made before"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,15 @@ def test_infinite_weights(
     assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 
 
+def test_weights_that_are_infinite_after_a_step_are_not_saved(
+    tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    """Loss and gradient were finite, and the step is the last: nothing else would tell."""
+    befall(monkeypatch, "spoilt after", step=STEPS)
+    fails(tmp_path, inputs, "the weights are not finite after step 6; .*the checkpoint of step 4 is intact")
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [4]
+
+
 @pytest.mark.parametrize(
     "zero_stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 )

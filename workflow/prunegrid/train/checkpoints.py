@@ -42,9 +42,9 @@ def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
     return None
 
 
-def intact(folder: Path) -> str:
-    """What is not lost when a job ends here."""
-    saved = next(iter(_all(folder)), None)
+def intact(folder: Path, identity: dict[str, Any]) -> str:
+    """What is not lost when a job of this `identity` ends here."""
+    saved = next((checkpoint for checkpoint in _all(folder) if _refusal(checkpoint, identity) is None), None)
     return f"the checkpoint of step {step_of(saved)} is intact" if saved else "no checkpoint was made before"
 
 

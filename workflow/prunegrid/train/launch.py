@@ -131,7 +131,9 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
     try:
         write_json(manifest, report)
     except OSError as error:
-        raise PrunegridError(f"{manifest}: {error.strerror}; {checkpoints.intact(order.checkpoints)}") from error
+        raise PrunegridError(
+            f"{manifest}: {error.strerror}; {checkpoints.intact(order.checkpoints, order.identity)}"
+        ) from error
     return report
 
 
@@ -240,7 +242,7 @@ def _reason(order: Order, code: int, kernel_killed: bool, asked: list[int]) -> s
     """Why the ranks ended. Only after a certain want of memory the next attempt halves the passes: any other job
     that was killed must end with the very weights that it would have had."""
     told = _told(order.error)
-    cause, intact = told.get("cause"), checkpoints.intact(order.checkpoints)
+    cause, intact = told.get("cause"), checkpoints.intact(order.checkpoints, order.identity)
     if cause == "memory" or (kernel_killed and cause in (None, "lost")):
         write_json(order.checkpoints / MEMORY, {"halvings": order.halvings + 1, "identity": order.identity})
         reason = told["message"] if cause == "memory" else "the kernel killed a rank for want of memory"

@@ -135,6 +135,15 @@ class PrunedTrainer(Trainer):
             f"{', ...' if len(samples) > 8 else ''}); lower training.learning_rate or look at these samples"
         )
 
+    def _check_weights(self) -> None:
+        """Refuse to save weights that no run can go on from; at ZeRO 0 DeepSpeed tells no gradient's norm."""
+        shards = (getattr(parameter, "ds_tensor", parameter) for parameter in self.model.parameters())
+        if self.most(not all(bool(shard.isfinite().all()) for shard in shards)):
+            raise PrunegridError(
+                f"the weights are not finite after step {self.state.global_step}; lower training.learning_rate; "
+                f"{checkpoints.intact(self.order.checkpoints, self.order.identity)}"
+            )
+
     def _stop_if_asked(self) -> None:
         """All ranks agree at the boundary between two steps: if any was asked to stop, save and end."""
         if self.is_world_process_zero() and self.launcher is not None and launcher_is_gone(self.launcher):
@@ -154,6 +163,7 @@ class PrunedTrainer(Trainer):
         folder, step = self.order.checkpoints, self.state.global_step
         temporary = checkpoints.saving_folder(folder, step)
         began = time.monotonic()
+        self._check_weights()
         try:
             temporary.mkdir(parents=True, exist_ok=True)
             self.account.unlogged = (float(self._tr_loss), self._globalstep_last_logged)
@@ -171,7 +181,7 @@ class PrunedTrainer(Trainer):
                 raise
             message = failed_to(f"save step {step}", folder, error)
             shutil.rmtree(temporary, ignore_errors=True)
-            raise PrunegridError(f"{message}; {checkpoints.intact(folder)}") from error
+            raise PrunegridError(f"{message}; {checkpoints.intact(folder, self.order.identity)}") from error
         self.account.saved = step
         if self.is_world_process_zero():
             print(f"step {step}: saved in {time.monotonic() - began:.1f} s", flush=True)
@@ -182,4 +192,6 @@ class PrunedTrainer(Trainer):
             super().save_model(output_dir, _internal_call)
         except Exception as error:
             message = failed_to("save the model", self.order.out, error)
-            raise PrunegridError(f"{message}; {checkpoints.intact(self.order.checkpoints)}") from error
+            raise PrunegridError(
+                f"{message}; {checkpoints.intact(self.order.checkpoints, self.order.identity)}"
+            ) from error
