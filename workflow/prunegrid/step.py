@@ -43,7 +43,7 @@ def collect_rarely() -> None:
     """Look for reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
 
     Importing torch and transformers makes a million objects and no garbage: two of an evaluation's ten seconds went
-    into looking for it (docs/startup-notes.md).
+    into looking for it (docs/training.md).
     """
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
