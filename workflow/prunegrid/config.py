@@ -5,6 +5,8 @@
 
 import json
 import re
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -349,11 +351,23 @@ class Experiment(Section):
         for name in ("use_liger_kernel", "offload_optimizer"):
             if self.device == "cpu" and getattr(self.training, name):
                 raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
+        if self.training.use_liger_kernel and self.training.zero_stage == 3:
+            raise ValueError(
+                "training.use_liger_kernel reads the head's weights, which zero_stage: 3 divides; take one"
+            )
+        if self.training.offload_optimizer and self.training.zero_stage == 0:
+            raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
         return self
 
     @model_validator(mode="after")
     def prunable_while_training(self) -> Self:
         modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
+        size, least = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)
+        if "dynamic" in modes.values() and size * Fraction(str(least)) < 1:
+            raise ValueError(
+                f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more "
+                f"than the sample_ratio {least}; give {ceil(1 / Fraction(str(least)))} or more"
+            )
         for variant in self.variants:
             if modes[variant.name] == "static":
                 if variant.match and modes[variant.match] == "dynamic":

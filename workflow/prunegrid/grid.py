@@ -86,8 +86,13 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     if cell.pruned:
         variant = experiment.variant(cell.variant)
         mode, removal = variant.mode or training.mode, variant.removal or training.removal
-    lora = training.lora if training.method == "lora" else Lora()
-    return training.model_copy(update={"mode": mode, "removal": removal, "lora": lora})
+    own: dict[str, Any] = {"mode": mode, "removal": removal}
+    if training.method == "full":
+        own["lora"] = Lora()
+    without = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
+    if not training.packing and mode == "static":
+        without.append("batch_tokens")
+    return training.model_copy(update=own | {name: Training.model_fields[name].default for name in without})
 
 
 def dynamic(experiment: Experiment, cell: Cell) -> bool:

@@ -1,9 +1,11 @@
 """What the language model's head says at a response token: its NLL and the entropy of the prediction, in nats."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from torch.nn.functional import linear
 
 from prunegrid.errors import PrunegridError
 
@@ -11,6 +13,25 @@ CHUNK = 256
 ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
 CACHE = {"cpu": 2**20, "cuda": 2**26}  # on a CPU the statistics of this many logits stay in its cache
 Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def run_inside(module: Any) -> None:
+    """Make `module(run=f)` return f(), whatever wraps its calls; a call without `run` is the module's own."""
+    own = module.forward
+
+    def forward(*arguments: Any, run: Callable[[], Any] | None = None, **inputs: Any) -> Any:
+        return own(*arguments, **inputs) if run is None else run()
+
+    forward.runs = True  # type: ignore[attr-defined]
+    module.forward = forward
+
+
+def inside(module: Any, run: Callable[[], Any]) -> Any:
+    """run() within one call of the module, where calls are `run_inside`: ZeRO-3 shows weights in them only.
+
+    One call, however many chunks: each call is a collective, and ranks differ in their number of chunks.
+    """
+    return module(run=run) if getattr(module.forward, "runs", False) else run()
 
 
 class Head:
@@ -27,11 +48,15 @@ class Head:
         if self.fused:
             nll_R, entropy_R = self.fused(hidden_RD, self.module.weight, targets_R)
             return nll_R.float(), entropy_R.float()
-        return chunked(self.module, hidden_RD, targets_R)
+        return inside(self.module, partial(chunked, self.module, hidden_RD, targets_R))  # type: ignore[no-any-return]
 
 
 def _check_plain(model: Any, module: Any) -> None:
-    """Refuse a model that scales or caps its logits after the head: those of a few tokens tell."""
+    """Refuse a model that changes its logits after the head (those of a few tokens tell), and an adapted head."""
+    if type(module).forward is not torch.nn.Linear.forward:
+        raise PrunegridError(
+            f"{type(module).__name__}: the head is no plain linear layer; leave it out of lora.target_modules"
+        )
     ids_BT = torch.arange(1, 5, device=model.device)[None]
     with torch.no_grad():
         logits_BTV = model.forward(input_ids=ids_BT, use_cache=False).logits
@@ -55,7 +80,7 @@ def chunked(
     nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
     space_BV = torch.empty(rows, vocabulary, device=hidden_RD.device)
     for start in range(0, len(targets_R), size):
-        logits_CV = module(hidden_RD[start : start + size]).float()
+        logits_CV = linear(hidden_RD[start : start + size], module.weight, module.bias).float()
         for block in range(0, len(logits_CV), rows):
             here = slice(start + block, start + block + len(logits_CV[block : block + rows]))
             nll_R[here], entropy_R[here] = _statistics(logits_CV[block : block + rows], targets_R[here], space_BV)

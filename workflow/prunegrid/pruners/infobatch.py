@@ -35,7 +35,7 @@ def infobatch_original(
     (1 + sample_ratio) / 2 of the samples stay. Tokens are no matter of the original's: they are kept at random.
     """
     nll, r = scores.samples["nll"], 1 - sample_ratio if prune_probability is None else prune_probability
-    low = (nll < nll.mean()) & (draw.progress < 1 - annealing)
+    low = (nll < min(nll.mean(), nll.max())) & (draw.progress < 1 - annealing)
     rows = np.flatnonzero(~low | (draw.samples(scores) >= r))
     weight = np.where(low[rows], 1 / (1 - r), 1).astype(np.float32)
     return Choice(

@@ -70,16 +70,28 @@ def schedule(
 ) -> list[MicroBatches]:
     """Of each optimizer step in order, the micro-batches of `rank`: rows of the N samples that are spread.
 
-    A micro-batch is empty only where a step has fewer samples than ranks x accumulation steps.
+    A micro-batch is empty only where a step has fewer samples than ranks x accumulation steps (in dynamic mode: at
+    an epoch's end).
     """
     steps, micro = steps_per_epoch(candidates, training), training.gradient_accumulation_steps
     plan: list[MicroBatches] = []
     for epoch in range(math.ceil(steps_in_all(candidates, training) / steps)):
         order_N = np.lexsort((sample_id_N, uniform(seed, "order", sample_id_N, epoch=epoch)))
-        for step in _spread(order_N, steps):
-            slots = _spread(step, micro * training.ranks)
-            plan.append([slots[m * training.ranks + rank].tolist() for m in range(micro)])
+        slots = _slots(order_N, steps, training)
+        for step in range(steps):
+            own = [slots[(step * micro + m) * training.ranks + rank] for m in range(micro)]
+            plan.append([slot.tolist() for slot in own])
     return plan[: steps_in_all(candidates, training)]
+
+
+def _slots(order_N: NDArray[np.int64], steps: int, training: Training) -> list[NDArray[np.int64]]:
+    """An epoch's micro-batches, all ranks' and steps': static ones of even sizes; dynamic ones are mini-batches of
+    exactly `per_device_train_batch_size` candidates, and what the last step lacks is missing."""
+    each = training.gradient_accumulation_steps * training.ranks
+    if training.mode == "dynamic":
+        size = training.per_device_train_batch_size
+        return [order_N[size * i : size * (i + 1)] for i in range(steps * each)]
+    return [slot for step in _spread(order_N, steps) for slot in _spread(step, each)]
 
 
 def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:

@@ -84,8 +84,7 @@ def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
     files = [file for file in sorted(temporary.rglob("*")) if file.is_file()]
     sizes = {str(file.relative_to(temporary)): file.stat().st_size for file in files}
     write_json(temporary / COMPLETE, {"identity": identity, "files": sizes})
-    for path in [temporary, *temporary.rglob("*")]:
-        _sync(path)
+    sync_all(temporary)
     final = folder / f"{PREFIX}{step}"
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
@@ -103,6 +102,12 @@ def remove_unfinished(folder: Path) -> None:
     """What a job left that was killed while it saved: the next one must not add its own files to it."""
     for unfinished in folder.glob(".saving-*"):
         shutil.rmtree(unfinished)
+
+
+def sync_all(folder: Path) -> None:
+    """Have all of the folder on the disk."""
+    for path in [folder, *folder.rglob("*")]:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
@@ -154,6 +159,11 @@ def _take(descriptor: int, kind: int) -> bool:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise PrunegridError(
+            f"this file system knows no locks ({error.strerror}), so two jobs could train one cell; "
+            "keep the results on one that does (Lustre: mounted with flock)"
+        ) from None
     return True
 
 

@@ -135,6 +135,7 @@ class Dynamic:
                     values[name][places] = found_R.float().cpu().numpy()
             for _ in range(idle):
                 self.ask(partial(compute, pad(self.rows, np.zeros(1, np.int64), self.model.device)))
+        _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(
             sample_id=rows.sample_id_N,
@@ -152,6 +153,16 @@ class Dynamic:
         chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE])[rank::ranks]
         found = self.score(chosen).samples
         return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
+
+
+def _require_finite(rows: Rows, values: dict[str, NDArray[np.float32]]) -> None:
+    sample_T = np.repeat(rows.sample_id_N, rows.response_N)
+    bad = np.unique(sample_T[~np.isfinite([*values.values()]).all(0)])
+    if len(bad):
+        raise PrunegridError(
+            f"the scores of sample_id {', '.join(map(str, bad[:8].tolist()))} are not finite; "
+            "lower training.learning_rate or look at these samples"
+        )
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:

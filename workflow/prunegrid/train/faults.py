@@ -18,6 +18,8 @@ CAUSES = {
     "lost": "another rank has ended without a word: killed, or its reason is further up in this log",
     "unforeseen": "an unforeseen error, whose traceback is in this log",
 }
+NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # torch's allocator, CUDA and NCCL, cuBLAS
+NO_PEER = ("onnection", "remote process exited", "network error")  # gloo, NCCL
 
 
 def tell(path: Path, error: BaseException, trainer: Any) -> None:
@@ -33,14 +35,15 @@ def tell(path: Path, error: BaseException, trainer: Any) -> None:
 
 def cause(error: BaseException) -> str:
     """One of CAUSES, or `told`: the error's own message is clear."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in NO_MEMORY):
         return "memory"
     if isinstance(error, PrunegridError):
         return "told"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return "lost" if several and isinstance(error, RuntimeError) and "onnection" in str(error) else "unforeseen"
+    left = several and isinstance(error, RuntimeError) and any(word in str(error) for word in NO_PEER)
+    return "lost" if left else "unforeseen"
 
 
 def failed_to(what: str, folder: Path, error: BaseException) -> str:

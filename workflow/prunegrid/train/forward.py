@@ -4,15 +4,15 @@ Every forward goes through `model(run=...)`, so that DeepSpeed's and peft's wrap
 the head works on trainable positions only and never holds the logits of more than a chunk of them.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
-from prunegrid.head import CHUNK, ELEMENTS
+from prunegrid.head import CHUNK, ELEMENTS, inside
 from prunegrid.train.batches import IGNORE, Example
 
 NOTHING = Example(-1, [0], [IGNORE], [0], 1.0)
@@ -60,16 +60,6 @@ def _padded(lengths: list[int]) -> Inputs:
     return {"attention_mask": torch.from_numpy(own_BT.astype(np.int64)), "segments": None}
 
 
-def run_inside(model: Any) -> None:
-    """Make `model(run=f)` return f(), whatever wraps the model; a call without `run` is the model's own."""
-    own = model.forward
-
-    def forward(*arguments: Any, run: Callable[[], Any] | None = None, **inputs: Any) -> Any:
-        return own(*arguments, **inputs) if run is None else run()
-
-    model.forward = forward
-
-
 def total_nll(model: Any, inputs: Inputs, liger: bool = False) -> torch.Tensor:
     """Sum over trainable tokens of weight x NLL (nats), a float32 scalar."""
     borders = {} if inputs["segments"] is None else {"segments": inputs["segments"]}
@@ -85,7 +75,7 @@ def total_nll(model: Any, inputs: Inputs, liger: bool = False) -> torch.Tensor:
     head = model.get_output_embeddings()
     if liger and len(weight_R) and bool((weight_R == weight_R[0]).all()):
         return _liger(head, hidden_RD, inputs["target_R"]) * weight_R[0]
-    return chunked_nll(head, hidden_RD, inputs["target_R"], weight_R)
+    return inside(head, partial(chunked_nll, head, hidden_RD, inputs["target_R"], weight_R))  # type: ignore[no-any-return]
 
 
 def chunked_nll(
@@ -94,7 +84,7 @@ def chunked_nll(
     """The weighted sum of NLL, `size` positions' logits at a time.
 
     A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
-    more in the backward, since ZeRO-3 shows its weights within the module's own calls only.
+    more in the backward.
     """
     size = size or max(1, min(CHUNK, ELEMENTS[hidden_RD.device.type] // head.out_features))
     parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
@@ -109,7 +99,7 @@ def chunked_nll(
 
 
 def _nll(head: Any, hidden_CD: torch.Tensor, target_C: torch.Tensor, weight_C: torch.Tensor) -> torch.Tensor:
-    return cross_entropy(head(hidden_CD).float(), target_C, reduction="none") @ weight_C
+    return cross_entropy(linear(hidden_CD, head.weight, head.bias).float(), target_C, reduction="none") @ weight_C
 
 
 class _FrozenHead(torch.autograd.Function):

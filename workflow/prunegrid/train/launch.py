@@ -30,6 +30,7 @@ WORKER = "prunegrid.train.worker"
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 GRACE_SECONDS = 300
 MEMORY = "memory.json"
+MOST_HALVINGS = 6
 DYNAMIC = ("selection_log.parquet", "selection.json")
 
 
@@ -101,6 +102,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
             started = time.monotonic()
             _run(order, Path(scratch, "order.json"), lock)
             report = _collect(order, manifest, round(time.monotonic() - started, 2))
+            checkpoints.sync_all(temporary)
         shutil.rmtree(folder)
     return report
 
@@ -116,7 +118,8 @@ def _identity(job: Job, digests: dict[str, str]) -> dict[str, Any]:
     """What a checkpoint must agree in to be gone on from."""
     own = job.model_dump(mode="json", include={"training", "pruning", "shuffled", "seed", "device"})
     selection = sha256(job.selection) if job.selection else None
-    return {**own, "selection": selection, "digests": digests, "version": STEP["train"]}
+    steps = ("train", "score", "prune") if job.pruning else ("train",)
+    return {**own, "selection": selection, "digests": digests, "version": {name: STEP[name] for name in steps}}
 
 
 def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
@@ -144,17 +147,13 @@ def _halvings(folder: Path, identity: dict[str, Any]) -> int:
     return int(found["halvings"]) if found.get("identity") == identity else 0
 
 
-def command(ranks: int, arguments: Sequence[str], nodes: int = 1) -> list[str]:
-    """The launch line of one node. One rank needs no launcher; several are torchrun's, whose rendezvous address
-    (`PRUNEGRID_RENDEZVOUS`, host:port) must be given where there are several nodes."""
+def command(ranks: int, arguments: Sequence[str]) -> list[str]:
+    """The launch line, and the only place for it: one rank needs no launcher, several on a node are torchrun's."""
     python = [sys.executable, "-m"]
     if ranks == 1:
         return [*python, *arguments]
     signals = ",".join(number.name for number in FORWARDED)
-    meeting = ["--standalone"]
-    if nodes > 1:
-        meeting = [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={os.environ['PRUNEGRID_RENDEZVOUS']}"]
-    torchrun = ["torch.distributed.run", *meeting, f"--nproc-per-node={ranks // nodes}"]
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     waiting = [f"--signals-to-handle={signals}", f"--shutdown-timeout={GRACE_SECONDS}"]
     return [*python, *torchrun, *waiting, "-m", *arguments]
 
@@ -244,8 +243,10 @@ def _reason(order: Order, code: int, kernel_killed: bool, asked: list[int]) -> s
     told = _told(order.error)
     cause, intact = told.get("cause"), checkpoints.intact(order.checkpoints, order.identity)
     if cause == "memory" or (kernel_killed and cause in (None, "lost")):
-        write_json(order.checkpoints / MEMORY, {"halvings": order.halvings + 1, "identity": order.identity})
         reason = told["message"] if cause == "memory" else "the kernel killed a rank for want of memory"
+        if order.halvings == MOST_HALVINGS:
+            return f"{reason}; {intact}; its passes have been halved {MOST_HALVINGS} times: take gradient_checkpointing"
+        write_json(order.checkpoints / MEMORY, {"halvings": order.halvings + 1, "identity": order.identity})
         return f"{reason}; {intact}; the next attempt halves its forward passes (same global batch)"
     if asked and cause in (None, "lost"):
         return f"stopped by {signal.Signals(asked[0]).name}; {intact}"

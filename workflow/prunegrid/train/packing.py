@@ -37,11 +37,16 @@ def packed_attention(
         what = ", ".join(foreign) or "a mask"
         raise PrunegridError(f"{module.__class__.__name__} attends by {what}, which packing does not know; {UNPACKED}")
     lengths = segments or [query_BHTD.shape[2]]
-    if segments and query_BHTD.is_cuda and query_BHTD.dtype != torch.float32 and not dropout:
+    if segments and not dropout and _has_flash(query_BHTD):
         return _variable_length(query_BHTD, key_BGTD, value_BGTD, lengths, scaling, sliding_window), None
     parts = (tensor.split(lengths, dim=2) for tensor in (query_BHTD, key_BGTD, value_BGTD))
     outputs = [_causal(q, k, v, scaling, dropout, sliding_window) for q, k, v in zip(*parts, strict=True)]
     return torch.cat(outputs, dim=2).transpose(1, 2), None
+
+
+def _has_flash(query_BHTD: torch.Tensor) -> bool:
+    half = query_BHTD.dtype in (torch.float16, torch.bfloat16)
+    return query_BHTD.is_cuda and half and torch.cuda.get_device_capability(query_BHTD.device) >= (8, 0)
 
 
 def _causal(

@@ -75,7 +75,10 @@ class PrunedTrainer(Trainer):
         self._go_on_from_checkpoint()
         self._stop_if_asked()
         training, step, self.current = self.order.job.training, self.state.global_step, []
-        kept = self.keep(next(epoch_iterator), step)
+        try:
+            kept = self.keep(next(epoch_iterator), step)
+        except PrunegridError as error:
+            raise PrunegridError(f"step {step + 1}: {error}") from error
         passes = forwards(kept, training, self.order.halvings)
         told = self.everywhere(sum(one.trainable for batch in kept for one in batch), len(passes))
         trainable, most = told[:, 0].sum(), int(told[:, 1].max())
@@ -92,10 +95,11 @@ class PrunedTrainer(Trainer):
         return [inputs], trainable
 
     def _go_on_from_checkpoint(self) -> None:
-        """At this attempt's first step: the losses that the Trainer had summed up, but not logged."""
+        """At this attempt's first step: losses that the Trainer had summed up, but not logged; its new `save_steps`."""
         if self.account.began is None and self.account.saved:
             self._tr_loss += self.account.unlogged[0]
             self._globalstep_last_logged = self.account.unlogged[1]
+            self.state.compute_steps(self.args, len(self.plan))
         self.account.begin()
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:

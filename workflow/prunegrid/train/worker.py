@@ -86,6 +86,7 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
 
     def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
         _attach(dynamic, trainer)
+        trainer.current = rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step % each == 0:
             _probe(dynamic, trainer, account)
         return dynamic.keep(micro_batches, Moment(step // each, step, account.rank, step / len(plan)))
@@ -116,7 +117,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     import deepspeed
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments, set_seed
 
-    from prunegrid.train.forward import run_inside
+    from prunegrid.head import run_inside
     from prunegrid.train.packing import NAME
     from prunegrid.train.trainer import PrunedTrainer
 
@@ -134,7 +135,8 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         dtype=torch.bfloat16 if job.training.bf16 else torch.float32,
         attn_implementation=NAME if job.training.packing else "sdpa",
     )
-    run_inside(model)
+    for module in (model, model.get_output_embeddings()):
+        run_inside(module)
     if job.training.method == "lora":
         model = _with_lora(model, job.training)
     tokenizer = AutoTokenizer.from_pretrained(job.model)
@@ -171,7 +173,7 @@ def _with_lora(model: Any, training: Training) -> Any:
 OURS = {
     "method", "lora", "mode", "removal", "ranks", "zero_stage", "offload_optimizer", "packing", "batch_tokens",
     "warmup_ratio", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "gradient_checkpointing",
+    "gradient_checkpointing", "use_liger_kernel",
 }  # fmt: skip
 
 
@@ -211,6 +213,7 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
         },
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
+        "data_types": {"grad_accum_dtype": "fp32"},
         "bf16": {"enabled": training.bf16},
     }
 
