@@ -13,16 +13,20 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers.trainer
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
+from prunegrid.forward import over_batches
+from prunegrid.head import Head
 from prunegrid.io import read_json, read_parquet, write_json
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import stored_rows
-from prunegrid.score import score_rows
+from prunegrid.score import scorer
+from prunegrid.shards import HEAD_SCORES
 from prunegrid.train import Job, launch, worker
 from prunegrid.train.batches import IGNORE
 
@@ -76,11 +80,14 @@ def peak_megabytes() -> float:
 
 
 def forward(job: Job) -> dict[str, float]:
-    """One scoring pass over all samples."""
+    """One scoring pass over all samples, a step's candidates at a time, for pruners that read no attention."""
     rows, model = stored_rows(job.scores), load_model(job.model, "float32", "cpu")
-    cpu = time.process_time()
-    _, found = score_rows(model, rows, job.training.batch_tokens)
-    seconds = {"seconds": found["forward_seconds"], "cpu_seconds": time.process_time() - cpu}
+    compute, step = scorer(model, Head(model), None), job.training.per_device_train_batch_size
+    began, cpu = time.monotonic(), time.process_time()
+    for start in range(0, len(rows), step):
+        part = rows.take(np.arange(start, min(start + step, len(rows))))
+        over_batches(part, job.training.batch_tokens, model.device, HEAD_SCORES, compute, "forward")
+    seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu}
     return {**seconds, "trained_tokens": 0, "forwarded_tokens": int(rows.length_N.sum())}
 
 
