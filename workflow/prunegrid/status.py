@@ -90,6 +90,8 @@ def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         reference = f"{cell.model}@reference"
         made = values(root / "models" / f"{reference}.json", "source")
         yield made, [experiment.sources[reference].model_dump(mode="json")]
+    if grid.dynamic(experiment, cell):
+        yield values(selection, "pruning"), [grid.pruning_of(experiment, cell)]
     if matched := grid.matched_cell(experiment, cell):
         yield from _selected(experiment, root, matched)
 

@@ -211,6 +211,7 @@ def summarise(
         "mode": "dynamic",
         **{key: pruning[key] for key in ("variant", "method", "options")},
         "match": (pruning.get("match") or {}).get("variant"),
+        "pruning": pruning,
         "nominal": {"samples": pruning["sample_ratio"], "tokens": pruning["token_ratio"]},
         "realised": {
             "samples": len(log) / len(candidates),

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -163,14 +163,13 @@ def _run(order: Order, spec: Path, lock: int) -> None:
     spec.write_text(order.model_dump_json())
     ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
     line = command(ranks, [WORKER, str(spec)])
-    with devices.taken(ranks if job.device == "cuda" else 0) as mine, _forwarding() as (children, asked):
+    with devices.taken(ranks if job.device == "cuda" else 0) as mine, _forwarding() as (children, asked, hand_on):
         with spec.open() as alive:
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**_environment(job), **mine.environment}
             process = subprocess.Popen(line, env=environment, pass_fds=[lock, *mine.fds], start_new_session=True)
             children.append(process)
-            for number in asked[:1]:
-                process.send_signal(number)
+            hand_on()
             code = process.wait()
         ended = checkpoints.wait_for_ranks(lock, GRACE_SECONDS)
     if not ended:
@@ -203,24 +202,28 @@ def _environment(job: Job) -> dict[str, str]:
 
 
 @contextmanager
-def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int]]]:
-    """Hand signals that ask for an end on to the ranks, which save before they obey; note them.
+def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Callable[[], None]]]:
+    """Hand the first signal that asks for an end on to the ranks, which save before they obey; note all.
 
     Python gives signals to its main thread: in another one they are the caller's own affair.
     """
     children: list[subprocess.Popen[bytes]] = []
     asked: list[int] = []
+    handed: list[int] = []
 
-    def forward(number: int, _: Any) -> None:
+    def hand_on() -> None:
+        if asked and children and not handed:  # a second one would make torchrun leave its ranks behind
+            handed.append(asked[0])
+            children[0].send_signal(asked[0])
+
+    def note(number: int, _: Any) -> None:
         asked.append(number)
-        if len(asked) == 1:  # a second one would make torchrun leave its ranks behind
-            for process in children:
-                process.send_signal(number)
+        hand_on()
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, forward) for number in FORWARDED} if main else {}
+    before = {number: signal.signal(number, note) for number in FORWARDED} if main else {}
     try:
-        yield children, asked
+        yield children, asked, hand_on
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

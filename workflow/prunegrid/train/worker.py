@@ -21,7 +21,7 @@ from prunegrid.step import collect_rarely
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, schedule, steps_per_epoch
-from prunegrid.train.faults import tell
+from prunegrid.train.faults import leave_with_the_others, tell
 from prunegrid.train.launch import DYNAMIC, Job, Order
 from prunegrid.train.samples import Samples, circle
 
@@ -32,6 +32,8 @@ def main(path: Path) -> None:
     checkpoints.share(order.checkpoints)
     launcher = os.open(path, os.O_RDONLY)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if order.job.training.ranks > 1:
+        leave_with_the_others(order.error)
     trainer = None
     try:
         trainer = prepare(order, rank)
