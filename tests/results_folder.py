@@ -55,7 +55,9 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
             "realised": {"samples": 0.12, "all_tokens": 0.3},
             "realised_token_ratio": 0.51,
         }
-        put(root / "pruned" / at / "selection.json", selection)
+        if grid.dynamic(experiment, cell):
+            selection["pruning"] = grid.pruning_of(experiment, cell)
+        put(root / grid.selection_folder(experiment, cell) / "selection.json", selection)
     if cell.trained:
         training = grid.training_of(experiment, cell).model_dump(mode="json")
         made = {

@@ -166,3 +166,25 @@ def test_a_cell_is_stale_where_its_reference_model_is_another(tmp_path: Path) ->
     finish(tmp_path, cell, 1.0, experiment=made)
     assert not status.stale(made, tmp_path, cell)
     assert status.stale(other, tmp_path, cell)
+
+
+def variants(neighbor_lambda: float, mode: str = "dynamic") -> list[Any]:
+    qtuning = {"method": "qtuning", "mode": mode, "neighbor_lambda": neighbor_lambda}
+    return [{"q": qtuning}, {"equal": {"method": "random+random", "mode": mode, "match": "q"}}]
+
+
+def test_a_dynamic_cells_selection_is_its_training_jobs_own(tmp_path: Path) -> None:
+    experiment = an_experiment(variants=variants(0.5), references=[], seeds=[0])
+    shared_files(tmp_path, experiment)
+    for cell in grid.cells(experiment):
+        finish(tmp_path, cell, 10, 20, experiment=experiment)
+    put(tmp_path / "logs/prune/m/s0.125-t0.5/q/seed0.log", "of an earlier, static run\nFAILED: boom\n")
+    frame = results.collect(experiment, tmp_path)
+    assert not (tmp_path / "pruned").exists()
+    assert set(frame["status"]) == {"done"}
+    assert set(frame["mode"]) == {"dynamic"}
+    assert set(frame["realised_sample_ratio"]) == {0.12}
+    other = results.collect(an_experiment(variants=variants(0.25), references=[], seeds=[0]), tmp_path)
+    assert set(rows(other, "equal", 0)["status"]) == {"stale"}, "its match prunes otherwise now"
+    static = results.collect(an_experiment(variants=variants(0.5, "static"), references=[], seeds=[0]), tmp_path)
+    assert set(static["status"]) == {"failed"}, "a static one needs the prune job that failed"
