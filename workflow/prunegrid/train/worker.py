@@ -1,28 +1,23 @@
 """One rank of a training job: `python -m prunegrid.train.worker ORDER.json` (written and started by `launch`)."""
 
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
 
-from prunegrid import __version__
 from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_parquet, write_json, write_parquet
-from prunegrid.pruners.ragged import Ints
 from prunegrid.rows import Rows, stored_rows
 from prunegrid.step import collect_rarely
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
-from prunegrid.train.batches import Example, MicroBatches, schedule, steps_per_epoch
+from prunegrid.train.batches import Example, MicroBatches, steps_per_epoch
 from prunegrid.train.faults import leave_with_the_others, tell
-from prunegrid.train.launch import DYNAMIC, Job, Order
+from prunegrid.train.launch import Job, Order
+from prunegrid.train.report import attach, finish, plan_of, probe
 from prunegrid.train.samples import Samples, circle
 
 
@@ -58,11 +53,7 @@ def prepare(order: Order, rank: int) -> Any:
     def keep(micro_batches: MicroBatches, _: int) -> list[list[Example]]:
         return [[samples[number] for number in batch] for batch in micro_batches]
 
-    return build(order, _plan(job, samples.sample_id_N, len(rows), rank), keep, account)
-
-
-def _plan(job: Job, sample_id_N: Ints, candidates: int, rank: int) -> list[MicroBatches]:
-    return schedule(sample_id_N, candidates, job.training, derive(job.seed, "data"), rank)
+    return build(order, plan_of(job, samples.sample_id_N, len(rows), rank), keep, account)
 
 
 def static_samples(job: Job, rows: Rows) -> Samples:
@@ -78,7 +69,7 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     from prunegrid.train.dynamic import Dynamic, Moment, truncated
 
     job = order.job
-    plan = _plan(job, rows.sample_id_N, len(rows), account.rank)
+    plan = plan_of(job, rows.sample_id_N, len(rows), account.rank)
     assert job.pruning, "a dynamic cell has a pruning"
     samples = Samples(rows, job.training.removal)
     passes = max(1, job.training.batch_tokens >> order.halvings)
@@ -87,31 +78,15 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     each = steps_per_epoch(len(rows), job.training)
 
     def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
-        _attach(dynamic, trainer)
+        attach(dynamic, trainer)
         trainer.current = rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step % each == 0:
-            _probe(dynamic, trainer, account)
+            probe(dynamic, trainer)
         return dynamic.keep(micro_batches, Moment(step // each, step, account.rank, step / len(plan)))
 
     trainer = build(order, plan, keep, account)
     trainer.dynamic = dynamic
     return trainer
-
-
-def _attach(dynamic: Any, trainer: Any) -> None:
-    """Show it the model, once DeepSpeed has it."""
-    if dynamic.model is None:
-        dynamic.attach(trainer.causal, trainer.ask, trainer.most)
-
-
-def _probe(dynamic: Any, trainer: Any, account: Account) -> None:
-    """Mean PPL and entropy of the fixed choice of samples under the present weights (the paper's Figure 8)."""
-    _attach(dynamic, trainer)
-    ppl, entropy, number = dynamic.probe(account.rank, trainer.args.world_size)
-    own = torch.tensor([[ppl, entropy, number]], dtype=torch.float64, device=trainer.args.device)
-    ppl, entropy, number = trainer.accelerator.gather(own).sum(0).tolist()
-    found = {"step": trainer.state.global_step, "ppl": ppl / number, "entropy": entropy / number}
-    account.probes.append(found)
 
 
 def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -> Any:
@@ -218,82 +193,6 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
         "data_types": {"grad_accum_dtype": "fp32"},
         "bf16": {"enabled": training.bf16},
     }
-
-
-def finish(order: Order, trainer: Any) -> None:
-    """Save the model, and what `launch` puts beside it: the report and a dynamic cell's selection."""
-    account = trainer.account
-    seconds = account.seconds
-    if order.job.pruning:
-        _probe(trainer.dynamic, trainer, account)
-    logs: list[Any] = [None] * trainer.args.world_size
-    torch.distributed.all_gather_object(logs, (account.counts, account.log))
-    trainer.save_model(str(order.out))
-    if trainer.is_world_process_zero():
-        totals = {name: sum(counts[name] for counts, _ in logs) for name in account.counts}
-        if order.job.pruning:
-            from prunegrid.train.dynamic import summarise
-
-            log = pa.concat_tables([table for _, tables in logs for table in tables])
-            log = log.sort_by([("step", "ascending"), ("rank", "ascending"), ("sample_id", "ascending")])
-            write_parquet(order.out / DYNAMIC[0], log)
-            candidates = _candidates(order.job, trainer.dynamic.samples.rows.sample_id_N)
-            digests = order.identity["digests"]
-            write_json(order.out / DYNAMIC[1], summarise(trainer.dynamic, candidates, order.job.seed, digests, log))
-        write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
-    trainer.accelerator.wait_for_everyone()
-
-
-def _candidates(job: Job, sample_id_N: Ints) -> Ints:
-    """Rows of the candidates of all mini-batches of all ranks."""
-    plans = [_plan(job, sample_id_N, len(sample_id_N), rank) for rank in range(job.training.ranks)]
-    return np.array([row for plan in plans for step in plan for batch in step for row in batch])
-
-
-def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
-    """`training.json`, less the whole job's seconds: tokens are totals over all epochs and ranks."""
-    import deepspeed
-    import transformers
-
-    job, account = order.job, trainer.account
-    lengths = read_parquet(job.scores / "samples.parquet", ["response_tokens"])["response_tokens"]
-    epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
-    curve = [
-        {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate") if key in entry}
-        for entry in trainer.state.log_history
-        if "loss" in entry
-    ]
-    return {
-        "steps": trainer.state.global_step,
-        "steps_per_epoch": steps_per_epoch(len(lengths), job.training),
-        "epochs": epochs,
-        "candidate_samples": len(lengths),
-        "kept_samples": totals.pop("samples") / epochs,
-        "candidate_tokens": round(pa.compute.sum(lengths).as_py() * epochs),
-        **totals,
-        "padding": 1 - totals["forwarded_tokens"] / totals["positions"],
-        "probes": account.probes,
-        "loss_curve": curve,
-        "resumed": account.resumed,
-        "halvings": order.halvings,
-        "peak_memory_bytes": _peak_memory(job.device),
-        "seed": job.seed,
-        "device": job.device,
-        "training": job.training.model_dump(mode="json"),
-        "versions": {
-            "prunegrid": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "deepspeed": deepspeed.__version__,
-        },
-    }
-
-
-def _peak_memory(device: str) -> int:
-    """Of rank 0: GPU memory allocated, or the process's resident memory."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 if __name__ == "__main__":
