@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from prunegrid.train import checkpoints, trainer, worker
+from prunegrid import head
+from prunegrid.train import checkpoints, forward, trainer, worker
 
 PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
 OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
@@ -140,6 +141,20 @@ def starting() -> None:
     worker.prepare = prepare
 
 
+def small_chunks() -> None:
+    """Chunks of 8 tokens; under ZeRO-3 all weights in pieces, the small ones too; and no rank waits for ever."""
+    head.CHUNK = forward.CHUNK = 8
+    own = worker.deepspeed_config
+
+    def deepspeed_config(training: Any) -> dict[str, Any]:
+        config = own(training)
+        config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+        return config
+
+    worker.deepspeed_config = deepspeed_config
+    signal.alarm(PLAN["seconds"])
+
+
 MISFORTUNES: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "killed before": lambda: at_step(lambda _: die(), "before"),
@@ -153,6 +168,7 @@ MISFORTUNES: dict[str, Callable[[], None]] = {
     "out of memory": in_forward,
     "slow": lambda: at_step(lambda _: linger(), "before"),
     "slow start": starting,
+    "small chunks": small_chunks,
 }
 
 if __name__ == "__main__":

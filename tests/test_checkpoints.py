@@ -162,5 +162,28 @@ def test_halvings_are_of_the_very_job(tmp_path: Path) -> None:
     assert launch._halvings(tmp_path, {**OURS, "seed": 1}) == 0
 
 
-def test_the_kernels_kills_are_counted() -> None:
-    assert launch.kernel_kills() >= 0
+@pytest.mark.parametrize(
+    ("cgroup", "files", "kills"),
+    [
+        ("0::/slice/job\n", {"/sys/fs/cgroup/slice/job/memory.events": "low 0\noom 5\noom_kill 3\n"}, 3),
+        ("1:name=x:/\n0::/\n", {"/sys/fs/cgroup/memory.events": "oom 5\noom_kill 4\noom_group_kill 1\n"}, 4),
+        ("0::/gone\n", {"/proc/vmstat": "pgfault 12\noom_kill 7\n"}, 7),
+        (None, {"/proc/vmstat": "oom_kill 8\n", "/sys/fs/cgroup/gone/memory.events": "oom_kill 9\n"}, 8),
+        ("12:memory:/job\n", {"/proc/vmstat": "oom_kill 6\n"}, 6),
+        ("0::/gone\n", {}, 0),
+    ],
+)
+def test_the_kernels_kills_are_counted(
+    cgroup: str | None, files: dict[str, str], kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of this job's own group where the kernel tells, else of the machine."""
+
+    def there(*parts: str) -> Path:
+        return tmp_path / str(Path(*parts)).lstrip("/")
+
+    given = files if cgroup is None else {**files, "/proc/self/cgroup": cgroup}
+    for name, text in given.items():
+        there(name).parent.mkdir(parents=True, exist_ok=True)
+        there(name).write_text(text)
+    monkeypatch.setattr(launch, "Path", there)
+    assert launch.kernel_kills() == kills

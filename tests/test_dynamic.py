@@ -118,6 +118,31 @@ def expected_log(scores: Path, method: str, settings: Training) -> list[dict[str
     return sorted(rows, key=lambda row: (row["step"], row["rank"], row["sample_id"]))
 
 
+@pytest.mark.parametrize("candidates", [1, 3, 8, 20, 97])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_mini_batches_are_whole_but_at_an_epochs_end(size: int, accumulation: int, ranks: int, candidates: int) -> None:
+    """Ranks take turns, then micro-batches, then steps; an epoch has each candidate once, in an order of its own."""
+    settings = training(
+        ranks=ranks, per_device_train_batch_size=size, gradient_accumulation_steps=accumulation, num_train_epochs=3
+    )
+    ids = np.arange(100, 100 + candidates)
+    plans = [schedule(ids, candidates, settings, 1, rank) for rank in range(ranks)]
+    each, orders = steps_per_epoch(candidates, settings), []
+    assert all(len(plan) == 3 * each and {len(step) for step in plan} == {accumulation} for plan in plans)
+    for epoch in range(3):
+        steps = range(each * epoch, each * (epoch + 1))
+        in_turn = [plan[step][m] for step in steps for m in range(accumulation) for plan in plans]
+        whole, rest = divmod(candidates, size)
+        sizes = [size] * whole + [rest] * (rest > 0)
+        assert [len(batch) for batch in in_turn] == sizes + [0] * (len(in_turn) - len(sizes))
+        assert any(plan[steps[-1]][m] for plan in plans for m in range(accumulation)), "no step is empty"
+        orders.append([row for batch in in_turn for row in batch])
+        assert sorted(orders[-1]) == list(range(candidates))
+    assert candidates < 8 or len(set(map(tuple, orders))) == 3
+
+
 @pytest.mark.parametrize("form", [{}, {"packing": False, "removal": "drop"}], ids=["packed-mask", "padded-drop"])
 @pytest.mark.parametrize("method", METHODS)
 def test_weights_that_stand_still_select_what_the_static_pruners_select(
@@ -157,6 +182,9 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
     for step, micro_batches in enumerate(plan_of(scores, settings)):
         moment = moment_of(step, settings)
         for batch, kept in zip(micro_batches, dynamic.keep(micro_batches, moment), strict=True):
+            if not batch:
+                assert kept == []
+                continue
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
     matched = pruning("random+random") | {"match": pruning("random+fastv")}
@@ -404,6 +432,28 @@ def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str
     with pytest.raises(PrunegridError) as raised:
         load(values)
     assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def of_size(size: int, ratios: list[float], *variants: Any, mode: str | None = None) -> dict[str, Any]:
+    """A configuration whose mini-batches have this size, at these sample ratios."""
+    values = config(*variants, mode=mode)
+    values.pop("budgets", None)
+    values |= {"sample_ratios": ratios, "token_ratios": [0.5]}
+    values["training"]["per_device_train_batch_size"] = size
+    return values
+
+
+@pytest.mark.parametrize(("size", "ratios", "least"), [(4, [0.5, 0.2], 5), (9, [0.1], 10), (3, [0.3], 4)])
+def test_mini_batches_too_small_for_a_ratio_are_one_clear_line(size: int, ratios: list[float], least: int) -> None:
+    """They would keep a sample each, more than they may."""
+    for values in (of_size(size, ratios, {"d": DYNAMIC}), of_size(size, ratios, mode="dynamic")):
+        with pytest.raises(PrunegridError) as raised:
+            load(values)
+        said = f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more than the"
+        assert f"{said} sample_ratio {min(ratios)}; give {least} or more" in str(raised.value)
+        assert len(str(raised.value).splitlines()) == 1
+    load(of_size(least, ratios, {"d": DYNAMIC}))
+    load(of_size(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
 
 
 def test_a_variants_own_mode_overrides_the_experiments() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from killed_jobs import Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+from killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+from prunegrid.config import Training
+from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json
+from prunegrid.io import read_json, read_parquet
 from prunegrid.train import checkpoints, launch
+from prunegrid.train.batches import schedule
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
@@ -48,6 +53,35 @@ def test_infinite_weights(
     fails(tmp_path, inputs, r"step 4: the loss is (nan|inf) \(sample_id \d+, .*learning_rate")
     assert steps(tmp_path) == [2]
     assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("what", "step", "said"),
+    [
+        ("spoilt after", 4, "the scores of sample_id ([0-9, ]+) are not finite"),
+        ("spoilt", 5, "the loss is (?:nan|inf)"),
+    ],
+)
+def test_infinite_weights_while_pruning(
+    what: str,
+    step: int,
+    said: str,
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+) -> None:
+    """Before the mini-batches of step 5 are scored, or between that and the loss of what was kept of them."""
+    settings = {"dynamic": True, "save_steps": 3}
+    befall(monkeypatch, what, step=step)
+    message = fails(tmp_path, inputs, f"^step 5: {said}.*; lower training.learning_rate", **settings)
+    if found := re.search("scores of sample_id ([0-9, ]+)", message):
+        ids = np.sort(read_parquet(inputs.scores / "samples.parquet")["sample_id"].to_numpy())
+        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), derive(0, "data"), rank=0)
+        assert {int(number) for number in found[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
+    assert steps(tmp_path) == [3]
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
 def test_weights_that_are_infinite_after_a_step_are_not_saved(

@@ -1,10 +1,9 @@
 """A job that is killed goes on by itself, and ends with the very weights, counts and logs that it would have had."""
 
-import random
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,16 +12,34 @@ from prunegrid.errors import PrunegridError
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
-PHASES = ["killed before", "killed after", "killed while writing", "killed before renaming"]
-QUICK: list[dict[str, Any]] = [
-    {"zero_stage": 2, "ranks": 1, "dynamic": True},
-    {"zero_stage": 3, "ranks": 2, "dynamic": True, "packing": False},
-    {"zero_stage": 0, "ranks": 2, "dynamic": False},
+BEFORE, AFTER, WRITING, RENAMING = "killed before", "killed after", "killed while writing", "killed before renaming"
+
+
+class Kills(NamedTuple):
+    """Of a step in its middle, and, in the next attempt, of step 5 while it is saved."""
+
+    step: int
+    first: str
+    second: str
+
+
+def form(stage: int, ranks: int, dynamic: bool, packing: bool) -> dict[str, Any]:
+    accumulation = {"gradient_accumulation_steps": 2 // ranks}
+    return {"zero_stage": stage, "ranks": ranks, "dynamic": dynamic, "packing": packing, **accumulation}
+
+
+QUICK = [  # any two values of any two of the four settings meet
+    (form(0, 1, False, True), Kills(3, BEFORE, WRITING)),
+    (form(0, 2, True, False), Kills(2, AFTER, RENAMING)),
+    (form(2, 1, False, False), Kills(4, AFTER, WRITING)),
+    (form(2, 2, True, True), Kills(3, BEFORE, RENAMING)),
+    (form(3, 1, True, True), Kills(2, AFTER, RENAMING)),
+    (form(3, 2, False, False), Kills(4, BEFORE, WRITING)),
 ]
-ALL: list[dict[str, Any]] = [
-    {"zero_stage": stage, "ranks": ranks, "dynamic": dynamic, "packing": packing}
-    for stage, ranks, dynamic, packing in product([0, 2, 3], [1, 2], [False, True], [True, False])
-]
+EVERYWHERE = [form(*each) for each in product([0, 2, 3], [1, 2], [False, True], [True, False])]
+KILLS = [Kills(2 + i % 3, (BEFORE, AFTER)[i % 2], (WRITING, RENAMING)[i // 2 % 2]) for i in range(len(EVERYWHERE))]
+ALL = list(zip(EVERYWHERE, KILLS, strict=True))
+ONE = form(2, 1, True, True)
 
 
 def is_refused(out: Path, inputs: Inputs, match: str, **settings: Any) -> None:
@@ -33,47 +50,59 @@ def is_refused(out: Path, inputs: Inputs, match: str, **settings: Any) -> None:
 
 
 def kill_twice_and_resume(
-    out: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+    out: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
+    kills: Kills,
 ) -> None:
-    """Once at a random step, then, resumed, while a checkpoint is written: the third attempt reaches the end."""
-    settings = settings | {"gradient_accumulation_steps": 2 // settings["ranks"]}
-    luck = random.Random(str(sorted(settings.items())))
-    first, second = luck.randint(2, 4), 5
-    befall(monkeypatch, luck.choice(PHASES[:2]), step=first)
+    """The third attempt reaches the end."""
+    befall(monkeypatch, kills.first, step=kills.step)
     is_refused(out, inputs, "SIGKILL|exit code 1", save_steps=1, **settings)
-    assert steps(out)[-1] == first - 1
-    befall(monkeypatch, luck.choice(PHASES[2:]), step=second)
+    assert steps(out)[-1] == kills.step - 1
+    befall(monkeypatch, kills.second, step=5)
     is_refused(out, inputs, "SIGKILL|exit code 1|another rank|could not save", save_steps=1, **settings)
-    assert steps(out) == [second - 2, second - 1]
+    assert steps(out) == [3, 4]
     befall(monkeypatch)
     report = run(out, inputs, save_steps=1, **settings)
-    assert (report["resumed"], report["halvings"], report["steps"]) == ([first - 1, second - 1], 0, STEPS)
+    assert (report["resumed"], report["halvings"], report["steps"]) == ([kills.step - 1, 4], 0, STEPS)
     assert_same(out, undisturbed(**settings))
 
 
-@pytest.mark.parametrize("settings", QUICK, ids=str)
+def test_the_quick_forms_meet_pairwise_and_kill_in_every_way() -> None:
+    forms, kills = zip(*QUICK, strict=True)
+    for one, two in combinations(["zero_stage", "ranks", "dynamic", "packing"], 2):
+        assert {(f[one], f[two]) for f in forms} == {(f[one], f[two]) for f in EVERYWHERE}
+    assert {(k.first, k.second) for k in kills} == set(product([BEFORE, AFTER], [WRITING, RENAMING]))
+    assert {(k.first, k.second) for k in KILLS} == set(product([BEFORE, AFTER], [WRITING, RENAMING]))
+
+
+@pytest.mark.parametrize(("settings", "kills"), QUICK, ids=str)
 def test_killed_and_resumed(
     settings: dict[str, Any],
+    kills: Kills,
     tmp_path: Path,
     inputs: Inputs,
     undisturbed: Undisturbed,
     monkeypatch: pytest.MonkeyPatch,
     warm: None,
 ) -> None:
-    kill_twice_and_resume(tmp_path, inputs, undisturbed, monkeypatch, settings)
+    kill_twice_and_resume(tmp_path, inputs, undisturbed, monkeypatch, settings, kills)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", ALL, ids=str)
+@pytest.mark.parametrize(("settings", "kills"), ALL, ids=str)
 def test_killed_and_resumed_everywhere(
     settings: dict[str, Any],
+    kills: Kills,
     tmp_path: Path,
     inputs: Inputs,
     undisturbed: Undisturbed,
     monkeypatch: pytest.MonkeyPatch,
     warm: None,
 ) -> None:
-    kill_twice_and_resume(tmp_path, inputs, undisturbed, monkeypatch, settings)
+    kill_twice_and_resume(tmp_path, inputs, undisturbed, monkeypatch, settings, kills)
 
 
 @pytest.mark.parametrize("dynamic", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -86,11 +115,10 @@ def test_killed_after_the_last_step(
     warm: None,
 ) -> None:
     befall(monkeypatch, "killed while finishing")
-    is_refused(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **QUICK[0] | {"dynamic": dynamic})
+    is_refused(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **ONE | {"dynamic": dynamic})
     befall(monkeypatch)
-    assert run(tmp_path, inputs, **QUICK[0] | {"dynamic": dynamic})["resumed"] == [STEPS]
-    settings = QUICK[0] | {"dynamic": dynamic, "gradient_accumulation_steps": 2}
-    assert_same(tmp_path, undisturbed(**settings))
+    assert run(tmp_path, inputs, **ONE | {"dynamic": dynamic})["resumed"] == [STEPS]
+    assert_same(tmp_path, undisturbed(**ONE | {"dynamic": dynamic}))
 
 
 def test_dropout_and_losses_between_two_log_lines_are_resumed(
@@ -110,6 +138,24 @@ def test_dropout_and_losses_between_two_log_lines_are_resumed(
     report = run(tmp_path, inputs, save_steps=15, **settings)
     assert [entry["step"] for entry in report["loss_curve"]][6:9] == [14, 16, 18]
     assert_same(tmp_path, undisturbed(**settings))
+
+
+def test_a_resumed_job_saves_as_often_as_it_is_told_now(
+    tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    """What was saved says every second step; now each one is asked for."""
+    befall(monkeypatch, "killed before", step=4)
+    is_refused(tmp_path, inputs, "SIGKILL", save_steps=2, **ONE)
+    assert steps(tmp_path) == [2]
+    befall(monkeypatch, "killed before", step=6)
+    is_refused(tmp_path, inputs, "SIGKILL", save_steps=1, **ONE)
+    assert steps(tmp_path) == [4, 5]
+    befall(monkeypatch, "killed while finishing")
+    is_refused(tmp_path, inputs, "SIGKILL", save_steps=4, **ONE)
+    assert steps(tmp_path) == [5, 6], "the last step is saved however rarely"
+    befall(monkeypatch)
+    assert run(tmp_path, inputs, **ONE)["resumed"] == [2, 5, 6]
+    assert_same(tmp_path, undisturbed(**ONE))
 
 
 @pytest.mark.slow

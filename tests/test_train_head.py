@@ -2,46 +2,56 @@
 
 import math
 import weakref
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
+from prunegrid import head
+from prunegrid.head import inside, run_inside
 from prunegrid.train import forward
 from prunegrid.train.forward import chunked_nll
 
 R, D, V = 23, 8, 31
 
 
-class Head(torch.nn.Linear):
-    """Remembers with how many rows it was called, and how many rows of logits were alive at once."""
+class Watch:
+    """`linear` that remembers, of each weight, the rows of every call and the most rows of logits alive at once."""
 
-    def __init__(self, trained: bool, bias: bool = False) -> None:
-        super().__init__(D, V, bias=bias)
-        self.requires_grad_(trained)
-        self.rows: list[int] = []
-        self.most_alive = 0
-        self.alive: list[tuple[weakref.ref[torch.Tensor], int]] = []
+    def __init__(self) -> None:
+        self.rows: dict[int, list[int]] = defaultdict(list)
+        self.most_alive: Counter[int] = Counter()
+        self.alive: dict[int, list[tuple[weakref.ref[torch.Tensor], int]]] = defaultdict(list)
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits = super().forward(hidden)
-        self.rows.append(len(logits))
-        self.alive = [(ref, rows) for ref, rows in self.alive if ref() is not None] + [
-            (weakref.ref(logits), len(logits))
-        ]
-        self.most_alive = max(self.most_alive, sum(rows for _, rows in self.alive))
+    def __call__(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        logits, key = torch.nn.functional.linear(hidden, weight, bias), id(weight)
+        self.rows[key].append(len(logits))
+        self.alive[key] = [one for one in self.alive[key] if one[0]() is not None]
+        self.alive[key].append((weakref.ref(logits), len(logits)))
+        self.most_alive[key] = max(self.most_alive[key], sum(rows for _, rows in self.alive[key]))
         return logits
 
 
+@pytest.fixture(autouse=True)
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    watch = Watch()
+    monkeypatch.setattr(forward, "linear", watch)
+    return watch
+
+
 class Case:
-    """A head, hidden states [R, D] that want a gradient, targets and weights."""
+    """A linear head, hidden states [R, D] that want a gradient, targets and weights."""
 
     def __init__(self, trained: bool, rows: int = R, bias: bool = False) -> None:
         torch.manual_seed(0)
-        self.head = Head(trained, bias)
+        self.head = torch.nn.Linear(D, V, bias=bias).requires_grad_(trained)
         self.hidden = torch.randn(rows, D, requires_grad=True)
         self.target = torch.randint(0, V, (rows,))
         self.weight = torch.rand(rows) * 3
@@ -85,7 +95,6 @@ def test_no_token_is_no_loss_and_no_gradient(trained: bool) -> None:
     loss = case.chunked()
     assert loss.item() == 0
     assert all(not gradient.any() for gradient in case.gradients(loss))
-    assert len(case.head.rows) >= 1, "ZeRO-3 gathers the head on all ranks or on none"
 
 
 @contextmanager
@@ -102,7 +111,7 @@ def saved() -> Iterator[list[weakref.ref[torch.Tensor]]]:
 
 
 @pytest.mark.parametrize("trained", [True, False])
-def test_no_more_logits_than_a_chunk_of_them_are_alive(trained: bool) -> None:
+def test_no_more_logits_than_a_chunk_of_them_are_alive(trained: bool, watch: Watch) -> None:
     case = Case(trained, rows=203)
     with saved() as kept:
         loss = case.chunked(10)
@@ -110,18 +119,62 @@ def test_no_more_logits_than_a_chunk_of_them_are_alive(trained: bool) -> None:
     assert (203, D) in shapes or (10, D) in shapes, "the watch sees what is kept"
     assert not {(10, V), (3, V)} & set(shapes), "neither logits nor their softmax are"
     loss.backward()
-    assert max(case.head.rows) == 10
-    assert case.head.most_alive <= 10
-    assert sum(case.head.rows) == 203 * (2 if trained else 1), "a frozen head works once, a trained one twice"
+    rows = watch.rows[id(case.head.weight)]
+    assert max(rows) == 10
+    assert watch.most_alive[id(case.head.weight)] <= 10
+    assert sum(rows) == 203 * (2 if trained else 1), "a frozen head works once, a trained one twice"
 
 
-def test_a_larger_vocabulary_has_smaller_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_vocabulary_has_smaller_chunks(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> None:
     monkeypatch.setitem(forward.ELEMENTS, "cpu", 4 * V + 1)
     case = Case(False)
     case.chunked()
-    assert max(case.head.rows) == 4
+    rows = watch.rows[id(case.head.weight)]
+    assert max(rows) == 4
     monkeypatch.setitem(forward.ELEMENTS, "cpu", V - 1)
-    assert case.chunked() is not None and max(case.head.rows[-R:]) == 1
+    assert case.chunked() is not None and max(rows[-R:]) == 1
+
+
+def counted(module: torch.nn.Module) -> list[int]:
+    """Grows by one with every call of the module, which is a collective under ZeRO-3."""
+    calls: list[int] = []
+    module.register_forward_pre_hook(lambda *_: calls.append(1))
+    return calls
+
+
+@pytest.mark.parametrize("rows", [R, 1, 0])
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_head_is_called_once_a_pass_however_many_its_chunks(trained: bool, rows: int, watch: Watch) -> None:
+    """Ranks have different numbers of tokens, and each call waits for the other ranks'."""
+    plain, case = Case(trained, rows, bias=True), Case(trained, rows, bias=True)
+    run_inside(case.head)
+    calls = counted(case.head)
+    expected = plain.chunked(2)
+    loss = inside(case.head, partial(case.chunked, 2))
+    assert loss.item() == expected.item()
+    for one, two in zip(case.gradients(loss), plain.gradients(expected), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
+    assert calls == [1], "nor does the backward call it again"
+    assert len(watch.rows[id(case.head.weight)]) == max(1, -(-rows // 2)) * (2 if trained else 1)
+
+
+@pytest.mark.parametrize("rows", [R, 1, 0])
+def test_scoring_calls_the_head_once_too(rows: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both with chunks of 2 tokens; what it says is what it says without `run_inside`."""
+    monkeypatch.setattr(head, "CHUNK", 2)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    of_model = head.Head(model)
+    torch.manual_seed(0)
+    hidden = torch.randn(rows, model.config.hidden_size)
+    target = torch.randint(0, model.config.vocab_size, (rows,))
+    with torch.no_grad():
+        expected = of_model(hidden, target)
+        run_inside(of_model.module)
+        calls = counted(of_model.module)
+        found = of_model(hidden, target)
+    assert calls == [1]
+    for one, two in zip(found, expected, strict=True):
+        assert torch.equal(one, two) and len(one) == rows
 
 
 def test_half_precision_hidden_states_keep_a_float32_loss() -> None:

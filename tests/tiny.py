@@ -12,7 +12,7 @@ TEXT = [
 ]
 
 
-def write_tiny_model(folder: Path, template: str | None = TEMPLATE, seed: int = 0) -> Path:
+def write_tiny_model(folder: Path, template: str | None = TEMPLATE, seed: int = 0, tied: bool = False) -> Path:
     """Grouped-query attention, two layers, byte-level BPE; the same weights for a seed."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -40,6 +40,7 @@ def write_tiny_model(folder: Path, template: str | None = TEMPLATE, seed: int = 
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id,
         initializer_range=0.3,
+        tie_word_embeddings=tied,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
