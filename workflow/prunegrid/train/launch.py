@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from prunegrid import devices
 from prunegrid.config import Runtime, Training
@@ -53,6 +53,12 @@ class Job(BaseModel):
     seed: int
     device: str = "cpu"
     threads: int = 1
+
+    @model_validator(mode="after")
+    def one_mode(self) -> Self:
+        if (self.pruning is not None) != (self.training.mode == "dynamic"):
+            raise ValueError(f"training.mode is {self.training.mode}: a dynamic job has a pruning, no other has one")
+        return self
 
 
 class Order(BaseModel):
