@@ -147,7 +147,7 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
     found: list[Any] = []
 
     def body() -> None:
-        with launch._forwarding() as (_, asked):
+        with launch._forwarding() as (_, asked, _):
             found.append(asked)
 
     thread = threading.Thread(target=body)
