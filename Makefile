@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 
-.PHONY: results test test-slow test-all lint schema environment clean
+.PHONY: results test test-slow test-exhaustive test-all lint schema environment clean
 
 results: $(READY)
 	snakemake --cores $(CORES)
@@ -28,9 +28,12 @@ test: $(READY)
 	pytest -m "not slow"
 
 test-slow: $(READY)
-	pytest -m slow
+	pytest -m "slow and not exhaustive"
 
-test-all: test test-slow
+test-exhaustive: $(READY)
+	pytest -m exhaustive
+
+test-all: test test-slow test-exhaustive
 
 lint: $(READY)
 	ruff check .

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -103,27 +104,39 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield socket
 
 
-@pytest.fixture
-def warm(monkeypatch: pytest.MonkeyPatch, server: Path) -> None:
-    """Training jobs start in a second (see `warm_ranks`)."""
+@contextmanager
+def starting_warm(server: Path) -> Iterator[None]:
     from prunegrid.train import launch
 
-    monkeypatch.setattr(launch, "command", partial(warm_ranks.command, server))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "command", partial(warm_ranks.command, server))
+        yield
+
+
+@pytest.fixture
+def warm(server: Path) -> Iterator[None]:
+    """The test's training jobs start in a second (see `warm_ranks`)."""
+    with starting_warm(server):
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_module(server: Path) -> Iterator[None]:
+    """All of the module's training jobs do."""
+    with starting_warm(server):
+        yield
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, inputs: Inputs, server: Path) -> Callable[..., Path]:
     """The outputs of an uninterrupted job of these settings, which is run once for all that ask."""
-    from prunegrid.train import launch
-
     made: dict[str, Path] = {}
 
     def outputs(**settings: Any) -> Path:
         key = json.dumps(settings, sort_keys=True)
         if key not in made:
             made[key] = tmp_path_factory.mktemp("undisturbed")
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(launch, "command", partial(warm_ranks.command, server))
+            with starting_warm(server):
                 run(made[key], inputs, **settings)
         return made[key]
 

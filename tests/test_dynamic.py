@@ -269,6 +269,11 @@ def test_a_model_whose_attention_cannot_be_read_is_refused_where_a_pruner_needs_
     new(scores, "random+ppl", training()).attach(model, lambda f: f(), max)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def started_warm(warm_module: None) -> None:
+    """All jobs of this module; tests/test_resume.py and test_faults.py have those that start as users' do."""
+
+
 @pytest.fixture(scope="module")
 def still(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Path:
     """A whole job of two ranks whose weights stand still."""

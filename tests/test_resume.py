@@ -92,6 +92,7 @@ def test_killed_and_resumed(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("settings", "kills"), ALL, ids=str)
 def test_killed_and_resumed_everywhere(
     settings: dict[str, Any],

@@ -31,6 +31,11 @@ PLAIN: dict[str, Any] = {  # one step: weights before - weights after = learning
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def started_warm(warm_module: None) -> None:
+    """All jobs of this module; tests/test_resume.py and test_faults.py have those that start as users' do."""
+
+
 @pytest.fixture(scope="module")
 def selection(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Path:
     """Half of the samples, half of their tokens, and weights that are not 1."""
