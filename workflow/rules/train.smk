@@ -13,12 +13,12 @@ rule train:
     output:
         model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
-    wildcard_constraints:
-        cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     log:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/train/{{model}}/{{cell}}.jsonl"
+    wildcard_constraints:
+        cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     priority: 1
     retries: 1
     conda:

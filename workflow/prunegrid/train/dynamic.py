@@ -119,22 +119,23 @@ class Dynamic:
     def score(self, rows_N: Ints) -> Scores:
         """The scores of these samples under the present weights, without gradients.
 
-        Every rank makes as many forwards as the one with the most, since ZeRO-3 gathers weights in each.
+        Every rank makes as many forwards as the one with the most, since ZeRO-3 gathers weights in each; all of
+        them within one call of the wrapped model, whose own bookkeeping costs more than a small model's forward.
         """
         rows = self.rows.take(rows_N)
         parts = list(batches(rows.length_N, self.batch_tokens))
         idle = self.most(len(parts)) - len(parts)  # asked before the first forward, which is itself collective
         names = HEAD_SCORES + ATTENTION_SCORES if self.attention else HEAD_SCORES
         values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in names}
+        inputs = [pad(rows, part, self.model.device) for part in parts]
+        inputs += [pad(self.rows, np.zeros(1, np.int64), self.model.device)] * idle
         with Capture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
             compute = scorer(self.model, self.head, capture)
-            for part in parts:
-                found = self.ask(partial(compute, pad(rows, part, self.model.device)))
-                places = flat_rows(rows.response_offsets, part)
-                for name, found_R in zip(names, found, strict=True):
-                    values[name][places] = found_R.float().cpu().numpy()
-            for _ in range(idle):
-                self.ask(partial(compute, pad(self.rows, np.zeros(1, np.int64), self.model.device)))
+            found = self.ask(lambda: [compute(batch) for batch in inputs])
+        for part, of_part in zip(parts, found, strict=False):
+            places = flat_rows(rows.response_offsets, part)
+            for name, found_R in zip(names, of_part, strict=True):
+                values[name][places] = found_R.float().cpu().numpy()
         _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(
