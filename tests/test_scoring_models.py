@@ -294,14 +294,21 @@ def test_head_equals_float64(elements: int, scale: float) -> None:
 
 
 @pytest.mark.parametrize(("vocabulary", "most"), [(50, 20), (500, 2), (5000, 1)])
-def test_head_takes_fewer_positions_of_a_larger_vocabulary(vocabulary: int, most: int) -> None:
-    from prunegrid.head import chunked
+def test_head_takes_fewer_positions_of_a_larger_vocabulary(
+    vocabulary: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prunegrid import head
 
-    seen = []
+    seen: list[int] = []
+
+    def linear(hidden_CD: torch.Tensor, *weights: Any) -> torch.Tensor:
+        seen.append(len(hidden_CD))
+        return torch.nn.functional.linear(hidden_CD, *weights)
+
+    monkeypatch.setattr(head, "linear", linear)
     module = torch.nn.Linear(4, vocabulary, bias=False)
-    module.register_forward_hook(lambda _, inputs, logits: seen.append(len(logits)))
     with torch.inference_mode():
-        chunked(module, torch.randn(41, 4), torch.zeros(41, dtype=torch.long), elements=1000)
+        head.chunked(module, torch.randn(41, 4), torch.zeros(41, dtype=torch.long), elements=1000)
     assert max(seen) == most
     assert sum(seen) == 41
 
