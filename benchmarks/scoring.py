@@ -27,7 +27,6 @@ import pandas as pd
 import torch
 
 from prunegrid.attention import Capture
-from prunegrid.config import Dataset
 from prunegrid.data import write_dataset
 from prunegrid.forward import decode
 from prunegrid.head import CHUNK, Head
@@ -35,6 +34,7 @@ from prunegrid.models import load_model, load_tokenizer
 from prunegrid.pruners.ragged import flat_rows
 from prunegrid.rows import Rows, batches, pad, read_rows
 from prunegrid.score import scorer
+from prunegrid.sections import Dataset
 
 SIDES = ("bare", "naive", "ours")
 Run = Callable[[np.ndarray], Any]

@@ -35,9 +35,9 @@ with step(str(out / "log")):
 """
 EVALUATE = """
     import torch
-    from prunegrid.config import Evaluation
-    from prunegrid.evaluate import evaluate
-    from prunegrid import harness
+    from prunegrid.sections import Evaluation
+    from prunegrid.evaluation.evaluate import evaluate
+    from prunegrid.evaluation import harness
     from transformers import LlamaForCausalLM  # which loading would import
     imported = time.time()
     torch.set_num_threads(1)
@@ -48,7 +48,7 @@ EVALUATE = """
     work = sum(record["seconds"] for record in records.values())
 """
 TRAIN = """
-    from prunegrid.config import Training
+    from prunegrid.sections import Training
     from prunegrid.train import Job, train
     imported = time.time()
     job = Job(model=model, scores=root / "scores" / name, selection=root / "pruned" / name / cell / "selection.parquet",

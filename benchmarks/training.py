@@ -27,10 +27,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from prunegrid.config import Dataset, Runtime, Scoring, Training
 from prunegrid.data import write_dataset
 from prunegrid.prune import prune
 from prunegrid.score import score
+from prunegrid.sections import Dataset, Runtime, Scoring, Training
 from prunegrid.train import Job
 from prunegrid.train.dynamic import PROBE
 

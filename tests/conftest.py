@@ -15,8 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models th
 import warm_ranks
 from killed_jobs import Inputs, prepare, run
 from prunegrid import grid
-from prunegrid.config import Dataset, Scoring
 from prunegrid.data import write_dataset
+from prunegrid.sections import Dataset, Scoring
 from results_folder import an_experiment, finish, put, shared_files
 from tiny import write_tiny_model
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from prunegrid.config import Runtime, Training
 from prunegrid.io import read_json, read_parquet
 from prunegrid.prune import prune
+from prunegrid.sections import Runtime, Training
 from prunegrid.train import Job, launch, train
 
 SETTINGS: dict[str, Any] = {

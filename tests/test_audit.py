@@ -19,10 +19,10 @@ from prunegrid.audit.measure import FIRST, Base, Items, audit, sample_counts, to
 from prunegrid.audit.report import markdown
 from prunegrid.config import load
 from prunegrid.errors import PrunegridError
-from prunegrid.intervals import Bootstrap, Counts, holm
 from prunegrid.pruners import Scores, select
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
+from prunegrid.statistics.intervals import Bootstrap, Counts, holm
 from snake import DEFAULT, planned, snakemake
 
 KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")

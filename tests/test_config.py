@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from prunegrid import grid
-from prunegrid.config import Budget, Experiment, load
+from prunegrid.config import Experiment, load
 from prunegrid.errors import PrunegridError
+from prunegrid.sections import Budget
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())

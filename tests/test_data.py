@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid.config import DataRef, Dataset
 from prunegrid.data import locate, write_benchmark, write_dataset
 from prunegrid.errors import PrunegridError
+from prunegrid.sections import DataRef, Dataset
 
 Row = dict[str, Any]
 

@@ -12,7 +12,6 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 from prunegrid import pruners
-from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
@@ -20,6 +19,7 @@ from prunegrid.prune import prune
 from prunegrid.pruners import Selection
 from prunegrid.rows import stored_rows
 from prunegrid.scores import read_scores
+from prunegrid.sections import Training
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.train import dynamic as module
 from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid.benchmarks import fields, read_items, read_task, task_hash
-from prunegrid.config import Benchmark, DataRef
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluate import evaluate, known_tasks, load_model
+from prunegrid.evaluation.benchmarks import fields, read_items, read_task, task_hash
+from prunegrid.evaluation.evaluate import evaluate, known_tasks, load_model
+from prunegrid.sections import Benchmark, DataRef
 
 TASKS = ["arc_challenge", "arc_easy", "gsm8k", "squadv2", "triviaqa"]
 ARC = [
@@ -149,7 +149,7 @@ def test_scores_of_known_answers(
     toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From answers to JSON and Parquet, worked by hand: the toy model itself is never right."""
-    from prunegrid.harness import LanguageModel
+    from prunegrid.evaluation.harness import LanguageModel
 
     said = {
         "gsm8k": ["So #### 4", "It is 6", "600"],
@@ -262,7 +262,7 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
     from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
-    from prunegrid.harness import wrap
+    from prunegrid.evaluation.harness import wrap
 
     ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8)
     stock = HFLM(pretrained=ours.model, tokenizer=ours.tokenizer, backend="causal", batch_size=8)
@@ -285,7 +285,7 @@ def test_a_template_is_compiled_once() -> None:
     """Compiling it for every item, as lm-eval does, took as long as a small model's answers."""
     from lm_eval import utils
 
-    from prunegrid import harness
+    from prunegrid.evaluation import harness
 
     assert harness.utils is utils
     assert [utils.apply_template("{{a}} + 1", {"a": number}) for number in (1, 2)] == ["1 + 1", "2 + 1"]
@@ -341,7 +341,7 @@ def test_prompts_that_are_cut_are_counted(toy_model: Path, tmp_path: Path) -> No
 
 
 def test_a_task_that_cannot_be_answered_as_written() -> None:
-    from prunegrid.harness import _check
+    from prunegrid.evaluation.harness import _check
 
     greedy = {"until": ["x"], "do_sample": False, "max_gen_toks": 32}
     _check("B", greedy, 33)

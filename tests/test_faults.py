@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
-from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, read_parquet
+from prunegrid.sections import Training
 from prunegrid.train import checkpoints, launch
 from prunegrid.train.batches import schedule
 

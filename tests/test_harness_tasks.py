@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.benchmarks import read_task, resolve
+from prunegrid.evaluation.benchmarks import read_task, resolve
 from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
 
 IRON = {"question": "Which metal is red", "answer": {"value": "Iron", "aliases": ["Iron", "Fe"]}}
@@ -56,7 +56,7 @@ def score_answer(task: str, doc: dict[str, Any], answer: str) -> dict[str, float
     from lm_eval.api.instance import Instance
     from lm_eval.api.task import ConfigurableTask
 
-    from prunegrid.harness import Docs
+    from prunegrid.evaluation.harness import Docs
 
     spec = resolve("harness", read_task("harness", task))
     built = ConfigurableTask(config={**spec, "custom_dataset": lambda **_: {"test": Docs([doc])}})

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.config import Model, Wheel
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import describe, load_model, load_tokenizer, materialise
+from prunegrid.sections import Model, Wheel
 from snake import ROOT
 from tiny import TEMPLATE, write_tiny_model
 

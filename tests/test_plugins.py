@@ -13,10 +13,10 @@ import pytest
 import handmade
 from documented import example
 from prunegrid import pruners
-from prunegrid.config import Variant
 from prunegrid.errors import PrunegridError
 from prunegrid.prune import prune
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
+from prunegrid.sections import Variant
 from snake import DEFAULT, ROOT, planned, snakemake
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prunegrid import published, render, results
-from prunegrid.layout import lay_out
+from prunegrid import results
+from prunegrid.published import frame as published
+from prunegrid.table import render
+from prunegrid.table.layout import lay_out
 
 KEY = ["model", "sample_ratio", "token_ratio", "sample_pruner", "token_pruner", "benchmark"]
 SLIPS = {

@@ -7,9 +7,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import grid, results, table
+from prunegrid import grid, results
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
+from prunegrid.table import build as table
 from results_folder import an_experiment, finish, put, rows, shared_files
 
 CONTRACT = """

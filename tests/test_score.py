@@ -11,11 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import batches
 from prunegrid.score import score
+from prunegrid.sections import Scoring
 from prunegrid.tokenise import tokenise
 from tiny import TEMPLATE, write_tiny_model
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.extras import EXTRAS, write_extra
 from prunegrid.io import read_json
 from prunegrid.models import load_tokenizer
 from prunegrid.score import score
 from prunegrid.scores import read_scores
+from prunegrid.sections import Scoring
 from prunegrid.shards import gather
 from tiny import write_tiny_model
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from prunegrid import grid, io, results, status, table
+from prunegrid import grid, io, results, status
 from prunegrid.grid import Cell
+from prunegrid.table import build as table
 from results_folder import ITEMS, an_experiment, finish, put, rows, shared_files
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prunegrid import render, results
-from prunegrid.config import Budget
+from prunegrid import results
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.layout import Entry, Table, lay_out
+from prunegrid.sections import Budget
 from prunegrid.status import Failure
-from prunegrid.table import write_table
+from prunegrid.table import render
+from prunegrid.table.build import write_table
+from prunegrid.table.layout import Entry, Table, lay_out
 
 NOTE = "A sandbox: nothing here is about real models."
 SAMPLE, TOKEN = ("random", "longest", "infobatch", "entropy"), ("random", "ppl", "fastv", "sparsevlm")

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoModelForCausalLM, get_scheduler
 
-from prunegrid.config import Training
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluate import load_model
+from prunegrid.evaluation.evaluate import load_model
 from prunegrid.io import read_json
 from prunegrid.models import describe
 from prunegrid.prune import prune
+from prunegrid.sections import Training
 from prunegrid.train import Job, train
 from training_jobs import SETTINGS, contract_loss, in_float64, run, samples_of_steps
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.config import Training
+from prunegrid.sections import Training
 from prunegrid.train.batches import (
     IGNORE,
     Example,

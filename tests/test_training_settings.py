@@ -13,10 +13,11 @@ import torch
 import yaml
 from transformers import TrainingArguments
 
-from prunegrid.config import Training, load
+from prunegrid.config import load
 from prunegrid.errors import PrunegridError
 from prunegrid.io import write_json
 from prunegrid.rows import stored_rows
+from prunegrid.sections import Training
 from prunegrid.train import Job
 from prunegrid.train.batches import IGNORE
 from prunegrid.train.worker import deepspeed_config, static_samples, trainer_arguments

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from killed_jobs import SETTINGS, Inputs, assert_same_weights, befall, run
-from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.io import read_json
 from prunegrid.prune import prune
+from prunegrid.sections import Training
 from prunegrid.train.batches import schedule
 from tiny import write_tiny_model
 

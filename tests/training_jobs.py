@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.models import describe
+from prunegrid.sections import Training
 from prunegrid.train import Job, train
 from prunegrid.train.batches import schedule
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM
 
-from prunegrid.config import Scoring
 from prunegrid.score import score
+from prunegrid.sections import Scoring
 from prunegrid.train.batches import Example, example
 from prunegrid.train.forward import chunked_nll, collate, total_nll
 from prunegrid.train.packing import NAME, check_isolated, packed_attention

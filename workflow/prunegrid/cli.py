@@ -112,10 +112,10 @@ def _merge(options: argparse.Namespace) -> None:
 def _score(options: argparse.Namespace) -> None:
     import torch
 
-    from prunegrid.config import Dataset, Scoring
     from prunegrid.data import write_dataset
     from prunegrid.io import replacing
     from prunegrid.score import score
+    from prunegrid.sections import Dataset, Scoring
 
     _refuse_foreign(options.out)
     torch.set_num_threads(options.threads)
@@ -134,8 +134,8 @@ def _score(options: argparse.Namespace) -> None:
 def _extra(options: argparse.Namespace) -> None:
     import torch
 
-    from prunegrid.config import Scoring
     from prunegrid.extras import write_extra
+    from prunegrid.sections import Scoring
 
     torch.set_num_threads(options.threads)
     settings = Scoring(batch_tokens=options.batch_tokens, dtype=options.dtype)
@@ -198,7 +198,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from prunegrid.table import build
+    from prunegrid.table.build import build
 
     build(options.directory)
     print((options.directory / "table" / "table.md").read_text())

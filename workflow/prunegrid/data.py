@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from prunegrid.config import DataRef, Dataset
 from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_records, replacing, sha256, write_json, write_parquet
+from prunegrid.sections import DataRef, Dataset
 
 Row = dict[str, Any]
 Messages = list[dict[str, str]]

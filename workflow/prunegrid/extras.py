@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from prunegrid.config import Scoring
     from prunegrid.rows import Rows
+    from prunegrid.sections import Scoring
 
 EXTRAS = {"fastv_layer2": "token", "ifd": "sample", "reference_nll": "token"}
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from prunegrid import pruners
-from prunegrid.config import SCORED, Budget, Experiment, Lora, Source, Training, Variant
+from prunegrid.config import Experiment
 from prunegrid.extras import EXTRAS
+from prunegrid.sections import SCORED, Budget, Lora, Source, Training, Variant
 
 AUDIT_SEEDS = 3
 PLANTED = ("kind", "wrong_words")

@@ -12,9 +12,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from prunegrid.config import Source, Wheel
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, repair, replacing, sha256, write_json
+from prunegrid.sections import Source, Wheel
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 

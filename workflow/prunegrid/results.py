@@ -12,16 +12,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid import config, grid, io, pruners
+from prunegrid import config, grid, io, pruners, sections
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.pruners import plugins
 from prunegrid.status import failure, stale, stale_score, values
 
-AVERAGE = config.AVERAGE
+AVERAGE = sections.AVERAGE
 BASELINE = "random+random"
-REFERENCES = config.RESERVED
+REFERENCES = sections.RESERVED
 SEVERITY = ("done", "stale", "running", "missing", "failed")
 SCHEMA = pa.schema(
     {

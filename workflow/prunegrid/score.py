@@ -14,13 +14,13 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.attention import Capture, fastv_and_sparsevlm, unreachable
-from prunegrid.config import Scoring
 from prunegrid.errors import PrunegridError
 from prunegrid.forward import Compute, Values, before, decode, over_batches
 from prunegrid.head import Head
 from prunegrid.io import sha256
 from prunegrid.models import check_device, describe, load_model, load_tokenizer
 from prunegrid.rows import Batch, Rows, Shard, read_rows
+from prunegrid.sections import Scoring
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, rates, refuse_empty, write_scores
 from prunegrid.versions import SCORES_SCHEMA
 

@@ -143,7 +143,7 @@ def of_all_cells(wildcards):
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
     from prunegrid.io import write_json
-    from prunegrid.table import build
+    from prunegrid.table.build import build
 
     if not Path(R).exists():
         return

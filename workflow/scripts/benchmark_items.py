@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.config import DataRef
 from prunegrid.data import write_benchmark
+from prunegrid.sections import DataRef
 from prunegrid.step import step
 
 with step(snakemake.log[0]):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.config import Dataset
 from prunegrid.data import write_dataset
+from prunegrid.sections import Dataset
 from prunegrid.step import step
 
 with step(snakemake.log[0]):

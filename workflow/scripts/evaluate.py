@@ -8,10 +8,10 @@ from prunegrid.step import step
 with step(snakemake.log[0]), own(snakemake.params.device):
     import torch
 
-    from prunegrid.config import Evaluation
-    from prunegrid.evaluate import evaluate
+    from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.io import read_json
     from prunegrid.models import check_device, is_adapter, weights_digest
+    from prunegrid.sections import Evaluation
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)

@@ -8,8 +8,8 @@ from prunegrid.step import step
 with step(snakemake.log[0]), own(snakemake.params.device):
     import torch
 
-    from prunegrid.config import Scoring
     from prunegrid.extras import write_extra
+    from prunegrid.sections import Scoring
 
     torch.set_num_threads(snakemake.threads)
     reference = snakemake.input.get("reference")

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.config import Source
 from prunegrid.models import materialise
+from prunegrid.sections import Source
 from prunegrid.step import step
 
 with step(snakemake.log[0]):

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from prunegrid.published import NOTE, TITLE, frame
+from prunegrid.published.frame import NOTE, TITLE, frame
 from prunegrid.results import write
 from prunegrid.step import step
-from prunegrid.table import write_table
+from prunegrid.table.build import write_table
 
 with step(snakemake.log[0]):
     published = frame()

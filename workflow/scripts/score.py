@@ -8,8 +8,8 @@ from prunegrid.step import step
 with step(snakemake.log[0]), own(snakemake.params.device):
     import torch
 
-    from prunegrid.config import Scoring
     from prunegrid.score import score
+    from prunegrid.sections import Scoring
 
     torch.set_num_threads(snakemake.threads)
     shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))

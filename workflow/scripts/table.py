@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.results import experiment_of, read
 from prunegrid.step import step
-from prunegrid.table import title, write_table
+from prunegrid.table.build import title, write_table
 
 with step(snakemake.log[0]):
     results, out = Path(snakemake.input.results), Path(snakemake.output.markdown).parent

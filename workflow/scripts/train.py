@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.config import Runtime, Training
 from prunegrid.io import read_json
+from prunegrid.sections import Runtime, Training
 from prunegrid.step import step
 from prunegrid.train import Job, train
 

@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.audit.measure import PLACES
-from prunegrid.intervals import FEWEST, RESAMPLES
-from prunegrid.layout import LABELS
-from prunegrid.render import NONE
 from prunegrid.sandbox.sft import COUNTS
+from prunegrid.statistics.intervals import FEWEST, RESAMPLES
+from prunegrid.table.layout import LABELS
+from prunegrid.table.render import NONE
 
 ALPHA = 0.05
 HEADINGS = {

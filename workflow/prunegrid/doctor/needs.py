@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid import grid
-from prunegrid.config import DataRef, Experiment, Source, Training
+from prunegrid.config import Experiment
 from prunegrid.data import locate
 from prunegrid.doctor import machine
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import check_device
+from prunegrid.sections import DataRef, Source, Training
 
 CHECKPOINTS = 3  # of a cell that is being trained: two are kept, while a third is written
 Probe = Callable[[], str]

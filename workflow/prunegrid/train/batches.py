@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.config import Training
 from prunegrid.draws import uniform
+from prunegrid.sections import Training
 
 IGNORE = -100
 MicroBatches = list[list[int]]

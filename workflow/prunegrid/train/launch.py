@@ -18,11 +18,11 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from prunegrid import devices
-from prunegrid.config import Runtime, Training
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, replacing, sha256, write_json
 from prunegrid.models import check_device
 from prunegrid.scores import check_digests
+from prunegrid.sections import Runtime, Training
 from prunegrid.train import checkpoints
 from prunegrid.versions import STEP
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from prunegrid.config import Training
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.rows import Rows, stored_rows
+from prunegrid.sections import Training
 from prunegrid.step import collect_rarely
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account

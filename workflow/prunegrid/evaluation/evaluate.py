@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from prunegrid.benchmarks import Items, fields, known_tasks, read_items, read_task, resolve, task_hash
-from prunegrid.config import Benchmark
 from prunegrid.errors import PrunegridError
+from prunegrid.evaluation.benchmarks import Items, fields, known_tasks, read_items, read_task, resolve, task_hash
 from prunegrid.io import sha256, write_json, write_parquet
+from prunegrid.sections import Benchmark
 
 __all__ = ["evaluate", "known_tasks", "load_model"]
 
@@ -77,7 +77,7 @@ def evaluate(
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
     questions = [_question(protocol, name, benchmark, data[name]) for name, benchmark in benchmarks.items()]
     os.environ |= OFFLINE
-    from prunegrid import harness
+    from prunegrid.evaluation import harness
 
     lm = harness.wrap(load_model(model_dir, adapter_dir, dtype, device), model_dir, batch_size)
     setting = {"batch_size": batch_size, "dtype": dtype, "device": device, "seed": seed}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from prunegrid import io, render, results, status
+from prunegrid import io, results, status
 from prunegrid.config import Experiment
-from prunegrid.layout import Failures, Table, lay_out
+from prunegrid.table import render
+from prunegrid.table.layout import Failures, Table, lay_out
 
 FORMATS = {"md": render.markdown, "csv": render.csv, "html": render.html}
 

@@ -1,6 +1,6 @@
 """Lay a results frame out as the published table: groups of one budget, models side by side, deltas.
 
-What the table says is decided here; how it looks in Markdown, CSV and HTML is in `prunegrid.render`.
+What the table says is decided here; how it looks in Markdown, CSV and HTML is in `prunegrid.table.render`.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from prunegrid import results
-from prunegrid.config import Budget
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
+from prunegrid.sections import Budget
 from prunegrid.status import Failure
 
 LABELS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from prunegrid import results
-from prunegrid.layout import LABELS
+from prunegrid.table.layout import LABELS
 
 CSV = Path(__file__).with_name("published_table.csv")
 TITLE = "Winning the Pruning Gamble (Q-Tuning), arXiv 2509.23873 v1, Table 1"

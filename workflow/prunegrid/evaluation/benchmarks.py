@@ -14,7 +14,7 @@ import yaml
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_records, sha256
 
-TASKS = Path(__file__).parent / "tasks"
+TASKS = Path(__file__).parents[1] / "tasks"
 FUNCTION = "!function utils."
 
 

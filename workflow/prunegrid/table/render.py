@@ -1,4 +1,4 @@
-"""A laid-out table as Markdown, CSV or HTML (`table.html.j2`); `prunegrid.layout` decides what it says."""
+"""A laid-out table as Markdown, CSV or HTML (`table.html.j2`); `prunegrid.table.layout` decides what it says."""
 
 from itertools import groupby
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prunegrid.layout import TIMES, Entry, Group, Row, Table
+from prunegrid.table.layout import TIMES, Entry, Group, Row, Table
 
 NONE = "\N{EN DASH}"
 ENVIRONMENT = Environment(

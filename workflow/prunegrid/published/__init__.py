@@ -1,0 +1,1 @@
+"""The published tables of arXiv 2509.23873 (Q-Tuning), as data."""

@@ -1,0 +1,1 @@
+"""How far a difference may be trusted: pairing over items, intervals, corrections."""
