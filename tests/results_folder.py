@@ -71,7 +71,8 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         put(root / "trained" / at / "training.json", made)
     for (name, items), score in zip(ITEMS.items(), scores, strict=False):
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
-        record |= {"task": "arc_easy", "limit": None, "dtype": "float32"}
+        record |= {"task": "arc_easy", "limit": None, "dtype": "float32", "task_hash": "t", "data_hash": name}
+        record |= {"versions": {"lm_eval": "0.4.13", "torch": "2.13.0"}, "digests": {"model": "m", "template": "p"}}
         put(root / "evaluation" / at / f"{name}.json", record)
 
 

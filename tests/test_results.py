@@ -16,7 +16,7 @@ from results_folder import an_experiment, finish, put, rows, shared_files
 CONTRACT = """
 experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
 protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
-train_seconds status
+train_seconds scoring_seconds gpu_hours status
 """
 
 
@@ -110,13 +110,26 @@ def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
         results.collect(an_experiment(), root)
 
 
-def test_the_baseline_is_the_plain_pair() -> None:
+PLAIN = "random+random"
+
+
+def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
     optioned = {"q": {"method": "qtuning", "neighbor_lambda": 0}}
-    dropped = {"rr-drop": {"method": "random+random", "removal": "drop"}}
-    assert results.baseline(an_experiment()) == "random+random"
-    assert results.baseline(an_experiment(variants=[dropped, {"rr": {"method": "random+random"}}])) == "rr"
-    assert results.baseline(an_experiment(variants=[dropped])) == "rr-drop"
-    assert results.baseline(an_experiment(variants=[optioned])) is None
+    dropped = {"rr-drop": {"method": PLAIN, "removal": "drop"}}
+    dynamic = {"rr-dynamic": {"method": PLAIN, "mode": "dynamic"}}
+    assert results.baselines(an_experiment()) == dict.fromkeys(("random+random", "random+ppl", "q0"), PLAIN)
+    q_drop = {"q-drop": {"method": "qtuning", "removal": "drop"}}
+    assert results.baselines(an_experiment(variants=[PLAIN, dropped, dynamic, "qtuning", q_drop])) == {
+        PLAIN: PLAIN,
+        "rr-drop": "rr-drop",
+        "rr-dynamic": "rr-dynamic",
+        "qtuning": PLAIN,
+        "q-drop": "rr-drop",
+    }
+    named = an_experiment(variants=[dropped, {"rr": {"method": PLAIN}}, {"rr2": {"method": PLAIN}}])
+    assert results.baselines(named) == {"rr-drop": "rr-drop", "rr": "rr", "rr2": "rr"}
+    assert results.baselines(an_experiment(variants=[dropped, "qtuning"]))["qtuning"] == "rr-drop"
+    assert results.baselines(an_experiment(variants=[optioned])) == {}
 
 
 def test_no_baseline_no_delta(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def cell(
 
 
 def laid_out(*cells: Sequence[results.Row], **options: Any) -> Table:
-    frame = results.with_deltas(results.tidy([row for rows in cells for row in rows]), "random+random")
+    frame = results.tidy([row for rows in cells for row in rows])
+    frame = results.with_deltas(frame, dict.fromkeys(frame["variant"], "random+random"))
     return lay_out(frame, **{"title": "T", "note": NOTE} | options)
 
 

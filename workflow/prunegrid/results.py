@@ -5,6 +5,7 @@ never asks for one that does not: a failed cell is a row that says so, not the e
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid import config, grid, io, pruners, sections
+from prunegrid import config, costs, grid, io, pruners, sections
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
+from prunegrid.evaluation import alike
 from prunegrid.grid import Cell
 from prunegrid.pruners import plugins
+from prunegrid.sections import Variant
 from prunegrid.status import failure, stale, stale_score, values
 
 AVERAGE = sections.AVERAGE
@@ -46,6 +49,8 @@ SCHEMA = pa.schema(
         "realised_token_ratio": pa.float64(),
         "trained_tokens": pa.int64(),
         "train_seconds": pa.float64(),
+        "scoring_seconds": pa.float64(),
+        "gpu_hours": pa.float64(),
         "status": pa.string(),
     }
 )
@@ -56,10 +61,14 @@ Row = dict[str, Any]
 def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     """One row per cell and benchmark, Avg included: score in percent, delta in points.
 
-    Raises `PrunegridError` for a damaged or incomplete file below `root`; an absent one is a status.
+    Raises `PrunegridError` for a damaged or incomplete file below `root` (an absent one is a status), and for cells
+    that were not evaluated alike.
     """
-    rows = [row for cell in grid.cells(experiment) for row in _rows(experiment, root, cell)]
-    return with_deltas(tidy(rows), baseline(experiment))
+    shares = costs.scoring_seconds(experiment, root)
+    rows = {cell: _rows(experiment, root, cell, shares.get(cell)) for cell in grid.cells(experiment)}
+    scored = [(cell, row) for cell, own in rows.items() for row in own if row["benchmark"] != AVERAGE]
+    alike.refuse_unlike(root, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
+    return with_deltas(tidy([row for own in rows.values() for row in own]), baselines(experiment))
 
 
 def collect_from(directory: Path | str) -> pd.DataFrame:
@@ -107,29 +116,43 @@ def average(rows: list[Row]) -> Row:
     }
 
 
-def with_deltas(frame: pd.DataFrame, baseline: str | None) -> pd.DataFrame:
-    """Fill `delta`: score minus that of the variant `baseline` at the same model, budget, seed and benchmark.
+def with_deltas(frame: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFrame:
+    """Fill `delta`: score minus that of the variant's baseline at the same model, budget, seed and benchmark.
 
-    Null on the baseline's own rows, on reference cells, and where either score is absent.
+    Null on a baseline's own rows, on reference cells, and where either score is absent.
     """
     at = ["model", "sample_ratio", "token_ratio", "seed", "benchmark"]
-    own = frame["variant"] == baseline if baseline else pd.Series(False, frame.index)
-    base = frame.loc[own, [*at, "score"]].rename(columns={"score": "base"})
-    pairs = frame.merge(base, on=at, how="left", validate="many_to_one")
-    bare = own | frame["variant"].isin(REFERENCES)
-    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.to_numpy(dtype=bool)))
+    own = frame["variant"].map(lambda variant: baselines.get(variant)).astype("string")
+    base = frame[[*at, "variant", "score"]].rename(columns={"variant": "against", "score": "base"})
+    pairs = frame.assign(against=own).merge(base, on=[*at, "against"], how="left", validate="many_to_one")
+    bare = own.isna() | (own == frame["variant"]) | frame["variant"].isin(REFERENCES)
+    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.fillna(True).to_numpy(dtype=bool)))
 
 
-def baseline(experiment: Experiment) -> str | None:
-    """The name of the plain random+random variant that deltas are against, or None where there is none."""
-    plain = [v for v in experiment.variants if v.method == BASELINE and not v.options and not v.match]
+def baselines(experiment: Experiment) -> dict[str, str]:
+    """What each variant's deltas are against: the plain random+random variant of its own mode and removal.
+
+    Where there is none of these, the one of the experiment's own mode and removal, or else the first of any. Without
+    a plain random+random there are no deltas.
+    """
+    plain = {_manner(experiment, v): v.name for v in reversed(experiment.variants) if _plain(v)}
     training = experiment.training
-    usual = [v for v in plain if v.removal in (None, training.removal) and v.mode in (None, training.mode)]
-    return next((v.name for v in usual + plain), None)
+    usual = plain.get((training.mode, training.removal)) or next(reversed(plain.values()), None)
+    own = {v.name: plain.get(_manner(experiment, v), usual) for v in experiment.variants}
+    return {name: against for name, against in own.items() if against}
 
 
-def _rows(experiment: Experiment, root: Path, cell: Cell) -> list[Row]:
+def _plain(variant: Variant) -> bool:
+    return variant.method == BASELINE and not variant.options and not variant.match
+
+
+def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
+    return variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
+
+
+def _rows(experiment: Experiment, root: Path, cell: Cell, scoring: float | None) -> list[Row]:
     shared = _described(experiment, cell) | _measured(experiment, root, cell)
+    shared |= costs.of_cell(experiment, shared["train_seconds"], scoring)
     folder = root / "evaluation" / cell.model / cell.path
     rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
     outdated = stale(experiment, root, cell)

@@ -27,7 +27,8 @@ def frame() -> pd.DataFrame:
     """
     cells = _printed().groupby(["model", "sample_ratio", "token_ratio", "variant"], sort=False, dropna=False)
     rows = [row for _, cell in cells for row in _with_average(cell)]
-    return results.with_deltas(results.tidy(rows), results.BASELINE)
+    whole = results.tidy(rows)
+    return results.with_deltas(whole, dict.fromkeys(whole["variant"], results.BASELINE))
 
 
 def printed() -> pd.DataFrame:
