@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from hypothesis import strategies as st
 from item_files import BUDGET, Values, cell, experiment, put, rows
 from prunegrid.errors import PrunegridError
 from prunegrid.sections import Budget
+from prunegrid.statistics.bootstrap import by_cluster, means
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
+from prunegrid.statistics.inference import Effect, effect
 
 OURS = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
 OF_ONE_SEED = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
@@ -210,28 +211,56 @@ def test_draws_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(turned[alone.columns], alone, rtol=1e-12)
 
 
-answers = st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=12, max_size=12), min_size=6, max_size=6)
+KEPT = ["delta", "seed_sd", "item_se", "item_low", "item_high", "seed_low", "seed_high", "low", "high", "p"]
 
 
-@settings(max_examples=15, deadline=None)
-@given(values=answers, order=st.permutations(range(12)), seeds=st.permutations(range(3)))
-def test_symmetries(values: list[list[float]], order: list[int], seeds: list[int]) -> None:
-    """Swapped sides negate; the order of items and the numbers of seeds change nothing."""
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
-        cells = [of(seed) for of in (base, ours) for seed in range(3)]
-        frame = experiment(root, {(of, "A"): items for of, items in zip(cells, values, strict=True)})
-        plain = row(deltas(frame, root, [OURS], resamples=200), benchmark="A")
-        swapped = Contrast("m", BUDGET, "random+random", BUDGET, "qtuning")
-        turned = row(deltas(frame, root, [swapped], resamples=200), benchmark="A")
-        for of, items in zip(cells, values, strict=True):
-            put(root, of, "A", rows(items).iloc[order])
-        mixed = row(deltas(frame, root, [OURS], resamples=200), benchmark="A")
-        renamed = {(of(seeds[i]), "A"): values[3 * s + i] for s, of in enumerate((base, ours)) for i in range(3)}
-        reseeded = row(deltas(experiment(root, renamed), root, [OURS], resamples=200), benchmark="A")
-    kept = ["delta", "seed_sd", "item_se", "item_low", "item_high", "seed_low", "seed_high", "low", "high", "p"]
-    assert mixed[kept].tolist() == plain[kept].tolist()
-    assert reseeded[kept].tolist() == pytest.approx(plain[kept].tolist(), abs=1e-9)
+def test_symmetries_of_the_frame(tmp_path: Path) -> None:
+    """Swapped sides negate; the order of items in the files and the numbers of seeds change nothing."""
+    values = dict(zip(TWO_SEEDS, np.random.default_rng(5).random((4, 12)).tolist(), strict=True))
+    frame = experiment(tmp_path, values)
+    plain = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    swapped = Contrast("m", BUDGET, "random+random", BUDGET, "qtuning")
+    turned = row(deltas(frame, tmp_path, [swapped]), benchmark="A")
+    for (of, name), items in values.items():
+        put(tmp_path, of, name, rows(items)[:: -1 if of.seed else 1])
+    assert row(deltas(frame, tmp_path, [OURS]), benchmark="A")[KEPT].tolist() == plain[KEPT].tolist()
+    renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
+    reseeded = row(deltas(experiment(tmp_path, renamed), tmp_path, [OURS]), benchmark="A")
+    assert reseeded[KEPT].tolist() == pytest.approx(plain[KEPT].tolist(), abs=1e-9)
     for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("seed_low", "seed_high"), ("low", "high")):
         assert turned[name] == pytest.approx(-plain[mirror], abs=1e-9)
     assert turned[["p", "item_se"]].tolist() == pytest.approx(plain[["p", "item_se"]].tolist(), abs=1e-9)
+
+
+def of_items(diffs_SI: Any, cluster_I: Any) -> Effect:
+    sums_RC = by_cluster(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
+    sizes_RC = by_cluster(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
+    (draws_B,) = means(sums_RC, sizes_RC, 100)
+    return effect(np.mean(diffs_SI, axis=1), draws_B, len(cluster_I), sums_RC.size)
+
+
+def told(found: Effect) -> list[float]:
+    return [found.delta, found.item_se, *found.items(), *found.seeds(), *found.both(), found.p()]
+
+
+differences = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1.0]), min_size=15, max_size=15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    diffs=st.lists(differences, min_size=3, max_size=3),
+    items=st.permutations(range(15)),
+    seeds=st.permutations(range(3)),
+)
+def test_symmetries_of_an_effect(diffs: list[list[float]], items: list[int], seeds: list[int]) -> None:
+    """Items with their clusters, and seeds, in any order; the other sign; a p-value that agrees with the interval."""
+    diffs_SI, cluster_I = np.array(diffs), np.arange(15) % 12
+    plain = of_items(diffs_SI, cluster_I)
+    assert told(of_items(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(told(plain), abs=1e-9)
+    turned = of_items(-diffs_SI, cluster_I)
+    for own, theirs in ((plain.items(), turned.items()), (plain.both(), turned.both())):
+        assert own == pytest.approx((-theirs[1], -theirs[0]), abs=1e-9)
+    assert turned.p() == pytest.approx(plain.p())
+    low, high = plain.both()
+    assert (plain.p() < 0.05) == (low > 0 or high < 0)
+    assert plain.half(plain.p()) == pytest.approx(abs(plain.delta), abs=1e-9) or plain.p() == 2.0**-11

@@ -33,7 +33,7 @@ from prunegrid.statistics.bootstrap import FEWEST
 
 ALPHA = 0.05
 NOTHING = 1e-9
-SMALLEST = 1e-100
+SMALLEST, LARGEST = 1e-100, 1 - 1e-6
 Interval = tuple[float, float]
 
 
@@ -101,11 +101,11 @@ class Effect:
         size, least = abs(self.delta), max(2.0 ** (1 - self.n_clusters), SMALLEST)
         if np.isnan(self.half(ALPHA)):
             return nan
-        if size < NOTHING or self.half(1 - 1e-12) >= size:
+        if size < NOTHING or self.half(LARGEST) >= size:
             return 1.0
         if self.half(least) <= size:
             return least
-        found = optimize.brentq(lambda x: log(self.half(exp(x)) / size), log(least), log(1 - 1e-12), xtol=1e-12)
+        found = optimize.brentq(lambda x: log(self.half(exp(x)) / size), log(least), log(LARGEST), xtol=1e-12)
         return exp(found)
 
     def _around(self, half: float) -> Interval:
