@@ -15,6 +15,7 @@ import handmade
 from prunegrid import grid, io
 from prunegrid.audit import files
 from prunegrid.audit.figure import draw
+from prunegrid.audit.intervals import Bootstrap, Counts
 from prunegrid.audit.measure import FIRST, Base, Items, audit, sample_counts, token_counts
 from prunegrid.audit.report import markdown
 from prunegrid.config import load
@@ -22,7 +23,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.pruners import Scores, select
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
-from prunegrid.statistics.intervals import Bootstrap, Counts, holm
+from prunegrid.statistics.inference import holm
 from snake import DEFAULT, planned, snakemake
 
 KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")

@@ -22,10 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prunegrid import draws
+from prunegrid.audit.intervals import Bootstrap, Counts, Estimate
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Kept, Scores, Selection, keep, ragged, select
 from prunegrid.pruners.ragged import Bools, Floats, Ints
 from prunegrid.sandbox.sft import COUNTS
-from prunegrid.statistics.intervals import Bootstrap, Counts, Estimate, holm
+from prunegrid.statistics.inference import holm
 
 SAMPLE_RATIOS, TOKEN_RATIOS = (0.25, 0.5), (0.5, 0.7)
 PLACES = {

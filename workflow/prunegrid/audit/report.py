@@ -6,7 +6,7 @@ import pandas as pd
 
 from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
-from prunegrid.statistics.intervals import FEWEST, RESAMPLES
+from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES
 from prunegrid.table.layout import LABELS
 from prunegrid.table.render import NONE
 

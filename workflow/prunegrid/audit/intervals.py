@@ -1,4 +1,4 @@
-"""Bootstrap intervals for a share minus what chance would give, and Holm's correction.
+"""Bootstrap intervals for a share minus what chance would give (`prunegrid.audit.measure` calls it).
 
 What is resampled are items (samples of the training set), the same ones for every base model. So an interval says
 how far the mean over *these* models could lie from chance with other items of the same kinds. It does not cover
@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from math import erfc, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prunegrid.pruners.ragged import Floats, Ints
-
-RESAMPLES = 4000
-FEWEST = 10
+from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES, by_cluster, weights
 
 
 @dataclass(frozen=True)
@@ -57,13 +54,11 @@ class Bootstrap:
 
     def __init__(self, cluster_n: Ints, resamples: int = RESAMPLES, seed: int = 0) -> None:
         self.cluster_n = cluster_n
-        number = int(cluster_n.max()) + 1
-        rng = np.random.default_rng(seed)
-        self.weights_BC = rng.multinomial(number, np.full(number, 1 / number), resamples).astype(np.float64)
+        self.weights_BC = np.concatenate(list(weights(int(cluster_n.max()) + 1, resamples, seed)))
 
     def estimate(self, counts: Counts) -> Estimate:
         """The shares as they are, and the interval unless some model has samples of fewer than 10 clusters."""
-        sums = np.stack([[self._by_cluster(values_n) for values_n in column] for column in counts.columns])
+        sums = np.stack([by_cluster(column_Sn, self.cluster_n) for column_Sn in counts.columns])
         share, chance = _shares(sums.sum(axis=2))
         if (np.count_nonzero(sums[1], axis=1) < FEWEST).any():
             return Estimate(share, chance)
@@ -71,9 +66,6 @@ class Bootstrap:
         means_B = (share_SB - chance_SB).mean(axis=0)
         low, high = np.nanquantile(means_B, [0.025, 0.975])
         return Estimate(share, chance, low, high, _p_value((share - chance).mean(), np.nanstd(means_B)))
-
-    def _by_cluster(self, values_n: Floats) -> Floats:
-        return np.bincount(self.cluster_n, values_n, self.weights_BC.shape[1]).astype(np.float64)
 
 
 def _shares(sums: Floats) -> tuple[Floats, Floats]:
@@ -86,13 +78,3 @@ def _p_value(difference: float, error: float) -> float:
     if error < 1e-12:
         return float(abs(difference) < 1e-12)
     return erfc(abs(difference) / error / sqrt(2))
-
-
-def holm(p_values: NDArray[np.floating]) -> Floats:
-    """Holm's adjusted p-values (Holm 1979); NaN is left out and stays NaN."""
-    adjusted = np.full(len(p_values), np.nan)
-    there = np.flatnonzero(~np.isnan(p_values))
-    order = there[np.argsort(p_values[there])]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
-    return adjusted

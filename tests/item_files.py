@@ -1,0 +1,73 @@
+"""Evaluation records and item files made by hand, and the results frame that goes with them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from prunegrid import io, results
+from prunegrid.grid import Cell
+from prunegrid.sections import Budget
+
+BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)
+Values = Mapping[tuple[Cell, str], Sequence[float]]
+
+
+def cell(variant: str, seed: int | None = 0, budget: Budget | None = BUDGET, model: str = "m") -> Cell:
+    return Cell(model, variant, budget, seed)
+
+
+def rows(values: Sequence[float], clusters: Sequence[Any] | None = None, chosen: str = "none") -> pd.DataFrame:
+    """Items 0, 1, 2, ... of one filter; each its own cluster where none are given."""
+    ids = range(len(values))
+    return pd.DataFrame(
+        {
+            "doc_id": ids,
+            "doc_hash": [f"d{i}" for i in ids],
+            "prompt_hash": [f"p{i}" for i in ids],
+            "target_hash": [f"t{i}" for i in ids],
+            "filter": chosen,
+            "cluster": [str(c) for c in (ids if clusters is None else clusters)],
+            "response": "",
+            "value": np.asarray(values, float),
+        }
+    )
+
+
+def put(root: Path, of: Cell, benchmark: str, items: pd.DataFrame, **changes: Any) -> Path:
+    """Write the record and its items; the record's path."""
+    file = root / "evaluation" / of.model / of.path / f"{benchmark}.parquet"
+    io.write_parquet(file, pa.Table.from_pandas(items, preserve_index=False))
+    record = {"schema": 2, "protocol": "harness", "task": "arc_easy", "task_version": 1, "metric": "acc"}
+    record |= {"filter": "none", "items_hash": io.sha256(file)} | changes
+    io.write_json(file.with_suffix(".json"), record)
+    return file.with_suffix(".json")
+
+
+def experiment(root: Path, values: Values, clusters: Sequence[Any] | None = None) -> pd.DataFrame:
+    """Item files below `root` and their results frame; a benchmark that a cell lacks is missing."""
+    names = list(dict.fromkeys(name for _, name in values))
+    found = []
+    for of in dict.fromkeys(cell for cell, _ in values):
+        own = [_row(of, name, values.get((of, name))) for name in names]
+        found += [*own, results.average(own)]
+    for (of, name), items in values.items():
+        put(root, of, name, rows(items, clusters))
+    return results.tidy(found)
+
+
+def _row(of: Cell, name: str, items: Sequence[float] | None) -> dict[str, Any]:
+    return {
+        "experiment": "tiny",
+        "model": of.model,
+        "sample_ratio": of.budget and of.budget.sample_ratio,
+        "token_ratio": of.budget and of.budget.token_ratio,
+        "variant": of.variant,
+        "seed": of.seed,
+        "benchmark": name,
+        "score": None if items is None else 100 * float(np.mean(items)),
+        "status": "missing" if items is None else "done",
+    }

@@ -1,0 +1,192 @@
+"""Simulated experiments: coverage, false positives, family-wise error and power of the intervals.
+
+Answers are right or wrong: right where difficulty + the variant's own strength on the item + the seed's luck + their
+interaction is above zero, all normal. Two variants with the same distribution of these are a true null, whatever
+their sizes. Limits are binomial: a rate may miss its bound by what chance gives once in 10,000 runs of the test.
+The slow form has ten times as many experiments.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from prunegrid.pruners.ragged import Floats, Ints
+from prunegrid.statistics.bootstrap import by_cluster, means
+from prunegrid.statistics.inference import ALPHA, Effect, effect
+from prunegrid.statistics.power import detectable, mde
+
+ITEMS, RUNS, BLOCK, RESAMPLES, CHANCE = 200, 2000, 500, 1000, 1e-4
+SIZES = [pytest.param(1, id="quick"), pytest.param(10, id="long", marks=pytest.mark.slow)]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Standard deviations of latent strength: per item, per seed, per item and seed; difficulty has 1."""
+
+    item: float
+    seed: float
+    both: float
+
+
+# between which values the seeds' variance lies as a multiple of the items', both as a table estimates them, for 3 seeds
+MIXTURES = {
+    "items only": (Noise(0.5, 0, 0), (0, 1e-9)),
+    "items >> seeds": (Noise(0.5, 0.02, 0.05), (0, 0.2)),
+    "items = seeds": (Noise(0.5, 0.09, 0.05), (0.7, 1.5)),
+    "seeds >> items": (Noise(0.1, 0.5, 0.05), (20, 1e9)),
+    "interaction": (Noise(0.2, 0, 1.0), (0.5, 1.5)),
+    "interaction and seeds": (Noise(0.2, 0.2, 1.0), (2, 10)),
+}
+
+
+def answers(rng: np.random.Generator, noise: Noise, hard_RI: Floats, n: int) -> Floats:
+    """One variant's answers [R, S, I] to items of this difficulty."""
+    runs, items = hard_RI.shape
+    latent = hard_RI[:, None] + noise.item * rng.normal(size=(runs, 1, items))
+    latent = latent + noise.seed * rng.normal(size=(runs, n, 1)) + noise.both * rng.normal(size=(runs, n, items))
+    return (latent > 0).astype(np.float64)
+
+
+def effects(diffs_RSI: Any, cluster_I: Ints | None = None) -> list[Effect]:
+    """Each experiment's effect; all see the same resamples, which are as good as new to independent experiments."""
+    items = diffs_RSI.shape[2]
+    cluster_I = np.arange(items) if cluster_I is None else cluster_I
+    sums_RC = by_cluster(diffs_RSI.mean(axis=1), cluster_I)
+    sizes_RC = by_cluster(np.ones((1, items)), cluster_I)
+    drawn_RB = means(sums_RC, sizes_RC, RESAMPLES)
+    found = zip(diffs_RSI.mean(axis=2), drawn_RB, strict=True)
+    return [effect(deltas_S, draws_B, items, sums_RC.shape[1]) for deltas_S, draws_B in found]
+
+
+def blocks(times: int, seed: int) -> Iterator[np.random.Generator]:
+    yield from np.random.default_rng(seed).spawn(times * RUNS // BLOCK)
+
+
+def at_most(rejected: int, runs: int, rate: float = ALPHA) -> bool:
+    return rejected <= stats.binom.isf(CHANCE, runs, rate)
+
+
+def about(found: int, runs: int, low: float, high: float) -> bool:
+    return bool(stats.binom.ppf(CHANCE, runs, low) <= found <= stats.binom.isf(CHANCE, runs, high))
+
+
+def rejects(one: Effect) -> bool:
+    low, high = one.both()
+    return low > 0 or high < 0
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_false_positives(mixture: str, n: int, times: int) -> None:
+    noise, (least, most) = MIXTURES[mixture]
+    found = []
+    for rng in blocks(times, seed=n):
+        hard_RI = rng.normal(size=(BLOCK, ITEMS))
+        found += effects(answers(rng, noise, hard_RI, n) - answers(rng, noise, hard_RI, n))
+    assert at_most(sum(map(rejects, found)), len(found))
+    if n == 3:
+        ratio = np.mean([one.seed_se**2 for one in found]) / np.mean([one.item_se**2 for one in found])
+        assert least <= ratio <= most, "the mixture is what it is called"
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("clusters", [10, 30])
+def test_false_positives_with_few_clusters(clusters: int, times: int) -> None:
+    """What t with (clusters - 1) degrees of freedom is for: a normal limit and the plain spread find too much."""
+    noise, cluster_I = Noise(0.5, 0, 0), np.repeat(np.arange(clusters), 20)
+    found = []
+    for rng in blocks(times, seed=clusters):
+        hard_RI = rng.normal(size=(BLOCK, cluster_I.size))
+        strong_RI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
+        found += effects(answers(rng, noise, hard_RI + strong_RI, 3) - answers(rng, noise, hard_RI, 3), cluster_I)
+    assert at_most(sum(map(rejects, found)), len(found))
+    shrink = np.sqrt((clusters - 1) / clusters)
+    plain = sum(abs(one.delta) > stats.norm.isf(ALPHA / 2) * shrink * one.item_se for one in found)
+    if clusters == 10:
+        assert not at_most(plain, len(found))
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("mixture", ["items only", "items = seeds", "seeds >> items"])
+def test_family_wise_error_with_a_shared_baseline(mixture: str, times: int) -> None:
+    """Sixteen variants and one baseline, all alike. Holm finds something where the least of 16 p-values does."""
+    noise, rows, n, runs = MIXTURES[mixture][0], 16, 3, 50
+    wrong = 0
+    for rng in np.random.default_rng(16).spawn(8 * times):
+        hard_RI = rng.normal(size=(runs, ITEMS))
+        base = answers(rng, noise, hard_RI, n)
+        every = np.concatenate([answers(rng, noise, hard_RI, n) - base for _ in range(rows)])
+        p = np.array([one.p() for one in effects(every)]).reshape(rows, runs)
+        wrong += int((p.min(axis=0) * rows < ALPHA).sum())
+    assert at_most(wrong, 8 * times * runs)
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("accuracies", [(0.05, 0.08), (0.3, 0.35), (0.5, 0.5), (0.9, 0.8)])
+def test_coverage_of_items(accuracies: tuple[float, float], times: int) -> None:
+    """Given the models: they get these shares of all items right, and are asked 200 of them."""
+    truth, covered, runs = accuracies[0] - accuracies[1], 0, 0
+    for rng in blocks(times, seed=1):
+        alike_RI = rng.normal(size=(BLOCK, 1, ITEMS))
+        ours, base = (
+            np.sqrt(0.5) * (alike_RI + rng.normal(size=alike_RI.shape)) < stats.norm.ppf(share) for share in accuracies
+        )
+        ends = np.array([one.items() for one in effects(ours.astype(float) - base)])
+        covered += int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
+        runs += BLOCK
+    assert about(covered, runs, 0.93, 0.97)
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("clusters", [12, 60])
+def test_coverage_of_clustered_items(clusters: int, times: int) -> None:
+    """Passages of 1 to 9 questions, half of one model's strength is the passage's; without passages, too short."""
+    rng = np.random.default_rng(2)
+    cluster_I = np.repeat(np.arange(clusters), rng.permutation(np.arange(clusters) % 9 + 1))
+    whole = single = runs = 0
+    for rng in blocks(times, seed=2):
+        shared = rng.normal(size=(BLOCK, 1, clusters))[..., cluster_I]
+        own = rng.normal(size=(BLOCK, 1, cluster_I.size))
+        base = rng.random(size=own.shape) < 0.4
+        diffs = (np.sqrt(0.5) * (shared + own) < stats.norm.ppf(0.5)).astype(float) - base
+        for groups in (cluster_I, None):
+            ends = np.array([one.items() for one in effects(diffs, groups)])
+            inside = int(((ends[:, 0] <= 0.1) & (ends[:, 1] >= 0.1)).sum())
+            whole, single = (whole + inside, single) if groups is not None else (whole, single + inside)
+        runs += BLOCK
+    assert about(whole, runs, 0.93, 0.97)
+    assert at_most(single, runs, 0.9), "items that are taken for independent undercover"
+
+
+@pytest.mark.parametrize("times", SIZES)
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("mixture", [(2, 0.02, 0), (2, 0.14, 0), (0.5, 0.5, 0), (1, 0.1, 2)])
+def test_power_at_the_minimum_detectable_effect(mixture: tuple[float, float, float], n: int, times: int) -> None:
+    """80 % of such differences are found; with interaction, which is counted twice, more: up to 90 %."""
+    item, seed, both = mixture
+    inner = both**2 / n / ITEMS
+    size = mde(np.sqrt(item**2 / ITEMS + inner), ITEMS - 1, np.sqrt(seed**2 / n + inner), n)
+    found = []
+    for rng in blocks(times, seed=n):
+        shape = (BLOCK, n, ITEMS)
+        diffs = size + item * rng.normal(size=(BLOCK, 1, ITEMS)) + seed * rng.normal(size=(BLOCK, n, 1))
+        found += effects(diffs + both * rng.normal(size=shape) if both else diffs)
+    assert about(sum(map(rejects, found)), len(found), 0.79, 0.9 if both else 0.81)
+
+
+def test_minimum_detectable_effect_from_a_table() -> None:
+    """Medians of 15 rows of three seeds estimate it without bias: the mean of 300 tables is within 5 %."""
+    noise = {"item": 1.0, "seed": 2.0}
+    truth = mde(noise["item"], 199, noise["seed"] / np.sqrt(3), 3)
+    rng = np.random.default_rng(4)
+    sd = rng.normal(0, noise["seed"], size=(300 * 15, 3)).std(axis=1, ddof=1)
+    rows = pd.DataFrame({"model": np.repeat(np.arange(300), 15), "benchmark": "A", "n_seeds": 3, "seed_sd": sd})
+    found = detectable(rows.assign(item_se=noise["item"], item_df=199.0), by=("model",))
+    assert len(found) == 300
+    assert found["mde"].mean() == pytest.approx(truth, rel=0.05)

@@ -1,0 +1,112 @@
+"""Item by item, the same questions to several models: read from the cells' item files, and refused where they differ.
+
+`prunegrid.statistics.deltas` calls `pair`. Two rows are the same item where doc_id, doc_hash and filter agree; then
+prompt, target and cluster have to agree too. docs/evaluation.md describes the files.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunegrid import io
+from prunegrid.errors import PrunegridError
+from prunegrid.grid import Cell
+from prunegrid.pruners.ragged import Floats, Ints
+
+KEY = ["doc_id", "doc_hash", "filter"]
+ALIKE = ["prompt_hash", "target_hash", "cluster"]
+ASKED = ("protocol", "task", "task_version", "metric", "filter")
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Item values, 0..1, of cells in the order they were asked for [C, I], and each item's cluster, from 0 [I]."""
+
+    values_CI: Floats
+    cluster_I: Ints
+
+
+@dataclass(frozen=True)
+class Items:
+    """One cell's items on one benchmark: what was asked of it, and a row an item, in order of `KEY`."""
+
+    record: Path
+    asked: dict[str, Any]
+    rows: pd.DataFrame
+
+
+def pair(root: Path, cells: Sequence[Cell], benchmark: str) -> Paired:
+    """Join the cells' items one to one, reading each file once; `PrunegridError` where they are not the same items."""
+    first = read(root, cells[0], benchmark)
+    values = [first.rows["value"].to_numpy()]
+    for cell in cells[1:]:
+        other = read(root, cell, benchmark)
+        check_same(first, other)
+        values.append(other.rows["value"].to_numpy())
+    cluster_I, _ = pd.factorize(first.rows["cluster"])
+    return Paired(np.stack(values).astype(np.float64), cluster_I.astype(np.int64))
+
+
+def read(root: Path, cell: Cell, benchmark: str) -> Items:
+    """The rows of the record's `filter`; `PrunegridError` where file and record do not belong together."""
+    path = root / "evaluation" / cell.model / cell.path / f"{benchmark}.json"
+    record = io.read_json(path)
+    if lacking := [key for key in (*ASKED, "items_hash") if key not in record]:
+        raise PrunegridError(f"{path}: lacks {', '.join(lacking)}; {_again(path)}")
+    file = path.with_suffix(".parquet")
+    rows = io.read_parquet(file, [*KEY, *ALIKE, "value"]).to_pandas()
+    if (found := io.sha256(file)) != record["items_hash"]:
+        raise PrunegridError(
+            f"{file}: its SHA-256 is {found[:12]}..., but {path.name} says {record['items_hash'][:12]}...: "
+            f"not the items of that score; {_again(path)}"
+        )
+    rows = rows[rows["filter"] == record["filter"]].sort_values(KEY, ignore_index=True)
+    _check(file, rows, record["filter"], path)
+    return Items(path, {key: record[key] for key in ASKED}, rows)
+
+
+def check_same(one: Items, other: Items) -> None:
+    """Raise `PrunegridError` unless both are answers to the same items, asked and marked alike."""
+    if differing := [key for key in ASKED if one.asked[key] != other.asked[key]]:
+        found = "; ".join(f"{key} is {one.asked[key]} and {other.asked[key]}" for key in differing)
+        raise PrunegridError(_refusal(one, other, found))
+    if not one.rows[KEY].equals(other.rows[KEY]):
+        where = one.rows[KEY].merge(other.rows[KEY], on=KEY, how="outer", indicator="side")
+        alone = where[where["side"] != "both"]
+        raise PrunegridError(_refusal(one, other, f"{_named(alone)} in one only"))
+    for column in ALIKE:
+        differ = (one.rows[column] != other.rows[column]).to_numpy()
+        if differ.any():
+            raise PrunegridError(_refusal(one, other, f"{_named(one.rows[differ])} with different {column}"))
+
+
+def _check(file: Path, rows: pd.DataFrame, chosen: str, record: Path) -> None:
+    """No item is absent, without a value or there twice."""
+    if rows.empty:
+        raise PrunegridError(f"{file}: no item of the filter {chosen}; {_again(record)}")
+    empty = rows.isna().any(axis=1)
+    if empty.any():
+        raise PrunegridError(f"{file}: {_named(rows[empty])} with an empty field; {_again(record)}")
+    twice = rows.duplicated(KEY)
+    if twice.any():
+        raise PrunegridError(f"{file}: {_named(rows[twice])} there twice; {_again(record)}")
+
+
+def _refusal(one: Items, other: Items, what: str) -> str:
+    return f"{one.record} and {other.record} cannot be paired: {what}; {_again(one.record, other.record)}"
+
+
+def _named(rows: pd.DataFrame) -> str:
+    """`12 items (doc_id 3, 5, 8, ...)`."""
+    ids = rows["doc_id"].unique()
+    more = ", ..." if len(ids) > 3 else ""
+    return f"{len(rows)} item{'s' * (len(rows) > 1)} (doc_id {', '.join(map(str, ids[:3]))}{more})"
+
+
+def _again(*records: Path) -> str:
+    what = "both" if len(records) > 1 else "it"
+    return f"evaluate {what} again (in a workflow: rm {' '.join(map(str, records))}, then the same snakemake command)"
