@@ -1,28 +1,37 @@
-"""Write an experiment's table: `table.md`, `table.csv` and `table.html`, all showing the same.
+"""Write an experiment's table: `table.md`, `table.csv`, `table.tex` and `table.html`, all showing the same.
 
 `prunegrid table results/<experiment>` runs `build`; the workflow's last rule and its `onerror` end here too.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from prunegrid import io, results, status
 from prunegrid.config import Experiment
-from prunegrid.table import render
+from prunegrid.table import csv, html, latex, markdown
 from prunegrid.table.layout import Failures, Table, lay_out
 
-FORMATS = {"md": render.markdown, "csv": render.csv, "html": render.html}
+FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
 
 
 def write_table(
-    frame: pd.DataFrame, out: Path, *, title: str, note: str = "", failures: Failures | None = None
+    frame: pd.DataFrame,
+    out: Path,
+    *,
+    title: str,
+    note: str = "",
+    failures: Failures | None = None,
+    deltas: pd.DataFrame | None = None,
+    footer: Sequence[str] = (),
 ) -> Table:
     """Write the table of a results frame into the folder `out`, in every format; return what they show.
 
-    `failures` (from `status.failures`) become footnotes. Raises `PrunegridError` for a frame without rows.
+    `failures` (from `status.failures`) become footnotes, `deltas` (from `statistics.deltas`) bring the intervals, and
+    `footer` is sentences for below the table. Raises `PrunegridError` for a frame without rows.
     """
-    table = lay_out(frame, title=title, note=note, failures=failures)
+    table = lay_out(frame, title=title, note=note, failures=failures, deltas=deltas, footer=footer)
     for ending, form in FORMATS.items():
         io.write_text(out / f"table.{ending}", form(table))
     return table
