@@ -1,12 +1,15 @@
 """A results folder made by hand: what the steps of cells leave behind."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
-from prunegrid import config, grid, pruners
+from prunegrid import config, grid, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
 
@@ -72,8 +75,32 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
     for (name, items), score in zip(ITEMS.items(), scores, strict=False):
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
         record |= {"task": "arc_easy", "limit": None, "dtype": "float32", "task_hash": "t", "data_hash": name}
+        record |= {"task_version": 1}
         record |= {"versions": {"lm_eval": "0.4.13", "torch": "2.13.0"}, "digests": {"model": "m", "template": "p"}}
+        record["digests"]["weights"] = f"{cell.path} weights"
         put(root / "evaluation" / at / f"{name}.json", record)
+        answer(root, cell, name, [score / 100] * items)
+
+
+def answer(root: Path, cell: Cell, benchmark: str, values: Sequence[float], clusters: Sequence[str] = ()) -> None:
+    """Item records of a cell (in 0..1), and its score after them: what `finish` left is kept otherwise."""
+    file = root / "evaluation" / cell.model / cell.path / f"{benchmark}.parquet"
+    hashes = [f"{benchmark}{number}" for number in range(len(values))]
+    columns = {
+        "doc_id": pa.array(range(len(values)), pa.int64()),
+        "doc_hash": hashes,
+        "prompt_hash": hashes,
+        "target_hash": hashes,
+        "filter": ["none"] * len(values),
+        "cluster": list(clusters) or hashes,
+        "response": [str(value) for value in values],
+        "value": pa.array(map(float, values), pa.float64()),
+    }
+    io.write_parquet(file, pa.table(columns))
+    record = io.read_json(file.with_suffix(".json"))
+    record |= {"score": round(100 * fmean(values), 9), "n_items": len(values)}
+    record |= {"filter": "none", "items_hash": io.sha256(file), "schema": 2}
+    put(file.with_suffix(".json"), record)
 
 
 def rows(frame: pd.DataFrame, variant: str, seed: int | None = None) -> pd.DataFrame:

@@ -4,7 +4,9 @@ prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
 prunegrid merge --model DIR --adapter DIR --out DIR
-prunegrid table results/sandbox
+prunegrid table results/sandbox --against full
+prunegrid trace results/sandbox
+prunegrid figures results/sandbox
 prunegrid doctor experiments/paper.yaml
 """
 
@@ -40,9 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _extra_arguments(commands.add_parser("extra", help="add an optional score that some pruners read"))
     _prune_arguments(commands.add_parser("prune", help="choose samples and tokens from scores"))
     _merge_arguments(commands.add_parser("merge", help="write a base model with a trained adapter merged in"))
-    table = commands.add_parser("table", help="collect a results folder and print its table")
-    table.add_argument("directory", type=Path, help="results/<experiment>")
-    table.set_defaults(run=_table)
+    _results_commands(commands)
     doctor = commands.add_parser("doctor", help="say what this machine can run, and what an experiment lacks here")
     doctor.add_argument("experiment", type=Path, nargs="?", help="config.yaml, experiments/mine.yaml, ...")
     doctor.set_defaults(run=_doctor)
@@ -92,6 +92,20 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for selection.parquet and selection.json, which are replaced if there",
     )
     parser.set_defaults(run=_prune)
+
+
+def _results_commands(commands: Any) -> None:
+    table = commands.add_parser("table", help="collect a results folder and print its table")
+    table.add_argument("--against", metavar="ROW", help="what deltas are against: full, best, zero-shot, a variant")
+    table.set_defaults(run=_table)
+    trace = commands.add_parser("trace", help="compute the table's numbers again from its items, all or one")
+    trace.set_defaults(run=_trace)
+    figures = commands.add_parser("figures", help="draw the figures of a results folder")
+    figures.set_defaults(run=_figures)
+    for parser in (table, trace, figures):
+        parser.add_argument("directory", type=Path, help="results/<experiment>")
+    trace.add_argument("cell", nargs="?", help="model/cell, such as sandbox-1M/s0.125-t0.5/qtuning/seed0")
+    trace.add_argument("benchmark", nargs="?", help="a column, such as GSM8K")
 
 
 def _merge_arguments(parser: argparse.ArgumentParser) -> None:
@@ -198,11 +212,35 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from prunegrid.table.build import build
+    from prunegrid.table.build import FORMATS, build, folder
 
-    build(options.directory)
-    print((options.directory / "table" / "table.md").read_text())
-    print(f"{options.directory}: results.parquet, table/table.md, table/table.csv, table/table.html")
+    build(options.directory, options.against)
+    out = folder(options.directory, options.against)
+    print((out / "table.md").read_text())
+    print(f"{out}: {', '.join(f'table.{ending}' for ending in FORMATS)}")
+
+
+def _trace(options: argparse.Namespace) -> None:
+    from prunegrid.table.trace import trace_all, trace_one
+
+    if options.cell is None:
+        traced = trace_all(options.directory)
+        print(
+            f"{options.directory}: {traced.scores} scores, {traced.averages} averages and {traced.deltas} deltas are "
+            f"what {traced.values} item values give; so are the {traced.shown} numbers of table.csv"
+        )
+    elif options.benchmark is None:
+        raise PrunegridError("give a cell and a benchmark, or neither")
+    else:
+        print("\n".join(trace_one(options.directory, options.cell, options.benchmark)))
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from prunegrid.figures.draw import draw_all
+    from prunegrid.statistics import deltas
+
+    for file in draw_all(options.directory, deltas.read(options.directory / "deltas.parquet")):
+        print(file)
 
 
 def _doctor(options: argparse.Namespace) -> None:

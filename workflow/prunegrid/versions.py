@@ -12,8 +12,8 @@ STEP = {
     "prune": 2,
     "train": 2,
     "evaluate": 1,
-    "collect": 1,
-    "table": 1,
+    "collect": 2,
+    "table": 2,
     "audit": 1,
 }
 

@@ -23,6 +23,7 @@ rule collect:
         experiment=rules.record.output.experiment,
     output:
         results=f"{R}/results.parquet",
+        deltas=f"{R}/deltas.parquet",
     log:
         f"{R}/logs/collect.log",
     benchmark:
@@ -38,10 +39,12 @@ rule collect:
 rule table:
     input:
         results=rules.collect.output.results,
+        deltas=rules.collect.output.deltas,
         experiment=rules.record.output.experiment,
     output:
         markdown=f"{R}/table/table.md",
         csv=f"{R}/table/table.csv",
+        latex=f"{R}/table/table.tex",
         html=report(f"{R}/table/table.html", caption="../report/table.rst", category="Table"),
     log:
         f"{R}/logs/table.log",

@@ -1,12 +1,14 @@
-"""Render the results as the delta-annotated table, in Markdown, CSV and HTML."""
+"""Render results and deltas as the delta-annotated table, in every format."""
 
 from pathlib import Path
 
-from prunegrid.results import experiment_of, read
 from prunegrid.step import step
-from prunegrid.table.build import title, write_table
 
 with step(snakemake.log[0]):
-    results, out = Path(snakemake.input.results), Path(snakemake.output.markdown).parent
-    experiment = experiment_of(results.parent)
-    write_table(read(results), out, title=title(experiment), note=experiment.note)
+    from prunegrid.results import experiment_of, read
+    from prunegrid.statistics import deltas
+    from prunegrid.table.build import show
+
+    file = Path(snakemake.input.results)
+    compared = deltas.read(Path(snakemake.input.deltas))
+    show(experiment_of(file.parent), file.parent, read(file), compared, Path(snakemake.output.markdown).parent)

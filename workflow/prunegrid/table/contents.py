@@ -53,11 +53,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant under one budget: labels, an entry per (model, benchmark), what was measured per model.
+    """One variant under one budget: its name, labels, an entry per (model, benchmark), what was measured per model.
 
     `against` is the label of the row that its deltas are against; empty where it has none, or none is named.
     """
 
+    variant: str
     kind: Kind
     sample: str
     token: str

@@ -17,6 +17,7 @@ def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
     line: dict[str, object] = {
         "sample_ratio": group.budget and group.budget.sample_ratio,
         "token_ratio": group.budget and group.budget.token_ratio,
+        "variant": row.variant,
         "sample_pruner": row.sample,
         "token_pruner": row.token,
     }

@@ -88,7 +88,7 @@ def _rows(
         }
         kind, sample, token = of_variant(variant, first.sample_pruner, first.token_pruner)
         token = ", ".join(filter(None, (token, *marked(frame, first))))
-        row = Row(kind, sample, token, entries, spent.get(at, {}), against.get(at, ""))
+        row = Row(variant, kind, sample, token, entries, spent.get(at, {}), against.get(at, ""))
         rows.append((budget, variant, row))
     return rows
 
