@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from prunegrid import costs, grid
 from prunegrid.config import Experiment
 from results_folder import an_experiment, put

@@ -163,7 +163,7 @@ def test_a_results_folder_is_enough(root: Path) -> None:
     shown = table.build(root)
     assert len(shown.footnotes) == 2
     pd.testing.assert_frame_equal(results.read(root / "results.parquet"), frame)
-    assert {path.name for path in (root / "table").iterdir()} == {"table.md", "table.csv", "table.html"}
+    assert {path.name for path in (root / "table").iterdir()} == {f"table.{ending}" for ending in table.FORMATS}
 
 
 def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES
 from prunegrid.table.layout import LABELS
-from prunegrid.table.render import NONE
+from prunegrid.table.text import NONE
 
 ALPHA = 0.05
 HEADINGS = {
