@@ -10,7 +10,7 @@ import pytest
 
 from prunegrid import results
 from prunegrid.published import frame as published
-from prunegrid.table import render
+from prunegrid.table import csv
 from prunegrid.table.layout import lay_out
 
 KEY = ["model", "sample_ratio", "token_ratio", "sample_pruner", "token_pruner", "benchmark"]
@@ -24,7 +24,7 @@ SLIPS = {
 
 def rendered() -> pd.DataFrame:
     """What `table.csv` shows, one line per row and column, under the keys of the printed table."""
-    text = render.csv(lay_out(published.frame(), title=published.TITLE, note=published.NOTE))
+    text = csv.render(lay_out(published.frame(), title=published.TITLE, note=published.NOTE))
     long = pd.read_csv(io.StringIO(text), comment="#").melt(KEY[1:5], value_name="shown").dropna(subset="shown")
     return long.join(long["variable"].str.extract(r"(?P<model>\S+) (?P<benchmark>\S+) ?(?P<kind>delta)?$"))
 
@@ -97,5 +97,7 @@ def test_layout_of_the_published_table() -> None:
     ]
     assert [len(group.rows) for group in table.groups] == [1, 18, 18, 18]
     assert table.benchmarks == ["ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA", "Avg"]
-    assert not table.realised
+    assert table.measures == []
+    assert not table.intervals
+    assert table.footer == ()
     assert "2509.23873" in published.TITLE

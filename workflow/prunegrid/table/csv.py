@@ -54,8 +54,8 @@ def _measured(table: Table, measured: Measured) -> dict[str, object]:
     samples, tokens = measured.kept or (None, None)
     columns: dict[str, dict[str, object]] = {
         "Kept": {"realised samples": samples, "realised tokens": tokens},
-        "Tokens": {"trained tokens": measured.tokens},
+        "Tokens": {"trained tokens": None if measured.tokens is None else f"{measured.tokens:.0f}"},
         "Cost": {f"cost {table.unit}": measured.cost},
-        "Seeds": {"seeds": measured.seeds},
+        "Seeds": {"seeds": None if measured.seeds is None else str(measured.seeds)},
     }
     return {name: value for measure in table.measures for name, value in columns[measure].items()}

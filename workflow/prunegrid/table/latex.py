@@ -1,7 +1,7 @@
-r"""A table as LaTeX, for `\input` into a paper: a float per model, with booktabs, siunitx and xcolor.
+r"""A table as LaTeX, for `\input` into a paper: a float per model, with booktabs, graphicx, siunitx and xcolor.
 
 A score stands in an S column, so that points line up; what belongs to it (deviation, delta, seeds, footnotes) in a
-small column of its own, to its right. A word in place of a score spans both.
+small column of its own, to its right. A word in place of a score spans both. A table that is too wide is scaled down.
 """
 
 import re
@@ -11,19 +11,20 @@ from prunegrid.table.contents import TIMES, Entry, Group, Row, Table
 from prunegrid.table.legend import legend
 
 PREAMBLE = r"""% Made by prunegrid. \input it where floats may stand, after
-% \usepackage{booktabs,siunitx,xcolor}
+% \usepackage{booktabs,graphicx,siunitx,xcolor}
 \definecolor{prunegridup}{HTML}{14803C}
 \definecolor{prunegriddown}{HTML}{C0271B}
 \definecolor{prunegridgrey}{HTML}{777777}
+\ifdefined\prunegridbox\else\newsavebox{\prunegridbox}\fi
 """
 SPECIAL = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
     '"': "''",
     "[": "{[}",  # after a row's end, `[` would be its height and `*` a variant of it
     "]": "{]}",
@@ -42,6 +43,10 @@ STATUS = {
     "failed": r"\textcolor{prunegriddown}{\textit{failed}}",
 }
 CROWDED = 40
+FITTED = (
+    r"\ifdim\wd\prunegridbox>\linewidth\resizebox{\linewidth}{!}{\usebox{\prunegridbox}}"
+    r"\else\usebox{\prunegridbox}\fi"
+)
 
 
 def render(table: Table) -> str:
@@ -59,18 +64,22 @@ def escape(said: str) -> str:
 def _float(table: Table, model: str) -> str:
     label = re.sub(r"[^a-z0-9]+", "-", model.lower())
     size = r"\scriptsize" if len(table.rows) > CROWDED else r"\footnotesize"
+    stretch = 1.3 if any(entry.sd is not None for entry in table.entries) else 1
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(table.title)}: {escape(model)}}}",
         rf"\label{{tab:prunegrid-{label}}}",
-        rf"\setlength{{\tabcolsep}}{{2.5pt}}{size}",
+        rf"\setlength{{\tabcolsep}}{{2.5pt}}\renewcommand{{\arraystretch}}{{{stretch}}}{size}",
+        r"\begin{lrbox}{\prunegridbox}",
         rf"\begin{{tabular}}{{{_columns(table)}}}",
         r"\toprule",
         _header(table),
         *(line for group in table.groups for line in _group(table, group, model)),
         r"\bottomrule",
         r"\end{tabular}",
+        r"\end{lrbox}",
+        FITTED,
         *_notes(table, model),
         r"\end{table}",
     ]

@@ -1,6 +1,7 @@
 """The sentences above or below a table that say how to read the figures that it really has."""
 
 from prunegrid.table.contents import TIMES, Table
+from prunegrid.table.text import compared, partly
 
 ONE_SEED = "One seed: deltas carry item noise only; no significance is claimed."
 STATUSES = {
@@ -29,15 +30,17 @@ def legend(table: Table) -> list[str]:
 
 def _asterisk(table: Table) -> str:
     found = "" if any(entry.significant for entry in table.entries) else "; here none does"
+    untested = any(entry.delta is not None and entry.p_holm is None for entry in table.entries)
     return (
         "Asterisk: the delta differs from 0 at 5 %, over items and seeds, "
         f"Holm-corrected over the budget's rows of the column{found}."
+        + (" A delta over one seed is not tested." if untested else "")
     )
 
 
 def _means(table: Table) -> str:
     spread = " ± standard deviations" if any(entry.sd is not None for entry in table.entries) else ""
-    partial = any(entry.done < entry.seeds or entry.compared < entry.done for entry in table.entries)
+    partial = any(partly(entry.done, entry.seeds) or compared(entry) for entry in table.entries if entry.done)
     return f"Means{spread} over {table.seeds} seeds" + (f"; (k/{table.seeds}): k of them." if partial else ".")
 
 

@@ -25,7 +25,7 @@ def partly(done: int, seeds: int) -> str:
 
 def compared(entry: Entry) -> str:
     """`(1/3)` where a delta is over fewer seeds than its score."""
-    return partly(entry.compared, entry.seeds) if entry.compared < entry.done else ""
+    return partly(entry.compared, entry.seeds) if entry.delta is not None and entry.compared < entry.done else ""
 
 
 def status(entry: Entry) -> str:

@@ -1,0 +1,147 @@
+"""Means over seeds, deltas with their intervals, what they are against, and what the legend says of it."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from prunegrid.table import csv, html, markdown
+from prunegrid.table.contents import Table
+from prunegrid.table.legend import ONE_SEED, legend
+from tables import cell, delta, deltas, entry, laid_out, over_seeds, seeded
+
+
+def test_seeds_are_averaged_score_and_delta() -> None:
+    table = laid_out(
+        *(cell("random+random", score, seed=seed) for seed, score in enumerate((10, 20, 30))),
+        *(cell("random+ppl", score, seed=seed) for seed, score in enumerate((11, 20, 35))),
+    )
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.score, shown.delta, shown.done, shown.seeds) == (22, 2, 3, 3)
+    assert (shown.sd, entry(table, "Random+Random", "A").sd) == (12.12, 10)  # sqrt((11^2 + 2^2 + 13^2) / 2)
+    assert "Means ± standard deviations over 3 seeds." in legend(table)
+    assert "(3/3)" not in markdown.render(table)
+    assert "**22.00** ±12.12 ↑2.00 |" in markdown.render(table)
+
+
+def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
+    table = laid_out(
+        *(cell("random+random", score, seed=seed) for seed, score in enumerate((10, "failed", 30))),
+        *(cell("random+ppl", score, seed=seed) for seed, score in enumerate((12, 50, "missing"))),
+        *(cell("entropy+ppl", score, seed=seed) for seed, score in enumerate((1, 2, 3))),
+    )
+    assert [entry(table, label, "A").best for label in ("Random+PPL", "Entropy+PPL")] == [False, True]
+    assert "Means ± standard deviations over 3 seeds; (k/3): k of them." in legend(table)
+    text = markdown.render(table)
+    assert "20.00   ±14.14 (2/3)" in text
+    assert "31.00   ±26.87 (2/3) ↑2.00 (1/3)" in text
+    assert "**2.00** ± 1.00 ↓18.00 (2/3)" in text
+    assert '<span class="sd">±14.14 (2/3)</span>' in html.render(table)
+    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    assert read["m A seeds"].tolist() == ["2/3", "2/3", "3/3"]
+    assert read["m A delta seeds"].tolist()[1:] == ["1/3", "2/3"]
+    assert read["m A sd"].tolist() == [14.14, 26.87, 1]
+
+
+def test_one_done_seed_of_several_has_no_deviation() -> None:
+    table = laid_out(cell("random+random", 10), cell("random+random", "failed", seed=1))
+    assert entry(table, "Random+Random", "A").sd is None
+    assert "Means over 2 seeds; (k/2): k of them." in legend(table)
+
+
+def one_seed(*lines: dict[str, object]) -> Table:
+    cells = cell("random+random", 10, 20), cell("random+ppl", 13, 19), cell("full", 50, 60)
+    return laid_out(*cells, deltas=deltas(*lines))
+
+
+def test_deltas_are_those_of_the_deltas_frame_alone() -> None:
+    table = one_seed(delta("random+ppl", "A", 3.004))
+    assert [entry(table, "Random+PPL", benchmark).delta for benchmark in "AB"] == [3, None]
+    assert entry(table, "Random+Random", "A").delta is None
+
+
+def test_one_seed_has_the_items_interval_and_no_mark() -> None:
+    table = one_seed(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (1, 5, None, None)
+    assert ONE_SEED in legend(table)
+    assert not [sentence for sentence in legend(table) if "Asterisk" in sentence]
+    assert "↑3.00*" not in markdown.render(table)
+    tooltip = "95 % interval +1.00 to +5.00 points, item noise only; against Random + Random"
+    assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
+
+
+def test_no_interval_no_word_of_noise() -> None:
+    assert ONE_SEED not in legend(laid_out(cell("random+random", 10), cell("random+ppl", 13)))
+
+
+def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_says_so() -> None:
+    table = seeded()
+    first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
+    assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (2, 0.5, 3.5, 0.0123, True)
+    assert (second.delta, second.low, second.high, second.significant) == (1, -1.25, 3.25, False)
+    assert ONE_SEED not in legend(table)
+
+
+def test_a_delta_over_one_of_several_seeds_has_the_items_interval_and_is_not_tested() -> None:
+    table = seeded()
+    alone = entry(table, "Entropy+PPL", "A")
+    assert (alone.compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
+    (asterisk,) = [sentence for sentence in legend(table) if "Asterisk" in sentence]
+    assert asterisk.endswith("rows of the column. A delta over one seed is not tested.")
+
+
+def test_the_legend_says_so_where_nothing_is_significant() -> None:
+    cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1)]
+    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **over_seeds(-1, 1, 1.0))))
+    (asterisk,) = [sentence for sentence in legend(table) if "Asterisk" in sentence]
+    assert asterisk.endswith("rows of the column; here none does.")
+
+
+def test_csv_has_every_interval_as_a_column() -> None:
+    frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
+    ppl = frame[(frame["sample_pruner"] == "Random") & (frame["token_pruner"] == "PPL")].iloc[0]
+    names = ["sd", "seeds", "delta", "delta seeds", "low", "high", "p_holm", "significant"]
+    assert ppl[["against", *(f"m A {name}" for name in names)]].tolist() == [
+        *("Random + Random", 2.83, "2/2", 2, "2/2", 0.5, 3.5, 0.0123, True)
+    ]
+    alone = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
+    assert alone[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
+    assert alone[["m A p_holm", "m A significant"]].isna().all()
+
+
+MANNERS = {"static": {"mode": "static", "removal": "mask"}, "dynamic": {"mode": "dynamic", "removal": "mask"}}
+PLAIN = {"random+random": "static", "live": "dynamic"}
+
+
+def mixed(*against: tuple[str, str, str]) -> Table:
+    """Static and dynamic rows, each (variant, manner, baseline) beside the baselines of both manners."""
+    cells = [cell(name, 10, method="random+random", **MANNERS[manner]) for name, manner in PLAIN.items()]
+    cells += [cell(name, 12, method="random+ppl", **MANNERS[manner]) for name, manner, _ in against]
+    return laid_out(*cells, deltas=deltas(*(delta(name, "A", 2, against=its) for name, _, its in against)))
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ([("random+ppl", "static", "random+random")], "Random + Random"),
+        ([("ppl-live", "dynamic", "live")], "live"),
+        (
+            [("random+ppl", "static", "random+random"), ("ppl-live", "dynamic", "live")],
+            "the Random + Random row of the same mode",
+        ),
+        (
+            [("random+ppl", "static", "live"), ("ppl-live", "dynamic", "random+random")],
+            "the Random + Random row of the same mode (where there is none, of the experiment's own)",
+        ),
+    ],
+)
+def test_the_legend_says_what_deltas_are_against(against: list[tuple[str, str, str]], said: str) -> None:
+    table = mixed(*against)
+    assert f"Arrows: points above or below {said} at the same model, budget and seed." in legend(table)
+
+
+def test_each_row_names_what_it_is_against() -> None:
+    table = mixed(("random+ppl", "static", "random+random"), ("ppl-live", "dynamic", "live"))
+    assert [row.against for row in table.rows] == ["", "", "Random + Random", "live"]
+    assert "item noise only; against live" in html.render(table)

@@ -1,0 +1,104 @@
+"""The table as Markdown and as CSV."""
+
+# ruff: noqa: RUF001
+
+import io
+
+import pandas as pd
+import pytest
+
+from prunegrid.table import csv, markdown, text
+from tables import FAILED, SMALL, cell, entry, laid_out, seeded
+
+MARKDOWN = """\
+# T
+
+Scores in percent. Arrows: points above or below Random + Random at the same model, budget and seed. \
+Bold: best of the column among the budget's pruned rows. missing: not computed yet. \
+failed: a step did not end well, see its log.
+
+> A sandbox: nothing here is about real models.
+
+## m
+
+| Sample pruner   | Token pruner   | A       | B       | Avg     |
+|:----------------|:---------------|:--------|:--------|:--------|
+| Zero-Shot       | –              |   10.00 |   20.00 |   15.00 |
+
+### 12.5 % samples × 50 % tokens
+
+| Sample pruner   | Token pruner   | A               | B               | Avg             |
+|:----------------|:---------------|:----------------|:----------------|:----------------|
+| Random          | Random         |   30.00         |  **8.00**       |   19.00         |
+| Random          | PPL            |   30.00    0.00 |    7.50   ↓0.50 |   18.75   ↓0.25 |
+| Entropy         | PPL            |   failed [1]    |   failed [1]    |   failed [1]    |
+| ─────────────   | ────────────   | ─────────────── | ─────────────── | ─────────────── |
+| Q-Tuning        | joint          | **33.33** ↑3.33 |  **8.00**  0.00 | **20.67** ↑1.67 |
+| q0              | Q-Tuning       |   missing       |    6.00   ↓2.00 |   missing       |
+| Full Dataset    | –              |   40.00         |   50.00         |   45.00         |
+
+- [1] m, s0.125-t0.5/entropy+ppl/seed0: train did not end well, see a/b.log
+"""
+SEEDED = """\
+| Sample pruner   | Token pruner   | A                                 | B                                | Avg                              | Kept        | Tokens   | Cost   | Seeds   |
+|:----------------|:---------------|:----------------------------------|:---------------------------------|:---------------------------------|:------------|:---------|:-------|:--------|
+| Random          | Random         |   31.00   ± 1.41                  |    8.00   ± 0.00                 |   19.50   ± 0.71                 | 12.5 × 51.3 | 12.3k    | 120    | 2       |
+| Random          | PPL            | **33.00** ± 2.83 ↑2.00*           |  **9.00** ± 0.00 ↑1.00           | **21.00** ± 1.41 ↑1.50           | 12.5 × 51.3 | 12.3k    | 120    | 2       |
+| Entropy         | PPL            |   20.00          (1/2) ↓10.00 [1] |    3.00          (1/2) ↓5.00 [1] |   11.50          (1/2) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| ─────────────   | ────────────   | ───────────────────────────────── | ──────────────────────────────── | ──────────────────────────────── | ─────────── | ──────   | ────   | ─────   |
+| Q-Tuning        | joint          |   stale †                         |   running …                      |   running …                      | 12.5 × 51.3 | 12.3k    | 120    | 0       |
+| Full Dataset    | –              |   40.00   ± 0.00                  |   missing                        |   missing                        | 12.5 × 51.3 | 12.3k    | 120    | 0       |
+
+- [1] m, s0.125-t0.5/entropy+ppl/seed1: train did not end well, see a/b.log
+
+Protocol: p.
+
+MDE: 3 points.
+"""  # noqa: E501
+
+
+def test_markdown() -> None:
+    assert markdown.render(laid_out(*SMALL, failures=FAILED)) == MARKDOWN
+
+
+def test_markdown_of_several_seeds() -> None:
+    assert markdown.render(seeded()).partition("### 12.5 % samples × 50 % tokens\n\n")[2] == SEEDED
+
+
+def test_csv_round_trip() -> None:
+    text = csv.render(laid_out(*SMALL, failures=FAILED, note='two lines,\n"quoted" # and all'))
+    frame = pd.read_csv(io.StringIO(text), comment="#")
+    assert frame.columns.tolist() == [
+        *("sample_ratio", "token_ratio", "sample_pruner", "token_pruner"),
+        *("m A", "m A delta", "m B", "m B delta", "m Avg", "m Avg delta"),
+    ]
+    assert frame["m A"].tolist() == ["10.00", "30.00", "30.00", "failed", "33.33", "missing", "40.00"]
+    assert frame["m B delta"].dropna().tolist() == [-0.5, 0, -2]
+    assert frame["sample_ratio"].tolist()[1:] == [0.125] * 6
+
+
+def test_markdown_escapes_the_column_mark() -> None:
+    assert r"a\|b" in markdown.render(laid_out(cell("a|b", 1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("delta", "shown"), [(2.341, "↑2.34"), (-0.5, "↓0.50"), (0.0, "0.00"), (-0.0, "0.00"), (12, "↑12.00")]
+)
+def test_arrow(delta: float, shown: str) -> None:
+    assert text.arrow(delta) == shown
+
+
+def test_a_delta_that_rounds_to_zero_has_no_arrow_and_no_sign() -> None:
+    table = laid_out(cell("random+random", 10), cell("random+ppl", 9.998))
+    assert entry(table, "Random+PPL", "A").delta == 0
+    assert "↓" not in markdown.render(table)
+    assert "-0.00" not in csv.render(table)
+
+
+def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> None:
+    shown = csv.render(seeded())
+    assert "# Protocol: p.\n# MDE: 3 points.\nsample_ratio," in shown
+    frame = pd.read_csv(io.StringIO(shown), comment="#", na_values=["failed", "stale", "missing", "running"])
+    assert frame["m A"].tolist()[:4] == [10, 31, 33, 20]
+    assert frame["m B"].isna().tolist() == [False] * 4 + [True] * 2
+    assert "stale" in shown and "running" in shown and "missing" in shown
