@@ -260,7 +260,7 @@ class Benchmark(Section):
 
 
 class Evaluation(Section):
-    protocol: Literal["harness"] = "harness"
+    protocol: Literal["harness", "paper"] = "harness"
     batch_size: int = Field(16, ge=1)
     dtype: Literal["float32", "bfloat16"] = "float32"
     benchmarks: dict[Name, Benchmark] = Field(min_length=1)
