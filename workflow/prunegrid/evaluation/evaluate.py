@@ -61,7 +61,7 @@ def evaluate(
     data: dict[str, Path],
     adapter_dir: Path | None = None,
     protocol: str = "harness",
-    batch_size: int = 16,
+    batch_tokens: int = 8192,
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
@@ -79,8 +79,8 @@ def evaluate(
     os.environ |= OFFLINE
     from prunegrid.evaluation import harness
 
-    lm = harness.wrap(load_model(model_dir, adapter_dir, dtype, device), model_dir, batch_size)
-    setting = {"batch_size": batch_size, "dtype": dtype, "device": device, "seed": seed}
+    lm = harness.wrap(load_model(model_dir, adapter_dir, dtype, device), model_dir, batch_tokens)
+    setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed}
     records = {}
     for question in questions:
         start = time.perf_counter()
