@@ -22,7 +22,7 @@ def evaluated(
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     out = tmp_path_factory.mktemp("out")
     benchmarks = {task: ask(task) for task in TASKS}
-    return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_size=4, digests={"model": "m"})
+    return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_tokens=4096, digests={"model": "m"})
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -61,7 +61,7 @@ def test_scores_of_known_answers(
     toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From answers to JSON and Parquet, worked by hand: the toy model itself is never right."""
-    from prunegrid.evaluation.harness import LanguageModel
+    from prunegrid.evaluation.language_model import LanguageModel
 
     said = {
         "gsm8k": ["So #### 4", "It is 6", "600"],
@@ -108,7 +108,7 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
         for n in [draw.randint(3, 5)]
     ]
     path = write_jsonl(tmp_path / "arc.jsonl", rows)
-    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_size=5)["A"]
+    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_tokens=500)["A"]
 
     model, tokenizer = load_model(toy_model, None, "float32", "cpu"), load_tokenizer(toy_model)
 
@@ -146,7 +146,7 @@ def test_again_is_identical(
         tmp_path,
         benchmarks={task: ask(task) for task in ("squadv2", "arc_easy")},
         data=data,
-        batch_size=4,
+        batch_tokens=4096,
         digests={"model": "m"},
     )
     for task, record in again.items():
@@ -181,7 +181,7 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
 
     from prunegrid.evaluation.harness import wrap
 
-    ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8)
+    ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8192)
     stock = HFLM(pretrained=ours.model, tokenizer=ours.tokenizer, backend="causal", batch_size=8)
     prompts = [f"Question: {row['question']}\nAnswer:" for rows in ITEMS.values() for row in rows[:2]]
 

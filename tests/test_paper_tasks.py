@@ -1,5 +1,6 @@
 """The paper protocol's tasks: OpenCompass' post-processing and measures, worked by hand."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def test_scores_of_known_answers(
     toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From answers to the record and the items, through lm-eval."""
-    from prunegrid.evaluation.harness import LanguageModel
+    from prunegrid.evaluation.language_model import LanguageModel
 
     said = {
         "gsm8k": ["So #### 4", "It is 6", "1,200 fish"],
@@ -236,3 +237,44 @@ def test_scores_of_known_answers(
     assert records["gsm8k"]["metrics"]["accuracy_commas,none"]["score"] == 100
     assert records["triviaqa"]["metrics"]["exact,none"]["score"] == pytest.approx(100 / 3)
     assert len(ITEMS["triviaqa"]) == 3
+
+
+def test_arc_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """The items of four choices, the whole string's NLL per token in float64, one forward an option."""
+    import torch
+
+    from prunegrid.models import load_model, load_tokenizer
+
+    rows = [row for row in ITEMS["arc_easy"] if len(row["choices"]["text"]) == 4]
+    model, tokenizer = load_model(toy_model, "float32", "cpu"), load_tokenizer(toy_model)
+
+    def nll(text: str) -> float:
+        ids = torch.tensor([tokenizer.encode(text)])
+        with torch.no_grad():
+            log_probs = model(ids).logits[0, :-1].double().log_softmax(-1)
+        return -float(log_probs.gather(1, ids[0, 1:, None]).sum()) / ids.shape[1]
+
+    asked = {"A": ask("arc_easy")}
+    record = evaluate(toy_model, tmp_path, benchmarks=asked, data={"A": data["arc_easy"]}, protocol="paper")["A"]
+    items = pq.read_table(tmp_path / "A.parquet").to_pylist()
+    assert (record["n_items"], record["n_eligible"], record["n_available"]) == (2, 2, 4)
+    for row, item in zip(rows, items, strict=True):
+        expected = [nll(f"Question: {row['question']}\nAnswer: \n{text}") for text in row["choices"]["text"]]
+        assert json.loads(item["response"]) == pytest.approx(expected, abs=1e-5)
+        gold = row["choices"]["label"].index(row["answerKey"])
+        assert item["value"] == float(expected.index(min(expected)) == gold)
+
+
+def test_the_option_of_least_nll_is_taken(
+    toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gold are the second of A-D and the fourth of 1-4."""
+    from prunegrid.evaluation.language_model import LanguageModel
+
+    nlls = [2.0, 1.5, 1.6, 3.0, 0.5, 0.6, 0.7, 0.8]
+    monkeypatch.setattr(LanguageModel, "nll_per_token", lambda self, requests, **_: nlls[: len(requests)])
+    record = evaluate(
+        toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": data["arc_easy"]}, protocol="paper"
+    )["A"]
+    assert pq.read_table(tmp_path / "A.parquet")["value"].to_pylist() == [1, 0]
+    assert (record["score"], record["metric"]) == (50, "acc")

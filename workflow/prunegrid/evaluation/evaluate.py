@@ -66,7 +66,7 @@ def evaluate(
     data: dict[str, Path],
     adapter_dir: Path | None = None,
     protocol: str = "harness",
-    batch_size: int = 16,
+    batch_tokens: int = 8192,
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
@@ -81,7 +81,7 @@ def evaluate(
     """
     if missing := sorted(set(benchmarks) - set(data)):
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
-    setting = {"batch_size": batch_size, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
+    setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     questions = [_question(protocol, name, benchmark, data[name], setting) for name, benchmark in benchmarks.items()]
     kept = Kept(out_dir)
     records, to_ask = {}, []
@@ -133,7 +133,7 @@ def _ask(questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Pa
     from prunegrid.evaluation import harness
 
     how = questions[0].asking
-    lm = harness.wrap(load_model(model_dir, adapter_dir, how["dtype"], how["device"]), model_dir, how["batch_size"])
+    lm = harness.wrap(load_model(model_dir, adapter_dir, how["dtype"], how["device"]), model_dir, how["batch_tokens"])
     records = {}
     for name, items, asking in questions:
         start = time.perf_counter()
@@ -191,7 +191,7 @@ def _item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metri
 
 
 def _response(filtered: list[Any]) -> str:
-    """The filtered answer; of options a JSON list of their scores in nats, from lm-eval's (score, is_greedy)."""
+    """The filtered answer; of options a JSON list of numbers in nats: lm-eval's (log-probability, ...), or an NLL."""
     if isinstance(filtered[0], str):
         return filtered[0]
-    return json.dumps([float(score) for score, _ in filtered])
+    return json.dumps([float(found if isinstance(found, float) else found[0]) for found in filtered])
