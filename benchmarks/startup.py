@@ -44,7 +44,7 @@ EVALUATE = """
     settings = Evaluation.model_validate(experiment["evaluation"])
     records = evaluate(trained, out / "scores", benchmarks=settings.benchmarks, protocol=settings.protocol,
                        data={b: root / f"data/benchmarks/{b}.jsonl" for b in settings.benchmarks},
-                       batch_size=settings.batch_size, dtype=settings.dtype, digests=digests)
+                       batch_tokens=settings.batch_tokens, dtype=settings.dtype, digests=digests)
     work = sum(record["seconds"] for record in records.values())
 """
 TRAIN = """

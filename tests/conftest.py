@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
 
 import warm_ranks
+from asked import ITEMS, write_jsonl, write_toy_model
 from killed_jobs import Inputs, prepare, run
 from prunegrid import grid
 from prunegrid.data import write_dataset
@@ -39,6 +40,18 @@ ANSWERS = [
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_model(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The items of every task, by task."""
+    folder = tmp_path_factory.mktemp("items")
+    return {task: write_jsonl(folder / f"{task}.jsonl", rows) for task, rows in ITEMS.items()}
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Evaluation: whole runs of every task on a toy model, options scored against a loop, errors."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,102 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from asked import ITEMS, TASKS, ask, write_jsonl
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.benchmarks import fields, read_items, read_task, task_hash
+from prunegrid.evaluation.benchmarks import read_items, task_hash
 from prunegrid.evaluation.evaluate import evaluate, known_tasks, load_model
-from prunegrid.sections import Benchmark, DataRef
-
-TASKS = ["arc_challenge", "arc_easy", "gsm8k", "squadv2", "triviaqa"]
-ARC = [
-    ("What do cats drink?", ["milk", "red sand", "iron"], "ABC", "A"),
-    ("Which is a metal?", ["wood", "iron", "milk", "sand", "a cat"], "12345", "2"),
-    ("Where do fish live?", ["in sand", "in water", "in iron", "in a house"], "ABCD", "B"),
-    ("What is red?", ["water", "milk", "sand", "iron when it rusts"], "1234", "4"),
-]
-ITEMS: dict[str, list[dict[str, Any]]] = {
-    "arc_easy": [
-        {"id": str(i), "question": q, "choices": {"text": texts, "label": list(labels)}, "answerKey": key}
-        for i, (q, texts, labels, key) in enumerate(ARC)
-    ],
-    "gsm8k": [
-        {"question": f"A cat eats {n} fish. How many fish do 2 cats eat?", "answer": f"2*{n}\n#### {2 * n:,}"}
-        for n in (2, 3, 600)
-    ],
-    "squadv2": [
-        {
-            "id": str(i),
-            "title": "Cats",
-            "context": "Cats drink milk. Fish live in water.",
-            "question": f"What do {who}?",
-            "answers": {"text": answers, "answer_start": [0] * len(answers)},
-        }
-        for i, (who, answers) in enumerate(
-            [("cats drink", ["milk", "the milk"]), ("irons eat", []), ("fish do", ["live"])]
-        )
-    ],
-    "triviaqa": [
-        {
-            "question": "Which metal is red",
-            "answer": {"value": "Iron", "aliases": ["Iron", "Fe"], "type": "x"},
-        },
-        {"question": "Who drinks milk", "answer": {"value": "Cat", "aliases": []}},
-        {
-            "question": "Where is the fish",
-            "answer": {"value": "Water", "aliases": ["Water", "H2O", "the sea"]},
-        },
-    ],
-}
-ITEMS["arc_challenge"] = ITEMS["arc_easy"][:3]
-
-
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def ask(task: str, limit: int | None = None) -> Benchmark:
-    return Benchmark(task=task, data=DataRef(path="unused.jsonl"), limit=limit)
-
-
-@pytest.fixture(scope="session")
-def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random 2-layer Llama whose byte-level tokenizer has 300 tokens; its answers are long and wrong."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.set_num_threads(1)
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    special = ["<pad>", "<end>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(
-        json.dumps(ITEMS),
-        trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet),
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<end>", pad_token="<pad>")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=1024,
-        initializer_range=0.5,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    folder = tmp_path_factory.mktemp("toy")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("data")
-    return {task: write_jsonl(folder / f"{task}.jsonl", rows) for task, rows in ITEMS.items()}
+from prunegrid.io import sha256
+from prunegrid.sections import DataRef
 
 
 @pytest.fixture(scope="session")
@@ -113,7 +22,7 @@ def evaluated(
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     out = tmp_path_factory.mktemp("out")
     benchmarks = {task: ask(task) for task in TASKS}
-    return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_size=4, digests={"model": "m"})
+    return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_tokens=4096, digests={"model": "m"})
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -121,8 +30,10 @@ def test_files_are_whole(task: str, evaluated: tuple[Path, dict[str, dict[str, A
     out, records = evaluated
     record = json.loads((out / f"{task}.json").read_text())
     assert record == records[task]
-    assert (record["schema"], record["task"], record["protocol"]) == (1, task, "harness")
-    assert record["n_items"] == record["n_available"] == len(ITEMS[task])
+    assert (record["schema"], record["task"], record["protocol"]) == (2, task, "harness")
+    assert record["n_items"] == record["n_available"] == record["n_eligible"] == len(ITEMS[task])
+    assert record["n_complete"] is None
+    assert record["items_hash"] == sha256(out / f"{task}.parquet")
     assert record["digests"] == {"model": "m"}
     assert set(record["versions"]) == {"lm_eval", "transformers", "torch", "datasets"}
     assert record["task_hash"] == task_hash("harness", task)
@@ -134,6 +45,7 @@ def test_files_are_whole(task: str, evaluated: tuple[Path, dict[str, dict[str, A
     assert record["score"] == pytest.approx(100 * sum(item["value"] for item in shown) / len(shown))
     assert all(len(item[key]) == 64 for item in items for key in ("doc_hash", "prompt_hash", "target_hash"))
     assert len(items) == len(shown) * (2 if task == "gsm8k" else 1)
+    assert (shown[0]["cluster"] == shown[0]["doc_hash"]) == (task != "squadv2")
     shown_metric = f"{record['metric']},{record['filter']}"
     assert record["metrics"][shown_metric] == {"score": record["score"], "stderr": record["stderr"]}
 
@@ -149,7 +61,7 @@ def test_scores_of_known_answers(
     toy_model: Path, data: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From answers to JSON and Parquet, worked by hand: the toy model itself is never right."""
-    from prunegrid.evaluation.harness import LanguageModel
+    from prunegrid.evaluation.language_model import LanguageModel
 
     said = {
         "gsm8k": ["So #### 4", "It is 6", "600"],
@@ -169,6 +81,8 @@ def test_scores_of_known_answers(
     assert squad["HasAns_f1,none"] == pytest.approx(500 / 6)
     assert (squad["NoAns_f1,none"], squad["exact,none"]) == (100, pytest.approx(200 / 3))
     assert records["triviaqa"]["stderr"] == pytest.approx(100 / 3)
+    responses = pq.read_table(tmp_path / "gsm8k.parquet")["response"].to_pylist()
+    assert responses == ["4", "[invalid]", "[invalid]", "4", "6", "600"], "strict-match, then flexible-extract"
 
 
 def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
@@ -194,7 +108,7 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
         for n in [draw.randint(3, 5)]
     ]
     path = write_jsonl(tmp_path / "arc.jsonl", rows)
-    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_size=5)["A"]
+    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_tokens=500)["A"]
 
     model, tokenizer = load_model(toy_model, None, "float32", "cpu"), load_tokenizer(toy_model)
 
@@ -217,6 +131,9 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
     assert pq.read_table(tmp_path / "A.parquet")["value"].to_pylist() == summed
     assert record["metrics"]["acc_norm,none"]["score"] == pytest.approx(100 * sum(per_character) / len(rows))
     assert len(set(summed)) == 2
+    responses = [json.loads(text) for text in pq.read_table(tmp_path / "A.parquet")["response"].to_pylist()]
+    assert [len(scores) for scores in responses] == [len(row["choices"]["text"]) for row in rows]
+    assert responses[-1] == pytest.approx(scores, abs=1e-3), "in nats"
 
 
 def test_again_is_identical(
@@ -229,7 +146,7 @@ def test_again_is_identical(
         tmp_path,
         benchmarks={task: ask(task) for task in ("squadv2", "arc_easy")},
         data=data,
-        batch_size=4,
+        batch_tokens=4096,
         digests={"model": "m"},
     )
     for task, record in again.items():
@@ -250,11 +167,11 @@ def test_limit_and_two_benchmarks_of_one_task(toy_model: Path, data: dict[str, P
 
 
 def test_parquet_gives_the_same_items(data: dict[str, Path], tmp_path: Path) -> None:
-    path = tmp_path / "squad.parquet"
+    path, ref = tmp_path / "squad.parquet", DataRef(path="squad.parquet")
     pq.write_table(pa.Table.from_pylist(ITEMS["squadv2"]), path)
-    wanted = fields(read_task("harness", "squadv2"))
-    assert read_items(path, wanted) == read_items(data["squadv2"], wanted)
-    assert "id" not in read_items(path, wanted).docs[0]
+    items = read_items(path, "harness", "squadv2", ref)
+    assert items == read_items(data["squadv2"], "harness", "squadv2", ref)
+    assert "id" not in items.docs[0]
 
 
 def test_rows_stop_on_their_own(toy_model: Path) -> None:
@@ -264,7 +181,7 @@ def test_rows_stop_on_their_own(toy_model: Path) -> None:
 
     from prunegrid.evaluation.harness import wrap
 
-    ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8)
+    ours = wrap(load_model(toy_model, None, "float32", "cpu"), toy_model, 8192)
     stock = HFLM(pretrained=ours.model, tokenizer=ours.tokenizer, backend="causal", batch_size=8)
     prompts = [f"Question: {row['question']}\nAnswer:" for rows in ITEMS.values() for row in rows[:2]]
 
@@ -353,7 +270,7 @@ def test_a_task_that_cannot_be_answered_as_written() -> None:
 
 
 def test_known_tasks() -> None:
-    assert known_tasks("harness") == TASKS
+    assert known_tasks("harness") == known_tasks("paper") == TASKS
     with pytest.raises(PrunegridError, match="protocol is 'nonesuch'"):
         known_tasks("nonesuch")
 
@@ -378,28 +295,3 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
         run("gsm8k", tmp_path / "d.jsonl")
     with pytest.raises(PrunegridError, match="no data file for benchmark C"):
         evaluate(nowhere, tmp_path, benchmarks={"C": ask("gsm8k")}, data={})
-
-
-REAL = {
-    "arc_easy": "allenai/ai2_arc/ARC-Easy/validation.jsonl",
-    "arc_challenge": "allenai/ai2_arc/ARC-Challenge/validation.jsonl",
-    "gsm8k": "openai/gsm8k/main/test.jsonl",
-    "squadv2": "rajpurkar/squad_v2/validation.jsonl",
-    "triviaqa": "mandarjoshi/trivia_qa/rc.nocontext/validation.jsonl",
-}
-
-
-@pytest.mark.data
-@pytest.mark.skipif("PRUNEGRID_DATA" not in os.environ, reason="PRUNEGRID_DATA names no mirror")
-def test_real_items(toy_model: Path, tmp_path: Path) -> None:
-    """Every item of the real files has what its task reads; two of each are asked."""
-    files = {task: Path(os.environ["PRUNEGRID_DATA"], name) for task, name in REAL.items()}
-    found = {task: path for task, path in files.items() if path.exists()}
-    assert found
-    for task, path in found.items():
-        items = read_items(path, fields(read_task("harness", task)))
-        assert len(items.docs) == items.available
-        if task.startswith("arc"):
-            assert all(doc["answerKey"] in doc["choices"]["label"] for doc in items.docs)
-    records = evaluate(toy_model, tmp_path, benchmarks={task: ask(task, 2) for task in found}, data=found)
-    assert {record["n_items"] for record in records.values()} == {2}

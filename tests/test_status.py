@@ -49,6 +49,7 @@ BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name i
         ({"dataset": {"name": "world", "path": "world.jsonl", "max_samples": 5}}, "done"),
         ({"models": {"m": {"path": "elsewhere"}}}, "stale"),
         ({"evaluation": {"dtype": "bfloat16", "benchmarks": BENCHMARKS}}, "stale"),
+        ({"evaluation": {"protocol": "paper", "benchmarks": BENCHMARKS}}, "stale"),
         ({"evaluation": {"benchmarks": {n: b | {"task": "gsm8k"} for n, b in BENCHMARKS.items()}}}, "stale"),
         ({"evaluation": {"benchmarks": {n: b | {"limit": 5} for n, b in BENCHMARKS.items()}}}, "stale"),
     ],

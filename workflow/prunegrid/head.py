@@ -52,18 +52,25 @@ class Head:
 
 
 def _check_plain(model: Any, module: Any) -> None:
-    """Refuse a model that changes its logits after the head (those of a few tokens tell), and an adapted head."""
+    """Refuse a model that changes its logits after the head, and an adapted head."""
     if type(module).forward is not torch.nn.Linear.forward:
         raise PrunegridError(
             f"{type(module).__name__}: the head is no plain linear layer; leave it out of lora.target_modules"
         )
+    if changes_logits(model):
+        kind = model.config.model_type
+        raise PrunegridError(f"{kind}: it changes its logits after the head, which the scoring pass does not")
+
+
+def changes_logits(model: Any) -> bool:
+    """Whether the model's logits differ from its head's on a few tokens (a soft cap, a scale)."""
     ids_BT = torch.arange(1, 5, device=model.device)[None]
     with torch.no_grad():
         logits_BTV = model.forward(input_ids=ids_BT, use_cache=False).logits
-        plain_BTV = module(model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state)
-    if not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=1e-5 * float(plain_BTV.abs().max())):
-        kind = model.config.model_type
-        raise PrunegridError(f"{kind}: it changes its logits after the head, which the scoring pass does not")
+        hidden_BTD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
+        plain_BTV = model.get_output_embeddings()(hidden_BTD)
+    near = 1e-5 * float(plain_BTV.abs().max())
+    return not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=near)
 
 
 def chunked(

@@ -134,16 +134,16 @@ def after_prefix(rows: Rows, prefix: int) -> Rows:
     return Rows(rows.sample_id_N, np.ones_like(rows.prompt_N), rows.response_N, rows.truncated_N, ids_T)
 
 
-def batches(length_N: Ints, batch_tokens: int) -> Iterator[Ints]:
+def batches(length_N: Ints, batch_tokens: int, padding: float = PADDING) -> Iterator[Ints]:
     """Indices, longest first, in batches whose padded size is at most `batch_tokens` (or one sample).
 
-    A batch ends, too, where one more sample would make more than `PADDING` of it padding.
+    A batch ends, too, where one more sample would make more than the share `padding` of it padding.
     """
     order = np.lexsort((np.arange(len(length_N)), -length_N))
     start = tokens = 0
     for place, length in enumerate(length_N[order].tolist()):
         size = length_N[order[start]] * (place + 1 - start)
-        if place > start and (size > batch_tokens or tokens + length < (1 - PADDING) * size):
+        if place > start and (size > batch_tokens or tokens + length < (1 - padding) * size):
             yield order[start:place]
             start, tokens = place, 0
         tokens += length

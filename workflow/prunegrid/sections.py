@@ -260,8 +260,10 @@ class Benchmark(Section):
 
 
 class Evaluation(Section):
-    protocol: Literal["harness"] = "harness"
-    batch_size: int = Field(16, ge=1)
+    """What a trained model is asked. `batch_tokens` is the padded size of a forward pass, answers to come included."""
+
+    protocol: Literal["harness", "paper"] = "harness"
+    batch_tokens: int = Field(8192, ge=8)
     dtype: Literal["float32", "bfloat16"] = "float32"
     benchmarks: dict[Name, Benchmark] = Field(min_length=1)
 

@@ -47,9 +47,10 @@ def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
 
 
 def stale_score(experiment: Experiment, path: Path, benchmark: str) -> bool:
-    """Whether the evaluation `path` asked another task, or fewer or more items, than the experiment does."""
-    wanted = experiment.evaluation.benchmarks[benchmark]
-    return values(path, "task", "limit", "dtype") != [wanted.task, wanted.limit, experiment.evaluation.dtype]
+    """Whether the evaluation `path` asked another task or protocol, or another number of items, than the experiment."""
+    evaluation, wanted = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
+    made = values(path, "protocol", "task", "limit", "dtype")
+    return made != [evaluation.protocol, wanted.task, wanted.limit, evaluation.dtype]
 
 
 def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:

@@ -11,7 +11,7 @@ STEP = {
     "extra": 1,
     "prune": 2,
     "train": 2,
-    "evaluate": 1,
+    "evaluate": 2,
     "collect": 2,
     "table": 2,
     "audit": 1,

@@ -1,4 +1,5 @@
-# Per cell: all benchmarks with lm-eval, the model loaded once.
+# Per cell: all benchmarks with lm-eval, the model loaded once. What was asked to its end is kept in the folder `asked/`
+# beside the scores, which is not declared here: Snakemake would delete it before a job and after a failure.
 
 
 rule evaluate:

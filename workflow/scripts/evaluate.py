@@ -25,7 +25,7 @@ with step(snakemake.log[0]), own(snakemake.params.device):
         benchmarks=settings.benchmarks,
         data=dict(zip(settings.benchmarks, map(Path, snakemake.input.data), strict=True)),
         protocol=settings.protocol,
-        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
         dtype=settings.dtype,
         device=snakemake.params.device,
         digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained)},

@@ -1,9 +1,11 @@
 """Evaluation: one model, all benchmarks, one process; a JSON of scores and a Parquet of items per benchmark.
 
 The rule `evaluate`, or `evaluate(...)` in Python. Tasks are YAML in `tasks/<protocol>`; docs/evaluation.md
-describes them and both files. Nothing heavy is imported until a model is needed.
+describes them and both files. Nothing heavy is imported until a model is needed, and none is where every
+benchmark is `kept` from an earlier run.
 """
 
+import json
 import math
 import os
 import statistics
@@ -15,13 +17,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.benchmarks import Items, fields, known_tasks, read_items, read_task, resolve, task_hash
-from prunegrid.io import sha256, write_json, write_parquet
+from prunegrid.evaluation.benchmarks import Items, known_tasks, read_items, read_task, resolve, task_hash
+from prunegrid.evaluation.kept import Kept
+from prunegrid.io import sha256
 from prunegrid.sections import Benchmark
 
 __all__ = ["evaluate", "known_tasks", "load_model"]
 
-SCHEMA = 1
+SCHEMA = 2
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 ITEM_COLUMNS = pa.schema(
@@ -31,6 +34,8 @@ ITEM_COLUMNS = pa.schema(
         "prompt_hash": pa.string(),
         "target_hash": pa.string(),
         "filter": pa.string(),
+        "cluster": pa.string(),
+        "response": pa.string(),
         "value": pa.float64(),
     }
 )
@@ -61,7 +66,7 @@ def evaluate(
     data: dict[str, Path],
     adapter_dir: Path | None = None,
     protocol: str = "harness",
-    batch_size: int = 16,
+    batch_tokens: int = 8192,
     dtype: str = "float32",
     device: str = "cpu",
     seed: int = 0,
@@ -71,55 +76,80 @@ def evaluate(
 
     `data` names each benchmark's items (local JSONL or Parquet with the hub's fields). Tasks and items are
     checked before the model is loaded. The model is loaded once and asked benchmark by benchmark: limits and
-    seconds are a benchmark's own, and its scores do not depend on which others are asked.
+    seconds are a benchmark's own, and its scores do not depend on which others are asked. What is `kept` in
+    `out_dir` of an earlier run is not asked again; without `digests` nothing tells whose it is, and all is asked.
     """
     if missing := sorted(set(benchmarks) - set(data)):
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
-    questions = [_question(protocol, name, benchmark, data[name]) for name, benchmark in benchmarks.items()]
-    os.environ |= OFFLINE
-    from prunegrid.evaluation import harness
-
-    lm = harness.wrap(load_model(model_dir, adapter_dir, dtype, device), model_dir, batch_size)
-    setting = {"batch_size": batch_size, "dtype": dtype, "device": device, "seed": seed}
-    records = {}
+    setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
+    questions = [_question(protocol, name, benchmark, data[name], setting) for name, benchmark in benchmarks.items()]
+    kept = Kept(out_dir)
+    records, to_ask = {}, []
     for question in questions:
-        start = time.perf_counter()
-        run = harness.run(lm, question.name, resolve(protocol, question.spec), question.items.docs, seed)
-        record = _scores(question, run) | question.origin | setting | {"digests": digests or {}}
-        record["seconds"] = round(time.perf_counter() - start, 3)
-        write_parquet(out_dir / f"{question.name}.parquet", _item_table(run["samples"], record["metric"]))
-        write_json(out_dir / f"{question.name}.json", record)
-        records[question.name] = record
-    return records
+        record, state = kept.find(question.name, question.asking) if digests else (None, "its model has no digests")
+        if record:
+            records[question.name] = record
+            kept.hand_over(question.name)
+            print(f"{question.name}: kept", flush=True)
+        else:
+            to_ask.append(question)
+            print(f"{question.name}: to be asked, {state}", flush=True)
+    if to_ask:
+        records |= _ask(to_ask, kept, model_dir, adapter_dir)
+    return {name: records[name] for name in benchmarks}
 
 
 class Question(NamedTuple):
-    """A benchmark made ready: its task's YAML, its items, and what the record says of both."""
+    """A benchmark made ready: its items, and all that its record says before it is asked."""
 
     name: str
-    spec: dict[str, Any]
     items: Items
-    origin: dict[str, Any]
+    asking: dict[str, Any]
 
 
-def _question(protocol: str, name: str, benchmark: Benchmark, data: Path) -> Question:
-    spec = read_task(protocol, benchmark.task)
-    origin = {
+def _question(protocol: str, name: str, benchmark: Benchmark, data: Path, setting: dict[str, Any]) -> Question:
+    items = read_items(data, protocol, benchmark.task, benchmark.data, benchmark.limit)
+    asking = {
+        "schema": SCHEMA,
+        "benchmark": name,
         "protocol": protocol,
         "task": benchmark.task,
-        "task_version": spec["metadata"]["version"],
+        "task_version": read_task(protocol, benchmark.task)["metadata"]["version"],
         "task_hash": task_hash(protocol, benchmark.task),
+        "data_hash": sha256(data),
         "limit": benchmark.limit,
+        "n_available": items.available,
+        "n_eligible": items.eligible,
+        "n_complete": items.complete,
         "versions": {package: version(package) for package in PACKAGES},
+        **setting,
     }
-    items = read_items(data, fields(spec), benchmark.limit)
-    return Question(name, spec, items, origin | {"data_hash": sha256(data)})
+    return Question(name, items, asking)
 
 
-def _scores(question: Question, run: dict[str, Any]) -> dict[str, Any]:
+def _ask(questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Path | None) -> dict[str, Any]:
+    """Load the model and ask it; each benchmark's files are whole before the next is asked."""
+    os.environ |= OFFLINE
+    from prunegrid.evaluation import harness
+
+    how = questions[0].asking
+    lm = harness.wrap(load_model(model_dir, adapter_dir, how["dtype"], how["device"]), model_dir, how["batch_tokens"])
+    records = {}
+    for name, items, asking in questions:
+        start = time.perf_counter()
+        spec = read_task(asking["protocol"], asking["task"])
+        run = harness.run(lm, name, resolve(asking["protocol"], spec), items.docs, asking["seed"])
+        record = asking | _scores(name, spec["metadata"], len(items.docs), run)
+        record["seconds"] = round(time.perf_counter() - start, 3)
+        records[name] = kept.keep(name, _item_table(run["samples"], items.clusters, record["metric"]), record)
+        kept.hand_over(name)
+        print(f"{name}: asked, {record['score']:.2f} % of {record['n_items']} in {record['seconds']} s", flush=True)
+    return records
+
+
+def _scores(name: str, told: dict[str, Any], asked: int, run: dict[str, Any]) -> dict[str, Any]:
     """The record's scores, in percent, checked against the items: none lost, none twice, the mean theirs."""
-    name, asked = question.name, len(question.items.docs)
-    metric, chosen = (question.spec["metadata"][key] for key in ("table_metric", "table_filter"))
+    metric, chosen = told["table_metric"], told["table_filter"]
     metrics = _percent(run["metrics"])
     shown = metrics[f"{metric},{chosen}"]
     rows = [sample for sample in run["samples"] if sample["filter"] == chosen]
@@ -129,13 +159,10 @@ def _scores(question: Question, run: dict[str, Any]) -> dict[str, Any]:
     if abs(shown["score"] - mean) > 1e-6:
         raise PrunegridError(f"{name}: lm-eval's {metric} is {shown['score']}, the mean of its items {mean}")
     return {
-        "schema": SCHEMA,
-        "benchmark": name,
         "metric": metric,
         "filter": chosen,
         **shown,
         "n_items": len(rows),
-        "n_available": question.items.available,
         "n_truncated": run["n_truncated"],
         "metrics": metrics,
     }
@@ -153,7 +180,18 @@ def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def _item_table(samples: list[dict[str, Any]], metric: str) -> pa.Table:
+def _item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str) -> pa.Table:
     """One row per item and filter; `value` is the table's metric for that item, 0..1."""
-    rows = [{**sample, "value": float(sample[metric])} for sample in samples]
-    return pa.Table.from_pylist([{key: row[key] for key in ITEM_COLUMNS.names} for row in rows], schema=ITEM_COLUMNS)
+    rows = []
+    for sample in samples:
+        cluster = clusters[sample["doc_id"]] if clusters else sample["doc_hash"]
+        own = {"cluster": cluster, "response": _response(sample["filtered_resps"]), "value": float(sample[metric])}
+        rows.append({key: (sample | own)[key] for key in ITEM_COLUMNS.names})
+    return pa.Table.from_pylist(rows, schema=ITEM_COLUMNS)
+
+
+def _response(filtered: list[Any]) -> str:
+    """The filtered answer; of options a JSON list of numbers in nats: lm-eval's (log-probability, ...), or an NLL."""
+    if isinstance(filtered[0], str):
+        return filtered[0]
+    return json.dumps([float(found if isinstance(found, float) else found[0]) for found in filtered])

@@ -16,10 +16,9 @@ import torch
 from lm_eval import utils
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.evaluator import evaluate
-from lm_eval.models.huggingface import HFLM
-from transformers import StoppingCriteria, StoppingCriteriaList
 
 from prunegrid.errors import PrunegridError
+from prunegrid.evaluation.language_model import LanguageModel
 from prunegrid.models import load_tokenizer
 
 # It warns of what is done on purpose here (a model passed in); truncation is counted instead.
@@ -40,62 +39,46 @@ class Docs(list[dict[str, Any]]):
         return dict.fromkeys(self[0])
 
 
-class RowStop(StoppingCriteria):
-    """A row is done when any stop string is in it.
+class WholeStringChoice(ConfigurableTask):
+    """A multiple-choice task whose answer is the option with the lowest NLL per token of the whole string.
 
-    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on
-    different strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+    The string is the prompt, the delimiter and the option; of equals the first is taken. The one metric is `acc`.
     """
 
-    def __init__(self, tokenizer: Any, stops: list[str], start: int) -> None:
-        self.tokenizer, self.stops, self.start = tokenizer, stops, start
-        self.window = 2 + max(len(tokenizer.encode(stop, add_special_tokens=False)) for stop in stops)
+    def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> Any:
+        requests = super().construct_requests(doc, ctx, **kwargs)
+        for request in requests:
+            request.request_type = "nll_per_token"
+        return requests
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        tails = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.window :])
-        done = [any(stop in tail for stop in self.stops) for tail in tails]
-        return torch.tensor(done, device=input_ids.device)
-
-
-class LanguageModel(HFLM):
-    """lm-eval's wrapper, generating greedily (`_check` refuses other settings) and stopping row by row."""
-
-    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
-        """Token ids, prompt included, [rows, max_length at most]."""
-        return self.model.generate(
-            input_ids=context,
-            attention_mask=generation_kwargs["attention_mask"],
-            max_length=max_length,
-            stopping_criteria=StoppingCriteriaList([RowStop(self.tokenizer, stop, context.shape[1])]),
-            pad_token_id=self.tokenizer.pad_token_id,
-            do_sample=False,
-        )
+    def process_results(self, doc: dict[str, Any], results: list[float]) -> dict[str, float]:
+        scored: dict[str, float] = super().process_results(doc, [(-nll, False) for nll in results])
+        return {"acc": scored["acc"]}
 
 
-def wrap(model: Any, model_dir: Path, batch_size: int) -> LanguageModel:
+def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
     """The loaded model and the tokenizer of `model_dir` for lm-eval."""
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.eos_token is None:
         raise PrunegridError(f"{model_dir}: the tokenizer has no eos_token; generation could not end")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return LanguageModel(
-        pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, softmax_dtype="float32"
-    )
+    return LanguageModel(model, tokenizer, batch_tokens)
 
 
 def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Ask one benchmark: lm-eval's `metrics` and per-item `samples`; `n_truncated` items had a prompt cut."""
     _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
-    built = ConfigurableTask(config=config)
+    whole = task["metadata"].get("scored_by") == "nll_per_token"
+    built = (WholeStringChoice if whole else ConfigurableTask)(config=config)
     built.set_fewshot_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
     samples = results["samples"][name]
-    return {"metrics": results["results"][name], "samples": samples, "n_truncated": _truncated(lm, samples)}
+    return {"metrics": results["results"][name], "samples": samples, "n_truncated": _truncated(lm, samples, whole)}
 
 
 def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
@@ -112,13 +95,13 @@ def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
         )
 
 
-def _truncated(lm: LanguageModel, samples: list[dict[str, Any]]) -> int:
-    """How many items have a prompt that lm-eval cuts on the left to fit the model's context."""
-    tokens = functools.cache(lambda text: len(lm.tok_encode(text)))  # an item's options share their prompt
-    cut = set()
+def _truncated(lm: LanguageModel, samples: list[dict[str, Any]], whole: bool) -> int:
+    """How many items are cut on the left to fit the model's context; an option's last token need not fit."""
+    cut, room = set(), lm.max_length + (not whole)
     for sample in samples:
         for prompt, rest in sample["arguments"]:
-            after = rest["max_gen_toks"] if isinstance(rest, dict) else tokens(rest) - 1
-            if tokens(prompt) + after > lm.max_length:
+            answer = isinstance(rest, dict)
+            tokens = len(lm.tok_encode(prompt if answer else prompt + rest))
+            if tokens + rest["max_gen_toks"] > lm.max_length if answer else tokens > room:
                 cut.add(sample["doc_id"])
     return len(cut)

@@ -1,0 +1,236 @@
+"""What asking a model several benchmarks costs: one process of ours against lm-eval's command line.
+
+    python benchmarks/evaluation.py results/sandbox [--limit 20] [--tasks ARC-E ARC-C] [--model DIR] [--repeat 1]
+
+Reads an experiment's folder: `experiment.json`, its (first) model, its benchmarks' items. All sides are asked the same
+tasks (ours, handed to lm-eval with `--include_path`) on the same items, offline, and write scores and per-item files:
+    ours      what the rule's script does: import, load once, all tasks
+    commands  one `lm_eval` command a task
+    command   one `lm_eval` command with all tasks
+The commands find lm-eval's and the data sets' caches filled. Seconds are by the clock and of CPU, start to exit, each
+the least of `--repeat` runs, between which the sides take turns. The scores must be equal, all metrics of all tasks:
+else it says which differ and exits with 1. The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prunegrid.evaluation.benchmarks import TASKS, fields, read_items, read_task
+
+OURS = """
+import json, sys
+from pathlib import Path
+from prunegrid.step import step
+job = json.loads(sys.argv[1])
+with step(job["log"]):
+    import torch
+    from prunegrid.evaluation.evaluate import evaluate
+    from prunegrid.models import weights_digest
+    from prunegrid.sections import Benchmark
+    torch.set_num_threads(job["threads"])
+    model, out = Path(job["model"]), Path(job["out"])
+    benchmarks = {name: Benchmark.model_validate(benchmark) for name, benchmark in job["benchmarks"].items()}
+    evaluate(model, out, benchmarks=benchmarks, data={name: Path(file) for name, file in job["data"].items()},
+             protocol=job["protocol"], batch_tokens=job["batch_tokens"], dtype=job["dtype"],
+             digests={"weights": weights_digest(model)})
+"""
+SIDES = ("ours", "commands", "command")
+Scores = dict[str, dict[str, float]]
+
+
+class Setting(NamedTuple):
+    """What every side is given; `items` and `tasks` are in the temporary folder `work`."""
+
+    work: Path
+    model: Path
+    evaluation: dict[str, Any]
+    benchmarks: dict[str, dict[str, Any]]
+    options: argparse.Namespace
+
+
+def main() -> None:
+    options = arguments()
+    with tempfile.TemporaryDirectory() as work:
+        setting = prepare(Path(work), options)
+        os.environ |= environment(setting)
+        fill_caches(setting)
+        runs = [{name: run(name, setting) for name in SIDES} for _ in range(options.repeat)]
+    best = {name: [min(one[name][1][unit] for one in runs) for unit in range(2)] for name in SIDES}
+    print(f"{'side':10}{'seconds':>10}{'cpu':>10}")
+    for name, (seconds, cpu) in best.items():
+        print(f"{name:10}{seconds:10.1f}{cpu:10.1f}")
+    different = [line for one in runs for line in differences({name: one[name][0] for name in SIDES})]
+    print("\n".join(different) or "scores: identical")
+    print(json.dumps(summary(setting, best, not different)))
+    sys.exit(bool(different))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="an experiment's folder with a model and benchmark items")
+    parser.add_argument("--model", type=Path, help="folder of another model")
+    parser.add_argument("--tasks", nargs="+", help="names of benchmarks; default: all")
+    parser.add_argument("--limit", type=int, help="the first N items of each; default: all")
+    parser.add_argument("--batch-tokens", type=int, default=8192, help="of ours")
+    parser.add_argument("--batch-size", type=int, default=32, help="rows, of lm_eval")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=1)
+    return parser.parse_args()
+
+
+def prepare(work: Path, options: argparse.Namespace) -> Setting:
+    """Write the items as every side reads them, and the tasks as lm_eval reads them."""
+    experiment = json.loads((options.results / "experiment.json").read_text())
+    evaluation = experiment["evaluation"]
+    chosen = options.tasks or list(evaluation["benchmarks"])
+    benchmarks = {name: evaluation["benchmarks"][name] | {"limit": options.limit} for name in chosen}
+    model = options.model or options.results / "models" / next(iter(experiment["models"]))
+    setting = Setting(work, model.resolve(), evaluation, benchmarks, options)
+    tasks = work / "tasks"
+    tasks.mkdir()
+    protocol = evaluation["protocol"]
+    shutil.copyfile(TASKS / protocol / "utils.py", tasks / "utils.py")
+    for name, benchmark in benchmarks.items():
+        source = options.results / "data" / "benchmarks" / f"{name}.jsonl"
+        docs = read_items(source, fields(read_task(protocol, benchmark["task"]))).docs
+        items(setting, name).write_text("".join(json.dumps(doc) + "\n" for doc in docs))
+        text = (TASKS / protocol / f"{benchmark['task']}.yaml").read_text()
+        own = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {items(setting, name)}}}}}\n"
+        (tasks / f"{name}.yaml").write_text(re.sub(r"(?m)^task: .*$", f"task: {peer(name)}", text) + own)
+    return setting
+
+
+def items(setting: Setting, name: str) -> Path:
+    return setting.work / f"{name}.jsonl"
+
+
+def peer(name: str) -> str:
+    """The benchmark's task name for lm_eval, which has an arc_easy of its own."""
+    return f"prunegrid_{name}"
+
+
+def environment(setting: Setting) -> dict[str, str]:
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(setting.work / "cache"),
+        "OMP_NUM_THREADS": str(setting.options.threads),
+        "TRANSFORMERS_VERBOSITY": "error",
+    }
+
+
+def fill_caches(setting: Setting) -> None:
+    """Read each benchmark's items once the way lm_eval does, and have its modules compiled."""
+    load = "import sys, datasets\nfor file in sys.argv[1:]: datasets.load_dataset('json', data_files={'test': file})"
+    files = [str(items(setting, name)) for name in setting.benchmarks]
+    subprocess.run([sys.executable, "-c", load, *files], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "lm_eval", "ls", "tasks"], check=True, capture_output=True)
+
+
+def run(side: str, setting: Setting) -> tuple[Scores, list[float]]:
+    """The side's scores, and its seconds by the clock and of CPU."""
+    with tempfile.TemporaryDirectory(dir=setting.work) as folder:
+        out = Path(folder)
+        names = list(setting.benchmarks)
+        cpu, wall = cpu_seconds(), time.perf_counter()
+        if side == "ours":
+            call([sys.executable, "-c", OURS, json.dumps(job(setting, out))], out)
+        else:
+            for group in [names] if side == "command" else [[name] for name in names]:
+                call(lm_eval(setting, group, out), out)
+        spent = [time.perf_counter() - wall, cpu_seconds() - cpu]
+        print(f"{side}: {spent[0]:.1f} s, {spent[1]:.1f} s of CPU", file=sys.stderr, flush=True)
+        return (ours(names, out) if side == "ours" else theirs(out)), spent
+
+
+def job(setting: Setting, out: Path) -> dict[str, Any]:
+    return {
+        "model": str(setting.model),
+        "out": str(out),
+        "log": str(out / "log"),
+        "threads": setting.options.threads,
+        "benchmarks": setting.benchmarks,
+        "data": {name: str(items(setting, name)) for name in setting.benchmarks},
+        "protocol": setting.evaluation["protocol"],
+        "batch_tokens": setting.options.batch_tokens,
+        "dtype": setting.evaluation["dtype"],
+    }
+
+
+def lm_eval(setting: Setting, names: list[str], out: Path) -> list[str]:
+    limit = [] if setting.options.limit is None else ["--limit", str(setting.options.limit)]
+    model = f"pretrained={setting.model},dtype={setting.evaluation['dtype']},softmax_dtype=float32"
+    return [
+        *(sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", model, "--device", "cpu"),
+        *("--tasks", ",".join(peer(name) for name in names), "--include_path", str(setting.work / "tasks")),
+        *("--batch_size", str(setting.options.batch_size), "--output_path", str(out), "--log_samples", *limit),
+    ]
+
+
+def call(command: list[str], out: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, cwd=out, check=False)
+    if done.returncode:
+        log = out / "log"
+        sys.exit((log.read_text() if log.exists() else "") + done.stdout[-2000:] + done.stderr[-4000:])
+
+
+def ours(names: list[str], out: Path) -> Scores:
+    records = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
+    return {
+        name: {metric: found["score"] / 100 for metric, found in record["metrics"].items()}
+        for name, record in records.items()
+    }
+
+
+def theirs(out: Path) -> Scores:
+    scores: Scores = {}
+    for file in out.rglob("results_*.json"):
+        for task, found in json.loads(file.read_text())["results"].items():
+            named = {key: value for key, value in found.items() if "," in key and "_stderr," not in key}
+            scores[task.removeprefix(peer(""))] = named
+    return scores
+
+
+def differences(scores: dict[str, Scores]) -> list[str]:
+    """A line for each metric that a side has otherwise than ours, or not at all."""
+    lines = []
+    for side in SIDES[1:]:
+        for name, metrics in scores["ours"].items():
+            for metric, value in metrics.items():
+                other = scores[side].get(name, {}).get(metric)
+                if other is None or abs(other - value) > 1e-9:
+                    lines.append(f"{name} {metric}: ours {value}, {side} {other}")
+    return lines
+
+
+def summary(setting: Setting, best: dict[str, list[float]], identical: bool) -> dict[str, Any]:
+    ratios = {
+        f"{side}_over_ours_by_{unit}": round(best[side][place] / best["ours"][place], 2)
+        for side in SIDES[1:]
+        for place, unit in enumerate(("seconds", "cpu_seconds"))
+    }
+    options = setting.options
+    facts = {"model": setting.model.name, "tasks": list(setting.benchmarks), "limit": options.limit}
+    sizes = {"batch_tokens": options.batch_tokens, "batch_size": options.batch_size, "threads": options.threads}
+    load = [round(value, 2) for value in os.getloadavg()]
+    sides = {name: [round(value, 2) for value in values] for name, values in best.items()}
+    return {"benchmark": "evaluation", **facts, **sizes, **ratios, "identical": identical, "load": load, "sides": sides}
+
+
+def cpu_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""An evaluation goes on benchmark by benchmark: what is kept, what is asked again, after an end in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from asked import ask
+from prunegrid.evaluation import kept
+from prunegrid.evaluation.evaluate import evaluate
+
+THREE = {"A": ask("arc_easy"), "S": ask("squadv2"), "C": ask("arc_challenge")}
+WEIGHTS = {"weights": "w"}
+
+
+@pytest.fixture
+def files(data: dict[str, Path]) -> dict[str, Path]:
+    return {name: data[benchmark.task] for name, benchmark in THREE.items()}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The benchmarks that a model is asked from here on."""
+    from prunegrid.evaluation import harness
+
+    names: list[str] = []
+    run = harness.run
+
+    def counted(lm: Any, name: str, *rest: Any) -> dict[str, Any]:
+        names.append(name)
+        return run(lm, name, *rest)
+
+    monkeypatch.setattr(harness, "run", counted)
+    return names
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    toy_model: Path, data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, Any]]:
+    given = {name: data[benchmark.task] for name, benchmark in THREE.items()}
+    return evaluate(toy_model, tmp_path_factory.mktemp("whole"), benchmarks=THREE, data=given, digests=WEIGHTS)
+
+
+def timeless(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**record, "seconds": 0} for name, record in records.items()}
+
+
+def test_after_an_error_the_others_only_are_asked(
+    toy_model: Path,
+    files: dict[str, Path],
+    tmp_path: Path,
+    asked: list[str],
+    undisturbed: dict[str, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As in the workflow, the declared files are removed in between."""
+    keep = kept.Kept.keep
+
+    def fails_at_the_second(self: kept.Kept, name: str, *rest: Any) -> dict[str, Any]:
+        if name == "S":
+            raise RuntimeError("out of memory")
+        return keep(self, name, *rest)
+
+    monkeypatch.setattr(kept.Kept, "keep", fails_at_the_second)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
+    monkeypatch.setattr(kept.Kept, "keep", keep)
+    assert asked == ["A", "S"]
+    for file in tmp_path.glob("*.*"):
+        file.unlink()
+    asked.clear()
+    capsys.readouterr()
+    records = evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["S", "C"]
+    assert list(records) == list(THREE)
+    assert timeless(records) == timeless(undisturbed)
+    for name, record in records.items():
+        assert json.loads((tmp_path / f"{name}.json").read_text()) == record
+        assert (tmp_path / f"{name}.parquet").is_file()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        "A: kept",
+        "S: to be asked",
+        "C: to be asked",
+        "S: asked",
+        "C: asked",
+    ]
+
+
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from prunegrid.evaluation import kept
+from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.sections import Benchmark
+
+given = json.loads(sys.argv[1])
+hand_over = kept.Kept.hand_over
+
+def then_die(self, name):
+    hand_over(self, name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+kept.Kept.hand_over = then_die
+evaluate(
+    Path(given["model"]), Path(given["out"]),
+    benchmarks={name: Benchmark.model_validate(value) for name, value in given["benchmarks"].items()},
+    data={name: Path(path) for name, path in given["data"].items()}, digests=given["digests"],
+)
+"""
+
+
+def test_after_a_kill_the_others_only_are_asked(
+    toy_model: Path,
+    files: dict[str, Path],
+    tmp_path: Path,
+    asked: list[str],
+    undisturbed: dict[str, dict[str, Any]],
+) -> None:
+    given = {
+        "model": str(toy_model),
+        "out": str(tmp_path),
+        "benchmarks": {name: benchmark.model_dump() for name, benchmark in THREE.items()},
+        "data": {name: str(path) for name, path in files.items()},
+        "digests": WEIGHTS,
+    }
+    done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(given)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert sorted(file.name for file in tmp_path.glob("*.*")) == ["A.json", "A.parquet"]
+    records = evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["S", "C"]
+    assert timeless(records) == timeless(undisturbed)
+
+
+@pytest.fixture
+def whole(toy_model: Path, files: dict[str, Path], tmp_path: Path) -> Path:
+    evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
+    return tmp_path
+
+
+def test_no_model_is_loaded_where_all_is_kept(
+    whole: Path, files: dict[str, Path], undisturbed: dict[str, dict[str, Any]]
+) -> None:
+    before = {file.name: file.read_bytes() for file in whole.glob("*.*")}
+    for file in whole.glob("*.*"):
+        file.unlink()
+    gone = whole / "no-model"
+    records = evaluate(gone, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert timeless(records) == timeless(undisturbed)
+    assert {file.name: file.read_bytes() for file in whole.glob("*.*")} == before
+
+
+def test_a_new_benchmark_is_asked_alone_and_one_that_left_costs_nothing_to_come_back(
+    toy_model: Path, whole: Path, files: dict[str, Path], data: dict[str, Path], asked: list[str]
+) -> None:
+    asked.clear()
+    more = {"A": THREE["A"], "T": ask("triviaqa")}
+    evaluate(toy_model, whole, benchmarks=more, data={**files, "T": data["triviaqa"]}, digests=WEIGHTS)
+    assert asked == ["T"]
+    evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["T"]
+
+
+def of_another_limit(given: dict[str, Any]) -> None:
+    given["benchmarks"] = THREE | {"S": ask("squadv2", 2)}
+
+
+def of_other_weights(given: dict[str, Any]) -> None:
+    given["digests"] = {"weights": "other"}
+
+
+def without_digests(given: dict[str, Any]) -> None:
+    del given["digests"]
+
+
+def of_another_dtype(given: dict[str, Any]) -> None:
+    given["dtype"] = "bfloat16"
+
+
+def of_another_protocol(given: dict[str, Any]) -> None:
+    given["protocol"] = "paper"
+    given["benchmarks"] = {"S": THREE["S"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (of_another_limit, ["S"]),
+        (of_other_weights, ["A", "S", "C"]),
+        (without_digests, ["A", "S", "C"]),
+        (of_another_dtype, ["A", "S", "C"]),
+        (of_another_protocol, ["S"]),
+    ],
+)
+def test_what_is_asked_again(
+    change: Callable[[dict[str, Any]], None],
+    again: list[str],
+    toy_model: Path,
+    whole: Path,
+    files: dict[str, Path],
+    asked: list[str],
+) -> None:
+    asked.clear()
+    given: dict[str, Any] = {"benchmarks": THREE, "data": files, "digests": WEIGHTS}
+    change(given)
+    evaluate(toy_model, whole, **given)
+    assert asked == again
+
+
+def test_changed_items_are_asked_again(
+    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    asked.clear()
+    fewer = tmp_path_factory.mktemp("fewer") / "squad.jsonl"
+    fewer.write_text("".join(files["S"].read_text().splitlines(keepends=True)[:2]))
+    records = evaluate(toy_model, whole, benchmarks=THREE, data={**files, "S": fewer}, digests=WEIGHTS)
+    assert asked == ["S"]
+    assert records["S"]["n_available"] == 2
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 100)
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink])
+@pytest.mark.parametrize("suffix", ["parquet", "json"])
+def test_a_damaged_kept_file_is_asked_again(
+    damage: Callable[[Path], None], suffix: str, toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str]
+) -> None:
+    asked.clear()
+    damage(whole / f"asked/S.{suffix}")
+    evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["S"]
+    pq.read_table(whole / "S.parquet")
+
+
+def test_copies_where_links_fail(whole: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (whole / "S.json").samefile(whole / "asked/S.json")
+    (whole / "S.json").unlink()
+
+    def refused(*_: Any) -> None:
+        raise OSError("no hard links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert (whole / "S.json").read_bytes() == (whole / "asked/S.json").read_bytes()
+    assert not (whole / "S.json").samefile(whole / "asked/S.json")

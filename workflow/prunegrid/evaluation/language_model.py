@@ -1,0 +1,150 @@
+"""The model as lm-eval asks it: options scored in shared rows, answers generated, both under a budget of tokens.
+
+    lm = LanguageModel(model, tokenizer, batch_tokens=8192)
+    lm.loglikelihood(requests); lm.nll_per_token(requests); lm.generate_until(requests)
+
+Tokens, truncation and answers are those of lm-eval's own `HFLM`; batches and the forward pass are not.
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from lm_eval.models.huggingface import HFLM
+from numpy.typing import NDArray
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from prunegrid.errors import PrunegridError
+from prunegrid.evaluation.shared import Batch, Scored, longest_row, shared_rows
+from prunegrid.head import ELEMENTS, changes_logits
+from prunegrid.progress import Progress
+from prunegrid.rows import batches
+
+
+class RowStop(StoppingCriteria):
+    """A row is done when any stop string is in it.
+
+    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on
+    different strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+    """
+
+    def __init__(self, tokenizer: Any, stops: list[str], start: int) -> None:
+        self.tokenizer, self.stops, self.start = tokenizer, stops, start
+        self.window = 2 + max(len(tokenizer.encode(stop, add_special_tokens=False)) for stop in stops)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        tails = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.window :])
+        done = [any(stop in tail for stop in self.stops) for tail in tails]
+        return torch.tensor(done, device=input_ids.device)
+
+
+class LanguageModel(HFLM):
+    """lm-eval's wrapper. A forward pass has at most `batch_tokens` padded tokens, or one row.
+
+    For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
+        # HFLM counts rows; its limit never binds, since every row has a token at least
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_tokens, softmax_dtype="float32"
+        )
+        self.batch_tokens = batch_tokens
+        self.row_limit = min(batch_tokens, longest_row(model, self.max_length))
+        self.head = None if changes_logits(model) else model.get_output_embeddings()
+
+    def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """The mean NLL, in nats, of each request's whole string (its arguments joined).
+
+        As OpenCompass scores options (opencompass/models/huggingface.py, `_get_ppl`; the same in `get_ppl` of
+        huggingface_above_v4_33.py): the sum over all tokens but the first, divided by *all* tokens, first and
+        special ones included. The tokenizer's own special tokens are added. So with a BOS every token of the
+        text is predicted, and n + 1 divides; without one the first token is not predicted, and n divides.
+        A string longer than the context is cut on the left.
+        """
+        strings = [Scored(self.tok_encode("".join(request.args))[-self.max_length :], 1) for request in requests]
+        questions = [(request.task_name, request.doc_id) for request in requests]
+        nll_N, _ = self._score(strings, questions, [request.args for request in requests])
+        return [float(nll) / len(string.ids) for nll, string in zip(nll_N, strings, strict=True)]
+
+    def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+        """(log-probability of the continuation, in nats; whether greedy decoding would give it) of each request."""
+        strings = [self._cut(context, rest) for _, context, rest in requests]
+        questions = [tuple(context) for _, context, _ in requests]
+        nll_N, missed_N = self._score(strings, questions, [texts for texts, _, _ in requests])
+        return [(-float(nll), not missed) for nll, missed in zip(nll_N, missed_N, strict=True)]
+
+    def _cut(self, context: list[int], rest: list[int]) -> Scored:
+        """As HFLM cuts: on the left, to the context's length and the last token, which is not read."""
+        ids = (context + rest)[-self.max_length - 1 :]
+        return Scored(ids, len(ids) - len(rest))
+
+    def _score(
+        self, strings: list[Scored], questions: Sequence[Hashable], texts: Sequence[Any]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """float64[N] each: the summed NLL of the strings' scored tokens, and how many were not the likeliest."""
+        for string, text in zip(strings, texts, strict=True):
+            if not 1 <= string.start < len(string.ids):
+                raise PrunegridError(f"{text!r}: nothing to score, or more than the model's context {self.max_length}")
+        rows = shared_rows(strings, questions, self.row_limit)
+        alone = [row for row in rows if len(row.members) == 1]
+        shared = [row for row in rows if len(row.members) > 1]
+        progress = Progress(sum(row.length for row in rows), "options")
+        sums_2N = np.zeros((2, len(strings)))
+        for kind in (alone, shared):
+            for chosen in batches(np.array([row.length for row in kind], np.int64), self.batch_tokens):
+                batch = Batch(strings, [kind[place] for place in chosen])
+                sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
+                progress.add(sum(kind[place].length for place in chosen))
+        return sums_2N[0], sums_2N[1]
+
+    def _judge(self, batch: Batch) -> NDArray[np.float32]:
+        """float32[2, U]: of the batch's distinct tokens the NLL, and 1 where another token is likelier."""
+        first_U, _ = batch.distinct
+        row_U, place_U, target_U = (
+            torch.from_numpy(values_S[first_U]).to(self.device)
+            for values_S in (batch.row_S, batch.place_S, batch.target_S)
+        )
+        with torch.inference_mode():
+            inputs = batch.inputs(self.model.dtype, self.device)
+            if self.head is None:
+                logits_UV = self.model(**inputs, use_cache=False).logits[row_U, place_U]
+                return _judged(logits_UV, target_U).cpu().numpy()
+            hidden_UD = self.model.get_decoder()(**inputs, use_cache=False).last_hidden_state[row_U, place_U]
+            size = max(1, ELEMENTS[self.device.type] // len(self.head.weight))
+            parts = zip(hidden_UD.split(size), target_U.split(size), strict=True)
+            found = [_judged(self.head(hidden_CD), target_C) for hidden_CD, target_C in parts]
+            return torch.cat(found, dim=1).cpu().numpy()
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """The answers, in the requests' order."""
+        lengths = [self._most_tokens(*request.args) for request in requests]
+        progress, answers = Progress(sum(lengths), "answers"), [""] * len(requests)
+        for chosen in batches(np.array(lengths, np.int64), self.batch_tokens, padding=1.0):
+            texts = super().generate_until([requests[place] for place in chosen], disable_tqdm=True)
+            for place, text in zip(chosen, texts, strict=True):
+                answers[place] = text
+            progress.add(sum(lengths[place] for place in chosen))
+        return answers
+
+    def _most_tokens(self, prompt: str, setting: dict[str, Any]) -> int:
+        return min(len(self.tok_encode(prompt)) + int(setting["max_gen_toks"]), int(self.max_length))
+
+    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
+        """Token ids, prompt included, [rows, max_length at most]."""
+        return self.model.generate(
+            input_ids=context,
+            attention_mask=generation_kwargs["attention_mask"],
+            max_length=max_length,
+            stopping_criteria=StoppingCriteriaList([RowStop(self.tokenizer, stop, context.shape[1])]),
+            pad_token_id=self.tokenizer.pad_token_id,
+            do_sample=False,
+        )
+
+
+def _judged(logits_UV: torch.Tensor, target_U: torch.Tensor) -> torch.Tensor:
+    """float32[2, U]: NLL, and 1 where another token is likelier."""
+    z_UV = logits_UV.float()
+    nll_U = z_UV.logsumexp(-1) - z_UV.gather(-1, target_U[:, None])[:, 0]
+    return torch.stack([nll_U, (z_UV.argmax(-1) != target_U).float()])
