@@ -46,6 +46,8 @@ SCHEMA = pa.schema(
         "realised_token_ratio": pa.float64(),
         "trained_tokens": pa.int64(),
         "train_seconds": pa.float64(),
+        "scoring_seconds": pa.float64(),
+        "gpu_hours": pa.float64(),
         "status": pa.string(),
     }
 )

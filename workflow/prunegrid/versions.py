@@ -15,6 +15,7 @@ STEP = {
     "collect": 1,
     "table": 1,
     "audit": 1,
+    "figures": 1,
 }
 
 SCORES_SCHEMA = 1
