@@ -37,7 +37,7 @@ def draw(source: Source, budget: Budget) -> Figure:
     names = " or ".join(source.label(name) for name in sorted(against))
     figure.supxlabel(f"Difference from {names} (points)", fontsize=style.NORMAL)
     handles = _handles(deltas)
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, handletextpad=0.4)
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
 
 

@@ -17,7 +17,7 @@ from prunegrid.sections import Budget
 
 AXES = {"ppl": "Mean perplexity", "entropy": "Mean entropy (nats)"}
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-MARKERS = "os^Dv<>"
+MARKERS = "os^Dv<>PX"
 
 
 def draw(source: Source) -> Figure:
@@ -40,7 +40,8 @@ def draw(source: Source) -> Figure:
         _logarithmic(row[0])
         if len(budgets) > 1:
             row[0].set_title(heading(budget), fontsize=style.SMALL, loc="left")
-    figure.supxlabel("Optimizer step", fontsize=style.NORMAL)
+    for axis in axes[-1]:
+        axis.set_xlabel("Optimizer step")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3, columnspacing=1.2)
     return figure

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from prunegrid import grid, io
@@ -19,11 +21,14 @@ from prunegrid.grid import Cell
 from prunegrid.sections import Budget, Variant
 
 DENSE = 5_000
+RAISED = str.maketrans("0123456789-", "".join(map(chr, (0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A), 0x207B))))
 REASONS = {
     "q2": ("kept as Q2", style.VERMILLION, "^"),
     "q4": ("kept as Q4", style.BLUE, "v"),
     "fill": ("kept to fill", style.ORANGE, "o"),
 }
+PLACES = {"q1": (0.98, 0.98), "q2": (0.02, 0.98), "q3": (0.02, 0.02), "q4": (0.98, 0.02)}
+SPARSE = LinearSegmentedColormap.from_list("sparse", ["0.88", "0.4"])
 NAMES = {"q1": "Q1 noise", "q2": "Q2 misconception", "q3": "Q3 redundant", "q4": "Q4 calibration"}
 
 
@@ -52,8 +57,11 @@ def draw(source: Source) -> Figure:
         _plane(axis, samples, panel)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    figure.supxlabel("Mean predictive entropy of the response (nats)", fontsize=style.NORMAL)
+    for axis in axes[max(0, len(panels) - columns) : len(panels)]:
+        axis.set_xlabel("Mean predictive entropy of the response (nats)")
+        axis.tick_params(labelbottom=True)
     figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
+    figure.legend(handles=_handles(panels, len(samples)), loc="outside lower center", ncols=4, handletextpad=0.1)
     return figure
 
 
@@ -77,7 +85,8 @@ def _panel(source: Source, variant: Variant, budget: Budget) -> Panel:
     for seed in source.experiment.seeds:
         folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
         if (folder / "selection.json").exists() and (folder / "selection.parquet").exists():
-            return Panel(heading, io.read_json(folder / "selection.json"), _reasons(folder))
+            fill = (reason := _reasons(folder)).eq("fill").sum()
+            return Panel(f"{heading}: {fill:,} to fill", io.read_json(folder / "selection.json"), reason)
     return Panel(f"{heading}: no selection")
 
 
@@ -88,13 +97,14 @@ def _reasons(folder: Path) -> "pd.Series[str]":
 
 def _plane(axis: Any, samples: pd.DataFrame, panel: Panel) -> None:
     axis.set_yscale("log")
+    axis.margins(x=0.06, y=0.24)
     _all(axis, samples)
     if panel.reason is not None and panel.summary is not None:
         _kept(axis, samples, panel.reason)
         _corners(axis, panel.summary, panel.reason)
     axis.set_title(panel.heading, fontsize=style.SMALL)
     axis.yaxis.set_major_locator(LogLocator(numticks=8))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value < 1e5 else f"{value:.0e}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "10" + f"{round(np.log10(value))}".translate(RAISED)))
 
 
 def _all(axis: Any, samples: pd.DataFrame) -> None:
@@ -109,9 +119,9 @@ def _all(axis: Any, samples: pd.DataFrame) -> None:
         gridsize=70,
         bins="log",
         mincnt=1,
-        cmap="Greys",
-        vmin=0.5,
-        linewidths=0,
+        cmap=SPARSE,
+        edgecolors="face",
+        linewidths=0.2,
         rasterized=True,
     )
 
@@ -119,12 +129,19 @@ def _all(axis: Any, samples: pd.DataFrame) -> None:
 def _kept(axis: Any, samples: pd.DataFrame, reason: "pd.Series[str]") -> None:
     """What was kept, marked by why."""
     size = float(np.clip(2_000 / len(reason), 0.6, 7))
-    for name, (text, colour, marker) in REASONS.items():
+    for name, (_, colour, marker) in REASONS.items():
         own = samples.loc[reason.index[reason == name]]
-        label = f"{text} ({len(own):,})"
-        look = {"color": colour, "marker": marker, "label": label, "rasterized": True}
-        axis.scatter(own["entropy"], own["ppl"], s=size, linewidths=0, zorder=3, **look)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, handletextpad=0.1, columnspacing=0.8)
+        look = {"color": colour, "marker": marker, "linewidths": 0, "rasterized": True}
+        axis.scatter(own["entropy"], own["ppl"], s=size, zorder=3, **look)
+
+
+def _handles(panels: list[Panel], n: int) -> list[Line2D]:
+    """The legend: all samples, and why some are kept where any are."""
+    looks = [(f"all {n:,} samples", "0.65", "o" if n <= DENSE else "h")]
+    if any(panel.reason is not None for panel in panels):
+        looks += REASONS.values()
+    bare: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
+    return [Line2D([], [], color=colour, marker=marker, label=text, **bare) for text, colour, marker in looks]
 
 
 def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> None:
@@ -137,10 +154,11 @@ def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> No
     else:
         many = len(found) if isinstance(found, list) else found["windows"]
         _say(axis, 0.5, 0.5, f"{many:,} windows, each with thresholds of its own")
-    corners = summary["corners"]
-    for name, (x, y) in {"q1": (0.98, 0.98), "q2": (0.02, 0.98), "q3": (0.02, 0.02), "q4": (0.98, 0.02)}.items():
-        _say(axis, x, y, f"{NAMES[name]}\n{corners[name]:,} samples")
-    _say(axis, 0.5, 0.02, f"between\n{corners['between']:,}")
+    corners, kept = summary["corners"], reason.value_counts()
+    for name, (x, y) in PLACES.items():
+        own = f"\nkept {kept.get(name, 0):,}" if name in REASONS else ""
+        _say(axis, x, y, f"{NAMES[name]}\nn = {corners[name]:,}{own}")
+    _say(axis, 0.5, 0.02, f"between\nn = {corners['between']:,}")
 
 
 def _say(axis: Any, x: float, y: float, text: str) -> None:

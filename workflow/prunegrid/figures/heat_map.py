@@ -14,7 +14,7 @@ from prunegrid.figures.source import NothingToShow, Source, heading, signed
 from prunegrid.sections import Budget
 from prunegrid.table.layout import LABELS
 
-CELL_WIDTH, CELL_HEIGHT, LEFT = 0.5, 0.34, 0.85
+CELL_WIDTH, CELL_HEIGHT, BESIDE, LEAST = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"
 
 
@@ -32,25 +32,27 @@ def draw(source: Source) -> Figure:
     across = _across(len(budgets), len(columns))
     down = -(-len(budgets) // across)
     width = style.COLUMN if across == 1 and len(columns) <= 4 else style.PAGE
-    figure = Figure(figsize=(width, down * (CELL_HEIGHT * len(rows) + 0.3) + 0.95), layout="constrained")
+    figure = Figure(figsize=(width, down * (max(LEAST, CELL_HEIGHT * len(rows)) + 0.3) + 0.95), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     norm = CenteredNorm(0, max(deltas) or 1.0)
     for axis, budget in zip(axes.ravel(), budgets, strict=False):
         _panel(axis, cells[budget], rows, columns, norm)
         axis.set_title(heading(budget), fontsize=style.SMALL)
+    for axis in axes.ravel()[max(0, len(budgets) - across) : len(budgets)]:
+        axis.tick_params(axis="x", labelbottom=True)
     for axis in axes.ravel()[len(budgets) :]:
         axis.set_visible(False)
     figure.supxlabel("Token pruner", fontsize=style.NORMAL)
     figure.supylabel("Sample pruner", fontsize=style.NORMAL)
-    bar = figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=18, pad=0.02)
-    bar.set_label("Avg against Random + Random (points)", fontsize=style.SMALL)
+    bar = figure.colorbar(axes[0, 0].images[0], ax=axes, aspect=22, pad=0.02)
+    bar.set_label("Delta of Avg (points)", fontsize=style.SMALL)
     bar.outline.set_linewidth(0.5)
     return figure
 
 
 def _across(panels: int, columns: int) -> int:
     """How many panels stand beside one another."""
-    fitting = max(1, int((style.PAGE - LEFT) / (CELL_WIDTH * columns + 0.1)))
+    fitting = max(1, int((style.PAGE - BESIDE) / (CELL_WIDTH * columns + 0.08)))
     return min(panels, fitting)
 
 
@@ -74,7 +76,7 @@ def _cell(source: Source, budget: Budget, variant: str, part: pd.DataFrame) -> C
     if not len(deltas):
         worst = max(part["status"], key=results.SEVERITY.index)
         return None, "no base" if worst == "done" else worst
-    seeds = "" if len(deltas) == len(part) else f"\n{len(deltas)}/{len(part)} seeds"
+    seeds = "" if len(deltas) == len(part) else f"\n({len(deltas)}/{len(part)})"
     return float(deltas.mean()), signed(deltas.mean()) + _mark(source, budget, variant) + seeds
 
 

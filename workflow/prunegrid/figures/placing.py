@@ -1,6 +1,6 @@
 """Put labels beside points so that they hide neither points nor one another."""
 
-from itertools import product
+from itertools import pairwise, product
 from math import cos, pi, sin
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
 DISTANCES, DIRECTIONS = (6, 11, 18, 27, 38, 52, 68), (0, 7, 1, 4, 3, 5, 2, 6)
-MARKER = 3.0
+MARKER, EVERY = 3.0, 8.0
 
 
 def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> None:
@@ -18,7 +18,7 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
     The figure must have been laid out. A label that stands off its point has a thin line to it.
     """
     scale = axis.figure.dpi / 72
-    points_P2 = np.concatenate([_points(axis, child) for child in axis.collections if len(child.get_offsets())])
+    points_P2 = np.concatenate([*map(_points, axis.collections), *map(_along, axis.lines)])
     room = axis.get_window_extent()
     limits = (room.x0, room.y0, room.x1, room.y1)
     taken: list[Box] = []
@@ -31,10 +31,17 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
         _write(axis, (x, y), name, distance, box, text)
 
 
-def _points(axis: Any, collection: Any) -> NDArray[np.float64]:
+def _points(collection: Any) -> NDArray[np.float64]:
     """A scatter's points [p, 2] in pixels."""
-    pixels: NDArray[np.float64] = axis.transData.transform(np.asarray(collection.get_offsets()))
-    return pixels
+    pixels: NDArray[np.float64] = collection.get_offset_transform().transform(np.asarray(collection.get_offsets()))
+    return pixels.reshape(-1, 2)
+
+
+def _along(line: Any) -> NDArray[np.float64]:
+    """Points [p, 2] along a line, one every few pixels."""
+    ends = line.get_transform().transform_path(line.get_path()).vertices.reshape(-1, 2)
+    pieces = [np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / EVERY)) for a, b in pairwise(ends)]
+    return np.concatenate([np.empty((0, 2)), *pieces])
 
 
 def _size(axis: Any, name: str, text: dict[str, Any]) -> tuple[float, float]:

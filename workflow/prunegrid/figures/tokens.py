@@ -5,7 +5,7 @@ Kept tokens are black on a pale ground, pruned ones grey and struck through.
 
 from dataclasses import dataclass
 from functools import cache
-from textwrap import shorten
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -24,6 +24,7 @@ CHARACTER = 0.602 * style.SMALL / 72
 WIDTH = int((style.PAGE - LEFT - MARGIN) / CHARACTER)
 RETURN, TABULATOR = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\N{RIGHTWARDS ARROW TO BAR}"
 VISIBLE = str.maketrans({"\n": RETURN, "\t": TABULATOR, "\r": ""})
+PROMPT_LINES = 2
 GROUND, PALE = "#CFE6F5", "0.55"
 
 
@@ -43,16 +44,27 @@ def draw(source: Source) -> Figure:
     pieces = lay_out(shown.texts[:MOST])
     lines = 1 + max(piece.line for piece in pieces)
     blocks = [lines if isinstance(kept, set) else 1 for kept in shown.kept.values()]
-    height = LINE * (2 + sum(blocks)) + GAP * (len(blocks) + 1) + 2 * MARGIN
+    prompt = _end_of(shown.prompt)
+    height = LINE * (1 + len(prompt) + sum(blocks)) + GAP * (len(blocks) + 1) + 2 * MARGIN
     figure = Figure(figsize=(style.PAGE, height))
     top = MARGIN
-    _words(figure, top, "Prompt", shorten(visible(shown.prompt), WIDTH, placeholder=" \N{HORIZONTAL ELLIPSIS}"))
-    top += LINE + GAP
+    for number, line in enumerate(prompt):
+        _words(figure, top, "" if number else "Prompt", line)
+        top += LINE
+    top += GAP
     for (name, kept), size in zip(shown.kept.items(), blocks, strict=True):
         _block(figure, top, LABELS[name], pieces, kept)
         top += size * LINE + GAP
     _words(figure, top, "", _note(shown, source))
     return figure
+
+
+def _end_of(prompt: str) -> list[str]:
+    """The last lines of the prompt, where the question stands."""
+    lines = wrap(visible(prompt.strip().replace("\n", " \n ")), int(1.1 * WIDTH)) or [""]
+    cut = "\N{HORIZONTAL ELLIPSIS} " if len(lines) > PROMPT_LINES else ""
+    last = lines[-PROMPT_LINES:]
+    return [cut + last[0], *last[1:]]
 
 
 def lay_out(texts: list[str]) -> list[Piece]:
@@ -119,7 +131,7 @@ def _note(shown: Response, source: Source) -> str:
     n = len(shown.texts)
     part = f"the first {MOST} of {n}" if n > MOST else f"{n}"
     budget = source.experiment.grid_budgets[0]
-    rule = {2: "to Q-Tuning Q2", 4: "to Q-Tuning Q4, so kept whole", 0: "not kept by Q-Tuning"}[shown.treated_as]
+    rule = {2: "Q2 to Q-Tuning", 4: "Q4 to Q-Tuning, so kept whole", 0: "not kept by Q-Tuning"}[shown.treated_as]
     return (
         f"Sample {shown.sample_id}: {part} response tokens, {percent(budget.token_ratio)} kept; {rule}. "
         "On blue: kept. Struck through: pruned."
