@@ -23,6 +23,7 @@ rule collect:
         experiment=rules.record.output.experiment,
     output:
         results=f"{R}/results.parquet",
+        deltas=f"{R}/deltas.parquet",
     log:
         f"{R}/logs/collect.log",
     benchmark:

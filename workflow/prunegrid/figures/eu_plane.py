@@ -25,7 +25,7 @@ RAISED = str.maketrans("0123456789-", "".join(map(chr, (0x2070, 0xB9, 0xB2, 0xB3
 REASONS = {
     "q2": ("kept as Q2", style.VERMILLION, "^"),
     "q4": ("kept as Q4", style.BLUE, "v"),
-    "fill": ("kept to fill", style.ORANGE, "o"),
+    "fill": ("filled in", style.ORANGE, "o"),
 }
 PLACES = {"q1": (0.98, 0.98), "q2": (0.02, 0.98), "q3": (0.02, 0.02), "q4": (0.98, 0.02)}
 SPARSE = LinearSegmentedColormap.from_list("sparse", ["0.88", "0.4"])
@@ -51,7 +51,7 @@ def draw(source: Source) -> Figure:
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     width = style.COLUMN if columns == 1 else style.PAGE
-    figure = Figure(figsize=(width, 2.95 * rows + 0.1), layout="constrained")
+    figure = Figure(figsize=(width, 2.75 * rows + 0.45), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axis, panel in zip(axes, panels, strict=False):
         _plane(axis, samples, panel)
@@ -61,7 +61,9 @@ def draw(source: Source) -> Figure:
         axis.set_xlabel("Mean predictive entropy of the response (nats)")
         axis.tick_params(labelbottom=True)
     figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
-    figure.legend(handles=_handles(panels, len(samples)), loc="outside lower center", ncols=4, handletextpad=0.1)
+    figure.legend(
+        handles=_handles(panels, len(samples)), loc="outside lower center", ncols=2 * columns, handletextpad=0.1
+    )
     return figure
 
 
@@ -86,7 +88,7 @@ def _panel(source: Source, variant: Variant, budget: Budget) -> Panel:
         folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
         if (folder / "selection.json").exists() and (folder / "selection.parquet").exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
-            return Panel(f"{heading}: {fill:,} to fill", io.read_json(folder / "selection.json"), reason)
+            return Panel(f"{heading}: {fill:,} filled in", io.read_json(folder / "selection.json"), reason)
     return Panel(f"{heading}: no selection")
 
 
@@ -97,7 +99,7 @@ def _reasons(folder: Path) -> "pd.Series[str]":
 
 def _plane(axis: Any, samples: pd.DataFrame, panel: Panel) -> None:
     axis.set_yscale("log")
-    axis.margins(x=0.06, y=0.24)
+    axis.margins(x=0.06, y=0.2)
     _all(axis, samples)
     if panel.reason is not None and panel.summary is not None:
         _kept(axis, samples, panel.reason)
@@ -156,9 +158,9 @@ def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> No
         _say(axis, 0.5, 0.5, f"{many:,} windows, each with thresholds of its own")
     corners, kept = summary["corners"], reason.value_counts()
     for name, (x, y) in PLACES.items():
-        own = f"\nkept {kept.get(name, 0):,}" if name in REASONS else ""
-        _say(axis, x, y, f"{NAMES[name]}\nn = {corners[name]:,}{own}")
-    _say(axis, 0.5, 0.02, f"between\nn = {corners['between']:,}")
+        own = f", kept {kept.get(name, 0):,}" if name in REASONS else ""
+        _say(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{own}")
+    _say(axis, 0.5, 0.02, f"between\n{corners['between']:,}")
 
 
 def _say(axis: Any, x: float, y: float, text: str) -> None:

@@ -27,7 +27,7 @@ def draw(source: Source) -> Figure:
         raise NothingToShow("no trained cell has all of its benchmarks")
     axes_of = {"tokens": "Trained tokens, all epochs", "cost": _unit(points)}
     budgets = source.experiment.grid_budgets
-    figure = Figure(figsize=(style.PAGE, 3.1 + 0.15 * -(-(len(budgets) + 5) // 4)), layout="constrained")
+    figure = Figure(figsize=(style.PAGE, 3.4 + 0.15 * -(-(len(budgets) + 5) // 4)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (column, text) in zip(axes, axes_of.items(), strict=True):
         _scatter(axis, points[points[column].notna()], column, budgets)
@@ -96,15 +96,13 @@ def _scatter(axis: Any, points: pd.DataFrame, column: str, budgets: list[Budget]
         subs = (1,) if points[column].max() > DECADES * points[column].min() else (1, 2, 5)
         axis.xaxis.set_major_locator(LogLocator(subs=subs))
         axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.xaxis.set_major_formatter(FuncFormatter(short))
+    axis.xaxis.set_major_formatter(FuncFormatter(short if column == "tokens" else lambda value, _: f"{value:,.6g}"))
 
 
 def short(value: float, _: Any = None) -> str:
     """A tick's number: 5 k, 60 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
-        if value >= size:
-            return f"{value / (size if size > 1e4 else 1e3):.6g}{unit}"
-    return f"{value:,.6g}"
+    size, unit = next((pair for pair in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= pair[0]), (1.0, ""))
+    return f"{value / size:.6g}{unit}"
 
 
 def _front_line(axis: Any, points: pd.DataFrame, column: str, floor: float) -> None:
@@ -126,9 +124,9 @@ def zero_shot(source: Source) -> float:
 
 
 def _labels(axis: Any, points: pd.DataFrame, column: str, source: Source) -> None:
-    """Names of the points on the front, and of all data."""
+    """Names of the points on the front, and of those without a budget."""
     cost, score, variant = (points[name].to_numpy() for name in (column, "score", "variant"))
-    named = set(front(cost, score, zero_shot(source))) | {row for row, name in enumerate(variant) if name == "full"}
+    named = set(front(cost, score, zero_shot(source))) | set(np.flatnonzero(points["sample_ratio"].isna()).tolist())
     labels = [(cost[row], score[row], source.label(variant[row])) for row in sorted(named)]
     if labels:
         placing.place(axis, labels, fontsize=style.SMALL)

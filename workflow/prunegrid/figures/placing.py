@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Box = tuple[float, float, float, float]
-DISTANCES, DIRECTIONS = (6, 11, 18, 27, 38, 52, 68), (0, 7, 1, 4, 3, 5, 2, 6)
-MARKER, EVERY = 3.0, 8.0
+Obstacles = tuple[tuple[NDArray[np.float64], float], ...]
+DISTANCES = (6, 11, 18, 27, 38, 52, 68, 86, 106)
+DIRECTIONS = (0, 14, 2, 8, 6, 10, 4, 12, 1, 3, 5, 7, 9, 11, 13, 15)
+MARKER, STROKE, EVERY = 5.5, 2.0, 8.0
 
 
 def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> None:
@@ -18,15 +20,20 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
     The figure must have been laid out. A label that stands off its point has a thin line to it.
     """
     scale = axis.figure.dpi / 72
-    points_P2 = np.concatenate([*map(_points, axis.collections), *map(_along, axis.lines)])
+    markers_P2, lines_P2 = (
+        np.concatenate([np.empty((0, 2)), *parts])
+        for parts in (map(_points, axis.collections), map(_along, axis.lines))
+    )
     room = axis.get_window_extent()
     limits = (room.x0, room.y0, room.x1, room.y1)
     taken: list[Box] = []
     for x, y, name in sorted(labels, key=lambda label: (-label[1], label[0])):
         at = axis.transData.transform((x, y))
+        others_P2 = markers_P2[np.abs(markers_P2 - at).max(axis=1) > 0.5]
+        obstacles = ((others_P2, MARKER * scale), (lines_P2, STROKE * scale))
         size = _size(axis, name, text)
         options = [(d, _box(at, d * scale, way, size)) for d, way in product(DISTANCES, DIRECTIONS)]
-        distance, box = min(options, key=lambda option: _cost(option[1], taken, points_P2, limits, MARKER * scale))
+        distance, box = min(options, key=lambda option: _cost(option[1], taken, obstacles, limits))
         taken.append(box)
         _write(axis, (x, y), name, distance, box, text)
 
@@ -53,21 +60,23 @@ def _size(axis: Any, name: str, text: dict[str, Any]) -> tuple[float, float]:
 
 
 def _box(at: NDArray[np.float64], distance: float, direction: int, size: tuple[float, float]) -> Box:
-    """A box of `size` whose near side is `distance` pixels from `at`, in one of eight directions."""
-    right, up = cos(direction * pi / 4), sin(direction * pi / 4)
+    """A box of `size` whose near side is `distance` pixels from `at`, in one of sixteen directions."""
+    right, up = cos(direction * pi / 8), sin(direction * pi / 8)
     (x, y), (width, height) = at, size
     left = x + distance * right + (0 if right > 0.1 else -width if right < -0.1 else -width / 2)
     bottom = y + distance * up - (height / 2) * (1 if abs(up) < 0.1 else 0) + (-height if up < -0.1 else 0)
     return left, bottom, left + width, bottom + height
 
 
-def _cost(box: Box, taken: list[Box], points_P2: NDArray[np.float64], limits: Box, margin: float) -> float:
-    """0 where the box is free: inside the axis, over no other box and no point."""
+def _cost(box: Box, taken: list[Box], obstacles: Obstacles, limits: Box) -> float:
+    """0 where the box is free: inside the axis, over no other box, and near no marker and no line."""
     inside = sum(max(0.0, over) for over in (limits[0] - box[0], limits[1] - box[1], box[2] - limits[2]))
     overlaps = sum(_overlap(box, other) for other in taken)
-    x, y = points_P2.T
-    hidden = (x > box[0] - margin) & (x < box[2] + margin) & (y > box[1] - margin) & (y < box[3] + margin)
-    return 100 * inside + 100 * max(0.0, box[3] - limits[3]) + overlaps + 60 * float(hidden.sum())
+    hidden = 0
+    for (x, y), margin in ((points_P2.T, margin) for points_P2, margin in obstacles):
+        across = (x > box[0] - margin) & (x < box[2] + margin)
+        hidden += int((across & (y > box[1] - margin) & (y < box[3] + margin)).sum())
+    return 100 * (inside + max(0.0, box[3] - limits[3])) + overlaps + 60.0 * hidden
 
 
 def _overlap(box: Box, other: Box) -> float:
