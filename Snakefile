@@ -46,6 +46,7 @@ include: "workflow/rules/prune.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/audit.smk"
 
 
@@ -54,6 +55,7 @@ rule all:
     input:
         of_all_cells,
         f"{R}/table/table.md",
+        rules.figures.output,
 
 
 onerror:

@@ -30,6 +30,7 @@ def test_paper_expands_to_the_published_grid(tmp_path: Path) -> None:
         "train": 104,
         "evaluate": 106,
         "collect": 1,
+        "figures": 1,
         "table": 1,
     }
 

@@ -15,6 +15,7 @@ STEP = {
     "collect": 2,
     "table": 2,
     "audit": 1,
+    "figures": 1,
 }
 
 SCORES_SCHEMA = 1

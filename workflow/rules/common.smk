@@ -4,6 +4,7 @@ from pathlib import Path
 from prunegrid import pruners
 from prunegrid.data import locate
 from prunegrid.extras import EXTRAS
+from prunegrid.figures.names import figures as figures_of
 from prunegrid.versions import STEP
 
 MODELS = grid.models(EXPERIMENT)
@@ -125,6 +126,15 @@ def reference_model(wildcards):
     """The model that `reference_nll` asks: the base model's reference, which its replicas share."""
     name = wildcards.model.partition("@")[0]
     return f"{R}/models/{name}@reference" if wildcards.extra == "reference_nll" else []
+
+
+FIGURES = figures_of(EXPERIMENT)
+
+
+def figure(model, name):
+    """One figure's SVG, with the caption of its kind in the report."""
+    caption = f"../report/{FIGURES[name]}.rst"
+    return report(f"{R}/figures/{model}/{name}.svg", caption=caption, category="Figures", subcategory=model)
 
 
 def of_all_cells(wildcards):

@@ -1,0 +1,28 @@
+# Every figure of the experiment, from the results and the scores; which there will be, the experiment alone says.
+
+
+rule figures:
+    input:
+        results=rules.collect.output.results,
+        deltas=rules.collect.output.deltas,
+        experiment=rules.record.output.experiment,
+        samples=expand(rules.gather_scores.output.samples, model=EXPERIMENT.models),
+        tokens=expand(rules.gather_scores.output.tokens, model=EXPERIMENT.models),
+        models=expand(rules.model.output.folder, model=EXPERIMENT.models),
+    output:
+        [figure(model, name) for model in EXPERIMENT.models for name in FIGURES],
+        expand(f"{R}/figures/{{model}}/{{name}}.png", model=EXPERIMENT.models, name=FIGURES),
+    log:
+        f"{R}/logs/figures.log",
+    benchmark:
+        f"{R}/benchmarks/figures.jsonl"
+    conda:
+        "../../envs/prunegrid.yaml"
+    threads: 1
+    resources:
+        mem_mb=4_000,
+        runtime=30,
+    params:
+        version=STEP["figures"],
+    script:
+        "../scripts/figures.py"

@@ -1,0 +1,11 @@
+"""Draw every figure of the experiment from its results folder."""
+
+from pathlib import Path
+
+from prunegrid.figures.draw import draw_all
+from prunegrid.io import read_parquet
+from prunegrid.step import step
+
+with step(snakemake.log[0]):
+    results = Path(snakemake.input.results)
+    draw_all(results.parent, read_parquet(Path(snakemake.input.deltas)).to_pandas())
