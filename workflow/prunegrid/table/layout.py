@@ -32,6 +32,10 @@ LABELS = {
     "zero-shot": "Zero-Shot",
     "full": "Full Dataset",
     "shuffled-responses": "Full, Responses Shuffled",
+    "alpagasus": "Alpagasus",
+    "deita": "Deita",
+    "ds2": "DS2",
+    "less": "LESS",
 }
 TIMES = "\N{MULTIPLICATION SIGN}"
 BUDGET = ["sample_ratio", "token_ratio"]
