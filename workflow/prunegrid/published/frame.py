@@ -21,8 +21,8 @@ NOTE = (
     "Averages and deltas are computed again from the printed scores; so the paper's three slips are not repeated."
 )
 NOTE_V2 = (
-    "Published scores, not a run of prunegrid: {dataset}, dynamic pruning, as printed in the paper. Averages and deltas "
-    "are computed again from the printed scores. A budget at which the table has no Random + Random has no deltas here."
+    "Published scores, not a run of prunegrid: {dataset}, dynamic pruning, as printed in the paper. Averages and "
+    "deltas are computed again from the printed scores. Where a budget has no Random + Random there are no deltas."
 )
 NAMES = {label: name for name, label in LABELS.items()} | {"TokenCleaning": "token-cleaning"}
 ITEMS = {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11873, "TriviaQA": 8837, "MATH": 5000}
