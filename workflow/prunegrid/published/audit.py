@@ -9,9 +9,10 @@ identical rows of one model and data set with the same score in every column
 zero-shot a score of an untrained model that differs between data sets, which it never saw
 count     a score that no number of right answers gives
 
-Tolerances are the largest gap that printing with two decimals can make: each printed number is within 0.005 of what
-it stands for, so an average may be 0.005 + 0.005 = 0.01 off (its own rounding, and the mean of its parts'), a delta,
-made of three printed numbers, 0.015. Sums are over hundredths, in integers where that decides.
+Tolerances are the largest gap that printing with two decimals can make. A rounded number is within 0.005 of what it
+stands for, so an average may be 0.005 + 0.005 = 0.01 off (its own rounding, and that of its parts in the mean), and a
+delta, made of three printed numbers, 0.015. Numbers that are cut, not rounded, could make averages 0.015 off and
+deltas less than 0.02: as gaps of deltas are whole hundredths, the same findings.
 """
 
 from fractions import Fraction

@@ -46,9 +46,9 @@ def summary(found: pd.DataFrame, printed: pd.DataFrame) -> str:
         "baseline": ("budgets of a table and model whose deltas are against another budget's baseline", based),
         "count": ("ARC and GSM8K scores that no count of right answers gives", audit.fits(printed)),
     }
-    lines = [
-        [said, *(f"{_n(found, name, e)} of {_in(whole, e)}" for e in EDITIONS)] for name, (said, whole) in of.items()
-    ]
+    lines: list[list[Any]] = []
+    for name, (said, whole) in of.items():
+        lines.append([said, *(f"{_n(found, name, edition)} of {_in(whole, edition)}" for edition in EDITIONS)])
     groups = {
         "identical": "groups of different rows with the same scores",
         "zero-shot": "untrained models with two scores",
@@ -77,7 +77,7 @@ def baselines(printed: pd.DataFrame) -> str:
 
 def identical(found: pd.DataFrame) -> str:
     """Groups of equal rows, a line for each model and name."""
-    lines: dict[tuple[str, ...], list[str]] = {}
+    lines: dict[tuple[Any, ...], list[str]] = {}
     for (edition, dataset, model, _), group in found[found["finding"] == "identical"].groupby(
         ["edition", "dataset", "model", "group"], sort=False
     ):
@@ -129,7 +129,7 @@ def _rows(frame: pd.DataFrame) -> Any:
 
 
 def _where(row: Any) -> str:
-    return f"{row.edition}, {row.table}"
+    return f"{row.edition} Table {row.table}"
 
 
 def _budget(row: Any) -> str:
