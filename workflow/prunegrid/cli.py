@@ -7,6 +7,7 @@ prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
 prunegrid trace results/sandbox
 prunegrid figures results/sandbox
+prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid doctor experiments/paper.yaml
 """
 
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     _prune_arguments(commands.add_parser("prune", help="choose samples and tokens from scores"))
     _merge_arguments(commands.add_parser("merge", help="write a base model with a trained adapter merged in"))
     _results_commands(commands)
+    _compare_arguments(commands.add_parser("compare", help="set results beside the published ones; or audit those"))
     doctor = commands.add_parser("doctor", help="say what this machine can run, and what an experiment lacks here")
     doctor.add_argument("experiment", type=Path, nargs="?", help="config.yaml, experiments/mine.yaml, ...")
     doctor.set_defaults(run=_doctor)
@@ -114,6 +116,14 @@ def _merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.set_defaults(run=_merge)
+
+
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", type=Path, nargs="?", help="results/<experiment> or a results.parquet")
+    parser.add_argument("--with", dest="other", type=Path, metavar="RESULTS", help="instead of the published tables")
+    parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all rows and columns there, too")
+    parser.set_defaults(run=_compare)
 
 
 def _merge(options: argparse.Namespace) -> None:
@@ -202,13 +212,18 @@ def _prune(options: argparse.Namespace) -> None:
 
 def _option(text: str) -> tuple[str, Any]:
     """`neighbor_lambda=0` to a name and a value, which is JSON where it can be and text otherwise."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise PrunegridError(f"--option {text}: write NAME=VALUE, for example neighbor_lambda=0")
+    name, value = _pair(text, "--option", "neighbor_lambda=0")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+
+
+def _pair(text: str, argument: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise PrunegridError(f"{argument} {text}: write NAME=VALUE, for example {example}")
+    return name, value
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -241,6 +256,23 @@ def _figures(options: argparse.Namespace) -> None:
 
     for file in draw_all(options.directory, deltas.read(options.directory / "deltas.parquet")):
         print(file)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from prunegrid.published import audit, audit_report, compare_report
+
+    if not options.results and (options.other or options.model):
+        raise PrunegridError("--with and --model compare results; give the results to compare first")
+    if options.results:
+        found, said = compare_report.of_folders(
+            options.results, options.other, dict(_pair(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
+        )
+        print(compare_report.markdown(found, said))
+    else:
+        found, said = audit.audit(), list[str]()
+        print(audit_report.report(found))
+    if options.out:
+        compare_report.write_csv(found, said, options.out)
 
 
 def _doctor(options: argparse.Namespace) -> None:

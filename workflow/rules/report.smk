@@ -1,4 +1,5 @@
 # From all evaluations to one tidy file and the table; the same functions serve when cells have failed.
+from prunegrid.published import V2_TABLES
 
 
 rule record:
@@ -64,6 +65,11 @@ rule published:
         markdown="results/published/table/table.md",
         csv="results/published/table/table.csv",
         html=report("results/published/table/table.html", caption="../report/published.rst", category="Published"),
+        v2=expand(
+            "results/published/v2/table{number}/{file}",
+            number=V2_TABLES,
+            file=["results.parquet", "table/table.md", "table/table.csv", "table/table.html"],
+        ),
     log:
         "results/published/logs/published.log",
     benchmark:

@@ -1,13 +1,23 @@
-"""Render the published table through the code that renders ours."""
+"""Render the published tables through the code that renders ours."""
 
 from pathlib import Path
 
-from prunegrid.published.frame import NOTE, TITLE, frame
+import pandas as pd
+
+from prunegrid.published import V2_TABLES
+from prunegrid.published.frame import NOTE, TITLE, frame, note_v2, table_v2, title_v2
 from prunegrid.results import write
 from prunegrid.step import step
 from prunegrid.table.build import write_table
 
+
+def render(published: pd.DataFrame, out: Path, title: str, note: str) -> None:
+    write(published, out / "results.parquet")
+    write_table(published, out / "table", title=title, note=note)
+
+
 with step(snakemake.log[0]):
-    published = frame()
-    write(published, Path(snakemake.output.results))
-    write_table(published, Path(snakemake.output.markdown).parent, title=TITLE, note=NOTE)
+    out = Path(snakemake.output.results).parent
+    render(frame(), out, TITLE, NOTE)
+    for number in V2_TABLES:
+        render(table_v2(number), out / "v2" / f"table{number}", title_v2(number), note_v2(number))

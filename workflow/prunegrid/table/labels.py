@@ -24,6 +24,10 @@ LABELS = {
     "zero-shot": "Zero-Shot",
     "full": "Full Dataset",
     "shuffled-responses": "Full, Responses Shuffled",
+    "alpagasus": "Alpagasus",
+    "deita": "Deita",
+    "ds2": "DS2",
+    "less": "LESS",
 }
 USUAL = {"mode": "static", "removal": "mask"}
 UNUSUAL = {"mode": "dynamic", "removal": "drop"}
