@@ -7,7 +7,7 @@ import pandas as pd
 from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES
-from prunegrid.table.layout import LABELS
+from prunegrid.table.labels import LABELS
 from prunegrid.table.text import NONE
 
 ALPHA = 0.05

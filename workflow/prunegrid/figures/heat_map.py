@@ -12,7 +12,7 @@ from prunegrid import pruners, results
 from prunegrid.figures import names, style
 from prunegrid.figures.source import NothingToShow, Source, heading, signed
 from prunegrid.sections import Budget
-from prunegrid.table.layout import LABELS
+from prunegrid.table.labels import LABELS
 
 CELL_WIDTH, CELL_HEIGHT, BESIDE, LEAST = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"

@@ -8,7 +8,8 @@ import pandas as pd
 from prunegrid import pruners, results
 from prunegrid.config import Experiment
 from prunegrid.sections import Budget
-from prunegrid.table.layout import LABELS, TIMES
+from prunegrid.table.contents import TIMES
+from prunegrid.table.labels import LABELS
 
 
 class NothingToShow(Exception):

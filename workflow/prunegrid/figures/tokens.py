@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from prunegrid.figures import response, style
 from prunegrid.figures.response import MOST, Response
 from prunegrid.figures.source import Source, percent
-from prunegrid.table.layout import LABELS
+from prunegrid.table.labels import LABELS
 
 FAMILY = "DejaVu Sans Mono"
 LEFT, LINE, GAP, MARGIN = 1.0, 0.165, 0.09, 0.06

@@ -7,7 +7,7 @@ import pandas as pd
 from prunegrid import results
 from prunegrid.published import audit
 from prunegrid.published.frame import ITEMS, PAPER
-from prunegrid.table.layout import TIMES
+from prunegrid.table.contents import TIMES
 
 EDITIONS = ("v1", "v2")
 RATIOS = ["sample_ratio", "token_ratio"]

@@ -8,7 +8,8 @@ import pandas as pd
 from prunegrid import io, results
 from prunegrid.published import frame as published
 from prunegrid.published.compare import LEVEL, compare, named_after_method
-from prunegrid.table.layout import LABELS, TIMES
+from prunegrid.table.contents import TIMES
+from prunegrid.table.labels import LABELS
 
 NOISE = (
     "Differences are ours minus theirs, in points, with the half width of their 95 % interval: the noise of the items "

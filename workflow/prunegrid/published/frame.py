@@ -10,7 +10,7 @@ import pandas as pd
 
 from prunegrid import results
 from prunegrid.published import V2_TABLES
-from prunegrid.table.layout import LABELS
+from prunegrid.table.labels import LABELS
 
 CSV = Path(__file__).with_name("published_table.csv")
 CSV_V2 = Path(__file__).with_name("published_v2.csv")

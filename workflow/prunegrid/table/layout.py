@@ -15,9 +15,9 @@ from prunegrid.sections import Budget
 from prunegrid.table import baselines, footnotes, measured
 from prunegrid.table.contents import Entry, Group, Row, Table, budget_of
 from prunegrid.table.footnotes import Failures, Marks
-from prunegrid.table.labels import LABELS, marked, of_all, of_variant
+from prunegrid.table.labels import marked, of_all, of_variant
 
-__all__ = ["LABELS", "Failures", "Table", "lay_out"]
+__all__ = ["Failures", "Table", "lay_out"]
 
 BUDGET = ["sample_ratio", "token_ratio"]
 ROW = [*BUDGET, "variant"]
