@@ -10,6 +10,7 @@ import pandas as pd
 from prunegrid import results
 from prunegrid.grid import Cell
 from prunegrid.sections import Budget
+from prunegrid.statistics.deltas import DTYPES, SCHEMA
 from prunegrid.status import Failure
 from prunegrid.table.contents import Entry, Table
 from prunegrid.table.layout import lay_out
@@ -56,7 +57,6 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
         "delta": points,
         "item_low": points - 2,
         "item_high": points + 2,
-        **dict.fromkeys(("low", "high", "p_holm", "significant")),
     } | other
 
 
@@ -66,12 +66,9 @@ def over_seeds(low: float, high: float, p_holm: float, seeds: int = 2) -> result
 
 
 def deltas(*rows: results.Row) -> pd.DataFrame:
-    """The deltas frame with the types that statistics/deltas.py gives it."""
-    numbers = dict.fromkeys(("sample_ratio", "token_ratio", "delta", "item_low", "item_high", "low", "high", "p_holm"))
-    words = dict.fromkeys(("model", "variant", "benchmark", "against"), "string")
-    return pd.DataFrame(rows).astype(
-        dict.fromkeys(numbers, "float64") | words | {"n_seeds": "Int64", "significant": "boolean"}
-    )
+    """The deltas frame, with the columns and types that `prunegrid.statistics.deltas` gives it."""
+    types = {field.name: DTYPES[field.type] for field in SCHEMA}
+    return pd.DataFrame(rows, columns=SCHEMA.names).astype(types)
 
 
 def laid_out(*cells: Sequence[results.Row], **options: Any) -> Table:
