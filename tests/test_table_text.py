@@ -69,7 +69,7 @@ def test_csv_round_trip() -> None:
     text = csv.render(laid_out(*SMALL, failures=FAILED, note='two lines,\n"quoted" # and all'))
     frame = pd.read_csv(io.StringIO(text), comment="#")
     assert frame.columns.tolist() == [
-        *("sample_ratio", "token_ratio", "sample_pruner", "token_pruner"),
+        *("sample_ratio", "token_ratio", "variant", "sample_pruner", "token_pruner"),
         *("m A", "m A delta", "m B", "m B delta", "m Avg", "m Avg delta"),
     ]
     assert frame["m A"].tolist() == ["10.00", "30.00", "30.00", "failed", "33.33", "missing", "40.00"]

@@ -16,6 +16,7 @@ deltas less than 0.02: as gaps of deltas are whole hundredths, the same findings
 """
 
 from fractions import Fraction
+from math import ceil, floor
 
 import pandas as pd
 
@@ -120,8 +121,8 @@ def zero_shot(printed: pd.DataFrame) -> pd.DataFrame:
 
 def no_count(printed: pd.DataFrame) -> pd.DataFrame:
     """Scores on a known number of items that no number of right answers gives, rounded or cut."""
-    counted = fits(printed)
-    return counted[~counted["rounded"] & ~counted["cut"]].assign(printed=counted["score"])
+    counted = fits(printed).assign(printed=lambda own: own["score"])
+    return counted[~counted["rounded"] & ~counted["cut"]]
 
 
 def fits(printed: pd.DataFrame) -> pd.DataFrame:
@@ -158,8 +159,10 @@ def _rows(printed: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_chance(items: int) -> float:
-    """The share of all two-decimal percentages that are printed counts of so many items."""
-    return sum(any(ways_to_print(hundredths / 100, items)) for hundredths in range(10_001)) / 10_001
+    """The share of all two-decimal percentages that some count of so many items is printed as."""
+    shares = [Fraction(10_000 * k, items) for k in range(items + 1)]
+    half = Fraction(1, 2)
+    return len({way for share in shares for way in (floor(share), ceil(share - half), floor(share + half))}) / 10_001
 
 
 def _beyond(there: pd.DataFrame, gap: float) -> pd.DataFrame:

@@ -1,0 +1,269 @@
+"""Results beside the published tables or another run's: hand-worked intervals, matching, output, errors."""
+
+# ruff: noqa: RUF001
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from prunegrid import cli, results
+from prunegrid.errors import PrunegridError
+from prunegrid.published import compare as comparing
+from prunegrid.published import frame as published
+from prunegrid.published.compare import compare
+
+FIVE = ("ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA")
+
+
+@pytest.fixture(scope="module")
+def reference() -> pd.DataFrame:
+    return published.reference()
+
+
+def cell(scores: dict[str, float], **changes: Any) -> list[results.Row]:
+    """One cell's rows, Avg included: LLaMA2-7B, 12.5 x 50, random+random, on WizardLM unless changed."""
+    described = {
+        "experiment": "mine",
+        "dataset": "wizardlm",
+        "model": "LLaMA2-7B",
+        "sample_ratio": 0.125,
+        "token_ratio": 0.5,
+        "sample_pruner": "random",
+        "token_pruner": "random",
+        "variant": "random+random",
+        "mode": "dynamic",
+        "seed": 0,
+        "protocol": "paper",
+        "metric": "acc",
+        "status": "done",
+    }
+    items = changes.pop("n_items", published.ITEMS)
+    rows = [described | changes | {"benchmark": b, "score": s, "n_items": items[b]} for b, s in scores.items()]
+    return [*rows, results.average(rows)]
+
+
+def arc_e(*scores: float, **changes: Any) -> pd.DataFrame:
+    """A cell of one benchmark with a seed for each score."""
+    return results.tidy([row for seed, s in enumerate(scores) for row in cell({"ARC-E": s}, seed=seed, **changes)])
+
+
+def first(compared: pd.DataFrame) -> Any:
+    return next(compared.itertuples())
+
+
+def test_three_seeds_against_a_published_score_by_hand(reference: pd.DataFrame) -> None:
+    """The example of docs/published.md: 1.96 x 2.902 from the items, 4.303 x 0.9714 sqrt(4/3) from the seeds."""
+    row = first(compare(arc_e(61.20, 60.14, 62.08), reference))
+    assert (row.score, row.n_seeds, row.n_items) == (pytest.approx(61.14), 3, 567)
+    assert (row.their_score, row.their_n_seeds, row.their_n_items) == (59.25, 1, 567)
+    assert row.seed_sd == pytest.approx(math.sqrt((0.06**2 + 1.00**2 + 0.94**2) / 2))
+    assert row.item_se == pytest.approx(100 * math.sqrt((0.6110084 * 0.3889916 + 0.5921749 * 0.4078251) / 569))
+    assert row.difference == pytest.approx(1.89)
+    items, seeds = 1.959964 * row.item_se, 4.302653 * row.seed_sd * math.sqrt(4 / 3)
+    assert (round(items, 2), round(seeds, 2)) == (5.69, 4.83)
+    assert row.high == pytest.approx(1.89 + math.sqrt(items**2 + seeds**2))
+    assert row.low == pytest.approx(1.89 - 7.459376)
+    assert row.verdict == "agrees"
+
+
+def test_two_runs_with_seeds_pool_their_spread() -> None:
+    """Seeds 60, 62 and 69, 70, 71: pooled variance (2 + 2) / 3, 3 degrees of freedom (t = 3.182446), 1/2 + 1/3."""
+    ours, theirs = arc_e(60, 62, n_items={"ARC-E": 10**6}), arc_e(69, 70, 71, n_items={"ARC-E": 10**6})
+    row = first(compare(ours, theirs))
+    seeds = 3.182446 * math.sqrt(4 / 3 * (1 / 2 + 1 / 3))
+    items = 1.959964 * 100 * math.sqrt((0.61 * 0.39 + 0.7 * 0.3) / 10**6)
+    assert (row.high - row.low) / 2 == pytest.approx(math.hypot(items, seeds), rel=1e-5)
+    assert row.difference == -9
+    assert row.verdict == "differs"
+
+
+def test_one_seed_has_item_noise_only(reference: pd.DataFrame) -> None:
+    """The half width at 59.25 against 59.25 is 5.70, so 5 points are within and 6 outside."""
+    for difference, said in ((5, "within"), (6, "outside")):
+        row = first(compare(arc_e(59.25 + difference), reference))
+        assert row.verdict == f"items only: {said}"
+        assert (row.high - row.low) / 2 == pytest.approx(1.959964 * row.item_se)
+        assert math.isnan(row.seed_sd)
+
+
+def test_an_untrained_model_has_no_seed_noise(reference: pd.DataFrame) -> None:
+    zero = {"sample_pruner": "zero-shot", "token_pruner": None, "variant": "zero-shot"}
+    zero |= {"sample_ratio": None, "token_ratio": None}
+    for score, said in ((53.44, "agrees"), (60.0, "differs")):
+        assert first(compare(arc_e(score, **zero), reference)).verdict == said
+
+
+def test_none_right_of_a_few_is_not_certain() -> None:
+    """0 of 48: p = 1/50, so the variance is 0.02 x 0.98 / 50."""
+    variance = comparing.item_variance(pd.Series([0.0]), pd.Series([48.0]))
+    assert variance[0] == pytest.approx(10_000 * 0.02 * 0.98 / 50)
+
+
+def test_an_average_has_its_parts_noise(reference: pd.DataFrame) -> None:
+    scores = dict(zip(FIVE, (60.0, 41.0, 8.0, 13.0, 49.0), strict=True))
+    compared = compare(results.tidy(cell(scores)), reference).set_index("benchmark")
+    average = compared.loc["Avg"]
+    assert average["score"] == pytest.approx(171 / 5)
+    assert average["their_score"] == pytest.approx((59.25 + 41.02 + 8.11 + 12.75 + 48.75) / 5)
+    assert average["item_se"] == pytest.approx(math.sqrt((compared.loc[list(FIVE), "item_se"] ** 2).sum()) / 5)
+    assert pd.isna(average["n_items"])
+
+
+def test_an_average_over_other_benchmarks_has_no_counterpart(reference: pd.DataFrame) -> None:
+    compared = compare(results.tidy(cell({"ARC-E": 60, "GSM8K": 8})), reference).set_index("benchmark")
+    assert compared["verdict"].to_dict() == {
+        "ARC-E": "items only: within",
+        "GSM8K": "items only: within",
+        "Avg": "no counterpart",
+    }
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sample_ratio": 0.1},
+        {"token_pruner": "loss", "variant": "random+loss"},
+        {"model": "Qwen3-8B"},  # published on OpenHermes, and this is WizardLM
+    ],
+)
+def test_no_counterpart(change: dict[str, Any], reference: pd.DataFrame) -> None:
+    row = first(compare(arc_e(60, **change), reference))
+    assert row.verdict == "no counterpart"
+    assert math.isnan(row.difference) and math.isnan(row.low)
+
+
+def test_data_sets_of_the_same_name_go_together(reference: pd.DataFrame) -> None:
+    """Mistral-7B is published at 25 x 50 on WizardLM and on MathInstruct."""
+    at = {"model": "Mistral-7B", "sample_ratio": 0.25}
+    own = {name: results.tidy(cell({"GSM8K": 20}, dataset=name, **at)) for name in ("MathInstruct", "mine")}
+    one, both = (compare(own[name], reference).query("benchmark == 'GSM8K'") for name in own)
+    assert one["their_dataset"].tolist() == ["MathInstruct"]
+    assert sorted(both["their_dataset"]) == ["MathInstruct", "WizardLM"]
+
+
+def test_methods_of_the_paper_under_prunegrids_names(reference: pd.DataFrame) -> None:
+    at = {"sample_ratio": 0.125, "token_ratio": 0.5}
+    for sample, token, variant, theirs in (
+        ("random", "token-cleaning", "random+token-cleaning", 58.73),
+        ("random", "rho1", "random+rho1", 53.97),
+        ("alpagasus", "random", "alpagasus+random", 58.91),
+        ("deita", "random", "deita+random", 58.20),
+        ("ds2", "random", "ds2+random", 58.73),
+        ("less", "random", "less+random", 58.20),
+        ("qtuning", None, "qtuning", 64.20),
+    ):
+        ours = arc_e(60, sample_pruner=sample, token_pruner=token, variant=variant, **at)
+        assert first(compare(ours, reference)).their_score == theirs
+
+
+def test_a_named_variant_is_left_out(reference: pd.DataFrame) -> None:
+    named = cell({"ARC-E": 70}, variant="qtuning-l0", sample_pruner="qtuning", token_pruner=None)
+    compared = compare(results.tidy([*cell({"ARC-E": 60}), *named]), reference)
+    assert set(compared["variant"]) == {"random+random"}
+
+
+def test_models_of_other_names(reference: pd.DataFrame) -> None:
+    row = first(compare(arc_e(60, model="llama"), reference, {"llama": "LLaMA2-7B"}))
+    assert (row.model, row.their_model, row.their_score) == ("llama", "LLaMA2-7B", 59.25)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ({}, "no model is on both sides: ours llama; theirs LLaMA2-7B, Mistral-7B, .*--model OURS=THEIRS"),
+        ({"lama": "LLaMA2-7B"}, "lama is none of ours; there are llama"),
+        ({"llama": "LLaMA2"}, "LLaMA2 is none of theirs; there are LLaMA2-7B, "),
+    ],
+)
+def test_models_that_are_not_there(models: dict[str, str], said: str, reference: pd.DataFrame) -> None:
+    with pytest.raises(PrunegridError, match=said):
+        compare(arc_e(60, model="llama"), reference, models)
+
+
+def test_nothing_done_is_an_error(reference: pd.DataFrame) -> None:
+    with pytest.raises(PrunegridError, match="mine: nothing to compare"):
+        compare(arc_e(60, status="missing"), reference)
+
+
+def test_v1_agrees_with_v2(reference: pd.DataFrame) -> None:
+    compared = compare(published.frame(), reference)
+    assert len(compared) == 636
+    assert set(compared["difference"]) == {0}
+
+
+def run(capsys: Any, *arguments: object) -> str:
+    cli.main(["compare", *map(str, arguments)])
+    return str(capsys.readouterr().out)
+
+
+def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) -> None:
+    mine = tmp_path / "mine.parquet"
+    results.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), mine)
+    shown = run(capsys, mine)
+    assert shown.splitlines()[2].startswith(
+        "1 scores compared: 1 agree, 0 differ; items only: 0 within, 0 outside; 1 more"
+    )
+    assert "By chance alone about 0.1 of 1" in shown
+    assert "Not the paper's protocol: ours `harness`, theirs `paper`." in shown
+    assert "Fine-tuned on other data: ours on alpaca, theirs on WizardLM." in shown
+    assert "Pruned in another way: ours static, theirs dynamic." in shown
+    assert "| 12.5 × 50 | Random + Random | ARC-E       | 60.50 (2) | 59.25    | +1.25 ± " in shown
+
+
+def test_the_papers_protocol_has_no_warning(tmp_path: Path, capsys: Any) -> None:
+    results.write(arc_e(60, 61), tmp_path / "mine.parquet")
+    shown = run(capsys, tmp_path / "mine.parquet")
+    assert "protocol" not in shown and "Fine-tuned on other data" not in shown
+
+
+def test_nothing_in_common_but_the_model(root: Path, capsys: Any) -> None:
+    shown = run(capsys, root, "--model", "m=LLaMA2-7B")
+    assert "0 scores compared: 0 agree, 0 differ; items only: 0 within, 0 outside; 12 more have no counterpart" in shown
+    assert "protocol" not in shown
+
+
+def test_two_folders(root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any) -> None:
+    """A folder beside itself. Zero-shot, random+random and random+ppl's A (two seeds) agree; full and the rest of
+    random+ppl have one seed. q0 has a name of its own."""
+    other = tmp_path_factory.mktemp("other")
+    results.write(results.collect_from(root), other / "results.parquet")
+    shown = run(capsys, root, "--with", other)
+    assert "12 scores compared: 7 agree, 0 differ; items only: 5 within, 0 outside; 0 more" in shown
+    assert "Left out: variants with a name of their own (q0)." in shown
+    assert "protocol" not in shown
+
+
+def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.DataFrame) -> None:
+    mine, out = tmp_path / "mine.parquet", tmp_path / "out.csv"
+    results.write(arc_e(60, 61, protocol="harness"), mine)
+    run(capsys, mine, "--out", out)
+    again, expected = pd.read_csv(out, comment="#"), compare(results.read(mine), reference)
+    assert list(again) == list(expected)
+    assert again["verdict"].tolist() == ["agrees", "no counterpart"]
+    assert again["difference"].tolist()[0] == expected["difference"].tolist()[0] == 1.25
+    assert again["low"].tolist()[0] == pytest.approx(expected["low"].tolist()[0], rel=1e-12)
+    assert "# Not the paper's protocol" in out.read_text()
+
+
+def test_without_results_the_audit(tmp_path: Path, capsys: Any) -> None:
+    shown = run(capsys, "--out", tmp_path / "audit.csv")
+    assert shown.startswith("# The published tables, audited")
+    assert pd.read_csv(tmp_path / "audit.csv")["finding"].value_counts()["delta"] == 17
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "a=b"], "give the results to compare first"),
+        (["--with", "x"], "give the results to compare first"),
+        (["nowhere"], r"no experiment\.json there"),
+        (["nowhere", "--model", "a"], "--model a: write NAME=VALUE"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(SystemExit, match=said) as raised:
+        cli.main(["compare", *arguments])
+    assert len(str(raised.value.code).splitlines()) == 1
