@@ -25,7 +25,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prunegrid.evaluation.benchmarks import TASKS, fields, read_items, read_task
+from prunegrid.evaluation.benchmarks import TASKS, read_items
+from prunegrid.sections import DataRef
 
 OURS = """
 import json, sys
@@ -102,7 +103,8 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
     shutil.copyfile(TASKS / protocol / "utils.py", tasks / "utils.py")
     for name, benchmark in benchmarks.items():
         source = options.results / "data" / "benchmarks" / f"{name}.jsonl"
-        docs = read_items(source, fields(read_task(protocol, benchmark["task"]))).docs
+        ref = DataRef.model_validate(benchmark["data"])
+        docs = read_items(source, protocol, benchmark["task"], ref).docs
         items(setting, name).write_text("".join(json.dumps(doc) + "\n" for doc in docs))
         text = (TASKS / protocol / f"{benchmark['task']}.yaml").read_text()
         own = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {items(setting, name)}}}}}\n"

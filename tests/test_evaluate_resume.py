@@ -178,10 +178,6 @@ def of_other_weights(given: dict[str, Any]) -> None:
     given["digests"] = {"weights": "other"}
 
 
-def without_digests(given: dict[str, Any]) -> None:
-    del given["digests"]
-
-
 def of_another_dtype(given: dict[str, Any]) -> None:
     given["dtype"] = "bfloat16"
 
@@ -196,7 +192,6 @@ def of_another_protocol(given: dict[str, Any]) -> None:
     [
         (of_another_limit, ["S"]),
         (of_other_weights, ["A", "S", "C"]),
-        (without_digests, ["A", "S", "C"]),
         (of_another_dtype, ["A", "S", "C"]),
         (of_another_protocol, ["S"]),
     ],
@@ -214,6 +209,16 @@ def test_what_is_asked_again(
     change(given)
     evaluate(toy_model, whole, **given)
     assert asked == again
+
+
+def test_without_digests_all_is_asked_again(
+    toy_model: Path, files: dict[str, Path], tmp_path: Path, asked: list[str]
+) -> None:
+    """Nothing would tell another model's answers from these."""
+    one = {"A": THREE["A"]}
+    for _ in range(2):
+        evaluate(toy_model, tmp_path, benchmarks=one, data=files)
+    assert asked == ["A", "A"]
 
 
 def test_changed_items_are_asked_again(
