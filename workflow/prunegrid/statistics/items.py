@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from prunegrid import io
 from prunegrid.errors import PrunegridError
@@ -36,19 +38,23 @@ class Items:
 
     record: Path
     asked: dict[str, Any]
-    rows: pd.DataFrame
+    rows: pa.Table
+
+    @property
+    def values(self) -> Floats:
+        return np.asarray(self.rows["value"], dtype=np.float64)
 
 
 def pair(root: Path, cells: Sequence[Cell], benchmark: str) -> Paired:
     """Join the cells' items one to one, reading each file once; `PrunegridError` where they are not the same items."""
     first = read(root, cells[0], benchmark)
-    values = [first.rows["value"].to_numpy()]
+    values = [first.values]
     for cell in cells[1:]:
         other = read(root, cell, benchmark)
         check_same(first, other)
-        values.append(other.rows["value"].to_numpy())
-    cluster_I, _ = pd.factorize(first.rows["cluster"])
-    return Paired(np.stack(values).astype(np.float64), cluster_I.astype(np.int64))
+        values.append(other.values)
+    cluster_I, _ = pd.factorize(first.rows["cluster"].to_numpy())
+    return Paired(np.stack(values), cluster_I.astype(np.int64))
 
 
 def read(root: Path, cell: Cell, benchmark: str) -> Items:
@@ -58,13 +64,13 @@ def read(root: Path, cell: Cell, benchmark: str) -> Items:
     if lacking := [key for key in (*ASKED, "items_hash") if key not in record]:
         raise PrunegridError(f"{path}: lacks {', '.join(lacking)}; {_again(path)}")
     file = path.with_suffix(".parquet")
-    rows = io.read_parquet(file, [*KEY, *ALIKE, "value"]).to_pandas()
+    rows = io.read_parquet(file, [*KEY, *ALIKE, "value"])
     if (found := io.sha256(file)) != record["items_hash"]:
         raise PrunegridError(
             f"{file}: its SHA-256 is {found[:12]}..., but {path.name} says {record['items_hash'][:12]}...: "
             f"not the items of that score; {_again(path)}"
         )
-    rows = rows[rows["filter"] == record["filter"]].sort_values(KEY, ignore_index=True)
+    rows = rows.filter(pc.field("filter") == record["filter"]).sort_by([(key, "ascending") for key in KEY])
     _check(file, rows, record["filter"], path)
     return Items(path, {key: record[key] for key in ASKED}, rows)
 
@@ -74,37 +80,39 @@ def check_same(one: Items, other: Items) -> None:
     if differing := [key for key in ASKED if one.asked[key] != other.asked[key]]:
         found = "; ".join(f"{key} is {one.asked[key]} and {other.asked[key]}" for key in differing)
         raise PrunegridError(_refusal(one, other, found))
-    if not one.rows[KEY].equals(other.rows[KEY]):
-        where = one.rows[KEY].merge(other.rows[KEY], on=KEY, how="outer", indicator="side")
-        alone = where[where["side"] != "both"]
-        raise PrunegridError(_refusal(one, other, f"{_named(alone)} in one only"))
+    if not one.rows.select(KEY).equals(other.rows.select(KEY)):
+        where = (
+            one.rows.select(KEY).to_pandas().merge(other.rows.select(KEY).to_pandas(), how="outer", indicator="side")
+        )
+        alone = where.loc[where["side"] != "both", "doc_id"]
+        raise PrunegridError(_refusal(one, other, f"{_named(alone.to_numpy())} in one only"))
     for column in ALIKE:
-        differ = (one.rows[column] != other.rows[column]).to_numpy()
-        if differ.any():
-            raise PrunegridError(_refusal(one, other, f"{_named(one.rows[differ])} with different {column}"))
+        if not one.rows[column].equals(other.rows[column]):
+            differ = one.rows.filter(pc.not_equal(one.rows[column], other.rows[column]))
+            raise PrunegridError(_refusal(one, other, f"{_named(differ['doc_id'])} with different {column}"))
 
 
-def _check(file: Path, rows: pd.DataFrame, chosen: str, record: Path) -> None:
-    """No item is absent, without a value or there twice."""
-    if rows.empty:
+def _check(file: Path, rows: pa.Table, chosen: str, record: Path) -> None:
+    """No item is absent, without a value or there twice. `rows` are in order of `KEY`."""
+    if not len(rows):
         raise PrunegridError(f"{file}: no item of the filter {chosen}; {_again(record)}")
-    empty = rows.isna().any(axis=1)
+    empty = np.any([pc.is_null(column, nan_is_null=True).to_numpy() for column in rows.columns], axis=0)
     if empty.any():
-        raise PrunegridError(f"{file}: {_named(rows[empty])} with an empty field; {_again(record)}")
-    twice = rows.duplicated(KEY)
+        raise PrunegridError(f"{file}: {_named(rows.filter(empty)['doc_id'])} with an empty field; {_again(record)}")
+    twice = np.all([pc.equal(rows[key][1:], rows[key][:-1]).to_numpy() for key in KEY], axis=0)
     if twice.any():
-        raise PrunegridError(f"{file}: {_named(rows[twice])} there twice; {_again(record)}")
+        raise PrunegridError(f"{file}: {_named(rows[1:].filter(twice)['doc_id'])} there twice; {_again(record)}")
 
 
 def _refusal(one: Items, other: Items, what: str) -> str:
     return f"{one.record} and {other.record} cannot be paired: {what}; {_again(one.record, other.record)}"
 
 
-def _named(rows: pd.DataFrame) -> str:
+def _named(doc_ids: Any) -> str:
     """`12 items (doc_id 3, 5, 8, ...)`."""
-    ids = rows["doc_id"].unique()
-    more = ", ..." if len(ids) > 3 else ""
-    return f"{len(rows)} item{'s' * (len(rows) > 1)} (doc_id {', '.join(map(str, ids[:3]))}{more})"
+    first = pd.unique(np.asarray(doc_ids))
+    more = ", ..." if len(first) > 3 else ""
+    return f"{len(doc_ids)} item{'s' * (len(doc_ids) > 1)} (doc_id {', '.join(map(str, first[:3]))}{more})"
 
 
 def _again(*records: Path) -> str:
