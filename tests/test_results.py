@@ -16,7 +16,7 @@ from results_folder import an_experiment, finish, put, rows, shared_files
 CONTRACT = """
 experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
 protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
-train_seconds status
+train_seconds scoring_seconds gpu_hours status
 """
 
 

@@ -72,11 +72,11 @@ def _bar(axis: Any, row: Any, y: int) -> None:
 
 
 def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str:
-    """Why there is no delta: the cell's worst status; a cell that is done lacks its baseline."""
+    """Why there is no delta: the cell's worst status; a cell that is done has nothing to be compared with."""
     rows = source.at(source.frame, budget)
     own = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
     worst = max(own, key=results.SEVERITY.index, default="missing")
-    return "no baseline" if worst == "done" else worst
+    return "not compared" if worst == "done" else worst
 
 
 def _handles(deltas: pd.DataFrame) -> list[Line2D]:
