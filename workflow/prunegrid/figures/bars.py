@@ -23,9 +23,8 @@ def draw(source: Source, budget: Budget) -> Figure:
     deltas = source.at(source.deltas, budget)
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
-    against = set(deltas["against"].dropna())
-    compared = set(deltas["variant"])
-    variants = [v.name for v in source.experiment.variants if v.name in compared or v.name not in against]
+    base = results.baseline(source.experiment)
+    variants = [v.name for v in source.experiment.variants if v.name != base]
     benchmarks = [*source.experiment.evaluation.benchmarks, results.AVERAGE]
     down = -(-len(benchmarks) // ACROSS)
     figure = Figure(figsize=(style.PAGE, down * (ROW * len(variants) + 0.45) + 0.55), layout="constrained")
@@ -34,8 +33,7 @@ def draw(source: Source, budget: Budget) -> Figure:
         _panel(axis, source, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
     for axis in axes.ravel()[len(benchmarks) :]:
         axis.set_visible(False)
-    names = " or ".join(source.label(name) for name in sorted(against))
-    figure.supxlabel(f"Difference from {names} (points)", fontsize=style.NORMAL)
+    figure.supxlabel(f"Difference from {source.label(str(base))} (points)", fontsize=style.NORMAL)
     handles = _handles(deltas)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
@@ -74,11 +72,11 @@ def _bar(axis: Any, row: Any, y: int) -> None:
 
 
 def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str:
-    """Why there is no delta: the cell's worst status; a cell that is done lacks its baseline."""
+    """Why there is no delta: the cell's worst status; a cell that is done has nothing to be compared with."""
     rows = source.at(source.frame, budget)
     own = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
     worst = max(own, key=results.SEVERITY.index, default="missing")
-    return "no baseline" if worst == "done" else worst
+    return "not compared" if worst == "done" else worst
 
 
 def _handles(deltas: pd.DataFrame) -> list[Line2D]:
@@ -86,7 +84,7 @@ def _handles(deltas: pd.DataFrame) -> list[Line2D]:
     shown = deltas[deltas["delta"].notna()]
     kinds = [whole for whole in LOOKS if (shown["low"].notna() == whole).any()]
     handles = [Line2D([], [], color=LOOKS[whole][0], label=LOOKS[whole][1]) for whole in kinds]
-    if shown["significant"].fillna(False).any():
+    if shown["significant"].eq(True).any():
         dot: dict[str, Any] = {"marker": "o", "color": "black", "linestyle": "none", "markersize": 2.8}
         handles.append(Line2D([], [], **dot, label="filled: differs, after Holm's correction"))
     return handles

@@ -86,7 +86,7 @@ def _mark(source: Source, budget: Budget, variant: str) -> str:
         return ""
     rows = source.at(source.deltas, budget)
     own = rows[(rows["variant"] == variant) & (rows["benchmark"] == results.AVERAGE)]
-    return "*" if own["significant"].fillna(False).any() else ""
+    return "*" if own["significant"].eq(True).any() else ""
 
 
 def _panel(

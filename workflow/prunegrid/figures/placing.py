@@ -94,4 +94,5 @@ def _write(axis: Any, at: tuple[float, float], name: str, distance: int, box: Bo
         near = (min(max(point[0], box[0]), box[2]), min(max(point[1], box[1]), box[3]))
         end = axis.transAxes.inverted().transform(near)
         axis.annotate("", at, end, "data", "axes fraction", arrowprops=line)
-    axis.text(*corner, name, transform=axis.transAxes, ha="left", va="bottom", **text)
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
+    axis.text(*corner, name, transform=axis.transAxes, ha="left", va="bottom", bbox=ground, zorder=5, **text)

@@ -18,7 +18,7 @@ class NothingToShow(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A results folder seen by one model: `frame` holds the model's results, `deltas` its deltas, if there are any."""
+    """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any."""
 
     root: Path
     experiment: Experiment
