@@ -10,6 +10,7 @@ from prunegrid import results
 from prunegrid.figures import style
 from prunegrid.figures.source import NothingToShow, Source
 from prunegrid.sections import Budget
+from prunegrid.table.labels import LABELS
 
 ACROSS, ROW = 6, 0.165
 ITEMS_AND_SEEDS, ITEMS = "95 % interval: items and seeds", "95 % interval: item noise only (one seed)"
@@ -23,8 +24,8 @@ def draw(source: Source, budget: Budget) -> Figure:
     deltas = source.at(source.deltas, budget)
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
-    base = results.baseline(source.experiment)
-    variants = [v.name for v in source.experiment.variants if v.name != base]
+    bases = results.baselines(source.experiment)
+    variants = [v.name for v in source.experiment.variants if bases.get(v.name) != v.name]
     benchmarks = [*source.experiment.evaluation.benchmarks, results.AVERAGE]
     down = -(-len(benchmarks) // ACROSS)
     figure = Figure(figsize=(style.PAGE, down * (ROW * len(variants) + 0.45) + 0.55), layout="constrained")
@@ -33,10 +34,16 @@ def draw(source: Source, budget: Budget) -> Figure:
         _panel(axis, source, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
     for axis in axes.ravel()[len(benchmarks) :]:
         axis.set_visible(False)
-    figure.supxlabel(f"Difference from {source.label(str(base))} (points)", fontsize=style.NORMAL)
+    figure.supxlabel(f"Difference from {_bases(source, bases)} (points)", fontsize=style.NORMAL)
     handles = _handles(deltas)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
+
+
+def _bases(source: Source, bases: dict[str, str]) -> str:
+    """The one baseline's label, or what the baselines are where each mode and removal has its own."""
+    found = [source.label(name) for name in dict.fromkeys(bases.values())]
+    return found[0] if len(found) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
 
 
 def _panel(

@@ -28,8 +28,7 @@ KINDS: dict[str, Draw] = {
 def draw_all(directory: Path, deltas: pd.DataFrame | None) -> list[Path]:
     """Write all figures of the results folder `directory`; return their files.
 
-    `deltas` is the frame of `prunegrid.statistics`, None where there is none; figures show what is compared with
-    the experiment's baseline. Raises `PrunegridError` for a
+    `deltas` is the frame of `prunegrid.statistics.deltas`, None where there is none. Raises `PrunegridError` for a
     folder without `experiment.json` or `results.parquet`, and for a damaged file.
     """
     experiment = results.experiment_of(directory)
@@ -46,8 +45,7 @@ def drawings(experiment: Experiment) -> dict[str, Draw]:
 def _of_model(
     root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, deltas: pd.DataFrame | None
 ) -> list[Path]:
-    base = results.baseline(experiment)
-    own = None if deltas is None else deltas[(deltas["model"] == model) & (deltas["against"] == base)]
+    own = None if deltas is None else deltas[deltas["model"] == model]
     source = Source(root, experiment, model, frame[frame["model"] == model], own)
     folder, paths = root / "figures" / model, []
     for name, draw in drawings(experiment).items():

@@ -11,10 +11,9 @@ import pandas as pd
 from prunegrid import io, results, status
 from prunegrid.config import Experiment
 from prunegrid.statistics import deltas
-from prunegrid.table import csv, html, latex, markdown
+from prunegrid.table import csv, html, latex, markdown, provenance
 from prunegrid.table.against import contrasts
 from prunegrid.table.layout import Failures, Table, lay_out
-from prunegrid.table.provenance import footer
 
 FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
 
@@ -27,14 +26,14 @@ def write_table(
     note: str = "",
     failures: Failures | None = None,
     compared: pd.DataFrame | None = None,
-    below: Sequence[str] = (),
+    footer: Sequence[str] = (),
 ) -> Table:
     """Write the table of a results frame into the folder `out`, in every format; return what they show.
 
     `failures` (from `status.failures`) become footnotes, `compared` (from `statistics.deltas`) brings the
-    intervals, and `below` is sentences for below the table. Raises `PrunegridError` for a frame without rows.
+    intervals, and `footer` is sentences for below the table. Raises `PrunegridError` for a frame without rows.
     """
-    table = lay_out(frame, title=title, note=note, failures=failures, deltas=compared, footer=below)
+    table = lay_out(frame, title=title, note=note, failures=failures, deltas=compared, footer=footer)
     for ending, form in FORMATS.items():
         io.write_text(out / f"table.{ending}", form(table))
     return table
@@ -75,9 +74,9 @@ def show(
     failures: Failures | None = None,
 ) -> Table:
     """Write the table of an experiment's results and deltas into the folder `out`."""
-    below = footer(experiment, directory, frame, compared)
+    said = provenance.footer(experiment, directory, frame, compared)
     return write_table(
-        frame, out, title=title(experiment), note=experiment.note, failures=failures, compared=compared, below=below
+        frame, out, title=title(experiment), note=experiment.note, failures=failures, compared=compared, footer=said
     )
 
 
