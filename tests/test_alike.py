@@ -29,7 +29,6 @@ def change(root: Path, cell: str, **values: Any) -> None:
         ({"versions": {"lm_eval": "0.4.12"}}, r'version of lm_eval is "0\.4\.13" in .*; "0\.4\.12" in m/full/seed1\.'),
         ({"task_hash": "other"}, r'A: task_hash is "t" in m/zero-shot.* and 5 more cells; "other" in m/full/seed1\.'),
         ({"data_hash": "other"}, "A: data_hash"),
-        ({"protocol": "paper"}, r'A: protocol is "harness" in .*; "paper" in m/full/seed1'),
         ({"digests": {"model": "m", "template": "q"}}, "m: digest of the template"),
     ],
 )
@@ -41,9 +40,10 @@ def test_unlike_cells_are_refused_and_named(root: Path, values: dict[str, Any], 
     assert f"rm {root}/evaluation/m/full/seed1/A.json, then run the workflow" in str(caught.value)
 
 
-def test_a_cell_that_is_not_shown_is_not_compared(root: Path) -> None:
-    """What the config tells apart is stale: the table shows it as such, and the rest."""
-    change(root, "full/seed1", task_hash="other", limit=10)
+@pytest.mark.parametrize("values", [{"limit": 10}, {"protocol": "paper"}])
+def test_a_cell_that_is_not_shown_is_not_compared(root: Path, values: dict[str, Any]) -> None:
+    """What the config tells apart (a limit, the other protocol) is stale: the table shows it as such, and the rest."""
+    change(root, "full/seed1", task_hash="other", **values)
     frame = results.collect(an_experiment(), root)
     assert set(frame.loc[frame["status"] == "stale", "variant"]) == {"full"}
 
