@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.table import csv, html, markdown
-from prunegrid.table.contents import Table
+from prunegrid.table.contents import TIMES, Table
 from prunegrid.table.legend import ONE_SEED, legend
 from tables import cell, delta, deltas, entry, laid_out, over_seeds, seeded
 
@@ -139,6 +139,21 @@ def mixed(*against: tuple[str, str, str]) -> Table:
 def test_the_legend_says_what_deltas_are_against(against: list[tuple[str, str, str]], said: str) -> None:
     table = mixed(*against)
     assert f"Arrows: points above or below {said} at the same model, budget and seed." in legend(table)
+
+
+def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
+    cells = [cell("full", 50, seed=0), cell("random+ppl", 12), cell("random+fastv", 9)]
+    against_full = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", -38, against="full")))
+    assert "Arrows: points above or below Full Dataset of the same model and seed." in legend(against_full)
+    assert next(row.against for row in against_full.rows if row.variant == "random+ppl") == "Full Dataset"
+    other = {"sample_ratio": 0.25, "token_ratio": 0.7}
+    cells += [[row | other for row in rows] for rows in cells[1:]]
+    lines = [delta("random+ppl", "A", 3, against="random+fastv"), delta("random+fastv", "A", -3, against="random+ppl")]
+    best = laid_out(*cells, deltas=deltas(lines[0], lines[1] | other))
+    assert (
+        f"Arrows: points above or below one row of each model and budget (m, 12.5 {TIMES} 50: Random + FastV; "
+        f"m, 25 {TIMES} 70: Random + PPL) at the same seed."
+    ) in legend(best)
 
 
 def test_each_row_names_what_it_is_against() -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from prunegrid.figures.draw import draw_all
-from prunegrid.io import read_parquet
+from prunegrid.statistics import deltas
 from prunegrid.step import step
 
 with step(snakemake.log[0]):
     results = Path(snakemake.input.results)
-    draw_all(results.parent, read_parquet(Path(snakemake.input.deltas)).to_pandas())
+    draw_all(results.parent, deltas.read(Path(snakemake.input.deltas)))

@@ -1,6 +1,6 @@
 """Whether the cells of one table were evaluated alike; scores that were not cannot stand side by side.
 
-What the config decides (protocol, task, limit, dtype) makes a cell stale where it differs. This is about what no config says:
+What the config decides (protocol, task, limit, dtype) makes a cell stale where it differs. This is what no config says:
 library versions, the digests of tasks and items, and the base model, tokenizer and template of one model's cells.
 """
 

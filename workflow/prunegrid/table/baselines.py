@@ -4,11 +4,12 @@ from typing import Any
 
 import pandas as pd
 
-from prunegrid.table.contents import budget_of
+from prunegrid.table.contents import TIMES, budget_of
 from prunegrid.table.labels import LABELS, of_method, of_variant
 
 PLAIN = f"{LABELS['random']} + {LABELS['random']}"
 MANNER = ["mode", "removal"]
+PLACE = ["model", "sample_ratio", "token_ratio"]
 
 
 def delta_of(line: Any) -> dict[str, Any]:
@@ -37,24 +38,33 @@ def rounded(value: float) -> float | None:
 
 def labels(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> dict[tuple[Any, ...], str]:
     """The label of the row that each (budget, variant) is compared with, of those in `deltas`."""
-    lines: Any = (
-        [] if deltas is None else deltas.drop_duplicates(["sample_ratio", "token_ratio", "variant"]).itertuples()
-    )
+    if deltas is None:
+        return {}
+    lines: Any = deltas.drop_duplicates(["sample_ratio", "token_ratio", "variant"]).itertuples()
     rows = _variants(frame)
     return {(budget_of(line), line.variant): _label(rows[line.against]) for line in lines}
 
 
 def described(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
-    """What the table's deltas are against, for its legend: one row of each budget, or one for each mode and removal."""
+    """What the table's deltas are against, for its legend: one row, one for each mode and removal, or one a budget."""
+    same = "at the same model, budget and seed"
     if deltas is None or deltas.empty:
-        return PLAIN
+        return f"{PLAIN} {same}"
     rows = _variants(frame)
     found = [rows[variant] for variant in deltas["against"].unique()]
     if len(found) == 1:
-        return _label(found[0])
+        return f"{_label(found[0])} {'of the same model and seed' if pd.isna(found[0].sample_ratio) else same}"
+    if (deltas.groupby(PLACE, dropna=False)["against"].nunique() == 1).all():
+        return f"one row of each model and budget ({_by_place(rows, deltas)}) at the same seed"
     methods = " or ".join(dict.fromkeys(of_method(row.sample_pruner, row.token_pruner) for row in found))
     varying = [name for name in MANNER if len({getattr(row, name) for row in found}) > 1]
-    return f"the {methods} row of the same {' and '.join(varying)}{_but(rows, deltas)}"
+    return f"the {methods} row of the same {' and '.join(varying)}{_but(rows, deltas)} {same}"
+
+
+def _by_place(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
+    lines: Any = deltas.drop_duplicates(PLACE).itertuples()
+    places = [(line.model, 100 * line.sample_ratio, 100 * line.token_ratio, line.against) for line in lines]
+    return "; ".join(f"{model}, {s:.6g} {TIMES} {t:.6g}: {_label(rows[its])}" for model, s, t, its in places)
 
 
 def _but(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
@@ -65,8 +75,8 @@ def _but(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
 
 
 def _variants(frame: pd.DataFrame) -> dict[str, Any]:
-    """A line of each variant that a budget applies to."""
-    lines: Any = frame[frame["sample_ratio"].notna()].drop_duplicates("variant").itertuples()
+    """A line of each variant."""
+    lines: Any = frame.drop_duplicates("variant").itertuples()
     return {line.variant: line for line in lines}
 
 

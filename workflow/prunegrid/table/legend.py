@@ -17,7 +17,7 @@ def legend(table: Table) -> list[str]:
     best = any(entry.best for entry in table.entries)
     said = {
         "Scores in percent.": True,
-        f"Arrows: points above or below {table.against} at the same model, budget and seed.": table.deltas,
+        f"Arrows: points above or below {table.against}.": table.deltas,
         ONE_SEED: table.intervals and not table.tested,
         _asterisk(table): table.tested,
         "Bold: best of the column among the budget's pruned rows.": best,
