@@ -234,20 +234,38 @@ def test_models_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert longest_row(model, 256) == 0
 
 
-@pytest.mark.parametrize("budget", [1, 150, 8192])
+@pytest.mark.parametrize("budget", [1, 700, 8192])
 @pytest.mark.parametrize("bos", [False, True])
-def test_answers_equal_those_of_stock(bos: bool, budget: int) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_answers_equal_those_of_stock(kind: str, bos: bool, budget: int) -> None:
     """Greedy texts, in the requests' order, a prompt that is cut included; two settings side by side."""
-    model, words = tiny("llama"), tokenizer(bos)
+    model, words = tiny(kind), tokenizer(bos)
     prompts = [prompt + option for prompt, texts in QUESTIONS for option in texts]
     settings = [{"until": stops, "do_sample": False, "max_gen_toks": n} for stops, n in ((["&", "9"], 20), (["q"], 9))]
     asked = [
         Instance("generate_until", {}, (prompt, dict(settings[place % 2])), 0) for place, prompt in enumerate(prompts)
     ]
-    stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1)
-    found = LanguageModel(model, words, budget).generate_until(asked)
+    stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1, max_length=256)
+    ours = LanguageModel(model, words, budget)
+    ours._max_length = 256
+    found = ours.generate_until(asked)
     assert found == stock.generate_until(asked, disable_tqdm=True)
     assert len(set(found)) > 3
+
+
+def test_ended_rows_are_dropped() -> None:
+    """The tokens that each step reads: all rows' prompts, then one a row that has not ended."""
+    from prunegrid.evaluation.generation import drops_rows
+
+    assert [drops_rows(tiny(kind)) for kind in KINDS] == [True, True, True, True, False]
+    lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
+    prompts = ["Cats", "Fish", "Question", "live in", "2 + 3"]
+    setting = {"until": ["&", "9", "q", "k", "e"], "do_sample": False, "max_gen_toks": 24}
+    rows: list[int] = []
+    lm.model.register_forward_pre_hook(lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    answers = lm.generate_until([Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in prompts])
+    assert rows[0] == 5 and rows == sorted(rows, reverse=True) and len(set(rows)) > 2
+    assert len(set(map(len, answers))) > 2
 
 
 TASK: dict[str, Any] = {

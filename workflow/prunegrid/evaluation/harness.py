@@ -76,9 +76,11 @@ def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str,
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+    lm.cut.clear()
     results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
     samples = results["samples"][name]
-    return {"metrics": results["results"][name], "samples": samples, "n_truncated": _truncated(lm, samples, whole)}
+    cut = {sample["doc_id"] for sample in samples for request in sample["arguments"] if lm.was_cut(*request)}
+    return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(cut)}
 
 
 def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
@@ -93,15 +95,3 @@ def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
             f"{name}: the task generates {generation['max_gen_toks']} tokens, which leaves no room for a "
             f"prompt in the model's context of {max_length}"
         )
-
-
-def _truncated(lm: LanguageModel, samples: list[dict[str, Any]], whole: bool) -> int:
-    """How many items are cut on the left to fit the model's context; an option's last token need not fit."""
-    cut, room = set(), lm.max_length + (not whole)
-    for sample in samples:
-        for prompt, rest in sample["arguments"]:
-            answer = isinstance(rest, dict)
-            tokens = len(lm.tok_encode(prompt if answer else prompt + rest))
-            if tokens + rest["max_gen_toks"] > lm.max_length if answer else tokens > room:
-                cut.add(sample["doc_id"])
-    return len(cut)

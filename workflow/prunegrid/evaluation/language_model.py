@@ -6,6 +6,7 @@
 Tokens, truncation and answers are those of lm-eval's own `HFLM`; batches and the forward pass are not.
 """
 
+import functools
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -13,36 +14,20 @@ import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
 from numpy.typing import NDArray
-from transformers import StoppingCriteria, StoppingCriteriaList
 
 from prunegrid.errors import PrunegridError
+from prunegrid.evaluation.generation import RowStop, generate
 from prunegrid.evaluation.shared import Batch, Scored, longest_row, shared_rows
 from prunegrid.head import ELEMENTS, changes_logits
 from prunegrid.progress import Progress
 from prunegrid.rows import batches
 
 
-class RowStop(StoppingCriteria):
-    """A row is done when any stop string is in it.
-
-    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on
-    different strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
-    """
-
-    def __init__(self, tokenizer: Any, stops: list[str], start: int) -> None:
-        self.tokenizer, self.stops, self.start = tokenizer, stops, start
-        self.window = 2 + max(len(tokenizer.encode(stop, add_special_tokens=False)) for stop in stops)
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        tails = self.tokenizer.batch_decode(input_ids[:, self.start :][:, -self.window :])
-        done = [any(stop in tail for stop in self.stops) for tail in tails]
-        return torch.tensor(done, device=input_ids.device)
-
-
 class LanguageModel(HFLM):
     """lm-eval's wrapper. A forward pass has at most `batch_tokens` padded tokens, or one row.
 
     For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
+    `was_cut` tells which requests lost tokens to fit the model's context.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
@@ -51,6 +36,9 @@ class LanguageModel(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_tokens, softmax_dtype="float32"
         )
         self.batch_tokens = batch_tokens
+        self.cut: set[Hashable] = set()
+        encode: Any = super().tok_encode
+        self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
         self.row_limit = min(batch_tokens, longest_row(model, self.max_length))
         self.head = None if changes_logits(model) else model.get_output_embeddings()
 
@@ -63,22 +51,31 @@ class LanguageModel(HFLM):
         text is predicted, and n + 1 divides; without one the first token is not predicted, and n divides.
         A string longer than the context is cut on the left.
         """
-        strings = [Scored(self.tok_encode("".join(request.args))[-self.max_length :], 1) for request in requests]
+        texts = [request.args for request in requests]
+        wholes = [self.tok_encode("".join(parts)) for parts in texts]
+        strings = [Scored(self._kept(ids, self.max_length, parts), 1) for ids, parts in zip(wholes, texts, strict=True)]
         questions = [(request.task_name, request.doc_id) for request in requests]
-        nll_N, _ = self._score(strings, questions, [request.args for request in requests])
+        nll_N, _ = self._score(strings, questions, texts)
         return [float(nll) / len(string.ids) for nll, string in zip(nll_N, strings, strict=True)]
 
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """(log-probability of the continuation, in nats; whether greedy decoding would give it) of each request."""
-        strings = [self._cut(context, rest) for _, context, rest in requests]
+        room = self.max_length + 1  # as HFLM: the last token is not read
+        kept = [self._kept(context + rest, room, texts) for texts, context, rest in requests]
+        strings = [Scored(ids, len(ids) - len(rest)) for ids, (_, _, rest) in zip(kept, requests, strict=True)]
         questions = [tuple(context) for _, context, _ in requests]
         nll_N, missed_N = self._score(strings, questions, [texts for texts, _, _ in requests])
         return [(-float(nll), not missed) for nll, missed in zip(nll_N, missed_N, strict=True)]
 
-    def _cut(self, context: list[int], rest: list[int]) -> Scored:
-        """As HFLM cuts: on the left, to the context's length and the last token, which is not read."""
-        ids = (context + rest)[-self.max_length - 1 :]
-        return Scored(ids, len(ids) - len(rest))
+    def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
+        """The last `room` tokens."""
+        if len(ids) > room:
+            self.cut.add(texts)
+        return ids[-room:]
+
+    def was_cut(self, prompt: str, rest: str | dict[str, Any]) -> bool:
+        """Whether the request of these arguments lost tokens on the left, since `cut` was last cleared."""
+        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.cut
 
     def _score(
         self, strings: list[Scored], questions: Sequence[Hashable], texts: Sequence[Any]
@@ -129,18 +126,14 @@ class LanguageModel(HFLM):
         return answers
 
     def _most_tokens(self, prompt: str, setting: dict[str, Any]) -> int:
-        return min(len(self.tok_encode(prompt)) + int(setting["max_gen_toks"]), int(self.max_length))
+        answer = int(setting["max_gen_toks"])
+        return answer + len(self._kept(self.tok_encode(prompt), self.max_length - answer, (prompt, answer)))
 
     def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
         """Token ids, prompt included, [rows, max_length at most]."""
-        return self.model.generate(
-            input_ids=context,
-            attention_mask=generation_kwargs["attention_mask"],
-            max_length=max_length,
-            stopping_criteria=StoppingCriteriaList([RowStop(self.tokenizer, stop, context.shape[1])]),
-            pad_token_id=self.tokenizer.pad_token_id,
-            do_sample=False,
-        )
+        stopping = RowStop(self.tokenizer, stop, context.shape[1])
+        mask = generation_kwargs["attention_mask"]
+        return generate(self.model, context, mask, max_length, self.tokenizer.pad_token_id, stopping)
 
 
 def _judged(logits_UV: torch.Tensor, target_U: torch.Tensor) -> torch.Tensor:
