@@ -28,7 +28,9 @@ CONFIG["training"]["num_train_epochs"] = 1
 for _benchmark in CONFIG["evaluation"]["benchmarks"].values():
     _benchmark["limit"] = 8
 CELL = "sandbox-1M/s0.125-t0.5/qtuning/seed0"
-CELL_ONLY = {"train": 1, "evaluate": 1, "collect": 1, "table": 1}
+NUMBERS = ["variant", "benchmark", "score", "delta", "realised_token_ratio", "trained_tokens", "status"]
+SHOWN = {"collect": 1, "table": 1, "figures": 1}
+CELL_ONLY = {"train": 1, "evaluate": 1, **SHOWN}
 
 
 def config(**changes: Any) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def test_nothing_is_done_twice(done: Path) -> None:
 
 def test_a_new_ratio_scores_nothing_again(done: Path) -> None:
     jobs = planned(done, config=config(budgets=[{"sample_ratio": 0.25, "token_ratio": 0.5}]))
-    assert jobs == {"record": 1, "prune": 4, "train": 4, "evaluate": 4, "collect": 1, "table": 1}
+    assert jobs == {"record": 1, "prune": 4, "train": 4, "evaluate": 4, **SHOWN}
 
 
 def test_a_new_variant_runs_alone(done: Path) -> None:
@@ -87,20 +89,20 @@ def test_a_new_variant_runs_alone(done: Path) -> None:
 
 def test_a_new_learning_rate_trains_again_and_prunes_nothing(done: Path) -> None:
     changed = config(training=CONFIG["training"] | {"learning_rate": 2e-3})
-    assert planned(done, config=changed) == {"record": 1, "train": 5, "evaluate": 5, "collect": 1, "table": 1}
+    assert planned(done, config=changed) == {"record": 1, "train": 5, "evaluate": 5, **SHOWN}
 
 
 def test_a_new_note_makes_the_table_only(done: Path) -> None:
-    assert planned(done, config=config(note="Another note.")) == {"record": 1, "collect": 1, "table": 1}
+    assert planned(done, config=config(note="Another note.")) == {"record": 1, **SHOWN}
 
 
 @pytest.mark.parametrize(
     ("lost", "jobs"),
     [
-        (f"evaluation/{CELL}/SQuAD.json", {"evaluate": 1, "collect": 1, "table": 1}),
+        (f"evaluation/{CELL}/SQuAD.json", {"evaluate": 1, **SHOWN}),
         (f"trained/{CELL}/training.json", CELL_ONLY),
         (f"trained/{CELL}/model", CELL_ONLY),
-        (f"pruned/{CELL}/selection.parquet", {"prune": 2, "train": 2, "evaluate": 2, "collect": 1, "table": 1}),
+        (f"pruned/{CELL}/selection.parquet", {"prune": 2, "train": 2, "evaluate": 2, **SHOWN}),
     ],
 )
 def test_a_lost_output_reruns_its_cell_and_the_table_only(done: Path, lost: str, jobs: dict[str, int]) -> None:
@@ -113,15 +115,27 @@ def test_a_lost_output_reruns_its_cell_and_the_table_only(done: Path, lost: str,
         away.rename(file)
 
 
-def test_report_embeds_the_table(done: Path) -> None:
+def prunegrid(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prunegrid.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_report_embeds_the_table_and_the_figures(done: Path) -> None:
     run = snakemake(done, "--report", "report.html", config=CONFIG)
     assert run.returncode == 0, run.stderr
-    assert "table.html" in (done / "report.html").read_text()
+    report = (done / "report.html").read_text()
+    assert all(name in report for name in ("table.html", "eu-plane.svg", "pareto.svg", "bars-s0.125-t0.5.svg"))
+
+
+def test_every_number_leads_back_to_its_items(done: Path) -> None:
+    """6 cells x 5 benchmarks of 8 items; 3 rows have deltas, on 6 columns."""
+    run = prunegrid("trace", str(done / "results/sandbox"))
+    assert run.returncode == 0, run.stderr
+    assert "30 scores, 6 averages and 18 deltas are what 240 item values give; so are the 54 numbers" in run.stdout
 
 
 def test_cli_table_needs_the_folder_alone(done: Path) -> None:
-    command = [sys.executable, "-m", "prunegrid.cli", "table", str(done / "results/sandbox")]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = prunegrid("table", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
     assert "Q-Tuning" in run.stdout
 
@@ -130,7 +144,7 @@ def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Pa
     """A truncated selection: its consumer names it, the table still comes, and one removal repairs it."""
     folder = done / "results/sandbox"
     selection = folder / "pruned" / CELL / "selection.parquet"
-    whole = (folder / "table/table.md").read_text()
+    whole = pq.read_table(folder / "results.parquet", NUMBERS)
     (folder / "trained" / CELL / "training.json").unlink()
     selection.write_bytes(selection.read_bytes()[:100])
     run = snakemake(done, "--cores", "2", config=CONFIG)
@@ -142,4 +156,5 @@ def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Pa
     selection.unlink()
     run = snakemake(done, "--cores", "2", config=CONFIG)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert (folder / "table/table.md").read_text() == whole, "the same seed gives the same table"
+    again = pq.read_table(folder / "results.parquet", NUMBERS)
+    assert again.equals(whole), "the same seed gives the same numbers, other than what it cost"
