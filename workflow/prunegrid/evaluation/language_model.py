@@ -49,7 +49,8 @@ class LanguageModel(HFLM):
         huggingface_above_v4_33.py): the sum over all tokens but the first, divided by *all* tokens, first and
         special ones included. The tokenizer's own special tokens are added. So with a BOS every token of the
         text is predicted, and n + 1 divides; without one the first token is not predicted, and n divides.
-        A string longer than the context is cut on the left.
+        A string longer than the context is cut on the left. (OpenCompass leaves tokens with the padding's id out
+        of sum and count; here they count: a text holds none, unless padding doubles as BOS.)
         """
         texts = [request.args for request in requests]
         wholes = [self.tok_encode("".join(parts)) for parts in texts]
