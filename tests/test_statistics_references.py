@@ -25,13 +25,13 @@ def of_items(diffs_SI: Any, cluster_I: Any = None) -> Effect:
     sums_RC = by_cluster(diffs_SI.mean(axis=0, keepdims=True), cluster_I)
     sizes_RC = by_cluster(np.ones((1, len(cluster_I))), cluster_I)
     (draws_B,) = 100 * means(sums_RC, sizes_RC)
-    return effect(100 * diffs_SI.mean(axis=1), draws_B, len(cluster_I), sums_RC.size)
+    return effect(100 * diffs_SI.mean(axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC))
 
 
 def known(item_se: float, item_df: float, deltas_S: Any) -> Effect:
     """Item noise with exactly this standard error."""
     deltas_S = np.asarray(deltas_S, float)
-    return Effect(deltas_S, deltas_S.mean() + item_se * np.array([-1.0, 1.0]), item_df, 1000, 1000)
+    return Effect(deltas_S, deltas_S.mean() + item_se * np.array([-1.0, 1.0]), 0.0, item_df, 1000, 1000, 1000)
 
 
 def test_items_against_a_published_example() -> None:
@@ -90,17 +90,22 @@ def test_p_is_the_level_at_which_the_interval_touches_zero(delta: float, seed_sd
 
 
 def test_p_of_what_does_not_vary() -> None:
-    assert known(0.0, 99, [0, 0]).p() == 1
-    assert known(0.0, 99, [5, 5]).p() == 1e-100
-    assert known(0.0, 99, [3, -3]).p() == 1
-    assert known(1.0, 1e4, [500, 500]).p() == 1e-100
+    assert known(0.0, 99, [0, 0, 0]).p() == 1
+    assert known(0.0, 99, [5, 5, 5]).p() == 1e-100
+    assert known(0.0, 99, [3, -3, 0]).p() == 1
+    assert known(1.0, 1e4, [500, 500, 500]).p() == 1e-100
 
 
 def test_average_is_stratified() -> None:
     """Benchmarks of 40 and 400 items: variances add, and Satterthwaite's degrees of freedom by hand."""
     rng = np.random.default_rng(0)
     parts = [of_items(rng.normal(size=(2, n))) for n in (40, 400)]
-    both = average([effect(p.deltas_S, w, p.n_items, p.n_clusters) for p, w in zip(parts, _apart(parts), strict=True)])
+    both = average(
+        [
+            effect(p.deltas_S, w, p.n_items, p.n_clusters, p.n_differing)
+            for p, w in zip(parts, _apart(parts), strict=True)
+        ]
+    )
     se = np.array([part.item_se for part in parts])
     assert both.item_se == pytest.approx(np.hypot(*se) / 2, rel=TOLERANCE)
     assert both.item_df == pytest.approx((se**2).sum() ** 2 / (se**4 / [39, 399]).sum(), rel=4 * TOLERANCE)

@@ -161,7 +161,8 @@ def _measured(root: Path, benchmark: str, every: set[Pairs], resamples: int, see
         sums_RC, sizes_RC = (np.stack([getattr(one, name) for one in alike]) for name in ("sums_C", "sizes_C"))
         drawn_RB = 100 * means(sums_RC, sizes_RC, resamples, seed)
         for one, draws_B in zip(alike, drawn_RB, strict=True):
-            found[one.pairs] = effect(100 * one.means_S, draws_B, int(one.sizes_C.sum()), clusters)
+            items, differing = int(one.sizes_C.sum()), int(np.count_nonzero(one.sums_C))
+            found[one.pairs] = effect(100 * one.means_S, draws_B, items, clusters, differing)
     return found
 
 
