@@ -54,15 +54,15 @@ def test_by_hand(tmp_path: Path) -> None:
 
     Seeds: sd = 16.667 / sqrt 2 = 11.785, its standard error 8.333, t with one degree of freedom 12.706.
     Items: the mean over seeds is 1 once, 0.5 twice, 0 for nine, so squares about the mean of 1/6 sum to
-    1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with half an item won and
-    half an item lost, 8.333 points, it is 12.563. t with 11 is 2.201. Two seeds are too few for a test.
+    1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
+    lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
     """
     found = row(deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS]), benchmark="A")
     assert (found.n_seeds, found.n_items, found.n_clusters, found.item_df) == (2, 12, 12, 11)
     assert found.delta == pytest.approx(100 / 6)
     assert found.seed_sd == pytest.approx(11.785, abs=0.001)
     assert (found.seed_low, found.seed_high) == pytest.approx((16.667 - 105.885, 16.667 + 105.885), abs=0.01)
-    assert found.item_se == pytest.approx(12.563, rel=0.03)
+    assert found.item_se == pytest.approx(15.075, rel=0.03)
     half = np.hypot(105.885, 2.201 * found.item_se)
     assert (found.low, found.high) == pytest.approx((16.667 - half, 16.667 + half), abs=0.01)
     assert found[["p", "p_holm", "n_family", "significant"]].isna().all()
@@ -110,8 +110,8 @@ def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None
     assert row(found, benchmark="A").delta == pytest.approx(100 / 6)
     assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
     assert (average.n_items, average.n_clusters) == (32, 32)
-    # item variances 3/12 x 9/12 / 11 and 4/20 x 16/20 / 19, of a mean of two, and half an item each way
-    parts = np.array([3 / 16 / 11 + 1 / 12**2, 4 / 25 / 19 + 1 / 20**2])
+    # item variances 3/12 x 9/12 / 11 and 4/20 x 16/20 / 19, of a mean of two, and an item more each way
+    parts = np.array([3 / 16 / 11 + 2 / 12**2, 4 / 25 / 19 + 2 / 20**2])
     assert average.item_se == pytest.approx(100 * np.sqrt(parts.sum()) / 2, rel=0.05)
     assert average.item_df == pytest.approx(parts.sum() ** 2 / (parts**2 / [11, 19]).sum(), rel=0.1)
 
@@ -185,13 +185,13 @@ def test_families_are_not_padded(tmp_path: Path, asked: Sequence[Contrast], mess
 
 
 def test_identical_models(tmp_path: Path) -> None:
-    """Half an item won and half an item lost keep the interval from being a point: t with 11 is 2.201."""
+    """One item more won and lost keep the interval from being a point: sqrt(2) x 8.333 points, t with 11 is 2.201."""
     same = {(of(seed), name): right(6) for of in (base, ours) for seed in (0, 1, 2) for name in "AB"}
     found = deltas(experiment(tmp_path, same), tmp_path, [OURS])
     assert (found[["delta", "seed_sd"]] == 0).all(axis=None)
     of_a = row(found, benchmark="A")
     ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
-    assert ends == pytest.approx([sign * 2.201 * 100 / 12 for sign in (-1, 1, -1, 1)], abs=0.01)
+    assert ends == pytest.approx([sign * 2.201 * 11.785 for sign in (-1, 1, -1, 1)], abs=0.01)
     assert (found[["p", "p_holm"]] == 1).all(axis=None)
 
 

@@ -116,7 +116,7 @@ def _apart(parts: list[Effect]) -> list[Any]:
     """Normal draws with the spread of a plain bootstrap, independent of each other."""
     rng = np.random.default_rng(1)
     shrink = [np.sqrt((part.n_clusters - 1) / part.n_clusters) for part in parts]
-    return [p.delta + s * p.item_se * rng.normal(size=RESAMPLES) for p, s in zip(parts, shrink, strict=True)]
+    return [p.delta + s * p.draws_B.std() * rng.normal(size=RESAMPLES) for p, s in zip(parts, shrink, strict=True)]
 
 
 def test_weights_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

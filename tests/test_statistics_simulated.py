@@ -173,7 +173,7 @@ def test_coverage_of_clustered_items(clusters: int, times: int) -> None:
 @pytest.mark.parametrize("items", [50, 200])
 @pytest.mark.parametrize(("won", "lost"), [(0.02, 0.0), (0.06, 0.02), (0.0, 0.0)])
 def test_coverage_where_few_items_differ(items: int, won: float, lost: float, times: int) -> None:
-    """The plain bootstrap covers 65 % of the first with 50 items: often none differs. Never below 93 %; mostly above."""
+    """The plain bootstrap covers 65 % of the first with 50 items: often none differs. No case below 93 %."""
     covered = runs = 0
     for rng in blocks(times, seed=3):
         chance = rng.random(size=(BLOCK, 1, items))

@@ -19,8 +19,9 @@ with C - 1 degrees of freedom (the "expanded percentile interval" of Hesterberg 
 69:371). An average over benchmarks has Satterthwaite's degrees of freedom. Fewer than 10 clusters: NaN.
 
 Nor does a bootstrap see what did not happen: where few items differ its interval is too short, and [0, 0] where none
-does. So the noise that half an item won and half an item lost would make is added, as Agresti and Min (2005, Statistics
-in Medicine 24:729) add them to the counts of paired proportions: a standard error of 100/items points, in squares.
+does. So the noise that one more item won and one more lost would make is added, in squares: a standard error of
+sqrt(2) 100/items points. (Agresti and Min 2005, Statistics in Medicine 24:729, add half of that to paired proportions,
+which still covers only 90 % where 2 % of 200 items are won and none is lost.)
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ Interval = tuple[float, float]
 class Effect:
     """A difference in points: per paired seed [S], and its mean over them in each resample of the items [B].
 
-    `added_se`: the standard error of half an item won and half an item lost, in points.
+    `added_se`: the standard error of one more item won and one more lost, in points.
     `item_df`: degrees of freedom of the item noise; NaN, as are the draws, where there are too few clusters.
     `n_differing`: clusters in which the two sides' scores are not the same.
     """
@@ -132,7 +133,7 @@ def effect(deltas_S: Floats, draws_B: Floats, n_items: int, n_clusters: int, n_d
         return Effect(deltas_S, np.full_like(draws_B, nan), nan, nan, n_items, n_clusters, n_differing)
     mean = deltas_S.mean()
     spread_B = mean + sqrt(n_clusters / (n_clusters - 1)) * (draws_B - mean)
-    return Effect(deltas_S, spread_B, 100 / n_items, n_clusters - 1, n_items, n_clusters, n_differing)
+    return Effect(deltas_S, spread_B, sqrt(2) * 100 / n_items, n_clusters - 1, n_items, n_clusters, n_differing)
 
 
 def average(effects: Sequence[Effect]) -> Effect:
