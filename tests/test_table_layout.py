@@ -9,8 +9,9 @@ from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.status import Failure
 from prunegrid.table import csv, html, latex, markdown
-from prunegrid.table.build import write_table
+from prunegrid.table.build import write
 from prunegrid.table.contents import Entry
+from prunegrid.table.layout import lay_out
 from tables import BUDGET, FAILED, NOTE, SMALL, cell, entry, laid_out
 
 
@@ -85,9 +86,10 @@ def test_an_empty_frame_is_an_error() -> None:
         laid_out()
 
 
-def test_write_table_writes_every_format(tmp_path: Path) -> None:
+def test_every_format_is_written(tmp_path: Path) -> None:
     frame = results.tidy(cell("random+random", 1, 2))
-    table = write_table(frame, tmp_path / "table", title="T", note=NOTE, footer=("Protocol: p.",))
+    table = lay_out(frame, title="T", note=NOTE, footer=("Protocol: p.",))
+    write(table, tmp_path / "table")
     assert table.footer == ("Protocol: p.",)
     for form, ending in ((markdown, "md"), (csv, "csv"), (latex, "tex"), (html, "html")):
         assert (tmp_path / f"table/table.{ending}").read_text() == form.render(table)

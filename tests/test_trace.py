@@ -1,6 +1,7 @@
 """From the table's numbers back to item files made by hand; a number that its items do not give is found."""
 
 import random
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,9 @@ import pytest
 from prunegrid import grid, io, results
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.table.build import build
+from prunegrid.statistics import deltas
+from prunegrid.table import trace
+from prunegrid.table.build import FORMATS, build
 from prunegrid.table.trace import trace_all, trace_one
 from results_folder import an_experiment, answer, finish, put, shared_files
 
@@ -30,9 +33,15 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_every_number_is_found_again(root: Path) -> None:
-    """1 + 3 x 2 + 2 cells; deltas of two variants x 2 seeds x 3 columns; the table: 5 rows and 2 rows of deltas x 3."""
+    """1 + 3 x 2 + 2 cells; deltas of two variants x 2 seeds x 3 columns; the table: 5 rows, 4 of them with a spread
+    over seeds, 2 with deltas, x 3.
+    """
+    build(root, "full")
     traced = trace_all(root)
-    assert traced == (18, 9, 12, 15 + 6, 9 * (40 + 15))
+    assert traced[:5] == (18, 9, 12, 15 + 12 + 6, 9 * (40 + 15))
+    names = {f"table{folder}/table.{ending}" for folder in ("", "/against-full") for ending in FORMATS}
+    made = {"results.parquet", "deltas.parquet", "table/against-full/deltas.parquet", *names}
+    assert {str(file.relative_to(root)) for file in traced.files} == made
 
 
 def test_one_number_step_by_step(root: Path) -> None:
@@ -48,7 +57,54 @@ def test_one_number_step_by_step(root: Path) -> None:
     assert "weights s0.125-t0.5/" in lines
 
 
-def test_a_changed_score_is_found(root: Path) -> None:
+@pytest.mark.parametrize("column", ["score", "delta", "trained_tokens", "realised_token_ratio", "train_seconds"])
+def test_a_changed_result_is_found(root: Path, column: str) -> None:
+    frame = results.read(root / "results.parquet")
+    frame.loc[frame["delta"].notna(), column] += 1
+    results.write(frame, root / "results.parquet")
+    with pytest.raises(PrunegridError, match=rf'results\.parquet: is not what the steps.* now .*"{column}"'):
+        trace_all(root)
+
+
+@pytest.mark.parametrize("column", ["delta", "item_se", "low", "n_seeds"])
+def test_a_changed_interval_is_found(root: Path, column: str) -> None:
+    frame = deltas.read(root / "deltas.parquet")
+    frame[column] += 1
+    deltas.write(frame, root / "deltas.parquet")
+    with pytest.raises(PrunegridError, match=rf'deltas\.parquet: is not what the steps.* now .*"{column}"'):
+        trace_all(root)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_changed_table_is_found(root: Path, ending: str) -> None:
+    """One digit; a line less; no file. Who made it may differ."""
+    path = root / f"table/table.{ending}"
+    text = path.read_text()
+    path.write_text(text.replace("table by prunegrid 0", "table by prunegrid 9"))
+    assert trace_all(root)
+    score = f"{results.read(root / 'results.parquet')['score'].iloc[0]:.2f}"
+    assert score in text
+    for broken in (text.replace(score, "99.99", 1), "\n".join(text.splitlines()[:-1])):
+        path.write_text(broken)
+        with pytest.raises(PrunegridError, match=rf"table\.{ending}: is not what the results give, from '.*' on"):
+            trace_all(root)
+    path.unlink()
+    with pytest.raises(PrunegridError, match=rf"table\.{ending}: no such file; prunegrid table writes it again"):
+        trace_all(root)
+
+
+def test_arithmetic_of_its_own_finds_what_making_again_cannot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault in what collects is in both the files and what is made again."""
+    wrong = results.average
+
+    def doubled(rows: list[results.Row]) -> results.Row:
+        row = wrong(rows)
+        return row | {"score": row["score"] and 2 * row["score"]}
+
+    monkeypatch.setattr(results, "average", doubled)
+    with pytest.raises(PrunegridError, match="items by"):
+        build(root)
+    monkeypatch.setattr(trace, "_as_collected", lambda directory: [])
     frame = results.read(root / "results.parquet")
     frame.loc[3, "score"] += 0.01
     results.write(frame, root / "results.parquet")
@@ -56,32 +112,41 @@ def test_a_changed_score_is_found(root: Path) -> None:
         trace_all(root)
 
 
-def test_a_changed_delta_is_found(root: Path) -> None:
-    frame = results.read(root / "results.parquet")
-    frame.loc[frame["delta"].notna(), "delta"] *= -1
-    results.write(frame, root / "results.parquet")
-    with pytest.raises(PrunegridError, match=r"random\+ppl/seed0, A: delta is"):
-        trace_all(root)
-
-
-def test_a_changed_table_is_found(root: Path) -> None:
+def test_the_csv_shows_no_other_number(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "_as_collected", lambda directory: [])
     path = root / "table/table.csv"
-    table = pd.read_csv(path, comment="#", dtype=str)
-    table.loc[table["variant"] == "random+ppl", "m A"] = "99.99"
-    table.to_csv(path, index=False)
-    with pytest.raises(PrunegridError, match=r"table\.csv: random\+ppl, m A shows 99\.99"):
-        trace_all(root)
+    whole = pd.read_csv(path, comment="#", dtype=str)
+    for variant, column in (
+        ("random+ppl", "m A"),
+        ("q0", "m B sd"),
+        ("q0", "m Avg delta"),
+        ("random+random", "m A delta"),
+    ):
+        table = whole.copy()
+        table.loc[table["variant"] == variant, column] = "99.99"
+        table.to_csv(path, index=False)
+        with pytest.raises(PrunegridError, match=rf"table\.csv: {re.escape(variant)}, {column} shows 99\.99"):
+            trace_all(root)
 
 
 def test_changed_items_are_found(root: Path) -> None:
     answer(root, Cell("m", "zero-shot"), "A", [1.0] * 40)
-    with pytest.raises(PrunegridError, match=r"m/zero-shot, A: score is .*, its items give 100"):
+    with pytest.raises(PrunegridError, match=r"results\.parquet: is not what the steps"):
         trace_all(root)
     file = root / "evaluation/m/zero-shot/A.parquet"
     record = io.read_json(file.with_suffix(".json"))
     io.write_json(file.with_suffix(".json"), record | {"items_hash": "another"})
     with pytest.raises(PrunegridError, match=r"A\.parquet: is not the file that A\.json beside it was written with"):
+        trace_one(root, "m/zero-shot", "A")
+
+
+def test_an_experiment_that_changed_since(root: Path) -> None:
+    experiment = an_experiment(seeds=[0], variants=["random+random", "random+ppl"])
+    put(root / "experiment.json", experiment.model_dump(mode="json"))
+    with pytest.raises(PrunegridError, match=r"results\.parquet: is not what the steps"):
         trace_all(root)
+    with pytest.raises(PrunegridError, match=r"has cells that experiment\.json has not; run prunegrid table"):
+        trace_one(root, PPL, "A")
 
 
 @pytest.mark.parametrize(("cell", "benchmark"), [("m/full/seed7", "A"), (PPL, "C"), (PPL, "Avg")])

@@ -242,7 +242,10 @@ def _trace(options: argparse.Namespace) -> None:
         traced = trace_all(options.directory)
         print(
             f"{options.directory}: {traced.scores} scores, {traced.averages} averages and {traced.deltas} deltas are "
-            f"what {traced.values} item values give; so are the {traced.shown} numbers of table.csv"
+            f"what {traced.values} item values give; so are the {traced.shown} scores, spreads and deltas of table.csv"
+        )
+        print(
+            f"made again, and the same: {', '.join(str(file.relative_to(options.directory)) for file in traced.files)}"
         )
     elif options.benchmark is None:
         raise PrunegridError("give a cell and a benchmark, or neither")

@@ -5,7 +5,7 @@ never asks for one that does not: a failed cell is a row that says so, not the e
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -25,6 +25,14 @@ from prunegrid.status import failure, stale, stale_score, values
 AVERAGE = sections.AVERAGE
 BASELINE = "random+random"
 REFERENCES = sections.RESERVED
+MEASURED = (
+    "realised_sample_ratio",
+    "realised_token_ratio",
+    "trained_tokens",
+    "train_seconds",
+    "scoring_seconds",
+    "gpu_hours",
+)
 SEVERITY = ("done", "stale", "running", "missing", "failed")
 SCHEMA = pa.schema(
     {
@@ -129,6 +137,16 @@ def with_deltas(frame: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFra
     return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.fillna(True).to_numpy(dtype=bool)))
 
 
+def done(experiment: Experiment, frame: pd.DataFrame) -> Iterator[tuple[Cell, str]]:
+    """(cell, benchmark) of every row that is done, Avg included, a cell's average after its benchmarks."""
+    at = {(cell.model, cell.variant, cell.budget, cell.seed): cell for cell in grid.cells(experiment)}
+    budgets = {(b.sample_ratio, b.token_ratio): b for b in experiment.grid_budgets}
+    rows: Any = frame[frame["status"] == "done"].itertuples()
+    for row in rows:
+        budget = None if pd.isna(row.sample_ratio) else budgets[row.sample_ratio, row.token_ratio]
+        yield at[row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed)], row.benchmark
+
+
 def baselines(experiment: Experiment) -> dict[str, str]:
     """What each variant's deltas are against: the plain random+random variant of its own mode and removal.
 
@@ -154,8 +172,9 @@ def _rows(experiment: Experiment, root: Path, cell: Cell, scoring: float | None)
     shared = _described(experiment, cell) | _measured(experiment, root, cell)
     shared |= costs.of_cell(experiment, shared["train_seconds"], scoring)
     folder = root / "evaluation" / cell.model / cell.path
+    if outdated := stale(experiment, root, cell):
+        shared |= dict.fromkeys(MEASURED)
     rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
-    outdated = stale(experiment, root, cell)
     if failure(experiment, root, cell):
         rows = [_without_score(row, "failed") for row in rows]
     for row in rows:
@@ -210,8 +229,8 @@ def _measured(experiment: Experiment, root: Path, cell: Cell) -> Row:
 
 
 def _score(path: Path) -> Row:
-    """What one benchmark's file says, or that it is missing."""
-    if not path.exists():
+    """What one benchmark's file says, or that it or its items are missing."""
+    if not (path.exists() and path.with_suffix(".parquet").exists()):
         return {"status": "missing"}
     protocol, metric, score, items = values(path, "protocol", "metric", "score", "n_items")
     if not (isinstance(score, int | float) and math.isfinite(score)):

@@ -16,6 +16,7 @@ from prunegrid.evaluation.benchmarks import known_tasks
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 RESERVED = ("zero-shot", "full", "shuffled-responses")
 AVERAGE = "Avg"
+BEST = "best"
 SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 
 
@@ -183,6 +184,10 @@ class Variant(Section):
     def known_method(self) -> Self:
         if self.name in RESERVED:
             raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
+        if self.name == BEST:
+            raise ValueError(
+                f"{self.name!r} stands for the best pair (prunegrid table --against {BEST}); choose another"
+            )
         try:
             pruners.check(self.method, self.options)
         except PrunegridError as error:

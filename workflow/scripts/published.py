@@ -8,12 +8,13 @@ from prunegrid.published import V2_TABLES
 from prunegrid.published.frame import NOTE, TITLE, frame, note_v2, table_v2, title_v2
 from prunegrid.results import write
 from prunegrid.step import step
-from prunegrid.table.build import write_table
+from prunegrid.table.build import write as write_table
+from prunegrid.table.layout import lay_out
 
 
 def render(published: pd.DataFrame, out: Path, title: str, note: str) -> None:
     write(published, out / "results.parquet")
-    write_table(published, out / "table", title=title, note=note)
+    write_table(lay_out(published, title=title, note=note), out / "table")
 
 
 with step(snakemake.log[0]):

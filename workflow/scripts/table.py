@@ -5,10 +5,7 @@ from pathlib import Path
 from prunegrid.step import step
 
 with step(snakemake.log[0]):
-    from prunegrid.results import experiment_of, read
-    from prunegrid.statistics import deltas
-    from prunegrid.table.build import show
+    from prunegrid.table import build
 
-    file = Path(snakemake.input.results)
-    compared = deltas.read(Path(snakemake.input.deltas))
-    show(experiment_of(file.parent), file.parent, read(file), compared, Path(snakemake.output.markdown).parent)
+    collected = build.read(Path(snakemake.input.results).parent)
+    build.write(build.laid_out(collected), collected.folder)

@@ -5,10 +5,8 @@ import pandas as pd
 from prunegrid import results
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
-from prunegrid.sections import Budget
+from prunegrid.sections import BEST, Budget
 from prunegrid.statistics.deltas import Contrast
-
-BEST = "best"
 
 
 def contrasts(experiment: Experiment, frame: pd.DataFrame, against: str | None = None) -> list[Contrast]:

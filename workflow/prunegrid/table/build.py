@@ -3,55 +3,75 @@
 `prunegrid table results/<experiment>` runs `build`; the workflow's last rule and its `onerror` end here too.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from prunegrid import io, results, status
 from prunegrid.config import Experiment
+from prunegrid.sections import BEST
 from prunegrid.statistics import deltas
 from prunegrid.table import csv, html, latex, markdown, provenance
 from prunegrid.table.against import contrasts
 from prunegrid.table.layout import Failures, Table, lay_out
 
 FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
+CHOSEN = "Deltas are against the pair with the highest Avg of its budget, chosen on these very items, which favours it."
 
 
-def write_table(
-    frame: pd.DataFrame,
-    out: Path,
-    *,
-    title: str,
-    note: str = "",
-    failures: Failures | None = None,
-    compared: pd.DataFrame | None = None,
-    footer: Sequence[str] = (),
-) -> Table:
-    """Write the table of a results frame into the folder `out`, in every format; return what they show.
+@dataclass(frozen=True)
+class Collected:
+    """What a results folder holds: its results, and their differences from the row `against` (None: the baseline)."""
 
-    `failures` (from `status.failures`) become footnotes, `compared` (from `statistics.deltas`) brings the
-    intervals, and `footer` is sentences for below the table. Raises `PrunegridError` for a frame without rows.
-    """
-    table = lay_out(frame, title=title, note=note, failures=failures, deltas=compared, footer=footer)
-    for ending, form in FORMATS.items():
-        io.write_text(out / f"table.{ending}", form(table))
-    return table
+    directory: Path
+    experiment: Experiment
+    frame: pd.DataFrame
+    compared: pd.DataFrame
+    against: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return folder(self.directory, self.against)
+
+    @property
+    def deltas(self) -> Path:
+        return (self.folder if self.against else self.directory) / "deltas.parquet"
 
 
 def build(directory: Path, against: str | None = None) -> Table:
     """Collect a results folder by its own `experiment.json`; write `results.parquet`, `deltas.parquet` and `table/`.
 
     With `against` (`full`, `best`, a variant's name) deltas are against that row, and only `table/against-<name>/` is
-    written. Nothing is run: what is not there is shown as missing. Raises `PrunegridError`
-    for a folder without `experiment.json`, a damaged file, cells that were not evaluated alike, an unknown `against`.
+    written. Nothing is run: what is not there is shown as missing. Raises `PrunegridError` for a folder without
+    `experiment.json`, a damaged file, cells that were not evaluated alike, and an unknown `against`.
     """
+    collected = collect(directory, against)
+    save(collected)
+    table = laid_out(collected, status.failures(collected.experiment, directory))
+    write(table, collected.folder)
+    return table
+
+
+def collect(directory: Path, against: str | None = None) -> Collected:
+    """The results of the files that are there, and their differences item by item."""
     experiment = results.experiment_of(directory)
     frame = results.collect(experiment, directory)
     compared = deltas.deltas(frame, directory, contrasts(experiment, frame, against))
-    out = folder(directory, against)
-    write_both(directory, frame, compared, out if against else directory)
-    return show(experiment, directory, frame, compared, out, status.failures(experiment, directory))
+    return Collected(directory, experiment, frame, compared, against)
+
+
+def read(directory: Path) -> Collected:
+    """What `save` wrote."""
+    frame = results.read(directory / "results.parquet")
+    return Collected(directory, results.experiment_of(directory), frame, deltas.read(directory / "deltas.parquet"))
+
+
+def save(collected: Collected) -> None:
+    """Write `deltas.parquet` and, of the comparison with the baseline, `results.parquet`."""
+    if collected.against is None:
+        results.write(collected.frame, collected.directory / "results.parquet")
+    deltas.write(collected.compared, collected.deltas)
 
 
 def folder(directory: Path, against: str | None = None) -> Path:
@@ -59,26 +79,20 @@ def folder(directory: Path, against: str | None = None) -> Path:
     return directory / "table" / f"against-{against}" if against else directory / "table"
 
 
-def write_both(directory: Path, frame: pd.DataFrame, compared: pd.DataFrame, beside: Path) -> None:
-    """`results.parquet`, and `deltas.parquet` in the folder `beside`."""
-    results.write(frame, directory / "results.parquet")
-    deltas.write(compared, beside / "deltas.parquet")
-
-
-def show(
-    experiment: Experiment,
-    directory: Path,
-    frame: pd.DataFrame,
-    compared: pd.DataFrame,
-    out: Path,
-    failures: Failures | None = None,
-) -> Table:
-    """Write the table of an experiment's results and deltas into the folder `out`."""
-    said = provenance.footer(experiment, directory, frame, compared)
-    return write_table(
-        frame, out, title=title(experiment), note=experiment.note, failures=failures, compared=compared, footer=said
+def laid_out(collected: Collected, failures: Failures | None = None) -> Table:
+    """The table; `failures` (from `status.failures`) become footnotes."""
+    experiment, frame = collected.experiment, collected.frame
+    return lay_out(
+        frame,
+        title=f"{experiment.experiment}: fine-tuned on pruned {experiment.dataset.name}",
+        note=" ".join(filter(None, (experiment.note, CHOSEN if collected.against == BEST else ""))),
+        failures=failures,
+        deltas=collected.compared,
+        footer=provenance.footer(experiment, collected.directory, frame, collected.compared),
     )
 
 
-def title(experiment: Experiment) -> str:
-    return f"{experiment.experiment}: fine-tuned on pruned {experiment.dataset.name}"
+def write(table: Table, out: Path) -> None:
+    """Write the table into the folder `out`, in every format."""
+    for ending, form in FORMATS.items():
+        io.write_text(out / f"table.{ending}", form(table))

@@ -7,16 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from prunegrid import __version__, io
+from prunegrid import __version__, io, results
 from prunegrid.config import Experiment
-from prunegrid.grid import cells
 from prunegrid.statistics.power import detectable
 
 
 def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
     """Sentences on what the table can detect, protocol and items, versions, config and code."""
     records = _records(experiment, directory, frame)
-    asked = [_asked(experiment, records), _incomplete(records)] if records else []
+    asked = [_asked(experiment, records), _incomplete(records), _cut(records)] if records else []
     return [*filter(None, [_detects(compared), *asked]), _made(experiment)]
 
 
@@ -26,7 +25,8 @@ def _detects(compared: pd.DataFrame) -> str:
     if effects.empty:
         return ""
     noise = "items and seeds" if effects["n_seeds"].iloc[0] > 1 else "item noise only"
-    shown = ", ".join(f"{name} {mde:.1f}" for name, mde in zip(effects["benchmark"], effects["mde"], strict=True))
+    sizes = zip(effects["benchmark"], effects["mde"], strict=True)
+    shown = ", ".join(f"{name} {f'{mde:.1f}' if mde < 100 else 'more than 100'}" for name, mde in sizes)
     return (
         f"Smallest true difference that one comparison finds with 80 % power (5 %, two-sided, {noise}, the median row, "
         f"before correction), points: {shown}."
@@ -56,34 +56,39 @@ def _git(folder: Path, *arguments: str) -> str:
     return run.stdout.strip() if run.returncode == 0 else ""
 
 
-def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """A record of each benchmark; all that are shown agree in what is told here (`evaluation.alike`)."""
-    done = frame[frame["status"] == "done"]
-    found: dict[str, dict[str, Any]] = {}
-    for cell in cells(experiment):
-        own = done[(done["model"] == cell.model) & (done["variant"] == cell.variant)]
-        for name in own["benchmark"].unique():
-            path = directory / "evaluation" / cell.model / cell.path / f"{name}.json"
-            if name not in found and path.exists():
-                found[name] = io.read_json(path)
-    return {name: found[name] for name in experiment.evaluation.benchmarks if name in found}
+def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """The records that are shown, by benchmark; those of one agree in what is told here (`evaluation.alike`)."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in experiment.evaluation.benchmarks}
+    for cell, name in results.done(experiment, frame):
+        if name != results.AVERAGE:
+            found[name].append(io.read_json(directory / "evaluation" / cell.model / cell.path / f"{name}.json"))
+    return {name: records for name, records in found.items() if records}
 
 
-def _asked(experiment: Experiment, records: dict[str, dict[str, Any]]) -> str:
-    items = ", ".join(f"{name} {record['n_items']}" for name, record in records.items())
-    first = next(iter(records.values()))
+def _asked(experiment: Experiment, records: dict[str, list[dict[str, Any]]]) -> str:
+    items = ", ".join(f"{name} {own[0]['n_items']}" for name, own in records.items())
+    first = next(iter(records.values()))[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     return f"Protocol {experiment.evaluation.protocol}, {first['dtype']}; items: {items}. Evaluated with {versions}."
 
 
-def _incomplete(records: dict[str, dict[str, Any]]) -> str:
+def _incomplete(records: dict[str, list[dict[str, Any]]]) -> str:
     """Which benchmarks were asked fewer items than the complete data has."""
     lacking = [
-        f"{name} {record['n_items']} of {record['n_complete']}"
-        for name, record in records.items()
-        if record.get("n_complete") and record["n_items"] < record["n_complete"]
+        f"{name} {own[0]['n_items']} of {own[0]['n_complete']}"
+        for name, own in records.items()
+        if own[0].get("n_complete") and own[0]["n_items"] < own[0]["n_complete"]
     ]
     return f"Not all items were asked: {', '.join(lacking)}." if lacking else ""
+
+
+def _cut(records: dict[str, list[dict[str, Any]]]) -> str:
+    """In which benchmarks prompts did not fit the model's context."""
+    most = {name: max(record.get("n_truncated", 0) for record in own) for name, own in records.items()}
+    told = [f"{name} {count} of {records[name][0]['n_items']}" for name, count in most.items() if count]
+    return (
+        f"Prompts were cut on the left to fit the context, at most in a cell: {', '.join(told)} items." if told else ""
+    )
 
 
 def _made(experiment: Experiment) -> str:

@@ -1,51 +1,56 @@
-"""From a number of the table back to the items that it is made of, by arithmetic of its own.
+"""From a number of the table back to the items that it is made of.
 
     prunegrid trace results/sandbox                                             # every number
     prunegrid trace results/sandbox sandbox-1M/s0.125-t0.5/qtuning/seed0 GSM8K  # one, step by step
 
-Nothing that made the table is used here but the laying out of rows: scores are means of item files, averages means of
-scores, deltas their differences.
+Two checks meet in the middle. Scores, averages, deltas and their spread over seeds are computed from the item files by
+arithmetic of this module's own, and compared with results.parquet and table.csv. And everything is collected and laid
+out once more from the steps' files: results.parquet, deltas.parquet and the table in every format have to say just so.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from prunegrid import grid, io, results
+from prunegrid import grid, io, results, status
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
-from prunegrid.sections import Budget
+from prunegrid.statistics import deltas
+from prunegrid.table import build
 
 TOLERANCE = 1e-9
 LISTED = 20
 KEY = ["doc_id", "doc_hash"]
+MADE_BY = "table by prunegrid"  # the footer's line that names the code: it may have changed since
 Means = dict[tuple[Cell, str], float]
 
 
 class Traced(NamedTuple):
-    """How many numbers were found again, and of how many item values."""
+    """How many numbers were found again, and of how many item values; and the files that say just that."""
 
     scores: int
     averages: int
     deltas: int
     shown: int
     values: int
+    files: list[Path]
 
 
 def trace_all(directory: Path) -> Traced:
-    """Compute every score, average and delta again from the item files; compare results.parquet and table.csv.
+    """Compute every score, average and delta again from the item files, and make every file of the table again.
 
-    Raises `PrunegridError` that names the first number that differs, both values and the files.
+    Raises `PrunegridError` that names the first number or line that differs, what it should be, and the file.
     """
-    experiment, frame = results.experiment_of(directory), _collected(directory)
-    file = directory / "results.parquet"
+    files = _as_collected(directory)
+    experiment, file = results.experiment_of(directory), directory / "results.parquet"
+    rows = _rows(experiment, results.read(file))
     means, gaps, values = Means(), Means(), 0
-    done = list(_done(experiment, frame))
-    for cell, benchmark, row in done:
+    for (cell, benchmark), row in rows.items():
         if benchmark == results.AVERAGE:
             means[cell, benchmark] = fmean(means[cell, name] for name in experiment.evaluation.benchmarks)
         else:
@@ -53,20 +58,69 @@ def trace_all(directory: Path) -> Traced:
             means[cell, benchmark] = 100 * fmean(items["value"])
             values += len(items)
         _same(file, f"{_name(cell)}, {benchmark}: score", row.score, means[cell, benchmark])
-    for cell, benchmark, row in done:
+    for (cell, benchmark), row in rows.items():
         base = _base(experiment, cell)
         if base and (base, benchmark) in means:
             gaps[cell, benchmark] = means[cell, benchmark] - means[base, benchmark]
             _same(file, f"{_name(cell)}, {benchmark}: delta", row.delta, gaps[cell, benchmark])
-    averages = sum(benchmark == results.AVERAGE for _, benchmark, _ in done)
-    return Traced(len(done) - averages, averages, len(gaps), _shown(directory, means, gaps), values)
+    averages = sum(benchmark == results.AVERAGE for _, benchmark in rows)
+    return Traced(len(rows) - averages, averages, len(gaps), _shown(directory, means, gaps), values, files)
+
+
+def _as_collected(directory: Path) -> list[Path]:
+    """The files that say what is collected now; raises for the first that does not. Other rows' tables too."""
+    rows = [path.name.removeprefix("against-") for path in sorted((directory / "table").glob("against-*"))]
+    files = []
+    for against in (None, *rows):
+        collected = build.collect(directory, against)
+        if against is None:
+            _same_frame(directory / "results.parquet", results.read, collected.frame)
+            files.append(directory / "results.parquet")
+        _same_frame(collected.deltas, deltas.read, collected.compared)
+        table = build.laid_out(collected, status.failures(collected.experiment, directory))
+        files.append(collected.deltas)
+        for ending, form in build.FORMATS.items():
+            _same_text(directory, collected.folder / f"table.{ending}", form(table))
+            files.append(collected.folder / f"table.{ending}")
+    return files
+
+
+def _same_frame(path: Path, read: Any, again: pd.DataFrame) -> None:
+    """Whether the file holds these rows, numbers to the last bits."""
+    _there(path)
+    found = read(path)
+    try:
+        pd.testing.assert_frame_equal(found, again.reset_index(drop=True), rtol=TOLERANCE, atol=TOLERANCE)
+    except AssertionError as error:
+        what = " ".join(str(error).split())
+        raise PrunegridError(f"{path}: is not what the steps' files give now ({what[:200]}); {_again(path)}") from None
+
+
+def _same_text(directory: Path, path: Path, again: str) -> None:
+    _there(path)
+    ours, theirs = ([line for line in text.splitlines() if MADE_BY not in line] for text in (path.read_text(), again))
+    if ours != theirs:
+        first = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), len(theirs))
+        shown = ours[first].strip()[:80] if first < len(ours) else "nothing more"
+        raise PrunegridError(f"{path}: is not what the results give, from {shown!r} on; {_again(path)}")
+
+
+def _there(path: Path) -> None:
+    if not path.exists():
+        raise PrunegridError(f"{path}: no such file; {_again(path)}")
+
+
+def _again(path: Path) -> str:
+    return "prunegrid table writes it again"
 
 
 def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     """Lines that lead from one score to its items, its model and its baseline."""
-    experiment, frame = results.experiment_of(directory), _collected(directory)
-    found = {(_name(cell), name): (cell, row) for cell, name, row in _done(experiment, frame)}
-    if (cell_name, benchmark) not in found or benchmark == results.AVERAGE:
+    _there(directory / "results.parquet")
+    experiment = results.experiment_of(directory)
+    rows = _rows(experiment, results.read(directory / "results.parquet"))
+    found = {(_name(cell), name): (cell, row) for (cell, name), row in rows.items() if name != results.AVERAGE}
+    if (cell_name, benchmark) not in found:
         cells, names = sorted({name for name, _ in found}), ", ".join(experiment.evaluation.benchmarks)
         listed = ", ".join(cells[:4]) + (", ..." if cells[4:] else "")
         raise PrunegridError(
@@ -96,23 +150,13 @@ def items_of(directory: Path, cell: Cell, benchmark: str) -> pd.DataFrame:
     return pd.DataFrame(table[table["filter"] == record["filter"]])
 
 
-def _collected(directory: Path) -> pd.DataFrame:
-    """results.parquet as it stands on disk."""
-    path = directory / "results.parquet"
-    if not path.exists():
-        raise PrunegridError(f"{path}: no such file; prunegrid table {directory} writes it")
-    return results.read(path)
-
-
-def _done(experiment: Experiment, frame: pd.DataFrame) -> Iterator[tuple[Cell, str, Any]]:
-    """(cell, benchmark, row) of every score of the frame, a cell's average after its benchmarks."""
-    at = {(cell.model, cell.path): cell for cell in grid.cells(experiment)}
-    budgets = {(b.sample_ratio, b.token_ratio): b for b in experiment.grid_budgets}
-    rows: Any = frame[frame["status"] == "done"].itertuples()
-    for row in rows:
-        budget = None if pd.isna(row.sample_ratio) else budgets[row.sample_ratio, row.token_ratio]
-        cell = Cell(row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed))
-        yield at[cell.model, cell.path], row.benchmark, row
+def _rows(experiment: Experiment, frame: pd.DataFrame) -> dict[tuple[Cell, str], Any]:
+    """The frame's rows that are done, by cell and benchmark."""
+    try:
+        places = list(results.done(experiment, frame))
+    except KeyError:
+        raise PrunegridError("results.parquet has cells that experiment.json has not; run prunegrid table") from None
+    return dict(zip(places, frame[frame["status"] == "done"].itertuples(), strict=True))
 
 
 def _base(experiment: Experiment, cell: Cell) -> Cell | None:
@@ -122,28 +166,46 @@ def _base(experiment: Experiment, cell: Cell) -> Cell | None:
 
 
 def _shown(directory: Path, means: Means, gaps: Means) -> int:
-    """How many scores and deltas table.csv shows; each has to be the mean over seeds, with two decimals."""
+    """How many scores, spreads and deltas table.csv shows: means over seeds of these, and no number beside them."""
     path = directory / "table" / "table.csv"
     table = pd.read_csv(path, comment="#", dtype={"variant": str})
+    expected = {"": _over_seeds(means, fmean), " sd": _over_seeds(means, _spread), " delta": _over_seeds(gaps, fmean)}
+    benchmarks = {benchmark for _, benchmark in means}
     count = 0
-    for suffix, numbers in {"": means, " delta": gaps}.items():
-        for (model, budget, variant, benchmark), mean in _over_seeds(numbers).items():
-            column = f"{model} {benchmark}{suffix}"
-            rows = table[table["variant"] == variant]
-            if budget:
-                rows = rows[(rows["sample_ratio"] == budget.sample_ratio) & (rows["token_ratio"] == budget.token_ratio)]
-            for shown in rows[column]:
-                if f"{float(shown):.2f}" != f"{round(mean, 2) + 0:.2f}":
-                    raise PrunegridError(f"{path}: {variant}, {column} shows {shown}, its items give {mean:.4f}")
-                count += 1
+    for line in table.to_dict("records"):
+        budget = None if pd.isna(line["sample_ratio"]) else (line["sample_ratio"], line["token_ratio"])
+        for suffix, numbers in expected.items():
+            for model in {cell.model for cell, _ in means}:
+                for benchmark in benchmarks:
+                    shown = line.get(f"{model} {benchmark}{suffix}", np.nan)
+                    at = (model, benchmark, line["variant"])
+                    mean = numbers.get((*at, budget), numbers.get((*at, None)))
+                    count += _one(path, f"{line['variant']}, {model} {benchmark}{suffix}", shown, mean)
     return count
 
 
-def _over_seeds(numbers: Means) -> dict[tuple[str, Budget | None, str, str], float]:
-    rows: dict[tuple[str, Budget | None, str, str], list[float]] = {}
+def _one(path: Path, what: str, shown: Any, mean: float | None) -> int:
+    """1 for a number that is `mean` with two decimals, 0 where neither has one."""
+    number = pd.to_numeric(shown, errors="coerce")
+    if mean is None and pd.isna(number):
+        return 0
+    if mean is None or pd.isna(number) or f"{number:.2f}" != f"{round(mean, 2) + 0:.2f}":
+        given = "nothing" if mean is None else f"{mean:.4f}"
+        raise PrunegridError(f"{path}: {what} shows {shown}, its items give {given}; {_again(path)}")
+    return 1
+
+
+def _spread(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
+def _over_seeds(numbers: Means, summed: Any) -> dict[tuple[Any, ...], float | None]:
+    """By model, benchmark, variant and budget (None for reference cells)."""
+    rows: dict[tuple[Any, ...], list[float]] = {}
     for (cell, benchmark), number in numbers.items():
-        rows.setdefault((cell.model, cell.budget, cell.variant, benchmark), []).append(number)
-    return {row: fmean(values) for row, values in rows.items()}
+        budget = cell.budget and (cell.budget.sample_ratio, cell.budget.token_ratio)
+        rows.setdefault((cell.model, benchmark, cell.variant, budget), []).append(number)
+    return {row: summed(values) for row, values in rows.items()}
 
 
 def _made_of(directory: Path, experiment: Experiment, cell: Cell, benchmark: str) -> Iterator[str]:
@@ -155,7 +217,8 @@ def _made_of(directory: Path, experiment: Experiment, cell: Cell, benchmark: str
         yield f"  trained: {_path(directory, 'trained', cell)}/training.json, model/"
     if cell.pruned:
         yield f"  selected: {directory / grid.selection_folder(experiment, cell)}/selection.json"
-    yield f"  scored with: {directory / 'scores' / cell.model}/meta.json, base model {record['digests']['model'][:12]}"
+        yield f"  scored with: {directory / 'scores' / cell.model}/meta.json"
+    yield f"  base model: {directory / 'models' / cell.model}, digest {record['digests']['model'][:12]}"
 
 
 def _compared(items: pd.DataFrame, others: pd.DataFrame, base: str) -> Iterator[str]:
