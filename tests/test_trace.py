@@ -93,6 +93,16 @@ def test_a_changed_table_is_found(root: Path, ending: str) -> None:
         trace_all(root)
 
 
+def test_an_old_table_against_another_row_is_found(root: Path) -> None:
+    build(root, "full")
+    path = root / "table/against-full/table.md"
+    path.write_text(path.read_text().replace("random", "?", 1).replace("Random", "?", 1))
+    with pytest.raises(
+        PrunegridError, match=r"against-full/table\.md.*; prunegrid table --against full writes it again"
+    ):
+        trace_all(root)
+
+
 def test_arithmetic_of_its_own_finds_what_making_again_cannot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in what collects is in both the files and what is made again."""
     wrong = results.average

@@ -111,7 +111,8 @@ def _there(path: Path) -> None:
 
 
 def _again(path: Path) -> str:
-    return "prunegrid table writes it again"
+    other = path.parent.name.partition("against-")[2]
+    return f"prunegrid table{f' --against {other}' if other else ''} writes it again"
 
 
 def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
