@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.table import csv, markdown, text
-from tables import FAILED, SMALL, cell, entry, laid_out, seeded
+from tables import FAILED, NOTE, SMALL, cell, entry, laid_out, seeded
 
 MARKDOWN = """\
 # T
@@ -42,9 +42,10 @@ failed: a step did not end well, see its log.
 SEEDED = """\
 | Sample pruner   | Token pruner   | A                                 | B                                | Avg                              | Kept        | Tokens   | Cost   | Seeds   |
 |:----------------|:---------------|:----------------------------------|:---------------------------------|:---------------------------------|:------------|:---------|:-------|:--------|
-| Random          | Random         |   31.00   ± 1.41                  |    8.00   ± 0.00                 |   19.50   ± 0.71                 | 12.5 × 51.3 | 12.3k    | 120    | 2       |
-| Random          | PPL            | **33.00** ± 2.83 ↑2.00*           |  **9.00** ± 0.00 ↑1.00           | **21.00** ± 1.41 ↑1.50           | 12.5 × 51.3 | 12.3k    | 120    | 2       |
-| Entropy         | PPL            |   20.00          (1/2) ↓10.00 [1] |    3.00          (1/2) ↓5.00 [1] |   11.50          (1/2) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| Random          | Random         |   32.00   ± 2.00                  |    8.00   ± 0.00                 |   20.00   ± 1.00                 | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Random          | PPL            | **35.00** ± 4.00 ↑3.00*           |  **9.00** ± 0.00 ↑1.00           | **22.00** ± 2.00 ↑2.00           | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Entropy         | PPL            |   20.00          (1/3) ↓10.00 [1] |    3.00          (1/3) ↓5.00 [1] |   11.50          (1/3) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| Longest         | PPL            |   21.00          (1/3 †)          |    4.00          (1/3 …)         |   12.50          (1/3 …)         | 12.5 × 51.3 | 12.3k    | 120    | 1       |
 | ─────────────   | ────────────   | ───────────────────────────────── | ──────────────────────────────── | ──────────────────────────────── | ─────────── | ──────   | ────   | ─────   |
 | Q-Tuning        | joint          |   stale †                         |   running …                      |   running …                      | 12.5 × 51.3 | 12.3k    | 120    | 0       |
 | Full Dataset    | –              |   40.00   ± 0.00                  |   missing                        |   missing                        | 12.5 × 51.3 | 12.3k    | 120    | 0       |
@@ -99,6 +100,32 @@ def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> Non
     shown = csv.render(seeded())
     assert "# Protocol: p.\n# MDE: 3 points.\nsample_ratio," in shown
     frame = pd.read_csv(io.StringIO(shown), comment="#", na_values=["failed", "stale", "missing", "running"])
-    assert frame["m A"].tolist()[:4] == [10, 31, 33, 20]
-    assert frame["m B"].isna().tolist() == [False] * 4 + [True] * 2
+    assert frame["m A"].tolist()[:5] == [10, 32, 35, 20, 21]
+    assert frame["m B"].isna().tolist() == [False] * 5 + [True] * 2
     assert "stale" in shown and "running" in shown and "missing" in shown
+
+
+def test_csv_has_the_worst_status_of_each_place_where_there_are_several_seeds() -> None:
+    frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
+    shown = frame[["m A status", "m B status", "m Avg status"]].T.values.tolist()
+    assert shown == [
+        ["done", "done", "done", "failed", "stale", "stale", "done"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+    ]
+    assert "status" not in csv.render(laid_out(*SMALL))
+
+
+def test_csv_says_how_to_read_it_in_words_of_its_columns() -> None:
+    lines = csv.render(seeded()).splitlines()
+    said = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    assert said[:3] == [
+        "T",
+        "Scores in percent.",
+        "delta: points above or below Random + Random at the same model, budget and seed.",
+    ]
+    assert [line.partition(":")[0] for line in said[3:11]] == [
+        *("Over one seed", "significant", "Intervals are of single comparisons, not corrected."),
+        *("Means ± standard deviations over 3 seeds; (k/3)", "missing", "running", "stale", "failed"),
+    ]
+    assert said[12:] == [NOTE, "Protocol: p.", "MDE: 3 points."]

@@ -46,7 +46,7 @@ def _plain(entry: Entry, table: Table) -> str:
         return " ".join([f"  {text.status(entry)}", *marks])
     score = f"{entry.score:.2f}"
     score = f"{f'**{score}**':>9}" if entry.best else f"{score:>7}  "
-    parts = [score, _spread(entry, table), text.partly(entry.done, entry.seeds)]
+    parts = [score, _spread(entry, table), text.partial(entry)]
     if entry.delta is not None:
         parts += [f"{text.arrow(entry.delta):>5}{text.star(entry)}", text.compared(entry)]
     return " ".join(filter(None, (*parts, *marks))).rstrip()
