@@ -3,6 +3,7 @@
 # ruff: noqa: RUF001
 
 import io
+import re
 
 import pandas as pd
 import pytest
@@ -79,7 +80,47 @@ def test_csv_round_trip() -> None:
 
 
 def test_markdown_escapes_the_column_mark() -> None:
-    assert r"a\|b" in markdown.render(laid_out(cell("a|b", 1, 2)))
+    table = laid_out([row | {"benchmark": f"{row['benchmark']}|"} for row in cell("a|b", 1, 2)])
+    lines = [line for line in markdown.render(table).splitlines() if line.startswith("|")]
+    assert r"a\|b" in lines[2]
+    assert r"A\|" in lines[0]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {1 + 2 + 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        *(
+            (same, same)
+            for same in ("lm_eval a__b 50 % (k/3): p < 0.05 & more", "Rho-1, a-b [1] see a/b.log", "-1.5 #2")
+        ),
+        ("*x* `y` ~z~ $w$ a|b", r"\*x\* \`y\` \~z\~ \$w\$ a\|b"),
+        ("_x_ a_ __b", r"\_x\_ a\_ \_\_b"),
+        ("<b>x</b> <!-- <3 < 4", r"\<b>x\</b> \<!-- <3 < 4"),
+        ("&lt; &#38; a & b;", r"\&lt; \&#38; a & b;"),
+        ("[x](y) [x][y] [x]: y [x]", r"[x\](y) [x\][y] [x\]: y [x]"),
+        ("a\\_b c\\d \\", r"a\\\_b c\d \\"),
+        ("# x #", r"\# x \#"),
+        ("> x\n- y\n  + z\n1. a\n2)\n---\n===", "\\> x\n\\- y\n\\+ z\n1\\. a\n2\\)\n\\---\n\\==="),
+    ],
+)
+def test_markdown_escapes_what_would_change_the_rendering_only(said: str, shown: str) -> None:
+    assert markdown.escape(said) == shown
+
+
+def test_markdown_escapes_every_text() -> None:
+    evil = "<b> *x*\n_y_"
+    cells = [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell("random+random", 1)]
+    cells += [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell(evil, 2, method="random+x*")]
+    lines = markdown.render(laid_out(cells, title=evil, note=evil, footer=(evil,))).splitlines()
+    shown = r"\<b> \*x\* \_y\_"
+    assert lines[0] == f"# {shown}"
+    assert lines[4:7] == [r"> \<b> \*x\*", r"> \_y\_", ""]
+    assert lines[7] == f"## {shown}"
+    assert lines[-2:] == [r"\<b> \*x\*", r"\_y\_"]
+    assert f"A{shown}" in lines[11]
+    assert shown in lines[14]
+    assert r"x\*" in lines[14]
 
 
 @pytest.mark.parametrize(
