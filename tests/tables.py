@@ -60,9 +60,14 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
     } | other
 
 
-def over_seeds(low: float, high: float, p_holm: float, seeds: int = 2) -> results.Row:
-    """What `delta` has besides where several seeds are compared."""
-    return {"n_seeds": seeds, "low": low, "high": high, "p_holm": p_holm, "significant": p_holm < 0.05}
+def over_seeds(low: float, high: float, p_holm: float) -> results.Row:
+    """What `delta` has besides where three seeds are compared."""
+    return over_two(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
+
+
+def over_two(low: float, high: float) -> results.Row:
+    """What `delta` has besides where two seeds are compared: an interval, and no test."""
+    return {"n_seeds": 2, "low": low, "high": high}
 
 
 def deltas(*rows: results.Row) -> pd.DataFrame:
@@ -99,18 +104,22 @@ SPENT = {
     "train_seconds": 100.0,
     "scoring_seconds": 20.0,
 }
+SEEDS = (0, 1, 2)
+ENTROPY = ((20, 3), ("failed", "failed"), ("missing", "missing"))
+LONGEST = ((21, 4), ("stale", "running"), ("stale", "stale"))
 SEEDED = (
     cell("zero-shot", 10, 20),
-    *(cell("random+random", 30 + 2 * seed, 8, seed=seed, **SPENT) for seed in (0, 1)),
-    *(cell("random+ppl", 31 + 4 * seed, 9, seed=seed, **SPENT) for seed in (0, 1)),
-    *(cell("entropy+ppl", *("failed", "failed") if seed else (20, 3), seed=seed, **SPENT) for seed in (0, 1)),
-    *(cell("qtuning", "stale", "running", seed=seed, **SPENT) for seed in (0, 1)),
-    *(cell("full", 40, "missing", seed=seed, **SPENT) for seed in (0, 1)),
+    *(cell("random+random", 30 + 2 * seed, 8, seed=seed, **SPENT) for seed in SEEDS),
+    *(cell("random+ppl", 31 + 4 * seed, 9, seed=seed, **SPENT) for seed in SEEDS),
+    *(cell("entropy+ppl", *ENTROPY[seed], seed=seed, **SPENT) for seed in SEEDS),
+    *(cell("longest+ppl", *LONGEST[seed], seed=seed, **SPENT) for seed in SEEDS),
+    *(cell("qtuning", "stale", "running", seed=seed, **SPENT) for seed in SEEDS),
+    *(cell("full", 40, "missing", seed=seed, **SPENT) for seed in SEEDS),
 )
 SEEDED_DELTAS = deltas(
-    delta("random+ppl", "A", 2, **over_seeds(0.5, 3.5, 0.0123)),
+    delta("random+ppl", "A", 3, **over_seeds(1.5, 4.5, 0.0123)),
     delta("random+ppl", "B", 1, **over_seeds(-1.25, 3.25, 0.4)),
-    delta("random+ppl", "Avg", 1.5, **over_seeds(-0.25, 3.25, 0.081)),
+    delta("random+ppl", "Avg", 2, **over_seeds(-0.25, 4.25, 0.081)),
     delta("entropy+ppl", "A", -10),
     delta("entropy+ppl", "B", -5),
     delta("entropy+ppl", "Avg", -7.5),
@@ -119,7 +128,7 @@ SEEDED_FAILED = {Cell("m", "entropy+ppl", BUDGET, 1): Failure("train", Path("a/b
 
 
 def seeded(**options: Any) -> Table:
-    """A table with everything in it: two seeds, marks, all statuses, costs and a footer."""
+    """A table with everything in it: three seeds, marks, all statuses, costs and a footer."""
     given = {"deltas": SEEDED_DELTAS, "failures": SEEDED_FAILED, "footer": ("Protocol: p.", "MDE: 3 points.")}
     return laid_out(*SEEDED, **given | options)
 

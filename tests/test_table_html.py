@@ -63,9 +63,10 @@ def test_no_entry_is_ever_empty() -> None:
 def test_html_of_several_seeds() -> None:
     page = Page(html.render(seeded()))
     shown = {texts[0]: texts for _, texts in page.rows}
-    scores = ["33.00", "±2.83", "↑2.00", "*", "9.00", "±0.00", "↑1.00", "21.00", "±1.41", "↑1.50"]
-    assert shown["PPL"] == ["PPL", *scores, "12.5 × 51.3", "12.3k", "120", "2"]
-    assert shown["Entropy"][1:6] == ["PPL", "20.00", "(1/2)", "↓10.00", "[1]"]
+    scores = ["35.00", "±4.00", "↑3.00", "*", "9.00", "±0.00", "↑1.00", "22.00", "±2.00", "↑2.00"]
+    assert shown["PPL"] == ["PPL", *scores, "12.5 × 51.3", "12.3k", "120", "3"]
+    assert shown["Entropy"][1:6] == ["PPL", "20.00", "(1/3)", "↓10.00", "[1]"]
+    assert shown["Longest"][1:6] == ["PPL", "21.00", "(1/3 †)", "4.00", "(1/3 …)"]
 
 
 def test_html_gives_each_status_a_class_of_its_own() -> None:

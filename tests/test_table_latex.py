@@ -117,13 +117,15 @@ def test_entries() -> None:
     (tabular,) = tabulars(latex.render(seeded()))
     assert rows(tabular)[4] == [
         *(TeXCell(1, ""), TeXCell(1, "PPL")),
-        *(TeXCell(1, r"\bfseries 33.00"), TeXCell(1, r"$^{\pm2.83}_{\color{prunegridup}\uparrow 2.00{*}}$")),
+        *(TeXCell(1, r"\bfseries 35.00"), TeXCell(1, r"$^{\pm4.00}_{\color{prunegridup}\uparrow 3.00{*}}$")),
         *(TeXCell(1, r"\bfseries 9.00"), TeXCell(1, r"$^{\pm0.00}_{\color{prunegridup}\uparrow 1.00}$")),
-        *(TeXCell(1, r"\bfseries 21.00"), TeXCell(1, r"$^{\pm1.41}_{\color{prunegridup}\uparrow 1.50}$")),
-        *(TeXCell(1, r"12.5 $\times$ 51.3"), TeXCell(1, "12.3k"), TeXCell(1, "120"), TeXCell(1, "2")),
+        *(TeXCell(1, r"\bfseries 22.00"), TeXCell(1, r"$^{\pm2.00}_{\color{prunegridup}\uparrow 2.00}$")),
+        *(TeXCell(1, r"12.5 $\times$ 51.3"), TeXCell(1, "12.3k"), TeXCell(1, "120"), TeXCell(1, "3")),
     ]
     delta = r"$_{\color{prunegriddown}\downarrow 10.00}$"
-    assert rows(tabular)[5][2:4] == [TeXCell(1, "20.00"), TeXCell(1, delta + r"{\tiny (1/2)}\textsuperscript{1}")]
+    assert rows(tabular)[5][2:4] == [TeXCell(1, "20.00"), TeXCell(1, delta + r"{\tiny (1/3)}\textsuperscript{1}")]
+    stale_and_running = [r"{\tiny (1/3 $\dagger$)}", r"{\tiny (1/3 \ldots{})}"]
+    assert [rows(tabular)[6][at].source for at in (3, 5)] == stale_and_running
 
 
 def test_a_delta_of_fewer_seeds_and_one_of_zero() -> None:
@@ -158,7 +160,7 @@ def test_a_models_notes_are_about_its_own_failures() -> None:
     assert "b.log" not in others
 
 
-@pytest.mark.parametrize("said", [MIXED, "a_b-c--d---e", "x × y ± 1 – 2", "50 % of it"])
+@pytest.mark.parametrize("said", [MIXED, "a_b-c--d---e", "x × y ± 1 – 2", "50 % of it", "(1/3 †), (1/3 …)"])
 def test_text_is_escaped_so_that_it_prints_as_it_is(said: str) -> None:
     assert printed(latex.escape(said)) == said
 

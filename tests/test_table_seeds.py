@@ -5,10 +5,10 @@ import io
 import pandas as pd
 import pytest
 
-from prunegrid.table import csv, html, markdown
+from prunegrid.table import csv, html, markdown, text
 from prunegrid.table.contents import TIMES, Table
-from prunegrid.table.legend import ONE_SEED, legend
-from tables import cell, delta, deltas, entry, laid_out, over_seeds, seeded
+from prunegrid.table.legend import BOLD, ONE_SEED, SINGLE, TWO_SEEDS, legend
+from tables import cell, delta, deltas, entry, laid_out, over_seeds, over_two, seeded
 
 
 def test_seeds_are_averaged_score_and_delta() -> None:
@@ -32,15 +32,38 @@ def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
     )
     assert [entry(table, label, "A").best for label in ("Random+PPL", "Entropy+PPL")] == [False, True]
     assert "Means ± standard deviations over 3 seeds; (k/3): k of them." in legend(table)
-    text = markdown.render(table)
-    assert "20.00   ±14.14 (2/3)" in text
-    assert "31.00   ±26.87 (2/3) ↑2.00 (1/3)" in text
-    assert "**2.00** ± 1.00 ↓18.00 (2/3)" in text
-    assert '<span class="sd">±14.14 (2/3)</span>' in html.render(table)
+    rendered = markdown.render(table)
+    assert "20.00   ±14.14 (2/3 failed)" in rendered
+    assert "31.00   ±26.87 (2/3) ↑2.00 (1/3)" in rendered
+    assert "**2.00** ± 1.00 ↓18.00 (2/3)" in rendered
+    assert '<span class="sd">±14.14 (2/3 failed)</span>' in html.render(table)
     read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
     assert read["m A seeds"].tolist() == ["2/3", "2/3", "3/3"]
     assert read["m A delta seeds"].tolist()[1:] == ["1/3", "2/3"]
     assert read["m A sd"].tolist() == [14.14, 26.87, 1]
+
+
+def test_what_the_other_seeds_are_stands_beside_a_part_of_them_and_in_the_legend() -> None:
+    assert [entry(seeded(), "Longest+PPL", name).status for name in "AB"] == ["stale", "running"]
+    said = legend(seeded())
+    assert "The worst of the seeds that (k/3) lacks: stale (†), running (…), failed (a footnote)." in said
+    assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in said}
+    shown = text.partial(entry(seeded(), "Longest+PPL", "A")), text.partial(entry(seeded(), "Entropy+PPL", "A"))
+    assert shown == ("(1/3 †)", "(1/3)")
+    assert '<span class="seeds">(1/3 †)</span>' in html.render(seeded())
+    assert '<span class="seeds">(1/3)</span>' in html.render(seeded())
+
+
+def test_a_missing_seed_has_no_sign_and_a_failed_one_without_a_footnote_its_word() -> None:
+    lacking = {
+        word: laid_out(cell("random+ppl", 10), cell("random+ppl", word, seed=1)) for word in ("missing", "failed")
+    }
+    shown = {word: text.partial(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
+    assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
+    assert legend(lacking["missing"])[-2:] == [
+        *("The worst of the seeds that (k/2) lacks: missing (no sign).", "missing: not computed yet.")
+    ]
+    assert "The worst of the seeds that (k/2) lacks: failed." in legend(lacking["failed"])
 
 
 def test_one_done_seed_of_several_has_no_deviation() -> None:
@@ -71,31 +94,86 @@ def test_one_seed_has_the_items_interval_and_no_mark() -> None:
     assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
 
 
-def test_no_interval_no_word_of_noise() -> None:
-    assert ONE_SEED not in legend(laid_out(cell("random+random", 10), cell("random+ppl", 13)))
+def test_no_word_of_noise_where_nobody_asked() -> None:
+    assert legend(laid_out(cell("random+random", 10), cell("random+ppl", 13)))[1:] == [
+        "Arrows: points above or below Random + Random at the same model, budget and seed.",
+        BOLD,
+    ]
+
+
+FEW = {"item_low": None, "item_high": None}
+
+
+def test_too_few_items_are_not_called_one_seed() -> None:
+    seeds = [cell(name, 10 + seed, 20, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
+    three = [delta("random+ppl", name, 1, n_seeds=3, **FEW) for name in ("A", "Avg")]
+    said = legend(laid_out(*seeds, deltas=deltas(*three)))
+    assert said[2:4] == ["No interval: fewer than 10 clusters of items.", BOLD]
+    one_more = deltas(*three, delta("random+ppl", "B", 1, **over_seeds(0, 2, 0.06)))
+    assert legend(laid_out(*seeds, deltas=one_more))[3:5] == [
+        *(SINGLE, "No interval for A and so for Avg: fewer than 10 clusters of items.")
+    ]
+
+
+def test_one_seed_is_called_so_without_an_interval_too() -> None:
+    table = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1, **FEW))
+    assert not table.intervals
+    assert legend(table)[2:4] == [ONE_SEED, "No interval: fewer than 10 clusters of items."]
+    assert "title=" not in html.render(table)
+    some = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1))
+    assert legend(some)[2:4] == [ONE_SEED, "No interval for A: fewer than 10 clusters of items."]
+
+
+def two_seeds(*lines: dict[str, object]) -> Table:
+    cells = [cell(name, 10 + seed, 20, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1)]
+    return laid_out(*cells, deltas=deltas(*lines))
+
+
+def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
+    table = two_seeds(delta("random+ppl", "A", 3, **over_two(-6, 12)))
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (-6, 12, None, None)
+    assert legend(table)[2:4] == [TWO_SEEDS, BOLD]
+    tooltip = "95 % interval -6.00 to +12.00 points, items and seeds; not tested; against Random + Random"
+    assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
+
+
+def test_a_table_of_one_two_and_three_seeds_says_what_applies_to_each() -> None:
+    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **over_two(-6, 8))
+    over = ["Over one" + ONE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
+    assert legend(two_seeds(*lines))[2:5] == [*over, BOLD]
+    said = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **over_seeds(1, 3, 0.01))))
+    assert said[2:4] == over
+    assert said[4].startswith("Asterisk: the delta differs")
+    assert said[5:7] == [SINGLE, BOLD]
 
 
 def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_says_so() -> None:
     table = seeded()
     first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
-    assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (2, 0.5, 3.5, 0.0123, True)
+    assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (3, 1.5, 4.5, 0.0123, True)
     assert (second.delta, second.low, second.high, second.significant) == (1, -1.25, 3.25, False)
     assert ONE_SEED not in legend(table)
+    tooltip = "95 % interval +1.50 to +4.50 points, items and seeds; p = 0.0123 after Holm; against Random + Random"
+    assert f'title="{tooltip}"' in html.render(table)
 
 
 def test_a_delta_over_one_of_several_seeds_has_the_items_interval_and_is_not_tested() -> None:
     table = seeded()
     alone = entry(table, "Entropy+PPL", "A")
     assert (alone.compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
-    (asterisk,) = [sentence for sentence in legend(table) if "Asterisk" in sentence]
-    assert asterisk.endswith("rows of the column. A delta over one seed is not tested.")
+    assert "Over one seed: deltas carry item noise only; no significance is claimed." in legend(table)
+    assert "item noise only; against Random + Random" in html.render(table)
 
 
 def test_the_legend_says_so_where_nothing_is_significant() -> None:
-    cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1)]
+    cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
     table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **over_seeds(-1, 1, 1.0))))
-    (asterisk,) = [sentence for sentence in legend(table) if "Asterisk" in sentence]
-    assert asterisk.endswith("rows of the column; here none does.")
+    assert legend(table)[2:4] == [
+        "Asterisk: the delta differs from 0 at 5 %, over items and seeds, Holm-corrected over the budget's rows of the "
+        "column; here none does.",
+        SINGLE,
+    ]
 
 
 def test_csv_has_every_interval_as_a_column() -> None:
@@ -103,7 +181,7 @@ def test_csv_has_every_interval_as_a_column() -> None:
     ppl = frame[(frame["sample_pruner"] == "Random") & (frame["token_pruner"] == "PPL")].iloc[0]
     names = ["sd", "seeds", "delta", "delta seeds", "low", "high", "p_holm", "significant"]
     assert ppl[["against", *(f"m A {name}" for name in names)]].tolist() == [
-        *("Random + Random", 2.83, "2/2", 2, "2/2", 0.5, 3.5, 0.0123, True)
+        *("Random + Random", 4, "3/3", 3, "3/3", 1.5, 4.5, 0.0123, True)
     ]
     alone = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
     assert alone[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
@@ -145,6 +223,9 @@ def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
     cells = [cell("full", 50, seed=0), cell("random+ppl", 12), cell("random+fastv", 9)]
     against_full = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", -38, against="full")))
     assert "Arrows: points above or below Full Dataset of the same model and seed." in legend(against_full)
+    untrained = [cell("zero-shot", 5), *cells]
+    against_none = laid_out(*untrained, deltas=deltas(delta("random+ppl", "A", 7, against="zero-shot")))
+    assert "Arrows: points above or below Zero-Shot of the same model." in legend(against_none)
     assert next(row.against for row in against_full.rows if row.variant == "random+ppl") == "Full Dataset"
     other = {"sample_ratio": 0.25, "token_ratio": 0.7}
     cells += [[row | other for row in rows] for rows in cells[1:]]

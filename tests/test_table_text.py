@@ -3,12 +3,13 @@
 # ruff: noqa: RUF001
 
 import io
+import re
 
 import pandas as pd
 import pytest
 
 from prunegrid.table import csv, markdown, text
-from tables import FAILED, SMALL, cell, entry, laid_out, seeded
+from tables import FAILED, NOTE, SMALL, cell, entry, laid_out, seeded
 
 MARKDOWN = """\
 # T
@@ -42,9 +43,10 @@ failed: a step did not end well, see its log.
 SEEDED = """\
 | Sample pruner   | Token pruner   | A                                 | B                                | Avg                              | Kept        | Tokens   | Cost   | Seeds   |
 |:----------------|:---------------|:----------------------------------|:---------------------------------|:---------------------------------|:------------|:---------|:-------|:--------|
-| Random          | Random         |   31.00   ± 1.41                  |    8.00   ± 0.00                 |   19.50   ± 0.71                 | 12.5 × 51.3 | 12.3k    | 120    | 2       |
-| Random          | PPL            | **33.00** ± 2.83 ↑2.00*           |  **9.00** ± 0.00 ↑1.00           | **21.00** ± 1.41 ↑1.50           | 12.5 × 51.3 | 12.3k    | 120    | 2       |
-| Entropy         | PPL            |   20.00          (1/2) ↓10.00 [1] |    3.00          (1/2) ↓5.00 [1] |   11.50          (1/2) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| Random          | Random         |   32.00   ± 2.00                  |    8.00   ± 0.00                 |   20.00   ± 1.00                 | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Random          | PPL            | **35.00** ± 4.00 ↑3.00*           |  **9.00** ± 0.00 ↑1.00           | **22.00** ± 2.00 ↑2.00           | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Entropy         | PPL            |   20.00          (1/3) ↓10.00 [1] |    3.00          (1/3) ↓5.00 [1] |   11.50          (1/3) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| Longest         | PPL            |   21.00          (1/3 †)          |    4.00          (1/3 …)         |   12.50          (1/3 …)         | 12.5 × 51.3 | 12.3k    | 120    | 1       |
 | ─────────────   | ────────────   | ───────────────────────────────── | ──────────────────────────────── | ──────────────────────────────── | ─────────── | ──────   | ────   | ─────   |
 | Q-Tuning        | joint          |   stale †                         |   running …                      |   running …                      | 12.5 × 51.3 | 12.3k    | 120    | 0       |
 | Full Dataset    | –              |   40.00   ± 0.00                  |   missing                        |   missing                        | 12.5 × 51.3 | 12.3k    | 120    | 0       |
@@ -78,7 +80,47 @@ def test_csv_round_trip() -> None:
 
 
 def test_markdown_escapes_the_column_mark() -> None:
-    assert r"a\|b" in markdown.render(laid_out(cell("a|b", 1, 2)))
+    table = laid_out([row | {"benchmark": f"{row['benchmark']}|"} for row in cell("a|b", 1, 2)])
+    lines = [line for line in markdown.render(table).splitlines() if line.startswith("|")]
+    assert r"a\|b" in lines[2]
+    assert r"A\|" in lines[0]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {1 + 2 + 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        *(
+            (same, same)
+            for same in ("lm_eval a__b 50 % (k/3): p < 0.05 & more", "Rho-1, a-b [1] see a/b.log", "-1.5 #2")
+        ),
+        ("*x* `y` ~z~ $w$ a|b", r"\*x\* \`y\` \~z\~ \$w\$ a\|b"),
+        ("_x_ a_ __b", r"\_x\_ a\_ \_\_b"),
+        ("<b>x</b> <!-- <3 < 4", r"\<b>x\</b> \<!-- <3 < 4"),
+        ("&lt; &#38; a & b;", r"\&lt; \&#38; a & b;"),
+        ("[x](y) [x][y] [x]: y [x]", r"[x\](y) [x\][y] [x\]: y [x]"),
+        ("a\\_b c\\d \\", r"a\\\_b c\d \\"),
+        ("# x #", r"\# x \#"),
+        ("> x\n- y\n  + z\n1. a\n2)\n---\n===", "\\> x\n\\- y\n\\+ z\n1\\. a\n2\\)\n\\---\n\\==="),
+    ],
+)
+def test_markdown_escapes_what_would_change_the_rendering_only(said: str, shown: str) -> None:
+    assert markdown.escape(said) == shown
+
+
+def test_markdown_escapes_every_text() -> None:
+    evil = "<b> *x*\n_y_"
+    cells = [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell("random+random", 1)]
+    cells += [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell(evil, 2, method="random+x*")]
+    lines = markdown.render(laid_out(cells, title=evil, note=evil, footer=(evil,))).splitlines()
+    shown = r"\<b> \*x\* \_y\_"
+    assert lines[0] == f"# {shown}"
+    assert lines[4:7] == [r"> \<b> \*x\*", r"> \_y\_", ""]
+    assert lines[7] == f"## {shown}"
+    assert lines[-2:] == [r"\<b> \*x\*", r"\_y\_"]
+    assert f"A{shown}" in lines[11]
+    assert shown in lines[14]
+    assert r"x\*" in lines[14]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +141,32 @@ def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> Non
     shown = csv.render(seeded())
     assert "# Protocol: p.\n# MDE: 3 points.\nsample_ratio," in shown
     frame = pd.read_csv(io.StringIO(shown), comment="#", na_values=["failed", "stale", "missing", "running"])
-    assert frame["m A"].tolist()[:4] == [10, 31, 33, 20]
-    assert frame["m B"].isna().tolist() == [False] * 4 + [True] * 2
+    assert frame["m A"].tolist()[:5] == [10, 32, 35, 20, 21]
+    assert frame["m B"].isna().tolist() == [False] * 5 + [True] * 2
     assert "stale" in shown and "running" in shown and "missing" in shown
+
+
+def test_csv_has_the_worst_status_of_each_place_where_there_are_several_seeds() -> None:
+    frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
+    shown = frame[["m A status", "m B status", "m Avg status"]].T.values.tolist()
+    assert shown == [
+        ["done", "done", "done", "failed", "stale", "stale", "done"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+    ]
+    assert "status" not in csv.render(laid_out(*SMALL))
+
+
+def test_csv_says_how_to_read_it_in_words_of_its_columns() -> None:
+    lines = csv.render(seeded()).splitlines()
+    said = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    assert said[:3] == [
+        "T",
+        "Scores in percent.",
+        "delta: points above or below Random + Random at the same model, budget and seed.",
+    ]
+    assert [line.partition(":")[0] for line in said[3:11]] == [
+        *("Over one seed", "significant", "Intervals are of single comparisons, not corrected."),
+        *("Means ± standard deviations over 3 seeds; (k/3)", "missing", "running", "stale", "failed"),
+    ]
+    assert said[12:] == [NOTE, "Protocol: p.", "MDE: 3 points."]

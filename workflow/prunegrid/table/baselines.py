@@ -53,12 +53,16 @@ def described(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
     rows = _variants(frame)
     found = [rows[variant] for variant in deltas["against"].unique()]
     if len(found) == 1:
-        return f"{_label(found[0])} {'of the same model and seed' if pd.isna(found[0].sample_ratio) else same}"
+        return f"{_label(found[0])} {_of_reference(found[0]) if pd.isna(found[0].sample_ratio) else same}"
     if (deltas.groupby(PLACE, dropna=False)["against"].nunique() == 1).all():
         return f"one row of each model and budget ({_by_place(rows, deltas)}) at the same seed"
     methods = " or ".join(dict.fromkeys(of_method(row.sample_pruner, row.token_pruner) for row in found))
     varying = [name for name in MANNER if len({getattr(row, name) for row in found}) > 1]
     return f"the {methods} row of the same {' and '.join(varying)}{_but(rows, deltas)} {same}"
+
+
+def _of_reference(line: Any) -> str:
+    return "of the same model" if pd.isna(line.seed) else "of the same model and seed"
 
 
 def _by_place(rows: dict[str, Any], deltas: pd.DataFrame) -> str:

@@ -17,9 +17,10 @@ class Entry:
     """One place of the table: means over seeds, rounded to the two decimals that are shown.
 
     `score` and its standard deviation over seeds `sd` (percent; None below two seeds) are over the `done` of
-    `seeds`; where none is done `score` is None, and `status` is the word to show. `delta` (points) is over the
+    `seeds`; where none is done `score` is None. `status` is the worst of the seeds'. `delta` (points) is over the
     `compared` seeds, from `low` to `high` with 95 % confidence: item noise alone where one seed is compared, both
-    noises where several are; then `p_holm` and `significant` are known too. `marks` number the footnotes about it.
+    noises where several are; None where there are too few items. `p_holm` and `significant` are known from three seeds
+    on. `marks` number the footnotes about it.
     """
 
     status: str = "missing"
@@ -91,7 +92,8 @@ class Group:
 class Table:
     """What a table says, in the order in which it says it. `seeds` is how many seeds its means are over.
 
-    `against` says what the deltas are from; `unit` is what costs are in; `footer` stands below the footnotes.
+    `against` says what the deltas are from, `judged` whether it was asked how far they may be trusted (a published
+    table's are not); `unit` is what costs are in; `footer` stands below the footnotes.
     """
 
     title: str
@@ -101,6 +103,7 @@ class Table:
     groups: list[Group]
     seeds: int
     against: str
+    judged: bool
     unit: Unit
     footnotes: list[str]
     footer: tuple[str, ...] = ()
@@ -124,7 +127,7 @@ class Table:
 
     @property
     def tested(self) -> bool:
-        """Whether any delta is over several seeds, so that it can be told from chance."""
+        """Whether any delta is over enough seeds and items to be told from chance."""
         return any(entry.p_holm is not None for entry in self.entries)
 
     @property

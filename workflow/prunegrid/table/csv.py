@@ -2,12 +2,14 @@
 
 import pandas as pd
 
+from prunegrid.table import legend
 from prunegrid.table.contents import Entry, Group, Measured, Row, Table
 
 
 def render(table: Table) -> str:
-    """Title, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
-    said = [line for part in (table.title, *table.footnotes, table.note, *table.footer) for line in part.splitlines()]
+    """Title, legend, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
+    parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *table.footer)
+    said = [line for part in parts for line in part.splitlines()]
     lines = [_row(table, group, row) for group in table.groups for row in group.rows]
     return "".join(f"# {line}\n" for line in said) + pd.DataFrame(lines).to_csv(index=False)
 
@@ -34,15 +36,16 @@ def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
 
 
 def _entry(table: Table, entry: Entry) -> dict[str, object]:
-    several, tested = table.seeds > 1, table.intervals
+    several, intervals = table.seeds > 1, table.intervals
     seeds = f"{entry.compared}/{entry.seeds}" if entry.delta is not None else None
+    done = {"sd": _points(entry.sd), "seeds": f"{entry.done}/{entry.seeds}", "status": entry.status}
     return (
         {"": entry.status if entry.score is None else _points(entry.score)}
-        | ({"sd": _points(entry.sd), "seeds": f"{entry.done}/{entry.seeds}"} if several else {})
+        | (done if several else {})
         | {"delta": _points(entry.delta)}
         | ({"delta seeds": seeds} if several else {})
-        | ({"low": _points(entry.low), "high": _points(entry.high)} if tested else {})
-        | ({"p_holm": entry.p_holm, "significant": entry.significant} if tested else {})
+        | ({"low": _points(entry.low), "high": _points(entry.high)} if intervals else {})
+        | ({"p_holm": entry.p_holm, "significant": entry.significant} if intervals else {})
     )
 
 

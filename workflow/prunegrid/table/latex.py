@@ -31,6 +31,8 @@ SPECIAL = {
     "*": "{*}",
     TIMES: r"$\times$",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "…": r"\ldots{}",
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "\N{EN DASH}": r"\textendash{}",
@@ -131,8 +133,8 @@ def _entry(entry: Entry) -> str:
     marks = rf"\textsuperscript{{{','.join(map(str, entry.marks))}}}" if entry.marks else ""
     if entry.score is None:
         return rf"\multicolumn{{2}}{{c}}{{{STATUS[entry.status]}{marks}}}"
-    partly = text.partly(entry.done, entry.seeds)
-    small = rf"{{\tiny {partly}}}" if partly else ""
+    partial = text.partial(entry)
+    small = rf"{{\tiny {escape(partial)}}}" if partial else ""
     bold = r"\bfseries " if entry.best else ""
     return f"{bold}{entry.score:.2f} & {_beside(entry)}{small}{marks}".rstrip()
 

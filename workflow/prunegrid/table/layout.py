@@ -52,6 +52,7 @@ def lay_out(
         groups=_groups(_rows(frame, deltas, footnotes.marks(failed), measured.by_row(frame, unit))),
         seeds=max(1, frame["seed"].nunique()),
         against=baselines.described(frame, deltas),
+        judged=deltas is not None,
         unit=unit,
         footnotes=footnotes.texts(failed),
         footer=tuple(footer),

@@ -5,6 +5,7 @@ from itertools import groupby
 from prunegrid.table.contents import TIMES, Entry, Group, Measured, Row, Table
 
 NONE = "\N{EN DASH}"
+SIGNS = {"stale": "†", "running": "…"}
 
 
 def arrow(delta: float) -> str:
@@ -18,26 +19,31 @@ def star(entry: Entry) -> str:
     return "*" if entry.significant else ""
 
 
-def partly(done: int, seeds: int) -> str:
-    """`(2/3)` where a mean lacks seeds, else nothing."""
-    return f"({done}/{seeds})" if done < seeds else ""
+def partial(entry: Entry) -> str:
+    """`(2/3)` where a mean lacks seeds, with the sign of the worst of these: `(2/3 †)`; a footnote is one too."""
+    if entry.score is None or entry.done == entry.seeds:
+        return ""
+    sign = SIGNS.get(entry.status) or ("failed" if entry.status == "failed" and not entry.marks else "")
+    return f"({entry.done}/{entry.seeds}{f' {sign}' if sign else ''})"
 
 
 def compared(entry: Entry) -> str:
     """`(1/3)` where a delta is over fewer seeds than its score."""
-    return partly(entry.compared, entry.seeds) if entry.delta is not None and entry.compared < entry.done else ""
+    fewer = entry.delta is not None and entry.compared < entry.done
+    return f"({entry.compared}/{entry.seeds})" if fewer else ""
 
 
 def status(entry: Entry) -> str:
     """The word that stands for a score, with a sign where the score was there, or is on its way."""
-    return {"stale": "stale †", "running": "running …"}.get(entry.status, entry.status)
+    return " ".join(filter(None, (entry.status, SIGNS.get(entry.status))))
 
 
 def interval(entry: Entry, row: Row) -> str:
     """A delta's 95 % interval in words, empty where it has none."""
     if entry.low is None or entry.high is None:
         return ""
-    noise = "item noise only" if entry.p_holm is None else f"items and seeds; p = {entry.p_holm:.3g} after Holm"
+    tested = "not tested" if entry.p_holm is None else f"p = {entry.p_holm:.3g} after Holm"
+    noise = "item noise only" if entry.compared == 1 else f"items and seeds; {tested}"
     return f"95 % interval {entry.low:+.2f} to {entry.high:+.2f} points, {noise}; against {row.against}"
 
 
