@@ -109,11 +109,11 @@ def deltas_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """A deltas frame with the columns that figures read."""
     shared = {"experiment": "tiny", "model": "m", "against": "random+random", "sample_ratio": 0.5, "token_ratio": 0.5}
     numbers = dict.fromkeys(("item_low", "item_high", "low", "high"), np.nan)
-    return pd.DataFrame([shared | numbers | {"significant": None} | row for row in rows])
+    return pd.DataFrame([shared | numbers | {"n_seeds": 2, "significant": None} | row for row in rows])
 
 
 DELTAS = [
     {"variant": "q3", "benchmark": "A", "delta": 3.0, "item_low": 1.0, "item_high": 5.0, "low": 0.5, "high": 5.5},
     {"variant": "q3", "benchmark": "Avg", "delta": 2.25, "low": 1.0, "high": 4.0, "significant": True},
-    {"variant": "random+ppl", "benchmark": "A", "delta": -10.0, "item_low": -12.0, "item_high": -8.0},
+    {"variant": "random+ppl", "benchmark": "A", "delta": -10.0, "item_low": -12.0, "item_high": -8.0, "n_seeds": 1},
 ]

@@ -1,9 +1,8 @@
 """Figures: what they say, from small folders made by hand; which there are; that they are the same bytes each time."""
 
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,16 @@ import pandas as pd
 import pytest
 
 import handmade
-from figures_folder import AT, DELTAS, byte_tokenizer, deltas_of, fill, many, worked_scores
-from prunegrid import draws, io, pruners, results
+from figures_folder import AT, DELTAS, HALF, deltas_of, fill, many, worked_scores
+from prunegrid import cli, draws, grid, io, pruners, results
 from prunegrid.errors import PrunegridError
-from prunegrid.figures import curves, names, pareto, response, tokens
-from prunegrid.figures.draw import draw_all, drawings
-from prunegrid.figures.source import Source, signed
+from prunegrid.figures import bars, curves, names, points, response
+from prunegrid.figures.draw import draw_all, draw_folder, drawings
+from prunegrid.figures.source import Source
 from prunegrid.figures.style import save, styled
-from results_folder import an_experiment, put
+from prunegrid.statistics import deltas
+from prunegrid.table.layout import lay_out
+from results_folder import an_experiment, finish, put, shared_files
 from snake import ROOT
 
 
@@ -63,7 +64,7 @@ def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> lis
 
 def source(folder: Path, deltas: pd.DataFrame | None = None) -> Source:
     frame = results.collect_from(folder)
-    return Source(folder, results.experiment_of(folder), "m", frame, deltas)
+    return Source(folder, results.experiment_of(folder), "m", frame, deltas, "seconds")
 
 
 def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
@@ -73,40 +74,11 @@ def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
     assert sorted(file.suffix for file in files) == [".png"] * 6 + [".svg"] * 6
 
 
-def test_what_an_experiment_has_no_figures_of() -> None:
-    bare = {"eu-plane", "tokens", "pareto"}
-    assert set(names.figures(an_experiment(variants=["random+ppl", "qtuning"]))) == bare
-    assert set(names.figures(an_experiment(variants=["random+random"]))) == bare
-    joint = an_experiment(variants=["random+random", "qtuning"])
-    assert set(names.figures(joint)) == bare | {"bars-s0.125-t0.5"}
-    assert "curves" in names.figures(an_experiment(training={"mode": "dynamic"}))
-
-
-@pytest.mark.parametrize(
-    "variants",
-    [
-        ["random+ppl", "qtuning"],
-        ["random+random", "random+ppl"],
-        [{"plain": {"method": "random+random", "removal": "drop"}}, "qtuning"],
-        ["qtuning", {"equal": {"method": "random+random", "match": "qtuning"}}],
-    ],
-)
-def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any]) -> None:
-    experiment = an_experiment(variants=variants)
-    assert names.comparable(experiment) == bool(results.baselines(experiment))
-
-
 def test_every_figure_has_its_drawing_and_its_caption() -> None:
     experiment = many()
     assert list(drawings(experiment)) == list(names.figures(experiment))
     captions = {kind: (ROOT / f"workflow/report/{kind}.rst").read_text() for kind in names.figures(experiment).values()}
     assert all(len(text) > 200 for text in captions.values())
-
-
-def test_names_are_cheap_to_ask_for() -> None:
-    code = "import sys; from prunegrid.figures import names; print({'pandas', 'matplotlib', 'torch'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_the_same_bytes_whatever_matplotlib_is_set_to(whole: Path, folder: Path) -> None:
@@ -166,7 +138,7 @@ def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> N
         "B",
         "Avg",
         "q3",
-        "Random + PPL",
+        "Random + PPL (1/2)",
         "Difference from Random + Random of the same mode and removal (points)",
     } <= set(texts)
     assert "95 % interval: items and seeds" in texts
@@ -179,42 +151,128 @@ def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> N
 def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
     texts = texts_of(folder, f"bars-{AT}", deltas_of(DELTAS[2:]))
     assert "95 % interval: item noise only (one seed)" in texts
-    assert not [text for text in texts if "seeds" in text or "Holm" in text]
+    assert "open, grey: not tested" in texts
+    assert not [text for text in texts if "seeds" in text or "Holm" in text or "no interval" in text]
 
 
-def test_the_front_is_what_nothing_cheaper_equals() -> None:
-    cost, score = np.array([1.0, 2.0, 3.0, 2.0, 5.0]), np.array([5.0, 7.0, 6.0, 7.0, 9.0])
-    assert pareto.front(cost, score, -np.inf) == [0, 1, 4]
-    assert pareto.front(cost, score, 5.0) == [1, 4]
-    assert pareto.front(cost, score, 9.0) == []
+def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:
+    """Two seeds in all: random+ppl's A has one of them."""
+    assert {"Random + PPL (1/2)", "q3"} <= set(said(whole, f"bars-{AT}"))
+    both = deltas_of([{"variant": "q3", "n_seeds": n, "benchmark": b, "delta": 1.0} for n, b in ((1, "A"), (2, "B"))])
+    assert bars._label(source(whole), both, "q3") == "q3 (1-2/2)"
+    assert bars._label(source(whole), both, "random+ppl") == "Random + PPL"
 
 
-def test_cost_is_scoring_and_training(whole: Path) -> None:
+def test_few_clusters_are_not_one_seed(folder: Path) -> None:
+    rows = [{"variant": "q3", "benchmark": name, "delta": 3.0} for name in ("A", "B", "Avg")]
+    texts = texts_of(folder, f"bars-{AT}", deltas_of(rows))
+    assert "no interval: fewer than 10 clusters of items" in texts
+    assert not [text for text in texts if "95 %" in text]
+
+
+PLAIN = {"plain": {"method": "random+random"}}
+
+
+def test_a_baseline_of_another_name_is_the_base(tmp_path: Path) -> None:
+    """`plain` is what random+ppl's deltas are against: (20 + 31.25) / 2 less (30 + 40) / 2."""
+    experiment = an_experiment(variants=[PLAIN, "random+ppl"], budgets=[HALF], seeds=[0])
+    put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(tmp_path, experiment)
+    cells = {cell.path: cell for cell in grid.cells(experiment)}
+    finish(tmp_path, cells[f"{AT}/plain/seed0"], 30, 40, experiment=experiment)
+    finish(tmp_path, cells[f"{AT}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
+    texts = texts_of(tmp_path, "heat-map")
+    assert [text for text in texts if text in ("base", "\u22129.4", "\u2013")] == ["base", "\u22129.4"]
+    assert "baseline: plain" in texts_of(tmp_path, "pareto")
+
+
+def with_costs(given: Source, frame: pd.DataFrame, unit: Any = "seconds") -> "pd.Series[float]":
+    found = points.points(replace(given, frame=frame, unit=unit)).set_index("variant")["cost"]
+    return found.dropna()
+
+
+def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
+    """Where the share of the scoring pass is not known the cost is not. longest+random and `never` are not trained."""
     given = source(whole)
-    frame = given.frame.assign(train_seconds=5.0, scoring_seconds=given.frame["variant"].map({"q3": 2.0}))
-    costs = pareto._points(Source(whole, given.experiment, "m", frame, None)).set_index("variant")["cost"]
-    assert costs.to_dict() == {"random+random": 5, "random+ppl": 5, "q3": 7, "random-dynamic": 5, "full": 5}
-    hours = pareto._points(Source(whole, given.experiment, "m", frame.assign(gpu_hours=0.5), None))
-    assert set(hours["cost"]) == {0.5} and pareto._unit(hours) == "Scoring and training (GPU-hours)"
+    shares = {"q3": 2.0, "random+random": 0.0, "full": 0.0}
+    frame = given.frame.assign(train_seconds=5.0, scoring_seconds=given.frame["variant"].map(shares))
+    assert with_costs(given, frame).to_dict() == {"random+random": 5, "q3": 7, "full": 5}
+    assert set(with_costs(given, frame.assign(gpu_hours=0.5), "GPU-hours")) == {0.5}
+    table = lay_out(frame, title="t")
+    shown = {row.variant: row.measured["m"].cost for row in table.rows}
+    assert {name: shown[name] for name in ("random+random", "q3", "full", "random+ppl")} == {
+        "random+random": 5,
+        "q3": 7,
+        "full": 5,
+        "random+ppl": None,
+    }
+
+
+def test_the_tables_unit_is_the_figures(folder: Path) -> None:
+    """One cell that was on a GPU makes it GPU-hours, of both models; the rest is of unknown cost."""
+    frame = results.collect_from(folder)
+    frame.loc[frame["variant"] == "q3", "gpu_hours"] = 0.25
+    results.write(frame, folder / "results.parquet")
+    draw_all(folder, None)
+    texts = said(folder, "pareto")
+    assert {"Scoring and training (GPU-hours)", "4 rows of unknown cost left out"} <= set(texts)
+
+
+def test_pareto_says_what_it_leaves_out(whole: Path, folder: Path) -> None:
+    """longest+random failed, `never` is missing; random+ppl has one of two seeds."""
+    texts = said(whole, "pareto")
+    assert "Left out: 2 of 7 rows without Avg (1 missing, 1 failed)" in texts
+    assert "circled: mean over fewer than 2 seeds" in texts
+    given = source(folder)
+    lacking = points.points(given).set_index("variant")
+    assert points.partial(lacking).to_dict() == {name: name == "random+ppl" for name in lacking.index}
+    assert (lacking.loc["random+ppl", "done"], lacking.loc["random+ppl", "seeds"]) == (1, 2)
+    full = folder / "evaluation/m/full/seed1/A.json"
+    full.unlink()
+    assert texts_of(folder, "pareto").count("Full Dataset (1/2)") == 2
+
+
+def test_pareto_of_all_seeds_says_nothing_of_missing_ones(whole: Path) -> None:
+    given = source(whole)
+    whole_rows = given.frame[~given.frame["variant"].isin(["longest+random", "never", "random+ppl"])]
+    every = points.points(replace(given, frame=whole_rows))
+    assert (points.without_score(every), points.unknown(every, "tokens")) == ("", "")
+    assert not points.partial(every).any()
 
 
 def test_pareto_names_the_front_and_zero_shot(whole: Path) -> None:
     """All cells cost the same here, so Full Dataset alone is on the front."""
     texts = said(whole, "pareto")
     assert texts.count("Full Dataset") == 2
-    assert {"Zero-Shot, 15.00 %", "Pareto front", "Random + Random", "Avg (%)"} <= set(texts)
+    assert {"Zero-Shot, 15.00 %", "Pareto front", "Avg (%)"} <= set(texts)
     assert "Scoring and training (seconds)" in texts
 
 
 def test_curves_are_means_over_seeds(whole: Path) -> None:
     given = source(whole)
     (budget,) = given.experiment.grid_budgets
-    assert curves._probes(given, budget, "random-dynamic").to_dict("list") == {
+    reports = curves._trained(given, budget, "random-dynamic")
+    assert curves._probes(reports).to_dict("list") == {
         "step": [0, 7],
         "ppl": [100.0, 40.0],
         "entropy": [2.0, 1.0],
     }
-    assert {"random-dynamic", "never (not there)", "Mean perplexity"} <= set(said(whole, "curves"))
+    assert {"random-dynamic", "never (no training.json)", "Mean perplexity"} <= set(said(whole, "curves"))
+
+
+def test_curves_tell_no_probes_from_no_training(folder: Path) -> None:
+    for seed in (0, 1):
+        file = folder / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
+        put(file, io.read_json(file) | {"probes": []})
+    assert "nothing to show: no probes in training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
+    shutil.rmtree(folder / f"trained/m/{AT}/random-dynamic")
+    assert "nothing to show: no training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
+
+
+def texts_of_nothing(folder: Path) -> list[str]:
+    """What `curves` says of the folder where it has nothing to show; lines of the text are joined."""
+    drawn(folder)
+    return said(folder, "curves")
 
 
 def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
@@ -241,43 +299,6 @@ def test_tokens_are_shown_as_text(whole: Path) -> None:
     assert texts.count("N") == 4
 
 
-def test_which_sample_is_shown_where_no_response_is_long() -> None:
-    given = handmade.scores(
-        [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
-    )
-    chosen = pruners.choose(given, "qtuning", {}, 0.5, 0.5, pruners.Draw(0))
-    assert response.row_of(given, chosen)[0] == 4
-
-
-def test_which_sample_is_shown_of_long_responses() -> None:
-    plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
-    given = handmade.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
-    chosen = pruners.choose(given, "qtuning", {"final": "loose"}, 1.0, 0.5, pruners.Draw(0))
-    assert response.row_of(given, chosen) == (2, 2)
-
-
-def test_parts_of_a_character_are_shown_with_its_last() -> None:
-    tokenizer = byte_tokenizer()
-    ids = tokenizer.encode("a\u00e9 \u20ac").ids
-    assert response.texts(tokenizer, ids) == [
-        "a",
-        "",
-        "\u00e9",
-        " ",
-        "",
-        "",
-        "\u20ac",
-    ]
-
-
-def test_lines_break_between_tokens() -> None:
-    width = tokens.WIDTH
-    pieces = tokens.lay_out(["x" * (width - 1), "ab", "\n", "y" * (width + 5)])
-    assert [(piece.line, piece.column) for piece in pieces] == [(0, 0), (1, 0), (1, 2), (2, 0)]
-    assert pieces[2].text == "\u21b5" and len(pieces[3].text) == width
-    assert tokens.visible("a\U0001f9ff$") == "a\u25a1$"
-
-
 def test_a_folder_with_nothing_in_it_says_so_in_every_figure(tmp_path: Path) -> None:
     put(tmp_path / "experiment.json", many().model_dump(mode="json"))
     assert len(drawn(tmp_path)) == 12
@@ -292,6 +313,27 @@ def test_a_damaged_file_is_an_error_and_leaves_no_half_figure(folder: Path) -> N
     assert not (folder / "figures").exists()
 
 
+@pytest.mark.parametrize("name", ["results.parquet", "deltas.parquet"])
+def test_figures_need_the_table_first(folder: Path, name: str) -> None:
+    """What the table has not written is named, with the command that writes it, in one line."""
+    table = folder / "results.parquet", folder / "deltas.parquet"
+    results.write(results.collect_from(folder), table[0])
+    deltas.write(deltas_of([]).reindex(columns=deltas.SCHEMA.names), table[1])
+    (folder / name).unlink()
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["figures", str(folder)])
+    assert (
+        raised.value.code == f"prunegrid figures: {folder}: no {name} there; write it with `prunegrid table {folder}`"
+    )
+
+
+def test_figures_of_a_folder_with_its_table(folder: Path) -> None:
+    results.write(results.collect_from(folder), folder / "results.parquet")
+    deltas.write(deltas_of(DELTAS).reindex(columns=deltas.SCHEMA.names), folder / "deltas.parquet")
+    assert len(draw_folder(folder)) == 12
+    assert "Random + PPL (1/2)" in said(folder, f"bars-{AT}")
+
+
 def test_many_samples_are_shown_as_density(folder: Path) -> None:
     rng = np.random.default_rng(0)
     n = 6_000
@@ -301,8 +343,3 @@ def test_many_samples_are_shown_as_density(folder: Path) -> None:
         (folder / f"pruned/m/{AT}/q3/seed{seed}/selection.parquet").unlink()
     assert "all 6,000 samples" in texts_of(folder, "eu-plane")
     assert (folder / "figures/m/eu-plane.svg").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize(("points", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (1.26, "+1.3"), (-12.0, "\u221212.0")])
-def test_deltas_carry_their_sign(points: float, text: str) -> None:
-    assert signed(points) == text

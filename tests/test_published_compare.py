@@ -12,6 +12,7 @@ import pytest
 from prunegrid import cli, results
 from prunegrid.errors import PrunegridError
 from prunegrid.published import compare as comparing
+from prunegrid.published import compare_report
 from prunegrid.published import frame as published
 from prunegrid.published.compare import compare
 
@@ -66,7 +67,8 @@ def test_three_seeds_against_a_published_score_by_hand(reference: pd.DataFrame) 
     assert (round(items, 2), round(seeds, 2)) == (5.69, 4.83)
     assert row.high == pytest.approx(1.89 + math.sqrt(items**2 + seeds**2))
     assert row.low == pytest.approx(1.89 - 7.459376)
-    assert row.verdict == "agrees"
+    assert row.half_width == pytest.approx(7.459376)
+    assert row.verdict == "within noise"
 
 
 def test_two_runs_with_seeds_pool_their_spread() -> None:
@@ -82,7 +84,7 @@ def test_two_runs_with_seeds_pool_their_spread() -> None:
 
 def test_one_seed_has_item_noise_only(reference: pd.DataFrame) -> None:
     """The half width at 59.25 against 59.25 is 5.70, so 5 points are within and 6 outside."""
-    for difference, said in ((5, "within"), (6, "outside")):
+    for difference, said in ((5, "within noise"), (6, "outside")):
         row = first(compare(arc_e(59.25 + difference), reference))
         assert row.verdict == f"items only: {said}"
         assert (row.high - row.low) / 2 == pytest.approx(1.959964 * row.item_se)
@@ -92,7 +94,7 @@ def test_one_seed_has_item_noise_only(reference: pd.DataFrame) -> None:
 def test_an_untrained_model_has_no_seed_noise(reference: pd.DataFrame) -> None:
     zero = {"sample_pruner": "zero-shot", "token_pruner": None, "variant": "zero-shot"}
     zero |= {"sample_ratio": None, "token_ratio": None}
-    for score, said in ((53.44, "agrees"), (60.0, "differs")):
+    for score, said in ((53.44, "within noise"), (60.0, "differs")):
         assert first(compare(arc_e(score, **zero), reference)).verdict == said
 
 
@@ -115,8 +117,8 @@ def test_an_average_has_its_parts_noise(reference: pd.DataFrame) -> None:
 def test_an_average_over_other_benchmarks_has_no_counterpart(reference: pd.DataFrame) -> None:
     compared = compare(results.tidy(cell({"ARC-E": 60, "GSM8K": 8})), reference).set_index("benchmark")
     assert compared["verdict"].to_dict() == {
-        "ARC-E": "items only: within",
-        "GSM8K": "items only: within",
+        "ARC-E": "items only: within noise",
+        "GSM8K": "items only: within noise",
         "Avg": "no counterpart",
     }
 
@@ -204,9 +206,9 @@ def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) 
     results.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), mine)
     shown = run(capsys, mine)
     assert shown.splitlines()[2].startswith(
-        "1 scores compared: 1 agree, 0 differ; items only: 0 within, 0 outside; 1 more"
+        "1 scores compared: 1 within noise, 0 differ; items only: 0 within noise, 0 outside; 1 more"
     )
-    assert "By chance alone about 0.1 of 1" in shown
+    assert "judged with both noises, chance alone makes differ at most about 5 %: 0.1 of 1." in shown
     assert "Not the paper's protocol: ours `harness`, theirs `paper`." in shown
     assert "Fine-tuned on other data: ours on alpaca, theirs on WizardLM." in shown
     assert "Pruned in another way: ours static, theirs dynamic." in shown
@@ -221,19 +223,34 @@ def test_the_papers_protocol_has_no_warning(tmp_path: Path, capsys: Any) -> None
 
 def test_nothing_in_common_but_the_model(root: Path, capsys: Any) -> None:
     shown = run(capsys, root, "--model", "m=LLaMA2-7B")
-    assert "0 scores compared: 0 agree, 0 differ; items only: 0 within, 0 outside; 12 more have no counterpart" in shown
+    assert "0 scores compared: 0 within noise, 0 differ; items only: 0 within noise, 0 outside; 12 more have" in shown
+    assert "Half widths" not in shown and "chance" not in shown
     assert "protocol" not in shown
 
 
 def test_two_folders(root: Path, tmp_path_factory: pytest.TempPathFactory, capsys: Any) -> None:
-    """A folder beside itself. Zero-shot, random+random and random+ppl's A (two seeds) agree; full and the rest of
-    random+ppl have one seed. q0 has a name of its own."""
+    """A folder beside itself. Zero-shot, random+random and random+ppl's A (two seeds) are within noise; full and
+    the rest of random+ppl have one seed. Of the 7, three are zero-shot's, which has no seeds. q0 has a name of its own.
+    """
     other = tmp_path_factory.mktemp("other")
     results.write(results.collect_from(root), other / "results.parquet")
     shown = run(capsys, root, "--with", other)
-    assert "12 scores compared: 7 agree, 0 differ; items only: 5 within, 0 outside; 0 more" in shown
+    assert "12 scores compared: 7 within noise, 0 differ; items only: 5 within noise, 0 outside; 0 more" in shown
+    assert "chance alone makes differ at most about 5 %: 0.2 of 4." in shown
     assert "Left out: variants with a name of their own (q0)." in shown
     assert "protocol" not in shown
+
+
+def test_only_what_has_both_noises_is_counted_for_chance(reference: pd.DataFrame) -> None:
+    """Two seeds of one cell, one of another; half widths by hand: seeds 60 and 62 have 12.706 x 1.41421 sqrt(3/2)."""
+    both, one = arc_e(60, 62), arc_e(60, sample_ratio=0.25)
+    compared = compare(pd.concat([both, one]), reference).query("benchmark == 'ARC-E'")
+    assert compared["verdict"].tolist() == ["within noise", "items only: within noise"]
+    wide = math.hypot(12.706205 * math.sqrt(2 * 3 / 2), 1.959964 * compared["item_se"].iloc[0])
+    assert compared["half_width"].tolist() == pytest.approx([wide, 1.959964 * compared["item_se"].iloc[1]])
+    said = compare_report.summary(compared)
+    assert said.endswith("chance alone makes differ at most about 5 %: 0.1 of 1.")
+    assert "Half widths: 5.7 to 22.7 points, median 14.2." in said
 
 
 def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.DataFrame) -> None:
@@ -242,7 +259,7 @@ def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.Dat
     run(capsys, mine, "--out", out)
     again, expected = pd.read_csv(out, comment="#"), compare(results.read(mine), reference)
     assert list(again) == list(expected)
-    assert again["verdict"].tolist() == ["agrees", "no counterpart"]
+    assert again["verdict"].tolist() == ["within noise", "no counterpart"]
     assert again["difference"].tolist()[0] == expected["difference"].tolist()[0] == 1.25
     assert again["low"].tolist()[0] == pytest.approx(expected["low"].tolist()[0], rel=1e-12)
     assert "# Not the paper's protocol" in out.read_text()
@@ -260,6 +277,8 @@ def test_without_results_the_audit(tmp_path: Path, capsys: Any) -> None:
         (["--model", "a=b"], "give the results to compare first"),
         (["--with", "x"], "give the results to compare first"),
         (["nowhere"], r"no experiment\.json there"),
+        (["nowhere"], "`prunegrid table nowhere` writes results.parquet"),
+        (["some/results.parquet"], "no such file; write it with `prunegrid table some`"),
         (["nowhere", "--model", "a"], "--model a: write NAME=VALUE"),
     ],
 )

@@ -254,10 +254,9 @@ def _trace(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from prunegrid.figures.draw import draw_all
-    from prunegrid.statistics import deltas
+    from prunegrid.figures.draw import draw_folder
 
-    for file in draw_all(options.directory, deltas.read(options.directory / "deltas.parquet")):
+    for file in draw_folder(options.directory):
         print(file)
 
 

@@ -10,11 +10,22 @@ from prunegrid import results
 from prunegrid.figures import style
 from prunegrid.figures.source import NothingToShow, Source
 from prunegrid.sections import Budget
+from prunegrid.statistics.bootstrap import FEWEST
 from prunegrid.table.labels import LABELS
 
 ACROSS, ROW = 6, 0.165
-ITEMS_AND_SEEDS, ITEMS = "95 % interval: items and seeds", "95 % interval: item noise only (one seed)"
-LOOKS = {True: (style.BLACK, ITEMS_AND_SEEDS), False: ("0.45", ITEMS)}
+GREY = "0.45"
+LOOKS: dict[str, dict[str, Any]] = {
+    "both": {"color": style.BLACK, "label": "95 % interval: items and seeds"},
+    "items": {"color": GREY, "label": "95 % interval: item noise only (one seed)"},
+    "none": {"linestyle": "none", "label": f"no interval: fewer than {FEWEST} clusters of items"},
+}
+DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 2.8, "markeredgewidth": 0.7}
+DOTS: dict[str, dict[str, Any]] = {
+    "differs": {"color": "black", "label": "filled: differs, after Holm's correction"},
+    "not significant": {"color": "black", "markerfacecolor": "white", "label": "open: not significant"},
+    "not tested": {"color": GREY, "markerfacecolor": "white", "label": "open, grey: not tested"},
+}
 
 
 def draw(source: Source, budget: Budget) -> Figure:
@@ -24,19 +35,19 @@ def draw(source: Source, budget: Budget) -> Figure:
     deltas = source.at(source.deltas, budget)
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
-    bases = results.baselines(source.experiment)
+    bases = source.bases
     variants = [v.name for v in source.experiment.variants if bases.get(v.name) != v.name]
     benchmarks = [*source.experiment.evaluation.benchmarks, results.AVERAGE]
     down = -(-len(benchmarks) // ACROSS)
     figure = Figure(figsize=(style.PAGE, down * (ROW * len(variants) + 0.45) + 0.55), layout="constrained")
     axes = figure.subplots(down, min(ACROSS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)
+    axes[0, 0].set_yticks(range(len(variants)), [_label(source, deltas, name) for name in variants])
     for axis, benchmark in zip(axes.ravel(), benchmarks, strict=False):
         _panel(axis, source, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
     for axis in axes.ravel()[len(benchmarks) :]:
         axis.set_visible(False)
     figure.supxlabel(f"Difference from {_bases(source, bases)} (points)", fontsize=style.NORMAL)
-    handles = _handles(deltas)
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.6)
+    figure.legend(handles=_handles(deltas), loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
 
 
@@ -44,6 +55,15 @@ def _bases(source: Source, bases: dict[str, str]) -> str:
     """The one baseline's label, or what the baselines are where each mode and removal has its own."""
     found = [source.label(name) for name in dict.fromkeys(bases.values())]
     return found[0] if len(found) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
+
+
+def _label(source: Source, deltas: pd.DataFrame, variant: str) -> str:
+    """The row's name; `(1/3)` where its deltas are over fewer seeds than there are, `(1-2/3)` where they differ."""
+    own = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
+    least, most = (int(own.min()), int(own.max())) if len(own) else (0, 0)
+    of = len(source.experiment.seeds)
+    lacks = "" if least in (0, of) else f" ({least}/{of})" if least == most else f" ({least}-{most}/{of})"
+    return source.label(variant) + lacks
 
 
 def _panel(
@@ -57,7 +77,6 @@ def _panel(
         else:
             _bar(axis, row, y)
     axis.axvline(0, color="black", linewidth=0.6)
-    axis.set_yticks(range(len(variants)), [source.label(name) for name in variants])
     axis.set_ylim(len(variants) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -68,14 +87,26 @@ def _panel(
 
 
 def _bar(axis: Any, row: Any, y: int) -> None:
-    whole = pd.notna(row.low)
-    low, high = (row.low, row.high) if whole else (row.item_low, row.item_high)
     axis.barh(y, row.delta, height=0.62, color=style.SKY if row.delta >= 0 else "#F0C08A", zorder=2)
-    if pd.notna(low):
-        axis.plot([low, high], [y, y], color=LOOKS[whole][0], linewidth=1.1, solid_capstyle="butt", zorder=3)
-    found = pd.notna(row.significant) and bool(row.significant)
-    fill = "black" if found else "white"
-    axis.plot(row.delta, y, "o", color="black", markerfacecolor=fill, markeredgewidth=0.7, markersize=2.8, zorder=4)
+    kind = interval(row)
+    if kind != "none":
+        ends = [row.low, row.high] if kind == "both" else [row.item_low, row.item_high]
+        axis.plot(ends, [y, y], color=LOOKS[kind]["color"], linewidth=1.1, solid_capstyle="butt", zorder=3)
+    axis.plot(row.delta, y, zorder=4, **DOT, **DOTS[tested(row)])
+
+
+def interval(row: Any) -> str:
+    """Which interval a delta has, of `LOOKS`: that of the items alone stands for both noises only at one seed."""
+    if pd.notna(row.low):
+        return "both"
+    return "items" if row.n_seeds == 1 and pd.notna(row.item_low) else "none"
+
+
+def tested(row: Any) -> str:
+    """What the test says of a delta, of `DOTS`; it takes three paired seeds."""
+    if pd.isna(row.significant):
+        return "not tested"
+    return "differs" if row.significant else "not significant"
 
 
 def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str:
@@ -88,10 +119,7 @@ def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str
 
 def _handles(deltas: pd.DataFrame) -> list[Line2D]:
     """The legend: only what the figure has."""
-    shown = deltas[deltas["delta"].notna()]
-    kinds = [whole for whole in LOOKS if (shown["low"].notna() == whole).any()]
-    handles = [Line2D([], [], color=LOOKS[whole][0], label=LOOKS[whole][1]) for whole in kinds]
-    if shown["significant"].eq(True).any():
-        dot: dict[str, Any] = {"marker": "o", "color": "black", "linestyle": "none", "markersize": 2.8}
-        handles.append(Line2D([], [], **dot, label="filled: differs, after Holm's correction"))
-    return handles
+    shown: Any = list(deltas[deltas["delta"].notna()].itertuples())
+    lines, dots = {interval(row) for row in shown}, {tested(row) for row in shown}
+    handles = [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in lines]
+    return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in dots]

@@ -3,6 +3,7 @@
 The paper's Figure 8 (arXiv 2509.23873), for every dynamic variant.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -24,9 +25,11 @@ def draw(source: Source) -> Figure:
     """A row a budget; a line a dynamic variant, the mean over the seeds that are there."""
     variants = [variant.name for variant in names.dynamic(source.experiment)]
     budgets = source.experiment.grid_budgets
-    probes = {(budget, name): _probes(source, budget, name) for budget in budgets for name in variants}
+    trained = {(budget, name): _trained(source, budget, name) for budget in budgets for name in variants}
+    probes = {at: _probes(reports) for at, reports in trained.items()}
     if all(part.empty for part in probes.values()):
-        raise NothingToShow("no dynamic cell has been trained")
+        raise NothingToShow(f"{_lacking(trained.values())} of any dynamic cell")
+    lacks = {name: _lacking(trained[budget, name] for budget in budgets) for name in variants}
     legend = -(-len(variants) // 3)
     size = (style.PAGE, 2.1 * len(budgets) + 0.35 + 0.15 * legend)
     figure = Figure(figsize=size, layout="constrained")
@@ -34,7 +37,8 @@ def draw(source: Source) -> Figure:
     for row, budget in zip(axes, budgets, strict=True):
         for axis, (column, text) in zip(row, AXES.items(), strict=True):
             for number, name in enumerate(variants):
-                _line(axis, probes[budget, name], column, source.label(name), number)
+                label = f"{source.label(name)} ({lacks[name]})" if lacks[name] else source.label(name)
+                _line(axis, probes[budget, name], column, label, number)
             axis.set_ylabel(text)
             axis.margins(x=0.03)
         _logarithmic(row[0])
@@ -47,24 +51,33 @@ def draw(source: Source) -> Figure:
     return figure
 
 
-def _probes(source: Source, budget: Budget, variant: str) -> pd.DataFrame:
+def _trained(source: Source, budget: Budget, variant: str) -> list[dict[str, Any]]:
+    """What the trainings that are done have reported, one per seed."""
+    cells = [Cell(source.model, variant, budget, seed) for seed in source.experiment.seeds]
+    files = [source.root / "trained" / cell.model / cell.path / "training.json" for cell in cells]
+    return [io.read_json(file) for file in files if file.exists()]
+
+
+def _probes(reports: list[dict[str, Any]]) -> pd.DataFrame:
     """step, ppl, entropy (nats): means over the seeds whose training is done."""
-    rows: list[dict[str, Any]] = []
-    for seed in source.experiment.seeds:
-        cell = Cell(source.model, variant, budget, seed)
-        file = source.root / "trained" / cell.model / cell.path / "training.json"
-        if file.exists():
-            rows += io.read_json(file).get("probes", [])
+    rows = [probe for report in reports for probe in report.get("probes", [])]
     frame = pd.DataFrame(rows, columns=["step", "ppl", "entropy"])
     return frame.groupby("step").mean().reset_index()
 
 
+def _lacking(trained: Iterable[list[dict[str, Any]]]) -> str:
+    """Why there is no point of these cells; empty where there is one."""
+    reports = [report for of_budget in trained for report in of_budget]
+    if not reports:
+        return "no training.json"
+    return "" if any(report.get("probes") for report in reports) else "no probes in training.json"
+
+
 def _line(axis: Any, probes: pd.DataFrame, column: str, label: str, number: int) -> None:
-    """The number-th line; one that has no points says so in the legend."""
+    """The number-th line."""
     colour = style.SERIES[number % len(style.SERIES)]
     look = {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 2.8}
-    text = f"{label} (not there)" if probes.empty else label
-    axis.plot(probes["step"], probes[column], color=colour, markeredgewidth=0, label=text, **look)
+    axis.plot(probes["step"], probes[column], color=colour, markeredgewidth=0, label=label, **look)
 
 
 def _logarithmic(axis: Any) -> None:

@@ -12,8 +12,12 @@ from matplotlib.figure import Figure
 
 from prunegrid import results
 from prunegrid.config import Experiment
+from prunegrid.errors import PrunegridError
 from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens
 from prunegrid.figures.source import NothingToShow, Source
+from prunegrid.statistics import deltas
+from prunegrid.table import measured
+from prunegrid.table.contents import Unit
 
 Draw = Callable[[Source], Figure]
 KINDS: dict[str, Draw] = {
@@ -25,15 +29,26 @@ KINDS: dict[str, Draw] = {
 }
 
 
-def draw_all(directory: Path, deltas: pd.DataFrame | None) -> list[Path]:
+def draw_all(directory: Path, compared: pd.DataFrame | None) -> list[Path]:
     """Write all figures of the results folder `directory`; return their files.
 
-    `deltas` is the frame of `prunegrid.statistics.deltas`, None where there is none. Raises `PrunegridError` for a
+    `compared` is the frame of `prunegrid.statistics.deltas`, None where there is none. Raises `PrunegridError` for a
     folder without `experiment.json` or `results.parquet`, and for a damaged file.
     """
     experiment = results.experiment_of(directory)
     frame = results.read(directory / "results.parquet")
-    return [path for model in experiment.models for path in _of_model(directory, experiment, model, frame, deltas)]
+    unit = measured.unit(frame)
+    sources = [_source(directory, experiment, model, frame, compared, unit) for model in experiment.models]
+    return [path for source in sources for path in _of_model(source)]
+
+
+def draw_folder(directory: Path) -> list[Path]:
+    """`draw_all` with the folder's own deltas; `PrunegridError` where `prunegrid table` has not been run there."""
+    results.experiment_of(directory)
+    for name in ("results.parquet", "deltas.parquet"):
+        if not (directory / name).exists():
+            raise PrunegridError(f"{directory}: no {name} there; write it with `prunegrid table {directory}`")
+    return draw_all(directory, deltas.read(directory / "deltas.parquet"))
 
 
 def drawings(experiment: Experiment) -> dict[str, Draw]:
@@ -42,13 +57,16 @@ def drawings(experiment: Experiment) -> dict[str, Draw]:
     return {name: of_budgets.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
 
 
-def _of_model(
-    root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, deltas: pd.DataFrame | None
-) -> list[Path]:
-    own = None if deltas is None else deltas[deltas["model"] == model]
-    source = Source(root, experiment, model, frame[frame["model"] == model], own)
-    folder, paths = root / "figures" / model, []
-    for name, draw in drawings(experiment).items():
+def _source(
+    root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, compared: pd.DataFrame | None, unit: Unit
+) -> Source:
+    own = None if compared is None else compared[compared["model"] == model]
+    return Source(root, experiment, model, frame[frame["model"] == model], own, unit)
+
+
+def _of_model(source: Source) -> list[Path]:
+    folder, paths = source.root / "figures" / source.model, []
+    for name, draw in drawings(source.experiment).items():
         with style.styled():
             paths += style.save(_drawn(draw, source), folder, name)
     return paths

@@ -20,9 +20,8 @@ COLOURS = "RdBu"
 
 def draw(source: Source) -> Figure:
     """Means over seeds of the deltas of Avg (points), blue better and red worse than the baseline."""
-    pairs = [
-        pruners.parts(v.method) for v in source.experiment.variants if names.in_grid(v) or v.name == names.BASELINE
-    ]
+    shown = _shown(source)
+    pairs = [pruners.parts(v.method) for v in source.experiment.variants if v.name in shown]
     rows, columns = (list(dict.fromkeys(parts)) for parts in zip(*pairs, strict=True))
     budgets = source.experiment.grid_budgets
     cells = {budget: _cells(source, budget) for budget in budgets}
@@ -59,18 +58,22 @@ def _across(panels: int, columns: int) -> int:
 Cell = tuple[float | None, str]
 
 
+def _shown(source: Source) -> set[str]:
+    """The variants in the map: plain pairs, and the baselines that their deltas are against."""
+    pairs = {variant.name for variant in source.experiment.variants if names.in_grid(variant)}
+    return pairs | {source.bases[name] for name in pairs}
+
+
 def _cells(source: Source, budget: Budget) -> dict[tuple[str, str], Cell]:
     """By pair: the mean delta, or None, and what to print."""
     rows = source.at(source.averages, budget)
-    return {
-        (str(part["sample_pruner"].iloc[0]), str(part["token_pruner"].iloc[0])): _cell(source, budget, str(name), part)
-        for name, part in rows.groupby("variant", sort=False)
-        if names.in_grid(source.experiment.variant(str(name))) or name == names.BASELINE
-    }
+    pairs = rows[rows["variant"].isin(_shown(source))].groupby(["sample_pruner", "token_pruner"], sort=False)
+    return {(str(sample), str(token)): _cell(source, budget, part) for (sample, token), part in pairs}
 
 
-def _cell(source: Source, budget: Budget, variant: str, part: pd.DataFrame) -> Cell:
-    if variant == names.BASELINE and part["score"].notna().any():
+def _cell(source: Source, budget: Budget, part: pd.DataFrame) -> Cell:
+    variant = str(part["variant"].iloc[0])
+    if variant in source.bases.values() and part["score"].notna().any():
         return 0.0, "base"
     deltas = part["delta"].dropna()
     if not len(deltas):

@@ -8,7 +8,7 @@ import pandas as pd
 from prunegrid import pruners, results
 from prunegrid.config import Experiment
 from prunegrid.sections import Budget
-from prunegrid.table.contents import TIMES
+from prunegrid.table.contents import TIMES, Unit
 from prunegrid.table.labels import LABELS
 
 
@@ -18,18 +18,27 @@ class NothingToShow(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any."""
+    """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any.
+
+    `unit` is what costs are in, in the table and so here.
+    """
 
     root: Path
     experiment: Experiment
     model: str
     frame: pd.DataFrame
     deltas: pd.DataFrame | None
+    unit: Unit
 
     @property
     def averages(self) -> pd.DataFrame:
         """The Avg rows."""
         return self.frame[self.frame["benchmark"] == results.AVERAGE]
+
+    @property
+    def bases(self) -> dict[str, str]:
+        """What each variant's deltas are against, whatever its name."""
+        return results.baselines(self.experiment)
 
     def at(self, frame: pd.DataFrame, budget: Budget) -> pd.DataFrame:
         """The rows of `frame` at `budget`."""

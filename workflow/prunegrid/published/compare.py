@@ -52,8 +52,11 @@ COLUMNS = {
     "item_se": "float64",
     "low": "float64",
     "high": "float64",
+    "half_width": "float64",
     "verdict": "string",
 }
+WITHIN, DIFFERS = "within noise", "differs"
+ITEMS_WITHIN, ITEMS_OUTSIDE, ALONE = "items only: within noise", "items only: outside", "no counterpart"
 SETTINGS = ["protocol", "their_protocol", "mode", "their_mode", "metric", "their_metric"]
 
 
@@ -96,17 +99,21 @@ def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
 
 
 def verdict(difference: float, half: float, seeds_known: bool) -> str:
-    """`agrees` or `differs`; with one seed on both sides only the items' noise is known, and that is said."""
+    """`within noise` or `differs`; with one seed on both sides only the items' noise is known, and that is said.
+
+    Within noise is not alike: the half width beside it is how large a difference may go unseen.
+    """
     within = abs(difference) <= half
     if seeds_known:
-        return "agrees" if within else "differs"
-    return f"items only: {'within' if within else 'outside'}"
+        return WITHIN if within else DIFFERS
+    return ITEMS_WITHIN if within else ITEMS_OUTSIDE
 
 
 def _measured(pair: Any) -> dict[str, Any]:
     """Difference, interval and verdict of one cell and benchmark. A model that is not trained has no seed noise."""
     if isnan(pair["their_score"]):
-        return {"difference": nan, "item_se": nan, "low": nan, "high": nan, "verdict": "no counterpart"}
+        unknown = dict.fromkeys(("difference", "item_se", "low", "high", "half_width"), nan)
+        return unknown | {"verdict": ALONE}
     difference = pair["score"] - pair["their_score"]
     item_se = sqrt(pair["variance"] + pair["their_variance"])
     seed = seed_half_width(pair["seed_sd"], pair["n_seeds"], pair["their_seed_sd"], int(pair["their_n_seeds"]))
@@ -117,6 +124,7 @@ def _measured(pair: Any) -> dict[str, Any]:
         "item_se": item_se,
         "low": difference - half,
         "high": difference + half,
+        "half_width": half,
         "verdict": verdict(difference, half, untrained or not isnan(seed)),
     }
 

@@ -6,15 +6,27 @@ from typing import Any
 import pandas as pd
 
 from prunegrid import io, results
+from prunegrid.errors import PrunegridError
 from prunegrid.published import frame as published
-from prunegrid.published.compare import LEVEL, compare, named_after_method
+from prunegrid.published.compare import (
+    ALONE,
+    DIFFERS,
+    ITEMS_OUTSIDE,
+    ITEMS_WITHIN,
+    LEVEL,
+    WITHIN,
+    compare,
+    named_after_method,
+)
 from prunegrid.table.contents import TIMES
 from prunegrid.table.labels import LABELS
 
 NOISE = (
     "Differences are ours minus theirs, in points, with the half width of their 95 % interval: the noise of the items "
     "(both sides taken as unpaired, p(1 - p)/n: an upper bound for F1) and of the seeds (one standard deviation for "
-    "both sides). `items only`: neither side has two seeds, so the seeds' noise is not in it; zero-shot has none."
+    "both sides). `within noise`: the difference is no larger than that half width; the scores may differ all the "
+    "same. `items only`: neither side has two seeds, so the seeds' noise is not in it and `outside` is no finding; "
+    "zero-shot has none."
 )
 DIFFERENT = {
     "dataset": "Fine-tuned on other data: ours on {ours}, theirs on {theirs}.",
@@ -38,20 +50,47 @@ def of_folders(directory: Path, other: Path | None, models: dict[str, str]) -> t
 
 def read(path: Path) -> pd.DataFrame:
     """A results frame: collected from a folder that has `experiment.json`, else from its `results.parquet`."""
-    if path.is_dir() and not (path / "experiment.json").exists() and (path / "results.parquet").exists():
-        path = path / "results.parquet"
-    return results.read(path) if path.is_file() else results.collect_from(path)
+    file = path / "results.parquet" if path.is_dir() else path
+    if (path / "experiment.json").exists():
+        return results.collect_from(path)
+    if file.is_file():
+        return results.read(file)
+    if path.suffix == ".parquet":
+        raise PrunegridError(f"{path}: no such file; write it with `prunegrid table {path.parent}`")
+    raise PrunegridError(
+        f"{path}: no experiment.json there, and no results.parquet; give the folder results/<experiment> of a run, "
+        f"where `prunegrid table {path}` writes results.parquet"
+    )
 
 
 def summary(compared: pd.DataFrame) -> str:
-    """How many cells and benchmarks were compared, how they came out, and how many would differ by chance."""
-    n = compared["verdict"].value_counts()
-    total = len(compared) - n.get("no counterpart", 0)
+    """How many cells and benchmarks were compared, how they came out, how wide the noise is."""
+    n = {name: int((compared["verdict"] == name).sum()) for name in (WITHIN, DIFFERS, ITEMS_WITHIN, ITEMS_OUTSIDE)}
+    total, alone = sum(n.values()), int((compared["verdict"] == ALONE).sum())
+    both = compared["verdict"].isin([WITHIN, DIFFERS]) & (compared["variant"] != "zero-shot")
+    said = (
+        f"{total} scores compared: {n[WITHIN]} within noise, {n[DIFFERS]} differ; items only: "
+        f"{n[ITEMS_WITHIN]} within noise, {n[ITEMS_OUTSIDE]} outside; {alone} more have no counterpart.",
+        _widths(compared["half_width"].dropna()),
+        _by_chance(int(both.sum())),
+    )
+    return " ".join(filter(None, said))
+
+
+def _widths(half: "pd.Series[float]") -> str:
+    """How large a difference would have to be."""
+    if half.empty:
+        return ""
+    return f"Half widths: {half.min():.1f} to {half.max():.1f} points, median {half.median():.1f}."
+
+
+def _by_chance(judged: int) -> str:
+    """What chance alone gives of those judged with both noises, whose intervals are conservative."""
+    if not judged:
+        return ""
     return (
-        f"{total} scores compared: {n.get('agrees', 0)} agree, {n.get('differs', 0)} differ; items only: "
-        f"{n.get('items only: within', 0)} within, {n.get('items only: outside', 0)} outside; "
-        f"{n.get('no counterpart', 0)} more have no counterpart. By chance alone about {(1 - LEVEL) * total:.1f} of "
-        f"{total} would lie outside their interval, were there no true difference at all."
+        "Of the scores judged with both noises, chance alone makes differ at most about "
+        f"{100 * (1 - LEVEL):.0f} %: {(1 - LEVEL) * judged:.1f} of {judged}."
     )
 
 
@@ -60,7 +99,7 @@ def markdown(compared: pd.DataFrame, said: list[str]) -> str:
     for _, part in compared.groupby(["model", "dataset", "their_model", "their_dataset"], sort=False, dropna=False):
         first: Any = next(part.itertuples())
         beside = f"beside {first.their_model}, {first.their_dataset}"
-        beside = "no counterpart" if first.verdict == "no counterpart" else beside
+        beside = ALONE if first.verdict == ALONE else beside
         parts += [f"## {first.model}, {first.dataset}: {beside}", _table(part)]
     return "\n\n".join(parts) + "\n"
 
@@ -83,7 +122,7 @@ def _left_out(ours: pd.DataFrame) -> list[str]:
 
 def _caveats(compared: pd.DataFrame, whose: str) -> list[str]:
     """What else but noise may make the sides differ, from their settings."""
-    there = compared[compared["verdict"] != "no counterpart"]
+    there = compared[compared["verdict"] != ALONE]
     said = []
     if (there["protocol"] != there["their_protocol"]).any():
         ours, theirs = _distinct(there["protocol"]), _distinct(there["their_protocol"])
@@ -113,9 +152,9 @@ def _line(row: Any) -> list[str]:
     ratios = "" if pd.isna(row.sample_ratio) else f"{100 * row.sample_ratio:.6g} {TIMES} {100 * row.token_ratio:.6g}"
     parts = [row.sample_pruner] if pd.isna(row.token_pruner) else [row.sample_pruner, row.token_pruner]
     at = [ratios, " + ".join(LABELS.get(part, part) for part in parts), row.benchmark]
-    if row.verdict == "no counterpart":
+    if row.verdict == ALONE:
         return [*at, _score(row.score, row.n_seeds), "", "", row.verdict]
-    difference = f"{row.difference:+.2f} ± {(row.high - row.low) / 2:.2f}"
+    difference = f"{row.difference:+.2f} ± {row.half_width:.2f}"
     return [*at, _score(row.score, row.n_seeds), _score(row.their_score, row.their_n_seeds), difference, row.verdict]
 
 
