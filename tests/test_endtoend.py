@@ -131,7 +131,7 @@ def test_every_number_leads_back_to_its_items(done: Path) -> None:
     """6 cells x 5 benchmarks of 8 items; 3 rows have deltas, on 6 columns."""
     run = prunegrid("trace", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
-    assert "30 scores, 6 averages and 18 deltas are what 240 item values give; so are the 54 numbers" in run.stdout
+    assert "30 scores, 6 averages and 18 deltas are what 240 item values give; so are the 54 scores, spreads" in run.stdout
 
 
 def test_cli_table_needs_the_folder_alone(done: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Pa
     """A truncated selection: its consumer names it, the table still comes, and one removal repairs it."""
     folder = done / "results/sandbox"
     selection = folder / "pruned" / CELL / "selection.parquet"
-    whole = pq.read_table(folder / "results.parquet", NUMBERS)
+    whole = pq.read_table(folder / "results.parquet", columns=NUMBERS)
     (folder / "trained" / CELL / "training.json").unlink()
     selection.write_bytes(selection.read_bytes()[:100])
     run = snakemake(done, "--cores", "2", config=CONFIG)
@@ -156,5 +156,5 @@ def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Pa
     selection.unlink()
     run = snakemake(done, "--cores", "2", config=CONFIG)
     assert run.returncode == 0, run.stderr[-3000:]
-    again = pq.read_table(folder / "results.parquet", NUMBERS)
+    again = pq.read_table(folder / "results.parquet", columns=NUMBERS)
     assert again.equals(whole), "the same seed gives the same numbers, other than what it cost"
