@@ -14,6 +14,7 @@ from prunegrid.evaluation.benchmarks import read_items, task_hash
 from prunegrid.evaluation.evaluate import evaluate, known_tasks, load_model
 from prunegrid.io import sha256
 from prunegrid.sections import DataRef
+from prunegrid.versions import STEP
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,9 @@ def test_files_are_whole(task: str, evaluated: tuple[Path, dict[str, dict[str, A
     assert record["n_complete"] is None
     assert record["items_hash"] == sha256(out / f"{task}.parquet")
     assert record["digests"] == {"model": "m"}
-    assert set(record["versions"]) == {"lm_eval", "transformers", "torch", "datasets"}
+    assert set(record["versions"]) == {"lm_eval", "transformers", "torch", "peft", "datasets"}
+    assert record["step"] == STEP["evaluate"]
+    assert record["data"] == ask(task).data.model_dump(mode="json")
     assert record["task_hash"] == task_hash("harness", task)
     assert record["n_truncated"] == 0
     assert record["seconds"] > 0

@@ -33,6 +33,32 @@ def test_a_file_of_which_nothing_is_asked(tmp_path: Path) -> None:
         read_items(path, "paper", "arc_easy", FILE)
 
 
+@pytest.mark.parametrize("protocol", ["harness", "paper"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"answerKey": "Z"}, "its answer 'Z' is not among its labels"),
+        ({"answerKey": ""}, "its answer '' is not among its labels"),
+        ({"choices": {"text": ["a", " ", "c", "d"], "label": list("ABCD")}}, "each needs a text"),
+        ({"choices": {"text": ["a", "b", "c"], "label": list("ABCD")}}, "each needs a text"),
+    ],
+)
+def test_an_item_that_has_no_answer_is_named(protocol: str, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    good = ITEMS["arc_easy"][2]
+    path = write_jsonl(tmp_path / "arc.jsonl", [good, {**good, **changes}])
+    with pytest.raises(PrunegridError, match=rf"arc\.jsonl: item 1: .*{said}"):
+        read_items(path, protocol, "arc_easy", FILE)
+
+
+@pytest.mark.parametrize("answer", ["5", "####5", "#### five", "#### 5 apples"])
+def test_a_gold_answer_that_the_papers_gsm8k_cannot_read_is_named(answer: str, tmp_path: Path) -> None:
+    good = [{"question": "q", "answer": f"2+3\n#### {gold}"} for gold in ("5", "-1,200.5", "12\n")]
+    path = write_jsonl(tmp_path / "gsm8k.jsonl", [*good, {"question": "q", "answer": answer}])
+    with pytest.raises(PrunegridError, match=r"gsm8k\.jsonl: item 3: answer .* lacks #### "):
+        read_items(path, "paper", "gsm8k", FILE)
+    assert len(read_items(path, "harness", "gsm8k", FILE).docs) == 4
+
+
 def complete(monkeypatch: pytest.MonkeyPatch, rows: int, items: int) -> None:
     """The paper's ARC-Easy as if its complete validation split had these counts."""
     spec = read_task("paper", "arc_easy")
@@ -93,7 +119,7 @@ def test_what_a_scores_hash_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> No
     spec = read_task("paper", "arc_easy")
     before = task_hash("paper", "arc_easy")
     monkeypatch.setattr(benchmarks, "read_task", lambda *_: spec)
-    spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another"}
+    spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another", "options": {}}
     assert task_hash("paper", "arc_easy") == before
     del spec["metadata"]["only"]
     assert task_hash("paper", "arc_easy") != before

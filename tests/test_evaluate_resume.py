@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asked import ask
-from prunegrid.evaluation import kept
+from prunegrid import versions
+from prunegrid.evaluation import benchmarks, kept
 from prunegrid.evaluation.evaluate import evaluate
 
 THREE = {"A": ask("arc_easy"), "S": ask("squadv2"), "C": ask("arc_challenge")}
@@ -99,15 +100,16 @@ def test_after_an_error_the_others_only_are_asked(
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from prunegrid.evaluation import kept
+from prunegrid import versions
+from prunegrid.evaluation import benchmarks, kept
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.sections import Benchmark
 
 given = json.loads(sys.argv[1])
 hand_over = kept.Kept.hand_over
 
-def then_die(self, name):
-    hand_over(self, name)
+def then_die(self, name, record):
+    hand_over(self, name, record)
     os.kill(os.getpid(), signal.SIGKILL)
 
 kept.Kept.hand_over = then_die
@@ -248,14 +250,83 @@ def test_a_damaged_kept_file_is_asked_again(
     pq.read_table(whole / "S.parquet")
 
 
+def test_what_is_written_into_an_output_reaches_no_later_run(
+    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], undisturbed: dict[str, dict[str, Any]]
+) -> None:
+    """The record is a copy; the items are a link, whose digest tells."""
+    asked.clear()
+    assert (whole / "S.parquet").samefile(whole / "asked/S.parquet")
+    record = json.loads((whole / "S.json").read_text())
+    (whole / "S.json").write_text(json.dumps(record | {"score": 99.0}))
+    (whole / "C.parquet").write_bytes(b"PAR1")
+    records = evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["C"]
+    assert timeless(records) == timeless(undisturbed)
+    assert json.loads((whole / "S.json").read_text()) == record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: None,
+        lambda record: {key: value for key, value in record.items() if key != "items_hash"},
+        lambda record: record | {"score": record["score"] + 0.001},
+        lambda record: record | {"score": "high"},
+        lambda record: record | {"filter": "nonesuch"},
+    ],
+)
+def test_a_kept_record_that_is_not_of_its_items_is_damaged(
+    change: Callable[[dict[str, Any]], Any],
+    toy_model: Path,
+    whole: Path,
+    files: dict[str, Path],
+    asked: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked.clear()
+    path = whole / "asked/S.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == ["S"]
+    assert "S: to be asked, its kept record is damaged" in capsys.readouterr().out
+
+
+def test_a_new_version_of_the_step_asks_all_again(
+    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked.clear()
+    monkeypatch.setitem(versions.STEP, "evaluate", versions.STEP["evaluate"] + 1)
+    records = evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert asked == list(THREE)
+    assert {record["step"] for record in records.values()} == {versions.STEP["evaluate"]}
+
+
+def test_what_is_said_of_the_data_is_brought_up_to_date_and_nothing_asked(
+    toy_model: Path, files: dict[str, Path], tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A known count that was corrected, or the same file by another name; the rest of the record stays."""
+    one = {"A": ask("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
+    (first,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
+    assert first["n_complete"] == 570
+    spec = benchmarks.read_task("harness", "arc_easy")
+    spec["metadata"]["complete"][0] |= {"rows": 571, "items": 571}
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmarks, "read_task", lambda *_: spec)
+        (corrected,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
+    assert corrected == first | {"n_complete": 571}
+    (moved,) = evaluate(toy_model, tmp_path, benchmarks={"A": THREE["A"]}, data=files, digests=WEIGHTS).values()
+    assert moved == first | {"n_complete": None, "data": THREE["A"].data.model_dump(mode="json")}
+    assert json.loads((tmp_path / "A.json").read_text()) == moved
+    assert asked == ["A"]
+
+
 def test_copies_where_links_fail(whole: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (whole / "S.json").samefile(whole / "asked/S.json")
-    (whole / "S.json").unlink()
+    (whole / "S.parquet").unlink()
 
     def refused(*_: Any) -> None:
         raise OSError("no hard links here")
 
     monkeypatch.setattr(os, "link", refused)
     evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert (whole / "S.json").read_bytes() == (whole / "asked/S.json").read_bytes()
-    assert not (whole / "S.json").samefile(whole / "asked/S.json")
+    assert (whole / "S.parquet").read_bytes() == (whole / "asked/S.parquet").read_bytes()
+    assert not (whole / "S.parquet").samefile(whole / "asked/S.parquet")

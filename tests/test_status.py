@@ -61,6 +61,59 @@ def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str
     assert set(rows(frame, "zero-shot")["status"]) == {zero_shot}
 
 
+@pytest.mark.parametrize(
+    ("recorded", "changes"),
+    [
+        ({"batch_tokens": 4096}, {"evaluation": {"batch_tokens": 4096, "benchmarks": BENCHMARKS}}),
+        ({"device": "cuda"}, {"device": "cuda"}),
+        (
+            {"data": {"hub": None, "config": None, "split": "train", "revision": None, "path": "e.jsonl"}},
+            {"evaluation": {"benchmarks": {n: b | {"data": {"path": "e.jsonl"}} for n, b in BENCHMARKS.items()}}},
+        ),
+    ],
+)
+def test_a_score_of_another_batch_device_or_file_is_stale(
+    root: Path, recorded: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """One that does not say, of an older version, is not."""
+    path = root / "evaluation/m/zero-shot/A.json"
+    assert not status.stale_score(an_experiment(**changes), path, "A")
+    put(path, io.read_json(path) | recorded)
+    assert not status.stale_score(an_experiment(**changes), path, "A")
+    assert status.stale_score(an_experiment(), path, "A")
+    assert rows(results.collect(an_experiment(), root), "zero-shot")["status"].to_dict() == {
+        "A": "stale",
+        "B": "done",
+        "Avg": "stale",
+    }
+
+
+def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
+    """A run that ended between the two; the job's report has the same settings as before."""
+    report = root / "trained/m/full/seed0/training.json"
+    made = io.read_json(report)
+
+    def state() -> set[str]:
+        return set(rows(results.collect(an_experiment(), root), "full", 0)["status"])
+
+    assert state() == {"done"}, "an older report, which does not say"
+    put(report, made | {"weights": "full/seed0 weights"})
+    assert state() == {"done"}
+    put(report, made | {"weights": "others"})
+    assert state() == {"stale"}
+    for path in (root / "evaluation/m/full/seed0").glob("*.json"):
+        put(path, io.read_json(path) | {"digests": {"model": "m"}})
+    assert not status.stale(an_experiment(), root, Cell("m", "full", None, 0)), "older records, which do not say"
+
+
+def test_a_score_of_another_base_model_is_stale(root: Path) -> None:
+    manifest = io.read_json(root / "models/m.json")
+    put(root / "models/m.json", manifest | {"digests": {"model": "m"}})
+    assert set(rows(results.collect(an_experiment(), root), "zero-shot")["status"]) == {"done"}
+    put(root / "models/m.json", manifest | {"digests": {"model": "made anew"}})
+    assert set(rows(results.collect(an_experiment(), root), "zero-shot")["status"]) == {"stale"}
+
+
 def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path) -> None:
     put(root / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
     frame = results.collect(an_experiment(), root)

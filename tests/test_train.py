@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, get_scheduler
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.evaluate import load_model
 from prunegrid.io import read_json
-from prunegrid.models import describe
+from prunegrid.models import describe, weights_digest
 from prunegrid.prune import prune
 from prunegrid.sections import Training
 from prunegrid.train import Job, train
@@ -136,6 +136,7 @@ def test_full_data_set_learns_and_leaves_an_ordinary_model(full: Path, tiny_mode
     assert losses[-1] < 0.8 * losses[0]
     assert report["trained_tokens"] == report["candidate_tokens"]
     assert report["padding"] == 0, "packed"
+    assert report["weights"] == weights_digest(full / "model")
     assert sorted(file.name for file in (full / "model").iterdir()) == [
         "chat_template.jinja",
         "config.json",

@@ -12,6 +12,8 @@ from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.step import DONE
 
+UNKNOWN = "not recorded"
+
 
 class Failure(NamedTuple):
     """The first step of a cell that began and did not end well, and its log."""
@@ -40,17 +42,26 @@ def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
 def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
     """Whether what the cell is made of is gone, or was made with other settings than the experiment's.
 
-    Then the evaluation that is still there belongs to a cell that no longer is. The sandbox's seed is the one
+    Then the evaluation that is still there belongs to a cell that no longer is; so does one of other weights than those
+    that are there (a run that ended between a training and its evaluation). The sandbox's seed is the one
     setting that no file records.
     """
-    return any(found != wanted for found, wanted in _settings(experiment, root, cell))
+    evaluated = any(_differ(found, wanted) for found, wanted in _evaluated(experiment, root, cell))
+    return evaluated or any(found != wanted for found, wanted in _settings(experiment, root, cell))
 
 
 def stale_score(experiment: Experiment, path: Path, benchmark: str) -> bool:
-    """Whether the evaluation `path` asked another task or protocol, or another number of items, than the experiment."""
+    """Whether the evaluation `path` was made with other settings than the experiment's: a task, a limit, items, ..."""
     evaluation, wanted = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
     made = values(path, "protocol", "task", "limit", "dtype")
-    return made != [evaluation.protocol, wanted.task, wanted.limit, evaluation.dtype]
+    later = {
+        "batch_tokens": evaluation.batch_tokens,
+        "device": experiment.device,
+        "data": wanted.data.model_dump(mode="json"),
+    }
+    return made != [evaluation.protocol, wanted.task, wanted.limit, evaluation.dtype] or any(
+        _differ(values(path, key, absent=UNKNOWN), [value]) for key, value in later.items()
+    )
 
 
 def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -69,9 +80,26 @@ def _settings(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
         yield from _selected(experiment, root, cell)
     if cell.pruned and not grid.dynamic(experiment, cell):
         selection = root / "pruned" / cell.model / cell.path / "selection.parquet"
-        (trained_on,) = values(report, "selection", absent="not recorded")
-        if selection.exists() and trained_on != "not recorded":
+        (trained_on,) = values(report, "selection", absent=UNKNOWN)
+        if selection.exists() and trained_on != UNKNOWN:
             yield [trained_on], [io.sha256(selection)]
+
+
+def _evaluated(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
+    """The digests of what the cell's evaluations were asked of, and of what is there: base model, trained weights."""
+    at = Path(cell.model, cell.path)
+    models = {"digests.model": values(root / "models" / f"{cell.model}.json", "digests.model", absent=UNKNOWN)}
+    if cell.trained:
+        models["digests.weights"] = values(root / "trained" / at / "training.json", "weights", absent=UNKNOWN)
+    for name in experiment.evaluation.benchmarks:
+        record = root / "evaluation" / at / f"{name}.json"
+        if record.exists():
+            yield from ((values(record, key, absent=UNKNOWN), there) for key, there in models.items())
+
+
+def _differ(found: list[Any], wanted: list[Any]) -> bool:
+    """Whether both are known and not the same."""
+    return found != wanted and UNKNOWN not in (*found, *wanted)
 
 
 def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -83,7 +111,7 @@ def _selected(experiment: Experiment, root: Path, cell: Cell) -> Iterator[tuple[
     wanted += [cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
     selection = root / grid.selection_folder(experiment, cell) / "selection.json"
     yield values(selection, *keys), wanted
-    yield values(selection, "match", absent="not recorded"), [variant.match]
+    yield values(selection, "match", absent=UNKNOWN), [variant.match]
     (foreign,) = values(selection, "foreign_pruners", absent={})
     wanted_versions = {p.name: p.version for p in pruners.members(variant.method) if p.foreign}
     yield [{name: told["version"] for name, told in (foreign or {}).items()}], [wanted_versions]

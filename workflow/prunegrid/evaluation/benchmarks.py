@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Callable
 from functools import reduce
 from operator import getitem
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 TASKS = Path(__file__).parents[1] / "tasks"
 FUNCTION = "!function utils."
-SAYS_ONLY = ("stock", "complete")
+SAYS_ONLY = ("stock", "complete", "options", "patterns")
 
 
 class _Loader(yaml.SafeLoader):
@@ -52,7 +53,10 @@ def read_task(protocol: str, task: str) -> dict[str, Any]:
 
 
 def task_hash(protocol: str, task: str) -> str:
-    """Digest of what the task's scores depend on: its YAML, comments and `SAYS_ONLY` left out, and `utils.py`."""
+    """Digest of what the task's scores depend on: its YAML, comments and `SAYS_ONLY` left out, and `utils.py`.
+
+    What only refuses items (`options`, `patterns`) changes no score that there is.
+    """
     spec = read_task(protocol, task)
     spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in SAYS_ONLY}
     return sha256(json.dumps(spec, sort_keys=True), TASKS / protocol / "utils.py")
@@ -94,7 +98,7 @@ def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | 
     """
     told = read_task(protocol, task)["metadata"]
     rows = read_records(path)
-    reduced = [_reduce(row, told, f"{path}: item {i}") for i, row in enumerate(rows)]
+    reduced = [_whole(row, told, f"{path}: item {i}") for i, row in enumerate(rows)]
     docs = list(filter(_function(protocol, told["only"]), reduced)) if "only" in told else reduced
     if not docs:
         raise PrunegridError(
@@ -129,6 +133,25 @@ def _clusters(docs: list[dict[str, Any]], told: dict[str, Any]) -> list[str] | N
 
 def _at(doc: dict[str, Any], field: str) -> Any:
     return reduce(getitem, field.split("."), doc)
+
+
+def _whole(row: dict[str, Any], told: dict[str, Any], where: str) -> dict[str, Any]:
+    """The item, reduced; one that has the fields but cannot be asked or judged is an error."""
+    doc = _reduce(row, told, where)
+    for field, pattern in told.get("patterns", {}).items():
+        if not re.search(pattern, str(_at(doc, field))):
+            raise PrunegridError(
+                f"{where}: {field} {_at(doc, field)!r} lacks {pattern}, which the task reads; correct it"
+            )
+    if "options" in told:
+        texts, labels, answer = (_at(doc, told["options"][part]) for part in ("texts", "labels", "answer"))
+        if len(texts) != len(labels) or not all(text.strip() for text in texts):
+            raise PrunegridError(
+                f"{where}: its options are {texts} with the labels {labels}; each needs a text; correct it"
+            )
+        if answer not in labels:
+            raise PrunegridError(f"{where}: its answer {answer!r} is not among its labels {labels}; correct it")
+    return doc
 
 
 def _reduce(row: dict[str, Any], told: dict[str, Any], where: str) -> dict[str, Any]:

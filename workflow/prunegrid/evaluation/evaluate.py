@@ -10,23 +10,21 @@ import math
 import os
 import statistics
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.benchmarks import Items, known_tasks, read_items, read_task, resolve, task_hash
+from prunegrid.evaluation.benchmarks import Items, known_tasks, read_items, read_task, resolve
 from prunegrid.evaluation.kept import Kept
+from prunegrid.evaluation.now import of_now
 from prunegrid.io import sha256
 from prunegrid.sections import Benchmark
 
 __all__ = ["evaluate", "known_tasks", "load_model"]
 
-SCHEMA = 2
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-PACKAGES = ("lm_eval", "transformers", "torch", "datasets")
 ITEM_COLUMNS = pa.schema(
     {
         "doc_id": pa.int64(),
@@ -89,7 +87,7 @@ def evaluate(
         record, state = kept.find(question.name, question.asking) if digests else (None, "its model has no digests")
         if record:
             records[question.name] = record
-            kept.hand_over(question.name)
+            kept.hand_over(question.name, record)
             print(f"{question.name}: kept", flush=True)
         else:
             to_ask.append(question)
@@ -110,18 +108,17 @@ class Question(NamedTuple):
 def _question(protocol: str, name: str, benchmark: Benchmark, data: Path, setting: dict[str, Any]) -> Question:
     items = read_items(data, protocol, benchmark.task, benchmark.data, benchmark.limit)
     asking = {
-        "schema": SCHEMA,
         "benchmark": name,
         "protocol": protocol,
         "task": benchmark.task,
         "task_version": read_task(protocol, benchmark.task)["metadata"]["version"],
-        "task_hash": task_hash(protocol, benchmark.task),
+        "data": benchmark.data.model_dump(mode="json"),
         "data_hash": sha256(data),
         "limit": benchmark.limit,
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,
-        "versions": {package: version(package) for package in PACKAGES},
+        **of_now(protocol, benchmark.task),
         **setting,
     }
     return Question(name, items, asking)
@@ -142,7 +139,7 @@ def _ask(questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Pa
         record = asking | _scores(name, spec["metadata"], len(items.docs), run)
         record["seconds"] = round(time.perf_counter() - start, 3)
         records[name] = kept.keep(name, _item_table(run["samples"], items.clusters, record["metric"]), record)
-        kept.hand_over(name)
+        kept.hand_over(name, records[name])
         print(f"{name}: asked, {record['score']:.2f} % of {record['n_items']} in {record['seconds']} s", flush=True)
     return records
 

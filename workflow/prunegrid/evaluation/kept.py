@@ -8,14 +8,17 @@ import json
 import os
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pyarrow as pa
 
-from prunegrid.io import replacing, sha256, write_json, write_parquet
+from prunegrid.io import read_parquet, replacing, sha256, write_json, write_parquet
 
 FOLDER = "asked"
 FOUND = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
+SAID_OF_DATA = ("data", "n_complete")
+"""Where the items are from and how many there should be: no score depends on it while `data_hash` is the same."""
 
 
 class Kept:
@@ -25,21 +28,28 @@ class Kept:
         self.out_dir, self.folder = out_dir, out_dir / FOLDER
 
     def find(self, name: str, asking: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-        """The record of `name` if it was asked just as `asking` says, and whole; else None and why not."""
+        """The record of `name` if it was asked just as `asking` says, and whole; else None and why not.
+
+        Of the record's own, only what is `SAID_OF_DATA` follows `asking`.
+        """
         path = self.folder / f"{name}.json"
         try:
             record = json.loads(path.read_text())
         except FileNotFoundError:
             return None, "not asked before"
         except ValueError:
+            record = None
+        if not isinstance(record, dict) or not record.keys() >= set(FOUND):
             return None, "its kept record is damaged"
-        asked = {key: value for key, value in record.items() if key not in FOUND}
-        if differing := sorted(key for key in asked.keys() | asking.keys() if asked.get(key) != asking.get(key)):
+        compared = (record.keys() | asking.keys()) - {*FOUND, *SAID_OF_DATA}
+        if differing := sorted(key for key in compared if record.get(key) != asking.get(key)):
             return None, f"asked before with another {', '.join(differing)}"
         items = path.with_suffix(".parquet")
         if not items.is_file() or sha256(items) != record["items_hash"]:
             return None, "its kept items are lost or damaged"
-        return record, "kept"
+        if not _is_mean(record["score"], items, record["filter"]):
+            return None, "its kept record is damaged"
+        return record | {key: asking[key] for key in SAID_OF_DATA}, "kept"
 
     def keep(self, name: str, items: pa.Table, record: dict[str, Any]) -> dict[str, Any]:
         """Write the items, then the record, which is complete with their digest."""
@@ -49,11 +59,21 @@ class Kept:
         write_json(path.with_suffix(".json"), record)
         return record
 
-    def hand_over(self, name: str) -> None:
-        """Give the workflow the files that it declares: hard links, or copies where there can be none."""
-        for suffix in (".parquet", ".json"):
-            with replacing(self.out_dir / f"{name}{suffix}") as temporary:
-                try:
-                    os.link(self.folder / f"{name}{suffix}", temporary)
-                except OSError:
-                    shutil.copyfile(self.folder / f"{name}{suffix}", temporary)
+    def hand_over(self, name: str, record: dict[str, Any]) -> None:
+        """Give the workflow the files that it declares: the items as a hard link, or a copy where there can be none.
+
+        The record is a file of its own: were a linked one written to in place, nothing would tell. Items have a digest.
+        """
+        with replacing(self.out_dir / f"{name}.parquet") as temporary:
+            try:
+                os.link(self.folder / f"{name}.parquet", temporary)
+            except OSError:
+                shutil.copyfile(self.folder / f"{name}.parquet", temporary)
+        write_json(self.out_dir / f"{name}.json", record)
+
+
+def _is_mean(score: Any, items: Path, chosen: Any) -> bool:
+    """Whether the score, in percent, is the mean of the items' values under the filter `chosen`."""
+    rows = read_parquet(items, ["filter", "value"]).to_pylist()
+    values = [row["value"] for row in rows if row["filter"] == chosen]
+    return bool(values) and isinstance(score, int | float) and abs(100 * fmean(values) - score) <= 1e-6
