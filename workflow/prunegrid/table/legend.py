@@ -12,7 +12,7 @@ BOLD = "Bold: best of the column among the budget's pruned rows."
 STATUSES = {
     "missing": "not computed yet",
     "running": "a step has begun and not ended",
-    "stale": "made with other settings than the experiment's, or from what is gone",
+    "stale": "made with other settings than the experiment's, from other weights, or from what is gone",
     "failed": "a step did not end well, see its log",
 }
 
