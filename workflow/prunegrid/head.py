@@ -57,18 +57,39 @@ def _check_plain(model: Any, module: Any) -> None:
         raise PrunegridError(
             f"{type(module).__name__}: the head is no plain linear layer; leave it out of lora.target_modules"
         )
+    kind = model.config.model_type
+    if apart(model) is None:
+        raise PrunegridError(f"{kind}: get_decoder() is the model with its head; the scoring pass needs it without")
     if changes_logits(model):
-        kind = model.config.model_type
         raise PrunegridError(f"{kind}: it changes its logits after the head, which the scoring pass does not")
 
 
+def apart(model: Any) -> Any | None:
+    """The model without its head; None where `get_decoder()` gives it with its head (Llama 4's language model)."""
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    return None if any(module is head for module in decoder.modules()) else decoder
+
+
+def not_finite(model: Any, what: str) -> PrunegridError:
+    """The error of a model whose logits are not numbers."""
+    return PrunegridError(
+        f"{model.name_or_path or model.config.model_type}: its logits {what} are not finite: its training diverged "
+        f"(train it again, with a lower learning rate), or {model.dtype} is too narrow for it"
+    )
+
+
 def changes_logits(model: Any) -> bool:
-    """Whether the model's logits differ from its head's on a few tokens (a soft cap, a scale)."""
+    """Whether the model's logits differ from its head's on a few tokens (a soft cap, a scale).
+
+    Logits that are not finite are a `PrunegridError`.
+    """
     ids_BT = torch.arange(1, 5, device=model.device)[None]
     with torch.no_grad():
         logits_BTV = model.forward(input_ids=ids_BT, use_cache=False).logits
         hidden_BTD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
         plain_BTV = model.get_output_embeddings()(hidden_BTD)
+    if not logits_BTV.isfinite().all():
+        raise not_finite(model, "of the tokens 1 to 4")
     near = 1e-5 * float(plain_BTV.abs().max())
     return not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=near)
 

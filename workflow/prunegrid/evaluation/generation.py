@@ -8,8 +8,17 @@ import inspect
 from typing import Any
 
 import torch
-from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    GenerationMixin,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 from transformers.cache_utils import DynamicLayer
+
+from prunegrid.head import not_finite
 
 
 class RowStop(StoppingCriteria):
@@ -29,10 +38,30 @@ class RowStop(StoppingCriteria):
         return torch.tensor(done, device=input_ids.device)
 
 
+class Finite(LogitsProcessor):
+    """Refuses logits that are not finite: greedy decoding takes NaN for the likeliest token's."""
+
+    def __init__(self, model: Any, tokenizer: Any, prompt_BP: torch.Tensor) -> None:
+        self.model, self.tokenizer, self.prompt_BP = model, tokenizer, prompt_BP
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.check(scores, torch.arange(len(scores), device=scores.device))
+        return scores
+
+    def check(self, logits_AV: torch.Tensor, row_A: torch.Tensor) -> None:
+        for row in row_A[~logits_AV.amax(-1).isfinite()].tolist():
+            prompt = self.tokenizer.decode(self.prompt_BP[row], skip_special_tokens=True)
+            raise not_finite(self.model, f"in the answer to {' '.join(prompt.split())[:60]!r}")
+
+
 def drops_rows(model: Any) -> bool:
-    """Whether the model's cache can lose rows: keys and values only, and positions that the model is told."""
+    """Whether the model's cache can lose rows: keys and values only, and positions that the model is told.
+
+    And the model prepares a step as others do: Phi-3 computes its cache anew where its long rotation begins.
+    """
     told = {"position_ids", "logits_to_keep"} <= inspect.signature(model.forward).parameters.keys()
-    return told and all(isinstance(layer, DynamicLayer) for layer in _cache(model).layers)
+    plain = type(model).prepare_inputs_for_generation is GenerationMixin.prepare_inputs_for_generation
+    return told and plain and all(isinstance(layer, DynamicLayer) for layer in _cache(model).layers)
 
 
 def _cache(model: Any) -> DynamicCache:
@@ -43,19 +72,20 @@ def generate(
     model: Any, prompt_BP: torch.Tensor, mask_BP: torch.Tensor, most: int, pad: int, stop: RowStop
 ) -> torch.Tensor:
     """The most likely next token again and again: [B, `most` at the most], prompts (padded on the left) included."""
+    finite = Finite(model, stop.tokenizer, prompt_BP)
     if not drops_rows(model):
         criteria = StoppingCriteriaList([stop])
         whole: torch.Tensor = model.generate(
             input_ids=prompt_BP, attention_mask=mask_BP, max_length=most, stopping_criteria=criteria,
-            pad_token_id=pad, do_sample=False,
+            logits_processor=LogitsProcessorList([finite]), pad_token_id=pad, do_sample=False,
         )  # fmt: skip
         return whole
     with torch.inference_mode():
-        return _dropping(model, prompt_BP, mask_BP, most, pad, stop)
+        return _dropping(model, prompt_BP, mask_BP, most, pad, stop, finite)
 
 
 def _dropping(
-    model: Any, prompt_BP: torch.Tensor, mask_BP: torch.Tensor, most: int, pad: int, stop: RowStop
+    model: Any, prompt_BP: torch.Tensor, mask_BP: torch.Tensor, most: int, pad: int, stop: RowStop, finite: Finite
 ) -> torch.Tensor:
     """As `generate`; A rows are still active, of which the cache and the mask are."""
     ends = torch.tensor(model.generation_config.eos_token_id, device=prompt_BP.device).reshape(-1)
@@ -66,7 +96,9 @@ def _dropping(
     ids, mask, places = prompt_BP, mask_BP, (mask_BP.cumsum(-1) - 1).clamp(min=0)
     for length in range(prompt_BP.shape[1] + 1, most + 1):
         told = {"attention_mask": mask, "position_ids": places, "past_key_values": cache, "use_cache": True}
-        next_A = model(input_ids=ids, **told, logits_to_keep=1).logits[:, -1].argmax(-1)
+        logits_AV = model(input_ids=ids, **told, logits_to_keep=1).logits[:, -1]
+        finite.check(logits_AV, active_A)
+        next_A = logits_AV.argmax(-1)
         out_BT[active_A, length - 1] = next_A
         left = (~(torch.isin(next_A, ends) | stop(out_BT[active_A, :length], None))).nonzero()[:, 0]
         if len(left) == 0:

@@ -77,7 +77,10 @@ def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str,
     np.random.seed(seed)
     torch.manual_seed(seed)
     lm.cut.clear()
-    results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
+    try:
+        results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
+    except PrunegridError as error:
+        raise PrunegridError(f"{name}: {error}") from None
     samples = results["samples"][name]
     cut = {sample["doc_id"] for sample in samples for request in sample["arguments"] if lm.was_cut(*request)}
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(cut)}

@@ -17,15 +17,18 @@ from numpy.typing import NDArray
 
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.generation import RowStop, generate
-from prunegrid.evaluation.shared import Batch, Scored, longest_row, shared_rows
-from prunegrid.head import ELEMENTS, changes_logits
+from prunegrid.evaluation.shared import Batch, Row, RowLimit, Scored, shared_rows
+from prunegrid.head import ELEMENTS, apart, changes_logits, not_finite
 from prunegrid.progress import Progress
 from prunegrid.rows import batches
+
+LOGITS = {"cpu": 2**27, "cuda": 2**29}  # of a pass that computes all of its logits: 0.5 and 2 GiB in float32
 
 
 class LanguageModel(HFLM):
     """lm-eval's wrapper. A forward pass has at most `batch_tokens` padded tokens, or one row.
 
+    Where a model changes its logits after the head, options' passes compute all of them: `LOGITS`, or one row.
     For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
     `was_cut` tells which requests lost tokens to fit the model's context.
     """
@@ -39,8 +42,12 @@ class LanguageModel(HFLM):
         self.cut: set[Hashable] = set()
         encode: Any = super().tok_encode
         self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
-        self.row_limit = min(batch_tokens, longest_row(model, self.max_length))
-        self.head = None if changes_logits(model) else model.get_output_embeddings()
+        head = model.get_output_embeddings()
+        self.head = None if apart(model) is None or changes_logits(model) else head
+        self.vocabulary = len(head.weight)
+        most = LOGITS[self.device.type] // self.vocabulary
+        self.pass_tokens = batch_tokens if self.head else max(1, min(batch_tokens, most))
+        self.row_limit = RowLimit(model, min(self.pass_tokens, self.max_length))
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """The mean NLL, in nats, of each request's whole string (its arguments joined).
@@ -85,17 +92,27 @@ class LanguageModel(HFLM):
         for string, text in zip(strings, texts, strict=True):
             if not 1 <= string.start < len(string.ids):
                 raise PrunegridError(f"{text!r}: nothing to score, or more than the model's context {self.max_length}")
-        rows = shared_rows(strings, questions, self.row_limit)
+        rows = self._rows(strings, questions)
         alone = [row for row in rows if len(row.members) == 1]
         shared = [row for row in rows if len(row.members) > 1]
         progress = Progress(sum(row.length for row in rows), "options")
         sums_2N = np.zeros((2, len(strings)))
         for kind in (alone, shared):
-            for chosen in batches(np.array([row.length for row in kind], np.int64), self.batch_tokens):
+            for chosen in batches(np.array([row.length for row in kind], np.int64), self.pass_tokens):
                 batch = Batch(strings, [kind[place] for place in chosen])
                 sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
                 progress.add(sum(kind[place].length for place in chosen))
+        for place in (~np.isfinite(sums_2N[0])).nonzero()[0]:
+            raise not_finite(self.model, f"at {' '.join(''.join(texts[place]).split())[:60]!r}")
         return sums_2N[0], sums_2N[1]
+
+    def _rows(self, strings: list[Scored], questions: Sequence[Hashable]) -> list[Row]:
+        """Rows of which those that are shared are no longer than was tried."""
+        rows = shared_rows(strings, questions, self.row_limit.tokens)
+        wanted = max((row.length for row in rows if len(row.members) > 1), default=0)
+        if self.row_limit.reach(wanted) < wanted:
+            rows = shared_rows(strings, questions, self.row_limit.tokens)
+        return rows
 
     def _judge(self, batch: Batch) -> NDArray[np.float32]:
         """float32[2, U]: of the batch's distinct tokens the NLL, and 1 where another token is likelier."""
@@ -107,13 +124,17 @@ class LanguageModel(HFLM):
         with torch.inference_mode():
             inputs = batch.inputs(self.model.dtype, self.device)
             if self.head is None:
-                logits_UV = self.model(**inputs, use_cache=False).logits[row_U, place_U]
-                return _judged(logits_UV, target_U).cpu().numpy()
-            hidden_UD = self.model.get_decoder()(**inputs, use_cache=False).last_hidden_state[row_U, place_U]
-            size = max(1, ELEMENTS[self.device.type] // len(self.head.weight))
-            parts = zip(hidden_UD.split(size), target_U.split(size), strict=True)
-            found = [_judged(self.head(hidden_CD), target_C) for hidden_CD, target_C in parts]
-            return torch.cat(found, dim=1).cpu().numpy()
+                found_BTX = self.model(**inputs, use_cache=False).logits
+            else:
+                found_BTX = self.model.get_decoder()(**inputs, use_cache=False).last_hidden_state
+            size = max(1, ELEMENTS[self.device.type] // self.vocabulary)
+            parts = zip(row_U.split(size), place_U.split(size), target_U.split(size), strict=True)
+            judged = [_judged(self._logits(found_BTX[row_C, place_C]), target_C) for row_C, place_C, target_C in parts]
+            return torch.cat(judged, dim=1).cpu().numpy()
+
+    def _logits(self, found_CX: torch.Tensor) -> torch.Tensor:
+        logits_CV: torch.Tensor = found_CX if self.head is None else self.head(found_CX)
+        return logits_CV
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The answers, in the requests' order."""

@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from prunegrid.head import apart
 from prunegrid.pruners.ragged import Ints
 
 MASKED = ("eager", "sdpa")
+WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
+SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of its two options
 
 
 class Scored(NamedTuple):
@@ -133,36 +136,51 @@ def tree_mask(part_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return mask_BTT.masked_fill_(~seen_BTT, torch.finfo(dtype).min)[:, None]
 
 
-def longest_row(model: Any, max_length: int) -> int:
-    """Tokens that a shared row may have; 0 where the model cannot have one.
+class RowLimit:
+    """`tokens` that a shared row of the model may have, `most` or fewer; 0 where it cannot have one.
 
-    It can where it is told positions and adds the mask it is given, and two strings in a row come out as each
-    alone does. A row is no longer than the context, nor than a sliding window or chunk of attention (which a
-    given mask would override).
+    It can where it is told positions and adds the mask it is given, and an option comes out of a shared row as it
+    does alone. A given mask overrides a window or chunk of attention, or the window counts a row's places: so a row
+    is no longer than the windows that the configuration names, nor than rows that were tried. In half precision a
+    trial misses what changes a state by less than 5 % (a window that is almost as long as the row).
     """
-    config = model.config.get_text_config()
-    if not _takes_masks(model, config) or _far(model) > (1e-4 if model.dtype == torch.float32 else 5e-2):
-        return 0
-    bounds = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min([max_length, *(int(bound) for bound in bounds if bound)])
+
+    def __init__(self, model: Any, most: int) -> None:
+        config = model.config.get_text_config()
+        bounds = [getattr(config, name, None) for name in WINDOWS]
+        known = [bound for bound in bounds if isinstance(bound, int) and bound > 0]
+        self.model, self.tried = model, 0
+        self.tokens = min([most, *known]) if _takes_masks(model, config) else 0
+        self.far = 1e-4 if model.dtype == torch.float32 else 5e-2
+
+    def reach(self, wanted: int) -> int:
+        """`tokens`, lowered where need be, after trials of 16, 32, ... tokens up to what `wanted` asks for."""
+        while self.tried < min(wanted, self.tokens):
+            longer = max(SHORTEST, min(2 * self.tried, self.tokens))
+            if _far(self.model, longer) <= self.far:
+                self.tried = longer
+            else:
+                self.tokens = self.tried
+        return self.tokens
 
 
 def _takes_masks(model: Any, config: Any) -> bool:
-    told = "position_ids" in inspect.signature(model.get_decoder().forward).parameters
+    decoder = apart(model)
+    told = decoder is not None and "position_ids" in inspect.signature(decoder.forward).parameters
     return told and config._attn_implementation in MASKED and not getattr(config, "alibi", False)
 
 
-def _far(model: Any) -> float:
-    """How far two strings' last states in one row are from those that each has alone, relative to the largest."""
-    strings = [Scored([1, 2, 3, 4, 5, 6], 1), Scored([1, 2, 6, 3, 4, 5], 1)]
+def _far(model: Any, length: int) -> float:
+    """How far an option's last state in a row of `length` tokens is from that of the option alone, relative to it."""
+    vocabulary = model.get_input_embeddings().num_embeddings
+    *prefix, nothing = (1 + np.arange(length - 2 * REST + 1) * 7919 % (vocabulary - 1)).tolist()
+    strings = [Scored([*prefix, *first, nothing], 1) for first in ([1, 2, 3, 4], [5, 1, 2, 6])]
 
     def last(members: list[int]) -> torch.Tensor:
-        row = _row(strings, members)
-        ends = [row.prefix + (row.length - row.prefix) * (k + 1) // len(members) - 1 for k in range(len(members))]
-        inputs = Batch(strings, [row]).inputs(model.dtype, model.device)
-        states: torch.Tensor = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[0, ends]
-        return states
+        inputs = Batch(strings, [_row(strings, members)]).inputs(model.dtype, model.device)
+        state: torch.Tensor = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[0, -1].float()
+        return state
 
     with torch.inference_mode():
-        alone = torch.cat([last([0]), last([1])])
-        return float((last([0, 1]) - alone).abs().max() / alone.abs().max())
+        alone = last([1])
+        return float((last([0, 1]) - alone).norm() / alone.norm())
