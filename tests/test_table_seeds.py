@@ -46,7 +46,7 @@ def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
 def test_what_the_other_seeds_are_stands_beside_a_part_of_them_and_in_the_legend() -> None:
     assert [entry(seeded(), "Longest+PPL", name).status for name in "AB"] == ["stale", "running"]
     said = legend(seeded())
-    assert "The worst of the seeds that (k/3) lacks: stale (†), running (…), failed (a footnote)." in said
+    assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in said
     assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in said}
     shown = text.partial(entry(seeded(), "Longest+PPL", "A")), text.partial(entry(seeded(), "Entropy+PPL", "A"))
     assert shown == ("(1/3 †)", "(1/3)")
@@ -61,9 +61,9 @@ def test_a_missing_seed_has_no_sign_and_a_failed_one_without_a_footnote_its_word
     shown = {word: text.partial(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
     assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
     assert legend(lacking["missing"])[-2:] == [
-        *("The worst of the seeds that (k/2) lacks: missing (no sign).", "missing: not computed yet.")
+        *("Of the other seeds the worst is told: missing (no sign).", "missing: not computed yet.")
     ]
-    assert "The worst of the seeds that (k/2) lacks: failed." in legend(lacking["failed"])
+    assert "Of the other seeds the worst is told: failed." in legend(lacking["failed"])
 
 
 def test_one_done_seed_of_several_has_no_deviation() -> None:

@@ -62,7 +62,9 @@ def test_a_changed_result_is_found(root: Path, column: str) -> None:
     frame = results.read(root / "results.parquet")
     frame.loc[frame["delta"].notna(), column] += 1
     results.write(frame, root / "results.parquet")
-    with pytest.raises(PrunegridError, match=rf'results\.parquet: is not what the steps.* now .*"{column}"'):
+    with pytest.raises(
+        PrunegridError, match=rf"results\.parquet: m, random\+ppl/seed0, A: {column} is .* where the steps"
+    ):
         trace_all(root)
 
 
@@ -71,7 +73,7 @@ def test_a_changed_interval_is_found(root: Path, column: str) -> None:
     frame = deltas.read(root / "deltas.parquet")
     frame[column] += 1
     deltas.write(frame, root / "deltas.parquet")
-    with pytest.raises(PrunegridError, match=rf'deltas\.parquet: is not what the steps.* now .*"{column}"'):
+    with pytest.raises(PrunegridError, match=rf"deltas\.parquet: m, random\+ppl, A: {column} is .* where the steps"):
         trace_all(root)
 
 
@@ -89,7 +91,7 @@ def test_a_changed_table_is_found(root: Path, ending: str) -> None:
         with pytest.raises(PrunegridError, match=rf"table\.{ending}: is not what the results give, from '.*' on"):
             trace_all(root)
     path.unlink()
-    with pytest.raises(PrunegridError, match=rf"table\.{ending}: no such file; prunegrid table writes it again"):
+    with pytest.raises(PrunegridError, match=rf"table\.{ending}: no such file; prunegrid table .* writes it again"):
         trace_all(root)
 
 
@@ -98,7 +100,7 @@ def test_an_old_table_against_another_row_is_found(root: Path) -> None:
     path = root / "table/against-full/table.md"
     path.write_text(path.read_text().replace("random", "?", 1).replace("Random", "?", 1))
     with pytest.raises(
-        PrunegridError, match=r"against-full/table\.md.*; prunegrid table --against full writes it again"
+        PrunegridError, match=r"against-full/table\.md.*; prunegrid table .* --against full writes it again"
     ):
         trace_all(root)
 
@@ -141,7 +143,7 @@ def test_the_csv_shows_no_other_number(root: Path, monkeypatch: pytest.MonkeyPat
 
 def test_changed_items_are_found(root: Path) -> None:
     answer(root, Cell("m", "zero-shot"), "A", [1.0] * 40)
-    with pytest.raises(PrunegridError, match=r"results\.parquet: is not what the steps"):
+    with pytest.raises(PrunegridError, match=r"results\.parquet: m, zero-shot, A: score is"):
         trace_all(root)
     file = root / "evaluation/m/zero-shot/A.parquet"
     record = io.read_json(file.with_suffix(".json"))
@@ -153,13 +155,47 @@ def test_changed_items_are_found(root: Path) -> None:
 def test_an_experiment_that_changed_since(root: Path) -> None:
     experiment = an_experiment(seeds=[0], variants=["random+random", "random+ppl"])
     put(root / "experiment.json", experiment.model_dump(mode="json"))
-    with pytest.raises(PrunegridError, match=r"results\.parquet: is not what the steps"):
+    with pytest.raises(PrunegridError, match=r"results\.parquet: has 27 rows where the steps' files give 12 now"):
         trace_all(root)
     with pytest.raises(PrunegridError, match=r"has cells that experiment\.json has not; run prunegrid table"):
         trace_one(root, PPL, "A")
 
 
-@pytest.mark.parametrize(("cell", "benchmark"), [("m/full/seed7", "A"), (PPL, "C"), (PPL, "Avg")])
-def test_what_is_not_there(root: Path, cell: str, benchmark: str) -> None:
-    with pytest.raises(PrunegridError, match=r"no score of .*benchmarks: A, B; cells: m/full/seed0"):
+@pytest.mark.parametrize(
+    ("cell", "benchmark", "said"),
+    [
+        ("m/full/seed7", "A", "there is no cell 'm/full/seed7'; did you mean m/full/seed"),
+        ("m/s0.125-t0.5/random+pl/seed1", "A", "did you mean m/s0.125-t0.5/random+ppl/seed1 or"),
+        (PPL, "C", "there is no benchmark 'C'; did you mean A or B?"),
+        (PPL, "Avg", "Avg is the mean of the benchmarks; trace these: A, B"),
+        (f"{PPL}/", "A", ""),
+    ],
+)
+def test_what_is_not_there(root: Path, cell: str, benchmark: str, said: str) -> None:
+    if not said:
+        assert trace_one(root, cell, benchmark) == trace_one(root, PPL, "A")
+        return
+    with pytest.raises(PrunegridError, match=re.escape(said)):
         trace_one(root, cell, benchmark)
+
+
+def test_what_is_not_evaluated_yet(root: Path) -> None:
+    (root / "evaluation" / PPL / "A.json").unlink()
+    build(root)
+    assert trace_all(root).scores == 17
+    with pytest.raises(PrunegridError, match=r"random\+ppl/seed1 has no score on A: the table says why"):
+        trace_one(root, PPL, "A")
+
+
+def test_nothing_evaluated(tmp_path: Path) -> None:
+    put(tmp_path / "experiment.json", an_experiment().model_dump(mode="json"))
+    build(tmp_path)
+    with pytest.raises(PrunegridError, match="nothing is evaluated yet"):
+        trace_all(tmp_path)
+
+
+def test_tables_against_other_rows_keep_up(root: Path) -> None:
+    build(root, "full")
+    answer(root, Cell("m", "zero-shot"), "A", [1.0] * 40)
+    build(root)
+    assert trace_all(root).scores == 18

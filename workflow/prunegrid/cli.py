@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.run(options)
     except PrunegridError as error:
         sys.exit(f"prunegrid {options.command}: {error}")
+    except BrokenPipeError:  # `| head` has read enough
+        sys.stdout = None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -275,6 +277,7 @@ def _compare(options: argparse.Namespace) -> None:
         print(audit_report.report(found))
     if options.out:
         compare_report.write_csv(found, said, options.out)
+        print(f"\n{options.out}: written")
 
 
 def _doctor(options: argparse.Namespace) -> None:

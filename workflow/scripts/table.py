@@ -9,3 +9,4 @@ with step(snakemake.log[0]):
 
     collected = build.read(Path(snakemake.input.results).parent)
     build.write(build.laid_out(collected), collected.folder)
+    build.again(collected.directory)

@@ -17,6 +17,7 @@ from prunegrid.table.against import contrasts
 from prunegrid.table.layout import Failures, Table, lay_out
 
 FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
+NO_DELTAS = "No deltas: no row has a score together with what it is compared with."
 CHOSEN = "Deltas are against the pair with the highest Avg of its budget, chosen on these very items, which favours it."
 
 
@@ -50,7 +51,15 @@ def build(directory: Path, against: str | None = None) -> Table:
     save(collected)
     table = laid_out(collected, status.failures(collected.experiment, directory))
     write(table, collected.folder)
+    if against is None:
+        again(directory)
     return table
+
+
+def again(directory: Path) -> None:
+    """Bring the tables against other rows, where there are any, up to the results that are there."""
+    for path in sorted((directory / "table").glob("against-*")):
+        build(directory, path.name.removeprefix("against-"))
 
 
 def collect(directory: Path, against: str | None = None) -> Collected:
@@ -85,11 +94,18 @@ def laid_out(collected: Collected, failures: Failures | None = None) -> Table:
     return lay_out(
         frame,
         title=f"{experiment.experiment}: fine-tuned on pruned {experiment.dataset.name}",
-        note=" ".join(filter(None, (experiment.note, CHOSEN if collected.against == BEST else ""))),
+        note=" ".join(filter(None, (experiment.note, *_remarks(collected)))),
         failures=failures,
         deltas=collected.compared,
         footer=provenance.footer(experiment, collected.directory, frame, collected.compared),
     )
+
+
+def _remarks(collected: Collected) -> list[str]:
+    """What to know of the deltas: that they are against a chosen row, or why there are none."""
+    chosen = [CHOSEN] if collected.against == BEST else []
+    wanted = contrasts(collected.experiment, collected.frame, collected.against)
+    return [*chosen, *([NO_DELTAS] if wanted and collected.compared.empty else [])]
 
 
 def write(table: Table, out: Path) -> None:

@@ -104,7 +104,7 @@ def _lacking(table: Table) -> str:
     shown = {entry.status: entry.marks for entry in sorted(entries, key=lambda entry: bool(entry.marks))}
     signs = {"missing": "no sign", "failed": "a footnote" if shown.get("failed") else ""} | SIGNS
     said = [f"{word} ({signs[word]})" if signs[word] else word for word in SEVERITY if word in shown]
-    return f"The worst of the seeds that (k/{table.seeds}) lacks: {', '.join(said)}." if said else ""
+    return f"Of the other seeds the worst is told: {', '.join(said)}." if said else ""
 
 
 def _measures(table: Table) -> list[str]:

@@ -8,7 +8,9 @@ arithmetic of this module's own, and compared with results.parquet and table.csv
 out once more from the steps' files: results.parquet, deltas.parquet and the table in every format have to say just so.
 """
 
+import difflib
 from collections.abc import Iterator
+from math import isclose
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -49,6 +51,8 @@ def trace_all(directory: Path) -> Traced:
     files = _as_collected(directory)
     experiment, file = results.experiment_of(directory), directory / "results.parquet"
     rows = _rows(experiment, results.read(file))
+    if not rows:
+        raise PrunegridError(f"{directory}: nothing is evaluated yet, so there is no number to trace; run the workflow")
     means, gaps, values = Means(), Means(), 0
     for (cell, benchmark), row in rows.items():
         if benchmark == results.AVERAGE:
@@ -74,9 +78,9 @@ def _as_collected(directory: Path) -> list[Path]:
     for against in (None, *rows):
         collected = build.collect(directory, against)
         if against is None:
-            _same_frame(directory / "results.parquet", results.read, collected.frame)
+            _same_frame(directory, directory / "results.parquet", results.read, collected.frame)
             files.append(directory / "results.parquet")
-        _same_frame(collected.deltas, deltas.read, collected.compared)
+        _same_frame(directory, collected.deltas, deltas.read, collected.compared)
         table = build.laid_out(collected, status.failures(collected.experiment, directory))
         files.append(collected.deltas)
         for ending, form in build.FORMATS.items():
@@ -85,59 +89,83 @@ def _as_collected(directory: Path) -> list[Path]:
     return files
 
 
-def _same_frame(path: Path, read: Any, again: pd.DataFrame) -> None:
+def _same_frame(directory: Path, path: Path, read: Any, again: pd.DataFrame) -> None:
     """Whether the file holds these rows, numbers to the last bits."""
-    _there(path)
-    found = read(path)
-    try:
-        pd.testing.assert_frame_equal(found, again.reset_index(drop=True), rtol=TOLERANCE, atol=TOLERANCE)
-    except AssertionError as error:
-        what = " ".join(str(error).split())
-        raise PrunegridError(f"{path}: is not what the steps' files give now ({what[:200]}); {_again(path)}") from None
+    _there(directory, path)
+    found, again = read(path), again.reset_index(drop=True)
+    if len(found) != len(again):
+        said = f"has {len(found)} rows where the steps' files give {len(again)} now"
+        raise PrunegridError(f"{path}: {said}; {_again(directory, path)}")
+    for column in again:
+        for (_, row), one, other in zip(found.iterrows(), found[column], again[column], strict=True):
+            if not _equal(one, other):
+                seed = f"/seed{row['seed']}" if pd.notna(row.get("seed")) else ""
+                where = f"{row['model']}, {row['variant']}{seed}, {row['benchmark']}: {column}"
+                said = f"{where} is {one} where the steps' files give {other} now"
+                raise PrunegridError(f"{path}: {said}; {_again(directory, path)}")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if pd.isna(one) or pd.isna(other):
+        return bool(pd.isna(one) and pd.isna(other))
+    return one == other or (isinstance(one, float) and isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE))
 
 
 def _same_text(directory: Path, path: Path, again: str) -> None:
-    _there(path)
+    _there(directory, path)
     ours, theirs = ([line for line in text.splitlines() if MADE_BY not in line] for text in (path.read_text(), again))
     if ours != theirs:
         first = next((n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), len(theirs))
         shown = ours[first].strip()[:80] if first < len(ours) else "nothing more"
-        raise PrunegridError(f"{path}: is not what the results give, from {shown!r} on; {_again(path)}")
+        raise PrunegridError(f"{path}: is not what the results give, from {shown!r} on; {_again(directory, path)}")
 
 
-def _there(path: Path) -> None:
+def _there(directory: Path, path: Path) -> None:
     if not path.exists():
-        raise PrunegridError(f"{path}: no such file; {_again(path)}")
+        raise PrunegridError(f"{path}: no such file; {_again(directory, path)}")
 
 
-def _again(path: Path) -> str:
+def _again(directory: Path, path: Path) -> str:
     other = path.parent.name.partition("against-")[2]
-    return f"prunegrid table{f' --against {other}' if other else ''} writes it again"
+    return f"prunegrid table {directory}{f' --against {other}' if other else ''} writes it again"
 
 
 def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     """Lines that lead from one score to its items, its model and its baseline."""
-    _there(directory / "results.parquet")
+    _there(directory, directory / "results.parquet")
     experiment = results.experiment_of(directory)
     rows = _rows(experiment, results.read(directory / "results.parquet"))
     found = {(_name(cell), name): (cell, row) for (cell, name), row in rows.items() if name != results.AVERAGE}
+    cell_name = cell_name.rstrip("/")
     if (cell_name, benchmark) not in found:
-        cells, names = sorted({name for name, _ in found}), ", ".join(experiment.evaluation.benchmarks)
-        listed = ", ".join(cells[:4]) + (", ..." if cells[4:] else "")
-        raise PrunegridError(
-            f"{directory}: no score of {cell_name!r} on {benchmark!r}; benchmarks: {names}; cells: {listed}"
-        )
+        raise PrunegridError(f"{directory}: {_unknown(experiment, cell_name, benchmark)}")
     cell, row = found[cell_name, benchmark]
     items = items_of(directory, cell, benchmark)
+    file, chosen = _item_file(directory, cell, benchmark), _record(directory, cell, benchmark)["filter"]
     lines = [
         f"{cell_name}, {benchmark}: {row.score:.2f} % in {directory / 'results.parquet'}",
-        f"= 100 x {items['value'].sum():g} / {len(items)} items in {_item_file(directory, cell, benchmark)}",
+        f"= 100 x {items['value'].sum():g} / {len(items)} items in {file}, filter {chosen}",
         *_made_of(directory, experiment, cell, benchmark),
     ]
     base = _base(experiment, cell)
     if base and (_name(base), benchmark) in found:
         lines += _compared(items, items_of(directory, base, benchmark), _name(base))
     return lines
+
+
+def _unknown(experiment: Experiment, cell: str, benchmark: str) -> str:
+    """Which of the two names there is not, and what it could have been."""
+    known = {
+        "cell": [_name(one) for one in grid.cells(experiment)],
+        "benchmark": list(experiment.evaluation.benchmarks),
+    }
+    if benchmark == results.AVERAGE:
+        return f"{benchmark} is the mean of the benchmarks; trace these: {', '.join(known['benchmark'])}"
+    for what, name in {"cell": cell, "benchmark": benchmark}.items():
+        if name not in known[what]:
+            close = difflib.get_close_matches(name, known[what], n=3, cutoff=0.3) or known[what][:3]
+            return f"there is no {what} {name!r}; did you mean {' or '.join(close)}?"
+    return f"{cell} has no score on {benchmark}: the table says why; run the workflow"
 
 
 def items_of(directory: Path, cell: Cell, benchmark: str) -> pd.DataFrame:
@@ -181,18 +209,18 @@ def _shown(directory: Path, means: Means, gaps: Means) -> int:
                     shown = line.get(f"{model} {benchmark}{suffix}", np.nan)
                     at = (model, benchmark, line["variant"])
                     mean = numbers.get((*at, budget), numbers.get((*at, None)))
-                    count += _one(path, f"{line['variant']}, {model} {benchmark}{suffix}", shown, mean)
+                    count += _one(directory, path, f"{line['variant']}, {model} {benchmark}{suffix}", shown, mean)
     return count
 
 
-def _one(path: Path, what: str, shown: Any, mean: float | None) -> int:
+def _one(directory: Path, path: Path, what: str, shown: Any, mean: float | None) -> int:
     """1 for a number that is `mean` with two decimals, 0 where neither has one."""
     number = pd.to_numeric(shown, errors="coerce")
     if mean is None and pd.isna(number):
         return 0
     if mean is None or pd.isna(number) or f"{number:.2f}" != f"{round(mean, 2) + 0:.2f}":
         given = "nothing" if mean is None else f"{mean:.4f}"
-        raise PrunegridError(f"{path}: {what} shows {shown}, its items give {given}; {_again(path)}")
+        raise PrunegridError(f"{path}: {what} shows {shown}, its items give {given}; {_again(directory, path)}")
     return 1
 
 
