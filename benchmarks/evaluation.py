@@ -8,8 +8,11 @@ tasks (ours, handed to lm-eval with `--include_path`) on the same items, offline
     commands  one `lm_eval` command a task
     command   one `lm_eval` command with all tasks
 The commands find lm-eval's and the data sets' caches filled. Seconds are by the clock and of CPU, start to exit, each
-the least of `--repeat` runs, between which the sides take turns. The scores must be equal, all metrics of all tasks:
-else it says which differ and exits with 1. The last line is one JSON object.
+the least of `--repeat` runs, between which the sides take turns. A task's seconds are by the clock: of `ours` without
+start and loading (the record's `seconds`), of `commands` start to exit; `command` does not tell them. The scores must
+be equal, all metrics of all tasks: else it says which differ and exits with 1. The last line is one JSON object.
+
+lm_eval has no request for tasks that are `scored_by: nll_per_token` (ARC by the protocol `paper`): they are refused.
 """
 
 import argparse
@@ -25,7 +28,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prunegrid.evaluation.benchmarks import TASKS, read_items
+from prunegrid.evaluation.benchmarks import TASKS, read_items, read_task
 from prunegrid.sections import DataRef
 
 OURS = """
@@ -57,6 +60,15 @@ class Setting(NamedTuple):
     evaluation: dict[str, Any]
     benchmarks: dict[str, dict[str, Any]]
     options: argparse.Namespace
+    counts: dict[str, int]
+
+
+class Run(NamedTuple):
+    """A side's scores, its seconds by the clock and of CPU, and each task's by the clock, where they are known."""
+
+    scores: Scores
+    spent: tuple[float, float]
+    tasks: dict[str, float]
 
 
 def main() -> None:
@@ -66,14 +78,28 @@ def main() -> None:
         os.environ |= environment(setting)
         fill_caches(setting)
         runs = [{name: run(name, setting) for name in SIDES} for _ in range(options.repeat)]
-    best = {name: [min(one[name][1][unit] for one in runs) for unit in range(2)] for name in SIDES}
-    print(f"{'side':10}{'seconds':>10}{'cpu':>10}")
-    for name, (seconds, cpu) in best.items():
-        print(f"{name:10}{seconds:10.1f}{cpu:10.1f}")
-    different = [line for one in runs for line in differences({name: one[name][0] for name in SIDES})]
+    best = {name: least([one[name] for one in runs]) for name in SIDES}
+    show(setting, best)
+    different = [line for one in runs for line in differences({name: one[name].scores for name in SIDES})]
     print("\n".join(different) or "scores: identical")
     print(json.dumps(summary(setting, best, not different)))
     sys.exit(bool(different))
+
+
+def least(runs: list[Run]) -> Run:
+    """The least of each of the runs' seconds."""
+    wall, cpu = (min(run.spent[unit] for run in runs) for unit in range(2))
+    return Run(runs[0].scores, (wall, cpu), {name: min(run.tasks[name] for run in runs) for name in runs[0].tasks})
+
+
+def show(setting: Setting, best: dict[str, Run]) -> None:
+    total = sum(setting.counts.values())
+    print(f"{'side':10}{'task':>14}{'items':>8}{'seconds':>10}{'items/s':>10}{'cpu':>10}{'items/cpu':>10}")
+    for side, (_, (wall, cpu), tasks) in best.items():
+        for name, seconds in tasks.items():
+            count = setting.counts[name]
+            print(f"{side:10}{name:>14}{count:8}{seconds:10.1f}{count / seconds:10.1f}")
+        print(f"{side:10}{'total':>14}{total:8}{wall:10.1f}{total / wall:10.1f}{cpu:10.1f}{total / cpu:10.1f}")
 
 
 def arguments() -> argparse.Namespace:
@@ -95,8 +121,10 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
     evaluation = experiment["evaluation"]
     chosen = options.tasks or list(evaluation["benchmarks"])
     benchmarks = {name: evaluation["benchmarks"][name] | {"limit": options.limit} for name in chosen}
+    for name, benchmark in benchmarks.items():
+        refuse_unasked(name, evaluation["protocol"], benchmark["task"])
     model = options.model or options.results / "models" / next(iter(experiment["models"]))
-    setting = Setting(work, model.resolve(), evaluation, benchmarks, options)
+    setting = Setting(work, model.resolve(), evaluation, benchmarks, options, {})
     tasks = work / "tasks"
     tasks.mkdir()
     protocol = evaluation["protocol"]
@@ -105,11 +133,20 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
         source = options.results / "data" / "benchmarks" / f"{name}.jsonl"
         ref = DataRef.model_validate(benchmark["data"])
         docs = read_items(source, protocol, benchmark["task"], ref).docs
+        setting.counts[name] = len(docs[: options.limit])
         items(setting, name).write_text("".join(json.dumps(doc) + "\n" for doc in docs))
         text = (TASKS / protocol / f"{benchmark['task']}.yaml").read_text()
         own = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {items(setting, name)}}}}}\n"
         (tasks / f"{name}.yaml").write_text(re.sub(r"(?m)^task: .*$", f"task: {peer(name)}", text) + own)
     return setting
+
+
+def refuse_unasked(name: str, protocol: str, task: str) -> None:
+    if read_task(protocol, task)["metadata"].get("scored_by") == "nll_per_token":
+        sys.exit(
+            f"{name}: {protocol}'s {task} is scored_by nll_per_token, for which lm_eval has no request; "
+            "leave it out: name the others with --tasks"
+        )
 
 
 def items(setting: Setting, name: str) -> Path:
@@ -139,20 +176,23 @@ def fill_caches(setting: Setting) -> None:
     subprocess.run([sys.executable, "-m", "lm_eval", "ls", "tasks"], check=True, capture_output=True)
 
 
-def run(side: str, setting: Setting) -> tuple[Scores, list[float]]:
-    """The side's scores, and its seconds by the clock and of CPU."""
+def run(side: str, setting: Setting) -> Run:
     with tempfile.TemporaryDirectory(dir=setting.work) as folder:
         out = Path(folder)
-        names = list(setting.benchmarks)
+        names, tasks = list(setting.benchmarks), {}
         cpu, wall = cpu_seconds(), time.perf_counter()
         if side == "ours":
             call([sys.executable, "-c", OURS, json.dumps(job(setting, out))], out)
+        elif side == "command":
+            call(lm_eval(setting, names, out), out)
         else:
-            for group in [names] if side == "command" else [[name] for name in names]:
-                call(lm_eval(setting, group, out), out)
-        spent = [time.perf_counter() - wall, cpu_seconds() - cpu]
+            tasks = {name: call(lm_eval(setting, [name], out), out) for name in names}
+        spent = (time.perf_counter() - wall, cpu_seconds() - cpu)
         print(f"{side}: {spent[0]:.1f} s, {spent[1]:.1f} s of CPU", file=sys.stderr, flush=True)
-        return (ours(names, out) if side == "ours" else theirs(out)), spent
+        if side == "ours":
+            records = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
+            return Run(ours(records), spent, {name: record["seconds"] for name, record in records.items()})
+        return Run(theirs(out), spent, tasks)
 
 
 def job(setting: Setting, out: Path) -> dict[str, Any]:
@@ -179,15 +219,17 @@ def lm_eval(setting: Setting, names: list[str], out: Path) -> list[str]:
     ]
 
 
-def call(command: list[str], out: Path) -> None:
+def call(command: list[str], out: Path) -> float:
+    """The command's seconds by the clock."""
+    start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, cwd=out, check=False)
     if done.returncode:
         log = out / "log"
         sys.exit((log.read_text() if log.exists() else "") + done.stdout[-2000:] + done.stderr[-4000:])
+    return time.perf_counter() - start
 
 
-def ours(names: list[str], out: Path) -> Scores:
-    records = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
+def ours(records: dict[str, Any]) -> Scores:
     return {
         name: {metric: found["score"] / 100 for metric, found in record["metrics"].items()}
         for name, record in records.items()
@@ -215,9 +257,9 @@ def differences(scores: dict[str, Scores]) -> list[str]:
     return lines
 
 
-def summary(setting: Setting, best: dict[str, list[float]], identical: bool) -> dict[str, Any]:
+def summary(setting: Setting, best: dict[str, Run], identical: bool) -> dict[str, Any]:
     ratios = {
-        f"{side}_over_ours_by_{unit}": round(best[side][place] / best["ours"][place], 2)
+        f"{side}_over_ours_by_{unit}": round(best[side].spent[place] / best["ours"].spent[place], 2)
         for side in SIDES[1:]
         for place, unit in enumerate(("seconds", "cpu_seconds"))
     }
@@ -225,8 +267,22 @@ def summary(setting: Setting, best: dict[str, list[float]], identical: bool) -> 
     facts = {"model": setting.model.name, "tasks": list(setting.benchmarks), "limit": options.limit}
     sizes = {"batch_tokens": options.batch_tokens, "batch_size": options.batch_size, "threads": options.threads}
     load = [round(value, 2) for value in os.getloadavg()]
-    sides = {name: [round(value, 2) for value in values] for name, values in best.items()}
-    return {"benchmark": "evaluation", **facts, **sizes, **ratios, "identical": identical, "load": load, "sides": sides}
+    sides = {name: [round(value, 2) for value in side.spent] for name, side in best.items()}
+    speeds = {"items": setting.counts, **rates(setting, best)}
+    measured = {"identical": identical, "load": load, "sides": sides}
+    return {"benchmark": "evaluation", **facts, **sizes, **ratios, **speeds, **measured}
+
+
+def rates(setting: Setting, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
+    """Items by second of the clock (of each task too, where it is known) and of CPU."""
+    counts, total = setting.counts, sum(setting.counts.values())
+    by_clock = {
+        side: {name: round(counts[name] / seconds, 2) for name, seconds in run.tasks.items()}
+        | {"total": round(total / run.spent[0], 2)}
+        for side, run in best.items()
+    }
+    by_cpu = {side: round(total / run.spent[1], 2) for side, run in best.items()}
+    return {"items_per_second": by_clock, "items_per_cpu_second": by_cpu}
 
 
 def cpu_seconds() -> float:

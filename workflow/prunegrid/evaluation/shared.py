@@ -19,7 +19,7 @@ from prunegrid.pruners.ragged import Ints
 
 MASKED = ("eager", "sdpa")
 WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
-SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of its two options
+SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of a row's two options
 
 
 class Scored(NamedTuple):
@@ -154,14 +154,26 @@ class RowLimit:
         self.far = 1e-4 if model.dtype == torch.float32 else 5e-2
 
     def reach(self, wanted: int) -> int:
-        """`tokens`, lowered where need be, after trials of 16, 32, ... tokens up to what `wanted` asks for."""
-        while self.tried < min(wanted, self.tokens):
-            longer = max(SHORTEST, min(2 * self.tried, self.tokens))
-            if _far(self.model, longer) <= self.far:
-                self.tried = longer
-            else:
-                self.tokens = self.tried
+        """`tokens`, lowered where need be, after trials of 16 tokens and of the power of two that `wanted` asks for."""
+        wanted = min(wanted, self.tokens)
+        if wanted > self.tried == 0:
+            self._try(SHORTEST)
+        if wanted > self.tried:
+            self._try(min(_power(wanted), self.tokens))
         return self.tokens
+
+    def _try(self, length: int) -> None:
+        """Try a row of `length` tokens; where an option comes out otherwise than alone, the power of two below."""
+        while length > self.tried:
+            if _far(self.model, length) <= self.far:
+                self.tried = length
+            else:
+                length = self.tokens = max(self.tried, _power(length) // 2 if length > SHORTEST else 0)
+
+
+def _power(length: int) -> int:
+    """The next power of two."""
+    return 1 << (length - 1).bit_length()
 
 
 def _takes_masks(model: Any, config: Any) -> bool:
