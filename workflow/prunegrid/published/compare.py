@@ -14,17 +14,15 @@ width is the root of the sum of their squared half widths. The seeds' spread has
 is so counted twice: conservative.
 """
 
-from math import hypot, isnan, nan, sqrt
+from math import hypot, inf, isnan, nan, sqrt
 from typing import Any
 
 import pandas as pd
-from scipy.special import ndtri, stdtrit
 
 from prunegrid import results
 from prunegrid.errors import PrunegridError
+from prunegrid.statistics.inference import ALPHA, critical
 
-LEVEL = 0.95
-TAIL = (1 + LEVEL) / 2
 KEY = ["model", "sample_ratio", "token_ratio", "variant", "benchmark", "over"]
 CELL = ["dataset", "model", "sample_ratio", "token_ratio", "variant"]
 PRUNERS = ["sample_pruner", "token_pruner"]
@@ -86,7 +84,7 @@ def item_variance(score: pd.Series, items: pd.Series) -> pd.Series:
 
 def half_width(item_se: float, seed_half: float) -> float:
     """Half the 95 % interval of a difference: both parts' half widths, added as variances are (MOVER)."""
-    return hypot(float(ndtri(TAIL)) * item_se, seed_half)
+    return hypot(critical(inf, ALPHA) * item_se, seed_half)
 
 
 def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
@@ -95,7 +93,7 @@ def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
     if not freedom:
         return nan
     squares = sum((count - 1) * spread**2 for count, spread in ((n, sd), (their_n, their_sd)) if count > 1)
-    return float(stdtrit(freedom, TAIL)) * sqrt(squares / freedom * (1 / n + 1 / their_n))
+    return critical(freedom, ALPHA) * sqrt(squares / freedom * (1 / n + 1 / their_n))
 
 
 def verdict(difference: float, half: float, seeds_known: bool) -> str:

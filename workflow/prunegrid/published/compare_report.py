@@ -13,11 +13,11 @@ from prunegrid.published.compare import (
     DIFFERS,
     ITEMS_OUTSIDE,
     ITEMS_WITHIN,
-    LEVEL,
     WITHIN,
     compare,
     named_after_method,
 )
+from prunegrid.statistics.inference import ALPHA
 from prunegrid.table.contents import TIMES
 from prunegrid.table.labels import LABELS
 
@@ -90,7 +90,7 @@ def _by_chance(judged: int) -> str:
         return ""
     return (
         "Of the scores judged with both noises, chance alone makes differ at most about "
-        f"{100 * (1 - LEVEL):.0f} %: {(1 - LEVEL) * judged:.1f} of {judged}."
+        f"{100 * ALPHA:.0f} %: {ALPHA * judged:.1f} of {judged}."
     )
 
 

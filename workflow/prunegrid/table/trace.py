@@ -23,11 +23,11 @@ from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.statistics import deltas
+from prunegrid.statistics.items import KEY, read
 from prunegrid.table import build
 
 TOLERANCE = 1e-9
 LISTED = 20
-KEY = ["doc_id", "doc_hash"]
 MADE_BY = "table by prunegrid"  # the footer's line that names the code: it may have changed since
 Means = dict[tuple[Cell, str], float]
 
@@ -50,7 +50,7 @@ def trace_all(directory: Path) -> Traced:
     """
     files = _as_collected(directory)
     experiment, file = results.experiment_of(directory), directory / "results.parquet"
-    rows = _rows(experiment, results.read(file))
+    rows = _rows(directory, experiment)
     if not rows:
         raise PrunegridError(f"{directory}: nothing is evaluated yet, so there is no number to trace; run the workflow")
     means, gaps, values = Means(), Means(), 0
@@ -58,8 +58,8 @@ def trace_all(directory: Path) -> Traced:
         if benchmark == results.AVERAGE:
             means[cell, benchmark] = fmean(means[cell, name] for name in experiment.evaluation.benchmarks)
         else:
-            items = items_of(directory, cell, benchmark)
-            means[cell, benchmark] = 100 * fmean(items["value"])
+            items = read(directory, cell, benchmark).rows["value"].to_pylist()
+            means[cell, benchmark] = 100 * fmean(items)
             values += len(items)
         _same(file, f"{_name(cell)}, {benchmark}: score", row.score, means[cell, benchmark])
     for (cell, benchmark), row in rows.items():
@@ -89,16 +89,17 @@ def _as_collected(directory: Path) -> list[Path]:
     return files
 
 
-def _same_frame(directory: Path, path: Path, read: Any, again: pd.DataFrame) -> None:
+def _same_frame(directory: Path, path: Path, reader: Any, again: pd.DataFrame) -> None:
     """Whether the file holds these rows, numbers to the last bits."""
     _there(directory, path)
-    found, again = read(path), again.reset_index(drop=True)
+    found, again = reader(path), again.reset_index(drop=True)
     if len(found) != len(again):
         said = f"has {len(found)} rows where the steps' files give {len(again)} now"
         raise PrunegridError(f"{path}: {said}; {_again(directory, path)}")
     for column in again:
-        for (_, row), one, other in zip(found.iterrows(), found[column], again[column], strict=True):
+        for place, (one, other) in enumerate(zip(found[column], again[column], strict=True)):
             if not _equal(one, other):
+                row = found.iloc[place]
                 seed = f"/seed{row['seed']}" if pd.notna(row.get("seed")) else ""
                 where = f"{row['model']}, {row['variant']}{seed}, {row['benchmark']}: {column}"
                 said = f"{where} is {one} where the steps' files give {other} now"
@@ -132,16 +133,15 @@ def _again(directory: Path, path: Path) -> str:
 
 def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     """Lines that lead from one score to its items, its model and its baseline."""
-    _there(directory, directory / "results.parquet")
     experiment = results.experiment_of(directory)
-    rows = _rows(experiment, results.read(directory / "results.parquet"))
+    rows = _rows(directory, experiment)
     found = {(_name(cell), name): (cell, row) for (cell, name), row in rows.items() if name != results.AVERAGE}
     cell_name = cell_name.rstrip("/")
     if (cell_name, benchmark) not in found:
         raise PrunegridError(f"{directory}: {_unknown(experiment, cell_name, benchmark)}")
     cell, row = found[cell_name, benchmark]
-    items = items_of(directory, cell, benchmark)
-    file, chosen = _item_file(directory, cell, benchmark), _record(directory, cell, benchmark)["filter"]
+    answers = read(directory, cell, benchmark)
+    items, file, chosen = answers.rows.to_pandas(), answers.record.with_suffix(".parquet"), answers.asked["filter"]
     lines = [
         f"{cell_name}, {benchmark}: {row.score:.2f} % in {directory / 'results.parquet'}",
         f"= 100 x {items['value'].sum():g} / {len(items)} items in {file}, filter {chosen}",
@@ -149,7 +149,7 @@ def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     ]
     base = _base(experiment, cell)
     if base and (_name(base), benchmark) in found:
-        lines += _compared(items, items_of(directory, base, benchmark), _name(base))
+        lines += _compared(items, read(directory, base, benchmark).rows.to_pandas(), _name(base))
     return lines
 
 
@@ -168,23 +168,15 @@ def _unknown(experiment: Experiment, cell: str, benchmark: str) -> str:
     return f"{cell} has no score on {benchmark}: the table says why; run the workflow"
 
 
-def items_of(directory: Path, cell: Cell, benchmark: str) -> pd.DataFrame:
-    """The items whose mean is the score, checked against the record's digest of the file."""
-    file, record = _item_file(directory, cell, benchmark), _record(directory, cell, benchmark)
-    if io.sha256(file) != record["items_hash"]:
-        raise PrunegridError(
-            f"{file}: is not the file that {benchmark}.json beside it was written with; {io.repair(file)}"
-        )
-    table = io.read_parquet(file, [*KEY, "filter", "value"]).to_pandas()
-    return pd.DataFrame(table[table["filter"] == record["filter"]])
-
-
-def _rows(experiment: Experiment, frame: pd.DataFrame) -> dict[tuple[Cell, str], Any]:
-    """The frame's rows that are done, by cell and benchmark."""
+def _rows(directory: Path, experiment: Experiment) -> dict[tuple[Cell, str], Any]:
+    """The rows of results.parquet that are done, by cell and benchmark."""
+    path = directory / "results.parquet"
+    _there(directory, path)
+    frame = results.read(path)
     try:
         places = list(results.done(experiment, frame))
     except KeyError:
-        raise PrunegridError("results.parquet has cells that experiment.json has not; run prunegrid table") from None
+        raise PrunegridError(f"{path}: has cells that experiment.json has not; {_again(directory, path)}") from None
     return dict(zip(places, frame[frame["status"] == "done"].itertuples(), strict=True))
 
 
@@ -239,9 +231,9 @@ def _over_seeds(numbers: Means, summed: Any) -> dict[tuple[Any, ...], float | No
 
 def _made_of(directory: Path, experiment: Experiment, cell: Cell, benchmark: str) -> Iterator[str]:
     """The files that the score's record names, on the way back to the data."""
-    record = _record(directory, cell, benchmark)
-    weights = record["digests"]["weights"][:12]
-    yield f"  evaluated: {_path(directory, 'evaluation', cell)}/{benchmark}.json, weights {weights}"
+    path = _path(directory, "evaluation", cell) / f"{benchmark}.json"
+    record = io.read_json(path)
+    yield f"  evaluated: {path}, weights {record['digests']['weights'][:12]}"
     if cell.trained:
         yield f"  trained: {_path(directory, 'trained', cell)}/training.json, model/"
     if cell.pruned:
@@ -269,15 +261,6 @@ def _name(cell: Cell) -> str:
 
 def _path(directory: Path, step: str, cell: Cell) -> Path:
     return directory / step / cell.model / cell.path
-
-
-def _item_file(directory: Path, cell: Cell, benchmark: str) -> Path:
-    return _path(directory, "evaluation", cell) / f"{benchmark}.parquet"
-
-
-def _record(directory: Path, cell: Cell, benchmark: str) -> dict[str, Any]:
-    record: dict[str, Any] = io.read_json(_path(directory, "evaluation", cell) / f"{benchmark}.json")
-    return record
 
 
 def _same(path: Path, what: str, recorded: float, again: float) -> None:
