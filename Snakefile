@@ -36,10 +36,12 @@ report: "workflow/report/workflow.rst"
 
 localrules:
     all,
+    record,
     published,
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/prune.smk"

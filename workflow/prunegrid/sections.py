@@ -249,9 +249,11 @@ class Training(Section):
 class Runtime(Section):
     """How a training job runs, which decides no number: nothing runs again when it changes.
 
-    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers.
+    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
+    machines of a Slurm allocation that the ranks of one training job are spread over.
     """
 
+    nodes: int = Field(1, ge=1)
     save_steps: int = Field(100, ge=1)
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
 

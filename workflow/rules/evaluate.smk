@@ -17,14 +17,12 @@ rule evaluate:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
     # Before the next training: cells come to their end one by one, not all at the end of the run.
     priority: 2
-    retries: 1
+    retries: RETRIES
     conda:
         "../../envs/prunegrid.yaml"
     threads: 1
     resources:
-        gpu=1 if ON_GPU else 0,
-        mem_mb=lambda w, attempt: attempt * (32_000 if ON_GPU else 6_000),
-        runtime=lambda w, attempt: attempt * 240,
+        **needs("evaluate"),
     params:
         evaluation=EXPERIMENT.evaluation.model_dump(mode="json"),
         device=EXPERIMENT.device,

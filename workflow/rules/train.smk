@@ -20,14 +20,12 @@ rule train:
     wildcard_constraints:
         cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     priority: 1
-    retries: 1
+    retries: RETRIES
     conda:
         "../../envs/prunegrid.yaml"
-    threads: EXPERIMENT.training.ranks
+    threads: RANKS
     resources:
-        gpu=EXPERIMENT.training.ranks if ON_GPU else 0,
-        mem_mb=lambda w, attempt: attempt * (24_000 * EXPERIMENT.training.ranks if ON_GPU else 8_000),
-        runtime=lambda w, attempt: attempt * 480,
+        **needs("train"),
     params:
         training=training,
         pruning=pruning_while_training,

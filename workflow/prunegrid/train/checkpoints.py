@@ -100,7 +100,7 @@ def _remove_old(folder: Path, identity: dict[str, Any]) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """What a job left that was killed while it saved: the next one must not add its own files to it."""
-    for unfinished in folder.glob(".saving-*"):
+    for unfinished in (*folder.glob(".saving-*"), *folder.glob(".launch-*")):
         shutil.rmtree(unfinished)
 
 

@@ -1,0 +1,51 @@
+# What a job asks of its machine, by rule: one place for all of them. Memory follows the size of the experiment
+# (prunegrid/plan/memory.py); a job that failed asks for more in its next attempt. What is a cluster's own (partitions,
+# accounts, GPU models) stands in its profile.
+from prunegrid.plan import memory
+
+MARGIN = 1.5
+LEAST_MB = 1_000
+# Minutes of a first attempt, on a model of 7 billion parameters where the rule runs one.
+MINUTES = {
+    "score": 240,
+    "extra_score": 240,
+    "train": 480,
+    "evaluate": 240,
+    "model": 120,
+    "collect": 60,
+}
+OTHERS = 30
+SMALL = ("dataset", "benchmark_items", "prune")
+ON_A_GPU = ("score", "extra_score", "evaluate") if ON_GPU else ()
+NODES = EXPERIMENT.runtime.nodes
+RANKS = EXPERIMENT.training.ranks // NODES
+
+
+def needs(rule):
+    """The resources of the rule's jobs; memory in MiB of one node, runtime in minutes."""
+    own = {
+        "mem_mb": lambda wildcards, attempt: attempt * memory_mb(rule, wildcards),
+        "runtime": lambda wildcards, attempt: attempt * MINUTES.get(rule, OTHERS),
+    }
+    if rule == "train":
+        return own | training_on_nodes()
+    if rule in SMALL:  # of a group's jobs, a profile says how many run at a time
+        return own | {"small": 1}
+    return own | ({"gpu": 1, "nodes": 1} if rule in ON_A_GPU else {})
+
+
+def memory_mb(rule, wildcards):
+    peak = memory.peak_mb(rule, EXPERIMENT, getattr(wildcards, "model", None))
+    return max(LEAST_MB, round(MARGIN * peak))
+
+
+def training_on_nodes():
+    """On one node torchrun starts the ranks; on several Slurm starts a torchrun on each (prunegrid/train/node.py)."""
+    if NODES == 1:
+        return {"gpu": RANKS, "nodes": 1} if ON_GPU else {"nodes": 1}
+    several = {"nodes": NODES, "tasks": NODES, "mpi": "srun"}
+    return several | ({"gres": f"gpu:{RANKS}", "tasks_per_gpu": 0} if ON_GPU else {})
+
+
+# Attempts after the first: at least one for those that go on from where they stopped.
+RETRIES = max(1, workflow.execution_settings.retries)
