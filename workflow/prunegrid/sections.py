@@ -110,13 +110,17 @@ class Source(Section):
 
 
 class Model(Source):
-    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with."""
+    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with.
+
+    `parameters` is its number of parameters, for estimates before the model is there; it decides no result.
+    """
 
     reference: Source | None = None
+    parameters: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
 
     @property
     def source(self) -> Source:
-        return Source.model_validate(self.model_dump(exclude={"reference"}))
+        return Source.model_validate(self.model_dump(exclude={"reference", "parameters"}))
 
 
 class Sandbox(Section):
