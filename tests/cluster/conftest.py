@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,15 +15,17 @@ import runs
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[private_slurm.PrivateSlurm]:
+def slurm() -> Iterator[private_slurm.PrivateSlurm]:
+    """In a folder that munge accepts: every user may enter it and those above it."""
     if reason := private_slurm.lacking():
         pytest.skip(f"no private Slurm: {reason}")
-    cluster = private_slurm.PrivateSlurm(tmp_path_factory.mktemp("slurm"))
+    cluster = private_slurm.PrivateSlurm(Path(tempfile.mkdtemp(prefix="prunegrid-slurm-")))
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.stop()
+        shutil.rmtree(cluster.folder)
 
 
 @pytest.fixture(scope="session")

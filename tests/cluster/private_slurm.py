@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 NODES, CPUS, MEMORY_MB, GPUS, GPU_MODEL = 2, 16, 64_000, 8, "h100"
@@ -194,7 +195,5 @@ def _end(pid: int) -> None:
 
 
 def _kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -115,7 +115,7 @@ class Experiment(Section):
         ranks, nodes = self.training.ranks, self.runtime.nodes
         if ranks % nodes:
             raise ValueError(
-                f"training.ranks is {ranks}, which runtime.nodes, {nodes}, does not divide: every node has as many ranks"
+                f"training.ranks is {ranks} and runtime.nodes {nodes}, which does not divide it: give every node as many"
             )
         return self
 

@@ -17,7 +17,7 @@ rule evaluate:
         f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
     # Before the next training: cells come to their end one by one, not all at the end of the run.
     priority: 2
-    retries: RETRIES
+    retries: 1
     conda:
         "../../envs/prunegrid.yaml"
     threads: 1

@@ -4,7 +4,7 @@
 from prunegrid.plan import memory
 
 MARGIN = 1.5
-LEAST_MB = 1_000
+LEAST_MB = 2_000
 # Minutes of a first attempt, on a model of 7 billion parameters where the rule runs one.
 MINUTES = {
     "score": 240,
@@ -45,7 +45,3 @@ def training_on_nodes():
         return {"gpu": RANKS, "nodes": 1} if ON_GPU else {"nodes": 1}
     several = {"nodes": NODES, "tasks": NODES, "mpi": "srun"}
     return several | ({"gres": f"gpu:{RANKS}", "tasks_per_gpu": 0} if ON_GPU else {})
-
-
-# Attempts after the first: at least one for those that go on from where they stopped.
-RETRIES = max(1, workflow.execution_settings.retries)

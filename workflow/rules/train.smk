@@ -20,7 +20,7 @@ rule train:
     wildcard_constraints:
         cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     priority: 1
-    retries: RETRIES
+    retries: 1
     conda:
         "../../envs/prunegrid.yaml"
     threads: RANKS

@@ -107,14 +107,15 @@ def _width(training: Training) -> int:
 
 
 def _training_host(experiment: Experiment, size: Size) -> int:
-    training = experiment.training
+    training, nodes = experiment.training, experiment.runtime.nodes
+    here = training.ranks // nodes
     if experiment.device == "cpu":
         own = sum(rank_bytes(experiment, size).values())
-        return training.ranks * (TRAINER + own // MIB)
+        return here * (TRAINER + own // MIB)
     weights, offloaded = size.count * _width(training), 0
     if training.offload_optimizer:  # the copy and the gradients go along
         offloaded = trained_parameters(training, size) * (ADAM[training.optim] + 8)
-    return training.ranks * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded) // MIB
+    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // nodes) // MIB
 
 
 def _pass_host(rule: str, experiment: Experiment, size: Size) -> int:

@@ -81,8 +81,8 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
 
     A dynamic cell's `selection_log.parquet` and `selection.json` stand beside the manifest. Checkpoints stand in
     `checkpoints` there until the job has ended well; one that was killed goes on from the newest of its own.
-    Raises `PrunegridError` if the devices or nodes are not there, the scores or the selection belong to another model or
-    data set, another job trains this cell, or a rank fails.
+    Raises `PrunegridError` if the devices or nodes are not there, the scores or the selection belong to another model
+    or data set, another job trains this cell, or a rank fails.
     """
     check_device(job.device, job.ranks_per_node)
     node.check_allocation(job.runtime.nodes)
