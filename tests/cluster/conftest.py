@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import private_slurm
 import runs
 
+from snake import snakemake
+
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[private_slurm.PrivateSlurm]:
@@ -29,17 +31,9 @@ def slurm() -> Iterator[private_slurm.PrivateSlurm]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(slurm: private_slurm.PrivateSlurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same experiment on this machine alone, where nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    runs.run(slurm, folder, mine=runs.MINE)
-    (folder / "submitted.txt").write_text("\n".join(slurm.jobs("completed").values()))
-    return folder
-
-
-@pytest.fixture
-def copied(undisturbed: Path, tmp_path: Path) -> Path:
-    """The undisturbed run's folder again, for what is to be run on."""
-    folder = tmp_path / "run"
-    shutil.copytree(undisturbed, folder, symlinks=True)
-    (folder / "run.log").unlink()
+    done = snakemake(folder, "--cores", "2", config=runs.CONFIG)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder

@@ -60,9 +60,9 @@ SlurmdTimeout=30
 SlurmdParameters=config_overrides
 GresTypes=gpu
 {nodes}
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=600 DefaultTime=10 PriorityTier=10 PreemptMode=REQUEUE State=UP
-PartitionName=gpu Nodes=ALL MaxTime=600 DefaultTime=10 PriorityTier=10 PreemptMode=REQUEUE State=UP
-PartitionName=urgent Nodes=ALL MaxTime=600 DefaultTime=10 PriorityTier=100 PreemptMode=OFF State=UP
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 PriorityTier=10 PreemptMode=REQUEUE State=UP
+PartitionName=gpu Nodes=ALL MaxTime=INFINITE DefaultTime=10 PriorityTier=10 PreemptMode=REQUEUE State=UP
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE DefaultTime=10 PriorityTier=100 PreemptMode=OFF State=UP
 """
 
 

@@ -115,7 +115,7 @@ class Experiment(Section):
         ranks, nodes = self.training.ranks, self.runtime.nodes
         if ranks % nodes:
             raise ValueError(
-                f"training.ranks is {ranks} and runtime.nodes {nodes}, which does not divide it: give every node as many"
+                f"training.ranks is {ranks} and runtime.nodes {nodes}, not a divisor of it: give all nodes as many"
             )
         return self
 
