@@ -58,5 +58,9 @@ rule all:
         rules.figures.output,
 
 
+onstart:
+    what_the_config_invalidates()
+
+
 onerror:
     table_of_what_is_there()
