@@ -60,5 +60,9 @@ rule all:
         rules.figures.output,
 
 
+onstart:
+    what_the_config_invalidates()
+
+
 onerror:
     table_of_what_is_there()
