@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -65,7 +66,7 @@ class Experiment(Section):
             "budgets": [b.name for b in self.grid_budgets],
             "seeds": [str(s) for s in self.seeds],
         }.items():
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
             if twice:
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
