@@ -3,10 +3,11 @@
     python benchmarks/dag.py [--sizes 100 1000 10000] [--finished 100 1000]
 
 The default experiment's 18 variants, with as many seeds as the size asks for, in a temporary folder. `job`: what every
-job pays, the Snakefile parsed and one job found; `new`: a dry run of the whole grid. For the sizes of `--finished` every
-output is then made as an empty file, marked as up to date by `snakemake --touch`: `collect` is what the job pays that
-reads all cells, `done` a dry run that compares times and settings of everything and finds nothing to do. Each is one process, so on an idle machine CPU seconds are what you wait. Growth exponent: the slope of
-log seconds over log cells between the two largest sizes. The last line is one JSON object.
+job pays, the Snakefile parsed and one job found; `new`: a dry run of the whole grid. For the sizes of `--finished`
+every output is then made as an empty file and marked as up to date by `snakemake --touch`: `collect` is what the job
+pays that reads all cells, `done` a dry run that compares times and settings of everything and finds nothing to do.
+Each is one process, so on an idle machine its CPU seconds are what you wait. Growth exponent: the slope of log seconds
+over log cells between the two largest sizes. The last line is one JSON object.
 """
 
 import argparse
