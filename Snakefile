@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from prunegrid import grid
-from prunegrid.config import load
+from prunegrid.config import check_command_line, load
 from prunegrid.errors import PrunegridError
 
 min_version("9.0")
@@ -17,6 +17,7 @@ if not workflow.config_settings.configfiles:
 
 
 try:
+    check_command_line([*(workflow.config_settings.config_args or ()), *map(str, workflow.configfiles)])
     EXPERIMENT = load(config, ", ".join(map(str, workflow.configfiles)) or "--config")
 except PrunegridError as error:
     raise WorkflowError(str(error)) from None

@@ -4,6 +4,9 @@
 """
 
 import json
+import re
+from collections import Counter
+from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -20,6 +23,7 @@ from prunegrid.sections import (
     DataRef,
     Dataset,
     Evaluation,
+    InputPath,
     Model,
     Name,
     Ratio,
@@ -39,7 +43,7 @@ class Experiment(Section):
     experiment: Name
     note: str = ""
     device: Literal["cpu", "cuda"] = "cpu"
-    data_mirror: str | None = None
+    data_mirror: InputPath | None = None
     sandbox: Sandbox | None = None
     models: dict[Name, Model] = Field(min_length=1)
     dataset: Dataset
@@ -65,7 +69,7 @@ class Experiment(Section):
             "budgets": [b.name for b in self.grid_budgets],
             "seeds": [str(s) for s in self.seeds],
         }.items():
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
             if twice:
                 raise ValueError(f"{what} has {', '.join(twice)} twice")
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
@@ -174,6 +178,16 @@ def load(values: dict[str, Any], source: str = "config.yaml") -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         raise PrunegridError(complain(error, Experiment, source)) from None
+
+
+def check_command_line(texts: Iterable[str]) -> None:
+    """Refuse what Snakemake does not hand to a cluster's jobs as it is: it quotes for Python, not for a shell."""
+    for text in texts:
+        if found := re.search(r"['$`\\\n]", text):
+            raise PrunegridError(
+                f"{text!r} has a {found[0]!r}, which a job's shell would read; "
+                "write such values into the file that --configfile names, and give that file a plain name"
+            )
 
 
 if __name__ == "__main__":

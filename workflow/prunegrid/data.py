@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_records, replacing, sha256, write_json, write_parquet
+from prunegrid.io import read_records, replacing, sha256, sha256sum, write_json, write_parquet
 from prunegrid.sections import DataRef, Dataset
 
 Row = dict[str, Any]
@@ -36,7 +36,13 @@ def read_rows(ref: DataRef, local: str | None) -> list[Row]:
     if local is None:
         from datasets import load_dataset
 
+        if ref.sha256:
+            raise PrunegridError(f"{ref.hub}: sha256 is of a file, which the hub has not; pin revision to a commit")
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
+    if ref.sha256 and Path(local).is_file() and (found := sha256sum(Path(local))) != ref.sha256:
+        raise PrunegridError(
+            f"{local}: its SHA-256 is {found}, not the config's {ref.sha256}; fetch it again, or correct the config"
+        )
     return read_records(Path(local))
 
 

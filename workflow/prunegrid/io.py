@@ -159,6 +159,12 @@ def repair(path: Path) -> str:
     return f"make it again (in a workflow: {remove}, then the same snakemake command)"
 
 
+def sha256sum(path: Path) -> str:
+    """What the command `sha256sum` prints of the file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256(*parts: Path | str | bytes) -> str:
     """Hex digest over the parts in order; a path stands for the bytes of its file."""
     digest = hashlib.sha256()

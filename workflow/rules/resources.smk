@@ -24,6 +24,7 @@ RANKS = EXPERIMENT.training.ranks // NODES
 def needs(rule):
     """The resources of the rule's jobs; memory in MiB of one node, runtime in minutes."""
     own = {
+        "disk_mb": 1_000,  # Snakemake's own default adds up the sizes of all inputs: a quarter of a dry run
         "mem_mb": lambda wildcards, attempt: attempt * memory_mb(rule, wildcards),
         "runtime": lambda wildcards, attempt: attempt * MINUTES.get(rule, OTHERS),
     }

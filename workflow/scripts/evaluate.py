@@ -4,8 +4,11 @@ from pathlib import Path
 
 from prunegrid.devices import own
 from prunegrid.step import step
+from prunegrid.trust import reason_for, trusting
 
-with step(snakemake.log[0]), own(snakemake.params.device):
+base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
+trust = reason_for(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, base, trained):
     import torch
 
     from prunegrid.evaluation.evaluate import evaluate
@@ -16,7 +19,6 @@ with step(snakemake.log[0]), own(snakemake.params.device):
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)
     settings = Evaluation.model_validate(snakemake.params.evaluation)
-    base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
     adapter = trained if is_adapter(trained) else None
     evaluate(
         base if adapter else trained,

@@ -1,22 +1,26 @@
 """Compute one optional score of the training set."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from prunegrid.devices import own
 from prunegrid.step import step
+from prunegrid.trust import reason_for, trusting
 
-with step(snakemake.log[0]), own(snakemake.params.device):
+name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
+own_code = trusting(reason_for(snakemake.config, name), model)
+its_code = trusting(reason_for(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
+with step(snakemake.log[0]), own(snakemake.params.device), own_code, its_code:
     import torch
 
     from prunegrid.extras import write_extra
     from prunegrid.sections import Scoring
 
     torch.set_num_threads(snakemake.threads)
-    reference = snakemake.input.get("reference")
     write_extra(
         snakemake.wildcards.extra,
         Path(snakemake.input.meta).parent,
-        Path(snakemake.input.model),
+        Path(model),
         Path(snakemake.output[0]),
         Scoring.model_validate(snakemake.params.scoring),
         snakemake.params.device,

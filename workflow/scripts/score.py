@@ -4,8 +4,10 @@ from pathlib import Path
 
 from prunegrid.devices import own
 from prunegrid.step import step
+from prunegrid.trust import reason_for, trusting
 
-with step(snakemake.log[0]), own(snakemake.params.device):
+trust = reason_for(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, snakemake.input.model):
     import torch
 
     from prunegrid.score import score

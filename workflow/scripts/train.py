@@ -6,8 +6,10 @@ from prunegrid.io import read_json
 from prunegrid.sections import Runtime, Training
 from prunegrid.step import step
 from prunegrid.train import Job, train
+from prunegrid.trust import reason_for, trusting
 
-with step(snakemake.log[0]):
+trust = reason_for(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), trusting(trust, snakemake.input.model):
     job = Job(
         model=snakemake.input.model,
         scores=Path(snakemake.input.tokens).parent,

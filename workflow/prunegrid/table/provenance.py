@@ -16,7 +16,7 @@ def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, compare
     """Sentences on what the table can detect, protocol and items, versions, config and code."""
     records = _records(experiment, directory, frame)
     asked = [_asked(experiment, records), _incomplete(records), _cut(records)] if records else []
-    return [*filter(None, [_detects(compared), *asked]), _made(experiment)]
+    return [*filter(None, [_detects(compared), *asked, _trusted(experiment)]), _made(experiment)]
 
 
 def _detects(compared: pd.DataFrame) -> str:
@@ -89,6 +89,13 @@ def _cut(records: dict[str, list[dict[str, Any]]]) -> str:
     return (
         f"Prompts were cut on the left to fit the context, at most in a cell: {', '.join(told)} items." if told else ""
     )
+
+
+def _trusted(experiment: Experiment) -> str:
+    """Which models ran code that came with them, and why that was allowed."""
+    reasons = {name: source.trust_remote_code for name, source in experiment.sources.items()}
+    told = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
+    return f"Models that ran code which came with them, and why: {told}." if told else ""
 
 
 def _made(experiment: Experiment) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
+from prunegrid.models import load_tokenizer
 from prunegrid.rows import Rows, stored_rows
 from prunegrid.sections import Training
 from prunegrid.step import collect_rarely
@@ -19,6 +20,7 @@ from prunegrid.train.faults import leave_with_the_others, tell
 from prunegrid.train.launch import Job, Order
 from prunegrid.train.report import attach, finish, plan_of, probe
 from prunegrid.train.samples import Samples, circle
+from prunegrid.trust import may_run
 
 
 def main(path: Path) -> None:
@@ -92,7 +94,7 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
 def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -> Any:
     """The Trainer, its model and DeepSpeed. The arguments come first: ZeRO-3 shards the model as it loads."""
     import deepspeed
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments, set_seed
+    from transformers import AutoModelForCausalLM, TrainingArguments, set_seed
 
     from prunegrid.head import run_inside
     from prunegrid.train.packing import NAME
@@ -111,12 +113,14 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         job.model,
         dtype=torch.bfloat16 if job.training.bf16 else torch.float32,
         attn_implementation=NAME if job.training.packing else "sdpa",
+        use_safetensors=True,
+        trust_remote_code=may_run(job.model),
     )
     for module in (model, model.get_output_embeddings()):
         run_inside(module)
     if job.training.method == "lora":
         model = _with_lora(model, job.training)
-    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    tokenizer = load_tokenizer(job.model)
     return PrunedTrainer(
         order=order,
         plan=plan,
