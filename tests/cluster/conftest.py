@@ -12,7 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import private_slurm
 import runs
-
 from snake import snakemake
 
 

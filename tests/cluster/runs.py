@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
-from private_slurm import GPU_MODEL, PrivateSlurm
 
+from private_slurm import GPU_MODEL, PrivateSlurm
 from snake import DEFAULT, ROOT
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 import runs
 from private_slurm import PrivateSlurm
-
 from prunegrid.io import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

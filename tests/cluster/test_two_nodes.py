@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 import runs
 from killed_jobs import assert_same_weights
 from private_slurm import GPU_MODEL, PrivateSlurm
-
 from prunegrid.io import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

@@ -5,7 +5,7 @@ from prunegrid.plan import memory
 
 MARGIN = 1.5
 LEAST_MB = 2_000
-# Minutes of a first attempt, on a model of 7 billion parameters where the rule runs one.
+# Minutes of a first attempt, on a model of 7 billion parameters where there is one.
 MINUTES = {
     "score": 240,
     "extra_score": 240,
@@ -21,22 +21,22 @@ NODES = EXPERIMENT.runtime.nodes
 RANKS = EXPERIMENT.training.ranks // NODES
 
 
-def needs(rule):
-    """The resources of the rule's jobs; memory in MiB of one node, runtime in minutes."""
+def needs(name):
+    """The resources of a rule's jobs; memory in MiB of one node, runtime in minutes."""
     own = {
         "disk_mb": 1_000,  # Snakemake's own default adds up the sizes of all inputs: a quarter of a dry run
-        "mem_mb": lambda wildcards, attempt: attempt * memory_mb(rule, wildcards),
-        "runtime": lambda wildcards, attempt: attempt * MINUTES.get(rule, OTHERS),
+        "mem_mb": lambda wildcards, attempt: attempt * memory_mb(name, wildcards),
+        "runtime": lambda wildcards, attempt: attempt * MINUTES.get(name, OTHERS),
     }
-    if rule == "train":
+    if name == "train":
         return own | training_on_nodes()
-    if rule in SMALL:  # of a group's jobs, a profile says how many run at a time
+    if name in SMALL:  # of a group's jobs, a profile says how many run at a time
         return own | {"small": 1}
-    return own | ({"gpu": 1, "nodes": 1} if rule in ON_A_GPU else {})
+    return own | ({"gpu": 1, "nodes": 1} if name in ON_A_GPU else {})
 
 
-def memory_mb(rule, wildcards):
-    peak = memory.peak_mb(rule, EXPERIMENT, getattr(wildcards, "model", None))
+def memory_mb(name, wildcards):
+    peak = memory.peak_mb(name, EXPERIMENT, getattr(wildcards, "model", None))
     return max(LEAST_MB, round(MARGIN * peak))
 
 
