@@ -148,15 +148,19 @@ def _evaluated(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Rea
         record = f"evaluation/{at}/{benchmark}.json"
         for key, (what, digest) in there.items() if files.exists(record) else ():
             (asked,) = files.values(record, key, absent=UNKNOWN)
-            if asked != digest and UNKNOWN not in (asked, digest):
+            if asked != digest and UNKNOWN not in (asked, digest) and digest is not None:
                 yield Reason(what, **EVALUATED)
 
 
 def _made(files: Files, name: str, wanted: dict[str, tuple[str, Any]]) -> Iterator[Reason]:
-    """Of each key of a JSON file its config key and what that wants; a file that is gone is one reason."""
+    """Of each key of a JSON file its config key and what that wants; a file that is gone is one reason.
+
+    One of the cell's own goes by its name alone, so that it is one reason for all cells.
+    """
     found = files.values(name, *wanted)
     if not files.exists(name):
-        yield Reason(name.rpartition("/")[2], "there", "gone")
+        own = name.startswith(("pruned/", "trained/"))
+        yield Reason(name.rpartition("/")[2] if own else name, "there", "gone")
         return
     for was, (what, value) in zip(found, wanted.values(), strict=True):
         yield from _differences(what, was, value)
