@@ -251,13 +251,15 @@ class Training(Section):
 
 
 class Runtime(Section):
-    """How a training job runs, which decides no number: nothing runs again when it changes.
+    """How a training job runs, which decides no number: no cell runs again when it changes, but for weights let go.
 
-    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers.
+    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers. `retention`
+    says which trained models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone).
     """
 
     save_steps: int = Field(100, ge=1)
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
+    retention: Literal["all", "adapters", "scores"] = "all"
 
 
 class Benchmark(Section):
