@@ -9,6 +9,7 @@ prunegrid trace results/sandbox
 prunegrid figures results/sandbox
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid doctor experiments/paper.yaml
+prunegrid plan experiments/paper.yaml
 """
 
 import argparse
@@ -24,6 +25,7 @@ from typing import Any
 from prunegrid import __version__
 from prunegrid.errors import PrunegridError
 from prunegrid.extras import EXTRAS
+from prunegrid.plan import command as plan_command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="say what this machine can run, and what an experiment lacks here")
     doctor.add_argument("experiment", type=Path, nargs="?", help="config.yaml, experiments/mine.yaml, ...")
     doctor.set_defaults(run=_doctor)
+    plan = commands.add_parser("plan", help="estimate an experiment's jobs, hours, disk and memory before it runs")
+    plan_command.add_arguments(plan)
     return parser
 
 
