@@ -10,6 +10,7 @@ prunegrid figures results/sandbox
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid doctor experiments/paper.yaml
 prunegrid status experiments/paper.yaml
+prunegrid plan experiments/paper.yaml
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 from prunegrid import __version__
 from prunegrid import cli_own_data as own_data
 from prunegrid.errors import PrunegridError
+from prunegrid.plan import command as plan_command
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="say which cells are done, failed, running, missing or stale, and why")
     status.add_argument("experiment", type=Path, help="config.yaml, experiments/mine.yaml, ... or results/<experiment>")
     status.set_defaults(run=_status)
+    plan = commands.add_parser("plan", help="estimate an experiment's jobs, hours, disk and memory before it runs")
+    plan_command.add_arguments(plan)
     return parser
 
 

@@ -277,15 +277,17 @@ class Training(Section):
 
 
 class Runtime(Section):
-    """How a training job runs, which decides no number: nothing runs again when it changes.
+    """How a training job runs, which decides no number: no cell runs again when it changes, but for weights let go.
 
     `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
-    machines of a Slurm allocation that the ranks of one training job are spread over.
+    machines of a Slurm allocation that the ranks of one training job are spread over. `retention` says which trained
+    models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone).
     """
 
     nodes: int = Field(1, ge=1)
     save_steps: int = Field(100, ge=1)
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
+    retention: Literal["all", "adapters", "scores"] = "all"
 
 
 class Benchmark(Section):

@@ -11,7 +11,7 @@ rule train:
         meta=rules.gather_scores.output.meta,
         selection=selection_of,
     output:
-        model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
+        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
     log:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
@@ -39,7 +39,7 @@ rule train:
 
 use rule train as train_dynamic with:
     output:
-        model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
+        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
         log=f"{R}/trained/{{model}}/{{cell}}/selection_log.parquet",
         summary=f"{R}/trained/{{model}}/{{cell}}/selection.json",

@@ -14,13 +14,16 @@ processes after their imports, plus, of a model with P parameters of w bytes eac
 
 What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
 layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
-values of all layers. The machine also holds each model once while it is loaded, and the file that it is loaded from.
+values of all layers. The machine also holds each model once while it is loaded, and the file that it is loaded from;
+a process that reads the data set or its scores has 40 bytes a token of them.
 """
 
 from pathlib import Path
 
 from prunegrid.config import Experiment
-from prunegrid.plan.size import Shape, Size, parameters
+from prunegrid.errors import PrunegridError
+from prunegrid.io import read_json
+from prunegrid.plan.size import DamagedError, Shape, Size, parameters, unseen
 from prunegrid.sections import Lora, Training
 
 MIB = 2**20
@@ -31,6 +34,9 @@ CUDA_HOST, CUDA_CONTEXT = 2500, 1000
 BUCKET, LIVE = 500_000_000, 1_000_000_000  # DeepSpeed's reduce bucket and live parameters of ZeRO 3, in elements
 CHUNK, ELEMENTS = 256, {"cpu": 2**23, "cuda": 2**26}  # head.py
 ADAM = {"adamw_torch": 8, "adamw_torch_fused": 8, "sgd": 0, "adagrad": 4, "rmsprop": 4}
+TABLE = 40  # bytes a token of the data set, of its ids and scores
+ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
+READING = ("dataset", "prune", "figures", "audit")
 WIDTH = {"float32": 4, "bfloat16": 2}
 PASSES = ("score", "extra_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
@@ -42,10 +48,13 @@ def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule == "model":
         return max(_made(experiment, name, size) for name, size in sizes.items())
     if rule in TRAINING:
-        return max(_training_host(experiment, size) for size in sizes.values())
+        hosts = max(_training_host(experiment, size) for size in sizes.values())
+        return hosts + experiment.training.ranks * _table(experiment, root)
     if rule in PASSES:
-        return max(_pass_host(rule, experiment, size) for size in sizes.values())
-    return DRAWING if rule in ("figures", "audit") else SMALL
+        needed = max(_pass_host(rule, experiment, size) for size in sizes.values())
+        return needed + (0 if rule == "evaluate" else _table(experiment, root))
+    start = DRAWING if rule in ("figures", "audit") else SMALL
+    return start + (_table(experiment, root) if rule in READING else 0)
 
 
 def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
@@ -56,6 +65,23 @@ def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, roo
     if rule in TRAINING:
         return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in sizes) // MIB
     return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in sizes) // MIB
+
+
+def _table(experiment: Experiment, root: Path | None) -> int:
+    """MiB of the data set's tokens: as scored, of the sandbox, of `max_samples` whole ones; else 32 million."""
+    scored = (root or Path(experiment.results)) / "scores"
+    limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
+    unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
+    found = (_scored_tokens(scored / name / "meta.json") for name in experiment.models)
+    return TABLE * max((count or unknown for count in found), default=unknown) // MIB
+
+
+def _scored_tokens(meta: Path) -> int | None:
+    """None where the scores are not there, or damaged (as `_size`)."""
+    try:
+        return int(read_json(meta)["tokens"]) if meta.exists() else None
+    except (PrunegridError, KeyError, TypeError):
+        return None
 
 
 def trained_parameters(training: Training, size: Size) -> int:
@@ -151,4 +177,12 @@ def _made(experiment: Experiment, name: str, size: Size) -> int:
 def _sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
     """By name; the audit's replicas (`m@seed1`) are as large as their model."""
     names = [model.partition("@seed")[0]] if model else list(experiment.sources)
-    return {name: parameters(experiment, name, root) for name in names}
+    return {name: _size(experiment, name, root) for name in names}
+
+
+def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
+    """Of a damaged model as if it were not there yet: the job that reads it says what is wrong with it."""
+    try:
+        return parameters(experiment, name, root)
+    except DamagedError:
+        return unseen(experiment, name)

@@ -17,6 +17,10 @@ TOLERANCE = 0.01  # of a stated size: stored buffers and tied weights are counte
 PRETRAINED_VOCABULARY = 1024  # sandbox/pretraining.py, as are three times the width and no key-value groups
 
 
+class DamagedError(PrunegridError):
+    """A model's folder or manifest cannot be read."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """A decoder's widths: hidden, feed-forward, keys (and values), and its numbers of layers and vocabulary entries."""
@@ -59,22 +63,30 @@ def parameters(experiment: Experiment, model: str, root: Path | None = None) -> 
 
     Counted from the safetensors where the model's folder is there, computed where it is pre-trained here, else
     `models.m.parameters`, else 7e9 is assumed. Raises `PrunegridError` where the stated number is more than 1 %
-    off the true one, and for a damaged folder.
+    off the true one, and for a damaged folder (`DamagedError`).
     """
     base = model.partition("@")[0]
     stated = experiment.models[base].parameters
-    if (true := _true(experiment, model, root or Path(experiment.results))) is None:
-        if model != base or stated is None:
-            count = stated or ASSUMED
-            how = f"assumed, as {base} is" if model != base else f"assumed; give models.{base}.parameters"
-            return Size(count, False, how, shape_of(count))
-        return Size(stated, True, f"models.{base}.parameters", shape_of(stated))
+    true = _true(experiment, model, root or Path(experiment.results))
+    if true is None:
+        return unseen(experiment, model)
     if model == base and stated is not None and abs(stated - true.count) > TOLERANCE * true.count:
         raise PrunegridError(
             f"models.{base}.parameters is {stated:,}, but the model has {true.count:,} ({true.how}); "
             "correct the number, or leave it out"
         )
     return true
+
+
+def unseen(experiment: Experiment, model: str) -> Size:
+    """The size of a model that is not there: as stated, else assumed; a reference's as its base model's."""
+    base = model.partition("@")[0]
+    stated = experiment.models[base].parameters
+    if model == base and stated is not None:
+        return Size(stated, True, f"models.{base}.parameters", shape_of(stated))
+    count = stated or ASSUMED
+    how = f"assumed, as {base} is" if model != base else f"assumed; give models.{base}.parameters"
+    return Size(count, False, how, shape_of(count))
 
 
 def shape_of(count: int) -> Shape:
@@ -91,11 +103,13 @@ def _true(experiment: Experiment, model: str, root: Path) -> Size | None:
         shape = Shape(hidden, 3 * hidden, hidden, layers, PRETRAINED_VOCABULARY, True)
         return Size(shape.count, True, "pre-trained here", shape)
     made, manifest = root / "models" / model, root / "models" / f"{model}.json"
-    if made.is_dir() and manifest.exists() and read_json(manifest).get("source") == source.model_dump(mode="json"):
-        return of_folder(made)
-    if source.path and any(Path(source.path).glob("*.safetensors")):
-        return of_folder(Path(source.path))
-    return None
+    there = [Path(source.path)] if source.path else []
+    try:
+        if manifest.exists() and read_json(manifest).get("source") == source.model_dump(mode="json"):
+            there.insert(0, made)
+        return next((of_folder(folder) for folder in there if any(folder.glob("*.safetensors"))), None)
+    except PrunegridError as error:
+        raise DamagedError(str(error)) from None
 
 
 def of_folder(folder: Path) -> Size:
