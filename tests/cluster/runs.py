@@ -4,6 +4,8 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,10 @@ NUMBERS = ["variant", "seed", "benchmark", "score", "delta", "realised_sample_ra
 HERE = Path(__file__).parent
 
 
-def start(slurm: PrivateSlurm, folder: Path, *arguments: str, mine: dict[str, Any], **changes: Any) -> subprocess.Popen:
+@contextmanager
+def started(
+    slurm: PrivateSlurm, folder: Path, *arguments: str, mine: dict[str, Any], **changes: Any
+) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake on this Slurm, with the shipped profile and a user's own; its output is in `run.log`."""
     folder.mkdir(exist_ok=True)
     (folder / "experiment.yaml").write_text(yaml.safe_dump(CONFIG | changes, sort_keys=False))
@@ -44,16 +49,21 @@ def start(slurm: PrivateSlurm, folder: Path, *arguments: str, mine: dict[str, An
     environment = slurm.environment | {"PYTHONPATH": path}
     environment["PATH"] = f"{slurm.folder}/bin:{Path(sys.executable).parent}:{environment['PATH']}"
     with (folder / "run.log").open("a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.kill()
 
 
 def run(slurm: PrivateSlurm, folder: Path, *arguments: str, mine: dict[str, Any], **changes: Any) -> str:
     """Snakemake to its end, which has to be a good one; what it said."""
-    finish(start(slurm, folder, *arguments, mine=mine, **changes), folder)
+    with started(slurm, folder, *arguments, mine=mine, **changes) as process:
+        finish(process, folder)
     return (folder / "run.log").read_text()
 
 
-def finish(process: subprocess.Popen, folder: Path, seconds: float = 300) -> None:
+def finish(process: subprocess.Popen[bytes], folder: Path, seconds: float = 300) -> None:
     code = process.wait(seconds)
     assert code == 0, (folder / "run.log").read_text()[-6000:]
 

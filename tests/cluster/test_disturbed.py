@@ -39,15 +39,24 @@ def disturbed(
     for cell in CELLS:
         (trained / cell).mkdir(parents=True)
         (trained / cell / "hold").touch()
-    process = runs.start(slurm, folder, mine=runs.MINE)
-    request.getfixturevalue("undisturbed")  # runs meanwhile
-    slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 300)
+    with runs.started(slurm, folder, mine=runs.MINE) as process:
+        request.getfixturevalue("undisturbed")  # runs meanwhile
+        slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 300)
+        events = _disturb(slurm, trained)
+        runs.finish(process, folder)
+    records = slurm.jobs()
+    attempts = {cell: [job for job, comment in records.items() if _is_of(comment, cell)] for cell in CELLS}
+    return Disturbed(folder, Counter(records.values()), attempts, *events)
 
+
+def _disturb(slurm: PrivateSlurm, trained: Path) -> tuple[str, str, list[str], str]:
+    """Two jobs run on each node. A cell may go on (no `hold`) once its job has met what was meant for it."""
     jobs = {cell: job for job, comment in slurm.jobs("running").items() for cell in CELLS if _is_of(comment, cell)}
     nodes = {cell: slurm.detail(job, "NodeList") for cell, job in jobs.items()}
     lost = nodes[CELLS[-1]]
     moved = [cell for cell in CELLS if nodes[cell] == lost]
     cancelled, late = (cell for cell in CELLS if cell not in moved)
+
     slurm.call("scontrol", "update", f"JobId={jobs[late]}", "TimeLimit=1")
     slurm.call("scancel", str(jobs[cancelled]))
     slurm.wait_for(lambda: slurm.detail(jobs[cancelled], "JobState") == "CANCELLED", "cancelled job")
@@ -58,13 +67,9 @@ def disturbed(
     slurm.call("scontrol", "requeue", str(jobs[moved[1]]))
     slurm.wait_for(lambda: _restarts(slurm, jobs[moved[1]]) == 2, "job started a third time", 120)
     (trained / moved[1] / "hold").unlink()
-    slurm.wait_for(lambda: slurm.detail(jobs[late], "JobState") == "TIMEOUT", "job over its time limit", 150)
+    slurm.wait_for(lambda: slurm.detail(jobs[late], "JobState") == "TIMEOUT", "job over its time limit", 180)
     (trained / late / "hold").unlink()
-    runs.finish(process, folder)
-
-    records = slurm.jobs()
-    attempts = {cell: [job for job, comment in records.items() if _is_of(comment, cell)] for cell in CELLS}
-    return Disturbed(folder, Counter(records.values()), attempts, cancelled, late, moved, moved[1])
+    return cancelled, late, moved, moved[1]
 
 
 def test_ends_with_the_scores_of_the_undisturbed_run(disturbed: Disturbed, undisturbed: Path) -> None:
