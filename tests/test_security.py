@@ -14,6 +14,7 @@ import pytest
 
 from asked import ITEMS, write_jsonl
 from hostile import TEXTS, Key, one_source, placed, text_keys
+from killed_jobs import Inputs, befall, run
 from prunegrid.config import load
 from prunegrid.data import read_rows
 from prunegrid.errors import PrunegridError
@@ -246,6 +247,25 @@ class Bomb:
 
     def __reduce__(self) -> Any:
         return Path.touch, (self.marker,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None) -> None:
+    """DeepSpeed alone would unpickle whatever stands there; the form and the sizes of these files are right."""
+    import torch
+
+    befall(monkeypatch, "killed before", step=3)
+    with pytest.raises(PrunegridError):
+        run(tmp_path, inputs, save_steps=1)
+    for checkpoint in (tmp_path / "checkpoints").glob("checkpoint-*"):
+        complete = read_json(checkpoint / "complete.json")
+        for file in checkpoint.rglob("*.pt"):
+            torch.save(Bomb(tmp_path / "owned"), file)
+            complete["files"][str(file.relative_to(checkpoint))] = file.stat().st_size
+        put(checkpoint / "complete.json", complete)
+    befall(monkeypatch)
+    with pytest.raises(PrunegridError, match="Weights only load failed"):
+        run(tmp_path, inputs, save_steps=1)
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("weights", ["model", "adapter_model"])

@@ -137,9 +137,10 @@ def _unpickle_no_code() -> None:
     """A checkpoint's pickles may hold tensors and plain values only: DeepSpeed would run whatever they ask for."""
     from deepspeed.runtime.fp16.loss_scaler import LossScaler
     from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
 
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum])
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
 
 
 def _import_muon_uncompiled() -> None:
