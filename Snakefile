@@ -1,6 +1,7 @@
 # From a training set to the delta-annotated table. What is computed stands in the config, how it runs in a profile:
 #   snakemake --cores all [TARGET] [--configfile experiments/NAME.yaml]
 import re
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -13,7 +14,8 @@ min_version("9.0")
 
 if not workflow.config_settings.configfiles:
 
-    configfile: "config.yaml"
+    # Of the folder that the run is in, else (--directory) the one beside this file.
+    configfile: "config.yaml" if Path("config.yaml").exists() else workflow.source_path("config.yaml")
 
 
 try:

@@ -35,6 +35,7 @@ def main(path: Path) -> None:
     try:
         trainer = prepare(order, rank)
         trainer.launcher = launcher
+        _unpickle_no_code()
         trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
         finish(order, trainer)
     except Exception as error:
@@ -130,6 +131,16 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         args=arguments,
         processing_class=tokenizer,
     )
+
+
+def _unpickle_no_code() -> None:
+    """A checkpoint's pickles may hold tensors and plain values only: DeepSpeed would run whatever they ask for."""
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
 
 
 def _import_muon_uncompiled() -> None:
