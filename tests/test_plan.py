@@ -3,8 +3,10 @@
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -294,7 +296,7 @@ def plan(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_the_command_imports_nothing_heavy() -> None:
     done = plan("experiments/paper.yaml", "--samples", "70000", "--tokens-per-sample", "550")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "106 cells x 5 benchmarks" in done.stdout
+    assert "106 x 5 benchmarks" in done.stdout
     assert not [
         line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "pandas", "transformers")
     ]
@@ -321,6 +323,17 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     assert message in done.stderr
 
 
+def test_the_page_shows_what_the_command_prints_and_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs/plan.md").read_text()
+    assert textwrap.indent(report(of(PAPER)), "    ") in page
+    named = re.findall(r"`(tests/\w+\.py)?::(test_\w+)`", page)
+    file = ""
+    for path, name in named:
+        file = path or file
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+    assert len(named) > 12
+
+
 def test_units() -> None:
     assert [duration(s) for s in (12, 150, 7200, 1.8e7)] == ["12 s", "2 min", "2.0 h", "5,000.0 h"]
-    assert [size(b) for b in (5e6, 1.35e10, 1.456e12)] == ["5 MB", "13.5 GB", "1.46 TB"]
+    assert [size(b) for b in (0, 5e6, 1.35e10, 1.456e12)] == ["0", "5 MB", "13.5 GB", "1.46 TB"]

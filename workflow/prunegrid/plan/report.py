@@ -41,7 +41,7 @@ def _grid(known: Known) -> str:
     beside = ", ".join(f"{count} {name}" for name, count in references.items())
     return (
         f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
-        f"{f', and {beside}' if beside else ''}: {len(cells)} cells x {len(known.questions)} benchmarks"
+        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(known.questions)} benchmarks"
     )
 
 
@@ -151,7 +151,9 @@ def _wrapped(text: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as people read them: 538 MB, 13.5 GB, 1.46 TB."""
+    """Bytes as people read them: 0, 538 MB, 13.5 GB, 1.46 TB."""
+    if not count:
+        return "0"
     if count >= 1e12:
         return f"{count / 1e12:.2f} TB"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
