@@ -36,7 +36,10 @@ def needs(name):
 
 
 def memory_mb(name, wildcards):
-    peak = memory.peak_mb(name, EXPERIMENT, getattr(wildcards, "model", None))
+    try:
+        peak = memory.peak_mb(name, EXPERIMENT, getattr(wildcards, "model", None))
+    except PrunegridError as error:
+        raise WorkflowError(str(error)) from None
     return max(LEAST_MB, round(MARGIN * peak))
 
 

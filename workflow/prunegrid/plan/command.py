@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prunegrid.errors import PrunegridError
-
-if TYPE_CHECKING:
-    from prunegrid.config import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from prunegrid.experiments import find
     from prunegrid.plan.jobs import known
     from prunegrid.plan.report import report
 
@@ -25,19 +22,6 @@ def run(options: argparse.Namespace) -> None:
     if (options.samples is None) != (options.tokens_per_sample is None):
         raise PrunegridError("--samples and --tokens-per-sample go together; give both, or neither")
     print(report(known(experiment, root, options.samples, options.tokens_per_sample)))
-
-
-def find(named: Path) -> "tuple[Experiment, Path]":
-    """The experiment that a config file or a results folder holds, and its results folder, there or not yet."""
-    from prunegrid import config, io
-    from prunegrid.doctor import read
-    from prunegrid.pruners import plugins
-
-    if not named.is_dir():
-        experiment = read(named)
-        return experiment, Path(experiment.results)
-    plugins.look_in(named.resolve().parents[1])
-    return config.load(io.read_json(named / "experiment.json"), str(named / "experiment.json")), named
 
 
 def _positive(text: str) -> int:
