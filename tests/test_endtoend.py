@@ -14,7 +14,7 @@ import pytest
 
 import plan_check
 from documented import example
-from prunegrid.plan.command import find
+from prunegrid.experiments import find
 from prunegrid.plan.memory import peak_mb
 from snake import DEFAULT, planned, snakemake
 
