@@ -18,7 +18,7 @@ from snake import DEFAULT, ROOT
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
 CONFIG["variants"] = ["random+random", "random+ppl", "qtuning"]
 CONFIG["dataset"]["max_samples"] = 64
-CONFIG["models"] = {"sandbox-1M": {"pretrain": {"seed": 0, "steps": 20}}}
+CONFIG["models"] = {"sandbox-1M": {"pretrain": {"seed": 0, "steps": 5}}}
 CONFIG["training"] |= {"num_train_epochs": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
 CONFIG["runtime"] = {"save_steps": 2, "report_to": []}
 CONFIG["evaluation"]["benchmarks"] = {
