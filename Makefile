@@ -2,6 +2,7 @@
 # Everything else is plain snakemake in .venv: see README.md.
 PYTHON ?= python3
 CORES ?= all
+WORKERS ?= 2
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
@@ -25,10 +26,10 @@ $(READY): envs/requirements.txt pyproject.toml
 	touch $(READY)
 
 test: $(READY)
-	pytest -m "not slow"
+	pytest -m "not slow" --numprocesses $(WORKERS)
 
 test-slow: $(READY)
-	pytest -m "slow and not exhaustive"
+	pytest -m "slow and not exhaustive" --numprocesses $(WORKERS) --dist loadfile
 
 test-exhaustive: $(READY)
 	pytest -m exhaustive

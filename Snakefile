@@ -39,10 +39,12 @@ report: "workflow/report/workflow.rst"
 
 localrules:
     all,
+    record,
     published,
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/prune.smk"
@@ -59,6 +61,10 @@ rule all:
         of_all_cells,
         f"{R}/table/table.md",
         rules.figures.output,
+
+
+onstart:
+    what_the_config_invalidates()
 
 
 onerror:

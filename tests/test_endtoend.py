@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+import plan_check
 from documented import example
+from prunegrid.experiments import find
+from prunegrid.plan.memory import peak_mb
 from snake import DEFAULT, planned, snakemake
 
 pytestmark = pytest.mark.slow
@@ -138,6 +142,46 @@ def test_cli_table_needs_the_folder_alone(done: Path) -> None:
     run = prunegrid("table", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
     assert "Q-Tuning" in run.stdout
+
+
+def test_the_plan_is_within_30_percent_of_what_the_run_took(done: Path) -> None:
+    """Jobs' seconds, summed: of the whole run by its own times, and of two thirds of the cells by the other third's."""
+    experiment, root = find(done / "results/sandbox")
+    for check in (plan_check.by_all, plan_check.by_a_third):
+        said, took = check(experiment, root)
+        assert 0.7 <= said / took <= 1.3, f"{check.__name__}: {said:.0f} s said, {took:.0f} s taken"
+
+
+@pytest.mark.parametrize("rule", ["model", "score", "train", "evaluate", "figures"])
+def test_the_plans_memory_is_near_what_was_needed(done: Path, rule: str) -> None:
+    """MiB of main memory: enough, give or take a tenth, and not twice as much."""
+    experiment, root = find(done / "results/sandbox")
+    files = [*(root / "benchmarks").glob(f"{rule}/**/*.jsonl"), *(root / "benchmarks").glob(f"{rule}.jsonl")]
+    needed = max(json.loads(file.read_text().splitlines()[-1])["max_rss"] for file in files)
+    assert 0.9 * needed <= peak_mb(rule, experiment, root=root) <= 2 * needed
+
+
+def test_weights_go_once_they_are_evaluated_and_no_cell_notices(done: Path, tmp_path: Path) -> None:
+    """`retention: scores` runs no cell again; one that is evaluated again is trained again, and its weights go."""
+    folder = Path(shutil.copytree(done, tmp_path / "run", symlinks=True))
+    root = folder / "results/sandbox"
+    whole = pq.read_table(root / "results.parquet", columns=NUMBERS)
+    scores = config(runtime=CONFIG["runtime"] | {"retention": "scores"})
+    assert planned(folder, config=scores) == {"record": 1, **SHOWN}
+    weights = root / "trained" / CELL / "model"
+    (root / "evaluation" / CELL / "SQuAD.json").unlink()
+    assert planned(folder, config=scores) == {"record": 1, "evaluate": 1, **SHOWN}
+    shutil.rmtree(weights)
+    assert planned(folder, config=scores) == {"record": 1, **CELL_ONLY}
+    run = snakemake(folder, "--cores", "2", config=scores)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert not weights.exists()
+    assert (weights.parent / "training.json").exists()
+    assert pq.read_table(root / "results.parquet", columns=NUMBERS).equals(whole)
+    assert planned(folder, config=scores) == {}
+    run = prunegrid("trace", str(root))
+    assert run.returncode == 0, run.stderr
+    assert planned(folder, config=CONFIG) == {"record": 1, **CELL_ONLY}, "to have weights again is to train"
 
 
 def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Path) -> None:

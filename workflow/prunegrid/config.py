@@ -115,6 +115,15 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def ranks_on_nodes(self) -> Self:
+        ranks, nodes = self.training.ranks, self.runtime.nodes
+        if ranks % nodes:
+            raise ValueError(
+                f"training.ranks is {ranks} and runtime.nodes {nodes}, not a divisor of it: give all nodes as many"
+            )
+        return self
+
+    @model_validator(mode="after")
     def prunable_while_training(self) -> Self:
         modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
         size, least = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)

@@ -101,6 +101,12 @@ def dynamic(experiment: Experiment, cell: Cell) -> bool:
     return training_of(experiment, cell).mode == "dynamic"
 
 
+def keeps_weights(experiment: Experiment) -> bool:
+    """Whether a trained model stays once it is evaluated; `training.json` does in any case."""
+    retention = experiment.runtime.retention
+    return retention == "all" or (retention == "adapters" and experiment.training.method == "lora")
+
+
 def dynamic_path(experiment: Experiment) -> str:
     """A regular expression for the paths of dynamic cells; it matches nothing where there are none."""
     names = [v.name for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]

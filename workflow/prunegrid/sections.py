@@ -136,13 +136,17 @@ class Source(Section):
 
 
 class Model(Source):
-    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with."""
+    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with.
+
+    `parameters` is its number of parameters, for estimates before the model is there; it decides no result.
+    """
 
     reference: Source | None = None
+    parameters: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
 
     @property
     def source(self) -> Source:
-        return Source.model_validate(self.model_dump(exclude={"reference"}))
+        return Source.model_validate(self.model_dump(exclude={"reference", "parameters"}))
 
 
 class Sandbox(Section):
@@ -273,13 +277,17 @@ class Training(Section):
 
 
 class Runtime(Section):
-    """How a training job runs, which decides no number: nothing runs again when it changes.
+    """How a training job runs, which decides no number: no cell runs again when it changes, but for weights let go.
 
-    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers.
+    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
+    machines of a Slurm allocation that the ranks of one training job are spread over. `retention` says which trained
+    models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone).
     """
 
+    nodes: int = Field(1, ge=1)
     save_steps: int = Field(100, ge=1)
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
+    retention: Literal["all", "adapters", "scores"] = "all"
 
 
 class Benchmark(Section):

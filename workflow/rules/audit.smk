@@ -20,8 +20,7 @@ rule audit:
         "../../envs/prunegrid.yaml"
     threads: 1
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        **needs("audit"),
     params:
         models=list(grid.audited(EXPERIMENT)),
         ratios=grid.audited_ratios(EXPERIMENT),

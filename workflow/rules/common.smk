@@ -99,6 +99,11 @@ def training_versions(wildcards):
     return {"train": STEP["train"], **({"score": STEP["score"], "prune": STEP["prune"]} if dynamic else {}), **own}
 
 
+def weights(folder):
+    """The output of a trained model, which `runtime.retention` may let go once it is evaluated."""
+    return directory(folder) if grid.keeps_weights(EXPERIMENT) else temp(directory(folder))
+
+
 def trained_model(wildcards):
     """The cell's fine-tuned model; none for zero-shot."""
     cell = cell_of(wildcards)
@@ -146,8 +151,22 @@ def of_all_cells(wildcards):
         elif cell.pruned:
             yield from (f"{R}/pruned/{name}/selection.{kind}" for kind in ("parquet", "json"))
         if cell.trained:
-            yield from (f"{R}/trained/{name}/{what}" for what in ("model", "training.json"))
+            yield f"{R}/trained/{name}/training.json"
+        if cell.trained and grid.keeps_weights(EXPERIMENT):
+            yield f"{R}/trained/{name}/model"
         yield from (f"{R}/evaluation/{name}/{b}.{kind}" for b in BENCHMARKS for kind in ("json", "parquet"))
+
+
+def what_the_config_invalidates():
+    """Before any job: the finished cells that are stale now. It only informs, so nothing in the results can stop it."""
+    from prunegrid.overview import invalidated
+
+    try:
+        lines = invalidated(EXPERIMENT, Path(R))
+    except Exception as error:
+        lines = [f"cannot tell which finished cells are stale: {error}"]
+    for line in lines:
+        print(f"prunegrid: {line}", flush=True)
 
 
 def table_of_what_is_there():

@@ -13,6 +13,8 @@ if EXPERIMENT.sandbox:
             f"{R}/benchmarks/world.jsonl"
         conda:
             "../../envs/prunegrid.yaml"
+        resources:
+            **needs("world"),
         params:
             seed=EXPERIMENT.sandbox.seed,
             version=STEP["world"],
@@ -33,6 +35,8 @@ rule dataset:
     retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("dataset"),
     params:
         dataset=EXPERIMENT.dataset.model_dump(mode="json"),
         version=STEP["data"],
@@ -52,6 +56,8 @@ rule benchmark_items:
     retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("benchmark_items"),
     params:
         data=lambda w: benchmark_data(w).model_dump(mode="json"),
         version=STEP["data"],
@@ -74,8 +80,7 @@ rule model:
         "../../envs/prunegrid.yaml"
     threads: 2
     resources:
-        mem_mb=16_000,
-        runtime=120,
+        **needs("model"),
     params:
         source=lambda w: MODELS[w.model].model_dump(mode="json"),
         version=STEP["model"],

@@ -22,9 +22,7 @@ rule evaluate:
         "../../envs/prunegrid.yaml"
     threads: 1
     resources:
-        gpu=1 if ON_GPU else 0,
-        mem_mb=lambda w, attempt: attempt * (32_000 if ON_GPU else 6_000),
-        runtime=lambda w, attempt: attempt * 240,
+        **needs("evaluate"),
     params:
         evaluation=EXPERIMENT.evaluation.model_dump(mode="json"),
         device=EXPERIMENT.device,

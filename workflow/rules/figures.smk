@@ -20,8 +20,7 @@ rule figures:
         "../../envs/prunegrid.yaml"
     threads: 1
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        **needs("figures"),
     params:
         version=STEP["figures"],
     script:

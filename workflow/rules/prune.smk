@@ -17,13 +17,10 @@ rule prune:
         f"{R}/logs/prune/{{model}}/{{cell}}.log",
     benchmark:
         f"{R}/benchmarks/prune/{{model}}/{{cell}}.jsonl"
-    group:
-        "prune"
     conda:
         "../../envs/prunegrid.yaml"
     resources:
-        mem_mb=4_000,
-        runtime=30,
+        **needs("prune"),
     params:
         pruning=pruning,
         foreign=foreign_pruners,

@@ -12,6 +12,8 @@ rule record:
     priority: 100
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("record"),
     params:
         experiment=EXPERIMENT.model_dump(mode="json"),
     script:
@@ -31,6 +33,8 @@ rule collect:
         f"{R}/benchmarks/collect.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("collect"),
     params:
         version=STEP["collect"],
     script:
@@ -53,6 +57,8 @@ rule table:
         f"{R}/benchmarks/table.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("table"),
     params:
         version=STEP["table"],
     script:
@@ -76,6 +82,8 @@ rule published:
         "results/published/benchmarks/published.jsonl"
     conda:
         "../../envs/prunegrid.yaml"
+    resources:
+        **needs("published"),
     params:
         version=STEP["table"],
     script:

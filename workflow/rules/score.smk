@@ -29,9 +29,7 @@ rule score:
         "../../envs/prunegrid.yaml"
     threads: 2
     resources:
-        gpu=1 if ON_GPU else 0,
-        mem_mb=32_000 if ON_GPU else 6_000,
-        runtime=240,
+        **needs("score"),
     params:
         scoring=SCORING,
         device=EXPERIMENT.device,
@@ -56,8 +54,7 @@ rule gather_scores:
     conda:
         "../../envs/prunegrid.yaml"
     resources:
-        mem_mb=2_000,
-        runtime=60,
+        **needs("gather_scores"),
     params:
         scoring=SCORING,
         device=EXPERIMENT.device,
@@ -83,9 +80,7 @@ rule extra_score:
         "../../envs/prunegrid.yaml"
     threads: 2
     resources:
-        gpu=1 if ON_GPU else 0,
-        mem_mb=32_000 if ON_GPU else 6_000,
-        runtime=240,
+        **needs("extra_score"),
     params:
         scoring=SCORING,
         device=EXPERIMENT.device,

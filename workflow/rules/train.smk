@@ -11,7 +11,7 @@ rule train:
         meta=rules.gather_scores.output.meta,
         selection=selection_of,
     output:
-        model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
+        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
     log:
         f"{R}/logs/train/{{model}}/{{cell}}.log",
@@ -23,11 +23,9 @@ rule train:
     retries: 1
     conda:
         "../../envs/prunegrid.yaml"
-    threads: EXPERIMENT.training.ranks
+    threads: RANKS
     resources:
-        gpu=EXPERIMENT.training.ranks if ON_GPU else 0,
-        mem_mb=lambda w, attempt: attempt * (24_000 * EXPERIMENT.training.ranks if ON_GPU else 8_000),
-        runtime=lambda w, attempt: attempt * 480,
+        **needs("train"),
     params:
         training=training,
         pruning=pruning_while_training,
@@ -41,7 +39,7 @@ rule train:
 
 use rule train as train_dynamic with:
     output:
-        model=directory(f"{R}/trained/{{model}}/{{cell}}/model"),
+        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
         manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
         log=f"{R}/trained/{{model}}/{{cell}}/selection_log.parquet",
         summary=f"{R}/trained/{{model}}/{{cell}}/selection.json",

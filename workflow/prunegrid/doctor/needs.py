@@ -13,9 +13,9 @@ from prunegrid.doctor import machine
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import check_device
-from prunegrid.sections import DataRef, Source, Training
+from prunegrid.plan import disk
+from prunegrid.sections import DataRef, Source
 
-CHECKPOINTS = 3  # of a cell that is being trained: two are kept, while a third is written
 Probe = Callable[[], str]
 
 
@@ -174,10 +174,12 @@ def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
         return f"{name}: {cells} trained models; how large is not known before the model is here", 0
     parameters = _bytes(folder) / _width(folder)
     model = parameters * (2 if training.bf16 else 4)
-    state = parameters * sum(_state(training).values())
-    made_of = " + ".join(f"{width} {what}" for what, width in _state(training).items())
-    line = f"{name}: {cells} trained models of {machine.size(model)}; while one trains, {CHECKPOINTS} checkpoints of"
-    return f"{line} {machine.size(state)} ({made_of} bytes a parameter)", cells * model + CHECKPOINTS * state
+    state = parameters * sum(disk.state(training).values())
+    made_of = " + ".join(f"{width} {what}" for what, width in disk.state(training).items())
+    line = (
+        f"{name}: {cells} trained models of {machine.size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of"
+    )
+    return f"{line} {machine.size(state)} ({made_of} bytes a parameter)", cells * model + disk.CHECKPOINTS * state
 
 
 def _width(folder: Path) -> int:
@@ -185,11 +187,3 @@ def _width(folder: Path) -> int:
     settings: dict[str, Any] = read_json(folder / "config.json")
     stored = settings.get("dtype") or settings.get("torch_dtype") or "float32"
     return 4 if stored == "float32" else 2
-
-
-def _state(training: Training) -> dict[str, int]:
-    """Bytes a parameter of what DeepSpeed saves to go on from: as measured with 0.19.8, all stages, both precisions."""
-    stage = training.zero_stage
-    if training.bf16:
-        return {"Adam": 8, "fp32 master": 4} | ({} if stage == 3 else {"weights": 2})
-    return {"Adam": 8, "weights": 4} | ({"ZeRO's copy": 4} if stage in (1, 2) else {})

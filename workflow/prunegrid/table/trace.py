@@ -235,7 +235,8 @@ def _made_of(directory: Path, experiment: Experiment, cell: Cell, benchmark: str
     record = io.read_json(path)
     yield f"  evaluated: {path}, weights {record['digests']['weights'][:12]}"
     if cell.trained:
-        yield f"  trained: {_path(directory, 'trained', cell)}/training.json, model/"
+        trained = _path(directory, "trained", cell)
+        yield f"  trained: {trained}/training.json{', model/' if (trained / 'model').exists() else ''}"
     if cell.pruned:
         yield f"  selected: {directory / grid.selection_folder(experiment, cell)}/selection.json"
         yield f"  scored with: {directory / 'scores' / cell.model}/meta.json"

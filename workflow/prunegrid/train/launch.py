@@ -23,12 +23,10 @@ from prunegrid.io import read_json, replacing, sha256, write_json
 from prunegrid.models import check_device, weights_digest
 from prunegrid.scores import check_digests
 from prunegrid.sections import Runtime, Training
-from prunegrid.train import checkpoints
+from prunegrid.train import checkpoints, node
 from prunegrid.versions import STEP
 
 WORKER = "prunegrid.train.worker"
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-GRACE_SECONDS = 300
 MEMORY = "memory.json"
 MOST_HALVINGS = 6
 DYNAMIC = ("selection_log.parquet", "selection.json")
@@ -53,6 +51,10 @@ class Job(BaseModel):
     seed: int
     device: str = "cpu"
     threads: int = 1
+
+    @property
+    def ranks_per_node(self) -> int:
+        return self.training.ranks // self.runtime.nodes
 
     @model_validator(mode="after")
     def one_mode(self) -> Self:
@@ -79,10 +81,11 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
 
     A dynamic cell's `selection_log.parquet` and `selection.json` stand beside the manifest. Checkpoints stand in
     `checkpoints` there until the job has ended well; one that was killed goes on from the newest of its own.
-    Raises `PrunegridError` if the devices are not there, the scores or the selection belong to another model or
-    data set, another job trains this cell, or a rank fails.
+    Raises `PrunegridError` if the devices or nodes are not there, the scores or the selection belong to another model
+    or data set, another job trains this cell, or a rank fails.
     """
-    check_device(job.device, job.training.ranks)
+    check_device(job.device, job.ranks_per_node)
+    node.check_allocation(job.runtime.nodes)
     meta = read_json(job.scores / "meta.json")
     check_digests(meta, model_digests or {})
     if job.selection is not None:
@@ -91,7 +94,8 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     folder = manifest.with_name("checkpoints")
     with checkpoints.alone(folder) as lock:
         _clear(folder, out)
-        with replacing(out) as temporary, tempfile.TemporaryDirectory() as scratch:
+        shared = folder if job.runtime.nodes > 1 else None
+        with replacing(out) as temporary, tempfile.TemporaryDirectory(dir=shared, prefix=node.SCRATCH) as scratch:
             temporary.mkdir(parents=True)
             order = Order(
                 job=job,
@@ -155,22 +159,19 @@ def _halvings(folder: Path, identity: dict[str, Any]) -> int:
 
 
 def command(ranks: int, arguments: Sequence[str]) -> list[str]:
-    """The launch line, and the only place for it: one rank needs no launcher, several on a node are torchrun's."""
-    python = [sys.executable, "-m"]
+    """One node's launch line: one rank needs no launcher, several are torchrun's."""
     if ranks == 1:
-        return [*python, *arguments]
-    signals = ",".join(number.name for number in FORWARDED)
-    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
-    waiting = [f"--signals-to-handle={signals}", f"--shutdown-timeout={GRACE_SECONDS}"]
-    return [*python, *torchrun, *waiting, "-m", *arguments]
+        return [sys.executable, "-m", *arguments]
+    return node.torchrun(ranks, ["--standalone"], arguments)
 
 
 def _run(order: Order, spec: Path, lock: int) -> None:
     """Start the ranks and wait until all have ended. They stop when `spec` is no longer locked (`launcher_is_gone`)."""
     spec.write_text(order.model_dump_json())
     ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
-    line = command(ranks, [WORKER, str(spec)])
-    with devices.taken(ranks if job.device == "cuda" else 0) as mine, _forwarding() as (children, asked, hand_on):
+    on_this_gpu = job.device == "cuda" and job.runtime.nodes == 1  # else each node takes its own
+    line = node.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
+    with devices.taken(ranks if on_this_gpu else 0) as mine, _forwarding() as (children, asked, hand_on):
         with spec.open() as alive:
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**_environment(job), **mine.environment}
@@ -178,7 +179,7 @@ def _run(order: Order, spec: Path, lock: int) -> None:
             children.append(process)
             hand_on()
             code = process.wait()
-        ended = checkpoints.wait_for_ranks(lock, GRACE_SECONDS)
+        ended = checkpoints.wait_for_ranks(lock, node.GRACE_SECONDS)
     if not ended:
         raise PrunegridError(f"{order.checkpoints}: the launcher has ended with {code}, but a rank has not; kill it")
     if code:
@@ -197,7 +198,7 @@ def launcher_is_gone(spec: int) -> bool:
 def _environment(job: Job) -> dict[str, str]:
     ranks, package = job.training.ranks, str(Path(__file__).parents[2])
     own = {
-        "OMP_NUM_THREADS": str(max(1, job.threads // ranks)),
+        "OMP_NUM_THREADS": str(max(1, job.threads // job.ranks_per_node)),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONPATH": os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH")))),
     }
@@ -228,7 +229,7 @@ def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Ca
         hand_on()
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, note) for number in FORWARDED} if main else {}
+    before = {number: signal.signal(number, note) for number in node.FORWARDED} if main else {}
     try:
         yield children, asked, hand_on
     finally:

@@ -1,0 +1,38 @@
+"""The private Slurm, and one undisturbed run on it."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import private_slurm
+import runs
+from snake import snakemake
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[private_slurm.PrivateSlurm]:
+    """In a folder that munge accepts: every user may enter it and those above it."""
+    if reason := private_slurm.lacking():
+        pytest.skip(f"no private Slurm: {reason}")
+    cluster = private_slurm.PrivateSlurm(Path(tempfile.mkdtemp(prefix="prunegrid-slurm-")))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same experiment on this machine alone, where nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = snakemake(folder, "--cores", "2", config=runs.CONFIG)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder

@@ -1,0 +1,38 @@
+"""How near the plan's seconds are to what a real run took: jobs' seconds summed, not the clock."""
+
+from pathlib import Path
+
+from prunegrid.config import Experiment
+from prunegrid.plan.calibrate import Rates, measured, rates
+from prunegrid.plan.jobs import Job, jobs, known
+
+
+def timed(experiment: Experiment, root: Path) -> list[Job]:
+    """The jobs whose seconds are known."""
+    return [job for job in jobs(known(experiment, root)) if measured(root, job) is not None]
+
+
+def total(root: Path, some: list[Job], level: Rates) -> tuple[float, float]:
+    """Seconds that the plan says of these jobs, and that they took."""
+    return sum(map(level.seconds, some)), sum(measured(root, job) or 0.0 for job in some)
+
+
+def by_all(experiment: Experiment, root: Path) -> tuple[float, float]:
+    """Of a finished run, by its own benchmark files: what `prunegrid plan` prints, and what it took."""
+    found = timed(experiment, root)
+    return total(root, found, rates(root, found, experiment.device))
+
+
+def by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
+    """Of two thirds of the cells' jobs, by the third that ends first, fourth, seventh, ... of each rule."""
+    cells = [job for job in timed(experiment, root) if job.rule in ("prune", "train", "train_dynamic", "evaluate")]
+    ended = sorted(cells, key=lambda job: (root / "benchmarks" / f"{job.benchmark}.jsonl").stat().st_mtime)
+    by_rule = {rule: [job for job in ended if job.rule == rule] for rule in {job.rule for job in cells}}
+    first = [job for own in by_rule.values() for job in own[::3]]
+    rest = [job for job in cells if job not in first]
+    return total(root, rest, rates(root, first, experiment.device))
+
+
+def by_defaults(experiment: Experiment, root: Path) -> tuple[float, float]:
+    """Without any benchmark file."""
+    return total(root, timed(experiment, root), Rates(experiment.device, {}, {}))

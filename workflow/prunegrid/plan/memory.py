@@ -1,0 +1,188 @@
+"""Estimated peak memory of one job of each rule, of the machine and of one GPU, in MiB.
+
+`peak_mb("train", experiment)`; the default of a model is the one that needs most. A job's memory is that of its
+processes after their imports, plus, of a model with P parameters of w bytes each (bf16 2, else 4), for a rank of N:
+
+- weights: w P; at ZeRO 3 w P / N and what DeepSpeed keeps gathered (at most 1e9 parameters)
+- gradients of what is trained: 4 bytes a parameter (they are summed in float32); / N from ZeRO 2 on
+- optimizer of what is trained: AdamW 8, adagrad and rmsprop 4, sgd 0 bytes a parameter, and 4 for a float32 copy
+  (none at ZeRO 0 in float32); / N from ZeRO 1 on; in main memory where it is offloaded
+- communication, with several ranks: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
+- activations of a pass of T tokens: T x layers x (w (12 hidden + 5 intermediate) + 8 hidden), the norms in float32;
+  with gradient checkpointing T x layers x w hidden, and one layer's
+- the head's logits, by chunks: four float32 tensors of at most 256 positions, fewer where the vocabulary is large
+
+What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
+layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
+values of all layers. The machine also holds each model once while it is loaded, and the file that it is loaded from;
+a process that reads the data set or its scores has 40 bytes a token of them.
+"""
+
+from pathlib import Path
+
+from prunegrid.config import Experiment
+from prunegrid.errors import PrunegridError
+from prunegrid.io import read_json
+from prunegrid.plan.size import DamagedError, Shape, Size, parameters, unseen
+from prunegrid.sections import Lora, Training
+
+MIB = 2**20
+# MiB of a process after its imports, as the sandbox's benchmark files say (docs/plan.md); on a GPU node CUDA's
+# libraries come on top.
+SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
+CUDA_HOST, CUDA_CONTEXT = 2500, 1000
+BUCKET, LIVE = 500_000_000, 1_000_000_000  # DeepSpeed's reduce bucket and live parameters of ZeRO 3, in elements
+CHUNK, ELEMENTS = 256, {"cpu": 2**23, "cuda": 2**26}  # head.py
+ADAM = {"adamw_torch": 8, "adamw_torch_fused": 8, "sgd": 0, "adagrad": 4, "rmsprop": 4}
+TABLE = 40  # bytes a token of the data set, of its ids and scores
+ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
+READING = ("dataset", "prune", "figures", "audit")
+WIDTH = {"float32": 4, "bfloat16": 2}
+PASSES = ("score", "extra_score", "evaluate")
+TRAINING = ("train", "train_dynamic")
+
+
+def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
+    """MiB of main memory that one job of `rule` is estimated to need at its peak."""
+    sizes = _sizes(experiment, model, root)
+    if rule == "model":
+        return max(_made(experiment, name, size) for name, size in sizes.items())
+    if rule in TRAINING:
+        hosts = max(_training_host(experiment, size) for size in sizes.values())
+        return hosts + experiment.training.ranks * _table(experiment, root)
+    if rule in PASSES:
+        needed = max(_pass_host(rule, experiment, size) for size in sizes.values())
+        return needed + (0 if rule == "evaluate" else _table(experiment, root))
+    start = DRAWING if rule in ("figures", "audit") else SMALL
+    return start + (_table(experiment, root) if rule in READING else 0)
+
+
+def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
+    """MiB of one GPU's memory for one job of `rule`; 0 where it uses none."""
+    if experiment.device != "cuda" or rule not in (*TRAINING, *PASSES):
+        return 0
+    sizes = _sizes(experiment, model, root).values()
+    if rule in TRAINING:
+        return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in sizes) // MIB
+    return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in sizes) // MIB
+
+
+def _table(experiment: Experiment, root: Path | None) -> int:
+    """MiB of the data set's tokens: as scored, of the sandbox, of `max_samples` whole ones; else 32 million."""
+    scored = (root or Path(experiment.results)) / "scores"
+    limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
+    unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
+    found = (_scored_tokens(scored / name / "meta.json") for name in experiment.models)
+    return TABLE * max((count or unknown for count in found), default=unknown) // MIB
+
+
+def _scored_tokens(meta: Path) -> int | None:
+    """None where the scores are not there, or damaged (as `_size`)."""
+    try:
+        return int(read_json(meta)["tokens"]) if meta.exists() else None
+    except (PrunegridError, KeyError, TypeError):
+        return None
+
+
+def trained_parameters(training: Training, size: Size) -> int:
+    """All of them, or LoRA's r x (in + out) of each adapted linear layer."""
+    return size.count if training.method == "full" else lora_parameters(training.lora, size.shape)
+
+
+def lora_parameters(lora: Lora, shape: Shape) -> int:
+    """A pattern of `target_modules`, and names of other architectures', are taken for all linear layers."""
+    d, f, k = shape.hidden, shape.intermediate, shape.keys
+    widths = {"q_proj": d + d, "k_proj": d + k, "v_proj": d + k, "o_proj": d + d}
+    widths |= {"gate_proj": d + f, "up_proj": d + f, "down_proj": f + d}
+    named = lora.target_modules if isinstance(lora.target_modules, list) else []
+    adapted = [name for name in named if name in widths] if named and set(named) <= set(widths) else list(widths)
+    return shape.layers * lora.r * sum(widths[name] for name in adapted)
+
+
+def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
+    """Bytes of one rank of a training job, by what they hold, without the process itself."""
+    training = experiment.training
+    ranks, stage, width = training.ranks, training.zero_stage, _width(training)
+    trained = trained_parameters(training, size)
+    whole = size.count + (trained if training.method == "lora" else 0)
+    gathered = min(whole, LIVE) if ranks > 1 else 0
+    copy = 4 if training.bf16 or stage else 0
+    optimizer = trained * (ADAM[training.optim] + copy) // (ranks if stage >= 1 else 1)
+    return {
+        "weights": width * (whole // ranks + gathered if stage == 3 else whole),
+        "gradients": 4 * trained // (ranks if stage >= 2 else 1),
+        "optimizer": 0 if training.offload_optimizer else optimizer,
+        "communication": (4 + width) * min(trained, BUCKET) if ranks > 1 else 0,
+        "activations": training_activations(experiment, size.shape),
+    }
+
+
+def training_activations(experiment: Experiment, shape: Shape) -> int:
+    """Bytes that the largest forward pass keeps for its backward, its head's chunk of logits included."""
+    training, longest = experiment.training, experiment.scoring.max_length
+    width, samples = _width(training), training.per_device_train_batch_size
+    step = samples * training.gradient_accumulation_steps * longest
+    tokens = max(longest, min(training.batch_tokens, step)) if training.packing else samples * longest
+    layer = width * (12 * shape.hidden + 5 * shape.intermediate) + 8 * shape.hidden
+    kept = width * shape.hidden * shape.layers + layer if training.gradient_checkpointing else layer * shape.layers
+    return tokens * kept + _logits(shape, experiment.device)
+
+
+def _width(training: Training) -> int:
+    return 2 if training.bf16 else 4
+
+
+def _training_host(experiment: Experiment, size: Size) -> int:
+    training, nodes = experiment.training, experiment.runtime.nodes
+    here = training.ranks // nodes
+    if experiment.device == "cpu":
+        own = sum(rank_bytes(experiment, size).values())
+        return here * (TRAINER + own // MIB)
+    weights, offloaded = size.count * _width(training), 0
+    if training.offload_optimizer:  # the copy and the gradients go along
+        offloaded = trained_parameters(training, size) * (ADAM[training.optim] + 8)
+    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // nodes) // MIB
+
+
+def _pass_host(rule: str, experiment: Experiment, size: Size) -> int:
+    weights, activations = _pass_bytes(rule, experiment, size)
+    start = HARNESS if rule == "evaluate" else TORCH
+    if experiment.device == "cuda":
+        return start + CUDA_HOST + 2 * weights // MIB
+    return start + (2 * weights + activations) // MIB
+
+
+def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int]:
+    """Bytes of weights, and of activations, of a job that runs a model forward only."""
+    section = experiment.evaluation if rule == "evaluate" else experiment.scoring
+    width, shape = WIDTH[section.dtype], size.shape
+    token = width * (4 * shape.hidden + 3 * shape.intermediate) + 8 * shape.hidden
+    if rule == "evaluate":
+        token += 2 * width * shape.keys * shape.layers
+    return width * size.count, token * section.batch_tokens + _logits(shape, experiment.device)
+
+
+def _logits(shape: Shape, device: str) -> int:
+    return 4 * 4 * shape.vocabulary * max(1, min(CHUNK, ELEMENTS[device] // shape.vocabulary))
+
+
+def _made(experiment: Experiment, name: str, size: Size) -> int:
+    """A model is downloaded and linked; converted from a wheel, or trained, where it is held whole."""
+    source = experiment.sources[name]
+    if source.wheel:
+        return TORCH + 3 * 4 * size.count // MIB
+    return TORCH + 16 * size.count // MIB + 200 if source.pretrain else TORCH
+
+
+def _sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
+    """By name; the audit's replicas (`m@seed1`) are as large as their model."""
+    names = [model.partition("@seed")[0]] if model else list(experiment.sources)
+    return {name: _size(experiment, name, root) for name in names}
+
+
+def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
+    """Of a damaged model as if it were not there yet: the job that reads it says what is wrong with it."""
+    try:
+        return parameters(experiment, name, root)
+    except DamagedError:
+        return unseen(experiment, name)
