@@ -80,9 +80,11 @@ def test_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     assert table["sample_id"].to_pylist() == [0, 4, 5]
     assert counts["left_out"] == {"empty_response": 2, "empty_prompt": 1, "over_max_samples": 0}
     assert (counts["rows"], counts["samples"], counts["duplicates"]) == (6, 3, 1)
+    whole = counts["digest"]
     table, counts = convert(tmp_path, rows, drop_duplicates=True)
     assert table["sample_id"].to_pylist() == [0, 5]
     assert counts["left_out"]["duplicate"] == 1
+    assert counts["digest"] != whole
 
 
 def test_max_samples_is_nested_and_keeps_ids(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from killed_jobs import Inputs, assert_same, befall, run, steps
 from prunegrid.errors import PrunegridError
+from prunegrid.score import score
+from prunegrid.sections import Scoring
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
@@ -157,6 +159,26 @@ def test_a_resumed_job_saves_as_often_as_it_is_told_now(
     befall(monkeypatch)
     assert run(tmp_path, inputs, **ONE)["resumed"] == [2, 5, 6]
     assert_same(tmp_path, undisturbed(**ONE))
+
+
+@pytest.mark.parametrize("changed", [{"max_length": 40}, {"dtype": "bfloat16"}], ids=["max_length", "dtype"])
+def test_scores_of_another_setting_start_anew(
+    changed: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    dataset: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """A dynamic cell has no selection that would tell: model, data and training are the same."""
+    befall(monkeypatch, "killed before", step=4)
+    is_refused(tmp_path, inputs, "SIGKILL", **ONE)
+    befall(monkeypatch)
+    other = tmp_path.with_name(f"{tmp_path.name}-scores")
+    score(inputs.model, dataset, other, Scoring(**{"max_length": 200, "batch_tokens": 300} | changed))
+    assert run(tmp_path, inputs._replace(scores=other), **ONE)["resumed"] == []
+    assert "checkpoint-2: not resumed from, it was made with digests.scoring " in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -95,10 +95,26 @@ def test_head_never_sees_all_positions(tiny_model: Path, dataset: Path, tmp_path
     assert max(seen) == 4
 
 
-def test_meta_says_what_was_scored(scores: Path, tiny_model: Path) -> None:
+def test_meta_says_what_was_scored(scores: Path, dataset: Path) -> None:
     meta = json.loads((scores / "meta.json").read_text())
-    assert set(meta["digests"]) == {"model", "tokenizer", "template", "data"}
+    assert set(meta["digests"]) == {"model", "tokenizer", "template", "data", "scoring"}
+    assert meta["digests"]["data"] == json.loads(dataset.with_name("data.json").read_text())["digest"]
     assert (meta["samples"], meta["truncated"], meta["fully_cut"]) == (20, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "another"),
+    [({"max_length": 100}, True), ({"dtype": "bfloat16"}, True), ({"batch_tokens": 100}, False)],
+    ids=["max_length", "dtype", "batch_tokens"],
+)
+def test_what_decides_the_scores_has_a_digest(
+    changed: dict[str, Any], another: bool, scores: Path, tiny_model: Path, dataset: Path, tmp_path: Path
+) -> None:
+    """By it a selection, a training and its checkpoints tell other scores of one model and data set."""
+    before = json.loads((scores / "meta.json").read_text())["digests"]
+    after = score(tiny_model, dataset, tmp_path, Scoring(**{"max_length": 200, "batch_tokens": 300} | changed))
+    differing = {name for name, digest in after["digests"].items() if before[name] != digest}
+    assert differing == ({"scoring"} if another else set())
 
 
 def test_cut_off(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from prunegrid import grid, io, status
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
 from prunegrid.status import Files
-from results_folder import ITEMS, an_experiment, finish, put, shared_files
+from results_folder import DIGESTS, ITEMS, an_experiment, finish, put, shared_files
 
 QTUNING = {"qtuning": {"method": "qtuning"}}
 EVEN = {"even": {"method": "random+random", "match": "qtuning"}}
@@ -154,6 +154,47 @@ def test_what_was_made_anew_since(folder: Path) -> None:
     }
 
 
+def test_a_base_model_with_another_template(folder: Path) -> None:
+    """Its weights are the same: only the template's digest tells that it was made again since it was evaluated."""
+    change(folder / "models/m.json", digests={"model": "m", "template": "p"})
+    assert why(made(), folder) == {}
+    change(folder / "models/m.json", digests={"model": "m", "template": "q"})
+    reason = "the base model was another when it was evaluated, is made anew"
+    assert why(made(), folder) == {cell: [reason] for cell in ALL}
+
+
+def test_a_training_set_that_was_made_again_and_not_yet_scored(folder: Path) -> None:
+    """`dataset.max_samples` was changed, the rule `dataset` has run, and scoring comes next."""
+    fewer = made(dataset={"name": "world", "path": "world.jsonl", "max_samples": 5})
+    put(folder / "data/world.json", {"source": fewer.dataset.model_dump(mode="json"), "digest": "another"})
+    reason = "the training set was another when it was scored, is made anew"
+    assert why(fewer, folder) == {cell: [reason] for cell in TRAINED}
+    change(folder / "data/world.json", digest="d")
+    assert why(fewer, folder) == {}
+
+
+def test_scores_that_were_made_again_with_another_setting_and_not_yet_pruned(folder: Path) -> None:
+    """`scoring.max_length` was changed and scores were made again. Those of older versions say it in no digest."""
+    short = made(scoring={"max_length": 64})
+    change(folder / "scores/m/meta.json", max_length=64, digests=DIGESTS | {"scoring": "0f" * 32})
+    reason = f"the scores' digests.scoring was not set, is {('0f' * 32)[:12]}"
+    assert why(short, folder) == {cell: [reason] for cell in TRAINED}
+    for training in (folder / "trained").rglob("training.json"):
+        change(training, digests=DIGESTS | {"scoring": "0f" * 32})
+    assert why(short, folder) == {}
+
+
+def test_a_match_that_was_pruned_again_and_not_yet_met(folder: Path) -> None:
+    at = "pruned/m/s0.125-t0.5/{}/seed0/selection.json"
+    change(folder / at.format("qtuning"), n_kept_samples=9, kept_tokens=70)
+    change(folder / at.format("even"), matched={"samples": 9, "tokens": 70, "shortest_response": 2})
+    assert why(made(), folder) == {}
+    change(folder / at.format("qtuning"), kept_tokens=71)
+    assert why(made(), folder) == {
+        "even": ["the selection of qtuning, the match, was another when it was pruned, is made anew"]
+    }
+
+
 def test_other_scores_than_were_trained_with(folder: Path) -> None:
     change(folder / "scores/m/meta.json", digests={"model": "m", "data": "0f" * 32})
     reason = f'the scores\' digests.data was "d", is {("0f" * 32)[:12]}'
@@ -217,6 +258,13 @@ def test_another_reference_model(tmp_path: Path) -> None:
     finish(tmp_path, cell, 1.0, 2.0, experiment=before)
     assert why(before, tmp_path) == {}
     assert why(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", is "o/s"']}
+    change(tmp_path / f"pruned/m/{cell.path}/selection.json", extras={"reference_nll": {"reference": "r"}})
+    manifest = {"source": after.sources["m@reference"].model_dump(mode="json"), "digests": {"model": "s"}}
+    put(tmp_path / "models/m@reference.json", manifest)
+    reason = "the reference model was another when it was scored, is made anew"
+    assert why(after, tmp_path) == {"random+rho1": [reason]}, "made again, and reference_nll not yet"
+    change(tmp_path / "models/m@reference.json", digests={"model": "r"})
+    assert why(after, tmp_path) == {}
 
 
 def test_a_dynamic_cell_is_told_by_its_own_and_its_matchs_options(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
         {
             "source": dataset.model_dump(mode="json"),
             "file_digest": None if local is None else sha256(Path(local)),
+            "digest": sha256(out),
             "rows": len(rows),
             "samples": len(samples),
             "left_out": dict(left_out),

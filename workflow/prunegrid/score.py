@@ -5,6 +5,7 @@ positions go through the head, in chunks, so that no batch x length x vocabulary
 computed of the final layer only, for the response's queries, and averaged over heads.
 """
 
+import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -42,7 +43,7 @@ def score(
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
-        "digests": {**described["digests"], "data": sha256(data)},
+        "digests": {**described["digests"], "data": sha256(data), "scoring": _digest(settings)},
         "dtype": settings.dtype,
         "max_length": settings.max_length,
         "shard": list(shard),
@@ -56,6 +57,11 @@ def score(
     meta |= rates(meta)
     write_scores(out, rows, values, meta)
     return meta
+
+
+def _digest(settings: Scoring) -> str:
+    """Of what decides the scores besides model and data; batches and shards do not."""
+    return sha256(json.dumps({"max_length": settings.max_length, "dtype": settings.dtype}))
 
 
 def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[str, Any]]:

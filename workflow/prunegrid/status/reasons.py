@@ -15,8 +15,11 @@ from prunegrid.status.files import UNKNOWN, Files
 
 PRUNER = ("method", "options")
 DIGEST = re.compile("[0-9a-f]{64}")
+OF_MODEL = ("model", "tokenizer", "template")
 UNSET = object()
 EVALUATED = {"was": "another when it was evaluated", "now": "made anew"}
+SCORED = {"was": "another when it was scored", "now": "made anew"}
+PRUNED = {"was": "another when it was pruned", "now": "made anew"}
 
 
 class Reason(NamedTuple):
@@ -70,6 +73,8 @@ def _settings(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     scores = f"scores/{cell.model}/meta.json"
     wanted = {key: (f"scoring.{key}", getattr(scoring, key)) for key in ("max_length", "dtype")}
     yield from _made(files, scores, wanted)
+    noted = (f"data/{dataset.name}.json", "digest")
+    yield from _since(files, "the training set", noted, (scores, "digests.data"), SCORED)
     training = grid.training_of(experiment, cell).model_dump(mode="json")
     made = {"training": ("training", training), "seed": ("seed", cell.seed)}
     (digests,) = files.values(scores, "digests")
@@ -108,12 +113,19 @@ def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     if "reference_nll" in grid.extra_columns(experiment, cell):
         reference = experiment.sources[f"{cell.model}@reference"].model_dump(mode="json")
         source = {"source": (f"models.{cell.model}.reference", reference)}
-        yield from _made(files, f"models/{cell.model}@reference.json", source)
+        manifest = f"models/{cell.model}@reference.json"
+        yield from _made(files, manifest, source)
+        asked = (selection, "extras.reference_nll.reference")
+        yield from _since(files, "the reference model", (manifest, "digests.model"), asked, SCORED)
     if grid.dynamic(experiment, cell):
         (pruning,) = files.values(selection, "pruning")
         yield from _pruned_by(str(variant.match), pruning.get("match"), grid.pruning_of(experiment, cell).get("match"))
     if matched := grid.matched_cell(experiment, cell):
         yield from _selected(experiment, files, matched)
+        other = f"{grid.selection_folder(experiment, matched)}/selection.json"
+        for realised, met in {"n_kept_samples": "matched.samples", "kept_tokens": "matched.tokens"}.items():
+            what = f"the selection of {matched.variant}, the match,"
+            yield from _since(files, what, (other, realised), (selection, met), PRUNED)
 
 
 def _pruned_by(variant: str, was: dict[str, Any] | None, now: dict[str, Any] | None) -> Iterator[Reason]:
@@ -139,17 +151,26 @@ def _trained_on(files: Files, at: str) -> Iterator[Reason]:
 def _evaluated(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
     """Whether the cell's evaluations were asked of the base model and the trained weights that are there."""
     at = f"{cell.model}/{cell.path}"
-    (base,) = files.values(f"models/{cell.model}.json", "digests.model", absent=UNKNOWN)
-    there = {"digests.model": ("the base model", base)}
+    manifest = f"models/{cell.model}.json"
+    there = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in OF_MODEL}
     if cell.trained:
-        (weights,) = files.values(f"trained/{at}/training.json", "weights", absent=UNKNOWN)
-        there["digests.weights"] = ("the trained model", weights)
+        there["digests.weights"] = ("the trained model", (f"trained/{at}/training.json", "weights"))
     for benchmark in experiment.evaluation.benchmarks:
         record = f"evaluation/{at}/{benchmark}.json"
-        for key, (what, digest) in there.items() if files.exists(record) else ():
-            (asked,) = files.values(record, key, absent=UNKNOWN)
-            if asked != digest and UNKNOWN not in (asked, digest) and digest is not None:
-                yield Reason(what, **EVALUATED)
+        for key, (what, made) in there.items() if files.exists(record) else ():
+            yield from _since(files, what, made, (record, key), EVALUATED)
+
+
+def _since(
+    files: Files, what: str, made: tuple[str, str], used: tuple[str, str], words: dict[str, str]
+) -> Iterator[Reason]:
+    """`what` is another now, by the value that one file has `made`, than the one that another file says it `used`.
+
+    Nothing is told where an older version did not note either, nor where a file is gone, which is told by itself.
+    """
+    (now,), (was,) = (files.values(name, key, absent=UNKNOWN) for name, key in (made, used))
+    if was != now and None not in (was, now) and UNKNOWN not in (was, now):
+        yield Reason(what, **words)
 
 
 def _made(files: Files, name: str, wanted: dict[str, tuple[str, Any]]) -> Iterator[Reason]:
