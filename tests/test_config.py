@@ -77,6 +77,13 @@ def test_bad_values_are_named_with_their_fix(path: str, value: Any, message: str
     assert message in str(raised.value)
 
 
+def test_bf16_needs_a_stage_that_divides() -> None:
+    values = changed("training.bf16", True)
+    load(values)
+    with pytest.raises(PrunegridError, match=r"training.bf16 needs zero_stage 1, 2 or 3"):
+        load(values | {"training": values["training"] | {"zero_stage": 0}})
+
+
 def test_every_finding_has_its_line() -> None:
     values = changed("seedz", [1]) | {"device": "tpu"}
     with pytest.raises(PrunegridError) as raised:

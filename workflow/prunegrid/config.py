@@ -115,6 +115,12 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def bf16_of_a_stage(self) -> Self:
+        if self.training.bf16 and self.training.zero_stage == 0:
+            raise ValueError("training.bf16 needs zero_stage 1, 2 or 3: DeepSpeed cannot mix its types at stage 0")
+        return self
+
+    @model_validator(mode="after")
     def ranks_on_nodes(self) -> Self:
         ranks, nodes = self.training.ranks, self.runtime.nodes
         if ranks % nodes:
