@@ -1,6 +1,7 @@
 """Which checkpoints are gone on from, which are kept, and who may write them; without any training."""
 
 import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prunegrid import locks
 from prunegrid.errors import PrunegridError
 from prunegrid.train import checkpoints, launch
 
@@ -105,7 +107,8 @@ def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch:
     assert checkpoints.newest(tmp_path, OURS) == tmp_path / "checkpoint-4"
 
 
-def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path) -> None:
+def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "patience", lambda: 0)
     refused = pytest.raises(PrunegridError, match=r"process \d+ on .* is training this cell")
     with checkpoints.alone(tmp_path), refused, checkpoints.alone(tmp_path):
         pass
@@ -117,8 +120,18 @@ RANK = "import sys; from pathlib import Path; from prunegrid.train import checkp
 RANK += "checkpoints.share(Path(sys.argv[1])); print('here', flush=True); sys.stdin.read()"
 
 
-def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path) -> None:
+def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "patience", lambda: 60)
+    with checkpoints.alone(tmp_path):
+        rank = checkpoints.share(tmp_path)
+    threading.Timer(0.5, os.close, [rank]).start()
+    with checkpoints.alone(tmp_path) as lock:
+        assert checkpoints.wait_for_ranks(lock, 0)
+
+
+def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the lock by itself, not by a descriptor that it was handed."""
+    monkeypatch.setattr(locks, "patience", lambda: 0)
     with checkpoints.alone(tmp_path) as lock:
         rank = subprocess.Popen(
             [sys.executable, "-c", RANK, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+from prunegrid import locks
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, read_parquet
@@ -274,6 +275,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     launcher.kill()
     launcher.wait()
     assert list(out.glob(".model.*.tmp"))
+    monkeypatch.setattr(locks, "patience", lambda: 0)
     with pytest.raises(PrunegridError, match=f"process {launcher.pid} on .*is training this cell"):
         run(out, inputs, **settings)
     wait_for(lambda: steps(out) == [3])

@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prunegrid import locks
+from prunegrid.devices import ALLOCATIONS
 from prunegrid.errors import PrunegridError
 from prunegrid.step import lock_of
 
@@ -157,6 +160,49 @@ def test_a_lock_file_that_its_holder_removed_meanwhile_is_no_lock(
     descriptor = locks.hold(path)
     assert descriptor is not None and len(opened) == 2
     assert os.path.samestat(os.fstat(descriptor), path.stat())
+    os.close(descriptor)
+
+
+@pytest.mark.parametrize("place", ["/sys/log", "/sys/logs/log", "full/log"])
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
+    """Nobody may write below /sys; what is written to /dev/full meets a full disk."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/log").symlink_to("/dev/full")
+    code = f"from prunegrid.step import step\nwith step({place!r}):\n    print('on and on')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"prunegrid: {place}: cannot be written (")
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_a_requeued_job_waits_until_what_it_follows_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler starts it at once; else nobody waits for more than a look at the lock takes."""
+    for name in ALLOCATIONS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    before = locks.hold(tmp_path / "lock")
+    assert before is not None and locks.hold(tmp_path / "lock") is None
+    monkeypatch.setenv("SLURM_JOB_ID", "1204")
+    assert locks.patience() == 120
+    ends = threading.Timer(1.0, os.close, [before])
+    ends.start()
+    after = locks.hold(tmp_path / "lock")
+    assert after is not None and ends.finished.is_set()
+    os.close(after)
+
+
+def test_a_lock_whose_folder_its_holder_removed_meanwhile_is_no_lock(tmp_path: Path) -> None:
+    """A training that ends well removes its checkpoints with their lock, for which another one waits."""
+    path = tmp_path / "checkpoints/lock"
+    before = locks.hold(path)
+    assert before is not None
+    waiting = ThreadPoolExecutor(1).submit(locks.hold, path)
+    time.sleep(0.3)
+    path.unlink()
+    path.parent.rmdir()
+    os.close(before)
+    descriptor = waiting.result()
+    assert descriptor is not None and os.path.samestat(os.fstat(descriptor), path.stat())
     os.close(descriptor)
 
 

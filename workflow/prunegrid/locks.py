@@ -9,6 +9,7 @@ from prunegrid.devices import ALLOCATIONS
 from prunegrid.errors import PrunegridError
 
 PATIENCE = 2.0  # seconds; a look at a lock (`held`) takes it for microseconds
+AFTER_A_REQUEUE = 120.0  # seconds; a dead node's locks on NFS are given back after its lease of about 90
 
 
 def take(descriptor: int, kind: int) -> bool:
@@ -31,24 +32,45 @@ def owner() -> str:
     return f"process {os.getpid()} on {os.uname().nodename}" + (f", job {job}" if job else "")
 
 
+def patience() -> float:
+    """Seconds to wait for a lock. A scheduler starts a requeued job while its old processes still end."""
+    return AFTER_A_REQUEUE if any(os.environ.get(name) for name in ALLOCATIONS) else PATIENCE
+
+
 def hold(path: Path) -> int | None:
-    """The descriptor of the lock file `path`, made, locked and signed by `owner`; None while another holds it."""
-    until = time.monotonic() + PATIENCE
-    while True:
+    """The descriptor of the lock file `path`, made, locked and signed by `owner`; None while another holds it.
+
+    Waits for as long as `patience` says. Its folder is made too: who held it before may have removed that.
+    """
+    until, pause = time.monotonic() + patience(), 0.02
+    while (descriptor := _try(path)) is None and time.monotonic() < until:
+        time.sleep(pause)
+        pause = min(1.0, 1.2 * pause)
+    return descriptor
+
+
+def _try(path: Path) -> int | None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if take(descriptor, fcntl.LOCK_EX) and _still_there(descriptor, path):
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{owner()}\n".encode())
-            return descriptor
-        os.close(descriptor)
-        if time.monotonic() > until:
-            return None
-        time.sleep(0.02)
+    except FileNotFoundError:
+        if path.parent.is_dir():
+            raise
+        return None
+    if take(descriptor, fcntl.LOCK_EX) and _still_there(descriptor, path):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{owner()}\n".encode())
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _still_there(descriptor: int, path: Path) -> bool:
     """Whether the file was not removed, by who held it before, between our opening and our locking it."""
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def held(path: Path) -> bool:

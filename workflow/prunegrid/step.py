@@ -25,15 +25,13 @@ def step(log: str) -> Iterator[None]:
     the same step is refused. The lock is a file beside the log, since Snakemake removes the log before it starts a job.
     """
     collect_rarely()
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     lock = lock_of(Path(log))
     started = time.monotonic()
-    with _alone(lock, log), Path(log).open("w", buffering=1) as file:
+    with _alone(lock, log) as file:
         sys.stdout.flush()
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        print(f"started by {locks.owner()}", flush=True)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
         try:
             yield
             _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
@@ -51,19 +49,25 @@ def lock_of(log: Path) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path, log: str) -> Iterator[None]:
-    """Hold the lock as standard input, which children inherit."""
+def _alone(lock: Path, log: str) -> Iterator[int]:
+    """Hold the lock as standard input, which children inherit; yield the log's descriptor, its first line written."""
     try:
         descriptor = locks.hold(lock)
         if descriptor is None:
             raise PrunegridError(
                 f"{log}: this step runs already (started by {locks.signed(lock)}); wait for it, or stop it"
             )
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        os.write(file, f"started by {locks.owner()}\n".encode())
     except PrunegridError as error:
         _tell(2, str(error))
         sys.exit(1)
+    except OSError as error:
+        _tell(2, f"{log}: cannot be written ({error.strerror}); see that its folder is writable and its disk not full")
+        sys.exit(1)
     os.dup2(descriptor, 0)
-    yield
+    yield file
+    os.close(file)
 
 
 def _tell(terminal: int, message: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, write_json
-from prunegrid.locks import owner, signed, take
+from prunegrid.locks import hold, signed, take
 
 KEPT = 2
 COMPLETE = "complete.json"
@@ -121,21 +121,20 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Hold the folder's lock, and yield its descriptor; refuse where another job, or a rank left of it, holds it.
+    """Hold the folder's lock, and yield its descriptor; refuse where another job, or a rank of it, keeps it.
 
     The lock is shared with the job's own ranks, each of which takes it for itself (`share`): torchrun hands no
     descriptor on, and a rank may outlive whatever started it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
-        if not take(file.fileno(), fcntl.LOCK_EX):
+    descriptor = hold(folder / LOCK)
+    if descriptor is None:
+        raise PrunegridError(_held(folder))
+    try:
+        if not take(descriptor, fcntl.LOCK_SH):
             raise PrunegridError(_held(folder))
-        file.truncate(0)
-        file.write(f"{owner()}\n")
-        file.flush()
-        if not take(file.fileno(), fcntl.LOCK_SH):
-            raise PrunegridError(_held(folder))
-        yield file.fileno()
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def share(folder: Path) -> int:
