@@ -71,6 +71,8 @@ def multiply(experiment: Experiment, source: Path, root: Path, least: int) -> tu
         for kind in OWN:
             for file in (source / kind / cell.model / like).glob("*.*"):
                 copy(file, root / kind / cell.model / cell.path / file.name, cell.seed)
+        if cell.trained:
+            (root / "trained" / cell.model / cell.path / "model").mkdir()
         for log in (source / "logs").glob(f"*/{cell.model}/{like}.log"):
             copy(log, root / "logs" / log.relative_to(source / "logs").parts[0] / cell.model / f"{cell.path}.log")
     return len(cells), sum(len(names) for _, _, names in os.walk(root))

@@ -72,6 +72,7 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
             "steps": 7,
         }
         put(root / "trained" / at / "training.json", made)
+        (root / "trained" / at / "model").mkdir(exist_ok=True)
     for (name, items), score in zip(ITEMS.items(), scores, strict=False):
         record = {"benchmark": name, "protocol": "harness", "metric": "acc", "score": score, "n_items": items}
         record |= {"task": "arc_easy", "limit": None, "dtype": "float32", "task_hash": "t", "data_hash": name}

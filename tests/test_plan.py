@@ -44,8 +44,6 @@ def run(tmp_path: Path) -> tuple[Experiment, Path]:
     io.write_parquet(root / "scores/m/samples.parquet", pa.table(table))
     for cell in grid.cells(experiment):
         finish(root, cell, 50.0, 60.0, experiment=experiment)
-        if cell.trained:
-            (root / "trained" / cell.model / cell.path / "model").mkdir(parents=True)
     put(root / "experiment.json", experiment.model_dump(mode="json"))
     return experiment, root
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid import cli, grid, locks, results, status
+from prunegrid import cli, grid, locks, overview, results, status
 from prunegrid.config import Experiment
 from prunegrid.status import Files
 from prunegrid.step import lock_of
@@ -211,6 +211,50 @@ def test_stale_cells_are_grouped_by_reason(tmp_path: Path, say: Say) -> None:
     ]
 
 
+SCORES = {"runtime": {"retention": "scores"}}
+
+
+def without_weights(folder: Path, experiment: Experiment) -> Path:
+    """Every cell is finished and evaluated, and its weights are let go."""
+    made(folder, experiment)
+    for weights in folder.glob("trained/**/model"):
+        weights.rmdir()
+    return folder
+
+
+def test_weights_that_are_let_go_leave_a_finished_cell_done(tmp_path: Path, say: Say) -> None:
+    code, text = say(without_weights(tmp_path, an_experiment(**SCORES)))
+    assert (code, counts(text)) == (0, {"done": 9})
+    assert overview.invalidated(an_experiment(**SCORES), tmp_path) == []
+
+
+def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) -> None:
+    """Their scores are good, and stay in the table."""
+    without_weights(tmp_path, an_experiment())
+    code, text = say(tmp_path)
+    reason = "  the trained model was let go (runtime.retention), is to be kept: 8 cells"
+    assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
+    assert section(text, "stale") == [reason]
+    assert overview.invalidated(an_experiment(), tmp_path)[1:] == [reason]
+    assert set(results.collect(an_experiment(), tmp_path)["status"]) == {"done"}
+
+
+@pytest.mark.parametrize("lacking", [True, False], ids=["a new benchmark", "another limit"])
+def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacking: bool) -> None:
+    without_weights(tmp_path, an_experiment(**SCORES))
+    limits = {"A": None, "B": None if lacking else 5}
+    data = {"task": "arc_easy", "data": {"path": "d.jsonl"}}
+    benchmarks = {name: data | {"limit": limit} for name, limit in limits.items()} | ({"C": data} if lacking else {})
+    wanted = an_experiment(**SCORES, evaluation={"benchmarks": benchmarks})
+    put(tmp_path / "experiment.json", wanted.model_dump(mode="json"))
+    code, text = say(tmp_path)
+    assert (code, counts(text)) == (1, {"missing": 9} if lacking else {"stale": 9})
+    assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
+    reason = "  the trained model was let go (runtime.retention), is to be evaluated: 8 cells"
+    assert reason in section(text, "stale")
+    assert reason in overview.invalidated(wanted, tmp_path)
+
+
 def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, say: Say) -> None:
     damaged = made(tmp_path, an_experiment()) / "trained/m/full/seed0/training.json"
     damaged.write_text(damaged.read_text()[:40])
@@ -263,10 +307,10 @@ def test_the_command_that_runs_what_is_not_done(
     monkeypatch.chdir(tmp_path)
     code, said = say(named)
     assert code == 1
-    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n")
+    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n{overview.ON_A_CLUSTER}\n")
     monkeypatch.chdir("/")
     if named.startswith("results"):
-        assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n")
+        assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{overview.ON_A_CLUSTER}\n")
 
 
 def test_a_thousand_cells_are_told_apart(tmp_path: Path, say: Say) -> None:

@@ -15,6 +15,7 @@ from prunegrid.grid import Cell
 from prunegrid.status import SEVERITY, Files, Reason, Running, Status, of_all, shared
 
 Told = dict[Cell, Status]
+ON_A_CLUSTER = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
 
 
 def show(named: Path) -> bool:
@@ -25,7 +26,7 @@ def show(named: Path) -> bool:
     print("\n".join(lines(experiment, files, told)))
     done = all(status.worst == "done" for status in told.values())
     if not done:
-        print(f"\nwhat is not done runs with\n  {experiments.command(named, experiment)}")
+        print(f"\nwhat is not done runs with\n  {experiments.command(named, experiment)}\n{ON_A_CLUSTER}")
     return done
 
 

@@ -11,7 +11,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.grid import Cell
 from prunegrid.status import steps
 from prunegrid.status.files import Files
-from prunegrid.status.reasons import Reason, reasons, score_reasons
+from prunegrid.status.reasons import Reason, reasons, score_reasons, weights_reasons
 from prunegrid.status.steps import Failure, Running
 
 SEVERITY = ("done", "stale", "running", "missing", "failed")
@@ -20,8 +20,9 @@ SEVERITY = ("done", "stale", "running", "missing", "failed")
 class Status(NamedTuple):
     """`done`, `failed`, `running`, `missing` or `stale` by benchmark, and why.
 
-    `reasons`: why evaluations are stale. `waits`: the rule whose output is lacking, where one is missing. `outdated`:
-    whether what the cell is made of, evaluated or not, is not as the experiment wants it.
+    `reasons`: why evaluations are stale, or their cell is trained again. `waits`: the rule whose output is lacking,
+    where one is missing. `outdated`: whether what the cell is made of, evaluated or not, is not as the experiment
+    wants it.
     """
 
     by_benchmark: dict[str, str]
@@ -33,7 +34,8 @@ class Status(NamedTuple):
 
     @property
     def worst(self) -> str:
-        return max(self.by_benchmark.values(), key=SEVERITY.index)
+        """Of the benchmarks; `stale` at least where something is to be made again though every score is good."""
+        return max([*self.by_benchmark.values(), "stale" if self.reasons else "done"], key=SEVERITY.index)
 
 
 def of_cell(experiment: Experiment, files: Files, cell: Cell) -> Status:
@@ -49,7 +51,8 @@ def of_cell(experiment: Experiment, files: Files, cell: Cell) -> Status:
         return Status(dict.fromkeys(names, word), failed, runs, [], "", bool(of_all))
     own = {name: score_reasons(experiment, files, records[name], name) for name in there}
     found = {name: ("stale" if of_all or own[name] else "done") if name in own else "missing" for name in names}
-    why = list(dict.fromkeys([*of_all, *chain.from_iterable(own.values())])) if there else []
+    again = [] if of_all else weights_reasons(experiment, files, cell, evaluate=set(found.values()) != {"done"})
+    why = list(dict.fromkeys([*of_all, *chain.from_iterable(own.values()), *again])) if there else []
     waits = steps.awaited(experiment, files, cell) if "missing" in found.values() else ""
     return Status(found, None, None, why, waits, bool(of_all))
 

@@ -16,6 +16,7 @@ from prunegrid.status.files import UNKNOWN, Files
 PRUNER = ("method", "options")
 DIGEST = re.compile("[0-9a-f]{64}")
 OF_MODEL = ("model", "tokenizer", "template")
+GONE = "let go (runtime.retention)"
 UNSET = object()
 EVALUATED = {"was": "another when it was evaluated", "now": "made anew"}
 SCORED = {"was": "another when it was scored", "now": "made anew"}
@@ -60,6 +61,15 @@ def score_reasons(experiment: Experiment, files: Files, name: str, benchmark: st
         if was != UNKNOWN:
             found += _differences(what, was, value)
     return found
+
+
+def weights_reasons(experiment: Experiment, files: Files, cell: Cell, evaluate: bool) -> list[Reason]:
+    """Why a finished cell is trained again as it was: it has no weights, and is to `evaluate`, or to keep them."""
+    at = f"trained/{cell.model}/{cell.path}"
+    if not cell.trained or files.exists(f"{at}/model") or not files.exists(f"{at}/training.json"):
+        return []
+    wanted = "to be kept" if grid.keeps_weights(experiment) else "to be evaluated"
+    return [Reason("the trained model", GONE, wanted)] if evaluate or grid.keeps_weights(experiment) else []
 
 
 def _settings(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:

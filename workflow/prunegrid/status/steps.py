@@ -56,14 +56,14 @@ def running(experiment: Experiment, files: Files, cell: Cell) -> Running | None:
 def awaited(experiment: Experiment, files: Files, cell: Cell) -> str:
     """The rule that makes the first thing that the cell lacks."""
     at = f"{cell.model}/{cell.path}"
-    made = {
-        "model": f"models/{cell.model}.json",
-        "dataset": f"data/{experiment.dataset.name}.json" if cell.trained else "",
-        "score": f"scores/{cell.model}/meta.json" if cell.trained else "",
-        "prune": f"pruned/{at}/selection.json" if cell.pruned and not grid.dynamic(experiment, cell) else "",
-        "train": f"trained/{at}/training.json" if cell.trained else "",
-    }
-    return next((rule for rule, file in made.items() if file and not files.exists(file)), "evaluate")
+    made = [("model", f"models/{cell.model}.json")]
+    if cell.trained:
+        made += [("dataset", f"data/{experiment.dataset.name}.json"), ("score", f"scores/{cell.model}/meta.json")]
+    if cell.pruned and not grid.dynamic(experiment, cell):
+        made.append(("prune", f"pruned/{at}/selection.json"))
+    if cell.trained:
+        made += [("train", f"trained/{at}/training.json"), ("train", f"trained/{at}/model")]
+    return next((rule for rule, file in made if not files.exists(file)), "evaluate")
 
 
 def runs(files: Files, log: str) -> Running | None:
