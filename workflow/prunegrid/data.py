@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_records, replacing, sha256, write_json, write_parquet
+from prunegrid.io import read_records, repair, replacing, sha256, write_json, write_parquet
 from prunegrid.sections import DataRef, Dataset
 
 Row = dict[str, Any]
+SANDBOX = "sandbox"
 Messages = list[dict[str, str]]
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
@@ -37,7 +38,8 @@ def read_rows(ref: DataRef, local: str | None) -> list[Row]:
         from datasets import load_dataset
 
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
-    return read_records(Path(local))
+    made_here = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
+    return read_records(Path(local), repair(Path(local)) if made_here else "")
 
 
 def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) -> None:

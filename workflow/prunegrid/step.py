@@ -7,9 +7,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
+from prunegrid.disk import refusal, writing
 from prunegrid.errors import PrunegridError
 
 DONE, FAILED = "done", "FAILED:"
@@ -22,10 +24,9 @@ def step(log: str) -> Iterator[None]:
     A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log.
     """
     collect_rarely()
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     started = time.monotonic()
-    with Path(log).open("w", buffering=1) as file:
+    with _opened(Path(log)) as file:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -33,10 +34,21 @@ def step(log: str) -> Iterator[None]:
             yield
             _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
         except BaseException as error:
-            message = _describe(error)
-            _last_line(f"{FAILED} {message}")
+            message = _message(error, log)
             os.write(terminal, f"prunegrid: {message} (log: {log})\n".encode())
+            with suppress(OSError):  # the log stands on the disk that is full
+                _trace(error)
+                _last_line(f"{FAILED} {message}")
             sys.exit(1)
+
+
+def _opened(log: Path) -> TextIO:
+    try:
+        with writing(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            return log.open("w", buffering=1)
+    except PrunegridError as error:
+        sys.exit(f"prunegrid: {error}")
 
 
 def collect_rarely() -> None:
@@ -49,15 +61,20 @@ def collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def _describe(error: BaseException) -> str:
+def _message(error: BaseException, log: str) -> str:
     if isinstance(error, PrunegridError):
-        if error.__cause__:
-            traceback.print_exception(error.__cause__)
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on from here"
-    traceback.print_exc()
-    return f"{type(error).__name__}: {error}"
+    return refusal(error, Path(log)) or f"{type(error).__name__}: {error}"
+
+
+def _trace(error: BaseException) -> None:
+    """The traceback of an unforeseen error, or of what a clear one was caused by."""
+    if not isinstance(error, PrunegridError | KeyboardInterrupt):
+        traceback.print_exception(error)
+    elif error.__cause__:
+        traceback.print_exception(error.__cause__)
 
 
 def _last_line(text: str) -> None:

@@ -152,11 +152,16 @@ def of_all_cells(wildcards):
 
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
+    from snakemake.io import IOFile
+
     from prunegrid.io import write_json
     from prunegrid.table.build import build
 
     if not Path(R).exists():
         return
+    for output in (*rules.collect.output, *rules.table.output):
+        # What Snakemake remembers of their inputs is no longer what they are made from.
+        workflow.persistence.cleanup_metadata(IOFile(output))
     write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
     try:
         build(Path(R))
