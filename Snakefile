@@ -54,8 +54,13 @@ rule all:
     default_target: True
     input:
         of_all_cells,
+        rules.collect.output,
         f"{R}/table/table.md",
         rules.figures.output,
+
+
+onstart:
+    what_the_config_invalidates()
 
 
 onerror:

@@ -52,8 +52,8 @@ class Run(NamedTuple):
     @property
     def said(self) -> dict[str, str]:
         """The line of each step that failed, by its log."""
-        lines = re.findall(r"^prunegrid: (.*) \(log: (.*)\)$", self.text, re.MULTILINE)
-        return {log: message for message, log in lines}
+        lines = re.findall(r"^prunegrid: ((\S+?)(?::| ).*?)(?: \(log: (.*)\))?$", self.text, re.MULTILINE)
+        return {log or first: message for message, first, log in lines if first != "a"}
 
     @property
     def ran(self) -> dict[str, int]:
@@ -236,6 +236,17 @@ def disk_full(folder: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
+
+
+@contextmanager
+def lost(folder: Path, job: Captured, source: Path) -> Iterator[None]:
+    """The job's outputs are not there, nor what an evaluation keeps to go on from."""
+    asked = [str(Path(job.outputs[0]).parent / "asked")] if job.rule == "evaluate" else []
+    remove(folder, [*job.outputs, *asked])
+    try:
+        yield
+    finally:
+        put_back([*job.outputs, *asked], source, folder)
 
 
 def put_back(names: list[str], source: Path, folder: Path) -> None:

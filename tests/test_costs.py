@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prunegrid import costs, grid
 from prunegrid.config import Experiment
+from prunegrid.status import Files
 from results_folder import an_experiment, put
 
 VARIANTS = [
@@ -18,7 +19,7 @@ VARIANTS = [
 
 
 def by_variant(experiment: Experiment, root: Path, seed: int = 1) -> dict[str, float | None]:
-    shares = costs.scoring_seconds(experiment, root)
+    shares = costs.scoring_seconds(experiment, Files(root))
     return {cell.variant: share for cell, share in shares.items() if cell.seed == seed}
 
 
@@ -50,5 +51,5 @@ def test_gpu_hours_count_the_ranks_of_training_and_one_gpu_of_scoring() -> None:
 
 def test_reference_cells_bear_nothing(tmp_path: Path) -> None:
     cells = grid.cells(an_experiment())
-    shares = costs.scoring_seconds(an_experiment(), tmp_path)
+    shares = costs.scoring_seconds(an_experiment(), Files(tmp_path))
     assert {cell for cell in cells if cell not in shares} == {cell for cell in cells if not cell.trained}

@@ -28,9 +28,9 @@ from fault_runs import (
     disk_full,
     files,
     killing,
+    lost,
     on_a_small_disk,
     output,
-    put_back,
     remove,
     replay,
     run,
@@ -72,6 +72,7 @@ class Killed(NamedTuple):
     first: Run
     left: set[str]
     again: Run
+    resumed: dict[str, list[int]]
 
 
 class Kills(NamedTuple):
@@ -104,10 +105,14 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
     for group in groups:
         jobs = [whole.of[rule] for rule in group]
         remove(folder, [name for job in jobs for name in job.outputs])
+        remove(folder, [f"{R}/evaluation/m/zero-shot/asked"])
         line = targets(jobs)
         first = run(folder, *line, cores=1, warm=whole.warm, jobs=killing(jobs))
         left = files(folder)
-        found |= dict.fromkeys(group, Killed(first, left, run(folder, *line, cores=1, warm=whole.warm)))
+        again = run(folder, *line, cores=1, warm=whole.warm)
+        manifests = {job.rule: folder / output(job, "training.json") for job in jobs if job.rule in TRAINING}
+        resumed = {rule: read_json(path)["resumed"] for rule, path in manifests.items()}
+        found |= dict.fromkeys(group, Killed(first, left, again, resumed))
     return Kills(folder, found, run(folder, "all", warm=whole.warm))
 
 
@@ -126,7 +131,7 @@ def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, K
     if rule in TRAINING:
         said = "^training was killed by SIGKILL; the checkpoint of step . is intact; the same command goes on"
         assert re.search(said, found.first.said[job.log])
-        assert read_json(kills.folder / output(job, "training.json"))["resumed"]
+        assert found.resumed[rule]
     else:
         assert "died with <Signals.SIGKILL: 9>" in found.first.text
     assert rule in OF_ONERROR or not found.left & set(job.outputs)
@@ -140,7 +145,8 @@ def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str],
     """And the table's numbers are those of the undisturbed run."""
     found, kills = killed(rule)
     group = next(group for group in GROUPS if rule in group)
-    assert set(found.first.ran) | set(found.again.ran) <= {*group}
+    assert set(found.first.ran) <= {*group}
+    assert set(found.again.ran) - OF_ONERROR <= {*group}
     assert kills.last.code == 0, kills.last.text[-3000:]
     assert fault_runs.digest(kills.folder) == whole.digest
     assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
@@ -159,15 +165,19 @@ def small(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[str]) -> None:
-    """The job, whose outputs are not there, ends with one line and leaves none; without the cause it makes them."""
+    """The job, whose outputs are not there, ends with one line; what has a final name is as in the undisturbed run.
+
+    (Snakemake removes that, too: here it is not at work.)
+    """
     job = whole.of[rule]
     before = files(folder)
     plan = {"jobs": {script(job): misfortune}} if misfortune else {}
     found = replay(job, folder, warm=whole.warm, **plan)
     assert found.code != 0
-    assert re.search(said, found.said[job.log]), found.text
+    assert [line for line in found.said.values() if re.search(said, line)], found.text
     assert len(found.said) == 1
-    assert files(folder) == before
+    left = files(folder) - before
+    assert left <= set(job.outputs) and same_data(folder, whole.folder, [*left])
 
 
 @ROOT_ONLY
@@ -175,19 +185,17 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
 def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
     """So full that not even the log can be written."""
     job = whole.of[rule]
-    remove(small, [*job.outputs, job.log])
-    with disk_full(small):
-        refuses(rule, whole, small, REFUSED % "No space left.*GB are free there", [])
-    put_back(job.outputs, whole.folder, small)
+    with lost(small, job, whole.folder):
+        remove(small, [job.log])
+        with disk_full(small):
+            refuses(rule, whole, small, REFUSED % "No space left.*GB are free there", [])
 
 
 @ROOT_ONLY
 @pytest.mark.parametrize("rule", RULES)
 def test_read_only(rule: str, whole: Whole, small: Path) -> None:
-    job = whole.of[rule]
-    remove(small, job.outputs)
-    refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
-    put_back(job.outputs, whole.folder, small)
+    with lost(small, whole.of[rule], whole.folder):
+        refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -196,26 +204,28 @@ def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     job = whole.of[rule]
     if not job.inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
-    file = small / R / UNREADABLE[rule]
-    remove(small, job.outputs)
-    file.chmod(0)
-    said = rf"^{re.escape(f'{R}/{UNREADABLE[rule]}')}: cannot be read \(Permission denied\); .*, then the same command"
-    refuses(rule, whole, small, said, ["not root"])
-    file.chmod(0o644)
-    put_back(job.outputs, whole.folder, small)
+    name = f"{R}/{UNREADABLE[rule]}"
+    said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then the same command goes on$"
+    with lost(small, job, whole.folder):
+        (small / name).chmod(0)
+        refuses(rule, whole, small, said, ["not root"])
+        (small / name).chmod(0o644)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_lost_output_runs_its_producer_and_its_descendants_again(rule: str, whole: Whole) -> None:
+def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole) -> None:
+    """After a repair: what a consumer could not read is removed, and the consumer has left nothing."""
     job = whole.of[rule]
+    consumer = next((other for other in whole.jobs if {*other.inputs} & {*job.outputs}), job)
+    gone = {*consumer.outputs, job.outputs[0]}
     away = whole.folder / "away"
     away.mkdir()
-    for number, name in enumerate(job.outputs):
+    for number, name in enumerate(gone):
         (whole.folder / name).rename(away / str(number))
     try:
         planned = run(whole.folder, "--dry-run", *TARGETS)
     finally:
-        for number, name in enumerate(job.outputs):
+        for number, name in enumerate(gone):
             (away / str(number)).rename(whole.folder / name)
         away.rmdir()
     assert planned.ran == descendants(whole.jobs, job.outputs)

@@ -70,6 +70,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
         "method": "infobatch+ppl",
         "options": {},
         "match": None,
+        "selection": io.sha256(tmp_path / "out/selection.parquet"),
         "foreign_pruners": {},
         "extras": {},
         "nominal": {"samples": 0.7, "tokens": 0.5},

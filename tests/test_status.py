@@ -8,9 +8,19 @@ from typing import Any
 import pytest
 
 from prunegrid import grid, io, results, status
+from prunegrid.config import Experiment
 from prunegrid.grid import Cell
+from prunegrid.status import Files
 from prunegrid.table import build as table
 from results_folder import ITEMS, an_experiment, finish, put, rows, shared_files
+
+
+def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
+    return bool(status.reasons(experiment, Files(root), cell))
+
+
+def stale_score(root: Path, **changes: Any) -> bool:
+    return bool(status.score_reasons(an_experiment(**changes), Files(root), "evaluation/m/zero-shot/A.json", "A"))
 
 
 def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
@@ -77,10 +87,10 @@ def test_a_score_of_another_batch_device_or_file_is_stale(
 ) -> None:
     """One that does not say, of an older version, is not."""
     path = root / "evaluation/m/zero-shot/A.json"
-    assert not status.stale_score(an_experiment(**changes), path, "A")
+    assert not stale_score(root, **changes)
     put(path, io.read_json(path) | recorded)
-    assert not status.stale_score(an_experiment(**changes), path, "A")
-    assert status.stale_score(an_experiment(), path, "A")
+    assert not stale_score(root, **changes)
+    assert stale_score(root)
     assert rows(results.collect(an_experiment(), root), "zero-shot")["status"].to_dict() == {
         "A": "stale",
         "B": "done",
@@ -103,7 +113,7 @@ def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
     assert state() == {"stale"}
     for path in (root / "evaluation/m/full/seed0").glob("*.json"):
         put(path, io.read_json(path) | {"digests": {"model": "m"}})
-    assert not status.stale(an_experiment(), root, Cell("m", "full", None, 0)), "older records, which do not say"
+    assert not stale(an_experiment(), root, Cell("m", "full", None, 0)), "older records, which do not say"
 
 
 def test_a_score_of_another_base_model_is_stale(root: Path) -> None:
@@ -143,13 +153,13 @@ def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> Non
         assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
     logs = [root / f"logs/train/m/s0.125-t0.5/q0/seed{seed}.log" for seed in (0, 1)]
     assert [tuple(failed) for failed in failures.values()] == [("train", log) for log in logs]
-    assert status.failure(an_experiment(), root, Cell("m", "full", None, 1)) is None
+    assert status.failure(an_experiment(), Files(root), Cell("m", "full", None, 1)) is None
     assert set(rows(frame, "full", 1)["status"]) == {"missing"}
 
 
 def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "")
-    assert status.failure(an_experiment(), tmp_path, Cell("m", "zero-shot")) == (
+    assert status.failure(an_experiment(), Files(tmp_path), Cell("m", "zero-shot")) == (
         "evaluate",
         tmp_path / "logs/evaluate/m/zero-shot.log",
     )
@@ -193,9 +203,9 @@ def test_a_model_of_another_selection_is_stale(root: Path) -> None:
     cell = next(cell for cell in grid.cells(an_experiment()) if f"m/{cell.path}" == at)
     made = json.loads(report.read_text())
     put(report, made | {"selection": io.sha256(selection)})
-    assert not status.stale(an_experiment(), root, cell)
+    assert not stale(an_experiment(), root, cell)
     put(selection, "another selection")
-    assert status.stale(an_experiment(), root, cell)
+    assert stale(an_experiment(), root, cell)
 
 
 def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:
@@ -205,9 +215,9 @@ def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:
     for cell in grid.cells(made):
         finish(tmp_path, cell, 1.0, experiment=made)
     even = next(cell for cell in grid.cells(made) if cell.variant == "even")
-    assert not status.stale(made, tmp_path, even)
+    assert not stale(made, tmp_path, even)
     variants[0] = {"qtuning": {"method": "qtuning", "neighbor_lambda": 0}}
-    assert status.stale(an_experiment(variants=variants, seeds=[0]), tmp_path, even)
+    assert stale(an_experiment(variants=variants, seeds=[0]), tmp_path, even)
 
 
 def test_a_cell_is_stale_where_its_reference_model_is_another(tmp_path: Path) -> None:
@@ -219,8 +229,8 @@ def test_a_cell_is_stale_where_its_reference_model_is_another(tmp_path: Path) ->
     put(tmp_path / "models/m@reference.json", {"source": made.sources["m@reference"].model_dump(mode="json")})
     (cell,) = (cell for cell in grid.cells(made) if cell.pruned)
     finish(tmp_path, cell, 1.0, experiment=made)
-    assert not status.stale(made, tmp_path, cell)
-    assert status.stale(other, tmp_path, cell)
+    assert not stale(made, tmp_path, cell)
+    assert stale(other, tmp_path, cell)
 
 
 def variants(neighbor_lambda: float, mode: str = "dynamic") -> list[Any]:

@@ -1,8 +1,22 @@
 """The frame around a script, in a process of its own: it takes over standard output."""
 
+import contextlib
+import errno
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid import locks
+from prunegrid.errors import PrunegridError
+from prunegrid.step import lock_of
 
 
 def script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
@@ -13,7 +27,7 @@ def script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
 def test_garbage_is_looked_for_rarely_but_still(tmp_path: Path) -> None:
     done = script(tmp_path, "print(gc.isenabled(), gc.get_threshold()[0])")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    said, ended = (tmp_path / "log").read_text().splitlines()
+    _, said, ended = (tmp_path / "log").read_text().splitlines()
     assert said == "True 10000"
     assert ended.startswith("done in ")
 
@@ -24,3 +38,133 @@ def test_a_failure_is_one_line_and_its_traceback_in_the_log(tmp_path: Path) -> N
     log = (tmp_path / "log").read_text()
     assert "Traceback" in log
     assert log.endswith("FAILED: OSError: disk full\n")
+
+
+WAITING = "print('begun', flush=True); import time; time.sleep(600)"
+PARENT = f"import subprocess; subprocess.run([sys.executable, '-c', {WAITING!r}])"
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Start]:
+    """Start a step whose body prints `begun`, and wait until it did."""
+    started = []
+
+    def begin(body: str = WAITING, **environment: str) -> subprocess.Popen[str]:
+        code = f"import sys\nfrom prunegrid.step import step\nwith step('log'):\n    {body}"
+        environment = os.environ | environment
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True, start_new_session=True
+        )
+        started.append(process)
+        while "begun" not in ((tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""):
+            assert process.poll() is None
+        return process
+
+    yield begin
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_the_log_begins_with_process_host_and_the_schedulers_job(begin: Start, tmp_path: Path) -> None:
+    process = begin(SLURM_JOB_ID="1204")
+    who = f"process {process.pid} on {os.uname().nodename}, job 1204"
+    assert (tmp_path / "log").read_text().splitlines()[0] == f"started by {who}"
+    assert locks.signed(lock_of(tmp_path / "log")) == who
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["as it is", "log removed, as Snakemake does"])
+def test_a_step_that_runs_already_is_refused(begin: Start, tmp_path: Path, removed: bool) -> None:
+    process = begin()
+    if removed:
+        (tmp_path / "log").unlink()
+    before = names(tmp_path)
+    second = script(tmp_path, "print('the second')")
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"prunegrid: log: this step runs already (started by process {process.pid} on {os.uname().nodename}); "
+        "wait for it, or stop it\n"
+    )
+    assert names(tmp_path) == before
+    assert removed or "the second" not in (tmp_path / "log").read_text()
+
+
+def test_a_kill_releases_the_step(begin: Start, tmp_path: Path) -> None:
+    process = begin()
+    assert locks.held(lock_of(tmp_path / "log"))
+    process.kill()
+    process.wait()
+    assert not locks.held(lock_of(tmp_path / "log"))
+    assert script(tmp_path, "print('the second')").returncode == 0
+    assert "the second" in (tmp_path / "log").read_text()
+
+
+def test_a_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> None:
+    process = begin(PARENT)
+    process.kill()
+    process.wait()
+    assert "runs already" in script(tmp_path, "pass").stderr
+    os.killpg(process.pid, signal.SIGKILL)
+    wait_until(lambda: not locks.held(lock_of(tmp_path / "log")))
+    assert script(tmp_path, "pass").returncode == 0
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_what_ended_well_leaves_no_lock_file_and_what_failed_a_free_one(tmp_path: Path) -> None:
+    script(tmp_path, "pass")
+    assert names(tmp_path) == ["log"]
+    script(tmp_path, "raise OSError('disk full')")
+    assert names(tmp_path) == [".log.lock", "log"]
+    assert not locks.held(lock_of(tmp_path / "log"))
+
+
+def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
+    """`prunegrid status` at the very moment."""
+    lock = lock_of(tmp_path / "log")
+    with lock.open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        code = "from prunegrid.step import step\nwith step('log'):\n    pass"
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+        time.sleep(1)
+    assert process.wait() == 0
+
+
+def test_a_lock_file_that_its_holder_removed_meanwhile_is_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = tmp_path / "lock", []
+
+    def taken_from_a_removed_file(descriptor: int, kind: int) -> bool:
+        if not opened:
+            path.unlink()
+        opened.append(descriptor)
+        fcntl.flock(descriptor, kind)
+        return True
+
+    monkeypatch.setattr(locks, "take", taken_from_a_removed_file)
+    descriptor = locks.hold(path)
+    assert descriptor is not None and len(opened) == 2
+    assert os.path.samestat(os.fstat(descriptor), path.stat())
+    os.close(descriptor)
+
+
+def test_a_file_system_without_locks_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(PrunegridError, match=r"knows no locks .No locks available.*keep the results on one that does"):
+        locks.hold(tmp_path / "lock")
+    assert not locks.held(tmp_path / "lock")

@@ -1,8 +1,8 @@
-"""What befalls the jobs of a workflow, by `FAULTY_JOBS`: {script: [misfortune, argument]}.
+"""What befalls the jobs of a workflow, by `FAULTY_JOBS`: {script: [misfortune, argument, ...]}.
 
-`killed` N: SIGKILL at the N-th renaming of a finished temporary file, half of which has reached the disk (`killed` N
-NAME: of one whose name begins like this). `read-only` FOLDER: the folder is on a read-only mount, but for logs. `not root`: without root's right to read everything.
-`slow` MARKER SECONDS: makes the marker at the first renaming, and then waits there.
+`killed` N [NAME]: SIGKILL at the N-th renaming of a finished temporary file whose name begins like this (with a dot),
+half of which has reached the disk. `read-only` FOLDER: the folder is on a read-only mount, but for logs. `not root`:
+without root's right to read everything. `slow` MARKER SECONDS: makes the marker at the first renaming, and waits.
 """
 
 import ctypes

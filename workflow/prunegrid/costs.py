@@ -5,26 +5,25 @@ that read nothing of it (random+random, full) bear none of it; a dynamic cell sc
 """
 
 import math
-from pathlib import Path
 from typing import Any
 
 from prunegrid import grid, pruners
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
 from prunegrid.sections import SCORED
-from prunegrid.status import values
+from prunegrid.status import Files
 
 COUNTED = ("prompt_tokens", "response_tokens", "truncated")  # known from the tokenizer alone
 PASS = "scoring pass"
 
 
-def scoring_seconds(experiment: Experiment, root: Path) -> dict[Cell, float | None]:
+def scoring_seconds(experiment: Experiment, files: Files) -> dict[Cell, float | None]:
     """Each trained cell's share of its model's scoring passes, in seconds; null where a pass's time is not known."""
     read = {cell: _passes(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
     shares: dict[tuple[str, str], float | None] = {}
     for model, name in {(cell.model, name) for cell, names in read.items() for name in names}:
         sharing = sum(cell.model == model and name in names for cell, names in read.items())
-        seconds = _seconds(root, model, name)
+        seconds = _seconds(files, model, name)
         shares[model, name] = None if seconds is None else seconds / sharing
     return {cell: _sum([shares[cell.model, name] for name in names]) for cell, names in read.items()}
 
@@ -47,12 +46,12 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
     return [*([PASS] if read & set(SCORED) else []), *sorted(read - set(SCORED))]
 
 
-def _seconds(root: Path, model: str, name: str) -> float | None:
+def _seconds(files: Files, model: str, name: str) -> float | None:
     """Wall clock of a pass, all shards together; an optional score's from its rule's benchmark."""
     if name == PASS:
-        (seconds,) = values(root / "scores" / model / "meta.json", "seconds", absent=math.nan)
+        (seconds,) = files.values(f"scores/{model}/meta.json", "seconds", absent=math.nan)
     else:
-        (seconds,) = values(root / "benchmarks" / "extra_score" / model / f"{name}.jsonl", "s", absent=math.nan)
+        (seconds,) = files.values(f"benchmarks/extra_score/{model}/{name}.jsonl", "s", absent=math.nan)
     return None if seconds is None or math.isnan(seconds) else float(seconds)
 
 

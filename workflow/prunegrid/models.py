@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from prunegrid.disk import refusal
 from prunegrid.errors import PrunegridError, reason
 from prunegrid.io import read_json, repair, replacing, schema, sha256, write_json
 from prunegrid.sections import Source, Wheel
@@ -96,6 +97,8 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # tokenizers raises Exception itself
+        if refusal(error, folder):
+            raise
         raise PrunegridError(f"{folder}: cannot load the tokenizer ({reason(error)}); {repair(folder)}") from error
 
 
@@ -112,6 +115,8 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             folder, dtype=getattr(torch, dtype), output_loading_info=True
         )
     except (OSError, SafetensorError) as error:
+        if refusal(error, folder):  # of the log, which is written meanwhile
+            raise
         raise PrunegridError(f"{folder}: cannot load the model ({reason(error)}); {repair(folder)}") from None
     if loaded["missing_keys"]:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])

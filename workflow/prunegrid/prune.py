@@ -77,6 +77,7 @@ def prune(
             "match": io.read_json(match)["variant"] if match else None,
             "nominal": {"samples": sample_ratio, "tokens": token_ratio},
             **summarise(ordered, chosen),
+            "selection": io.sha256(temporary),
             "foreign_pruners": foreign(method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
             "digests": meta.get("digests", {}),

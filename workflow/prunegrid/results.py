@@ -4,7 +4,6 @@
 never asks for one that does not: a failed cell is a row that says so, not the end of the table.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -13,14 +12,13 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid import config, costs, grid, io, pruners, sections
+from prunegrid import costs, grid, io, pruners, sections
 from prunegrid.config import Experiment
-from prunegrid.errors import PrunegridError
 from prunegrid.evaluation import alike
+from prunegrid.experiments import experiment_of
 from prunegrid.grid import Cell
-from prunegrid.pruners import plugins
 from prunegrid.sections import Variant
-from prunegrid.status import failure, stale, stale_score, values
+from prunegrid.status import SEVERITY, Files, of_cell
 
 AVERAGE = sections.AVERAGE
 BASELINE = "random+random"
@@ -33,7 +31,6 @@ MEASURED = (
     "scoring_seconds",
     "gpu_hours",
 )
-SEVERITY = ("done", "stale", "running", "missing", "failed")
 SCHEMA = pa.schema(
     {
         "experiment": pa.string(),
@@ -72,33 +69,17 @@ def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     Raises `PrunegridError` for a damaged or incomplete file below `root` (an absent one is a status), and for cells
     that were not evaluated alike.
     """
-    shares = costs.scoring_seconds(experiment, root)
-    rows = {cell: _rows(experiment, root, cell, shares.get(cell)) for cell in grid.cells(experiment)}
+    files = Files(root)
+    shares = costs.scoring_seconds(experiment, files)
+    rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
     scored = [(cell, row) for cell, own in rows.items() for row in own if row["benchmark"] != AVERAGE]
-    alike.refuse_unlike(root, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
+    alike.refuse_unlike(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
     return with_deltas(tidy([row for own in rows.values() for row in own]), baselines(experiment))
 
 
 def collect_from(directory: Path | str) -> pd.DataFrame:
     """`collect` for a results folder alone, by the `experiment.json` in it."""
     return collect(experiment_of(Path(directory)), Path(directory))
-
-
-def experiment_of(directory: Path) -> Experiment:
-    """The experiment that `directory` holds the results of; `PrunegridError` where it is no such folder."""
-    path = directory / "experiment.json"
-    if not path.exists():
-        raise PrunegridError(
-            f"{directory}: no experiment.json there, so it is not an experiment's results; "
-            "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
-        )
-    plugins.look_in(directory.resolve().parents[1])
-    written = io.read_json(path)
-    try:
-        return config.load(written, source=str(path))
-    except PrunegridError as error:
-        hint = "was it written by another version? The workflow, run with your config, writes it again"
-        raise PrunegridError(f"{error}\n{path}: {hint}") from None
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -173,24 +154,17 @@ def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
     return variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
 
 
-def _rows(experiment: Experiment, root: Path, cell: Cell, scoring: float | None) -> list[Row]:
-    shared = _described(experiment, cell) | _measured(experiment, root, cell)
+def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Row]:
+    shared = _described(experiment, cell) | _measured(experiment, files, cell)
     shared |= costs.of_cell(experiment, shared["train_seconds"], scoring)
-    folder = root / "evaluation" / cell.model / cell.path
-    if outdated := stale(experiment, root, cell):
+    status = of_cell(experiment, files, cell)
+    if status.outdated:
         shared |= dict.fromkeys(MEASURED)
-    rows = [shared | {"benchmark": name} | _score(folder / f"{name}.json") for name in experiment.evaluation.benchmarks]
-    if failure(experiment, root, cell):
-        rows = [_without_score(row, "failed") for row in rows]
-    for row in rows:
-        name = row["benchmark"]
-        if row["status"] == "done" and (outdated or stale_score(experiment, folder / f"{name}.json", name)):
-            row |= _without_score(row, "stale")
+    rows = [
+        shared | {"benchmark": name, "status": word} | (_score(files, cell, name) if word == "done" else {})
+        for name, word in status.by_benchmark.items()
+    ]
     return [*rows, average(rows)]
-
-
-def _without_score(row: Row, status: str) -> Row:
-    return row | {"score": None, "n_items": None, "status": status}
 
 
 def _described(experiment: Experiment, cell: Cell) -> Row:
@@ -217,14 +191,14 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
     }
 
 
-def _measured(experiment: Experiment, root: Path, cell: Cell) -> Row:
+def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
     """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
-        selection = root / grid.selection_folder(experiment, cell) / "selection.json"
-        samples, tokens = values(selection, "realised.samples", "realised_token_ratio")
-    training = root / "trained" / cell.model / cell.path / "training.json"
-    trained, seconds = values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
+        selection = f"{grid.selection_folder(experiment, cell)}/selection.json"
+        samples, tokens = files.values(selection, "realised.samples", "realised_token_ratio")
+    training = f"trained/{cell.model}/{cell.path}/training.json"
+    trained, seconds = files.values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
     return {
         "realised_sample_ratio": samples,
         "realised_token_ratio": tokens,
@@ -233,14 +207,10 @@ def _measured(experiment: Experiment, root: Path, cell: Cell) -> Row:
     }
 
 
-def _score(path: Path) -> Row:
-    """What one benchmark's file says, or that it or its items are missing."""
-    if not (path.exists() and path.with_suffix(".parquet").exists()):
-        return {"status": "missing"}
-    protocol, metric, score, items = values(path, "protocol", "metric", "score", "n_items")
-    if not (isinstance(score, int | float) and math.isfinite(score)):
-        raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")
-    return {"protocol": protocol, "metric": metric, "score": score, "n_items": items, "status": "done"}
+def _score(files: Files, cell: Cell, benchmark: str) -> Row:
+    keys = ("protocol", "metric", "score", "n_items")
+    record = f"evaluation/{cell.model}/{cell.path}/{benchmark}.json"
+    return dict(zip(keys, files.values(record, *keys), strict=True))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
+from prunegrid import locks
 from prunegrid.disk import refusal, writing
 from prunegrid.errors import PrunegridError
 
@@ -21,34 +21,57 @@ DONE, FAILED = "done", "FAILED:"
 def step(log: str) -> Iterator[None]:
     """Send all output of the block (its children's too) to `log`, whose last line says how the block ended.
 
-    A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log.
+    A failure is one line on the terminal and exit code 1; the traceback of an unforeseen one is in the log. While this
+    process lives, or a child that has its standard input, the step's lock is held: a second process that runs
+    the same step is refused. The lock is a file beside the log, since Snakemake removes the log before it starts a job.
     """
     collect_rarely()
     terminal = os.dup(2)
+    lock = lock_of(Path(log))
     started = time.monotonic()
-    with _opened(Path(log)) as file:
+    with _alone(lock, Path(log)), Path(log).open("w", buffering=1) as file:
         sys.stdout.flush()
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
+            print(f"started by {locks.owner()}", flush=True)
             yield
             _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
         except BaseException as error:
             message = _message(error, log)
-            os.write(terminal, f"prunegrid: {message} (log: {log})\n".encode())
+            _tell(terminal, f"{message} (log: {log})")
             with suppress(OSError):  # the log stands on the disk that is full
                 _trace(error)
                 _last_line(f"{FAILED} {message}")
             sys.exit(1)
+        lock.unlink(missing_ok=True)
 
 
-def _opened(log: Path) -> TextIO:
+def lock_of(log: Path) -> Path:
+    """The lock file of the step that writes this log. It is there while the step runs, and after one that failed."""
+    return log.with_name(f".{log.name}.lock")
+
+
+@contextmanager
+def _alone(lock: Path, log: Path) -> Iterator[None]:
+    """Hold the lock as standard input, which children inherit."""
     try:
         with writing(log):
             log.parent.mkdir(parents=True, exist_ok=True)
-            return log.open("w", buffering=1)
+            descriptor = locks.hold(lock)
+        if descriptor is None:
+            raise PrunegridError(
+                f"{log}: this step runs already (started by {locks.signed(lock)}); wait for it, or stop it"
+            )
     except PrunegridError as error:
-        sys.exit(f"prunegrid: {error}")
+        _tell(2, str(error))
+        sys.exit(1)
+    os.dup2(descriptor, 0)
+    yield
+
+
+def _tell(terminal: int, message: str) -> None:
+    os.write(terminal, f"prunegrid: {message}\n".encode())
 
 
 def collect_rarely() -> None:

@@ -150,6 +150,18 @@ def of_all_cells(wildcards):
         yield from (f"{R}/evaluation/{name}/{b}.{kind}" for b in BENCHMARKS for kind in ("json", "parquet"))
 
 
+def what_the_config_invalidates():
+    """Before any job: the finished cells that are stale now. It only informs, so nothing in the results can stop it."""
+    from prunegrid.overview import invalidated
+
+    try:
+        lines = invalidated(EXPERIMENT, Path(R))
+    except Exception as error:
+        lines = [f"cannot tell which finished cells are stale: {error}"]
+    for line in lines:
+        print(f"prunegrid: {line}", flush=True)
+
+
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
     from snakemake.io import IOFile

@@ -10,11 +10,10 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
-from prunegrid import __version__, config
+from prunegrid import __version__
 from prunegrid.doctor import machine, needs
 from prunegrid.errors import PrunegridError
+from prunegrid.experiments import read
 
 __all__ = ["examine"]
 
@@ -32,19 +31,6 @@ def examine(file: Path | None = None) -> bool:
     lacking = f"it cannot run here: see the {right.count(False)} line(s) with !!"
     print(f"\n{'as far as can be told, nothing is missing' if all(right) else lacking}")
     return all(right)
-
-
-def read(file: Path) -> config.Experiment:
-    """The experiment in `file`; what is wrong with it is a `PrunegridError`."""
-    try:
-        values = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrunegridError(f"{file}: cannot be read ({error}); name an experiment's YAML file") from None
-    except yaml.YAMLError as error:
-        raise PrunegridError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise PrunegridError(f"{file}: holds no keys; start from config.yaml")
-    return config.load(values, str(file))
 
 
 def _say(name: str, probe: Callable[[], str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.now import PACKAGES, of_now
 from prunegrid.grid import Cell
-from prunegrid.io import read_json
+from prunegrid.status import Files
 
 OF_BENCHMARK = ("step", "schema", "task_hash", "data_hash")
 OF_MODEL = ("model", "tokenizer", "template")
@@ -26,9 +26,9 @@ Found = dict[str, list[At]]
 """The places of each value, as JSON text."""
 
 
-def refuse_unlike(root: Path, done: Sequence[At]) -> None:
+def refuse_unlike(files: Files, done: Sequence[At]) -> None:
     """Raise a `PrunegridError` where the records of (cell, benchmark) differ; it says what to evaluate again."""
-    records = {at: read_json(_path(root, at)) for at in done}
+    records = {at: files.content(_name(at)) for at in done}
     packages = sorted({*PACKAGES, *(name for record in records.values() for name in record.get("versions", {}))})
     values: dict[str, Found] = {}
     for at, record in records.items():
@@ -36,7 +36,7 @@ def refuse_unlike(root: Path, done: Sequence[At]) -> None:
             values.setdefault(what, {}).setdefault(json.dumps(value), []).append(at)
     if unlike := [what for what, found in values.items() if len(found) > 1]:
         now = _now({benchmark: record for (_, benchmark), record in records.items()})
-        raise PrunegridError(_said(root, unlike[0], values, now, _again(values, now)))
+        raise PrunegridError(_said(files.root, unlike[0], values, now, _again(values, now)))
 
 
 def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
@@ -79,7 +79,7 @@ def _said(root: Path, what: str, values: dict[str, Found], now: dict[str, str], 
     told = "; ".join(f"{value[:40]} in {_named(places)}" for value, places in found)
     if what in now:
         told += f"; an evaluation would write {now[what][:40]} now"
-    remedy = f"rm {' '.join(str(_path(root, at)) for at in again)}, then run the workflow"
+    remedy = f"rm {' '.join(str(root / _name(at)) for at in again)}, then run the workflow"
     if len(again) > NAMED:
         remedy = "run the workflow with --forcerun evaluate, which asks only what would be written otherwise now"
     return (
@@ -93,5 +93,5 @@ def _named(places: list[At]) -> str:
     return ", ".join(cells[:3]) + (f" and {len(cells) - 3} more cells" if cells[3:] else "")
 
 
-def _path(root: Path, at: At) -> Path:
-    return root / "evaluation" / at[0].model / at[0].path / f"{at[1]}.json"
+def _name(at: At) -> str:
+    return f"evaluation/{at[0].model}/{at[0].path}/{at[1]}.json"

@@ -17,6 +17,7 @@ from typing import Any
 from prunegrid.disk import writing
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, write_json
+from prunegrid.locks import owner, signed, take
 
 KEPT = 2
 COMPLETE = "complete.json"
@@ -130,13 +131,13 @@ def alone(folder: Path) -> Iterator[int]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a+")
     with file:
-        if not _take(file.fileno(), fcntl.LOCK_EX):
+        if not take(file.fileno(), fcntl.LOCK_EX):
             raise PrunegridError(_held(folder))
         with writing(folder / LOCK):
             file.truncate(0)
-            file.write(f"{os.getpid()} on {os.uname().nodename}\n")
+            file.write(f"{owner()}\n")
             file.flush()
-        if not _take(file.fileno(), fcntl.LOCK_SH):
+        if not take(file.fileno(), fcntl.LOCK_SH):
             raise PrunegridError(_held(folder))
         yield file.fileno()
 
@@ -144,7 +145,7 @@ def alone(folder: Path) -> Iterator[int]:
 def share(folder: Path) -> int:
     """Hold the lock as one of the job's ranks, until this process ends."""
     descriptor = os.open(folder / LOCK, os.O_RDWR)
-    if not _take(descriptor, fcntl.LOCK_SH):
+    if not take(descriptor, fcntl.LOCK_SH):
         raise PrunegridError(_held(folder))
     return descriptor
 
@@ -152,25 +153,11 @@ def share(folder: Path) -> int:
 def wait_for_ranks(lock: int, seconds: float) -> bool:
     """Whether all ranks have ended, for which this waits so long."""
     until = time.monotonic() + seconds
-    while not (ended := _take(lock, fcntl.LOCK_EX)) and time.monotonic() < until:
-        _take(lock, fcntl.LOCK_SH)
+    while not (ended := take(lock, fcntl.LOCK_EX)) and time.monotonic() < until:
+        take(lock, fcntl.LOCK_SH)
         time.sleep(0.2)
     return ended
 
 
-def _take(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise PrunegridError(
-            f"this file system knows no locks ({error.strerror}), so two jobs could train one cell; "
-            "keep the results on one that does (Lustre: mounted with flock)"
-        ) from None
-    return True
-
-
 def _held(folder: Path) -> str:
-    holder = (folder / LOCK).read_text().strip() or "unknown"
-    return f"{folder}: a job (started by process {holder}) is training this cell; wait for it, or stop it"
+    return f"{folder}: a job (started by {signed(folder / LOCK)}) is training this cell; wait for it, or stop it"

@@ -1,0 +1,114 @@
+"""What `prunegrid status` and the collecting of results cost at a thousand finished cells: seconds, and ms a cell.
+
+    python benchmarks/status.py results/sandbox [--cells 1000] [--repeat 3] [--package workflow]
+
+Reads a finished experiment with seeds and makes of it, in a temporary folder, one of at least `--cells` cells: each
+further seed has the files of the first, with its own number in them. `status` is a whole process, `collect` is
+`prunegrid.results.collect` without its imports. Of `--repeat` runs the fastest is shown, the file system's cache warm.
+The last line is one JSON object.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from prunegrid import grid
+from prunegrid.config import Experiment
+from prunegrid.experiments import experiment_of
+
+SHARED = ("data/*.json", "models/*.json", "scores/*/meta.json", "logs/*.log", "logs/benchmark/*", "logs/model/*")
+SHARED += ("logs/score/*/*", "logs/gather_scores/*", "logs/extra_score/*/*", "benchmarks/extra_score/*/*")
+OWN = ("pruned", "trained", "evaluation")
+COLLECT = """
+import sys, time
+from pathlib import Path
+from prunegrid import results
+experiment = results.experiment_of(Path(sys.argv[1]))
+started = time.perf_counter()
+frame = results.collect(experiment, Path(sys.argv[1]))
+print(time.perf_counter() - started, *sorted(set(frame["status"])))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="a finished experiment's folder")
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--package", type=Path, help="the folder that holds prunegrid, to compare two versions")
+    options = parser.parse_args()
+    environment = os.environ | ({"PYTHONPATH": str(options.package.resolve())} if options.package else {})
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder, "results", "many")
+        cells, files = multiply(experiment_of(options.results), options.results, root, options.cells)
+        runs = [(status(root, environment), collect(root, environment)) for _ in range(options.repeat)]
+    fastest = {"status": min(run[0] for run in runs), "collect": min(run[1] for run in runs)}
+    for name, seconds in fastest.items():
+        print(f"{name:8} {seconds:6.2f} s   {1000 * seconds / cells:5.2f} ms a cell   ({cells} cells, {files} files)")
+    print(json.dumps({"benchmark": "status", "cells": cells, "files": files, "seconds": fastest}))
+
+
+def multiply(experiment: Experiment, source: Path, root: Path, least: int) -> tuple[int, int]:
+    """Write an experiment of at least so many finished cells to `root`: how many cells and files it has."""
+    first, own = experiment.seeds[0], sum(cell.seed == experiment.seeds[0] for cell in grid.cells(experiment))
+    seeds = list(range(first, first + math.ceil(least / own)))
+    many = experiment.model_copy(update={"seeds": seeds})
+    for pattern in SHARED:
+        for file in source.glob(pattern):
+            copy(file, root / file.relative_to(source))
+    root.joinpath("experiment.json").write_text(json.dumps(many.model_dump(mode="json")))
+    cells = grid.cells(many)
+    for cell in cells:
+        like = cell.path.replace(f"/seed{cell.seed}", f"/seed{first}")
+        for kind in OWN:
+            for file in (source / kind / cell.model / like).glob("*.*"):
+                copy(file, root / kind / cell.model / cell.path / file.name, cell.seed)
+        for log in (source / "logs").glob(f"*/{cell.model}/{like}.log"):
+            copy(log, root / "logs" / log.relative_to(source / "logs").parts[0] / cell.model / f"{cell.path}.log")
+    return len(cells), sum(len(names) for _, _, names in os.walk(root))
+
+
+def copy(file: Path, to: Path, seed: int | None = None) -> None:
+    """A cell's file, with its own seed where that is told."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if file.name not in ("training.json", "selection.json"):
+        shutil.copyfile(file, to)
+        return
+    content: dict[str, Any] = json.loads(file.read_text())
+    if "seeds" in content:
+        content["seeds"]["cell"] = seed
+    else:
+        content["seed"] = seed
+    to.write_text(json.dumps(content, indent=1))
+
+
+def status(root: Path, environment: dict[str, str]) -> float:
+    """Seconds of a process that finds all cells done."""
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "prunegrid.cli", "status", str(root)],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - started
+
+
+def collect(root: Path, environment: dict[str, str]) -> float:
+    command = [sys.executable, "-c", COLLECT, str(root)]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    seconds, *words = done.stdout.split()
+    assert words == ["done"], words
+    return float(seconds)
+
+
+if __name__ == "__main__":
+    main()
