@@ -174,8 +174,8 @@ def table_of_what_is_there():
     for output in (*rules.collect.output, *rules.table.output):
         # What Snakemake remembers of their inputs is no longer what they are made from.
         workflow.persistence.cleanup_metadata(IOFile(output))
-    write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
     try:
+        write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
         build(Path(R))
         print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
     except PrunegridError as error:
