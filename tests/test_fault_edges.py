@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from fault_runs import RULES, R, Whole, copied, files, files_of, replay
@@ -69,6 +70,10 @@ def test_what_is_not_read_is_told_to_be_stale_or_changes_nothing(whole: Whole, f
     for name in unread:
         (folder / name).write_bytes(b"")
     found = replay(job, folder, warm=whole.warm)
+    rows = pq.read_table(folder / R / "results.parquet", columns=["variant", "status"]).to_pylist()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     assert found.code == 0
+    assert {(row["variant"], row["status"]) for row in rows} == {
+        ("zero-shot", "done"), ("random+random", "stale"), ("ifd+ppl", "stale"), ("dynamic", "done"),
+    }  # fmt: skip

@@ -114,7 +114,7 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
         manifests = {job.rule: folder / output(job, "training.json") for job in jobs if job.rule in TRAINING}
         resumed = {rule: read_json(path)["resumed"] for rule, path in manifests.items()}
         found |= dict.fromkeys(group, Killed(first, left, again, resumed))
-    return Kills(folder, found, run(folder, "all", warm=whole.warm))
+    return Kills(folder, found, run(folder, f"{R}/results.parquet", warm=whole.warm))
 
 
 def test_every_rule_is_here(whole: Whole) -> None:

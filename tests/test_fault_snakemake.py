@@ -33,6 +33,7 @@ from prunegrid.step import lock_of
 from snake import command, snakemake
 
 pytestmark = pytest.mark.slow
+LAST = f"{R}/results.parquet"
 NO_ROOM = "^prunegrid: .*(No space left|could not save)"
 
 
@@ -45,12 +46,12 @@ def folder(whole: Whole, tmp_path: Path) -> Path:
 
 
 @contextmanager
-def at_work(folder: Path, whole: Whole, seconds: float, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Snakemake, whose prune job is writing its output and takes its time over it."""
+def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
     marker = folder / "marker"
-    own = reached(jobs={"prune": ["slow", str(marker), seconds]}, **faulty)
+    own = reached(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
-        line = command(folder, "--cores", "2", "--notemp", "all")
+        line = command(folder, "--cores", "2", "--notemp", LAST)
         process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
         until = time.monotonic() + 60
         while not marker.exists():
@@ -59,6 +60,7 @@ def at_work(folder: Path, whole: Whole, seconds: float, **faulty: Any) -> Iterat
         try:
             yield process
         finally:
+            marker.unlink(missing_ok=True)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -72,45 +74,47 @@ def is_whole(found: Run, folder: Path, whole: Whole) -> None:
 
 def test_two_snakemakes(whole: Whole, folder: Path) -> None:
     """The second is refused, an experiment of its own is not, and the first one knows nothing of either."""
-    with at_work(folder, whole, 12, warm=whole.warm) as first:
-        second = run(folder, "all", warm=whole.warm)
+    with at_work(folder, warm=whole.warm) as first:
+        second = run(folder, LAST, warm=whole.warm)
         assert second.code != 0
         assert "LockException" in second.text and "can be removed with the --unlock argument" in second.text
         assert first.poll() is None
         line = ["--directory", str(folder), "--cores", "1", "results/other/experiment.json"]
         third = snakemake(folder.parent, *line, config=CONFIG | {"experiment": "other"})
         assert third.returncode == 0, third.stderr
+        (folder / "marker").unlink()
         assert first.wait() == 0
-    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
 
 
 def test_snakemake_killed(whole: Whole, folder: Path) -> None:
     """Its job outlives it, and keeps a second one of its kind out until it has ended."""
     log = folder / whole.of["prune"].log
-    with at_work(folder, whole, 20, warm=whole.warm) as process:
+    with at_work(folder, warm=whole.warm) as process:
         process.kill()
         process.wait()
-        refused = run(folder, "all", warm=whole.warm)
+        refused = run(folder, LAST, warm=whole.warm)
         assert refused.code != 0 and "LockException" in refused.text
         assert run(folder, "--unlock").code == 0
         assert held(lock_of(log))
         again = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
         assert re.search(r"this step runs already \(started by process \d+ on .*\); wait for it", again.text)
+        (folder / "marker").unlink()
     while held(lock_of(log)):
         time.sleep(0.1)
-    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
 
 
 def test_interrupted(whole: Whole, folder: Path) -> None:
     """Ctrl-C reaches Snakemake and its jobs."""
     before = files(folder)
-    with at_work(folder, whole, 30) as process:
+    with at_work(folder) as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) != 0
     assert not (files(folder) - before) & set(whole.of["prune"].outputs)
     assert not [name for name in files(folder) if name.endswith(".tmp")]
-    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
 
 
 def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
@@ -122,7 +126,7 @@ def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> No
     assert failed.code != 0
     assert digest(folder) != whole.digest
     assert run(folder, *targets([job]), warm=whole.warm).code == 0
-    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
 
 
 def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> None:
@@ -142,13 +146,13 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
     asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
     remove(folder, [whole.of["evaluate"].outputs[0], asking.outputs[0], whole.of["train"].outputs[1]])
     remove(folder, [str(Path(asking.outputs[0]).parent / "asked")])
-    failed = run(folder, "all", warm=whole.warm)
+    failed = run(folder, LAST, warm=whole.warm)
     assert failed.code != 0
     commands = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", failed.text))
     while commands:
         for line in commands:
             subprocess.run(line, shell=True, cwd=folder, check=True)
-        again = run(folder, "all", warm=whole.warm)
+        again = run(folder, LAST, warm=whole.warm)
         found = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", again.text))
         assert not commands & found
         commands = found

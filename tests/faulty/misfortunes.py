@@ -2,7 +2,8 @@
 
 `killed` N [NAME]: SIGKILL at the N-th renaming of a finished temporary file whose name begins like this (with a dot),
 half of which has reached the disk. `read-only` FOLDER: the folder is on a read-only mount, but for logs. `not root`:
-without root's right to read everything. `slow` MARKER SECONDS: makes the marker at the first renaming, and waits.
+without root's right to read everything. `slow` MARKER: makes the marker at the
+first renaming, and waits until it is removed.
 """
 
 import ctypes
@@ -52,10 +53,12 @@ def killed(number: int, beginning: str = ".") -> None:
     at_renaming(number, die, beginning)
 
 
-def slow(marker: str, seconds: float) -> None:
+def slow(marker: str) -> None:
     def wait(_: Path) -> None:
         Path(marker).touch()
-        time.sleep(seconds)
+        until = time.monotonic() + 60
+        while Path(marker).exists() and time.monotonic() < until:
+            time.sleep(0.05)
 
     at_renaming(1, wait)
 

@@ -36,13 +36,13 @@ def step(log: str) -> Iterator[None]:
         try:
             print(f"started by {locks.owner()}", flush=True)
             yield
-            _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
+            _last_line(f"{DONE} in {time.monotonic() - started:.1f} s", Path(log))
         except BaseException as error:
             message = _message(error, log)
             _tell(terminal, f"{message} (log: {log})")
             with suppress(OSError):  # the log stands on the disk that is full
                 _trace(error)
-                _last_line(f"{FAILED} {message}")
+                _last_line(f"{FAILED} {message}", Path(log))
             sys.exit(1)
         lock.unlink(missing_ok=True)
 
@@ -100,6 +100,9 @@ def _trace(error: BaseException) -> None:
         traceback.print_exception(error.__cause__)
 
 
-def _last_line(text: str) -> None:
+def _last_line(text: str, log: Path) -> None:
+    """The log's last line. A second run that was refused has had Snakemake put an empty log in the place of ours."""
     sys.stderr.flush()
     print(text, flush=True)
+    if not (log.exists() and os.path.samestat(os.fstat(1), log.stat())):
+        log.write_text(f"{text}\n")
