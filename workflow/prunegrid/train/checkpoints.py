@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prunegrid.disk import writing
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, write_json
 from prunegrid.locks import owner, signed, take
@@ -126,13 +127,16 @@ def alone(folder: Path) -> Iterator[int]:
     The lock is shared with the job's own ranks, each of which takes it for itself (`share`): torchrun hands no
     descriptor on, and a rank may outlive whatever started it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
+    with writing(folder / LOCK):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    with file:
         if not take(file.fileno(), fcntl.LOCK_EX):
             raise PrunegridError(_held(folder))
-        file.truncate(0)
-        file.write(f"{owner()}\n")
-        file.flush()
+        with writing(folder / LOCK):
+            file.truncate(0)
+            file.write(f"{owner()}\n")
+            file.flush()
         if not take(file.fileno(), fcntl.LOCK_SH):
             raise PrunegridError(_held(folder))
         yield file.fileno()

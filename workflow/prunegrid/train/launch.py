@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from prunegrid import devices
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, replacing, sha256, write_json
-from prunegrid.models import check_device, weights_digest
+from prunegrid.models import check_device, require_whole, sizes, weights_digest
 from prunegrid.scores import check_digests
 from prunegrid.sections import Runtime, Training
 from prunegrid.train import checkpoints, nodes
@@ -86,6 +86,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     """
     check_device(job.device, job.ranks_per_node)
     nodes.check_allocation(job.runtime.nodes)
+    require_whole(job.model)
     meta = read_json(job.scores / "meta.json")
     check_digests(meta, model_digests or {})
     if job.selection is not None:
@@ -141,7 +142,7 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
         if (order.out / name).exists():
             (order.out / name).replace(manifest.with_name(name))
     report |= {"seconds": seconds, "digests": order.identity["digests"], "selection": order.identity["selection"]}
-    report |= {"weights": weights_digest(order.out)}
+    report |= {"weights": weights_digest(order.out), "files": sizes(order.out)}
     try:
         write_json(manifest, report)
     except OSError as error:
