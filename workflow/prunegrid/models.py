@@ -96,11 +96,10 @@ def load_tokenizer(folder: Path) -> Any:
     if not (folder / "config.json").exists():
         raise PrunegridError(f"{folder}: no config.json; give the folder of a model saved with save_pretrained")
     require_whole(folder)
-    trusted = may_run(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trusted)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
     except Exception as error:  # tokenizers raises Exception itself
-        if refusal(error, folder):
+        if isinstance(error, PrunegridError) or refusal(error, folder):
             raise
         raise PrunegridError(f"{folder}: cannot load the tokenizer ({reason(error)}); {repair(folder)}") from error
 

@@ -172,7 +172,10 @@ def _run(order: Order, spec: Path, lock: int) -> None:
     ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
     on_this_gpu = job.device == "cuda" and job.runtime.nodes == 1  # else each node takes its own
     line = nodes.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
-    with devices.taken(ranks if on_this_gpu else 0) as mine, _forwarding(job) as (children, asked, hand_on):
+    with (
+        devices.taken(ranks if on_this_gpu else 0) as mine,
+        _forwarding(job.runtime.nodes > 1) as (children, asked, hand_on),
+    ):
         with spec.open("r+") as alive:  # NFS locks a file alone only for who may write it
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**_environment(job), **mine.environment}
@@ -211,7 +214,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 
 @contextmanager
-def _forwarding(job: Job) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Callable[[], None]]]:
+def _forwarding(to_srun: bool = False) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Callable[[], None]]]:
     """Hand the first signal that asks for an end on to the ranks, which save before they obey; note all.
 
     Python gives signals to its main thread: in another one they are the caller's own affair.
@@ -223,7 +226,7 @@ def _forwarding(job: Job) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[
     def hand_on() -> None:
         if asked and children and not handed:  # a second one would make torchrun leave its ranks behind
             handed.append(asked[0])
-            children[0].send_signal(asked[0] if job.runtime.nodes == 1 else nodes.PASSED_ON)
+            children[0].send_signal(nodes.PASSED_ON if to_srun else asked[0])
 
     def note(number: int, _: Any) -> None:
         asked.append(number)
