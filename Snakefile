@@ -59,6 +59,7 @@ rule all:
     default_target: True
     input:
         of_all_cells,
+        rules.collect.output,
         f"{R}/table/table.md",
         rules.figures.output,
 

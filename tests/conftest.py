@@ -12,6 +12,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
 
+import fault_runs
 import warm_ranks
 from asked import ITEMS, write_jsonl, write_toy_model
 from killed_jobs import Inputs, prepare, run
@@ -115,6 +116,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: P
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with warm_ranks.served(tmp_path_factory.mktemp("ranks")) as socket:
         yield socket
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fault_runs.Whole]:
+    """The experiment of the fault matrix, which is run once for all that disturb copies of it."""
+    with fault_runs.undisturbed(tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("jobs")) as made:
+        yield made
 
 
 @contextmanager

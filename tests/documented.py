@@ -11,3 +11,8 @@ def example() -> str:
     block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert block
     return block.group(1)
+
+
+def named_tests(page: str) -> list[tuple[str, str]]:
+    """(file, function) of every test that docs/<page> names as `tests/test_x.py::test_y`."""
+    return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text())

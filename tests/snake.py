@@ -15,21 +15,20 @@ DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 def snakemake(folder: Path, *arguments: str, config: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
     """`config` is written to the folder's own experiment file first."""
+    line = command(folder, *arguments, config=config)
+    return subprocess.run(line, capture_output=True, text=True, env=environment(), check=False)
+
+
+def command(folder: Path, *arguments: str, config: dict[str, Any] | None = None) -> list[str]:
     file = folder / "experiment.yaml"
     if config is not None:
         file.write_text(yaml.safe_dump(config, sort_keys=False))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    command += [*arguments, "--configfile", str(file)]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    own = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [sys.executable, "-m", "snakemake", *own, *arguments, "--configfile", str(file)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def planned(folder: Path, *arguments: str, config: dict[str, Any] | None = None) -> dict[str, int]:

@@ -312,7 +312,7 @@ def test_the_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> Non
         (["experiments/paper.yaml"], "give --samples N"),
         (["experiments/paper.yaml", "--samples", "5"], "give both, or neither"),
         (["experiments/none.yaml"], "cannot be read"),
-        (["tests"], "experiment.json: no such file"),
+        (["tests"], "no experiment.json there"),
     ],
 )
 def test_what_the_command_refuses(arguments: list[str], message: str) -> None:

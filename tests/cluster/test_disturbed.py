@@ -88,8 +88,8 @@ def test_only_what_was_lost_was_submitted_again(disturbed: Disturbed) -> None:
 def test_a_further_attempt_asks_for_more(disturbed: Disturbed, slurm: PrivateSlurm) -> None:
     first, second = disturbed.attempts[disturbed.cancelled]
     memory = [int(slurm.detail(job, "MinMemoryNode").removesuffix("M")) for job in (first, second)]
-    assert memory[1] == 2 * memory[0]
-    assert [slurm.detail(job, "TimeLimit") for job in (first, second)] == ["08:00:00", "16:00:00"]
+    assert memory[1] == 1.5 * memory[0]
+    assert [slurm.detail(job, "TimeLimit") for job in (first, second)] == ["01:00:00", "01:30:00"]
 
 
 def test_requeued_jobs_keep_their_number(disturbed: Disturbed, slurm: PrivateSlurm) -> None:
@@ -104,7 +104,7 @@ def test_every_training_went_on_from_a_checkpoint(disturbed: Disturbed) -> None:
 
 
 def test_small_jobs_share_a_submission(disturbed: Disturbed) -> None:
-    grouped = ("rule_data_benchmark_items_dataset", "rule_prune_prune", "rule_report_collect_figures_table")
+    grouped = ("rule_items_benchmark_items", "rule_prune_prune", "rule_report_collect_table")
     assert [disturbed.submissions[comment] for comment in grouped] == [1, 1, 1]
 
 

@@ -1,14 +1,18 @@
 """A training of four ranks on two nodes, two on each, ends with the weights of one rank on this machine."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import runs
-from killed_jobs import assert_same_weights
+from killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
 from private_slurm import GPU_MODEL, PrivateSlurm
 from prunegrid.io import read_json
+from prunegrid.sections import Runtime, Training
+from prunegrid.train import Job
+from snake import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -35,3 +39,29 @@ def test_two_nodes_train_as_one(undisturbed: Path, slurm: PrivateSlurm, tmp_path
     assert (several["training"]["ranks"], one["training"]["ranks"]) == (4, 1)
     assert several["trained_tokens"] == one["trained_tokens"]
     assert_same_weights(folder / CELL, undisturbed / CELL, exact=False)
+
+
+def test_a_stop_reaches_the_ranks_of_all_nodes(inputs: Inputs, slurm: PrivateSlurm, tmp_path: Path) -> None:
+    """srun would kill them, had it got the launcher's SIGTERM: they save first."""
+    job = Job(
+        model=inputs.model,
+        scores=inputs.scores,
+        training=Training(**(SETTINGS | {"num_train_epochs": 10_000, "ranks": 2})),
+        runtime=Runtime(save_steps=100_000, report_to=["tensorboard"], nodes=2),
+        seed=0,
+    )
+    (tmp_path / "job.json").write_text(job.model_dump_json())
+    (tmp_path / "launch.py").write_text(
+        "from pathlib import Path\n"
+        "from prunegrid.train import Job, train\n"
+        'job = Job.model_validate_json(Path("job.json").read_text())\n'
+        'train(job, Path("model"), Path("training.json"))\n'
+    )
+    line = f"PYTHONPATH={ROOT / 'workflow'} exec {sys.executable} launch.py"
+    asked = ["--parsable", "--nodes=2", "--ntasks=2", f"--chdir={tmp_path}", "--output=log", "--wrap", line]
+    number = slurm.call("sbatch", *asked).strip()
+    slurm.wait_for(lambda: any((tmp_path / "tensorboard").rglob("events*")), "first steps", 120)
+    slurm.call("scancel", "--batch", "--signal=TERM", number)
+    slurm.wait_for(lambda: slurm.detail(int(number), "JobState") == "FAILED", "stopped job", 60)
+    (saved,) = steps(tmp_path)
+    assert f"after step {saved} of" in (tmp_path / "log").read_text()

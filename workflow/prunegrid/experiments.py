@@ -44,8 +44,9 @@ def experiment_of(directory: Path) -> Experiment:
             "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
         )
     plugins.look_in(directory.resolve().parents[1])
+    written = io.read_json(path)
     try:
-        return config.load(io.read_json(path), source=str(path))
+        return config.load(written, source=str(path))
     except PrunegridError as error:
         hint = "was it written by another version? The workflow, run with your config, writes it again"
         raise PrunegridError(f"{error}\n{path}: {hint}") from None

@@ -12,8 +12,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, repair, replacing, sha256, write_json
+from prunegrid.disk import refusal
+from prunegrid.errors import PrunegridError, reason
+from prunegrid.io import read_json, repair, replacing, schema, sha256, write_json
 from prunegrid.sections import Source, Wheel
 from prunegrid.trust import may_run, trusting
 
@@ -34,6 +35,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """Digests of what later steps depend on, and the size of the weights in bytes."""
     if not folder.is_dir():
         raise PrunegridError(f"{folder}: no such folder")
+    require_whole(folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise PrunegridError(f"{folder}: no .safetensors file; convert the weights first (pickles are not read)")
@@ -48,11 +50,33 @@ def describe(folder: Path) -> dict[str, Any]:
             "template": sha256(load_tokenizer(folder).chat_template or ""),
         },
         "bytes": sum(file.stat().st_size for file in weights),
+        "files": sizes(folder),
     }
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Of each file of a model's folder, in bytes: what `require_whole` compares with."""
+    return {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+def require_whole(folder: Path) -> None:
+    """Refuse a model one of whose files is lost or has not the size that it was made with.
+
+    The manifest that says so stands beside the folder: of a base model `<folder>.json`, of a trained one
+    `training.json`; a folder without one is not the workflow's, and is not checked.
+    """
+    for manifest in (folder.with_name(f"{folder.name}.json"), folder.with_name("training.json")):
+        made: dict[str, int] = read_json(manifest).get("files", {}) if manifest.is_file() else {}
+        for name, size in made.items():
+            there = (folder / name).stat().st_size if (folder / name).is_file() else None
+            if there != size:
+                found = "is missing" if there is None else f"is truncated or changed: {there} of {size} bytes"
+                raise PrunegridError(f"{folder / name}: {found}; {repair(folder)}")
 
 
 def expected_digests(manifest: Path, data: Path) -> dict[str, str]:
     """What the scores' `meta.json` must say if they belong to this model and data set."""
+    schema(data)  # a damaged one is told as such, not as another data set
     return {**read_json(manifest)["digests"], "data": sha256(data)}
 
 
@@ -71,7 +95,13 @@ def load_tokenizer(folder: Path) -> Any:
 
     if not (folder / "config.json").exists():
         raise PrunegridError(f"{folder}: no config.json; give the folder of a model saved with save_pretrained")
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
+    require_whole(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
+    except Exception as error:  # tokenizers raises Exception itself
+        if isinstance(error, PrunegridError) or refusal(error, folder):
+            raise
+        raise PrunegridError(f"{folder}: cannot load the tokenizer ({reason(error)}); {repair(folder)}") from error
 
 
 def load_model(folder: Path, dtype: str, device: str) -> Any:
@@ -81,6 +111,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
     from transformers import AutoModelForCausalLM
 
     check_device(device)
+    require_whole(folder)
     try:
         model, loaded = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -90,8 +121,9 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             trust_remote_code=may_run(folder),
         )
     except (OSError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise PrunegridError(f"{folder}: cannot load the model ({reason}); {repair(folder / 'config.json')}") from None
+        if refusal(error, folder):  # of the log, which is written meanwhile
+            raise
+        raise PrunegridError(f"{folder}: cannot load the model ({reason(error)}); {repair(folder)}") from None
     if loaded["missing_keys"]:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
         raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")
@@ -109,6 +141,7 @@ def with_adapter(model: Any, adapter_dir: Path) -> Any:
         raise PrunegridError(
             f"{adapter_dir}: no adapter_model.safetensors (pickles are not read); train the cell again"
         )
+    require_whole(adapter_dir)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*missing adapter keys")
         try:

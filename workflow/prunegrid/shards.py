@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, repair, replacing, write_json
+from prunegrid.io import batches, read_json, replacing, schema, write_json
 
 if TYPE_CHECKING:
     from prunegrid.forward import Values
@@ -125,14 +125,10 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
 
 def _concatenate(parts: Sequence[Path], out: Path) -> None:
     """The rows of all parts in order, a row group in memory at a time."""
-    try:
-        with pq.ParquetWriter(out, pq.read_schema(parts[0]), compression="zstd") as writer:
-            for part in parts:
-                for batch in pq.ParquetFile(part).iter_batches(batch_size=GROUP):
-                    writer.write_batch(batch)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise PrunegridError(f"{out.parent}: a shard is damaged ({reason}); {repair(parts[0].parent)}") from None
+    with pq.ParquetWriter(out, schema(parts[0]), compression="zstd") as writer:
+        for part in parts:
+            for batch in batches(part, GROUP):
+                writer.write_batch(batch)
 
 
 @contextmanager

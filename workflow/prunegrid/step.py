@@ -7,10 +7,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prunegrid import locks
+from prunegrid.disk import refusal, writing
 from prunegrid.errors import PrunegridError
 
 DONE, FAILED = "done", "FAILED:"
@@ -28,17 +29,19 @@ def step(log: str) -> Iterator[None]:
     terminal = os.dup(2)
     lock = lock_of(Path(log))
     started = time.monotonic()
-    with _alone(lock, log) as file:
+    with _alone(lock, Path(log)) as file:
         sys.stdout.flush()
         os.dup2(file, 1)
         os.dup2(file, 2)
         try:
             yield
-            _last_line(f"{DONE} in {time.monotonic() - started:.1f} s")
+            _last_line(f"{DONE} in {time.monotonic() - started:.1f} s", Path(log))
         except BaseException as error:
-            message = _describe(error)
-            _last_line(f"{FAILED} {message}")
+            message = _message(error, log)
             _tell(terminal, f"{message} (log: {log})")
+            with suppress(OSError):  # the log stands on the disk that is full
+                _trace(error)
+                _last_line(f"{FAILED} {message}", Path(log))
             sys.exit(1)
         lock.unlink(missing_ok=True)
 
@@ -49,21 +52,19 @@ def lock_of(log: Path) -> Path:
 
 
 @contextmanager
-def _alone(lock: Path, log: str) -> Iterator[int]:
+def _alone(lock: Path, log: Path) -> Iterator[int]:
     """Hold the lock as standard input, which children inherit; yield the log's descriptor, its first line written."""
     try:
-        descriptor = locks.hold(lock)
-        if descriptor is None:
-            raise PrunegridError(
-                f"{log}: this step runs already (started by {locks.signed(lock)}); wait for it, or stop it"
-            )
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        os.write(file, f"started by {locks.owner()}\n".encode())
+        with writing(log):
+            descriptor = locks.hold(lock)
+            if descriptor is None:
+                raise PrunegridError(
+                    f"{log}: this step runs already (started by {locks.signed(lock)}); wait for it, or stop it"
+                )
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            os.write(file, f"started by {locks.owner()}\n".encode())
     except PrunegridError as error:
         _tell(2, str(error))
-        sys.exit(1)
-    except OSError as error:
-        _tell(2, f"{log}: cannot be written ({error.strerror}); see that its folder is writable and its disk not full")
         sys.exit(1)
     os.dup2(descriptor, 0)
     yield file
@@ -84,17 +85,25 @@ def collect_rarely() -> None:
     atexit.register(gc.freeze)
 
 
-def _describe(error: BaseException) -> str:
+def _message(error: BaseException, log: str) -> str:
     if isinstance(error, PrunegridError):
-        if error.__cause__:
-            traceback.print_exception(error.__cause__)
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on from here"
-    traceback.print_exc()
-    return f"{type(error).__name__}: {error}"
+    return refusal(error, Path(log)) or f"{type(error).__name__}: {error}"
 
 
-def _last_line(text: str) -> None:
+def _trace(error: BaseException) -> None:
+    """The traceback of an unforeseen error, or of what a clear one was caused by."""
+    if not isinstance(error, PrunegridError | KeyboardInterrupt):
+        traceback.print_exception(error)
+    elif error.__cause__:
+        traceback.print_exception(error.__cause__)
+
+
+def _last_line(text: str, log: Path) -> None:
+    """The log's last line. A second run that was refused has had Snakemake put an empty log in the place of ours."""
     sys.stderr.flush()
     print(text, flush=True)
+    if not (log.exists() and os.path.samestat(os.fstat(1), log.stat())):
+        log.write_text(f"{text}\n")

@@ -24,8 +24,8 @@ def source_file(ref):
 
 
 # Only what comes over a network is worth a second try.
-DATA_RETRIES = 0 if all(map(source_file, DATA_SETS)) else 2
-MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else 0
+DATA_RETRIES = None if all(map(source_file, DATA_SETS)) else 2
+MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None
 
 
 def benchmark_data(wildcards):
@@ -171,13 +171,18 @@ def what_the_config_invalidates():
 
 def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
+    from snakemake.io import IOFile
+
     from prunegrid.io import write_json
     from prunegrid.table.build import build
 
     if not Path(R).exists():
         return
-    write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
+    for output in (*rules.collect.output, *rules.table.output):
+        # What Snakemake remembers of their inputs is no longer what they are made from.
+        workflow.persistence.cleanup_metadata(IOFile(output))
     try:
+        write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
         build(Path(R))
         print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
     except PrunegridError as error:

@@ -1,21 +1,13 @@
-# What a job asks of its machine, by rule: one place for all of them. Memory follows the size of the experiment
-# (prunegrid/plan/memory.py); a job that failed asks for more in its next attempt. What is a cluster's own (partitions,
-# accounts, GPU models) stands in its profile.
-from prunegrid.plan import memory
+# What a job asks of its machine, by rule: one place for all of them. Memory and time follow the size of the experiment
+# (prunegrid/plan/memory.py, minutes.py); a second attempt asks for half as much again. What is a cluster's own
+# (partitions, accounts, GPU models) stands in its profile.
+from functools import cache
+
+from prunegrid.plan import memory, minutes
 
 MARGIN = 1.5
 LEAST_MB = 2_000
-# Minutes of a first attempt, on a model of 7 billion parameters where there is one.
-MINUTES = {
-    "score": 240,
-    "extra_score": 240,
-    "train": 480,
-    "evaluate": 240,
-    "model": 120,
-    "collect": 60,
-}
-OTHERS = 30
-SMALL = ("dataset", "benchmark_items", "prune")
+SMALL = ("benchmark_items", "prune")
 ON_A_GPU = ("score", "extra_score", "evaluate") if ON_GPU else ()
 NODES = EXPERIMENT.runtime.nodes
 RANKS = EXPERIMENT.training.ranks // NODES
@@ -25,8 +17,8 @@ def needs(name):
     """The resources of a rule's jobs; memory in MiB of one node, runtime in minutes."""
     own = {
         "disk_mb": 1_000,  # Snakemake's own default adds up the sizes of all inputs: a quarter of a dry run
-        "mem_mb": lambda wildcards, attempt: attempt * memory_mb(name, wildcards),
-        "runtime": lambda wildcards, attempt: attempt * MINUTES.get(name, OTHERS),
+        "mem_mb": lambda wildcards, attempt: grown(memory_mb(name, wildcards.get("model")), attempt),
+        "runtime": lambda wildcards, attempt: grown(runtime(name, wildcards.get("model")), attempt),
     }
     if name == "train":
         return own | training_on_nodes()
@@ -35,12 +27,25 @@ def needs(name):
     return own | ({"gpu": 1, "nodes": 1} if name in ON_A_GPU else {})
 
 
-def memory_mb(name, wildcards):
+def grown(first, attempt):
+    return first * (1 + attempt) // 2
+
+
+@cache
+def memory_mb(name, model):
+    return max(LEAST_MB, round(MARGIN * estimated(memory.peak_mb, name, model)))
+
+
+@cache
+def runtime(name, model):
+    return estimated(minutes.minutes, name, model)
+
+
+def estimated(estimate, name, model):
     try:
-        peak = memory.peak_mb(name, EXPERIMENT, getattr(wildcards, "model", None))
+        return estimate(name, EXPERIMENT, model)
     except PrunegridError as error:
         raise WorkflowError(str(error)) from None
-    return max(LEAST_MB, round(MARGIN * peak))
 
 
 def training_on_nodes():

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from prunegrid.audit.measure import PLACES, Base, Items, methods
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_parquet
+from prunegrid.io import column_names, read_parquet
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
 from prunegrid.pruners.arrays import missing
@@ -38,7 +37,7 @@ def unusable(folders: Sequence[Path]) -> dict[str, str]:
         extra = [file.stem for file in sorted((folder / "extra").glob("*.parquet"))]
         for _, _, method in methods():
             for kind, wanted in (("sample", needs(method).samples), ("token", needs(method).tokens)):
-                found = [*pq.read_schema(folder / f"{kind}s.parquet").names, *extra]
+                found = [*column_names(folder / f"{kind}s.parquet"), *extra]
                 for column, pruner in wanted.items():
                     if column not in found:
                         reasons.setdefault(method, missing(kind, column, pruner, found))

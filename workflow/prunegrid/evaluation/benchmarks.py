@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_records, sha256
+from prunegrid.io import read_records, repair, sha256
 
 if TYPE_CHECKING:
     from prunegrid.sections import DataRef
@@ -97,7 +97,7 @@ def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | 
     `ref` is the data set that the file is a copy of: its row and item counts are checked where the task knows them.
     """
     told = read_task(protocol, task)["metadata"]
-    rows = read_records(path)
+    rows = read_records(path, repair(path))
     reduced = [_whole(row, told, f"{path}: item {i}") for i, row in enumerate(rows)]
     docs = list(filter(_function(protocol, told["only"]), reduced)) if "only" in told else reduced
     if not docs:

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from prunegrid import draws, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.figures.source import NothingToShow
+from prunegrid.models import require_whole
 from prunegrid.pruners import Choice, Draw, Needs, Scores
 from prunegrid.scores import read_meta, read_samples
 from prunegrid.sections import Budget
@@ -43,6 +44,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     for file in (scores_dir / "samples.parquet", scores_dir / "tokens.parquet", tokenizer):
         if not file.exists():
             raise NothingToShow(f"{file.relative_to(root)} is not there")
+    require_whole(tokenizer.parent)
     options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
     budget = experiment.grid_budgets[0]
     scores = read_samples(scores_dir, Needs(pruners.needs("qtuning", options).samples, {}))

@@ -44,14 +44,13 @@ TRAINING = ("train", "train_dynamic")
 
 def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
     """MiB of main memory that one job of `rule` is estimated to need at its peak."""
-    sizes = _sizes(experiment, model, root)
     if rule == "model":
-        return max(_made(experiment, name, size) for name, size in sizes.items())
+        return max(_made(experiment, name, size) for name, size in sizes(experiment, model, root).items())
     if rule in TRAINING:
-        hosts = max(_training_host(experiment, size) for size in sizes.values())
-        return hosts + experiment.training.ranks * _table(experiment, root)
+        hosts = max(_training_host(experiment, size) for size in sizes(experiment, model, root).values())
+        return hosts + ranks_of_a_node(experiment) * _table(experiment, root)
     if rule in PASSES:
-        needed = max(_pass_host(rule, experiment, size) for size in sizes.values())
+        needed = max(_pass_host(rule, experiment, size) for size in sizes(experiment, model, root).values())
         return needed + (0 if rule == "evaluate" else _table(experiment, root))
     start = DRAWING if rule in ("figures", "audit") else SMALL
     return start + (_table(experiment, root) if rule in READING else 0)
@@ -61,19 +60,24 @@ def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, roo
     """MiB of one GPU's memory for one job of `rule`; 0 where it uses none."""
     if experiment.device != "cuda" or rule not in (*TRAINING, *PASSES):
         return 0
-    sizes = _sizes(experiment, model, root).values()
+    used = sizes(experiment, model, root).values()
     if rule in TRAINING:
-        return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in sizes) // MIB
-    return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in sizes) // MIB
+        return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in used) // MIB
+    return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
 
 
 def _table(experiment: Experiment, root: Path | None) -> int:
-    """MiB of the data set's tokens: as scored, of the sandbox, of `max_samples` whole ones; else 32 million."""
+    """MiB of the data set's tokens."""
+    return TABLE * tokens(experiment, root) // MIB
+
+
+def tokens(experiment: Experiment, root: Path | None = None) -> int:
+    """The data set's tokens: as scored, of the sandbox, of `max_samples` whole samples; else 32 million."""
     scored = (root or Path(experiment.results)) / "scores"
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
     unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
     found = (_scored_tokens(scored / name / "meta.json") for name in experiment.models)
-    return TABLE * max((count or unknown for count in found), default=unknown) // MIB
+    return max((count or unknown for count in found), default=unknown)
 
 
 def _scored_tokens(meta: Path) -> int | None:
@@ -132,16 +136,19 @@ def _width(training: Training) -> int:
     return 2 if training.bf16 else 4
 
 
+def ranks_of_a_node(experiment: Experiment) -> int:
+    return experiment.training.ranks // experiment.runtime.nodes
+
+
 def _training_host(experiment: Experiment, size: Size) -> int:
-    training, nodes = experiment.training, experiment.runtime.nodes
-    here = training.ranks // nodes
+    training, here = experiment.training, ranks_of_a_node(experiment)
     if experiment.device == "cpu":
         own = sum(rank_bytes(experiment, size).values())
         return here * (TRAINER + own // MIB)
     weights, offloaded = size.count * _width(training), 0
     if training.offload_optimizer:  # the copy and the gradients go along
         offloaded = trained_parameters(training, size) * (ADAM[training.optim] + 8)
-    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // nodes) // MIB
+    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
 
 
 def _pass_host(rule: str, experiment: Experiment, size: Size) -> int:
@@ -174,7 +181,7 @@ def _made(experiment: Experiment, name: str, size: Size) -> int:
     return TORCH + 16 * size.count // MIB + 200 if source.pretrain else TORCH
 
 
-def _sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
+def sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
     """By name; the audit's replicas (`m@seed1`) are as large as their model."""
     names = [model.partition("@seed")[0]] if model else list(experiment.sources)
     return {name: _size(experiment, name, root) for name in names}

@@ -8,7 +8,6 @@ give the same weights.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     get_cosine_schedule_with_warmup,
 )
+
+from prunegrid.io import read_records, repair
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 PROMPT_WORDS = "Question: Title: Background:\nAnswer: unanswerable #### ####"
@@ -70,7 +71,7 @@ def pretrain(
 
 def read_texts(world: Path) -> list[str]:
     path = Path(world) / "sandbox/pretrain/default/train.jsonl"
-    return [json.loads(line)["text"] for line in path.read_text(encoding="utf-8").splitlines()]
+    return [row["text"] for row in read_records(path, repair(path))]
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:

@@ -97,7 +97,7 @@ def _read(path: Path) -> Any:
         return from_json(path.read_bytes())
     except FileNotFoundError:
         return GONE
-    except ValueError:
+    except (ValueError, OSError):
         return io.read_json(path)
 
 

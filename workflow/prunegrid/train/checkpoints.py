@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prunegrid.disk import writing
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, write_json
 from prunegrid.locks import hold, signed, take
@@ -126,7 +127,8 @@ def alone(folder: Path) -> Iterator[int]:
     The lock is shared with the job's own ranks, each of which takes it for itself (`share`): torchrun hands no
     descriptor on, and a rank may outlive whatever started it.
     """
-    descriptor = hold(folder / LOCK)
+    with writing(folder / LOCK):
+        descriptor = hold(folder / LOCK)
     if descriptor is None:
         raise PrunegridError(_held(folder))
     try:

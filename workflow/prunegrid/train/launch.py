@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from prunegrid import devices
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, replacing, sha256, write_json
-from prunegrid.models import check_device, weights_digest
+from prunegrid.models import check_device, require_whole, sizes, weights_digest
 from prunegrid.scores import check_digests
 from prunegrid.sections import Runtime, Training
-from prunegrid.train import checkpoints, node
+from prunegrid.train import checkpoints, nodes
 from prunegrid.versions import STEP
 
 WORKER = "prunegrid.train.worker"
@@ -85,7 +85,8 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     or data set, another job trains this cell, or a rank fails.
     """
     check_device(job.device, job.ranks_per_node)
-    node.check_allocation(job.runtime.nodes)
+    nodes.check_allocation(job.runtime.nodes)
+    require_whole(job.model)
     meta = read_json(job.scores / "meta.json")
     check_digests(meta, model_digests or {})
     if job.selection is not None:
@@ -95,7 +96,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     with checkpoints.alone(folder) as lock:
         _clear(folder, out)
         shared = folder if job.runtime.nodes > 1 else None
-        with replacing(out) as temporary, tempfile.TemporaryDirectory(dir=shared, prefix=node.SCRATCH) as scratch:
+        with replacing(out) as temporary, tempfile.TemporaryDirectory(dir=shared, prefix=nodes.SCRATCH) as scratch:
             temporary.mkdir(parents=True)
             order = Order(
                 job=job,
@@ -141,7 +142,7 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
         if (order.out / name).exists():
             (order.out / name).replace(manifest.with_name(name))
     report |= {"seconds": seconds, "digests": order.identity["digests"], "selection": order.identity["selection"]}
-    report |= {"weights": weights_digest(order.out)}
+    report |= {"weights": weights_digest(order.out), "files": sizes(order.out)}
     try:
         write_json(manifest, report)
     except OSError as error:
@@ -162,7 +163,7 @@ def command(ranks: int, arguments: Sequence[str]) -> list[str]:
     """One node's launch line: one rank needs no launcher, several are torchrun's."""
     if ranks == 1:
         return [sys.executable, "-m", *arguments]
-    return node.torchrun(ranks, ["--standalone"], arguments)
+    return nodes.torchrun(ranks, ["--standalone"], arguments)
 
 
 def _run(order: Order, spec: Path, lock: int) -> None:
@@ -170,16 +171,19 @@ def _run(order: Order, spec: Path, lock: int) -> None:
     spec.write_text(order.model_dump_json())
     ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
     on_this_gpu = job.device == "cuda" and job.runtime.nodes == 1  # else each node takes its own
-    line = node.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
-    with devices.taken(ranks if on_this_gpu else 0) as mine, _forwarding() as (children, asked, hand_on):
-        with spec.open() as alive:
+    line = nodes.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
+    with (
+        devices.taken(ranks if on_this_gpu else 0) as mine,
+        _forwarding(job.runtime.nodes > 1) as (children, asked, hand_on),
+    ):
+        with spec.open("r+") as alive:  # NFS locks a file alone only for who may write it
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**_environment(job), **mine.environment}
             process = subprocess.Popen(line, env=environment, pass_fds=[lock, *mine.fds], start_new_session=True)
             children.append(process)
             hand_on()
             code = process.wait()
-        ended = checkpoints.wait_for_ranks(lock, node.GRACE_SECONDS)
+        ended = checkpoints.wait_for_ranks(lock, nodes.GRACE_SECONDS)
     if not ended:
         raise PrunegridError(f"{order.checkpoints}: the launcher has ended with {code}, but a rank has not; kill it")
     if code:
@@ -210,7 +214,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 
 @contextmanager
-def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Callable[[], None]]]:
+def _forwarding(to_srun: bool = False) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Callable[[], None]]]:
     """Hand the first signal that asks for an end on to the ranks, which save before they obey; note all.
 
     Python gives signals to its main thread: in another one they are the caller's own affair.
@@ -222,14 +226,14 @@ def _forwarding() -> Iterator[tuple[list[subprocess.Popen[bytes]], list[int], Ca
     def hand_on() -> None:
         if asked and children and not handed:  # a second one would make torchrun leave its ranks behind
             handed.append(asked[0])
-            children[0].send_signal(asked[0])
+            children[0].send_signal(nodes.PASSED_ON if to_srun else asked[0])
 
     def note(number: int, _: Any) -> None:
         asked.append(number)
         hand_on()
 
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, note) for number in node.FORWARDED} if main else {}
+    before = {number: signal.signal(number, note) for number in nodes.FORWARDED} if main else {}
     try:
         yield children, asked, hand_on
     finally:
