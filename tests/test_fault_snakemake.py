@@ -33,7 +33,6 @@ from prunegrid.step import lock_of
 from snake import command, snakemake
 
 pytestmark = pytest.mark.slow
-LAST = f"{R}/results.parquet"
 NO_ROOM = "^prunegrid: .*(No space left|could not save)"
 
 
@@ -51,7 +50,7 @@ def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     marker = folder / "marker"
     own = reached(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
-        line = command(folder, "--cores", "2", "--notemp", LAST)
+        line = command(folder, "--cores", "2", "--notemp", "all")
         process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
         until = time.monotonic() + 60
         while not marker.exists():
@@ -75,7 +74,7 @@ def is_whole(found: Run, folder: Path, whole: Whole) -> None:
 def test_two_snakemakes(whole: Whole, folder: Path) -> None:
     """The second is refused, an experiment of its own is not, and the first one knows nothing of either."""
     with at_work(folder, warm=whole.warm) as first:
-        second = run(folder, LAST, warm=whole.warm)
+        second = run(folder, "all", warm=whole.warm)
         assert second.code != 0
         assert "LockException" in second.text and "can be removed with the --unlock argument" in second.text
         assert first.poll() is None
@@ -84,7 +83,7 @@ def test_two_snakemakes(whole: Whole, folder: Path) -> None:
         assert third.returncode == 0, third.stderr
         (folder / "marker").unlink()
         assert first.wait() == 0
-    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_snakemake_killed(whole: Whole, folder: Path) -> None:
@@ -93,7 +92,7 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
     with at_work(folder, warm=whole.warm) as process:
         process.kill()
         process.wait()
-        refused = run(folder, LAST, warm=whole.warm)
+        refused = run(folder, "all", warm=whole.warm)
         assert refused.code != 0 and "LockException" in refused.text
         assert run(folder, "--unlock").code == 0
         assert held(lock_of(log))
@@ -103,7 +102,7 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
         (folder / "marker").unlink()
     while held(lock_of(log)):
         time.sleep(0.1)
-    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_interrupted(whole: Whole, folder: Path) -> None:
@@ -114,7 +113,7 @@ def test_interrupted(whole: Whole, folder: Path) -> None:
         assert process.wait(timeout=20) != 0
     assert not (files(folder) - before) & set(whole.of["prune"].outputs)
     assert not [name for name in files(folder) if name.endswith(".tmp")]
-    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
@@ -126,7 +125,7 @@ def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> No
     assert failed.code != 0
     assert digest(folder) != whole.digest
     assert run(folder, *targets([job]), warm=whole.warm).code == 0
-    is_whole(run(folder, LAST, warm=whole.warm), folder, whole)
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> None:
@@ -146,13 +145,13 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
     asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
     remove(folder, [whole.of["evaluate"].outputs[0], asking.outputs[0], whole.of["train"].outputs[1]])
     remove(folder, [str(Path(asking.outputs[0]).parent / "asked")])
-    failed = run(folder, LAST, warm=whole.warm)
+    failed = run(folder, "all", warm=whole.warm)
     assert failed.code != 0
     commands = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", failed.text))
     while commands:
         for line in commands:
             subprocess.run(line, shell=True, cwd=folder, check=True)
-        again = run(folder, LAST, warm=whole.warm)
+        again = run(folder, "all", warm=whole.warm)
         found = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", again.text))
         assert not commands & found
         commands = found
