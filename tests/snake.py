@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# Two workers side by side have one core each: torch with more threads than cores is several times slower.
+CORES = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
 
 

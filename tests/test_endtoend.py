@@ -16,7 +16,7 @@ import plan_check
 from documented import example
 from prunegrid.experiments import find
 from prunegrid.plan.memory import peak_mb
-from snake import DEFAULT, planned, snakemake
+from snake import CORES, DEFAULT, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def config(**changes: Any) -> dict[str, Any]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     (folder / "my_pruners.py").write_text(example())
-    run = snakemake(folder, "--cores", "2", config=CONFIG)
+    run = snakemake(folder, "--cores", CORES, config=CONFIG)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return folder
 
@@ -173,7 +173,7 @@ def test_weights_go_once_they_are_evaluated_and_no_cell_notices(done: Path, tmp_
     assert planned(folder, config=scores) == {"record": 1, "evaluate": 1, **SHOWN}
     shutil.rmtree(weights)
     assert planned(folder, config=scores) == {"record": 1, **CELL_ONLY}
-    run = snakemake(folder, "--cores", "2", config=scores)
+    run = snakemake(folder, "--cores", CORES, config=scores)
     assert run.returncode == 0, run.stderr[-3000:]
     assert not weights.exists()
     assert (weights.parent / "training.json").exists()
@@ -191,14 +191,14 @@ def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Pa
     whole = pq.read_table(folder / "results.parquet", columns=NUMBERS)
     (folder / "trained" / CELL / "training.json").unlink()
     selection.write_bytes(selection.read_bytes()[:100])
-    run = snakemake(done, "--cores", "2", config=CONFIG)
+    run = snakemake(done, "--cores", CORES, config=CONFIG)
     assert run.returncode != 0
     assert re.search(r"prunegrid: .*selection.parquet: damaged or not Parquet", run.stderr)
     broken = (folder / "table/table.md").read_text()
     assert "failed" in broken
     assert "logs/train/" in broken
     selection.unlink()
-    run = snakemake(done, "--cores", "2", config=CONFIG)
+    run = snakemake(done, "--cores", CORES, config=CONFIG)
     assert run.returncode == 0, run.stderr[-3000:]
     again = pq.read_table(folder / "results.parquet", columns=NUMBERS)
     assert again.equals(whole), "the same seed gives the same numbers, other than what it cost"

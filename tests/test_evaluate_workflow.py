@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from snake import DEFAULT, planned, snakemake
+from snake import CORES, DEFAULT, planned, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ def config(names: Iterable[str]) -> dict[str, Any]:
 
 def evaluate(folder: Path, names: Iterable[str]) -> list[str]:
     """Make the zero-shot cell's evaluation; the job's log."""
-    run = snakemake(folder, "--cores", "2", *map(TARGETS.__getitem__, names), config=config(names))
+    run = snakemake(folder, "--cores", CORES, *map(TARGETS.__getitem__, names), config=config(names))
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
     return (folder / "results/sandbox/logs/evaluate" / f"{CELL}.log").read_text().splitlines()
 

@@ -30,7 +30,7 @@ from fault_runs import (
 )
 from prunegrid.locks import held
 from prunegrid.step import lock_of
-from snake import command, snakemake
+from snake import CORES, command, snakemake
 
 pytestmark = pytest.mark.slow
 NO_ROOM = "^prunegrid: .*(No space left|could not save)"
@@ -50,7 +50,7 @@ def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     marker = folder / "marker"
     own = reached(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
-        line = command(folder, "--cores", "2", "--notemp", "all")
+        line = command(folder, "--cores", CORES, "--notemp", "all")
         process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
         until = time.monotonic() + 60
         while not marker.exists():
@@ -178,7 +178,7 @@ def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
 def test_the_results_are_read_only_under_snakemake(whole: Whole, folder: Path) -> None:
     """To Snakemake, too: it cannot even make the folder of a job's log."""
     mount = f"mount --bind {folder}/results {folder}/results && mount -o remount,bind,ro {folder}/results"
-    line = command(folder, "--cores", "2", whole.of["prune"].outputs[0])
+    line = command(folder, "--cores", CORES, whole.of["prune"].outputs[0])
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *line],
         env=reached(warm=whole.warm), capture_output=True, text=True, check=False,

@@ -23,7 +23,7 @@ from prunegrid.models import describe, load_model, load_tokenizer, materialise, 
 from prunegrid.sections import DataRef, Source
 from prunegrid.table.build import build
 from results_folder import put
-from snake import ROOT, planned, snakemake
+from snake import CORES, ROOT, planned, snakemake
 from tiny import TEMPLATE
 
 SOURCE = {
@@ -123,7 +123,7 @@ TARGETS = ["experiment.json", "data/d.parquet", "data/benchmarks/A.jsonl", "scor
 def test_a_free_text_reaches_no_shell(folder: Path) -> None:
     """The jobs that use them run, and do what they do for harmless ones."""
     config = everywhere(folder, ON_ONE_LINE) | {"note": ON_ONE_LINE + "\n{x} {{y}}\ntouch owned"}
-    done = snakemake(folder, "--cores", "2", *(f"results/toy/{target}" for target in TARGETS), config=config)
+    done = snakemake(folder, "--cores", CORES, *(f"results/toy/{target}" for target in TARGETS), config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     root = folder / "results/toy"
     assert read_json(root / "experiment.json")["note"] == config["note"]
@@ -223,7 +223,7 @@ def test_a_run_with_a_models_own_code_and_secrets_around(own: Path, monkeypatch:
     config["evaluation"] = {"benchmarks": {"A": {"task": "arc_easy", "data": {"path": "items.jsonl"}}}}
     write_jsonl(folder / "items.jsonl", ITEMS["arc_easy"])
     targets = [f"results/toy/{target}" for target in ("experiment.json", "evaluation/m/full/seed0/A.json")]
-    done = snakemake(folder, "--cores", "2", *targets, config=config)
+    done = snakemake(folder, "--cores", CORES, *targets, config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     told = snakemake(folder, "--report", "report.html", *targets)
     assert told.returncode == 0, told.stderr

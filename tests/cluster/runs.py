@@ -63,7 +63,7 @@ def run(slurm: PrivateSlurm, folder: Path, *arguments: str, mine: dict[str, Any]
     return (folder / "run.log").read_text()
 
 
-def finish(process: subprocess.Popen[bytes], folder: Path, seconds: float = 300) -> None:
+def finish(process: subprocess.Popen[bytes], folder: Path, seconds: float = 600) -> None:
     code = process.wait(seconds)
     assert code == 0, (folder / "run.log").read_text()[-6000:]
 

@@ -41,7 +41,7 @@ def disturbed(
         (trained / cell / "hold").touch()
     with runs.started(slurm, folder, mine=runs.MINE) as process:
         request.getfixturevalue("undisturbed")  # runs meanwhile
-        slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 300)
+        slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 600)
         events = _disturb(slurm, trained)
         runs.finish(process, folder)
     records = slurm.jobs()
