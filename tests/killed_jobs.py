@@ -20,7 +20,8 @@ SETTINGS: dict[str, Any] = {
     "batch_tokens": 128,
 }
 DYNAMIC = {"variant": "q", "method": "qtuning", "options": {}, "sample_ratio": 0.5, "token_ratio": 0.5}
-VOLATILE = ("seconds", "loop_seconds", "peak_memory_bytes", "resumed", "halvings")
+# `files`: sizes; of the tokenizer's, transformers notes how it was loaded.
+VOLATILE = ("seconds", "loop_seconds", "peak_memory_bytes", "resumed", "halvings", "files")
 
 
 class Inputs(NamedTuple):
