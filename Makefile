@@ -29,7 +29,7 @@ test: $(READY)
 	pytest -m "not slow" --numprocesses $(WORKERS)
 
 test-slow: $(READY)
-	pytest -m "slow and not exhaustive" --numprocesses $(WORKERS) --dist loadfile
+	pytest -m "slow and not exhaustive" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-exhaustive: $(READY)
 	pytest -m exhaustive
