@@ -89,6 +89,15 @@ def test_the_papers_grid() -> None:
     assert (found["train"], found["evaluate"], found["prune"], found["score"]) == (104, 106, 102, 2)
 
 
+def test_a_task_that_was_added_is_planned_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else its KeyError would end the workflow, which asks for minutes (`needs`)."""
+    known_one = counts.asked(an_experiment(), "A", tmp_path)
+    monkeypatch.delitem(counts.ANSWERED, "arc_easy")
+    added = counts.asked(an_experiment(), "A", tmp_path)
+    assert (added.prompt, added.options, added.answer) == counts.A_TASK_OF_YOURS
+    assert added.items == known_one.items
+
+
 def test_what_is_done_is_told_by_files(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
     done = {job.benchmark: job.done for job in jobs(known(experiment, root))}

@@ -11,6 +11,7 @@ from prunegrid.errors import PrunegridError, reason
 FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "File too large"}
 FORBIDDEN = {errno.EROFS: "Read-only file system"}
 BY_OWNER = (errno.EACCES, errno.EPERM)
+AGAIN = "then the same command goes on"
 
 
 @contextmanager
@@ -38,9 +39,6 @@ def refusal(error: BaseException, path: Path) -> str:
     if own or number in FORBIDDEN or any(words in str(error) for words in FORBIDDEN.values()):
         return f"{path}: cannot be written ({reason(error)}); make its folder writable, {AGAIN}"
     return ""
-
-
-AGAIN = "then the same command goes on"
 
 
 def _free(path: Path) -> str:
