@@ -177,3 +177,15 @@ def test_paper_grid_counts() -> None:
     assert sum(cell.trained for cell in cells) == 104 == 2 * (3 * 17 + 1)
     assert sum(cell.pruned for cell in cells) == 102
     assert len({(cell.model, cell.path) for cell in cells}) == 106
+
+
+@pytest.mark.parametrize(("stage", "bf16"), [(2, True), (0, False)])
+def test_a_gpu_runs_in_bfloat16_where_nothing_is_said(stage: int, bf16: bool) -> None:
+    gpu = DEFAULT | {"device": "cuda", "scoring": {}, "training": {"zero_stage": stage}}
+    gpu["evaluation"] = {"benchmarks": DEFAULT["evaluation"]["benchmarks"]}
+    found = load(gpu)
+    assert (found.scoring.dtype, found.evaluation.dtype, found.training.bf16) == ("bfloat16", "bfloat16", bf16)
+    kept = load(gpu | {"scoring": {"dtype": "float32"}, "training": {"bf16": False}})
+    assert (kept.scoring.dtype, kept.training.bf16) == ("float32", False)
+    cpu = load(gpu | {"device": "cpu"})
+    assert (cpu.scoring.dtype, cpu.evaluation.dtype, cpu.training.bf16) == ("float32", "float32", False)

@@ -75,7 +75,10 @@ def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str
     ("recorded", "changes"),
     [
         ({"batch_tokens": 4096}, {"evaluation": {"batch_tokens": 4096, "benchmarks": BENCHMARKS}}),
-        ({"device": "cuda"}, {"device": "cuda"}),
+        (
+            {"device": "cuda"},
+            {"device": "cuda", "evaluation": {"dtype": "float32", "benchmarks": BENCHMARKS}},
+        ),
         (
             {"data": {"hub": None, "config": None, "split": "train", "revision": None, "path": "e.jsonl"}},
             {"evaluation": {"benchmarks": {n: b | {"data": {"path": "e.jsonl"}} for n, b in BENCHMARKS.items()}}},

@@ -15,6 +15,11 @@ QTUNING = {"qtuning": {"method": "qtuning"}}
 EVEN = {"even": {"method": "random+random", "match": "qtuning"}}
 VARIANTS: list[Any] = ["random+random", QTUNING, EVEN]
 BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}
+FLOAT32 = {
+    "scoring": {"dtype": "float32"},
+    "training": {"bf16": False},
+    "evaluation": {"dtype": "float32", "benchmarks": BENCHMARKS},
+}
 ALL = {"zero-shot", "full", "random+random", "qtuning", "even"}
 TRAINED = ALL - {"zero-shot"}
 
@@ -121,7 +126,11 @@ def test_a_setting_is_named_with_what_it_was_and_is(
             {"evaluation": {"batch_tokens": 512, "benchmarks": BENCHMARKS}},
             "evaluation.batch_tokens was 8192, is 512",
         ),
-        ({"device": "cpu"}, {"device": "cuda"}, 'device was "cpu", is "cuda"'),
+        (
+            {"device": "cpu"},
+            {"device": "cuda", **FLOAT32},
+            'device was "cpu", is "cuda"',
+        ),
         (
             {"data": {"hub": None, "config": None, "split": "train", "revision": None, "path": "d.jsonl"}},
             evaluation(data={"path": "e.jsonl"}),

@@ -11,6 +11,7 @@ from typing import Any
 
 from prunegrid.errors import PrunegridError
 from prunegrid.extras import EXTRAS
+from prunegrid.sections import USUAL_DTYPE
 
 
 def score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def extra_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _forward_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-tokens", type=_at_least(8), default=4096, help="padded tokens a forward pass")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 on cuda, else float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=_at_least(1), default=os.cpu_count())
 
@@ -83,7 +84,7 @@ def _score(options: argparse.Namespace) -> None:
 
     _refuse_foreign(options.out)
     torch.set_num_threads(options.threads)
-    settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=options.dtype)
+    settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=_dtype(options))
     dataset = Dataset(name="data", path=str(options.data))
     with tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
@@ -102,10 +103,14 @@ def _extra(options: argparse.Namespace) -> None:
     from prunegrid.sections import Scoring
 
     torch.set_num_threads(options.threads)
-    settings = Scoring(batch_tokens=options.batch_tokens, dtype=options.dtype)
+    settings = Scoring(batch_tokens=options.batch_tokens, dtype=_dtype(options))
     out = options.scores / "extra" / f"{options.name}.parquet"
     write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
     print(out)
+
+
+def _dtype(options: argparse.Namespace) -> Any:
+    return options.dtype or USUAL_DTYPE[options.device]
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -19,6 +19,7 @@ from prunegrid.complaints import complain
 from prunegrid.errors import PrunegridError
 from prunegrid.sections import (
     SCORED,
+    USUAL_DTYPE,
     Budget,
     DataRef,
     Dataset,
@@ -57,6 +58,20 @@ class Experiment(Section):
     training: Training = Training()
     runtime: Runtime = Runtime()
     evaluation: Evaluation
+
+    @model_validator(mode="before")
+    @classmethod
+    def precision_of_the_device(cls, values: Any) -> Any:
+        """On a GPU bfloat16 where nothing is said; ZeRO stage 0 cannot train in it."""
+        if not isinstance(values, dict) or values.get("device") != "cuda":
+            return values
+        given = {name: values.get(name) or {} for name in ("scoring", "training", "evaluation")}
+        if not all(isinstance(section, dict) for section in given.values()):
+            return values
+        usual = {"dtype": USUAL_DTYPE["cuda"]}
+        bf16 = {"bf16": given["training"].get("zero_stage", 2) != 0}
+        defaults = {"scoring": usual, "training": bf16, "evaluation": usual}
+        return values | {name: defaults[name] | section for name, section in given.items()}
 
     @model_validator(mode="after")
     def whole(self) -> Self:

@@ -93,6 +93,8 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     without = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
     if not training.packing and mode == "static":
         without.append("batch_tokens")
+    if mode == "static":
+        without.append("rescore_every")
     return training.model_copy(update=own | {name: Training.model_fields[name].default for name in without})
 
 

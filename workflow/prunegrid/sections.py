@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from prunegrid import pruners
 from prunegrid.errors import PrunegridError
@@ -17,6 +17,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 RESERVED = ("zero-shot", "full", "shuffled-responses")
 AVERAGE = "Avg"
 BEST = "best"
+USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU float32 takes nine times as long, and twice the memory
 SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 
 
@@ -49,7 +50,26 @@ Removal = Literal["mask", "drop"]
 
 
 class Section(BaseModel):
+    """A part of the configuration. Its dump is stored in finished results and in Snakemake's records of job parameters.
+
+    Finished results stay valid as sections grow: a default never changes, and a new key is declared with `added`, which
+    leaves it out of the dump while it has its default.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def as_recorded(cls, values: Any) -> Any:
+        """`values`, which any version dumped, as this version dumps them; unchanged if it cannot read them."""
+        try:
+            return cls.model_validate(values).model_dump(mode="json")
+        except ValidationError:
+            return values
+
+
+def added(absent: Any, **constraints: Any) -> Any:
+    """A key that version 0.1 did not have. `absent` is its default: what was done before the key existed."""
+    return Field(absent, exclude_if=lambda value: value == absent, **constraints)
 
 
 class DataRef(Section):
@@ -63,7 +83,7 @@ class DataRef(Section):
     split: PathPart = "train"
     revision: str | None = None
     path: InputPath | None = None
-    sha256: Sha256 | None = Field(None, exclude_if=lambda digest: digest is None)
+    sha256: Sha256 | None = added(None)
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -124,7 +144,7 @@ class Source(Section):
     wheel: Wheel | None = None
     pretrain: Pretrain | None = None
     chat_template: str | None = None
-    trust_remote_code: str | None = Field(None, min_length=1, exclude_if=lambda reason: reason is None)
+    trust_remote_code: str | None = added(None, min_length=1)
 
     @model_validator(mode="after")
     def one_source(self) -> Self:
@@ -142,7 +162,7 @@ class Model(Source):
     """
 
     reference: Source | None = None
-    parameters: int | None = Field(None, ge=1, exclude_if=lambda value: value is None)
+    parameters: int | None = added(None, ge=1)
 
     @property
     def source(self) -> Source:
@@ -246,7 +266,9 @@ class Training(Section):
 
     `mode`: pruned once before training, or `dynamic`: every mini-batch with the weights of the moment.
     `max_steps` overrides `num_train_epochs`. `packing` puts samples behind one another, up to `batch_tokens`
-    tokens in a forward pass of a rank; without it micro-batches are padded.
+    tokens in a forward pass of a rank; without it micro-batches are padded. `gradient_checkpointing: auto` turns it on
+    only if the passes would not fit the GPU. `deterministic` uses deterministic kernels only. A dynamic cell rescores
+    its candidates every `rescore_every` steps, or once an `epoch`.
     """
 
     method: Literal["lora", "full"] = "lora"
@@ -272,8 +294,10 @@ class Training(Section):
     zero_stage: Literal[0, 1, 2, 3] = 2
     offload_optimizer: bool = False
     bf16: bool = False
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | Literal["auto"] = False
     use_liger_kernel: bool = False
+    deterministic: bool = added(False)
+    rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(1)
 
 
 class Runtime(Section):
@@ -281,13 +305,16 @@ class Runtime(Section):
 
     `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
     machines of a Slurm allocation that the ranks of one training job are spread over. `retention` says which trained
-    models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone).
+    models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone). `cells_per_gpu` jobs of one
+    rank share a GPU of `gpu_memory_gb` (10^9 bytes; by default what the card has, and in estimates 80).
     """
 
     nodes: int = Field(1, ge=1)
     save_steps: int = Field(100, ge=1)
     report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
     retention: Literal["all", "adapters", "scores"] = "all"
+    cells_per_gpu: int = added(1, ge=1)
+    gpu_memory_gb: float | None = added(None, gt=0)
 
 
 class Benchmark(Section):
@@ -299,11 +326,15 @@ class Benchmark(Section):
 
 
 class Evaluation(Section):
-    """What a trained model is asked. `batch_tokens` is the padded size of a forward pass, answers to come included."""
+    """What a trained model is asked. `batch_tokens` is the padded size of a forward pass, answers to come included.
+
+    `engine` generates and scores the answers: the transformers library, or vLLM (an extra).
+    """
 
     protocol: Literal["harness", "paper"] = "harness"
     batch_tokens: int = Field(8192, ge=8)
     dtype: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["transformers", "vllm"] = added("transformers")
     benchmarks: dict[Name, Benchmark] = Field(min_length=1)
 
     @model_validator(mode="after")

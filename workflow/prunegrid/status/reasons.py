@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from prunegrid import grid, io, pruners
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
+from prunegrid.sections import Section
 from prunegrid.status.files import UNKNOWN, Files
 
 PRUNER = ("method", "options")
@@ -48,13 +49,15 @@ def score_reasons(experiment: Experiment, files: Files, name: str, benchmark: st
     evaluation, wanted = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
     at = f"evaluation.benchmarks.{benchmark}"
     made = dict(zip(("protocol", "dtype"), files.values(name, "protocol", "dtype"), strict=True))
-    found = list(_differences("evaluation", made, {"protocol": evaluation.protocol, "dtype": evaluation.dtype}))
+    (made["engine"],) = files.values(name, "engine", absent="transformers")
+    asked = {key: getattr(evaluation, key) for key in ("protocol", "dtype", "engine")}
+    found = list(_differences("evaluation", made, asked))
     own = dict(zip(("task", "limit"), files.values(name, "task", "limit"), strict=True))
     found += _differences(at, own, {"task": wanted.task, "limit": wanted.limit})
-    later = {
+    later: dict[str, tuple[str, Any]] = {
         "batch_tokens": ("evaluation.batch_tokens", evaluation.batch_tokens),
         "device": ("device", experiment.device),
-        "data": (f"{at}.data", wanted.data.model_dump(mode="json")),
+        "data": (f"{at}.data", wanted.data),
     }
     for key, (what, value) in later.items():
         (was,) = files.values(name, key, absent=UNKNOWN)
@@ -74,19 +77,19 @@ def weights_reasons(experiment: Experiment, files: Files, cell: Cell, evaluate: 
 
 def _settings(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
     """What the files of each step say that they were made with against what the experiment wants."""
-    source = experiment.sources[cell.model].model_dump(mode="json")
-    yield from _made(files, f"models/{cell.model}.json", {"source": (f"models.{cell.model}", source)})
+    source = {"source": (f"models.{cell.model}", experiment.sources[cell.model])}
+    yield from _made(files, f"models/{cell.model}.json", source)
     if not cell.trained:
         return
     dataset, scoring = experiment.dataset, experiment.scoring
-    yield from _made(files, f"data/{dataset.name}.json", {"source": ("dataset", dataset.model_dump(mode="json"))})
+    yield from _made(files, f"data/{dataset.name}.json", {"source": ("dataset", dataset)})
     scores = f"scores/{cell.model}/meta.json"
     wanted = {key: (f"scoring.{key}", getattr(scoring, key)) for key in ("max_length", "dtype")}
     yield from _made(files, scores, wanted)
     noted = (f"data/{dataset.name}.json", "digest")
     yield from _since(files, "the training set", noted, (scores, "digests.data"), SCORED)
-    training = grid.training_of(experiment, cell).model_dump(mode="json")
-    made = {"training": ("training", training), "seed": ("seed", cell.seed)}
+    training = grid.training_of(experiment, cell)
+    made: dict[str, tuple[str, Any]] = {"training": ("training", training), "seed": ("seed", cell.seed)}
     (digests,) = files.values(scores, "digests")
     if digests is not None:
         made["digests"] = ("the scores' digests", digests)
@@ -121,7 +124,7 @@ def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     now = {pruner.name: pruner.version for pruner in pruners.members(variant.method) if pruner.foreign}
     yield from _differences(f"{at}: version", versions, now)
     if "reference_nll" in grid.extra_columns(experiment, cell):
-        reference = experiment.sources[f"{cell.model}@reference"].model_dump(mode="json")
+        reference = experiment.sources[f"{cell.model}@reference"]
         source = {"source": (f"models.{cell.model}.reference", reference)}
         manifest = f"models/{cell.model}@reference.json"
         yield from _made(files, manifest, source)
@@ -198,7 +201,12 @@ def _made(files: Files, name: str, wanted: dict[str, tuple[str, Any]]) -> Iterat
 
 
 def _differences(what: str, was: Any, now: Any) -> Iterator[Reason]:
-    """The keys below `what` in which two values differ; lists are compared as a whole."""
+    """The keys below `what` in which two values differ; lists are compared as a whole.
+
+    A section is compared as this version records it: a key that an older one did not write means what it meant then.
+    """
+    if isinstance(now, Section):
+        was, now = type(now).as_recorded(was), now.model_dump(mode="json")
     if was == now:
         return
     if isinstance(was, dict) and isinstance(now, dict):
