@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig
 
 from prunegrid.errors import PrunegridError
+from prunegrid.models.probes import check_isolated
 from prunegrid.train.batches import Example, example, pack
 from prunegrid.train.forward import collate, total_nll
-from prunegrid.train.packing import NAME, check_isolated
+from prunegrid.train.packing import NAME
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM
 
+from prunegrid.models.probes import check_isolated
 from prunegrid.score import score
 from prunegrid.sections import Scoring
 from prunegrid.train.batches import Example, example
 from prunegrid.train.forward import chunked_nll, collate, total_nll
-from prunegrid.train.packing import NAME, check_isolated, packed_attention
+from prunegrid.train.packing import NAME, packed_attention
 from training_jobs import run
 
 DEVICE = "cuda"

@@ -13,11 +13,11 @@ import torch
 from transformers import AttentionInterface
 
 from prunegrid.errors import PrunegridError
+from prunegrid.models.architecture import FOREIGN
 from prunegrid.rows import Batch
 
 NAME = "prunegrid_capture"
 ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
-FOREIGN = ("softcap", "s_aux", "position_bias")
 
 
 class Seen(NamedTuple):
@@ -78,22 +78,6 @@ class Capture:
         scale = query_BHTD.shape[-1] ** -0.5 if scaling is None else scaling
         self.seen = Seen(query_BHTD, key_BGTD, attention_mask, scale, others.get("sliding_window"), foreign)
         return self.kernel(module, query_BHTD, key_BGTD, value_BGTD, attention_mask, scaling=scaling, **others)
-
-
-def unreachable(model: Any, layer: int = -1) -> str | None:
-    """Why the layer's attention cannot be read, or None where it can: a forward of two tokens tells."""
-    kind, decoder = model.config.model_type, model.get_decoder()
-    layers = getattr(decoder, "layers", None)
-    if layers is None or getattr(getattr(layers[layer], "self_attn", None), "config", None) is None:
-        return f"model type {kind} has no attention at get_decoder().layers[{layer}].self_attn"
-    with Capture(model, layer) as capture, torch.no_grad():
-        decoder(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device), use_cache=False)
-        seen = capture.seen
-    if seen is None:
-        return f"model type {kind} does not use the attention interface of transformers in layer {layer}"
-    if seen.foreign:
-        return f"model type {kind} changes its attention weights by {', '.join(seen.foreign)}, which is not computed"
-    return None
 
 
 def weights(seen: Seen, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:

@@ -67,9 +67,10 @@ def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
-    from prunegrid.attention import Capture, from_last, unreachable
+    from prunegrid.attention import Capture, from_last
     from prunegrid.forward import decode, over_batches
     from prunegrid.models import load_model
+    from prunegrid.models.probes import attention_scores_unavailable
 
     model = load_model(model_dir, settings.dtype, device)
     decoder = model.get_decoder()
@@ -78,7 +79,7 @@ def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str
         raise PrunegridError(f"{model_dir}: has {len(layers)} layer, but fastv_layer2 reads the second; leave it out")
     if layers is not None:
         decoder.layers = layers[:2]
-    reason = unreachable(model, 1)
+    reason = attention_scores_unavailable(model, 1)
     if reason:
         raise PrunegridError(f"{model_dir}: fastv_layer2 cannot be computed: {reason}; leave it out")
 

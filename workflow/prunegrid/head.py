@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-from prunegrid.errors import PrunegridError
+from prunegrid.models.probes import check_plain_head
 
 CHUNK = 256
 ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
@@ -39,7 +39,7 @@ class Head:
 
     def __init__(self, model: Any) -> None:
         self.module = model.get_output_embeddings()
-        _check_plain(model, self.module)
+        check_plain_head(model, self.module)
         self.fused = fused(self.module)
         self.name = "liger" if self.fused else "chunked"
 
@@ -49,49 +49,6 @@ class Head:
             nll_R, entropy_R = self.fused(hidden_RD, self.module.weight, targets_R)
             return nll_R.float(), entropy_R.float()
         return inside(self.module, partial(chunked, self.module, hidden_RD, targets_R))  # type: ignore[no-any-return]
-
-
-def _check_plain(model: Any, module: Any) -> None:
-    """Refuse a model that changes its logits after the head, and an adapted head."""
-    if type(module).forward is not torch.nn.Linear.forward:
-        raise PrunegridError(
-            f"{type(module).__name__}: the head is no plain linear layer; leave it out of lora.target_modules"
-        )
-    kind = model.config.model_type
-    if apart(model) is None:
-        raise PrunegridError(f"{kind}: get_decoder() is the model with its head; the scoring pass needs it without")
-    if changes_logits(model):
-        raise PrunegridError(f"{kind}: it changes its logits after the head, which the scoring pass does not")
-
-
-def apart(model: Any) -> Any | None:
-    """The model without its head; None where `get_decoder()` gives it with its head (Llama 4's language model)."""
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    return None if any(module is head for module in decoder.modules()) else decoder
-
-
-def not_finite(model: Any, what: str) -> PrunegridError:
-    """The error of a model whose logits are not numbers."""
-    return PrunegridError(
-        f"{model.name_or_path or model.config.model_type}: its logits {what} are not finite: its training diverged "
-        f"(train it again, with a lower learning rate), or {model.dtype} is too narrow for it"
-    )
-
-
-def changes_logits(model: Any) -> bool:
-    """Whether the model's logits differ from its head's on a few tokens (a soft cap, a scale).
-
-    Logits that are not finite are a `PrunegridError`.
-    """
-    ids_BT = torch.arange(1, 5, device=model.device)[None]
-    with torch.no_grad():
-        logits_BTV = model.forward(input_ids=ids_BT, use_cache=False).logits
-        hidden_BTD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state
-        plain_BTV = model.get_output_embeddings()(hidden_BTD)
-    if not logits_BTV.isfinite().all():
-        raise not_finite(model, "of the tokens 1 to 4")
-    near = 1e-5 * float(plain_BTV.abs().max())
-    return not torch.allclose(logits_BTV.float(), plain_BTV.float(), rtol=1e-5, atol=near)
 
 
 def chunked(

@@ -14,12 +14,13 @@ from typing import Any
 import torch
 
 from prunegrid import __version__
-from prunegrid.attention import Capture, fastv_and_sparsevlm, unreachable
+from prunegrid.attention import Capture, fastv_and_sparsevlm
 from prunegrid.errors import PrunegridError
 from prunegrid.forward import Compute, Values, before, decode, over_batches
 from prunegrid.head import Head
 from prunegrid.io import sha256
 from prunegrid.models import check_device, describe, load_model, load_tokenizer
+from prunegrid.models.probes import attention_scores_unavailable
 from prunegrid.rows import Batch, Rows, Shard, read_rows
 from prunegrid.sections import Scoring
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, rates, refuse_empty, write_scores
@@ -66,7 +67,7 @@ def _digest(settings: Scoring) -> str:
 
 def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
     """The token scores of all rows, and what the meta says of how they were made."""
-    head, reason = Head(model), unreachable(model)
+    head, reason = Head(model), attention_scores_unavailable(model)
     names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
     with nullcontext() if reason else Capture(model) as capture:
         values, work = over_batches(rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring")

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.cache_utils import DynamicLayer
 
-from prunegrid.head import not_finite
+from prunegrid.models.probes import non_finite_logits
 
 
 class RowStop(StoppingCriteria):
@@ -51,7 +51,7 @@ class Finite(LogitsProcessor):
     def check(self, logits_AV: torch.Tensor, row_A: torch.Tensor) -> None:
         for row in row_A[~logits_AV.amax(-1).isfinite()].tolist():
             prompt = self.tokenizer.decode(self.prompt_BP[row], skip_special_tokens=True)
-            raise not_finite(self.model, f"in the answer to {' '.join(prompt.split())[:60]!r}")
+            raise non_finite_logits(self.model, f"in the answer to {' '.join(prompt.split())[:60]!r}")
 
 
 def drops_rows(model: Any) -> bool:

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.generation import RowStop, generate
 from prunegrid.evaluation.shared import Batch, Row, RowLimit, Scored, shared_rows
-from prunegrid.head import ELEMENTS, apart, changes_logits, not_finite
+from prunegrid.head import ELEMENTS
+from prunegrid.models.architecture import headless_decoder
+from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
 from prunegrid.progress import Progress
 from prunegrid.rows import batches
 
@@ -43,7 +45,7 @@ class LanguageModel(HFLM):
         encode: Any = super().tok_encode
         self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
         head = model.get_output_embeddings()
-        self.head = None if apart(model) is None or changes_logits(model) else head
+        self.head = None if headless_decoder(model) is None or changes_logits_after_head(model) else head
         self.vocabulary = len(head.weight)
         most = LOGITS[self.device.type] // self.vocabulary
         self.pass_tokens = batch_tokens if self.head else max(1, min(batch_tokens, most))
@@ -103,7 +105,7 @@ class LanguageModel(HFLM):
                 sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
                 progress.add(sum(kind[place].length for place in chosen))
         for place in (~np.isfinite(sums_2N[0])).nonzero()[0]:
-            raise not_finite(self.model, f"at {' '.join(''.join(texts[place]).split())[:60]!r}")
+            raise non_finite_logits(self.model, f"at {' '.join(''.join(texts[place]).split())[:60]!r}")
         return sums_2N[0], sums_2N[1]
 
     def _rows(self, strings: list[Scored], questions: Sequence[Hashable]) -> list[Row]:

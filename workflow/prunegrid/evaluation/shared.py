@@ -4,7 +4,6 @@ Each option sees the shared prefix and itself only, and its positions go on from
 attention of SpecInfer (Miao et al. 2024, section 4.2) with one branching. `LanguageModel` scores with it.
 """
 
-import inspect
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -14,11 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prunegrid.head import apart
+from prunegrid.models.architecture import WINDOWS, accepts_tree_masks
 from prunegrid.pruners.ragged import Ints
 
-MASKED = ("eager", "sdpa")
-WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")
 SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of a row's two options
 
 
@@ -150,7 +147,7 @@ class RowLimit:
         bounds = [getattr(config, name, None) for name in WINDOWS]
         known = [bound for bound in bounds if isinstance(bound, int) and bound > 0]
         self.model, self.tried = model, 0
-        self.tokens = min([most, *known]) if _takes_masks(model, config) else 0
+        self.tokens = min([most, *known]) if accepts_tree_masks(model, config) else 0
         self.far = 1e-4 if model.dtype == torch.float32 else 5e-2
 
     def reach(self, wanted: int) -> int:
@@ -174,12 +171,6 @@ class RowLimit:
 def _power(length: int) -> int:
     """The next power of two."""
     return 1 << (length - 1).bit_length()
-
-
-def _takes_masks(model: Any, config: Any) -> bool:
-    decoder = apart(model)
-    told = decoder is not None and "position_ids" in inspect.signature(decoder.forward).parameters
-    return told and config._attn_implementation in MASKED and not getattr(config, "alibi", False)
 
 
 def _far(model: Any, length: int) -> float:

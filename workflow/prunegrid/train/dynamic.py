@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 
 from prunegrid import __version__
-from prunegrid.attention import Capture, unreachable
+from prunegrid.attention import Capture
 from prunegrid.draws import uniform
 from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
 from prunegrid.io import read_parquet
+from prunegrid.models.probes import attention_scores_unavailable
 from prunegrid.prune import foreign
 from prunegrid.pruners import Match, Scores, Selection, needs, select
 from prunegrid.pruners.ragged import Bools, Ints, flat_rows
@@ -71,7 +72,7 @@ class Dynamic:
         """The model whose weights score; refused where a pruner needs an attention that cannot be reached."""
         self.model, self.ask, self.most = model, ask, most
         self.head = ask(partial(Head, model))
-        reason = ask(partial(unreachable, model)) if self.attention else None
+        reason = ask(partial(attention_scores_unavailable, model)) if self.attention else None
         if reason:
             raise PrunegridError(
                 f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner"

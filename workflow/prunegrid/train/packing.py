@@ -13,10 +13,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from prunegrid.errors import PrunegridError
+from prunegrid.models.architecture import FOREIGN, PACKED, UNPACKED
 
-NAME = "prunegrid_packed"
-FOREIGN = ("softcap", "s_aux", "position_bias")
-UNPACKED = "set training.packing: false"
+NAME = PACKED
 
 
 def packed_attention(
@@ -82,30 +81,6 @@ def _variable_length(
     )  # fmt: skip
     attended: torch.Tensor = output_THD[None]
     return attended
-
-
-def check_isolated(model: Any) -> None:
-    """Refuse a model whose attention ignores the borders: two short samples must come out as each alone does.
-
-    Alone it has a mask, which the packed attention never sees: without one, transformers' own attentions take the
-    gap in the positions for a border, and both would come out wrong alike.
-    """
-    ids_1T = torch.arange(1, 7, device=model.device)[None]
-    places_1T = torch.tensor([[0, 1, 2, 0, 1, 4]], device=model.device)
-    decoder = model.get_decoder()
-    with torch.no_grad():
-        both = decoder(input_ids=ids_1T, position_ids=places_1T, segments=[3, 3], use_cache=False).last_hidden_state
-        alone = decoder(
-            input_ids=ids_1T[:, 3:],
-            position_ids=places_1T[:, 3:],
-            attention_mask=torch.ones_like(ids_1T[:, 3:]),
-            segments=[3],
-            use_cache=False,
-        ).last_hidden_state
-    far = float((both[:, 3:] - alone).abs().max() / alone.abs().max())
-    if far > (1e-4 if alone.dtype == torch.float32 else 5e-2):
-        kind = model.config.model_type
-        raise PrunegridError(f"{kind}: a packed sample sees the one before it (difference {far:.1e}); {UNPACKED}")
 
 
 AttentionInterface.register(NAME, packed_attention)

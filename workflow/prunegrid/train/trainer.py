@@ -14,13 +14,13 @@ from transformers import Trainer
 
 from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
+from prunegrid.models.probes import check_isolated
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
 from prunegrid.train.faults import cause, failed_to
 from prunegrid.train.forward import collate, total_nll
 from prunegrid.train.launch import Order, launcher_is_gone
-from prunegrid.train.packing import check_isolated
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Keep = Callable[[MicroBatches, int], list[list[Example]]]
