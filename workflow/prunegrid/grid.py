@@ -98,6 +98,11 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     return training.model_copy(update=own | {name: Training.model_fields[name].default for name in without})
 
 
+def removals(experiment: Experiment) -> set[str]:
+    """How pruned tokens are removed, over all cells that are trained."""
+    return {training_of(experiment, cell).removal for cell in cells(experiment) if cell.trained}
+
+
 def dynamic(experiment: Experiment, cell: Cell) -> bool:
     """Whether the cell is pruned while it is trained, and so has no prune job."""
     return training_of(experiment, cell).mode == "dynamic"

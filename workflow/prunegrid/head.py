@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-from prunegrid.models.probes import check_plain_head
+from prunegrid.models.probes import check_causal, check_plain_head
 
 CHUNK = 256
 ELEMENTS = {"cpu": 2**23, "cuda": 2**26}
@@ -40,6 +40,7 @@ class Head:
     def __init__(self, model: Any) -> None:
         self.module = model.get_output_embeddings()
         check_plain_head(model, self.module)
+        check_causal(model)
         self.fused = fused(self.module)
         self.name = "liger" if self.fused else "chunked"
 

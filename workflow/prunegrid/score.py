@@ -7,6 +7,7 @@ computed of the final layer only, for the response's queries, and averaged over 
 
 import json
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from prunegrid.forward import Compute, Values, before, decode, over_batches
 from prunegrid.head import Head
 from prunegrid.io import sha256
 from prunegrid.models import check_device, describe, load_model, load_tokenizer
-from prunegrid.models.probes import attention_scores_unavailable
+from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
 from prunegrid.rows import Batch, Rows, Shard, read_rows
 from prunegrid.sections import Scoring
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, rates, refuse_empty, write_scores
@@ -28,11 +29,18 @@ from prunegrid.versions import SCORES_SCHEMA
 
 
 def score(
-    model_dir: Path, data: Path, out: Path, settings: Scoring, device: str = "cpu", shard: Shard = (1, 1)
+    model_dir: Path,
+    data: Path,
+    out: Path,
+    settings: Scoring,
+    device: str = "cpu",
+    shard: Shard = (1, 1),
+    removals: Collection[str] = (),
 ) -> dict[str, Any]:
     """Write `samples.parquet`, `tokens.parquet` and `meta.json` (design: contract `scores`); return the meta.
 
-    `shard` (i, n) scores only the i-th of n parts of the data; `shards.gather` puts the parts together.
+    `shard` (i, n) scores only the i-th of n parts of the data; `shards.gather` puts the parts together. A model that
+    cannot be trained under one of `removals` is refused before the pass.
     """
     started = time.monotonic()
     described = describe(model_dir)
@@ -53,7 +61,10 @@ def score(
     }
     if shard == (1, 1):
         refuse_empty(meta, data)
-    values, found = score_rows(load_model(model_dir, settings.dtype, device), rows, settings.batch_tokens)
+    model = load_model(model_dir, settings.dtype, device)
+    if "drop" in removals:
+        check_reads_positions(model)
+    values, found = score_rows(model, rows, settings.batch_tokens)
     meta |= found | {"seconds": round(time.monotonic() - started, 1)}
     meta |= rates(meta)
     write_scores(out, rows, values, meta)

@@ -10,10 +10,17 @@ trust = reason_for(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, snakemake.input.model):
     import torch
 
+    from prunegrid import grid
+    from prunegrid.config import load
+    from prunegrid.models.architecture import check_trainable
     from prunegrid.score import score
     from prunegrid.sections import Scoring
 
     torch.set_num_threads(snakemake.threads)
+    experiment = load(snakemake.config)
+    removals = grid.removals(experiment)
+    if removals:
+        print(check_trainable(Path(snakemake.input.model), experiment.training.packing, removals), flush=True)
     shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))
     score(
         Path(snakemake.input.model),
@@ -22,4 +29,5 @@ with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, snake
         Scoring.model_validate(snakemake.params.scoring),
         snakemake.params.device,
         (shard, shards),
+        removals,
     )

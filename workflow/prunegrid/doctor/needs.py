@@ -13,8 +13,10 @@ from prunegrid.doctor import machine
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import check_device
+from prunegrid.models.architecture import check_trainable
 from prunegrid.plan import disk
 from prunegrid.sections import DataRef, Source
+from prunegrid.trust import own_code
 
 Probe = Callable[[], str]
 
@@ -100,7 +102,14 @@ def _model(experiment: Experiment, name: str) -> str:
         raise PrunegridError(f"{name}: {folder} has no {lacking[0]}; save the model there with save_pretrained")
     if not source.chat_template and not _has_template(folder):
         raise PrunegridError(f"{name}: {folder} has no chat template; give one in models.{name}.chat_template (Jinja)")
-    return f"{name}: {machine.size(_bytes(folder))} in {folder}"
+    trained = _trained(experiment, folder)
+    return f"{name}: {machine.size(_bytes(folder))} in {folder}, {trained}"
+
+
+def _trained(experiment: Experiment, folder: Path) -> str:
+    if own_code(folder):
+        return "which brings code of its own (not run here, so not checked)"
+    return check_trainable(folder, experiment.training.packing, grid.removals(experiment))
 
 
 def _template(source: Source) -> str:

@@ -6,7 +6,7 @@ import torch
 
 from prunegrid.attention import Capture
 from prunegrid.errors import PrunegridError
-from prunegrid.models.architecture import UNPACKED, headless_decoder
+from prunegrid.models.architecture import OTHER_MODEL, UNPACKED, headless_decoder, positions_ignored
 
 
 def attention_scores_unavailable(model: Any, layer: int = -1) -> str | None:
@@ -84,3 +84,29 @@ def check_isolated(model: Any) -> None:
     if far > (1e-4 if alone.dtype == torch.float32 else 5e-2):
         kind = model.config.model_type
         raise PrunegridError(f"{kind}: a packed sample sees the one before it (difference {far:.1e}); {UNPACKED}")
+
+
+def check_causal(model: Any) -> None:
+    """Refuse a model whose tokens see those behind them: it would be scored on what it has read."""
+    ids_BT = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device)
+    with torch.no_grad():
+        one_TD, other_TD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state[:, :3]
+    if not _near(one_TD, other_TD):
+        raise PrunegridError(f"{model.config.model_type}: its tokens see those behind them; {OTHER_MODEL}")
+
+
+def check_reads_positions(model: Any) -> None:
+    """Refuse a model to which a gap in the position ids makes no difference: `removal: drop` needs it."""
+    ids_BT = torch.tensor([[1, 2, 3], [1, 2, 3]], device=model.device)
+    places_BT = torch.tensor([[0, 1, 2], [0, 1, 5]], device=model.device)
+    with torch.no_grad():
+        states_BTD = model.get_decoder()(
+            input_ids=ids_BT, position_ids=places_BT, attention_mask=torch.ones_like(ids_BT), use_cache=False
+        ).last_hidden_state
+    if torch.equal(*states_BTD):
+        raise positions_ignored(model)
+
+
+def _near(one: torch.Tensor, other: torch.Tensor) -> bool:
+    far = float((one - other).abs().max() / other.abs().max())
+    return far <= (1e-4 if one.dtype == torch.float32 else 5e-2)

@@ -21,6 +21,7 @@ from prunegrid import devices
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json, replacing, sha256, write_json
 from prunegrid.models import check_device, require_whole, sizes, weights_digest
+from prunegrid.models.architecture import TrainingAttention
 from prunegrid.scores import check_digests
 from prunegrid.sections import Runtime, Training
 from prunegrid.train import checkpoints, nodes
@@ -64,7 +65,10 @@ class Job(BaseModel):
 
 
 class Order(BaseModel):
-    """What the ranks are told: the job, where to write, and what an earlier attempt left."""
+    """What the ranks are told: the job, where to write, and what an earlier attempt left.
+
+    Each rank adds the `attention` that its model is trained with.
+    """
 
     job: Job
     out: Path
@@ -74,6 +78,7 @@ class Order(BaseModel):
     identity: dict[str, Any]
     resume: Path | None = None
     halvings: int = 0
+    attention: TrainingAttention | None = None
 
 
 def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None) -> dict[str, Any]:

@@ -96,7 +96,8 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
         "peak_memory_bytes": _peak_memory(job.device),
         "seed": job.seed,
         "device": job.device,
-        "training": job.training.model_dump(mode="json"),
+        "training": order.identity["training"],
+        "attention": order.attention.as_json() if order.attention else None,
         "versions": {
             "prunegrid": __version__,
             "torch": torch.__version__,

@@ -14,7 +14,7 @@ from transformers import Trainer
 
 from prunegrid.errors import PrunegridError
 from prunegrid.head import Head
-from prunegrid.models.probes import check_isolated
+from prunegrid.models.probes import check_isolated, check_reads_positions
 from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
@@ -117,11 +117,14 @@ class PrunedTrainer(Trainer):
         return total
 
     def _check_model(self) -> None:
-        """Refuse a model whose logits are not its head's own, or whose packed samples see each other."""
+        """Refuse a model whose logits are not its head's own, which has packed samples see each other, or which does
+        not read the position ids that `removal: drop` leaves gaps in."""
         self.checked = True
         self.ask(partial(Head, self.causal))
         if self.order.job.training.packing:
             self.ask(partial(check_isolated, self.causal))
+        if self.order.job.training.removal == "drop":
+            self.ask(partial(check_reads_positions, self.causal))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

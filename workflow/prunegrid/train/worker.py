@@ -10,6 +10,7 @@ import torch
 from prunegrid.draws import derive
 from prunegrid.errors import PrunegridError
 from prunegrid.models import load_tokenizer
+from prunegrid.models.architecture import check_positions, outline, training_attention
 from prunegrid.rows import Rows, stored_rows
 from prunegrid.sections import Training
 from prunegrid.step import collect_rarely
@@ -33,6 +34,7 @@ def main(path: Path) -> None:
         leave_with_the_others(order.error)
     trainer = None
     try:
+        order = with_attention(order, rank)
         trainer = prepare(order, rank)
         trainer.launcher = launcher
         _unpickle_no_code()
@@ -57,6 +59,18 @@ def prepare(order: Order, rank: int) -> Any:
         return [[samples[number] for number in batch] for batch in micro_batches]
 
     return build(order, plan_of(job, samples.sample_id_N, len(rows), rank), keep, account)
+
+
+def with_attention(order: Order, rank: int) -> Order:
+    """The order with the attention to train with; a model that cannot be packed is trained padded."""
+    job = order.job
+    if job.training.removal == "drop":
+        check_positions(outline(job.model))
+    attention = training_attention(job.model, job.training.packing)
+    if attention.packed != job.training.packing and rank == 0:
+        print(f"trained padded with {attention.implementation} attention: {attention.padded_because}", flush=True)
+    training = job.training.model_copy(update={"packing": attention.packed})
+    return order.model_copy(update={"job": job.model_copy(update={"training": training}), "attention": attention})
 
 
 def static_samples(job: Job, rows: Rows) -> Samples:
@@ -97,11 +111,12 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     import deepspeed
     from transformers import AutoModelForCausalLM, TrainingArguments, set_seed
 
+    import prunegrid.train.packing  # noqa: F401  (registers its attention)
     from prunegrid.head import run_inside
-    from prunegrid.train.packing import NAME
     from prunegrid.train.trainer import PrunedTrainer
 
     job = order.job
+    assert order.attention, "`with_attention` comes first"
     _import_muon_uncompiled()
     if job.device == "cpu":
         # An optional C++ op that takes over a minute to compile at first use; gloo serves instead.
@@ -113,7 +128,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     model = AutoModelForCausalLM.from_pretrained(
         job.model,
         dtype=torch.bfloat16 if job.training.bf16 else torch.float32,
-        attn_implementation=NAME if job.training.packing else "sdpa",
+        attn_implementation=order.attention.implementation,
         use_safetensors=True,
         trust_remote_code=may_run(job.model),
     )
