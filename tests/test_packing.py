@@ -13,6 +13,7 @@ from prunegrid.errors import PrunegridError
 from prunegrid.train.batches import Example, example, pack
 from prunegrid.train.forward import collate, total_nll
 from prunegrid.train.packing import NAME, check_isolated
+from prunegrid.train.worker import checkpoint_layers
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,
@@ -96,7 +97,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     rows = samples("drop")
     plain = gradients(built(), [rows], packed=True)
     again = built().train()
-    again.activation_checkpointing_enable()
+    checkpoint_layers(again)
     assert_same(gradients(again, [rows], packed=True), plain)
 
 
