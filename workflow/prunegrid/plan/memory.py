@@ -10,7 +10,7 @@ processes after their imports, plus, of a model with P parameters of w bytes eac
 - communication, with several ranks: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
 - activations of a pass of T tokens: T x layers x (w (12 hidden + 5 intermediate) + 8 hidden), the norms in float32;
   with gradient checkpointing T x layers x w hidden, and one layer's
-- the head's logits, by chunks: four float32 tensors of a chunk of positions (`chunks`)
+- the head's logits, by chunks: four float32 tensors of at most 256 positions, fewer where the vocabulary is large
 
 What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
 layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
@@ -20,7 +20,6 @@ a process that reads the data set or its scores has 40 bytes a token of them.
 
 from pathlib import Path
 
-from prunegrid.chunks import positions
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
@@ -33,6 +32,7 @@ MIB = 2**20
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST, CUDA_CONTEXT = 2500, 1000
 BUCKET, LIVE = 500_000_000, 1_000_000_000  # DeepSpeed's reduce bucket and live parameters of ZeRO 3, in elements
+CHUNK, ELEMENTS = 256, {"cpu": 2**23, "cuda": 2**26}  # head.py
 ADAM = {"adamw_torch": 8, "adamw_torch_fused": 8, "sgd": 0, "adagrad": 4, "rmsprop": 4}
 TABLE = 40  # bytes a token of the data set, of its ids and scores
 ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
@@ -170,7 +170,7 @@ def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int
 
 
 def _logits(shape: Shape, device: str) -> int:
-    return 4 * 4 * shape.vocabulary * positions(device, shape.vocabulary)
+    return 4 * 4 * shape.vocabulary * max(1, min(CHUNK, ELEMENTS[device] // shape.vocabulary))
 
 
 def _made(experiment: Experiment, name: str, size: Size) -> int:

@@ -201,10 +201,10 @@ class PrunedTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Weights, optimizer, scheduler, random states, position and counts, written aside and then renamed."""
+        self._require_finite(wait=True)
         folder, step = self.order.checkpoints, self.state.global_step
         temporary = checkpoints.saving_folder(folder, step)
         began = time.monotonic()
-        self._require_finite(wait=True)
         self._check_weights()
         try:
             temporary.mkdir(parents=True, exist_ok=True)
