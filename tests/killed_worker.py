@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from prunegrid import head
-from prunegrid.train import checkpoints, forward, trainer, worker
+from prunegrid import chunks
+from prunegrid.train import checkpoints, trainer, worker
 
 PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
 OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
@@ -143,7 +143,7 @@ def starting() -> None:
 
 def small_chunks() -> None:
     """Chunks of 8 tokens; under ZeRO-3 all weights in pieces, the small ones too; and no rank waits for ever."""
-    head.CHUNK = forward.CHUNK = 8
+    chunks.CHUNK["cpu"] = 8
     own = worker.deepspeed_config
 
     def deepspeed_config(training: Any) -> dict[str, Any]:

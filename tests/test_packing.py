@@ -14,6 +14,7 @@ from prunegrid.models.probes import check_isolated
 from prunegrid.train.batches import Example, example, pack
 from prunegrid.train.forward import collate, total_nll
 from prunegrid.train.packing import NAME
+from prunegrid.train.worker import checkpoint_layers
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,
@@ -97,7 +98,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     rows = samples("drop")
     plain = gradients(built(), [rows], packed=True)
     again = built().train()
-    again.activation_checkpointing_enable()
+    checkpoint_layers(again)
     assert_same(gradients(again, [rows], packed=True), plain)
 
 

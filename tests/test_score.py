@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from prunegrid import chunks
 from prunegrid.errors import PrunegridError
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import batches
@@ -80,7 +81,7 @@ def test_batches_hold_the_budget_and_every_sample() -> None:
 
 
 def test_head_never_sees_all_positions(tiny_model: Path, dataset: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("prunegrid.head.CHUNK", 4)
+    monkeypatch.setitem(chunks.CHUNK, "cpu", 4)
     seen = []
     forward = torch.nn.Linear.forward
 

@@ -81,7 +81,6 @@ def test_every_setting_reaches_the_trainer_under_its_own_name(tmp_path: Path) ->
         "lr_scheduler_type": "linear",
         "weight_decay": 0.3,
         "max_grad_norm": 0.7,
-        "gradient_checkpointing": True,
     }
     found = arguments(tmp_path, 10, **settings)
     assert {key: getattr(found, key) for key in settings} == settings

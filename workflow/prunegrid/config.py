@@ -122,9 +122,7 @@ class Experiment(Section):
             if self.device == "cpu" and getattr(self.training, name):
                 raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
         if self.training.use_liger_kernel and self.training.zero_stage == 3:
-            raise ValueError(
-                "training.use_liger_kernel reads the head's weights, which zero_stage: 3 divides; take one"
-            )
+            raise ValueError("training.use_liger_kernel and zero_stage: 3 were never tried together; take one")
         if self.training.offload_optimizer and self.training.zero_stage == 0:
             raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
         return self

@@ -34,6 +34,7 @@ from urllib.parse import quote
 from prunegrid.errors import PrunegridError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the second is the older name
 ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID")
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between two tries
 
@@ -71,12 +72,21 @@ def taken(count: int, wait_seconds: float | None = None) -> Iterator[Taken]:
             os.close(fd)  # never LOCK_UN, which would also take the lock from a child that still has it
 
 
+def allocator() -> dict[str, str]:
+    """Environment of a process that uses a GPU: passes of ever other lengths do not fragment its memory.
+
+    Whoever has set the variable, under either of its names, has decided that already.
+    """
+    decided = any(name in os.environ for name in ALLOCATOR)
+    return {} if decided else {ALLOCATOR[0]: "expandable_segments:True"}
+
+
 @contextmanager
 def own(device: str) -> Iterator[None]:
     """Hold one GPU for this very process where `device` is cuda, and nothing elsewhere; enter before CUDA is used."""
     with taken(1 if device == "cuda" else 0) as mine:
         if mine.ids:
-            os.environ |= mine.environment
+            os.environ |= mine.environment | allocator()
         yield
 
 

@@ -84,6 +84,7 @@ def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[
         values, work = over_batches(rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring")
     return values, {
         "head": head.name,
+        **({"fallbacks": head.fallbacks} if head.fallbacks else {}),
         "left_out": dict.fromkeys(ATTENTION_SCORES, reason) if reason else {},
         "positions": work.positions,
         "forward_seconds": round(work.seconds, 3),

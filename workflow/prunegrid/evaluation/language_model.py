@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.generation import RowStop, generate
 from prunegrid.evaluation.shared import Batch, Row, RowLimit, Scored, shared_rows
-from prunegrid.head import ELEMENTS
 from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
 from prunegrid.progress import Progress
 from prunegrid.rows import batches
 
 LOGITS = {"cpu": 2**27, "cuda": 2**29}  # of a pass that computes all of its logits: 0.5 and 2 GiB in float32
+ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # logits of scored tokens at a time
 
 
 class LanguageModel(HFLM):

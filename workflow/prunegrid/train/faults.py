@@ -17,10 +17,12 @@ from prunegrid.errors import PrunegridError, reason
 CAUSES = {
     "memory": "out of memory",
     "disk": "the disk is full",
+    "deterministic": "an operation has no deterministic kernel here; set training.deterministic to false",
     "lost": "another rank has ended without a word: killed, or its reason is further up in this log",
     "unforeseen": "an unforeseen error, whose traceback is in this log",
 }
 NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # torch's allocator, CUDA and NCCL, cuBLAS
+NO_KERNEL = "use_deterministic_algorithms"
 NO_PEER = ("onnection", "remote process exited", "network error")  # gloo, NCCL
 
 
@@ -43,6 +45,8 @@ def cause(error: BaseException) -> str:
         return "told"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk"
+    if NO_KERNEL in str(error):
+        return "deterministic"
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     left = several and isinstance(error, RuntimeError) and any(word in str(error) for word in NO_PEER)
     return "lost" if left else "unforeseen"

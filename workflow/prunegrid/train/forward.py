@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from prunegrid.head import CHUNK, ELEMENTS, inside
+from prunegrid.chunks import positions
+from prunegrid.head import inside, logits
 from prunegrid.train.batches import IGNORE, Example
+from prunegrid.train.packing import borders_of
 
 NOTHING = Example(-1, [0], [IGNORE], [0], 1.0)
 Inputs = dict[str, Any]
@@ -22,10 +24,10 @@ Inputs = dict[str, Any]
 def collate(examples: list[Example], packed: bool) -> Inputs:
     """Ids and positions int64[1, T] of samples behind one another, or [B, T] padded on the right, with a mask.
 
-    `segments` are the lengths of packed samples. Of R trainable tokens: `before_R` is the flat place that each is
-    predicted from, `target_R` its id, `weight_R` its sample's weight. The padding's mask is explicit because
-    without one transformers takes a gap in the positions for the border between packed samples. No samples
-    become one token that nothing is learned from.
+    `segments` are the lengths of packed samples, `borders` where they begin and end. Of R trainable tokens:
+    `before_R` is the flat place that each is predicted from, `target_R` its id, `weight_R` its sample's weight. The
+    padding's mask is explicit because without one transformers takes a gap in the positions for the border between
+    packed samples. No samples become one token that nothing is learned from.
     """
     examples = examples or [NOTHING]
     lengths = [len(one.ids) for one in examples]
@@ -40,7 +42,7 @@ def collate(examples: list[Example], packed: bool) -> Inputs:
         **shape,
         "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, learned, strict=True)])),
         "target_R": torch.tensor([label for one in examples for label in one.labels if label != IGNORE]).long(),
-        "weight_R": np.repeat([one.weight for one in examples], list(map(len, learned))),
+        "weight_R": torch.from_numpy(np.repeat([one.weight for one in examples], list(map(len, learned)))).float(),
         "sample_ids": [one.sample_id for one in examples if one is not NOTHING],
     }
 
@@ -52,7 +54,7 @@ def _tensor(rows: list[list[int]], packed: bool, width: int) -> torch.Tensor:
 
 
 def _packed(lengths: list[int]) -> Inputs:
-    return {"attention_mask": None, "segments": lengths}
+    return {"attention_mask": None, "segments": lengths, "borders": borders_of(lengths)}
 
 
 def _padded(lengths: list[int]) -> Inputs:
@@ -60,22 +62,31 @@ def _padded(lengths: list[int]) -> Inputs:
     return {"attention_mask": torch.from_numpy(own_BT.astype(np.int64)), "segments": None}
 
 
-def total_nll(model: Any, inputs: Inputs, liger: bool = False) -> torch.Tensor:
+def to_device(inputs: Inputs, device: torch.device) -> Inputs:
+    """The inputs with their tensors on the device. Copies to a GPU come from pinned memory: they are queued, where
+    others would wait for the pass before."""
+    return {name: _copied(value, device) if torch.is_tensor(value) else value for name, value in inputs.items()}
+
+
+def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
+
+
+def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
     """Sum over trainable tokens of weight x NLL (nats), a float32 scalar."""
-    borders = {} if inputs["segments"] is None else {"segments": inputs["segments"]}
+    packed = {} if inputs["segments"] is None else {name: inputs[name] for name in ("segments", "borders")}
     hidden_BTD = model.get_decoder()(
         input_ids=inputs["input_ids"],
         position_ids=inputs["position_ids"],
         attention_mask=inputs["attention_mask"],
         use_cache=False,
-        **borders,
+        **packed,
     ).last_hidden_state
     hidden_RD = hidden_BTD.flatten(0, 1)[inputs["before_R"]]
-    weight_R = torch.as_tensor(inputs["weight_R"], dtype=torch.float32, device=hidden_RD.device)
     head = model.get_output_embeddings()
-    if liger and len(weight_R) and bool((weight_R == weight_R[0]).all()):
-        return _liger(head, hidden_RD, inputs["target_R"]) * weight_R[0]
-    return inside(head, partial(chunked_nll, head, hidden_RD, inputs["target_R"], weight_R))  # type: ignore[no-any-return]
+    run = partial(chunked_nll, head, hidden_RD, inputs["target_R"], inputs["weight_R"])
+    return inside(head, run)  # type: ignore[no-any-return]
 
 
 def chunked_nll(
@@ -86,20 +97,20 @@ def chunked_nll(
     A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
     more in the backward.
     """
-    size = size or max(1, min(CHUNK, ELEMENTS[hidden_RD.device.type] // head.out_features))
+    size = size or positions(hidden_RD.device.type, head.out_features)
     parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
     if not any(parameter.requires_grad for parameter in head.parameters()):
         return _FrozenHead.apply(head, parts, hidden_RD, target_R, weight_R)  # type: ignore[no-any-return]
     losses = [
         checkpoint(_nll, head, hidden_RD[p.start : p.stop], target_R[p.start : p.stop], weight_R[p.start : p.stop],
-                   use_reentrant=False)
+                   use_reentrant=False, preserve_rng_state=False)
         for p in parts
     ]  # fmt: skip
     return torch.stack(losses).sum()
 
 
 def _nll(head: Any, hidden_CD: torch.Tensor, target_C: torch.Tensor, weight_C: torch.Tensor) -> torch.Tensor:
-    return cross_entropy(linear(hidden_CD, head.weight, head.bias).float(), target_C, reduction="none") @ weight_C
+    return cross_entropy(logits(head, hidden_CD), target_C, reduction="none") @ weight_C
 
 
 class _FrozenHead(torch.autograd.Function):
@@ -128,11 +139,3 @@ class _FrozenHead(torch.autograd.Function):
     def backward(context: Any, gradient: torch.Tensor) -> Any:
         (gradient_RD,) = context.saved_tensors
         return None, None, gradient_RD * gradient.to(gradient_RD.dtype), None, None
-
-
-def _liger(head: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor) -> torch.Tensor:
-    """Liger's fused linear cross entropy: GPUs only, and untried here."""
-    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
-
-    loss: torch.Tensor = LigerFusedLinearCrossEntropyLoss(reduction="sum")(head.weight, hidden_RD, target_R)
-    return loss.float()

@@ -29,6 +29,7 @@ from prunegrid.versions import STEP
 
 WORKER = "prunegrid.train.worker"
 MEMORY = "memory.json"
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 MOST_HALVINGS = 6
 DYNAMIC = ("selection_log.parquet", "selection.json")
 
@@ -79,6 +80,11 @@ class Order(BaseModel):
     resume: Path | None = None
     halvings: int = 0
     attention: TrainingAttention | None = None
+
+    @property
+    def checkpoints_layers(self) -> bool:
+        """Whether the ranks compute activations anew in the backward pass."""
+        return self.job.training.gradient_checkpointing is True
 
 
 def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None) -> dict[str, Any]:
@@ -215,6 +221,10 @@ def _environment(job: Job) -> dict[str, str]:
         own |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     if job.device == "cpu":
         own["DS_ACCELERATOR"] = "cpu"
+    else:
+        own |= devices.allocator()
+    if job.training.deterministic:
+        own.setdefault(CUBLAS, os.environ.get(CUBLAS, ":4096:8"))  # cuBLAS is deterministic with a fixed workspace
     return {**os.environ, **own}
 
 

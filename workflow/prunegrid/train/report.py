@@ -94,6 +94,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
         "resumed": account.resumed,
         "halvings": order.halvings,
         "peak_memory_bytes": _peak_memory(job.device),
+        **({"fallbacks": found} if (found := _fallbacks(trainer)) else {}),
         "seed": job.seed,
         "device": job.device,
         "training": order.identity["training"],
@@ -105,6 +106,12 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
             "deepspeed": deepspeed.__version__,
         },
     }
+
+
+def _fallbacks(trainer: Any) -> dict[str, str]:
+    """The optional kernels that rank 0 did without, and why."""
+    scoring = trainer.dynamic.head.fallbacks if trainer.order.job.pruning else {}
+    return {**trainer.fallbacks, **scoring}
 
 
 def _peak_memory(device: str) -> int:

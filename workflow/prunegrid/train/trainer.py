@@ -1,6 +1,5 @@
 """The Hugging Face Trainer with our batches, loss and checkpoints; everything else is the library's."""
 
-import math
 import shutil
 import signal
 import time
@@ -19,11 +18,13 @@ from prunegrid.train import checkpoints
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, forwards
 from prunegrid.train.faults import cause, failed_to
-from prunegrid.train.forward import collate, total_nll
+from prunegrid.train.finite import Outcome
+from prunegrid.train.forward import Inputs, collate, to_device, total_nll
 from prunegrid.train.launch import Order, launcher_is_gone
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Keep = Callable[[MicroBatches, int], list[list[Example]]]
+PATIENCE = 2  # seconds in which another rank can say that it is its loss that is not finite
 
 
 class PrunedTrainer(Trainer):
@@ -31,11 +32,25 @@ class PrunedTrainer(Trainer):
 
     One of the Trainer's batches is an optimizer step: `plan` has each step's micro-batches of this rank, and
     `keep` makes the samples that are trained on of them. How many forward passes they take is decided here.
+    `fallbacks` says which optional kernels are not used, and why.
+
+    Between two passes nothing waits for the device. Whether a step's losses and gradient are finite is known after its
+    optimizer step, at the latest in the step after it, and always before anything is saved.
     """
 
-    def __init__(self, *, order: Order, plan: list[MicroBatches], keep: Keep, account: Account, **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        order: Order,
+        plan: list[MicroBatches],
+        keep: Keep,
+        account: Account,
+        fallbacks: dict[str, str],
+        **kwargs: Any,
+    ):
         super().__init__(train_dataset=plan, **kwargs)
         self.order, self.plan, self.keep, self.account = order, plan, keep, account
+        self.fallbacks = fallbacks
         self.causal = self.accelerator.unwrap_model(self.model)
         if order.job.training.method == "lora":
             self.causal = self.causal.get_base_model()
@@ -43,6 +58,7 @@ class PrunedTrainer(Trainer):
         self.asked_to_stop: int | None = None
         self.launcher: int | None = None
         self.checked = False
+        self.outcome: Outcome | None = None
         self.current: list[int] = []
         for number in STOPPING:
             signal.signal(number, self._ask_to_stop)
@@ -54,14 +70,16 @@ class PrunedTrainer(Trainer):
         steps = [[step] for step in range(len(self.plan))]
         return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=lambda items: items[0])
 
-    def everywhere(self, *numbers: int) -> torch.Tensor:
-        """int64[ranks, k]: the k numbers of every rank."""
+    def everywhere(self, *numbers: int) -> list[list[int]]:
+        """The k numbers of every rank."""
+        if self.args.world_size == 1:
+            return [[*numbers]]
         own = torch.tensor([numbers], dtype=torch.int64, device=self.args.device)
-        gathered: torch.Tensor = self.accelerator.gather(own)
+        gathered: list[list[int]] = self.accelerator.gather(own).tolist()
         return gathered
 
     def most(self, number: int) -> int:
-        return int(self.everywhere(number).max())
+        return max(row[0] for row in self.everywhere(number))
 
     def ask(self, run: Callable[[], Any]) -> Any:
         """Call the wrapped model in evaluation mode."""
@@ -70,9 +88,10 @@ class PrunedTrainer(Trainer):
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], torch.Tensor]:
+    ) -> tuple[list[Any], int]:
         """The step's forward passes, as many on every rank, and the trainable tokens of all ranks."""
         self._go_on_from_checkpoint()
+        self._require_finite(wait=self.order.job.pruning is not None)  # its scores would be NaN
         self._stop_if_asked()
         training, step, self.current = self.order.job.training, self.state.global_step, []
         try:
@@ -81,7 +100,7 @@ class PrunedTrainer(Trainer):
             raise PrunegridError(f"step {step + 1}: {error}") from error
         passes = forwards(kept, training, self.order.halvings)
         told = self.everywhere(sum(one.trainable for batch in kept for one in batch), len(passes))
-        trainable, most = told[:, 0].sum(), int(told[:, 1].max())
+        trainable, most = sum(row[0] for row in told), max(row[1] for row in told)
         if not trainable:
             raise PrunegridError(
                 f"step {step + 1} has no trainable token: {sum(map(len, kept))} samples are left of its "
@@ -106,15 +125,41 @@ class PrunedTrainer(Trainer):
         """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
         if not self.checked:
             self._check_model()
-        total = torch.zeros((), device=self.args.device)
+        losses = []
         for number, one in enumerate(inputs, start=1):
             self.accelerator.gradient_state._set_sync_gradients(number == len(inputs))
             self.current = one["sample_ids"]
-            total += super().training_step(model, one, num_items_in_batch)
-        norm = model.get_global_grad_norm()
-        if norm is not None and not 0 <= float(norm) < math.inf:  # DeepSpeed says -1 for nan
-            raise PrunegridError(self._unusable("the gradient is not finite", inputs))
-        return total
+            losses.append(super().training_step(model, one, num_items_in_batch))
+        self._require_finite(wait=True)  # the step before; it is over, for DeepSpeed has waited for this one's norm
+        samples = [one["sample_ids"] for one in inputs]
+        self.outcome = Outcome(self.state.global_step + 1, losses, model.get_global_grad_norm(), samples)
+        self._require_finite(wait=False)
+        return sum(losses, start=torch.zeros((), device=self.args.device))
+
+    def _require_finite(self, wait: bool) -> None:
+        """End the job if the last step's losses or gradient are not finite: at once if known, else on `wait`."""
+        if self.outcome is None or not (wait or self.outcome.known):
+            return
+        outcome, self.outcome = self.outcome, None
+        if found := outcome.problem():
+            what, samples = found
+            if "gradient" in what and self.args.world_size > 1:
+                time.sleep(PATIENCE)
+            raise PrunegridError(
+                f"step {outcome.step}: {what} (sample_id {', '.join(map(str, samples[:8]))}"
+                f"{', ...' if len(samples) > 8 else ''}); lower training.learning_rate or look at these samples"
+            )
+
+    def _prepare_inputs(self, inputs: Inputs) -> Inputs:
+        """The Trainer would wait for each copy, and round the samples' weights to the model's precision."""
+        return to_device(inputs, self.args.device)
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        return model.get_global_grad_norm()
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """What is logged; the Trainer would wait for it in steps that it does not log, too."""
+        return model.get_global_grad_norm()
 
     def _check_model(self) -> None:
         """Refuse a model whose logits are not its head's own, which has packed samples see each other, or which does
@@ -130,22 +175,14 @@ class PrunedTrainer(Trainer):
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """This pass's share of the global loss, times the ranks, since gradients are averaged over them."""
-        total = model(run=partial(total_nll, self.causal, inputs, self.order.job.training.use_liger_kernel))
-        if not torch.isfinite(total):
-            raise PrunegridError(self._unusable(f"the loss is {float(total)}", [inputs]))
+        total = model(run=partial(total_nll, self.causal, inputs))
         return total / num_items_in_batch * self.accelerator.num_processes
-
-    def _unusable(self, what: str, inputs: list[Any]) -> str:
-        samples = [number for one in inputs for number in one["sample_ids"]]
-        return (
-            f"step {self.state.global_step + 1}: {what} (sample_id {', '.join(map(str, samples[:8]))}"
-            f"{', ...' if len(samples) > 8 else ''}); lower training.learning_rate or look at these samples"
-        )
 
     def _check_weights(self) -> None:
         """Refuse to save weights that no run can go on from; at ZeRO 0 DeepSpeed tells no gradient's norm."""
         shards = (getattr(parameter, "ds_tensor", parameter) for parameter in self.model.parameters())
-        if self.most(not all(bool(shard.isfinite().all()) for shard in shards)):
+        finite = torch.stack([shard.isfinite().all() for shard in shards]).all()
+        if self.most(not finite):
             raise PrunegridError(
                 f"the weights are not finite after step {self.state.global_step}; lower training.learning_rate; "
                 f"{checkpoints.intact(self.order.checkpoints, self.order.identity)}"
@@ -167,6 +204,7 @@ class PrunedTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Weights, optimizer, scheduler, random states, position and counts, written aside and then renamed."""
+        self._require_finite(wait=True)
         folder, step = self.order.checkpoints, self.state.global_step
         temporary = checkpoints.saving_folder(folder, step)
         began = time.monotonic()
@@ -195,6 +233,7 @@ class PrunedTrainer(Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """The model as an ordinary folder; a full disk is one clear line."""
+        self._require_finite(wait=True)
         try:
             super().save_model(output_dir, _internal_call)
         except Exception as error:

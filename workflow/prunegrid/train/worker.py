@@ -14,7 +14,7 @@ from prunegrid.models.architecture import check_positions, outline, training_att
 from prunegrid.rows import Rows, stored_rows
 from prunegrid.sections import Training
 from prunegrid.step import collect_rarely
-from prunegrid.train import checkpoints
+from prunegrid.train import checkpoints, liger
 from prunegrid.train.account import Account
 from prunegrid.train.batches import Example, MicroBatches, steps_per_epoch
 from prunegrid.train.faults import leave_with_the_others, tell
@@ -30,6 +30,8 @@ def main(path: Path) -> None:
     checkpoints.share(order.checkpoints)
     launcher = os.open(path, os.O_RDONLY)
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if order.job.training.deterministic:
+        use_deterministic_kernels()
     if order.job.training.ranks > 1:
         leave_with_the_others(order.error)
     trainer = None
@@ -44,6 +46,14 @@ def main(path: Path) -> None:
         tell(order.error, error, trainer)
         raise
     torch.distributed.destroy_process_group()
+
+
+def use_deterministic_kernels() -> None:
+    """The same numbers in every run; an operation that has no such kernel is an error (`faults.CAUSES`)."""
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    # Writes every new buffer once more, and decides no number.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def prepare(order: Order, rank: int) -> Any:
@@ -131,21 +141,48 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         attn_implementation=order.attention.implementation,
         use_safetensors=True,
         trust_remote_code=may_run(job.model),
+        **placement(job),
     )
+    fallbacks = liger.apply(model, arguments.device) if job.training.use_liger_kernel else {}
+    for what in fallbacks.values():
+        print(what, flush=True)
     for module in (model, model.get_output_embeddings()):
         run_inside(module)
+    if order.checkpoints_layers:
+        checkpoint_layers(model)
     if job.training.method == "lora":
         model = _with_lora(model, job.training)
+    arguments.hf_deepspeed_config.config["zero_optimization"] |= buckets(model)
     tokenizer = load_tokenizer(job.model)
     return PrunedTrainer(
         order=order,
         plan=plan,
         keep=keep,
         account=account,
+        fallbacks=fallbacks,
         model=model,
         args=arguments,
         processing_class=tokenizer,
     )
+
+
+def placement(job: Job) -> dict[str, Any]:
+    """Weights are read straight onto a rank's GPU; ZeRO-3 divides them as it reads them."""
+    on_gpu = job.device == "cuda" and job.training.zero_stage < 3
+    return {"device_map": {"": f"cuda:{os.environ['LOCAL_RANK']}"}} if on_gpu else {}
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Compute activations anew in the backward pass. transformers 5.23 renamed the method."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
+def buckets(model: Any) -> dict[str, int]:
+    """DeepSpeed's buckets in elements: no larger than what is trained. It allocates them whole, one rank's too."""
+    shapes = (getattr(one, "ds_numel", one.numel()) for one in model.parameters() if one.requires_grad)
+    size = min(BUCKET, sum(shapes))
+    return {"reduce_bucket_size": size, "allgather_bucket_size": size + size % 2}
 
 
 def _unpickle_no_code() -> None:
@@ -172,15 +209,14 @@ def _import_muon_uncompiled() -> None:
 def _with_lora(model: Any, training: Training) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    if training.gradient_checkpointing:
-        model.enable_input_require_grads()
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **training.lora.model_dump()))
 
 
+BUCKET = 500_000_000  # DeepSpeed's own default
 OURS = {
     "method", "lora", "mode", "removal", "ranks", "zero_stage", "offload_optimizer", "packing", "batch_tokens",
     "warmup_ratio", "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "gradient_checkpointing", "use_liger_kernel",
+    "gradient_checkpointing", "use_liger_kernel", "deterministic", "rescore_every",
 }  # fmt: skip
 
 
@@ -193,7 +229,6 @@ def trainer_arguments(job: Job, steps: int, seed: int) -> dict[str, Any]:
         "gradient_accumulation_steps": 1,
         "max_steps": steps,
         "warmup_steps": training.warmup_ratio,
-        "activation_checkpointing": training.gradient_checkpointing,
         "seed": seed,
         "use_cpu": job.device == "cpu",
         "deepspeed": deepspeed_config(training),
@@ -221,7 +256,9 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
         "data_types": {"grad_accum_dtype": "fp32"},
-        "bf16": {"enabled": training.bf16},
+        # That an overflow is checked here would cost several kernels a parameter, and a wait; the norm tells as well.
+        "bf16": {"enabled": training.bf16, "check_grad_overflow": False},
+        "timers": {"throughput": {"enabled": False}},  # it waits for the device at every pass
     }
 
 

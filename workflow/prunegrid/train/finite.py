@@ -1,0 +1,39 @@
+"""Whether a step's losses and gradient are numbers, learned without making the device wait for the host."""
+
+import math
+from typing import Any
+
+import torch
+
+
+class Outcome:
+    """What must be finite of one step: its passes' losses and its gradient's norm, on their way to the host.
+
+    `norm` is what DeepSpeed says: a tensor, a number, -1 for NaN, or None where it computes none.
+    """
+
+    def __init__(self, step: int, losses: list[torch.Tensor], norm: Any, samples: list[list[int]]) -> None:
+        self.step, self.samples = step, samples
+        self.norm = [] if norm is None or torch.is_tensor(norm) else [float(norm)]
+        values = [*losses, *([norm.to(losses[0])] if torch.is_tensor(norm) else [])]
+        self.values = torch.stack(values).to("cpu", non_blocking=True)
+        self.arrival = torch.cuda.Event() if losses[0].is_cuda else None
+        if self.arrival:
+            self.arrival.record()
+
+    @property
+    def known(self) -> bool:
+        """Whether `problem` would return at once."""
+        return self.arrival is None or bool(self.arrival.query())
+
+    def problem(self) -> tuple[str, list[int]] | None:
+        """What is not finite, and the samples that it is of."""
+        if self.arrival:
+            self.arrival.synchronize()
+        values = self.values.tolist()
+        for loss, samples in zip(values, self.samples, strict=False):
+            if not math.isfinite(loss):
+                return f"the loss is {loss}", samples
+        if any(not 0 <= norm < math.inf for norm in [*values[len(self.samples) :], *self.norm]):
+            return "the gradient is not finite", [number for samples in self.samples for number in samples]
+        return None
