@@ -17,12 +17,13 @@ from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.prune import prune
 from prunegrid.pruners import Selection
-from prunegrid.rows import stored_rows
+from prunegrid.rows import batches, stored_rows
 from prunegrid.scores import read_scores
 from prunegrid.sections import Training
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.train import dynamic as module
 from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
+from prunegrid.train.candidates import passes
 from prunegrid.train.dynamic import Dynamic, Moment, truncated
 from prunegrid.train.packing import NAME
 from prunegrid.train.samples import Samples
@@ -56,6 +57,12 @@ def attached(model: Path, scores: Path, method: str, settings: Training, most: A
     dynamic = new(scores, method, settings)
     dynamic.attach(own, lambda run: run(), most)
     return dynamic
+
+
+def keep(dynamic: Dynamic, micro_batches: MicroBatches, moment: Moment) -> list[list[Example]]:
+    """Scored in the step itself."""
+    rows = np.array([row for batch in micro_batches for row in batch], dtype=np.int64)
+    return dynamic.keep(micro_batches, moment, dynamic.candidates.score(rows))
 
 
 def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatches]:
@@ -152,7 +159,7 @@ def test_weights_that_stand_still_select_what_the_static_pruners_select(
     for step, micro_batches in enumerate(plan):
         moment = moment_of(step, settings)
         expected = [statically(scores, method, batch, moment) for batch in micro_batches]
-        found = dynamic.keep(micro_batches, moment)
+        found = keep(dynamic, micro_batches, moment)
         assert found == [as_examples(scores, selection, settings.removal) for selection in expected]
         assert all(found), "every mini-batch keeps something"
     assert pa.concat_tables(dynamic.log).to_pylist() == expected_log(scores, method, settings)
@@ -165,7 +172,7 @@ def test_the_window_is_the_mini_batch_and_an_empty_one_keeps_nothing(tiny_model:
     hardest = np.argsort(-nll)[:8].tolist()
 
     def kept(*micro_batches: list[int]) -> list[list[int]]:
-        return [[one.sample_id for one in batch] for batch in dynamic.keep(list(micro_batches), moment)]
+        return [[one.sample_id for one in batch] for batch in keep(dynamic, list(micro_batches), moment)]
 
     ids = dynamic.rows.sample_id_N[hardest].tolist()
     assert kept(hardest[:4], [], hardest[4:]) == [sorted(ids[:2]), [], sorted(ids[4:6])]
@@ -179,21 +186,21 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
     dynamic.pruning["match"] = pruning("qtuning")
     for step, micro_batches in enumerate(plan_of(scores, settings)):
         moment = moment_of(step, settings)
-        for batch, kept in zip(micro_batches, dynamic.keep(micro_batches, moment), strict=True):
+        for batch, kept in zip(micro_batches, keep(dynamic, micro_batches, moment), strict=True):
             if not batch:
                 assert kept == []
                 continue
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
     matched = pruning("random+random") | {"match": pruning("random+fastv")}
-    own = Dynamic(dynamic.samples, dynamic.truncated_N, matched, SEED, 100)
-    assert own.attention and not dynamic.attention, "the other pruner's columns are scored, too"
+    own = Dynamic(dynamic.samples, dynamic.candidates.truncated_N, matched, SEED, 100)
+    assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
 
 
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
     dynamic = attached(tiny_model, scores, "random+random", training())
     (first,), (again,), (step,), (epoch,) = (
-        dynamic.keep([list(range(20))], moment)
+        keep(dynamic, [list(range(20))], moment)
         for moment in (Moment(0, 0, 0, 0.0), Moment(0, 0, 0, 0.0), Moment(0, 1, 0, 0.1), Moment(1, 0, 0, 0.5))
     )
     assert first == again
@@ -204,11 +211,11 @@ def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, score
 def test_other_weights_select_otherwise(method: str, tiny_model: Path, scores: Path) -> None:
     settings = training()
     dynamic, moment = attached(tiny_model, scores, method, settings), moment_of(0, settings)
-    before = dynamic.keep([list(range(20))], moment)
+    before = keep(dynamic, [list(range(20))], moment)
     with torch.no_grad():
-        for parameter in dynamic.model.parameters():
+        for parameter in dynamic.candidates.model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    assert dynamic.keep([list(range(20))], moment) != before
+    assert keep(dynamic, [list(range(20))], moment) != before
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -222,9 +229,10 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
     stored = read_scores(scores, needed).take(rows)
     forwards: list[Any] = []
     dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
-    dynamic.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
-    found = dynamic.score(rows)
-    parts = len(list(module.batches(dynamic.rows.take(rows).length_N, 100)))
+    dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
+    found = dynamic.candidates.score(rows)
+    divide = passes if packing else batches
+    parts = len(list(divide(dynamic.rows.take(rows).length_N, 100)))
     assert parts > 1 and len(forwards) == parts + 2, "as many forwards as the rank with the most makes"
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
         np.testing.assert_array_equal(getattr(found, name), getattr(stored, name))
@@ -235,8 +243,8 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
 
 def test_no_gradient_is_left_behind(tiny_model: Path, scores: Path) -> None:
     dynamic = attached(tiny_model, scores, "qtuning", training())
-    dynamic.keep([list(range(8))], moment_of(0, training()))
-    assert all(parameter.grad is None for parameter in dynamic.model.parameters())
+    keep(dynamic, [list(range(8))], moment_of(0, training()))
+    assert all(parameter.grad is None for parameter in dynamic.candidates.model.parameters())
 
 
 def test_the_probe_asks_the_same_samples_every_time_shared_among_ranks(
@@ -385,4 +393,4 @@ def test_scoring_needs_no_particular_model_seed(tmp_path: Path, scores: Path) ->
     """The scores of the moment are the model's own, not the files': another model's differ from theirs."""
     other = attached(write_tiny_model(tmp_path / "other", seed=5), scores, "random+ppl", training())
     stored = read_scores(scores, pruners.Needs(samples={"nll": "test"}, tokens={}))
-    assert not np.allclose(other.score(np.arange(20)).samples["nll"], stored.samples["nll"], rtol=1e-2)
+    assert not np.allclose(other.candidates.score(np.arange(20)).samples["nll"], stored.samples["nll"], rtol=1e-2)

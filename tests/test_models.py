@@ -1,15 +1,17 @@
 """Base models from a folder, from the hub's cache, from a wheel; and what is refused."""
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json
+from prunegrid.io import read_json, write_json
 from prunegrid.models import describe, load_model, load_tokenizer, materialise
 from prunegrid.sections import Model, Wheel
 from snake import ROOT
@@ -27,6 +29,55 @@ def test_a_folder_is_linked_not_copied(tmp_path: Path, tiny_model: Path) -> None
     assert (out / "model.safetensors").is_symlink()
     assert manifest["digests"] == describe(tiny_model)["digests"]
     assert load_model(out, "float32", "cpu").num_parameters() > 0
+
+
+def recorded(tmp_path: Path, tiny_model: Path) -> tuple[Path, dict[str, str]]:
+    """A model whose manifest records digests that no hash would give, so that it shows who is asked."""
+    out, manifest = make(tmp_path, path=str(tiny_model))
+    times = (out / "config.json").stat().st_mtime_ns, (out.with_name("out.json")).stat().st_mtime_ns
+    assert times[0] <= times[1]
+    digests = {name: f"recorded {name}" for name in manifest["digests"]}
+    write_json(tmp_path / "out.json", manifest | {"digests": digests})
+    return out, digests
+
+
+def test_digests_are_the_manifests_where_the_folder_is_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
+    """Snakemake puts a file of its own into the folders that jobs make; copies may keep it."""
+    out, digests = recorded(tmp_path, tiny_model)
+    assert describe(out)["digests"] == digests
+    (out / ".snakemake_timestamp").touch()
+    assert describe(out)["digests"] == digests
+    assert describe(out)["bytes"] == describe(tiny_model)["bytes"]
+
+
+@pytest.mark.parametrize("change", ["newer", "another file", "code", "no sizes", "no manifest"])
+def test_digests_are_computed_where_a_folder_may_have_changed(change: str, tmp_path: Path, tiny_model: Path) -> None:
+    out, digests = recorded(tmp_path, tiny_model)
+    manifest = out.with_name("out.json")
+    if change == "newer":
+        later = manifest.stat().st_mtime_ns + 10**9
+        os.utime(out / "config.json", ns=(later, later))
+    elif change == "another file":
+        (out / "more.safetensors").symlink_to(tiny_model / "model.safetensors")
+    elif change == "code":
+        (out / "modeling.py").write_text("")
+    elif change == "no sizes":
+        write_json(manifest, {key: value for key, value in read_json(manifest).items() if key != "files"})
+    else:
+        manifest.unlink()
+    found = describe(out)["digests"]
+    assert not set(found.values()) & set(digests.values())
+    if change != "another file":
+        assert found == describe(tiny_model)["digests"]
+
+
+def test_weights_loaded_straight_to_a_device_are_those_of_the_host(tiny_model: Path) -> None:
+    """`cpu:0` is named as a GPU is, and so takes its way: no copy in between, no hooks around the modules."""
+    plain, straight = (load_model(tiny_model, "float32", device) for device in ("cpu", "cpu:0"))
+    for (name, one), (other, two) in zip(plain.state_dict().items(), straight.state_dict().items(), strict=True):
+        assert name == other and torch.equal(one, two)
+    assert not any(hasattr(module, "_hf_hook") for module in straight.modules())
+    assert not straight.training
 
 
 def test_another_chat_template_leaves_the_source_alone(tmp_path: Path, tiny_model: Path) -> None:

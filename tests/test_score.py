@@ -13,11 +13,12 @@ from transformers import AutoModelForCausalLM
 
 from prunegrid import chunks
 from prunegrid.errors import PrunegridError
+from prunegrid.forward import on_host
 from prunegrid.models import load_model, load_tokenizer
-from prunegrid.rows import batches
+from prunegrid.rows import batches, pad, stored_rows
 from prunegrid.score import score
 from prunegrid.sections import Scoring
-from prunegrid.tokenise import tokenise
+from prunegrid.tokenise import tokenise, tokenise_all
 from tiny import TEMPLATE, write_tiny_model
 
 
@@ -193,3 +194,41 @@ def test_truncated_weights_are_named(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(PrunegridError, match="cannot load the model"):
         load_model(folder, "float32", "cpu")
+
+
+def test_many_conversations_are_tokenised_as_each_alone(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    many = [[QA[0], {"role": "assistant", "content": "Milk. " * times}] for times in (1, 9, 2)]
+    alone = [tokenise(messages, tokenizer, 30) for messages in many]
+    assert tokenise_all(many, tokenizer, 30) == alone
+    assert [tokens.truncated for tokens in alone if tokens] == [False, True, False]
+    assert tokenise_all([], tokenizer, 30) == []
+
+
+def test_a_batch_reaches_its_device_by_one_copy(scores: Path) -> None:
+    """Counted by torch's profiler; the meta device stands for any that is not the host."""
+    from torch.profiler import ProfilerActivity, profile
+
+    rows, chosen = stored_rows(scores), np.arange(7)
+    with profile(activities=[ProfilerActivity.CPU]) as watched:
+        elsewhere = pad(rows, chosen, "meta")
+    copies = {event.key: event.count for event in watched.key_averages() if "copy" in event.key}
+    assert copies == {"aten::_to_copy": 1, "aten::copy_": 1}
+    here = pad(rows, chosen, "cpu")
+    for name in ("ids_BT", "prompt_B", "length_B", "sample_R", "place_R"):
+        assert getattr(elsewhere, name).shape == getattr(here, name).shape
+    assert here.place_R.tolist() == [place for row in chosen for place in range(rows.prompt_N[row], rows.length_N[row])]
+
+
+def test_results_come_to_the_host_in_order_without_a_batch_to_spare() -> None:
+    """On a CPU each at once: nothing is computed ahead, so no memory is held twice."""
+    launched: list[int] = []
+
+    def work() -> Any:
+        for number in range(4):
+            launched.append(number)
+            yield torch.full((2, 3), float(number), dtype=torch.bfloat16)
+
+    for number, found in enumerate(on_host(work())):
+        assert launched == list(range(number + 1))
+        np.testing.assert_array_equal(found, np.full((2, 3), number, np.float32))

@@ -8,6 +8,7 @@ computed of the final layer only, for the response's queries, and averaged over 
 import json
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def score(
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.chat_template is None:
         raise PrunegridError(f"{model_dir}: its tokenizer has no chat template; set one and save_pretrained it there")
-    rows, cut = read_rows(data, tokenizer, settings.max_length, shard)
+    with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
+        model = loader.submit(load_model, model_dir, settings.dtype, device)
+        rows, cut = read_rows(data, tokenizer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
@@ -61,10 +64,9 @@ def score(
     }
     if shard == (1, 1):
         refuse_empty(meta, data)
-    model = load_model(model_dir, settings.dtype, device)
     if "drop" in removals:
-        check_reads_positions(model)
-    values, found = score_rows(model, rows, settings.batch_tokens)
+        check_reads_positions(model.result())
+    values, found = score_rows(model.result(), rows, settings.batch_tokens)
     meta |= found | {"seconds": round(time.monotonic() - started, 1)}
     meta |= rates(meta)
     write_scores(out, rows, values, meta)

@@ -32,7 +32,11 @@ def materialise(
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Digests of what later steps depend on, and the size of the weights in bytes."""
+    """Digests of what later steps depend on, and the size of the weights in bytes.
+
+    They come from the manifest beside the folder where nothing in the folder has changed since it was written; else
+    all weights are read for them.
+    """
     if not folder.is_dir():
         raise PrunegridError(f"{folder}: no such folder")
     require_whole(folder)
@@ -44,7 +48,8 @@ def describe(folder: Path) -> dict[str, Any]:
         raise PrunegridError(f"{folder}: no tokenizer.json; save the tokenizer there with save_pretrained")
     code = sorted(folder.glob("*.py")) if may_run(folder) else []
     return {
-        "digests": {
+        "digests": (None if code else _digests_of_manifest(folder))
+        or {
             "model": sha256(folder / "config.json", *weights, *code),
             "tokenizer": sha256(tokenizer),
             "template": sha256(load_tokenizer(folder).chat_template or ""),
@@ -52,6 +57,19 @@ def describe(folder: Path) -> dict[str, Any]:
         "bytes": sum(file.stat().st_size for file in weights),
         "files": sizes(folder),
     }
+
+
+def _digests_of_manifest(folder: Path) -> dict[str, str] | None:
+    """What `<folder>.json` recorded; None where a file of the folder is not in it, has another size or is newer."""
+    manifest = folder.with_name(f"{folder.name}.json")
+    made = read_json(manifest) if manifest.is_file() else {}
+    files = {name: size for name, size in sizes(folder).items() if not name.startswith(".")}  # Snakemake adds one
+    if not isinstance(made, dict) or made.get("files") != files:
+        return None
+    if any((folder / name).stat().st_mtime_ns > manifest.stat().st_mtime_ns for name in files):
+        return None
+    digests: dict[str, str] | None = made.get("digests")
+    return digests
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -119,6 +137,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             output_loading_info=True,
             use_safetensors=True,
             trust_remote_code=may_run(folder),
+            **_straight_to(device),
         )
     except (OSError, SafetensorError) as error:
         if refusal(error, folder):  # of the log, which is written meanwhile
@@ -128,6 +147,11 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
         raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")
     return model.to(device).eval()
+
+
+def _straight_to(device: str) -> dict[str, Any]:
+    """What makes transformers read the weights into a GPU's memory, not into the host's first."""
+    return {} if device == "cpu" else {"device_map": {"": device}}
 
 
 def with_adapter(model: Any, adapter_dir: Path) -> Any:

@@ -13,7 +13,8 @@ from prunegrid.train.batches import Example
 
 class Account:
     """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes.
-    `unlogged` is the sum of losses since the step after which one was last logged, and that step."""
+    `unlogged` is the sum of losses since the step after which one was last logged, and that step. `scores` are those
+    that dynamic mode has made for the candidates of steps to come (`rescoring`)."""
 
     def __init__(self, rank: int) -> None:
         self.rank, self.before = rank, 0.0
@@ -24,6 +25,7 @@ class Account:
         self.resumed: list[int] = []
         self.saved = 0
         self.unlogged: tuple[float, int] = (0.0, 0)
+        self.scores: pa.Table | None = None
 
     @property
     def seconds(self) -> float:
@@ -49,6 +51,8 @@ class Account:
         if self.log:
             self.log[:] = [pa.concat_tables(self.log)]
             write_parquet(folder / f"selection_log-{self.rank}.parquet", self.log[0])
+        if self.scores is not None:
+            write_parquet(folder / f"scores-{self.rank}.parquet", self.scores)
 
     def load(self, folder: Path, step: int) -> None:
         state = read_json(folder / f"account-{self.rank}.json")
@@ -56,3 +60,5 @@ class Account:
         self.resumed, self.saved, self.unlogged = [*state["resumed"], step], step, state["unlogged"]
         log = folder / f"selection_log-{self.rank}.parquet"
         self.log[:] = [read_parquet(log)] if log.exists() else []
+        scores = folder / f"scores-{self.rank}.parquet"
+        self.scores = read_parquet(scores) if scores.exists() else None

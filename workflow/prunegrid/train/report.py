@@ -22,7 +22,7 @@ def plan_of(job: Job, sample_id_N: Ints, candidates: int, rank: int) -> list[Mic
 
 def attach(dynamic: Any, trainer: Any) -> None:
     """Show it the model, once DeepSpeed has it."""
-    if dynamic.model is None:
+    if dynamic.candidates.model is None:
         dynamic.attach(trainer.causal, trainer.ask, trainer.most)
 
 
@@ -56,7 +56,9 @@ def finish(order: Order, trainer: Any) -> None:
             write_parquet(order.out / DYNAMIC[0], log)
             candidates = _candidates(order.job, trainer.dynamic.samples.rows.sample_id_N)
             digests = order.identity["digests"]
-            write_json(order.out / DYNAMIC[1], summarise(trainer.dynamic, candidates, order.job.seed, digests, log))
+            every = order.job.training.rescore_every
+            summary = summarise(trainer.dynamic, candidates, order.job.seed, digests, log, every)
+            write_json(order.out / DYNAMIC[1], summary)
         write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
     trainer.accelerator.wait_for_everyone()
 

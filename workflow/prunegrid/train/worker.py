@@ -94,6 +94,7 @@ def static_samples(job: Job, rows: Rows) -> Samples:
 
 def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     from prunegrid.train.dynamic import Dynamic, Moment, truncated
+    from prunegrid.train.rescoring import Rescoring
 
     job = order.job
     plan = plan_of(job, rows.sample_id_N, len(rows), account.rank)
@@ -101,15 +102,17 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     samples = Samples(rows, job.training.removal)
     passes = max(1, job.training.batch_tokens >> order.halvings)
     dynamic = Dynamic(samples, truncated(job.scores, rows), job.pruning, derive(job.seed, "pruning"), passes)
-    dynamic.log = account.log
+    dynamic.log, dynamic.candidates.counts = account.log, account.counts
     each = steps_per_epoch(len(rows), job.training)
+    rescoring = Rescoring(plan, each, job.training.rescore_every, dynamic.candidates.score, account)
 
     def keep(micro_batches: MicroBatches, step: int) -> list[list[Example]]:
         attach(dynamic, trainer)
         trainer.current = rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step % each == 0:
             probe(dynamic, trainer)
-        return dynamic.keep(micro_batches, Moment(step // each, step, account.rank, step / len(plan)))
+        moment = Moment(step // each, step, account.rank, step / len(plan))
+        return dynamic.keep(micro_batches, moment, rescoring.scores(step))
 
     trainer = build(order, plan, keep, account)
     trainer.dynamic = dynamic
