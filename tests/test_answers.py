@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.models.huggingface import HFLM  # noqa: E402
-
 from transformers import StaticCache  # noqa: E402
 
 from prunegrid.evaluation import generation  # noqa: E402
@@ -86,6 +85,41 @@ def test_answers_end_with_their_stop() -> None:
         text = words.decode(answer)
         assert any(end in text for end in ENDS) or answer[-1] == 0 or len(answer) == 24
         assert not any(end in words.decode(answer[:-1]) for end in ENDS)
+
+
+@pytest.mark.parametrize("implementation", ["dynamic", "static"])
+def test_few_rows_left_of_all_batches_go_on_together(implementation: str) -> None:
+    """Most answers have a stop within a few tokens: steps of batches of 8 rows, then of what is left of them."""
+    model, words = tiny("llama"), tokenizer(False)
+    prompts = [words.encode(f"{prompt} {n}")[:6] for prompt in PROMPTS for n in range(8)]
+    lengths: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+
+    def run(rows: int) -> tuple[list[list[int]], int, int]:
+        lengths.clear()
+        sizes = {"max_new_tokens": 48, "batch_tokens": rows * 54, "implementation": implementation}
+        tokens = generate(model, words, prompts, stops=[*ENDS, "a", "t", "i"], **sizes).tokens
+        return tokens, len(lengths), sum(length > 1 for length in lengths)
+
+    one_by_one, _, _ = run(1)
+    tokens, steps, begun = run(8)
+    assert tokens == one_by_one
+    assert len(prompts) == 40 and begun > 5, "batches that begin anew"
+    longest = sorted(map(len, tokens))
+    assert longest[len(tokens) // 2] < 6 and longest[-1] > 20
+    assert steps < 5 * longest[-1] / 2
+
+
+def test_a_stop_on_both_sides_of_a_new_beginning_is_seen() -> None:
+    run = generation._Run(tiny("llama"), tokenizer(False), [[5]], 9, ["Cats drink"], lambda tokens: None)
+    ids = run.tokenizer.encode("Cats drink")
+    assert len(ids) > 1
+    prompt_BT = torch.tensor([[7, *ids[:-1], ids[-1]]])
+    for before, seen in ((len(ids) - 1, True), (0, False)):
+        stop = generation.RowStop(run, start=len(ids), before=[before], regroup=False)
+        assert stop(prompt_BT, None).tolist() == [seen]
 
 
 def test_a_static_cache_is_for_a_gpu_and_many_steps() -> None:

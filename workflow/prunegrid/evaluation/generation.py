@@ -2,6 +2,9 @@
 
     generated = generate(model, tokenizer, prompts, max_new_tokens=256, stops=["Question:"], batch_tokens=8192)
 
+`generate` carries rows that have ended to the end of their batch. So a batch of which few rows are left is given up,
+and what is left of all batches goes on in batches of its own, which read prompts and answers again.
+
 The cache of keys and values is one of `IMPLEMENTATIONS`: `dynamic` grows with every step; `static` has one size for all
 batches, so that on a GPU transformers compiles a step once and replays it as a CUDA graph. The tokens are the same.
 """
@@ -32,26 +35,41 @@ class Generated(NamedTuple):
 
 
 class RowStop(StoppingCriteria):
-    """A row is done when any stop string is in it, or an end-of-sequence token; `length_B` is its length then, or 0.
+    """A row is done when any stop string is in it, at an end-of-sequence token, or at `most` tokens.
 
-    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on
-    different strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on different
+    strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+
+    `length[row]` is the row's number of new tokens when it was done, 0 before. `before` counts the tokens of its answer
+    that stand in the prompt already. With `regroup` a batch is given up when few of its rows are left, and reading
+    them again costs less than carrying those that are done to the end.
     """
 
-    def __init__(self, tokenizer: Any, stops: Sequence[str], ends: Any, prompt_BP: torch.Tensor) -> None:
-        self.tokenizer, self.stops, self.start = tokenizer, stops, prompt_BP.shape[1]
-        lengths = [len(tokenizer.encode(stop, add_special_tokens=False)) for stop in stops]
+    def __init__(self, run: "_Run", start: int, before: list[int], regroup: bool) -> None:
+        self.tokenizer, self.stops, self.ends, self.most = run.tokenizer, run.stops, run.ends, run.max_new_tokens
+        self.start, self.before, self.regroup, self.length = start, before, regroup, [0] * len(before)
+        lengths = [len(self.tokenizer.encode(stop, add_special_tokens=False)) for stop in self.stops]
         self.window = 2 + max(lengths, default=0)
-        self.ends = torch.tensor([] if ends is None else ends, dtype=torch.long, device=prompt_BP.device)
-        self.length_B = prompt_BP.new_zeros(len(prompt_BP))
+        self.done_B = torch.zeros(len(before), dtype=torch.bool, device=run.model.device)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        new_BN = input_ids[:, self.start :]
-        tails = self.tokenizer.batch_decode(new_BN[:, -self.window :])
-        stopped = [any(stop in tail for stop in self.stops) for tail in tails]
-        done_B = torch.tensor(stopped, device=input_ids.device) | torch.isin(new_BN[:, -1], self.ends)
-        self.length_B = self.length_B.where((self.length_B > 0) | ~done_B, new_BN.shape[1])
-        return self.length_B > 0
+        new = input_ids.shape[1] - self.start
+        recent = input_ids[:, -self.window :].tolist()
+        answers = [ids[-(before + new) :] for ids, before in zip(recent, self.before, strict=True)]
+        for row, text in enumerate(self.tokenizer.batch_decode(answers)):
+            full = self.before[row] + new >= self.most
+            ends = full or answers[row][-1] in self.ends or any(stop in text for stop in self.stops)
+            if ends and not self.length[row]:
+                self.length[row] = new
+        self.done_B = torch.tensor([length > 0 for length in self.length], device=input_ids.device)
+        return self.done_B | self._gives_up(new)
+
+    def _gives_up(self, new: int) -> bool:
+        going = [before for before, length in zip(self.before, self.length, strict=True) if not length]
+        ended = len(self.before) - len(going)
+        if not self.regroup or not going or len(going) > ended / 3:
+            return False
+        return len(going) * (self.start + new) < ended * (self.most - new - min(going))
 
 
 class Finite(LogitsProcessor):
@@ -61,10 +79,10 @@ class Finite(LogitsProcessor):
     """
 
     def __init__(self, stop: RowStop) -> None:
-        self.stop, self.broken_B = stop, torch.zeros_like(stop.length_B, dtype=torch.bool)
+        self.stop, self.broken_B = stop, torch.zeros_like(stop.done_B)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self.broken_B |= ~scores.amax(-1).isfinite() & (self.stop.length_B == 0)
+        self.broken_B |= ~scores.amax(-1).isfinite() & ~self.stop.done_B
         return scores
 
     def check(self, model: Any, prompts: Sequence[list[int]]) -> None:
@@ -131,44 +149,56 @@ class _Run:
     progress: Callable[[int], None]
 
     def __post_init__(self) -> None:
+        ends = self.model.generation_config.eos_token_id
+        self.ends = {ends} if isinstance(ends, int) else set(ends or ())
         self.answers: list[list[int]] = [[] for _ in self.prompts]
         self.lengths = np.array([len(prompt) + self.max_new_tokens for prompt in self.prompts], np.int64)
 
     def dynamic(self, batch_tokens: int) -> list[list[int]]:
-        for places in batches(self.lengths, batch_tokens, padding=1.0):
-            self._batch(places.tolist())
+        left = np.arange(len(self.prompts))
+        while len(left):
+            chosen = [left[places].tolist() for places in batches(self.lengths[left], batch_tokens, padding=1.0)]
+            left = np.array([place for places in chosen for place in self._batch(places, regroup=True)], np.int64)
         return self.answers
 
     def static(self, batch_tokens: int) -> list[list[int]]:
         """As many rows in every batch, the last one's filled up, in one cache: other shapes are compiled anew."""
         rows, longest = fixed_rows(self.lengths, batch_tokens), int(self.lengths.max(initial=0))
-        order = np.argsort(-self.lengths, kind="stable").tolist()
+        left = np.argsort(-self.lengths, kind="stable").tolist()
         cache = StaticCache(config=self.model.config, max_cache_len=longest)
-        for start in range(0, len(order), rows):
-            cache.reset()
-            self._batch(order[start : start + rows], cache, rows)
+        while left:
+            chosen = [left[start : start + rows] for start in range(0, len(left), rows)]
+            regroup = len(chosen) > 1
+            left = [place for places in chosen for place in self._batch(places, regroup, cache, rows)]
         return self.answers
 
-    def _batch(self, places: list[int], cache: Any = None, rows: int = 0) -> None:
-        prompts = [self.prompts[place] for place in places + places[:1] * (rows - len(places))]
+    def _batch(self, places: list[int], regroup: bool, cache: Any = None, rows: int = 0) -> list[int]:
+        """Go on with these answers, all to their ends unless the batch is given up: those that are left."""
+        fill = places[:1] * (rows - len(places))
+        prompts = [self.prompts[place] + self.answers[place] for place in places + fill]
+        before = [len(self.answers[place]) for place in places + fill]
         ids_BP, mask_BP = self._padded(prompts)
-        stop = RowStop(self.tokenizer, self.stops, self.model.generation_config.eos_token_id, ids_BP)
+        stop = RowStop(self, ids_BP.shape[1], before, regroup)
+        stop.length[len(places) :] = [1] * len(fill)
         finite = Finite(stop)
+        if cache is not None:
+            cache.reset()
         out_BT = self.model.generate(
             input_ids=ids_BP,
             attention_mask=mask_BP,
-            max_length=ids_BP.shape[1] + self.max_new_tokens,
+            max_length=ids_BP.shape[1] + self.max_new_tokens - min(before),
             stopping_criteria=StoppingCriteriaList([stop]),
             logits_processor=LogitsProcessorList([finite]),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=False,
             **({} if cache is None else {"past_key_values": cache}),
         )
-        finite.check(self.model, prompts)
-        new_BN, length_B = out_BT[:, ids_BP.shape[1] :].tolist(), stop.length_B.tolist()
-        for place, row, length in zip(places, new_BN, length_B, strict=False):
-            self.answers[place] = row[:length] if length else row
-        self.progress(int(self.lengths[places].sum()))
+        finite.check(self.model, [self.prompts[place] for place in places + fill])
+        for place, row, length in zip(places, out_BT[:, ids_BP.shape[1] :].tolist(), stop.length, strict=False):
+            self.answers[place] += row[: length or None]
+        done = [place for place, length in zip(places, stop.length, strict=False) if length]
+        self.progress(int(self.lengths[done].sum()))
+        return [place for place, length in zip(places, stop.length, strict=False) if not length]
 
     def _padded(self, prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompts padded on the left, and where they are not padding."""
