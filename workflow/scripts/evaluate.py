@@ -14,7 +14,7 @@ with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, base,
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.io import read_json
     from prunegrid.models import check_device, is_adapter, weights_digest
-    from prunegrid.sections import Evaluation
+    from prunegrid.sections import Evaluation, Runtime
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)
@@ -30,5 +30,7 @@ with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, base,
         batch_tokens=settings.batch_tokens,
         dtype=settings.dtype,
         device=snakemake.params.device,
+        engine=settings.engine,
+        jobs_per_gpu=Runtime.model_validate(snakemake.config.get("runtime") or {}).cells_per_gpu,
         digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained)},
     )

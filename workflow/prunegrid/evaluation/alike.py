@@ -1,9 +1,10 @@
 """Whether the cells of one table were evaluated alike; scores that were not cannot stand side by side.
 
-What the config decides (protocol, task, limit, dtype) makes a cell stale where it differs. This is what no config says:
-library versions, the step's version, the digests of tasks and items, and the base model, tokenizer and template of one
-model's cells. A cell that is evaluated again gets what is of now (`prunegrid.evaluation.now`), so the cells to evaluate
-again are those that are not of now, be they few or many; where now does not tell, those of the rarer value.
+What the config decides (protocol, task, limit, dtype, engine) makes a cell stale where it differs. This is what no
+config says: library versions, the step's version, the digests of tasks and items, and the base model, tokenizer and
+template of one model's cells; and the engine once more, whose scores stand in no table with another's. A cell that is
+evaluated again gets what is of now (`prunegrid.evaluation.now`), so the cells to evaluate again are those that are not
+of now, be they few or many; where now does not tell, those of the rarer value.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.errors import PrunegridError
+from prunegrid.evaluation.engines import TRANSFORMERS, engine_of
 from prunegrid.evaluation.now import PACKAGES, of_now
 from prunegrid.grid import Cell
 from prunegrid.status import Files
@@ -42,6 +44,7 @@ def refuse_unlike(files: Files, done: Sequence[At]) -> None:
 def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
     """What has to be equal: (of whom and what, value); None where the record does not say."""
     (cell, benchmark), versions, digests = at, record.get("versions", {}), record.get("digests", {})
+    yield "engine", engine_of(record)
     yield from ((f"{benchmark}: {key}", record.get(key)) for key in OF_BENCHMARK)
     yield from ((f"version of {name}", versions.get(name)) for name in packages)
     yield from ((f"{cell.model}: digest of the {key}", digests.get(key)) for key in OF_MODEL)
@@ -50,8 +53,11 @@ def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator
 def _now(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The values that evaluations would write now, of the properties of which that is known; a record a benchmark."""
     values: dict[str, Any] = {}
+    engines = {engine_of(record) for record in records.values()}
+    engine = engines.pop() if len(engines) == 1 else TRANSFORMERS
     for benchmark, record in records.items():
-        current = of_now(record["protocol"], record["task"])
+        current = of_now(record["protocol"], record["task"], engine)
+        current.pop("engine", None)
         values |= {f"version of {name}": version for name, version in current.pop("versions").items()}
         values |= {f"{benchmark}: {key}": value for key, value in current.items()}
     return {what: json.dumps(value) for what, value in values.items()}

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from prunegrid.errors import PrunegridError
 from prunegrid.evaluation.benchmarks import Items, known_tasks, read_items, read_task, resolve
+from prunegrid.evaluation.engines import TRANSFORMERS, VLLM, engine_of, require
 from prunegrid.evaluation.kept import Kept
 from prunegrid.evaluation.now import of_now
 from prunegrid.io import sha256
@@ -25,6 +26,11 @@ from prunegrid.sections import Benchmark
 __all__ = ["evaluate", "known_tasks", "load_model"]
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # its engine's own process would import the caller's script again
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
 ITEM_COLUMNS = pa.schema(
     {
         "doc_id": pa.int64(),
@@ -69,6 +75,8 @@ def evaluate(
     device: str = "cpu",
     seed: int = 0,
     digests: dict[str, str] | None = None,
+    engine: str = TRANSFORMERS,
+    jobs_per_gpu: int = 1,
 ) -> dict[str, dict[str, Any]]:
     """Ask the model all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -76,11 +84,15 @@ def evaluate(
     checked before the model is loaded. The model is loaded once and asked benchmark by benchmark: limits and
     seconds are a benchmark's own, and its scores do not depend on which others are asked. What is `kept` in
     `out_dir` of an earlier run is not asked again; without `digests` nothing tells whose it is, and all is asked.
+    `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     """
+    require(engine)
     if missing := sorted(set(benchmarks) - set(data)):
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
-    questions = [_question(protocol, name, benchmark, data[name], setting) for name, benchmark in benchmarks.items()]
+    questions = [
+        _question(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
+    ]
     kept = Kept(out_dir)
     records, to_ask = {}, []
     for question in questions:
@@ -93,7 +105,7 @@ def evaluate(
             to_ask.append(question)
             print(f"{question.name}: to be asked, {state}", flush=True)
     if to_ask:
-        records |= _ask(to_ask, kept, model_dir, adapter_dir)
+        records |= _ask(to_ask, kept, model_dir, adapter_dir, jobs_per_gpu)
     return {name: records[name] for name in benchmarks}
 
 
@@ -105,7 +117,9 @@ class Question(NamedTuple):
     asking: dict[str, Any]
 
 
-def _question(protocol: str, name: str, benchmark: Benchmark, data: Path, setting: dict[str, Any]) -> Question:
+def _question(
+    protocol: str, name: str, benchmark: Benchmark, data: Path, engine: str, setting: dict[str, Any]
+) -> Question:
     items = read_items(data, protocol, benchmark.task, benchmark.data, benchmark.limit)
     asking = {
         "benchmark": name,
@@ -118,25 +132,35 @@ def _question(protocol: str, name: str, benchmark: Benchmark, data: Path, settin
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,
-        **of_now(protocol, benchmark.task),
+        **of_now(protocol, benchmark.task, engine),
         **setting,
     }
     return Question(name, items, asking)
 
 
-def _ask(questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Path | None) -> dict[str, Any]:
+def _ask(
+    questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Path | None, jobs_per_gpu: int
+) -> dict[str, Any]:
     """Load the model and ask it; each benchmark's files are whole before the next is asked."""
-    os.environ |= OFFLINE
+    os.environ |= OFFLINE | ENVIRONMENT
     from prunegrid.evaluation import harness
 
     how = questions[0].asking
-    lm = harness.wrap(load_model(model_dir, adapter_dir, how["dtype"], how["device"]), model_dir, how["batch_tokens"])
+    if engine_of(how) == VLLM:
+        from prunegrid.evaluation import vllm_model
+
+        settings = {key: how[key] for key in ("dtype", "device", "batch_tokens", "seed")}
+        lm = vllm_model.load(model_dir, adapter_dir, kept.out_dir, jobs_per_gpu=jobs_per_gpu, **settings)
+    else:
+        model = load_model(model_dir, adapter_dir, how["dtype"], how["device"])
+        lm = harness.wrap(model, model_dir, how["batch_tokens"])
     records = {}
     for name, items, asking in questions:
         start = time.perf_counter()
         spec = read_task(asking["protocol"], asking["task"])
         run = harness.run(lm, name, resolve(asking["protocol"], spec), items.docs, asking["seed"])
         record = asking | _scores(name, spec["metadata"], len(items.docs), run)
+        record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
         records[name] = kept.keep(name, _item_table(run["samples"], items.clusters, record["metric"]), record)
         kept.hand_over(name, records[name])

@@ -66,8 +66,11 @@ def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
     return LanguageModel(model, tokenizer, batch_tokens)
 
 
-def run(lm: LanguageModel, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Ask one benchmark: lm-eval's `metrics` and per-item `samples`; `n_truncated` items had a prompt cut."""
+def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Ask a `LanguageModel` or `VllmModel` one benchmark: lm-eval's `metrics` and per-item `samples`.
+
+    `n_truncated` items had a prompt cut.
+    """
     _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
     whole = task["metadata"].get("scored_by") == "nll_per_token"

@@ -17,6 +17,8 @@ from prunegrid.io import read_parquet, replacing, sha256, write_json, write_parq
 
 FOLDER = "asked"
 FOUND = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
+FALLBACK = ("fallback",)
+"""Why answers did not come about as planned: in records of such answers only, and no reason to generate them again."""
 SAID_OF_DATA = ("data", "n_complete")
 """Where the items are from and how many there should be: no score depends on it while `data_hash` is the same."""
 
@@ -41,7 +43,7 @@ class Kept:
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(FOUND):
             return None, "its kept record is damaged"
-        compared = (record.keys() | asking.keys()) - {*FOUND, *SAID_OF_DATA}
+        compared = (record.keys() | asking.keys()) - {*FOUND, *FALLBACK, *SAID_OF_DATA}
         if differing := sorted(key for key in compared if record.get(key) != asking.get(key)):
             return None, f"asked before with another {', '.join(differing)}"
         items = path.with_suffix(".parquet")

@@ -7,16 +7,18 @@ Tokens, truncation and answers are those of lm-eval's own `HFLM`; batches and th
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, postprocess_generated_text
 from numpy.typing import NDArray
 
 from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.generation import RowStop, generate
+from prunegrid.evaluation.generation import generate
 from prunegrid.evaluation.shared import Batch, Row, RowLimit, Scored, shared_rows
 from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
@@ -32,7 +34,8 @@ class LanguageModel(HFLM):
 
     Where a model changes its logits after the head, options' passes compute all of them: `LOGITS`, or one row.
     For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
-    `was_cut` tells which requests lost tokens to fit the model's context.
+    `was_cut` tells which requests lost tokens to fit the model's context, `fallback` why answers were not generated
+    as planned.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
@@ -42,6 +45,7 @@ class LanguageModel(HFLM):
         )
         self.batch_tokens = batch_tokens
         self.cut: set[Hashable] = set()
+        self.fallback: str | None = None
         encode: Any = super().tok_encode
         self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
         head = model.get_output_embeddings()
@@ -140,24 +144,35 @@ class LanguageModel(HFLM):
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The answers, in the requests' order."""
-        lengths = [self._most_tokens(*request.args) for request in requests]
-        progress, answers = Progress(sum(lengths), "answers"), [""] * len(requests)
-        for chosen in batches(np.array(lengths, np.int64), self.batch_tokens, padding=1.0):
-            texts = super().generate_until([requests[place] for place in chosen], disable_tqdm=True)
-            for place, text in zip(chosen, texts, strict=True):
+        places_by_setting: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            setting = request.args[1]
+            places_by_setting[int(setting["max_gen_toks"]), tuple(setting["until"])].append(place)
+        answers = [""] * len(requests)
+        for (most, until), places in places_by_setting.items():
+            texts = self._answers([requests[place].args[0] for place in places], most, until)
+            for place, text in zip(places, texts, strict=True):
                 answers[place] = text
-            progress.add(sum(lengths[place] for place in chosen))
         return answers
 
-    def _most_tokens(self, prompt: str, setting: dict[str, Any]) -> int:
-        answer = int(setting["max_gen_toks"])
-        return answer + len(self._kept(self.tok_encode(prompt), self.max_length - answer, (prompt, answer)))
-
-    def _model_generate(self, context: torch.Tensor, max_length: int, stop: list[str], **generation_kwargs: Any) -> Any:
-        """Token ids, prompt included, [rows, max_length at most]."""
-        stopping = RowStop(self.tokenizer, stop, context.shape[1])
-        mask = generation_kwargs["attention_mask"]
-        return generate(self.model, context, mask, max_length, self.tokenizer.pad_token_id, stopping)
+    def _answers(self, texts: list[str], most: int, until: Sequence[str]) -> list[str]:
+        prompts = [self._kept(self.tok_encode(text), self.max_length - most, (text, most)) for text in texts]
+        stops = handle_stop_sequences(list(until), self.tokenizer.decode(self.eot_token_id))
+        progress = Progress(sum(map(len, prompts)) + most * len(prompts), "answers")
+        generated = generate(
+            self.model,
+            self.tokenizer,
+            prompts,
+            max_new_tokens=most,
+            stops=stops,
+            batch_tokens=self.batch_tokens,
+            implementation="dynamic" if self.fallback else None,
+            progress=progress.add,
+        )
+        if generated.fallback:
+            self.fallback = generated.fallback
+            print(self.fallback, flush=True)
+        return [postprocess_generated_text(self.tok_decode(ids), stops, None) for ids in generated.tokens]
 
 
 def _judged(logits_UV: torch.Tensor, target_U: torch.Tensor) -> torch.Tensor:
