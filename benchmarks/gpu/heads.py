@@ -36,8 +36,8 @@ def measure(section: Section, label: str) -> None:
 
 def by_chunk(section: Section, module: Any, hidden: Any, target: Any, chunk: int) -> dict[str, float]:
     left = hidden.detach().requires_grad_()
-    with package.head_chunk(chunk, module.out_features, section.device), torch.no_grad():
-        scored = section.seconds(lambda: package.score_head(module, hidden, target), 3)
+    with torch.no_grad():
+        scored = section.seconds(lambda: package.score_head(module, hidden, target, chunk), 3)
     trained = section.seconds(lambda: package.train_head(module, left, target, chunk).backward(), 3)
     return {f"score_{chunk}_ms": 1e3 * scored, f"train_{chunk}_ms": 1e3 * trained}
 
@@ -87,13 +87,16 @@ def products(section: Section, module: Any, hidden: Any) -> dict[str, float]:
 
 
 def fused_heads(section: Section, module: Any, hidden: Any, target: Any) -> dict[str, float] | str:
-    """Liger's, which the package takes where they apply."""
+    """Liger's: of training its own loss, of scoring the one that the package takes where it applies."""
     if not find_spec("liger_kernel"):
         return "liger-kernel is not installed"
     if not section.cuda:
         return "Liger's kernels are for GPUs"
+    from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
     left, found = hidden.detach().requires_grad_(), {}
-    found["train_ms"] = 1e3 * section.seconds(lambda: package.fused_train_head(module, left, target).backward(), 3)
+    loss = LigerFusedLinearCrossEntropyLoss(reduction="sum")
+    found["train_ms"] = 1e3 * section.seconds(lambda: loss(module.weight, left, target).backward(), 3)
     fused = package.fused_score_head(module)
     if fused:
         found["score_ms"] = 1e3 * section.seconds(lambda: fused(hidden, module.weight, target), 3)

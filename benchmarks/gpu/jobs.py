@@ -20,13 +20,12 @@ import torch
 import transformers
 from transformers import TrainerCallback
 
-import prunegrid.train.dynamic as dynamic
 from gpu import package
 from gpu.measure import Section
 from gpu.random_model import MAX_LENGTH, build, write_folder
 from prunegrid.sections import Runtime, Training
 from prunegrid.train import Job, checkpoints, launch, worker
-from prunegrid.train.trainer import STOPPING
+from prunegrid.train.trainer import STOPPING, PrunedTrainer
 
 BUDGET = {"sample_ratio": 0.125, "token_ratio": 0.5}
 PRUNING = {"variant": "kit", "method": "qtuning", "options": {}, **BUDGET}
@@ -104,7 +103,7 @@ class Jobs:
         checkpoints.share = shared
         launch._run = self._run_here
         worker.build = self._built(worker.build)
-        dynamic.Dynamic.score = self._timed(dynamic.Dynamic.score)
+        PrunedTrainer.ask = self._timed(PrunedTrainer.ask)  # a dynamic job's forwards without gradients
         transformers.AutoModelForCausalLM.from_pretrained = staticmethod(self._random)
         torch.distributed.destroy_process_group = lambda *_: None
 
@@ -128,10 +127,10 @@ class Jobs:
         def timed(*arguments: Any, **options: Any) -> Any:
             self.section.synchronize()
             started = time.perf_counter()
-            scores = original(*arguments, **options)
+            found = original(*arguments, **options)
             self.section.synchronize()
             self.scored.append(time.perf_counter() - started)
-            return scores
+            return found
 
         return timed
 
@@ -175,6 +174,7 @@ def reset_libraries() -> None:
     AcceleratorState._reset_state()
     GradientState._reset_state()
     torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.deterministic = False
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

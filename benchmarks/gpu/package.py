@@ -1,7 +1,6 @@
 """Every call from the kit into prunegrid but training jobs (`jobs.py`): what changes in the package changes here."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from prunegrid.rows import Rows, batches, pad
 from prunegrid.score import score_rows, scorer
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, write_scores
 from prunegrid.train.batches import example
-from prunegrid.train.forward import _liger, chunked_nll, collate, total_nll
-from prunegrid.train.packing import NAME, check_isolated, packed_attention
+from prunegrid.train.forward import chunked_nll, collate, total_nll
+from prunegrid.train.packing import NAME, packed_attention
 
 PACKED = NAME
 SCORES = HEAD_SCORES + ATTENTION_SCORES
@@ -79,22 +78,11 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
 # -------------------------------------------------------------------------------------------------------------- heads
 
 
-def score_head(module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL and entropy, chunk by chunk."""
-    return head.chunked(module, hidden_RD, target_R)
-
-
-@contextmanager
-def head_chunk(size: int, vocabulary: int, device: str) -> Iterator[None]:
-    """Other chunks of the scoring head than its own."""
-    before = head.CHUNK, dict(head.ELEMENTS), dict(head.CACHE)
-    head.CHUNK, head.ELEMENTS[device], head.CACHE[device] = size, size * vocabulary, size * vocabulary
-    try:
-        yield
-    finally:
-        head.CHUNK = before[0]
-        head.ELEMENTS.update(before[1])
-        head.CACHE.update(before[2])
+def score_head(
+    module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, chunk: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL and entropy; `chunk` positions' logits at a time, if the package's own chunk is no smaller."""
+    return head.chunked(module, hidden_RD, target_R, chunk and chunk * module.out_features)
 
 
 def fused_score_head(module: Any) -> Callable[..., Any] | None:
@@ -103,10 +91,6 @@ def fused_score_head(module: Any) -> Callable[..., Any] | None:
 
 def train_head(module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, size: int) -> torch.Tensor:
     return chunked_nll(module, hidden_RD, target_R, torch.ones(len(target_R), device=hidden_RD.device), size)
-
-
-def fused_train_head(module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor) -> torch.Tensor:
-    return _liger(module, hidden_RD, target_R)
 
 
 # ------------------------------------------------------------------------------------------------------------ packing
@@ -124,9 +108,7 @@ def examples(samples: Rows, removal: str) -> list[Any]:
 
 
 def loss(model: Any, some: list[Any], packed: bool) -> torch.Tensor:
-    """The sum of NLL over the trainable tokens; a packed model is first checked to keep its samples apart."""
-    if packed:
-        check_isolated(model)
+    """The sum of NLL over the trainable tokens."""
     inputs = collate(some, packed)
     moved = {k: v.to(model.device) if isinstance(v, torch.Tensor) else v for k, v in inputs.items()}
     return total_nll(model, moved)

@@ -131,6 +131,7 @@ class Bench:
         if training.mode == "dynamic":
             found["scoring_s_a_step"] = watch.scored / watch.steps
             found["scoring_share"] = watch.scored / watch.seconds
+            found["scoring_passes_a_step"] = count.get("scoring_passes", 0) / watch.steps
         return rounded(found) | {
             "mfu": mfu(rate * limit.operations, self.section.card),
             "batch_tokens": training.batch_tokens,
