@@ -177,7 +177,7 @@ def test_the_plans_rates() -> None:
 
 
 def test_the_plan_reads_what_the_kit_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from prunegrid.plan.gpu import GpuRates
+    from prunegrid.plan.gpu_rates import GpuRates
 
     (tmp_path / "results.json").write_text(json.dumps(results(**MEASURED)))
     monkeypatch.setattr(rates, "FILE", ROOT / "build" / "gpu_rates.json")

@@ -20,7 +20,7 @@ from plan_check import by_all, by_defaults
 from prunegrid import config, grid, io
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
-from prunegrid.plan import counts, disk, gpu, work
+from prunegrid.plan import counts, disk, gpu_rates, work
 from prunegrid.plan.calibrate import measured, rates
 from prunegrid.plan.jobs import Job, Known, jobs, known
 from prunegrid.plan.report import duration, report, size
@@ -208,7 +208,7 @@ def test_seconds_of_work() -> None:
     ("parameters", "forward"), [(7 * 10**9, 4.6e14), (10**8, 3.1e14), (3 * 10**9, 4.6e14), (0, 3.1e14)]
 )
 def test_a_models_rates_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
-    assert gpu.ESTIMATED.operations("forward", parameters, bf16=True) == forward
+    assert gpu_rates.ESTIMATED.operations("forward", parameters, bf16=True) == forward
 
 
 def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,14 +216,14 @@ def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.M
     models = [{"parameters": 7 * 10**9, "forward": 5e14, "lora": 4e14, "float32": 6e13}]
     rest = {"layer_s": 5e-4, "step_s": 0.02, "decode_bytes_s": 1e12, "start_s": 7.0}
     put(tmp_path / "gpu_rates.json", {"source": "measured on a card", "models": models, **rest})
-    monkeypatch.setattr(gpu, "FILE", tmp_path / "gpu_rates.json")
-    gpu.gpu_rates.cache_clear()
+    monkeypatch.setattr(gpu_rates, "FILE", tmp_path / "gpu_rates.json")
+    gpu_rates.gpu_rates.cache_clear()
     try:
-        assert gpu.measured()
-        assert gpu.gpu_rates().operations("full", 10**9, bf16=True) == 4e14
+        assert gpu_rates.measured()
+        assert gpu_rates.gpu_rates().operations("full", 10**9, bf16=True) == 4e14
         assert "measured on a card; 7.0e9 parameters: 5.0e14 operations a second forward" in report(of(PAPER))
     finally:
-        gpu.gpu_rates.cache_clear()
+        gpu_rates.gpu_rates.cache_clear()
 
 
 def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prunegrid.config import Experiment
-from prunegrid.plan import gpu, minutes
+from prunegrid.plan import gpu_rates, minutes
 from results_folder import an_experiment, put
 
 P = 7_000_000_000
@@ -31,7 +31,7 @@ def test_scoring_follows_parameters_and_tokens(tmp_path: Path) -> None:
 def test_rates_that_were_measured_need_less_margin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
     estimated = of(tmp_path, "score", 10**9, **settings)
-    monkeypatch.setattr(gpu, "gpu_rates", lambda: gpu.ESTIMATED.model_copy(update={"source": "measured"}))
+    monkeypatch.setattr(gpu_rates, "gpu_rates", lambda: gpu_rates.ESTIMATED.model_copy(update={"source": "measured"}))
     assert of(tmp_path, "score", 10**9, **settings) == pytest.approx(0.4 * estimated, rel=0.01)
 
 

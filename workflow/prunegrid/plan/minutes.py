@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 
 from prunegrid.config import Experiment
-from prunegrid.plan import gpu, memory, work
+from prunegrid.plan import gpu_rates, memory, work
 from prunegrid.plan.counts import RESPONSE_SHARE, Tokens, asked
 from prunegrid.plan.size import Size
 from prunegrid.plan.work import Work
@@ -27,7 +27,7 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule in ("score", "extra_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
         longest = max(work.seconds(rule, _work(rule, experiment, size, root), experiment.device) for size in sizes)
-        margin = MARGIN if experiment.device == "cpu" or gpu.measured() else UNMEASURED
+        margin = MARGIN if experiment.device == "cpu" or gpu_rates.measured() else UNMEASURED
         return max(LEAST, ceil(margin * longest / 60))
     return {"model": MODEL, "collect": COLLECT}.get(rule, SMALL.get(rule, OTHERS))
 

@@ -10,7 +10,7 @@ from math import ceil
 
 from prunegrid.config import Experiment
 from prunegrid.plan.counts import Asked, Tokens
-from prunegrid.plan.gpu import Kind, gpu_rates
+from prunegrid.plan.gpu_rates import Kind, gpu_rates
 from prunegrid.plan.size import Size
 from prunegrid.sections import Scoring, Training
 
@@ -60,15 +60,22 @@ def seconds(rule: str, work: Work, device: str) -> float:
 
 def _on_cpu(work: Work, threads: int) -> float:
     least = max(work.layers * CPU_LAYER, work.read / CPU_MEMORY)
-    return (work.operations + work.scored) / (threads * CPU_RATE) + least + work.steps * CPU_STEP
+    return computing(work, "cpu") / threads + least + work.steps * CPU_STEP
 
 
 def _on_gpu(work: Work) -> float:
     rates = gpu_rates()
     least = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
-    operations = work.operations / rates.operations(work.kind, work.parameters, work.bf16)
-    scored = work.scored / rates.operations("forward", work.parameters, work.bf16)
-    return rates.start_s + operations + scored + least + work.steps * rates.step_s
+    return rates.start_s + computing(work, "cuda") + least + work.steps * rates.step_s
+
+
+def computing(work: Work, device: str) -> float:
+    """Seconds of its operations alone, at the default rates; on a CPU by one thread."""
+    if device == "cpu":
+        return (work.operations + work.scored) / CPU_RATE
+    rates, size, bf16 = gpu_rates(), work.parameters, work.bf16
+    scored = work.scored / rates.operations("forward", size, bf16)
+    return scored + work.operations / rates.operations(work.kind, size, bf16)
 
 
 def forward(size: Size, tokens: float, context: float, heads: float) -> float:
