@@ -173,9 +173,11 @@ def _training(found: dict[str, Any]) -> Iterator[Row]:
         if isinstance(side, dict) and "tokens_s" in side:
             expected = side.get("expected", "")
             short = bool(expected) and side["tokens_s"] < SHORT * expected
-            yield Row(
-                f"{name}, tokens/s ({side['mfu']} % MFU, {side['peak_gb']} GB)", side["tokens_s"], expected, short
-            )
+            memory = "" if side["peak_gb"] is None else f", {side['peak_gb']} GB"
+            what = f"{name}, tokens/s ({side['mfu']:.3g} % MFU{memory})"
+            yield Row(what, side["tokens_s"], expected, short)
+        elif isinstance(side, str) and "not installed" in side:
+            yield Row(name, side)
     for name, ratio in found.get("compared", {}).items():
         yield Row(name, ratio)
     for name in ("dynamic", "dynamic_rescore_4"):

@@ -26,7 +26,8 @@ LEAST = 20  # seconds; with less left no section is started
 
 
 class Entry(NamedTuple):
-    """A section's module, the model that it runs on (`large`, `small` or none), and the seconds it may take."""
+    """A section's module, the model that it runs on (`large`, `small` or none), and the seconds that it may take on a
+    GPU."""
 
     module: str
     size: str
@@ -89,7 +90,7 @@ def measure_all(options: argparse.Namespace, order: tuple[Entry, ...]) -> dict[s
         if left < LEAST:
             found: dict[str, Any] = {"ended": "not run", "why": f"{left:.0f} s were left"}
         else:
-            limit = min(entry.limit, left - 4)
+            limit = min(entry.limit if options.device == "cuda" else left, left - 4)
             part = out / "section.json"
             command = section_command(entry.module, model, options.device, part, limit - 6, card)
             found = run_section(command, part, out / "log.txt", limit, options.device)
