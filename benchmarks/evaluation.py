@@ -1,6 +1,7 @@
 """What asking a model several benchmarks costs: one process of ours against lm-eval's command line.
 
     python benchmarks/evaluation.py results/sandbox [--limit 20] [--tasks ARC-E ARC-C] [--model DIR] [--repeat 1]
+                                                    [--device cuda]
 
 Reads an experiment's folder: `experiment.json`, its (first) model, its benchmarks' items. All sides are asked the same
 tasks (ours, handed to lm-eval with `--include_path`) on the same items, offline, and write scores and per-item files:
@@ -45,7 +46,7 @@ with step(job["log"]):
     model, out = Path(job["model"]), Path(job["out"])
     benchmarks = {name: Benchmark.model_validate(benchmark) for name, benchmark in job["benchmarks"].items()}
     evaluate(model, out, benchmarks=benchmarks, data={name: Path(file) for name, file in job["data"].items()},
-             protocol=job["protocol"], batch_tokens=job["batch_tokens"], dtype=job["dtype"],
+             protocol=job["protocol"], batch_tokens=job["batch_tokens"], dtype=job["dtype"], device=job["device"],
              digests={"weights": weights_digest(model)})
 """
 SIDES = ("ours", "commands", "command")
@@ -112,6 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=32, help="rows, of lm_eval")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
 
 
@@ -206,6 +208,7 @@ def job(setting: Setting, out: Path) -> dict[str, Any]:
         "protocol": setting.evaluation["protocol"],
         "batch_tokens": setting.options.batch_tokens,
         "dtype": setting.evaluation["dtype"],
+        "device": setting.options.device,
     }
 
 
@@ -213,7 +216,8 @@ def lm_eval(setting: Setting, names: list[str], out: Path) -> list[str]:
     limit = [] if setting.options.limit is None else ["--limit", str(setting.options.limit)]
     model = f"pretrained={setting.model},dtype={setting.evaluation['dtype']},softmax_dtype=float32"
     return [
-        *(sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", model, "--device", "cpu"),
+        *(sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", model),
+        *("--device", setting.options.device),
         *("--tasks", ",".join(peer(name) for name in names), "--include_path", str(setting.work / "tasks")),
         *("--batch_size", str(setting.options.batch_size), "--output_path", str(out), "--log_samples", *limit),
     ]
@@ -266,6 +270,7 @@ def summary(setting: Setting, best: dict[str, Run], identical: bool) -> dict[str
     options = setting.options
     facts = {"model": setting.model.name, "tasks": list(setting.benchmarks), "limit": options.limit}
     sizes = {"batch_tokens": options.batch_tokens, "batch_size": options.batch_size, "threads": options.threads}
+    sizes |= {} if options.device == "cpu" else {"device": options.device}
     load = [round(value, 2) for value in os.getloadavg()]
     sides = {name: [round(value, 2) for value in side.spent] for name, side in best.items()}
     speeds = {"items": setting.counts, **rates(setting, best)}

@@ -1,13 +1,13 @@
 """What the scoring pass costs, against a bare forward and against the implementation that people write.
 
-python benchmarks/scoring.py --model DIR --data FILE --samples 48 --max-length 512 --threads 2
+python benchmarks/scoring.py --model DIR --data FILE --samples 48 --max-length 512 --threads 2 [--device cuda]
 
 The sides take turns batch by batch over the same samples, so that a busy machine slows all of them alike:
     bare   the forward with the head over all positions, in chunks, on the batches of ours; keeps nothing
     naive  batches padded in data order, eager, output_attentions of all layers, full log-softmax
     ours   prunegrid's scoring pass
 Each side's memory is measured in a process of its own, over its largest batch, above what the loaded
-model takes. The last line is one JSON object.
+model takes: of the process, or of the GPU, where the model is in bf16. The last line is one JSON object.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from prunegrid.models import load_model, load_tokenizer
 from prunegrid.pruners.ragged import flat_rows
 from prunegrid.rows import Rows, batches, pad, read_rows
 from prunegrid.score import scorer
-from prunegrid.sections import Dataset
+from prunegrid.sections import USUAL_DTYPE, Dataset
 
 SIDES = ("bare", "naive", "ours")
 Run = Callable[[np.ndarray], Any]
@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--max-length", type=int, default=512)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--memory", choices=SIDES, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -65,9 +66,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = chosen_rows(options)
     if options.memory:
-        print(peak_megabytes(side(options.memory, options, rows), rows))
+        print(peak_megabytes(side(options.memory, options, rows), rows, options.device))
         return
-    spent = race({name: side(name, options, rows) for name in SIDES}, rows)
+    spent = race({name: side(name, options, rows) for name in SIDES}, rows, options.device)
     tokens = int(rows.length_N.sum())
     table = pd.DataFrame(spent, index=["seconds", "cpu_seconds"]).T
     table["tokens_per_second"] = tokens / table["seconds"]
@@ -82,6 +83,7 @@ def main() -> None:
     memory = table["extra_megabytes"]
     ratios["memory_ours_over_naive"] = round(float(memory["ours"] / memory["naive"]), 3)
     facts = {"samples": len(rows), "tokens": tokens, "max_length": options.max_length, "threads": options.threads}
+    facts |= {} if options.device == "cpu" else {"device": torch.cuda.get_device_name()}
     print(json.dumps({**facts, "model": options.model.name, **ratios, "sides": table.round(1).to_dict("index")}))
 
 
@@ -97,7 +99,7 @@ def chosen_rows(options: argparse.Namespace) -> Rows:
 
 
 def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:
-    model = load_model(options.model, "float32", "cpu")
+    model = load_model(options.model, USUAL_DTYPE[options.device], options.device)
     if name == "naive":
         model.set_attn_implementation("eager")
         count = max(1, options.batch_tokens // options.max_length)
@@ -107,20 +109,20 @@ def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:
     if name == "bare":
         return Side(ordered, lambda chosen: bare(model, rows, chosen))
     compute = scorer(model, Head(model), Capture(model).__enter__())
-    return Side(ordered, lambda chosen: [values.numpy() for values in compute(pad(rows, chosen, "cpu"))])
+    return Side(ordered, lambda chosen: [values.cpu().numpy() for values in compute(pad(rows, chosen, model.device))])
 
 
 def bare(model: Any, rows: Rows, chosen: np.ndarray) -> None:
-    hidden_BTD = decode(model, pad(rows, chosen, "cpu"))
+    hidden_BTD = decode(model, pad(rows, chosen, model.device))
     for hidden_CD in hidden_BTD.flatten(0, 1).split(CHUNK):
         model.get_output_embeddings()(hidden_CD)
 
 
 def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Tensor]]:
-    batch = pad(rows, chosen, "cpu")
-    mask_BT = (torch.arange(batch.ids_BT.shape[1]) < batch.length_B[:, None]).long()
+    batch = pad(rows, chosen, model.device)
+    mask_BT = (torch.arange(batch.ids_BT.shape[1], device=model.device) < batch.length_B[:, None]).long()
     out = model(batch.ids_BT, attention_mask=mask_BT, output_attentions=True, output_hidden_states=True)
-    logp_BTV = out.logits.log_softmax(-1)
+    logp_BTV = out.logits.float().log_softmax(-1)
     nll_BT = -logp_BTV[:, :-1].gather(-1, batch.ids_BT[:, 1:, None])[..., 0]
     entropy_BT = -(logp_BTV.exp() * logp_BTV).sum(-1)
     made = []
@@ -132,14 +134,14 @@ def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Te
             {
                 "nll": nll_BT[b, start - 1 : end - 1],
                 "entropy": entropy_BT[b, start - 1 : end - 1],
-                "fastv": (weights_TT.sum(0) / torch.arange(end, 0, -1))[start:],
+                "fastv": (weights_TT.sum(0) / torch.arange(end, 0, -1, device=model.device))[start:],
                 "sparsevlm": weights_TT[start:, :start][:, similar_P >= similar_P.mean()].mean(1),
             }
         )
     return made
 
 
-def race(sides: dict[str, Side], rows: Rows) -> dict[str, list[float]]:
+def race(sides: dict[str, Side], rows: Rows, device: str) -> dict[str, list[float]]:
     """Wall and CPU seconds of each side; the one that has done the smallest share of the tokens goes next.
 
     Of equals naive goes first, and bare and ours swap places each time: the one behind naive may pay for the
@@ -154,11 +156,17 @@ def race(sides: dict[str, Side], rows: Rows) -> dict[str, list[float]]:
             chosen = sides[name].batches[next_batch[name]]
             wall, cpu = time.perf_counter(), time.process_time()
             sides[name].run(chosen)
+            wait_for(device)
             spent[name][0] += time.perf_counter() - wall
             spent[name][1] += time.process_time() - cpu
             done[name] += int(rows.length_N[chosen].sum())
             next_batch[name] += 1
     return spent
+
+
+def wait_for(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def turn(name: str, batch: int) -> int:
@@ -171,13 +179,19 @@ def memory_of(name: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def peak_megabytes(one: Side, rows: Rows) -> float:
-    """Growth of the process's peak memory over the side's largest batch, the model's own pages being in memory."""
+def peak_megabytes(one: Side, rows: Rows, device: str) -> float:
+    """Growth of the peak memory over the side's largest batch, the model itself being in memory."""
+    largest = max(one.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max())
     with torch.inference_mode():
         one.run(np.array([int(rows.length_N.argmin())]))
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            one.run(largest)
+            return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
         Path("/proc/self/clear_refs").write_text("5")
         before = status_megabytes("VmRSS")
-        one.run(max(one.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max()))
+        one.run(largest)
     return round(status_megabytes("VmHWM") - before, 1)
 
 

@@ -4,10 +4,12 @@
     python benchmarks/training.py marginal --model DIR --data FILE
     python benchmarks/training.py dynamic --model DIR --data FILE
 
+`--device cuda` runs all sides on a GPU, in bf16; `peak_mb` is the GPU's memory then.
+
 The samples, evenly spaced in the data, are scored once; all sides read the scores' token ids. Every run is a process
-of its own (benchmarks/training_side.py), on one rank, in float32, with LoRA. Sides take turns in rounds of a minute or
-less each. A run's first epoch is the warm-up; seconds are those of the training loop after it, so neither start-up
-nor saving is in them. The last line is one JSON object.
+of its own (benchmarks/training_side.py), on one rank, in float32 on a CPU, with LoRA. Sides take turns in rounds of a
+minute or less each. A run's first epoch is the warm-up; seconds are those of the training loop after it, so neither
+start-up nor saving is in them. The last line is one JSON object.
 """
 
 import argparse
@@ -30,7 +32,7 @@ import torch
 from prunegrid.data import write_dataset
 from prunegrid.prune import prune
 from prunegrid.score import score
-from prunegrid.sections import Dataset, Runtime, Scoring, Training
+from prunegrid.sections import USUAL_DTYPE, Dataset, Runtime, Scoring, Training
 from prunegrid.train import Job
 from prunegrid.train.dynamic import PROBE
 
@@ -54,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sides", nargs="+", choices=PEERS, default=PEERS, help="of peers")
     parser.add_argument("--method", default="qtuning", help="of dynamic")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args()
 
 
@@ -67,7 +70,8 @@ class Bench:
         table = pq.read_table(everything)
         pq.write_table(table.take(np.linspace(0, len(table) - 1, min(options.samples, len(table))).astype(int)), some)
         torch.set_num_threads(options.threads)
-        meta = score(options.model, some, self.scores, Scoring(max_length=options.max_length))
+        settings = Scoring(max_length=options.max_length, dtype=USUAL_DTYPE[options.device])
+        meta = score(options.model, some, self.scores, settings, options.device)
         self.samples: int = meta["samples"]
 
     def part(self, number: int, parts: int) -> Path:
@@ -90,20 +94,24 @@ class Bench:
         options, epochs = self.options, epochs or self.options.epochs
         settings = {"per_device_train_batch_size": options.batch, "gradient_accumulation_steps": 1}
         settings |= {"batch_tokens": options.batch_tokens} if options.batch_tokens else {}
+        settings |= {"bf16": True} if options.device == "cuda" else {}
         settings |= {"num_train_epochs": epochs + 1, **(training or {})}
         given = {"model": options.model, "scores": self.scores, "seed": 0, "threads": options.threads, **fields}
+        given["device"] = options.device
         given["runtime"] = Runtime(save_steps=10**9, report_to=[])
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             spec = Path(folder, "job.json")
             spec.write_text(Job(training=Training(**settings), **given).model_dump_json())
-            measured = last_line([str(SIDE), side, str(spec)], options.threads)
+            measured = last_line([str(SIDE), side, str(spec)], options.threads, options.device)
         per_run = ("trained_tokens", "forwarded_tokens")
         return measured | {name: round(measured[name] * epochs / (epochs + 1)) for name in per_run}
 
 
-def last_line(command: list[str], threads: int) -> Row:
+def last_line(command: list[str], threads: int, device: str) -> Row:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    environment |= {"CUDA_VISIBLE_DEVICES": "", "TRANSFORMERS_VERBOSITY": "error"}
+    environment["TRANSFORMERS_VERBOSITY"] = "error"
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}:\n{done.stderr}")
@@ -251,7 +259,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         found = {"peers": peers, "marginal": marginal, "dynamic": dynamic}[options.part](Bench(options, Path(work)))
     kept = ("part", "samples", "max_length", "batch", "batch_tokens", "rounds", "epochs", "threads")
-    print(json.dumps({key: getattr(options, key) for key in kept} | {"model": options.model.name} | found))
+    device = {} if options.device == "cpu" else {"device": torch.cuda.get_device_name()}
+    print(json.dumps({key: getattr(options, key) for key in kept} | device | {"model": options.model.name} | found))
 
 
 if __name__ == "__main__":

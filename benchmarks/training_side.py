@@ -26,6 +26,7 @@ from prunegrid.io import read_json, read_parquet, write_json
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.rows import stored_rows
 from prunegrid.score import scorer
+from prunegrid.sections import USUAL_DTYPE
 from prunegrid.shards import HEAD_SCORES
 from prunegrid.train import Job, launch, worker
 from prunegrid.train.batches import IGNORE
@@ -44,13 +45,17 @@ class Stopwatch(TrainerCallback):
         self.epochs, self.out = epochs, out
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        clocks, steps = (time.perf_counter(), time.process_time()), state.max_steps // self.epochs
+        steps = state.max_steps // self.epochs
+        if state.global_step in (steps, state.max_steps):
+            wait_for(args.device.type)
+        clocks = time.perf_counter(), time.process_time()
         if state.global_step == steps:
             self.started = clocks
         if state.global_step == state.max_steps:
             wall, cpu = (now - then for now, then in zip(clocks, self.started, strict=True))
             timed = state.max_steps - steps
-            measured = {"seconds": wall, "cpu_seconds": cpu, "timed_steps": timed, "peak_mb": peak_megabytes()}
+            measured = {"seconds": wall, "cpu_seconds": cpu, "timed_steps": timed}
+            measured["peak_mb"] = peak_megabytes(args.device.type)
             write_json(self.out, measured)
 
 
@@ -72,8 +77,15 @@ def watch(epochs: int, out: Path) -> None:
     transformers.trainer.DEFAULT_CALLBACKS.append(Stopwatch(epochs, out))
 
 
-def peak_megabytes() -> float:
-    """Of this process alone; getrusage would begin at its parent's."""
+def wait_for(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_megabytes(device: str) -> float:
+    """Of the GPU, or of this process alone; getrusage would begin at its parent's."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
     found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) / 1024
@@ -81,7 +93,7 @@ def peak_megabytes() -> float:
 
 def forward(job: Job) -> dict[str, float]:
     """One scoring pass over all samples, a step's candidates at a time, for pruners that read no attention."""
-    rows, model = stored_rows(job.scores), load_model(job.model, "float32", "cpu")
+    rows, model = stored_rows(job.scores), load_model(job.model, USUAL_DTYPE[job.device], job.device)
     compute, step = scorer(model, Head(model), None), job.training.per_device_train_batch_size
     began, cpu = time.monotonic(), time.process_time()
     for start in range(0, len(rows), step):
@@ -106,7 +118,8 @@ def our_worker(order: Path) -> None:
 
 def peer(side: str, job: Job, out: Path) -> dict[str, int]:
     """The library's trainer as it is; tokens are counted in the data that it ends up with, whatever it was given."""
-    model = AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32)
+    dtype = torch.bfloat16 if job.training.bf16 else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype)
     tokenizer = load_tokenizer(job.model)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     trainer = (padded if side == "trainer" else trl)(job, model, tokenizer, out, packing=side == "trl-packed")
@@ -163,7 +176,8 @@ def arguments(job: Job, out: Path) -> dict[str, Any]:
     names |= {"per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing"}
     given = job.training.model_dump(include=names)
     quiet = {"logging_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
-    return {**given, **quiet, "optim": "adamw_torch", "use_cpu": True, "output_dir": str(out / "trainer")}
+    where = {"use_cpu": job.device == "cpu", "output_dir": str(out / "trainer")}
+    return {**given, **quiet, "optim": "adamw_torch", **where}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from plan_check import by_all, by_defaults
 from prunegrid import config, grid, io
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
-from prunegrid.plan import counts, disk, work
+from prunegrid.plan import counts, disk, gpu_rates, work
 from prunegrid.plan.calibrate import measured, rates
 from prunegrid.plan.jobs import Job, Known, jobs, known
 from prunegrid.plan.report import duration, report, size
@@ -156,8 +157,22 @@ def test_ranks_share_a_trainings_operations() -> None:
 def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
     kept = (800.0, 2400.0)
     static, dynamic = (work.trained(Training(mode=mode), TINY, TOKENS, kept, 0.5) for mode in ("static", "dynamic"))
-    assert dynamic.operations - static.operations == 3 * work.forward(TINY, 25_600, 40, 19_200)
+    assert dynamic.operations == static.operations
+    assert dynamic.scored == 3 * work.forward(TINY, 25_600, 40, 19_200)
     assert dynamic.mini_batches == 60 * 4
+
+
+@pytest.mark.parametrize(
+    ("every", "passes"), [(1, 2), (4, 6 / 4), (1000, 26 / 20), ("epoch", 26 / 20)], ids=["1", "4", "1000", "epoch"]
+)
+def test_candidates_are_scored_in_full_passes(every: int | str, passes: float) -> None:
+    """20 steps an epoch of 1,280 tokens, 1,000 a pass: 2 a step, 6 in four steps, 26 in an epoch."""
+    training = Training.model_validate({"mode": "dynamic", "rescore_every": every, "batch_tokens": 1000})
+    assert work.scoring_passes(training, 1280, 20) == passes
+    kept = (800.0, 2400.0)
+    static = work.trained(training.model_copy(update={"mode": "static"}), TINY, TOKENS, kept, 0.5)
+    dynamic = work.trained(training, TINY, TOKENS, kept, 0.5)
+    assert dynamic.layers - static.layers == pytest.approx(60 * passes * 2)
 
 
 def test_max_steps_decides() -> None:
@@ -177,11 +192,38 @@ def test_an_evaluation() -> None:
 
 
 def test_seconds_of_work() -> None:
-    """Scoring has two threads of 5e10 each; on a GPU bf16 runs at 1.2e14, a process starts 20 s later."""
+    """Scoring has two threads of 5e10 each; on a GPU a process starts 10 s later, and its rates are its model's."""
     job = Work(operations=1e12, layers=1000, table_tokens=1e7, loaded=2e9)
     assert seconds("score", job, "cpu") == pytest.approx(4.5 + 10 + 0.6 + 3 + 2)
-    on_gpu = Work(operations=1.2e15, bf16=True, steps=100)
-    assert seconds("train", on_gpu, "cuda") == pytest.approx(6 + 20 + 10 + 10)
+    seven = Work(operations=3.2e15, bf16=True, kind="lora", parameters=7 * 10**9)
+    assert seconds("train", replace(seven, steps=100), "cuda") == pytest.approx(6 + 10 + 10 + 3)
+    assert seconds("train", replace(seven, scored=9.2e15), "cuda") == pytest.approx(6 + 10 + 10 + 20)
+    assert seconds("train", replace(seven, bf16=False), "cuda") == pytest.approx(6 + 10 + 64)
+    assert seconds("prune", Work(table_tokens=1e6), "cuda") == pytest.approx(0.7 + 0.3), "it uses no GPU"
+    decoding = Work(layers=1000, read=6e12)
+    assert seconds("evaluate", decoding, "cuda") == pytest.approx(5 + 10 + 2), "weights are read while layers start"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "forward"), [(7 * 10**9, 4.6e14), (10**8, 3.1e14), (3 * 10**9, 4.6e14), (0, 3.1e14)]
+)
+def test_a_models_rates_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
+    assert gpu_rates.ESTIMATED.operations("forward", parameters, bf16=True) == forward
+
+
+def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All weights of a 7B fit no card: where they were not measured, LoRA's rate stands for them."""
+    models = [{"parameters": 7 * 10**9, "forward": 5e14, "lora": 4e14, "float32": 6e13}]
+    rest = {"layer_s": 5e-4, "step_s": 0.02, "decode_bytes_s": 1e12, "start_s": 7.0}
+    put(tmp_path / "gpu_rates.json", {"source": "measured on a card", "models": models, **rest})
+    monkeypatch.setattr(gpu_rates, "FILE", tmp_path / "gpu_rates.json")
+    gpu_rates.gpu_rates.cache_clear()
+    try:
+        assert gpu_rates.measured()
+        assert gpu_rates.gpu_rates().operations("full", 10**9, bf16=True) == 4e14
+        assert "measured on a card; 7.0e9 parameters: 5.0e14 operations a second forward" in report(of(PAPER))
+    finally:
+        gpu_rates.gpu_rates.cache_clear()
 
 
 def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path]) -> None:
@@ -284,7 +326,7 @@ def test_the_report_says_what_is_assumed() -> None:
     text = report(of(PAPER.model_copy(update={"models": {"LLaMA2-7B": llama}})))
     assert "7,000,000,000 parameters (assumed; give models.LLaMA2-7B.parameters)" in text
     assert "70,000 samples, 38,500,000 tokens (stated)" in text
-    assert "1.2e14 operations a second of a GPU in bf16" in text
+    assert "estimated, not measured: an H100 at its limits" in text
 
 
 def test_the_parts_sum_to_the_total() -> None:

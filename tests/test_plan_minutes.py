@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prunegrid.config import Experiment
-from prunegrid.plan import minutes
+from prunegrid.plan import gpu_rates, minutes
 from results_folder import an_experiment, put
 
 P = 7_000_000_000
@@ -19,12 +19,20 @@ def of(tmp_path: Path, rule: str, tokens: int, **changes: Any) -> int:
 
 
 def test_scoring_follows_parameters_and_tokens(tmp_path: Path) -> None:
-    """2 P T operations at 1.2e14 a second in bf16: 1e9 tokens take 32 hours, embeddings less, attention more."""
+    """2 P T operations at 4.6e14 a second in bf16: 1e9 tokens take 8 hours, embeddings less, attention more. Ten times
+    that, since no GPU was measured."""
     settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
-    bare = 4 * 2 * P * 1e9 / 1.2e14 / 60
+    bare = 10 * 2 * P * 1e9 / 4.6e14 / 60
     found = of(tmp_path, "score", 10**9, **settings)
     assert found == pytest.approx(bare, rel=0.05)
     assert of(tmp_path, "score", 2 * 10**9, **settings) == pytest.approx(2 * found, rel=0.01)
+
+
+def test_rates_that_were_measured_need_less_margin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
+    estimated = of(tmp_path, "score", 10**9, **settings)
+    monkeypatch.setattr(gpu_rates, "gpu_rates", lambda: gpu_rates.ESTIMATED.model_copy(update={"source": "measured"}))
+    assert of(tmp_path, "score", 10**9, **settings) == pytest.approx(0.4 * estimated, rel=0.01)
 
 
 def test_training_is_divided_by_the_ranks(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Minutes that a scheduler is asked for: four times the estimate (docs/plan.md), an hour at least.
 
+On a GPU it is ten times while its rates are not measured: they are an H100's, and a card may be much slower.
+
 Rules that run a model follow the size of the model and of the data set, counted where its scores are there; before, an
 upper bound of it. Of the cells the longest is taken, which keeps every sample and token.
 """
@@ -8,12 +10,12 @@ from math import ceil
 from pathlib import Path
 
 from prunegrid.config import Experiment
-from prunegrid.plan import memory, work
+from prunegrid.plan import gpu_rates, memory, work
 from prunegrid.plan.counts import RESPONSE_SHARE, Tokens, asked
 from prunegrid.plan.size import Size
 from prunegrid.plan.work import Work
 
-MARGIN = 4
+MARGIN, UNMEASURED = 4, 10
 LEAST, OTHERS = 60, 30
 SMALL = {"prune": 5, "benchmark_items": 10}  # so that a group of them stays short
 MODEL, COLLECT = 120, 60  # a download, or a pre-training; bootstraps
@@ -25,7 +27,8 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule in ("score", "extra_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
         longest = max(work.seconds(rule, _work(rule, experiment, size, root), experiment.device) for size in sizes)
-        return max(LEAST, ceil(MARGIN * longest / 60))
+        margin = MARGIN if experiment.device == "cpu" or gpu_rates.measured() else UNMEASURED
+        return max(LEAST, ceil(margin * longest / 60))
     return {"model": MODEL, "collect": COLLECT}.get(rule, SMALL.get(rule, OTHERS))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from textwrap import fill
 
 from prunegrid import grid
-from prunegrid.plan import disk, work
+from prunegrid.plan import disk, gpu_rates, work
 from prunegrid.plan.calibrate import Rates, family, rates
 from prunegrid.plan.jobs import SHARED, Job, Known, jobs
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb
@@ -142,7 +142,8 @@ def _rests_on(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[str]:
     if told:
         yield _wrapped(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
     if lacking := [rule for rule in rules if rule not in level.factors]:
-        rate = work.RATES_OF[known.experiment.device]
+        cuda = known.experiment.device == "cuda"
+        rate = gpu_rates.described([own.count for own in known.sizes.values()]) if cuda else work.CPU
         yield _wrapped(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
 
 

@@ -10,6 +10,7 @@ from math import ceil
 
 from prunegrid.config import Experiment
 from prunegrid.plan.counts import Asked, Tokens
+from prunegrid.plan.gpu_rates import Kind, gpu_rates
 from prunegrid.plan.size import Size
 from prunegrid.sections import Scoring, Training
 
@@ -20,30 +21,25 @@ START = {
 }  # fmt: skip
 ON_GPU = {"score", "extra_score", "train", "train_dynamic", "evaluate"}
 THREADS = {"model": 2, "score": 2, "extra_score": 2}  # others: one, or one a rank
-CUDA_START = 20.0  # s more until a process has its GPU
 TABLE = 3e-7  # s a token that is read from, or written to, a table
 LOADED = 1e9  # bytes a second
-RATE = {
-    ("cpu", False): 5e10,
-    ("cpu", True): 5e10,
-    ("cuda", False): 1.2e13,
-    ("cuda", True): 1.2e14,
-}  # operations a second
-LAYER = {"cpu": 6e-4, "cuda": 8e-4}  # s a layer of a forward pass takes at least
-STEP = {"cpu": 0.02, "cuda": 0.1}  # s an optimizer step takes beside its passes
+CPU_RATE = 5e10  # operations a second of a thread
+CPU_LAYER = 6e-4  # s a layer of a forward pass takes at least
+CPU_STEP = 0.02  # s an optimizer step takes beside its passes
+CPU_MEMORY = 1e10  # bytes a second at which a generated token reads the weights
+CPU = "cpu: 5e10 operations a second and thread"
 MINI_BATCH = 0.015  # s it takes to prune a mini-batch of a dynamic cell
-MEMORY = {"cpu": 1e10, "cuda": 1.5e12}  # bytes a second at which a generated token reads the weights
-RATES_OF = {
-    "cpu": "cpu: 5e10 operations a second and thread",
-    "cuda": "cuda: 1.2e14 operations a second of a GPU in bf16, 1.2e13 in float32",
-}
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one job does on each of its ranks."""
+    """What one job does on each of its ranks; `kind` and `parameters` say how fast a GPU does it.
+
+    `scored` are the operations in which a dynamic training scores its candidates, beside its own `operations`.
+    """
 
     operations: float = 0.0
+    scored: float = 0.0
     layers: float = 0.0
     steps: float = 0.0
     table_tokens: float = 0.0
@@ -51,22 +47,35 @@ class Work:
     read: float = 0.0
     loaded: float = 0.0
     bf16: bool = False
+    kind: Kind = "forward"
+    parameters: int = 0
 
 
 def seconds(rule: str, work: Work, device: str) -> float:
     """How long a job of `rule` takes at the default rates, start-up included."""
-    where = device if rule in ON_GPU else "cpu"
-    threads = THREADS.get(rule, 1) if where == "cpu" else 1
-    return (
-        START[rule]
-        + (CUDA_START if where == "cuda" else 0)
-        + work.operations / (threads * RATE[where, work.bf16])
-        + max(work.layers * LAYER[where], work.read / MEMORY[where])
-        + work.steps * STEP[where]
-        + work.mini_batches * MINI_BATCH
-        + work.table_tokens * TABLE
-        + work.loaded / LOADED
-    )
+    of_tables = work.mini_batches * MINI_BATCH + work.table_tokens * TABLE + work.loaded / LOADED
+    passes = _on_gpu(work) if device == "cuda" and rule in ON_GPU else _on_cpu(work, THREADS.get(rule, 1))
+    return START[rule] + passes + of_tables
+
+
+def _on_cpu(work: Work, threads: int) -> float:
+    least = max(work.layers * CPU_LAYER, work.read / CPU_MEMORY)
+    return computing(work, "cpu") / threads + least + work.steps * CPU_STEP
+
+
+def _on_gpu(work: Work) -> float:
+    rates = gpu_rates()
+    least = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
+    return rates.start_s + computing(work, "cuda") + least + work.steps * rates.step_s
+
+
+def computing(work: Work, device: str) -> float:
+    """Seconds of its operations alone, at the default rates; on a CPU by one thread."""
+    if device == "cpu":
+        return (work.operations + work.scored) / CPU_RATE
+    rates, size, bf16 = gpu_rates(), work.parameters, work.bf16
+    scored = work.scored / rates.operations("forward", size, bf16)
+    return scored + work.operations / rates.operations(work.kind, size, bf16)
 
 
 def forward(size: Size, tokens: float, context: float, heads: float) -> float:
@@ -82,7 +91,7 @@ def forward(size: Size, tokens: float, context: float, heads: float) -> float:
 def pretraining(size: Size, steps: int) -> Work:
     """The sandbox's: blocks of 16 x 128 tokens."""
     tokens = steps * 16 * 128
-    return Work(3 * forward(size, tokens, 128, tokens), 3 * steps * size.shape.layers)
+    return Work(3 * forward(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
 
 
 def scoring(settings: Scoring, size: Size, tokens: Tokens) -> Work:
@@ -93,10 +102,11 @@ def scoring(settings: Scoring, size: Size, tokens: Tokens) -> Work:
     bf16 = settings.dtype == "bfloat16"
     return Work(
         share * operations,
-        share * _passes(tokens.total, settings.batch_tokens) * size.shape.layers,
+        layers=share * _passes(tokens.total, settings.batch_tokens) * size.shape.layers,
         table_tokens=share * tokens.total,
         loaded=size.count * (2 if bf16 else 4),
         bf16=bf16,
+        parameters=size.count,
     )
 
 
@@ -130,19 +140,34 @@ def trained(training: Training, size: Size, tokens: Tokens, kept: tuple[float, f
     mean = tokens.total / tokens.samples
     times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing else 0)
     operations = times * forward(size, through, mean, learned)
-    passes = times * _passes(through / an_epoch / training.ranks, training.batch_tokens)
-    mini_batches = training.gradient_accumulation_steps if training.mode == "dynamic" else 0
-    if mini_batches:
-        operations += forward(size, tokens.total, mean, tokens.response)
+    passes = float(times * _passes(through / an_epoch / training.ranks, training.batch_tokens))
+    mini_batches, scored = 0, 0.0
+    if training.mode == "dynamic":
+        mini_batches = training.gradient_accumulation_steps
+        scored = forward(size, tokens.total, mean, tokens.response)
+        passes += scoring_passes(training, tokens.total / an_epoch / training.ranks, an_epoch)
     return Work(
         operations=steps / an_epoch * operations / training.ranks,
-        layers=steps * (passes + mini_batches) * size.shape.layers,
+        scored=steps / an_epoch * scored / training.ranks,
+        layers=steps * passes * size.shape.layers,
         steps=steps,
         mini_batches=steps * mini_batches,
         table_tokens=tokens.total,
         loaded=size.count * (2 if training.bf16 else 4),
         bf16=training.bf16,
+        kind=training.method,
+        parameters=size.count,
     )
+
+
+def scoring_passes(training: Training, tokens: float, an_epoch: int) -> float:
+    """Forward passes a step, of `tokens` each, in which a dynamic cell scores its candidates, on average.
+
+    They are packed up to `batch_tokens`, and those of `rescore_every` steps are scored together.
+    """
+    every = training.rescore_every
+    together = an_epoch if every == "epoch" else min(every, an_epoch)
+    return _passes(together * tokens, training.batch_tokens) / together
 
 
 def evaluation(experiment: Experiment, size: Size, questions: Iterable[Asked]) -> Work:
@@ -161,7 +186,8 @@ def evaluation(experiment: Experiment, size: Size, questions: Iterable[Asked]) -
         layers += batches * (1 + ask.longest) * size.shape.layers
         read += batches * ask.longest * size.count * width
     loaded = size.count * width
-    return Work(operations, layers, read=read, loaded=loaded, bf16=settings.dtype == "bfloat16")
+    bf16 = settings.dtype == "bfloat16"
+    return Work(operations, layers=layers, read=read, loaded=loaded, bf16=bf16, parameters=size.count)
 
 
 def _passes(tokens: float, batch_tokens: int) -> int:

@@ -1,0 +1,1 @@
+"""The GPU kit: see README.md and `__main__`."""
