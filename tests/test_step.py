@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from prunegrid import locks
-from prunegrid.devices import ALLOCATIONS
+from prunegrid.locks import ALLOCATIONS
 from prunegrid.errors import PrunegridError
 from prunegrid.step import lock_of
 
