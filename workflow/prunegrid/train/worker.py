@@ -101,7 +101,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     from prunegrid.train.packing import NAME
     from prunegrid.train.trainer import PrunedTrainer
 
-    job = order.job
+    job = order.job.with_checkpointing(order.checkpoints_layers)
     _import_muon_uncompiled()
     if job.device == "cpu":
         # An optional C++ op that takes over a minute to compile at first use; gloo serves instead.
