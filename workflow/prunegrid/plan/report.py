@@ -109,8 +109,8 @@ def _explained(known: Known) -> str:
         text += f"\nGPU time: a training holds {ranks} GPU(s), scoring and evaluation one."
         if (sharers := known.experiment.runtime.cells_per_gpu) > 1:
             text += (
-                f"\n{sharers} jobs of one rank share a GPU. This assumes that each mostly waits for its start and for Python: "
-                f"it\ncounts 1/{sharers} of its time as GPU time, or its computing at the default rate, if that is longer."
+                f"\n{sharers} jobs of one rank share a GPU. This assumes that each costs its start-up and Python:\n"
+                f"1/{sharers} of its time is GPU time, or what it computes at the default rate, if that is longer."
             )
     return text
 
