@@ -12,7 +12,8 @@ import pytest
 
 from prunegrid import locks
 from prunegrid.errors import PrunegridError
-from prunegrid.train import checkpoints, launch
+from prunegrid.io import write_json
+from prunegrid.train import checkpoints, launch, memory
 
 OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
 
@@ -170,9 +171,9 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
 
 
 def test_halvings_are_of_the_very_job(tmp_path: Path) -> None:
-    launch.write_json(tmp_path / launch.MEMORY, {"halvings": 2, "identity": OURS})
-    assert launch._halvings(tmp_path, OURS) == 2
-    assert launch._halvings(tmp_path, {**OURS, "seed": 1}) == 0
+    write_json(tmp_path / memory.FILE, {"halvings": 2, "identity": OURS})  # as version 0.1 wrote it
+    assert memory.after_failures(tmp_path, OURS) == {"halvings": 2, "checkpointing": False}
+    assert memory.after_failures(tmp_path, {**OURS, "seed": 1}) == {}
 
 
 @pytest.mark.parametrize(

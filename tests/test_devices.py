@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from prunegrid import devices
+from prunegrid import devices, locks
 from prunegrid.errors import PrunegridError
 
 HOLD = """
 import sys, time
 from prunegrid.devices import taken
-with taken({count}, {wait}) as mine:
+with taken({count}, {wait}, {slots}) as mine:
     print(*mine.ids, flush=True)
     {body}
 """
@@ -30,17 +30,22 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(devices.VISIBLE, "0,1")
-    for name in devices.ALLOCATIONS:
+    for name in (*locks.ALLOCATIONS, devices.HOLDER):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a process that takes `count` devices, prints their ids and runs `body`, by default until stdin closes."""
+    """Start a process that takes `count` devices, or a slot of one, prints their ids and runs `body`.
+
+    By default it holds them until its standard input closes.
+    """
     started: list[subprocess.Popen[str]] = []
 
-    def hold(count: int, body: str = "sys.stdin.read()", wait: float | None = 30) -> subprocess.Popen[str]:
-        code = HOLD.format(count=count, body=body, wait=wait)
+    def hold(
+        count: int, body: str = "sys.stdin.read()", wait: float | None = 30, slots: int = 1
+    ) -> subprocess.Popen[str]:
+        code = HOLD.format(count=count, body=body, wait=wait, slots=slots)
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         started.append(subprocess.Popen([sys.executable, "-c", code], text=True, **pipes))
         return started[-1]
@@ -56,8 +61,8 @@ def ids_of(process: subprocess.Popen[str]) -> list[str]:
     return process.stdout.readline().split()
 
 
-def taken_now(count: int) -> list[str]:
-    with devices.taken(count, wait_seconds=0) as mine:
+def taken_now(count: int, slots: int = 1) -> list[str]:
+    with devices.taken(count, wait_seconds=0, slots=slots) as mine:
         return mine.ids
 
 
@@ -70,7 +75,7 @@ def test_ids_are_the_pools_own_and_the_environment_names_them(monkeypatch: pytes
     monkeypatch.setenv(devices.VISIBLE, "GPU-8932f937-d72c, MIG-GPU-1/2/0,7")
     with devices.taken(2) as mine, devices.taken(1) as other:
         assert mine.ids == ["GPU-8932f937-d72c", "MIG-GPU-1/2/0"]
-        assert mine.environment == {"CUDA_VISIBLE_DEVICES": "GPU-8932f937-d72c,MIG-GPU-1/2/0"}
+        assert mine.environment[devices.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
         assert other.ids == ["7"]
     with devices.taken(0) as none:
         assert (none.ids, none.fds) == ([], [])
@@ -203,3 +208,160 @@ def test_one_process_of_a_cpu_experiment_takes_nothing_and_of_a_cuda_one_sees_it
     with devices.taken(1) as other, devices.own("cuda"):
         assert other.ids == ["0"]
         assert os.environ[devices.VISIBLE] == "1"
+
+
+def test_slots_fill_distinct_gpus_first_and_then_share(start: Start) -> None:
+    holders = [start(1, slots=2) for _ in range(4)]
+    ids = [ids_of(holder) for holder in holders]
+    assert sorted(ids) == [["0"], ["0"], ["1"], ["1"]]
+    with pytest.raises(PrunegridError, match="did not become free in 0 s"):
+        taken_now(1, slots=2)
+    holders[ids.index(["1"])].communicate("")
+    assert taken_now(1, slots=2) == ["1"]
+
+
+def test_the_second_job_takes_the_other_gpu_and_the_third_shares(start: Start) -> None:
+    assert [ids_of(start(1, slots=3)) for _ in range(3)] == [["0"], ["1"], ["0"]]
+
+
+def test_a_job_alone_on_a_gpu_never_shares_it(start: Start) -> None:
+    sharer = start(1, slots=4)
+    assert ids_of(sharer) == ["0"]
+    alone = start(1)
+    assert ids_of(alone) == ["1"]
+    assert taken_now(1, slots=4) == ["0"], "the GPU that is shared, though it has more jobs"
+    with pytest.raises(PrunegridError, match="did not become free"):
+        taken_now(1)
+    alone.communicate("")
+    with pytest.raises(PrunegridError, match="did not become free"):
+        taken_now(2, slots=4)
+    sharer.communicate("")
+    assert taken_now(2, slots=4) == ["0", "1"], "a job of several GPUs has them whole"
+
+
+def test_jobs_of_different_numbers_of_slots_do_not_share(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = start(1, slots=2)
+    assert ids_of(holder) == ["0"]
+    assert taken_now(1, slots=8) == ["1"]
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    with pytest.raises(PrunegridError, match="did not become free"):
+        taken_now(1, slots=8)
+    assert taken_now(1, slots=2) == ["0"]
+    holder.communicate("")
+    assert taken_now(1, slots=8) == ["0"]
+
+
+def test_a_killed_sharer_frees_its_slot_and_a_child_with_its_locks_keeps_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    launch = "child = __import__('subprocess').Popen(['sleep', '60'], pass_fds=mine.fds); print(child.pid, flush=True)"
+    stays, goes = start(1, slots=2), start(1, launch + "; sys.stdin.read()", slots=2)
+    assert ids_of(stays) == ids_of(goes) == ["0"]
+    (child,) = ids_of(goes)
+    goes.kill()
+    goes.wait()
+    with pytest.raises(PrunegridError, match="did not become free"):
+        taken_now(1, slots=2)
+    os.kill(int(child), signal.SIGKILL)
+    with devices.taken(1, wait_seconds=10, slots=2) as mine:
+        assert mine.ids == ["0"]
+    stays.kill()
+    stays.wait()
+    assert taken_now(1) == ["0"]
+
+
+def test_many_jobs_of_all_kinds_end_and_no_gpu_has_more_than_it_may(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job notes which GPUs it has, alone or as one of so many, and looks who else is there."""
+    monkeypatch.chdir(tmp_path)
+    body = (
+        "import os, pathlib; own = [pathlib.Path(f'{{i}}.{{os.getpid()}}.{slots}') for i in mine.ids]; "
+        "[path.touch() for path in own]; time.sleep(0.1); "
+        "there = [[path.name.split('.')[2] for path in pathlib.Path().glob(f'{{i}}.*')] for i in mine.ids]; "
+        "[path.unlink() for path in own]; "
+        "assert all(set(kinds) == {{'{slots}'}} and len(kinds) <= {slots} for kinds in there), there"
+    )
+    kinds = [(1, 3), (2, 1), (1, 1), (1, 3), (1, 2), (1, 3), (2, 1), (1, 2), (1, 3), (1, 1)]
+    for job in [start(count, body.format(slots=slots), slots=slots) for count, slots in kinds]:
+        _, complaints = job.communicate(timeout=60)
+        assert job.returncode == 0, complaints
+
+
+def test_two_ranks_on_one_gpu_are_refused_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for visible in ("0", "0,0"):
+        monkeypatch.setenv(devices.VISIBLE, visible)
+        with pytest.raises(PrunegridError, match=r"2 GPU\(s\) are needed, but .* there are 1 \(0\)"):
+            taken_now(2, slots=2)
+
+
+ASK_AGAIN = """
+import os, subprocess, sys
+code = "from prunegrid.devices import own, taken\\nwith own('cuda', {slots}), taken(1) as mine: print(*mine.ids)"
+ranks = [subprocess.Popen([sys.executable, "-c", code], env=os.environ | mine.environment) for _ in range(2)]
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_ranks_that_ask_for_their_own_jobs_gpus_have_them_at_once(count: int, slots: int, start: Start) -> None:
+    """Two processes of one job on one card, each of which asks, and asks again inside: neither waits for the job."""
+    body = "\n    ".join(ASK_AGAIN.format(slots=slots).strip().splitlines())
+    job = start(count, body, slots=slots)
+    ids, complaints = job.communicate(timeout=60)
+    assert (job.returncode, complaints) == (0, "")
+    assert "".join(ids.splitlines()[1:]) == "00"
+
+
+def test_a_job_that_was_inside_one_that_has_ended_waits_like_any_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with devices.taken(1) as mine:
+        environment = mine.environment
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    holder = start(1, slots=2)
+    assert ids_of(holder) == ["0"]
+    with pytest.raises(PrunegridError, match="did not become free in 0 s"):
+        taken_now(1)
+    assert taken_now(1, slots=2) == ["0"]
+
+
+def test_a_block_inside_another_one_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with devices.own("cuda"), devices.own("cuda"), devices.taken(1) as mine:
+        assert mine.ids == ["0"], "own() tells this process what it has"
+        monkeypatch.setenv(devices.VISIBLE, "0,1")
+        with devices.taken(1) as again:
+            assert again.ids == ["0"]
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), devices.taken(2):
+            pass
+    monkeypatch.delenv(devices.HOLDER)
+    with devices.taken(1), devices.taken(1) as second:
+        assert second.ids == ["1"], "taken() alone tells it to its children only"
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), devices.taken(1):
+            pass
+
+
+def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """An nvidia-smi that answers so to the question about memory."""
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho $* >> {folder}/asked\nprintf '{answer}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_the_memory_of_gpus_is_that_of_the_smallest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smi(tmp_path, monkeypatch, "81559\\n40960\\n")
+    assert devices.memory_bytes(["0", "GPU-b"]) == 40960 * 2**20
+    assert (tmp_path / "asked").read_text().split()[-1] == "--id=0,GPU-b"
+
+
+@pytest.mark.parametrize(("ids", "answer"), [(["MIG-a"], "81559\\n"), (["0"], "[N/A]\\n")])
+def test_what_nvidia_smi_cannot_tell_torch_is_asked(
+    ids: list[str], answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smi(tmp_path, monkeypatch, answer)
+    assert devices.memory_bytes(ids) is None, "torch sees no such GPU on this machine"
+    assert "torch" not in sys.modules or not sys.modules["torch"].cuda.is_initialized()

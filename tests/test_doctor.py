@@ -1,6 +1,7 @@
 """`prunegrid doctor`: what it says about this machine, and about experiments that lack something here."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,34 @@ def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.cores() == 3
     monkeypatch.setattr(machine, "_cgroup", lambda file: [])
     assert machine.cores() == 16
+
+
+@pytest.mark.parametrize(
+    ("runtime", "smi", "said"),
+    [
+        ({"cells_per_gpu": 8}, "81559", r"   sharing    8 x [\d.]+ GB \(\w+, the largest\) = [\d.]+ GB, on 86 GB$"),
+        (
+            {"cells_per_gpu": 8},
+            "8192",
+            r"!! sharing    8 x .* do not fit 90% of 9 GB; take runtime.cells_per_gpu: \d",
+        ),
+        ({"cells_per_gpu": 8, "gpu_memory_gb": 24}, "8192", r"   sharing    8 x .*, on 24 GB$"),
+        ({"cells_per_gpu": 8}, "", r"   sharing    8 x .*, on 80 GB \(assumed; give runtime.gpu_memory_gb\)$"),
+    ],
+)
+def test_jobs_that_share_a_gpu_fit_the_one_that_is_here(
+    runtime: dict[str, Any],
+    smi: str,
+    said: str,
+    doctor: Doctor,
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho {smi}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    _, text = doctor(write(device="cuda", runtime=runtime))
+    assert re.search(said, text, re.MULTILINE)

@@ -9,14 +9,28 @@ import pytest
 
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
-from prunegrid.plan.memory import MIB, gpu_peak_mb, lora_parameters, peak_mb, rank_bytes
+from prunegrid.plan.gpus import fits
+from prunegrid.plan.memory import (
+    CUDA_CONTEXT,
+    MIB,
+    checkpointing_needed,
+    decided,
+    gpu_peak_mb,
+    lora_parameters,
+    peak_mb,
+    rank_bytes,
+    training_activations,
+)
+from prunegrid.plan.minutes import minutes
 from prunegrid.plan.size import ASSUMED, Shape, Size, parameters, shape_of
-from prunegrid.sections import Lora
+from prunegrid.sections import Lora, Training
 from results_folder import an_experiment, put
 
 LLAMA = Shape(4096, 11008, 4096, 32, 32000, tied=False)
 MISTRAL = Shape(4096, 14336, 1024, 32, 32000, tied=False)
 SMOL = Shape(576, 1536, 192, 30, 49152, tied=True)
+SMOL_17B = Shape(2048, 8192, 2048, 24, 49152, tied=True)
+LLAMA_1B = Shape(2048, 8192, 512, 16, 128_256, tied=True)
 P = 6_738_415_616
 SEVEN = Size(P, True, "known", LLAMA)
 
@@ -125,19 +139,98 @@ def test_plain_float32_on_one_rank() -> None:
     for stage, optimizer in [(0, 8000), (1, 12000), (2, 12000)]:
         parts = rank_bytes(trained("cpu", method="full", ranks=1, zero_stage=stage), small)
         assert (parts["weights"], parts["gradients"], parts["optimizer"]) == (4000, 4000, optimizer)
-        assert parts["communication"] == 0
+        assert parts["communication"] == 8000, "DeepSpeed has its buckets at one rank, too"
 
 
 def test_activations() -> None:
-    """A token of a layer: 2 x (12 x 4096 + 5 x 11008) + 8 x 4096 = 241,152 bytes; a pass has 4,096 of 2,048 x 32.
+    """A token of a layer: 2 x (5 x 4096 + 2 x 4096 + 4 x 11008) + 8 x 4096 = 178,176 bytes; a pass has 4,096.
 
-    With gradient checkpointing 2 x 4096 a layer and token, and one layer whole. Logits: 256 x 32000 x 16.
+    With gradient checkpointing 2 x 4096 a layer and token, and one layer whole. Half a layer to work in. Where all
+    weights are trained 2 x 2 x 4096 more. Logits: three times 4 bytes, of 4,096 positions on a GPU.
     """
-    logits = 256 * 32000 * 16
+    logits = 3 * 4 * 4096 * 32000
     plain = rank_bytes(trained(bf16=True), SEVEN)["activations"]
-    assert plain == 4096 * 32 * 241_152 + logits
+    assert plain == round(4096 * 32.5 * 178_176) + logits
     checkpointed = rank_bytes(trained(bf16=True, gradient_checkpointing=True), SEVEN)["activations"]
-    assert checkpointed == 4096 * (32 * 8192 + 241_152) + logits
+    assert checkpointed == 4096 * 32 * 8192 + round(4096 * 1.5 * 178_176) + logits
+    full = rank_bytes(trained(bf16=True, method="full"), SEVEN)["activations"]
+    assert full - plain == round(4096 * 32.5 * 16_384)
+
+
+def test_a_large_vocabulary_has_fewer_logits_at_once_on_a_cpu() -> None:
+    """2^23 / 128,256 = 65 positions there; 2^29 / 128,256 = 4,185 on a GPU, where 4,096 are the most."""
+    shape = Shape(2048, 8192, 512, 16, 128_256, tied=True)
+    training = Training(gradient_checkpointing=True)
+    on = {device: training_activations(training, shape, 2048, device) for device in ("cpu", "cuda")}
+    assert on["cuda"] - on["cpu"] == 3 * 4 * 128_256 * (4096 - 65)
+
+
+@pytest.mark.parametrize(
+    ("shape", "method", "gigabytes", "checkpointed"),
+    [
+        (LLAMA, "lora", 64, 21),
+        (LLAMA, "full", 179, 131),
+        (SMOL_17B, "lora", 29, 9),
+        (SMOL_17B, "full", 61, 40),
+        (LLAMA_1B, "lora", 24, 12),
+        (LLAMA_1B, "full", 48, 35),
+    ],
+)
+def test_passes_of_8192_tokens_on_one_gpu(shape: Shape, method: str, gigabytes: int, checkpointed: int) -> None:
+    """The table of docs/plan.md, in GB: without and with gradient checkpointing, CUDA's own gigabyte included."""
+    for on, expected in {False: gigabytes, True: checkpointed}.items():
+        experiment = trained(
+            ranks=1, method=method, bf16=True, batch_tokens=8192, gradient_checkpointing=on, parameters=shape.count
+        )
+        parts = rank_bytes(experiment, Size(shape.count, True, "known", shape))
+        assert round((sum(parts.values()) + CUDA_CONTEXT * MIB) / 1e9) == expected
+
+
+@pytest.mark.parametrize(("gigabytes", "on"), [(80, False), (72, False), (70, True), (40, True)])
+def test_auto_checkpoints_only_what_would_not_fit_nine_tenths_of_the_gpu(gigabytes: float, on: bool) -> None:
+    """LoRA of a 7B at 8,192 tokens takes 64.0 GB."""
+    training = Training(bf16=True, batch_tokens=8192, gradient_checkpointing="auto")
+    assert checkpointing_needed(training, SEVEN, 2048, gigabytes * 1e9) is on
+    for setting in (False, True):
+        told = training.model_copy(update={"gradient_checkpointing": setting})
+        assert checkpointing_needed(told, SEVEN, 2048, gigabytes * 1e9) is setting
+
+
+def auto(device: str = "cuda", runtime: dict[str, Any] | None = None, **training: Any) -> Experiment:
+    training = {"bf16": True, "batch_tokens": 8192, "gradient_checkpointing": "auto", "ranks": 1} | training
+    models = {"m": {"hub": "org/m", "parameters": P}}
+    return an_experiment(models=models, device=device, training=training, runtime=runtime or {})
+
+
+def test_the_plan_decides_auto_for_the_gpu_that_it_assumes() -> None:
+    assert decided(auto(), SEVEN).gradient_checkpointing is False
+    assert decided(auto(runtime={"gpu_memory_gb": 40}), SEVEN).gradient_checkpointing is True
+    assert decided(auto(runtime={"cells_per_gpu": 2}), SEVEN).gradient_checkpointing is True, "it has half of 80 GB"
+    two_ranks = auto(runtime={"cells_per_gpu": 2}, ranks=2)
+    assert decided(two_ranks, SEVEN).gradient_checkpointing is False, "several ranks are alone on their GPUs"
+    assert decided(auto("cpu"), SEVEN).gradient_checkpointing is False
+
+
+def test_auto_is_no_more_work_than_off_where_it_is_off() -> None:
+    """`auto` is a string, and true where it is asked for its truth."""
+    off, on = (auto(gradient_checkpointing=setting) for setting in (False, True))
+    assert minutes("train", auto()) == minutes("train", off) < minutes("train", on)
+    assert minutes("train", auto(runtime={"gpu_memory_gb": 40})) == minutes("train", on)
+    assert gpu_peak_mb("train", auto()) == gpu_peak_mb("train", off) > gpu_peak_mb("train", on)
+
+
+def test_jobs_that_share_a_gpu_fit_it_or_are_told_how_many_do() -> None:
+    """The largest of 135M is a training of 9.6 GB."""
+    small = {"models": {"s": {"hub": "org/s", "parameters": SMOL.count}}, "device": "cuda"}
+    settings = {"batch_tokens": 8192, "ranks": 1}
+    largest = MIB * gpu_peak_mb("train", an_experiment(**small, training=settings))
+    eight = an_experiment(**small, training=settings, runtime={"cells_per_gpu": 8})
+    right, words = fits(eight, 9 * largest)
+    assert right and words.startswith(f"8 x {largest / 1e9:.1f} GB (train, the largest)")
+    right, words = fits(eight, 8 * largest)
+    assert not right and "do not fit 90% of" in words and "take runtime.cells_per_gpu: 7" in words
+    several = an_experiment(**small, training=settings | {"ranks": 2}, runtime={"cells_per_gpu": 8})
+    assert "(train" not in fits(several, 80e9)[1], "a training of two ranks shares no GPU"
 
 
 def test_an_offloaded_optimizer_moves_to_main_memory() -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from prunegrid import locks
-from prunegrid.devices import ALLOCATIONS
 from prunegrid.errors import PrunegridError
+from prunegrid.locks import ALLOCATIONS
 from prunegrid.step import lock_of
 
 

@@ -5,71 +5,98 @@ Snakemake counts GPUs but does not say which (`--resources gpu=4`); every job th
     with devices.taken(2) as mine:
         subprocess.run(command, env={**os.environ, **mine.environment}, pass_fds=mine.fds)
 
-An id is taken by a lock (`flock`) on a file of its own, which the kernel gives back when the last process that holds
-it ends, however it ends. `pass_fds` makes the child such a process: if the launcher is killed and the child lives on,
-its GPUs stay taken. The child has to pass the descriptors on in its turn; torchrun does not: it holds them itself.
+An id is taken by a lock (`flock`, see `device_locks`) on a file of its own, which the kernel gives back when the last
+process that holds it ends, however it ends. `pass_fds` makes the child such a process: if the launcher is killed and
+the child lives on, its GPUs stay taken. The child has to pass the descriptors on in its turn; torchrun does not: it
+holds them itself. With `slots`, so many jobs share a GPU, each of which asks for one GPU with the same number of slots.
+
+A job never waits for itself. A process that was started with `mine.environment` and asks again is given its job's own
+GPUs; a block inside another one of the same thread gets free GPUs, or an error where there are too few.
 
 Not seen, so not excluded: jobs of other users, in other containers or with another temporary folder; programs that do
 not ask here; one GPU that one job names by index and another by UUID, or by the index of another CUDA_DEVICE_ORDER.
-Ask once a job: a block inside another one waits for what its own job has.
 """
 
-import fcntl
 import os
 import random
 import re
 import shutil
-import socket
-import stat
 import subprocess
 import sys
-import tempfile
+import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import NamedTuple
-from urllib.parse import quote
 
+from prunegrid import device_locks
+from prunegrid.device_locks import Held
 from prunegrid.errors import PrunegridError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the second is the older name
-ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID")
+HOLDER = "PRUNEGRID_GPU_HOLDER"  # the token of the locks that this process's job holds
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between two tries
+TOTALS = (
+    "from torch import cuda; print(*(cuda.get_device_properties(i).total_memory for i in range(cuda.device_count())))"
+)
 
 
 class Taken(NamedTuple):
-    """Ids as `CUDA_VISIBLE_DEVICES` has them, and the open lock files, for a child's `pass_fds`."""
+    """Ids as `CUDA_VISIBLE_DEVICES` has them, the open lock files, for a child's `pass_fds`, and the locks' token."""
 
     ids: list[str]
     fds: list[int]
+    token: str
 
     @property
     def environment(self) -> dict[str, str]:
-        return {VISIBLE: ",".join(self.ids)}
+        return {VISIBLE: ",".join(self.ids)} | ({HOLDER: self.token} if self.ids else {})
+
+
+class _Blocks(threading.local):
+    """How many blocks that hold GPUs this thread is in."""
+
+    number = 0
+
+
+_blocks = _Blocks()
 
 
 @contextmanager
-def taken(count: int, wait_seconds: float | None = None) -> Iterator[Taken]:
+def taken(count: int, wait_seconds: float | None = None, slots: int = 1) -> Iterator[Taken]:
     """Hold `count` of this process's GPUs; while too few are free, wait (`None`: as long as it takes).
 
-    All are taken or none: a job that waits holds nothing, so two cannot wait for each other. Nobody queues either:
-    one that wants many can be overtaken by those that want few. Call it before this process uses CUDA, which reads
-    `CUDA_VISIBLE_DEVICES` only once. Raises `PrunegridError` if there are too few GPUs, or the time is up.
+    One GPU may be shared with other jobs: one of its `slots` is held. Distinct GPUs are filled first. A job of several
+    GPUs is alone on each. All are taken or none: a job that waits holds nothing, so two cannot wait for each other.
+    Nobody queues either: one that wants many can be overtaken by those that want few. Call it before this process uses
+    CUDA, which reads `CUDA_VISIBLE_DEVICES` only once. Raises `PrunegridError` if there are too few GPUs, or the time
+    is up.
     """
-    ids = pool() if count else []
+    if not count:
+        yield Taken([], [], "")
+        return
+    ids, outer = pool(), os.environ.get(HOLDER)
     if len(ids) < count:
         raise PrunegridError(
             f"{count} GPU(s) are needed, but {_where()} there are {len(ids)} ({', '.join(ids) or 'none'}): "
             f"ask for fewer (training.ranks), or run where there are more"
         )
-    held = _wait(ids, count, wait_seconds) if count else {}
+    own = device_locks.held_by(outer, ids) if outer else []
+    if outer and len(own) >= count:
+        yield Taken(own[:count], [], outer)
+        return
+    token, slots = uuid.uuid4().hex, slots if count == 1 else 1
+    held = (
+        _at_once(ids, count, slots, token) if own or _blocks.number else _wait(ids, count, slots, token, wait_seconds)
+    )
+    _blocks.number += 1
     try:
-        yield Taken(list(held), list(held.values()))
+        yield Taken(list(held), [fd for descriptors in held.values() for fd in descriptors], token)
     finally:
-        for fd in held.values():
-            os.close(fd)  # never LOCK_UN, which would also take the lock from a child that still has it
+        _blocks.number -= 1
+        device_locks.release(held)
 
 
 def allocator() -> dict[str, str]:
@@ -82,9 +109,12 @@ def allocator() -> dict[str, str]:
 
 
 @contextmanager
-def own(device: str) -> Iterator[None]:
-    """Hold one GPU for this very process where `device` is cuda, and nothing elsewhere; enter before CUDA is used."""
-    with taken(1 if device == "cuda" else 0) as mine:
+def own(device: str, slots: int = 1) -> Iterator[None]:
+    """Hold one GPU, or one of its `slots`, for this very process where `device` is cuda, and nothing elsewhere.
+
+    Enter before CUDA is used.
+    """
+    with taken(1 if device == "cuda" else 0, slots=slots) as mine:
         if mine.ids:
             os.environ |= mine.environment | allocator()
         yield
@@ -105,76 +135,48 @@ def pool() -> list[str]:
     return [str(i) for i in range(torch.cuda.device_count())]
 
 
-def _wait(ids: list[str], count: int, wait_seconds: float | None) -> dict[str, int]:
-    folder, started, pause = _folder(), time.monotonic(), FIRST_WAIT
-    while not (held := _try(folder, ids, count)):
+def memory_bytes(ids: list[str]) -> int | None:
+    """The memory of the smallest of these GPUs; None where nothing here can tell.
+
+    Torch knows all kinds of ids, but takes seconds and is asked in a process of its own, which alone starts CUDA;
+    nvidia-smi, where it is, knows whole GPUs.
+    """
+    if shutil.which("nvidia-smi") and not any("MIG" in name for name in ids):
+        query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits", f"--id={','.join(ids)}"]
+        mebibytes = subprocess.run(query, capture_output=True, text=True).stdout.split()
+        if mebibytes and all(word.isdigit() for word in mebibytes):
+            return min(map(int, mebibytes)) * 2**20
+    environment = {**os.environ, VISIBLE: ",".join(ids)}
+    told = subprocess.run([sys.executable, "-c", TOTALS], capture_output=True, text=True, env=environment).stdout
+    return min(map(int, told.split()), default=None)
+
+
+def _wait(ids: list[str], count: int, slots: int, token: str, wait_seconds: float | None) -> Held:
+    started, pause = time.monotonic(), FIRST_WAIT
+    while not (held := device_locks.acquire(ids, count, slots, token)):
         left = float("inf") if wait_seconds is None else started + wait_seconds - time.monotonic()
         if left <= 0:
             raise PrunegridError(
-                f"{count} of the GPUs {', '.join(ids)} did not become free in {wait_seconds:g} s: "
-                f"wait longer, or end the jobs that hold them (lslocks names them; the locks are in {folder})"
+                f"{count} of the GPUs {', '.join(ids)} did not become free in {wait_seconds:g} s: wait longer, "
+                f"or end the jobs that hold them (lslocks names them; the locks are in {device_locks.folder()})"
             )
         if pause == FIRST_WAIT:
-            print(f"prunegrid: waiting for {count} of the GPUs {', '.join(ids)} (locks in {folder})", file=sys.stderr)
+            where = f"{count} of the GPUs {', '.join(ids)} (locks in {device_locks.folder()})"
+            print(f"prunegrid: waiting for {where}", file=sys.stderr)
         time.sleep(min(left, pause * random.uniform(0.5, 1)))
         pause = min(LONGEST_WAIT, pause * 1.5)
     return held
 
 
-def _try(folder: Path, ids: list[str], count: int) -> dict[str, int]:
-    """Lock the first `count` ids that are free: id to descriptor; nothing where fewer are free.
-
-    One try at a time (`gate`), so that two do not each take half of what is free and both give up.
-    """
-    held: dict[str, int] = {}
-    gate = _open(folder / "gate")
-    try:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        for name in ids:
-            if (
-                len(held) < count
-                and (fd := _locked(folder / f"{_allocation()}{quote(name, safe='')}.lock")) is not None
-            ):
-                held[name] = fd
-        if len(held) == count:
-            return held
-        for fd in held.values():
-            os.close(fd)
-        return {}
-    finally:
-        os.close(gate)
-
-
-def _locked(path: Path) -> int | None:
-    fd = _open(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-
-
-def _folder() -> Path:
-    """This user's folder of locks for this host (a temporary folder may be shared), which nobody else can enter."""
-    folder = Path(tempfile.gettempdir(), f"prunegrid-gpus-{os.geteuid()}-{socket.gethostname()}")
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+def _at_once(ids: list[str], count: int, slots: int, token: str) -> Held:
+    """What is free now: a job that holds GPUs and waits for more may wait for itself, or for one that waits for it."""
+    held = device_locks.acquire(ids, count, slots, token)
+    if not held:
         raise PrunegridError(
-            f"{folder}: must be a folder of yours that nobody else can enter (mode 0700); remove it or set TMPDIR"
+            f"{count} of the GPUs {', '.join(ids)} are asked for by a job that holds some already, and are not free: "
+            "take all that a job needs at once, at its start"
         )
-    return folder
-
-
-def _allocation() -> str:
-    """The scheduler's job, if any: index 0 of two jobs is two GPUs where the scheduler shows each job only its own."""
-    return next((f"{name}-{quote(os.environ[name], safe='')}-" for name in ALLOCATIONS if os.environ.get(name)), "")
+    return held
 
 
 def _where() -> str:

@@ -5,9 +5,9 @@ import os
 import time
 from pathlib import Path
 
-from prunegrid.devices import ALLOCATIONS
 from prunegrid.errors import PrunegridError
 
+ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID")  # where schedulers name their job
 PATIENCE = 2.0  # seconds; a look at a lock (`held`) takes it for microseconds
 AFTER_A_REQUEUE = 120.0  # seconds; a dead node's locks on NFS are given back after its lease of about 90
 

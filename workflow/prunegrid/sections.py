@@ -316,6 +316,15 @@ class Runtime(Section):
     cells_per_gpu: int = added(1, ge=1)
     gpu_memory_gb: float | None = added(None, gt=0)
 
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The section of an experiment's values, as Snakemake has them."""
+        return cls.model_validate(values.get("runtime") or {})
+
+    def sharers(self, ranks: int) -> int:
+        """How many jobs of so many ranks share a GPU; one of several ranks is alone on its GPUs."""
+        return self.cells_per_gpu if ranks == 1 else 1
+
 
 class Benchmark(Section):
     """One column of the table: a task of the protocol and the data that it is asked on."""

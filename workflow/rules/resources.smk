@@ -8,6 +8,7 @@ from prunegrid.plan import memory, minutes
 MARGIN = 1.5
 LEAST_MB = 2_000
 SMALL = ("benchmark_items", "prune")
+SLOTS = EXPERIMENT.runtime.cells_per_gpu  # of a GPU; `gpu` counts GPUs, as schedulers do, `gpu_slots` their slots
 ON_A_GPU = ("score", "extra_score", "evaluate") if ON_GPU else ()
 NODES = EXPERIMENT.runtime.nodes
 RANKS = EXPERIMENT.training.ranks // NODES
@@ -24,7 +25,7 @@ def needs(name):
         return own | training_on_nodes()
     if name in SMALL:  # of a group's jobs, a profile says how many run at a time
         return own | {"small": 1}
-    return own | ({"gpu": 1, "nodes": 1} if name in ON_A_GPU else {})
+    return own | ({"gpu": 1, "gpu_slots": 1, "nodes": 1} if name in ON_A_GPU else {})
 
 
 def grown(first, attempt):
@@ -51,6 +52,7 @@ def estimated(estimate, name, model):
 def training_on_nodes():
     """On one node torchrun starts the ranks; on several Slurm starts a torchrun on each (prunegrid/train/node.py)."""
     if NODES == 1:
-        return {"gpu": RANKS, "nodes": 1} if ON_GPU else {"nodes": 1}
+        slots = 1 if RANKS == 1 else RANKS * SLOTS
+        return {"gpu": RANKS, "gpu_slots": slots, "nodes": 1} if ON_GPU else {"nodes": 1}
     several = {"nodes": NODES, "tasks": NODES, "mpi": "srun"}
     return several | ({"gres": f"gpu:{RANKS}", "tasks_per_gpu": 0} if ON_GPU else {})

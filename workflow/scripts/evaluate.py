@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from prunegrid.devices import own
+from prunegrid.sections import Runtime
 from prunegrid.step import step
 from prunegrid.trust import reason_for, trusting
 
 base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
+slots = Runtime.of(snakemake.config).cells_per_gpu
 trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, base, trained):
+with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust, base, trained):
     import torch
 
     from prunegrid.evaluation.evaluate import evaluate

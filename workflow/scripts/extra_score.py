@@ -4,13 +4,15 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from prunegrid.devices import own
+from prunegrid.sections import Runtime
 from prunegrid.step import step
 from prunegrid.trust import reason_for, trusting
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
+slots = Runtime.of(snakemake.config).cells_per_gpu
 own_code = trusting(reason_for(snakemake.config, name), model)
 its_code = trusting(reason_for(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
-with step(snakemake.log[0]), own(snakemake.params.device), own_code, its_code:
+with step(snakemake.log[0]), own(snakemake.params.device, slots), own_code, its_code:
     import torch
 
     from prunegrid.extras import write_extra

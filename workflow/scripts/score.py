@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from prunegrid.devices import own
+from prunegrid.sections import Runtime
 from prunegrid.step import step
 from prunegrid.trust import reason_for, trusting
 
+slots = Runtime.of(snakemake.config).cells_per_gpu
 trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), own(snakemake.params.device), trusting(trust, snakemake.input.model):
+with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust, snakemake.input.model):
     import torch
 
     from prunegrid import grid

@@ -17,7 +17,7 @@ with step(snakemake.log[0]), trusting(trust, snakemake.input.model):
         pruning=snakemake.params.pruning,
         shuffled=snakemake.params.shuffled,
         training=Training.model_validate(snakemake.params.training),
-        runtime=Runtime.model_validate(snakemake.config.get("runtime") or {}),
+        runtime=Runtime.of(snakemake.config),
         seed=snakemake.params.seed,
         device=snakemake.params.device,
         threads=snakemake.threads,

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from prunegrid import grid
+from prunegrid import devices, grid
 from prunegrid.config import Experiment
 from prunegrid.data import locate
 from prunegrid.doctor import machine
@@ -14,7 +14,8 @@ from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import check_device
 from prunegrid.models.architecture import check_trainable
-from prunegrid.plan import disk
+from prunegrid.plan import disk, gpus
+from prunegrid.plan import memory as plan_memory
 from prunegrid.sections import DataRef, Source
 from prunegrid.trust import own_code
 
@@ -29,6 +30,8 @@ def of(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
         yield "model", partial(_model, experiment, name)
     for name, ref in {_named(ref): ref for ref in experiment.data_sets}.items():
         yield "data", partial(_data, experiment, name, ref)
+    if experiment.device == "cuda" and experiment.runtime.cells_per_gpu > 1:
+        yield "sharing", partial(_sharing, experiment)
     yield "disk", partial(_disk, experiment)
 
 
@@ -38,6 +41,17 @@ def _device(experiment: Experiment) -> str:
     return (
         f"{experiment.device}, {ranks} {'GPU' if experiment.device == 'cuda' else 'process'}(s) for each training job"
     )
+
+
+def _sharing(experiment: Experiment) -> str:
+    """Whether the jobs that share a GPU fit the smallest one here, or one as large as stated."""
+    stated = experiment.runtime.gpu_memory_gb
+    here = None if stated else devices.memory_bytes(devices.pool())
+    card = stated * 1e9 if stated else here or plan_memory.ASSUMED_GPU
+    right, words = gpus.fits(experiment, card)
+    if not right:
+        raise PrunegridError(words)
+    return words if stated or here else f"{words} (assumed; give runtime.gpu_memory_gb)"
 
 
 def _bf16(experiment: Experiment) -> str:

@@ -13,7 +13,7 @@ from statistics import median
 
 from prunegrid.io import read_json
 from prunegrid.plan.jobs import Job
-from prunegrid.plan.work import seconds
+from prunegrid.plan.work import computing, seconds
 
 OUTLIER = 3.0
 
@@ -28,7 +28,16 @@ class Rates:
 
     def seconds(self, job: Job) -> float:
         """How long the job takes."""
-        return self.factors.get(family(job.rule), 1.0) * seconds(job.rule, job.work, self.device)
+        return self._factor(job) * seconds(job.rule, job.work, self.device)
+
+    def gpu_seconds(self, job: Job) -> float:
+        """How long it holds GPUs: of one that jobs share its part of the time, or as long as it computes."""
+        if job.sharers == 1 or not job.gpus:
+            return job.gpus * self.seconds(job)
+        return max(self.seconds(job) / job.sharers, self._factor(job) * computing(job.work, self.device))
+
+    def _factor(self, job: Job) -> float:
+        return self.factors.get(family(job.rule), 1.0)
 
 
 def rates(root: Path, jobs: list[Job], device: str) -> Rates:

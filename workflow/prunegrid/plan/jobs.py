@@ -7,7 +7,7 @@ from pathlib import Path
 from prunegrid import grid
 from prunegrid.config import Experiment
 from prunegrid.grid import Cell
-from prunegrid.plan import work
+from prunegrid.plan import memory, work
 from prunegrid.plan.counts import Asked, Tokens, asked, kept_tokens, tokens_of
 from prunegrid.plan.size import Size, parameters
 from prunegrid.plan.work import Work
@@ -19,7 +19,7 @@ SHARED = "shared by all"
 class Job:
     """One job: its rule and benchmark file, its work, the GPUs that it holds, and whether its files are there.
 
-    `group` is a budget's name, a reference, or `SHARED`.
+    `group` is a budget's name, a reference, or `SHARED`; `sharers` the number of jobs that share its GPU.
     """
 
     rule: str
@@ -28,6 +28,7 @@ class Job:
     work: Work
     gpus: int
     done: bool
+    sharers: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,17 @@ def _of_model(known: Known, model: str) -> Iterator[Job]:
         yield _shared(known, "model", f"model/{name}", made, f"models/{name}.json", f"models/{name}")
     scores, shards = f"scores/{model}", experiment.scoring.shards
     gathered = [f"{scores}/{file}" for file in ("samples.parquet", "tokens.parquet", "meta.json")]
-    tokens, gpus = known.tokens[model], _gpus(experiment, 1)
+    tokens, gpus, sharers = known.tokens[model], _gpus(experiment, 1), experiment.runtime.sharers(1)
     scoring = work.scoring(experiment.scoring, known.sizes[model], tokens)
     for shard in range(1, shards + 1):
         done = _there(root, gathered)
-        yield Job("score", f"score/{model}/{shard}-of-{shards}", SHARED, scoring, gpus, done)
+        yield Job("score", f"score/{model}/{shard}-of-{shards}", SHARED, scoring, gpus, done, sharers)
     yield _shared(known, "gather_scores", f"gather_scores/{model}", Work(table_tokens=tokens.total), *gathered)
     for name in _extras(experiment, model):
         asked_of = known.sizes[f"{model}@reference" if name == "reference_nll" else model]
         needed = work.extra(name, experiment.scoring, asked_of, tokens)
         done = _there(root, [f"{scores}/extra/{name}.parquet"])
-        yield Job("extra_score", f"extra_score/{model}/{name}", SHARED, needed, gpus, done)
+        yield Job("extra_score", f"extra_score/{model}/{name}", SHARED, needed, gpus, done, sharers)
 
 
 def _of_cell(known: Known, cell: Cell) -> Iterator[Job]:
@@ -106,19 +107,22 @@ def _of_cell(known: Known, cell: Cell) -> Iterator[Job]:
         needed, gpus = _training(known, cell), _gpus(experiment, experiment.training.ranks)
         let_go = evaluated and not grid.keeps_weights(experiment)
         done = _there(root, [f"trained/{at}/training.json", *([] if let_go else [f"trained/{at}/model"])])
-        yield Job("train_dynamic" if dynamic else "train", f"train/{at}", group, needed, gpus, done)
+        sharers = experiment.runtime.sharers(experiment.training.ranks)
+        yield Job("train_dynamic" if dynamic else "train", f"train/{at}", group, needed, gpus, done, sharers)
     asking = work.evaluation(experiment, known.sizes[cell.model], known.questions.values())
-    yield Job("evaluate", f"evaluate/{at}", group, asking, _gpus(experiment, 1), evaluated)
+    gpus, sharers = _gpus(experiment, 1), experiment.runtime.sharers(1)
+    yield Job("evaluate", f"evaluate/{at}", group, asking, gpus, evaluated, sharers)
 
 
 def _training(known: Known, cell: Cell) -> Work:
-    training, tokens = grid.training_of(known.experiment, cell), known.tokens[cell.model]
+    size, tokens = known.sizes[cell.model], known.tokens[cell.model]
+    training = memory.decided(known.experiment, size, grid.training_of(known.experiment, cell))
     kept, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
     if cell.budget:
         selection = known.root / "pruned" / cell.model / cell.path / "selection.parquet"
         method, token_ratio = known.experiment.variant(cell.variant).method, cell.budget.token_ratio
         kept = kept_tokens(tokens, method, cell.budget.sample_ratio, selection)
-    return work.trained(training, known.sizes[cell.model], tokens, kept, token_ratio)
+    return work.trained(training, size, tokens, kept, token_ratio)
 
 
 def _at_the_end(known: Known) -> Iterator[Job]:

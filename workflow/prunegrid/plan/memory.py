@@ -7,10 +7,11 @@ processes after their imports, plus, of a model with P parameters of w bytes eac
 - gradients of what is trained: 4 bytes a parameter (they are summed in float32); / N from ZeRO 2 on
 - optimizer of what is trained: AdamW 8, adagrad and rmsprop 4, sgd 0 bytes a parameter, and 4 for a float32 copy
   (none at ZeRO 0 in float32); / N from ZeRO 1 on; in main memory where it is offloaded
-- communication, with several ranks: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
-- activations of a pass of T tokens: T x layers x (w (12 hidden + 5 intermediate) + 8 hidden), the norms in float32;
-  with gradient checkpointing T x layers x w hidden, and one layer's
-- the head's logits, by chunks: four float32 tensors of at most 256 positions, fewer where the vocabulary is large
+- communication, at one rank too: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
+- activations of a pass of T tokens: T (layers + 1/2) (w (5 hidden + 2 keys + 4 intermediate) + 8 hidden), the norms in
+  float32, and w 2 hidden more where all weights are trained; with gradient checkpointing T x layers x w hidden, and one
+  and a half layers'. The half is what the backward pass works in.
+- the head's logits, by chunks: three float32 tensors of a chunk of positions (`chunks`)
 
 What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
 layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
@@ -20,6 +21,7 @@ a process that reads the data set or its scores has 40 bytes a token of them.
 
 from pathlib import Path
 
+from prunegrid.chunks import positions
 from prunegrid.config import Experiment
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
@@ -32,7 +34,9 @@ MIB = 2**20
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST, CUDA_CONTEXT = 2500, 1000
 BUCKET, LIVE = 500_000_000, 1_000_000_000  # DeepSpeed's reduce bucket and live parameters of ZeRO 3, in elements
-CHUNK, ELEMENTS = 256, {"cpu": 2**23, "cuda": 2**26}  # head.py
+WORKING = 0.5  # layers' activations that the backward pass needs beside those that are kept
+ASSUMED_GPU = 80e9  # bytes
+USABLE = 0.9  # of a GPU's memory: the rest is for fragments, NCCL, and what the estimate does not know
 ADAM = {"adamw_torch": 8, "adamw_torch_fused": 8, "sgd": 0, "adagrad": 4, "rmsprop": 4}
 TABLE = 40  # bytes a token of the data set, of its ids and scores
 ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
@@ -105,7 +109,12 @@ def lora_parameters(lora: Lora, shape: Shape) -> int:
 
 def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
     """Bytes of one rank of a training job, by what they hold, without the process itself."""
-    training = experiment.training
+    training = decided(experiment, size)
+    return training_bytes(training, size, experiment.scoring.max_length, experiment.device)
+
+
+def training_bytes(training: Training, size: Size, longest: int, device: str) -> dict[str, int]:
+    """As `rank_bytes`, of samples of at most `longest` tokens; gradient checkpointing is on or off."""
     ranks, stage, width = training.ranks, training.zero_stage, _width(training)
     trained = trained_parameters(training, size)
     whole = size.count + (trained if training.method == "lora" else 0)
@@ -116,20 +125,56 @@ def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
         "weights": width * (whole // ranks + gathered if stage == 3 else whole),
         "gradients": 4 * trained // (ranks if stage >= 2 else 1),
         "optimizer": 0 if training.offload_optimizer else optimizer,
-        "communication": (4 + width) * min(trained, BUCKET) if ranks > 1 else 0,
-        "activations": training_activations(experiment, size.shape),
+        "communication": (4 + width) * min(trained, BUCKET),
+        "activations": training_activations(training, size.shape, longest, device),
     }
 
 
-def training_activations(experiment: Experiment, shape: Shape) -> int:
+def checkpointing_needed(training: Training, size: Size, longest: int, card_bytes: float) -> bool:
+    """Whether a rank checkpoints activations on a GPU of so many bytes; `auto` means: only if it would not fit without.
+
+    `longest` is the tokens of the longest sample.
+    """
+    setting = training.gradient_checkpointing
+    if setting != "auto":
+        return setting
+    without = training.model_copy(update={"gradient_checkpointing": False})
+    needed = CUDA_CONTEXT * MIB + sum(training_bytes(without, size, longest, "cuda").values())
+    return needed > USABLE * card_bytes
+
+
+def decided(experiment: Experiment, size: Size, training: Training | None = None) -> Training:
+    """The training settings with `gradient_checkpointing: auto` decided for the GPU that the plan assumes."""
+    training = training or experiment.training
+    if experiment.device == "cuda":
+        needed = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share(experiment))
+    else:
+        needed = training.gradient_checkpointing is True
+    return training.model_copy(update={"gradient_checkpointing": needed})
+
+
+def gpu_share(experiment: Experiment) -> float:
+    """Bytes of a GPU that a training job's rank may use: of a GPU that jobs share, its part."""
+    return gpu_bytes(experiment) / experiment.runtime.sharers(experiment.training.ranks)
+
+
+def gpu_bytes(experiment: Experiment) -> float:
+    stated = experiment.runtime.gpu_memory_gb
+    return stated * 1e9 if stated else ASSUMED_GPU
+
+
+def training_activations(training: Training, shape: Shape, longest: int, device: str) -> int:
     """Bytes that the largest forward pass keeps for its backward, its head's chunk of logits included."""
-    training, longest = experiment.training, experiment.scoring.max_length
     width, samples = _width(training), training.per_device_train_batch_size
     step = samples * training.gradient_accumulation_steps * longest
     tokens = max(longest, min(training.batch_tokens, step)) if training.packing else samples * longest
-    layer = width * (12 * shape.hidden + 5 * shape.intermediate) + 8 * shape.hidden
-    kept = width * shape.hidden * shape.layers + layer if training.gradient_checkpointing else layer * shape.layers
-    return tokens * kept + _logits(shape, experiment.device)
+    layer = width * (5 * shape.hidden + 2 * shape.keys + 4 * shape.intermediate) + 8 * shape.hidden
+    layer += 2 * width * shape.hidden if training.method == "full" else 0
+    if training.gradient_checkpointing is True:
+        kept = width * shape.hidden * shape.layers + (1 + WORKING) * layer
+    else:
+        kept = (shape.layers + WORKING) * layer
+    return round(tokens * kept) + _logits(shape, device)
 
 
 def _width(training: Training) -> int:
@@ -170,7 +215,7 @@ def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int
 
 
 def _logits(shape: Shape, device: str) -> int:
-    return 4 * 4 * shape.vocabulary * max(1, min(CHUNK, ELEMENTS[device] // shape.vocabulary))
+    return 3 * 4 * shape.vocabulary * positions(device, shape.vocabulary)
 
 
 def _made(experiment: Experiment, name: str, size: Size) -> int:

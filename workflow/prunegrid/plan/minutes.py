@@ -43,5 +43,6 @@ def _work(rule: str, experiment: Experiment, size: Size, root: Path | None) -> W
     samples = experiment.dataset.max_samples or max(1, count // A_SAMPLE)
     tokens = Tokens(samples, count - response, response, "at most")
     if rule == "train":
-        return work.trained(experiment.training, size, tokens, (tokens.prompt, tokens.response), 1.0)
+        training = memory.decided(experiment, size)
+        return work.trained(training, size, tokens, (tokens.prompt, tokens.response), 1.0)
     return work.scoring(experiment.scoring, size, tokens)

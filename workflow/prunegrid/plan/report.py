@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from textwrap import fill
 
 from prunegrid import grid
-from prunegrid.plan import disk, gpu_rates, work
+from prunegrid.plan import disk, gpu_rates, gpus, work
 from prunegrid.plan.calibrate import Rates, family, rates
 from prunegrid.plan.jobs import SHARED, Job, Known, jobs
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb
@@ -85,7 +85,7 @@ def _sums(own: list[Job], level: Rates) -> list[str]:
     times = []
     for some in (own, to_do):
         times.append(duration(sum(level.seconds(job) for job in some)))
-        times.append(duration(sum(level.seconds(job) * job.gpus for job in some)) if gpus else "")
+        times.append(duration(sum(level.gpu_seconds(job) for job in some)) if gpus else "")
     return [str(len(own)), str(len(own) - len(to_do)), *times]
 
 
@@ -107,6 +107,11 @@ def _explained(known: Known) -> str:
     if known.experiment.device == "cuda":
         ranks = known.experiment.training.ranks
         text += f"\nGPU time: a training holds {ranks} GPU(s), scoring and evaluation one."
+        if (sharers := known.experiment.runtime.cells_per_gpu) > 1:
+            text += (
+                f"\n{sharers} jobs of one rank share a GPU. This assumes that each costs its start-up and Python:\n"
+                f"1/{sharers} of its time is GPU time, or what it computes at the default rate, if that is longer."
+            )
     return text
 
 
@@ -137,6 +142,7 @@ def _rests_on(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[str]:
         f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in known.questions.items()
     )
     yield f"  items   {items}"
+    yield from gpus.lines(known.experiment, known.root)
     rules = list(dict.fromkeys(family(job.rule) for job in all_jobs))
     told = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
     if told:

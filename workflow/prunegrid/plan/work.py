@@ -131,14 +131,15 @@ def trained(training: Training, size: Size, tokens: Tokens, kept: tuple[float, f
     """Of one rank. `kept` are the prompt and response tokens of the samples that an epoch keeps.
 
     6 operations a parameter and token where all weights are trained, 4 where LoRA's are, 2 more with gradient
-    checkpointing; `drop` takes pruned tokens out; a dynamic cell scores all candidates besides.
+    checkpointing (on or off here: `memory.decided`); `drop` takes pruned tokens out; a dynamic cell scores all
+    candidates besides.
     """
     steps = optimizer_steps(training, tokens.samples)
     an_epoch = steps_per_epoch(training, tokens.samples)
     learned = kept[1] * token_ratio
     through = kept[0] + (learned if training.removal == "drop" else kept[1])
     mean = tokens.total / tokens.samples
-    times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing else 0)
+    times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing is True else 0)
     operations = times * forward(size, through, mean, learned)
     passes = float(times * _passes(through / an_epoch / training.ranks, training.batch_tokens))
     mini_batches, scored = 0, 0.0

@@ -24,13 +24,11 @@ from prunegrid.models import check_device, require_whole, sizes, weights_digest
 from prunegrid.models.architecture import TrainingAttention
 from prunegrid.scores import check_digests
 from prunegrid.sections import Runtime, Training
-from prunegrid.train import checkpoints, nodes
+from prunegrid.train import checkpoints, memory, nodes
 from prunegrid.versions import STEP
 
 WORKER = "prunegrid.train.worker"
-MEMORY = "memory.json"
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-MOST_HALVINGS = 6
 DYNAMIC = ("selection_log.parquet", "selection.json")
 
 
@@ -58,6 +56,16 @@ class Job(BaseModel):
     def ranks_per_node(self) -> int:
         return self.training.ranks // self.runtime.nodes
 
+    @property
+    def sharers(self) -> int:
+        """How many jobs share this one's GPU."""
+        return self.runtime.sharers(self.training.ranks)
+
+    def with_checkpointing(self, on: bool) -> Self:
+        """The job with gradient checkpointing on or off, where its setting may be `auto`."""
+        training = self.training.model_copy(update={"gradient_checkpointing": on})
+        return self.model_copy(update={"training": training})
+
     @model_validator(mode="after")
     def one_mode(self) -> Self:
         if (self.pruning is not None) != (self.training.mode == "dynamic"):
@@ -80,11 +88,13 @@ class Order(BaseModel):
     resume: Path | None = None
     halvings: int = 0
     attention: TrainingAttention | None = None
+    checkpointing: bool = False
 
     @property
     def checkpoints_layers(self) -> bool:
-        """Whether the ranks compute activations anew in the backward pass."""
-        return self.job.training.gradient_checkpointing is True
+        """Whether the ranks recompute activations in the backward pass; `checkpointing` is what `auto` means."""
+        setting = self.job.training.gradient_checkpointing
+        return self.checkpointing if setting == "auto" else setting
 
 
 def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None) -> dict[str, Any]:
@@ -117,7 +127,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
                 error=Path(scratch, "error.json"),
                 identity=identity,
                 resume=checkpoints.newest(folder, identity),
-                halvings=_halvings(folder, identity),
+                **memory.after_failures(folder, identity),
             )
             if order.resume is None:
                 shutil.rmtree(order.reports, ignore_errors=True)
@@ -163,13 +173,6 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
     return report
 
 
-def _halvings(folder: Path, identity: dict[str, Any]) -> int:
-    """How often passes have been halved because an earlier attempt of this very job ran out of memory."""
-    path = folder / MEMORY
-    found = read_json(path) if path.exists() else {}
-    return int(found["halvings"]) if found.get("identity") == identity else 0
-
-
 def command(ranks: int, arguments: Sequence[str]) -> list[str]:
     """One node's launch line: one rank needs no launcher, several are torchrun's."""
     if ranks == 1:
@@ -179,14 +182,15 @@ def command(ranks: int, arguments: Sequence[str]) -> list[str]:
 
 def _run(order: Order, spec: Path, lock: int) -> None:
     """Start the ranks and wait until all have ended. They stop when `spec` is no longer locked (`launcher_is_gone`)."""
-    spec.write_text(order.model_dump_json())
     ranks, job, kills = order.job.training.ranks, order.job, kernel_kills()
     on_this_gpu = job.device == "cuda" and job.runtime.nodes == 1  # else each node takes its own
     line = nodes.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
     with (
-        devices.taken(ranks if on_this_gpu else 0) as mine,
+        devices.taken(ranks if on_this_gpu else 0, slots=job.sharers) as mine,
         _forwarding(job.runtime.nodes > 1) as (children, asked, hand_on),
     ):
+        order.checkpointing = order.checkpointing or memory.needs_checkpointing(job, mine.ids)
+        spec.write_text(order.model_dump_json())
         with spec.open("r+") as alive:  # NFS locks a file alone only for who may write it
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**_environment(job), **mine.environment}
@@ -274,10 +278,7 @@ def _reason(order: Order, code: int, kernel_killed: bool, asked: list[int]) -> s
     cause, intact = told.get("cause"), checkpoints.intact(order.checkpoints, order.identity)
     if cause == "memory" or (kernel_killed and cause in (None, "lost")):
         reason = told["message"] if cause == "memory" else "the kernel killed a rank for want of memory"
-        if order.halvings == MOST_HALVINGS:
-            return f"{reason}; {intact}; its passes have been halved {MOST_HALVINGS} times: take gradient_checkpointing"
-        write_json(order.checkpoints / MEMORY, {"halvings": order.halvings + 1, "identity": order.identity})
-        return f"{reason}; {intact}; the next attempt halves its forward passes (same global batch)"
+        return f"{reason}; {intact}; {memory.with_less(order)}"
     if asked and cause in (None, "lost"):
         return f"stopped by {signal.Signals(asked[0]).name}; {intact}"
     if told:

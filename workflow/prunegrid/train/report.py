@@ -95,6 +95,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
         "loss_curve": curve,
         "resumed": account.resumed,
         "halvings": order.halvings,
+        "gradient_checkpointing": order.checkpoints_layers,
         "peak_memory_bytes": _peak_memory(job.device),
         **({"fallbacks": found} if (found := _fallbacks(trainer)) else {}),
         "seed": job.seed,
