@@ -193,3 +193,17 @@ def test_truncated_weights_are_named(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(PrunegridError, match="cannot load the model"):
         load_model(folder, "float32", "cpu")
+
+
+def test_the_meta_says_which_kernel_was_given_up(
+    tiny_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise RuntimeError("CUDA driver version is insufficient")
+
+    settings = Scoring(max_length=200, batch_tokens=300)
+    assert "fallbacks" not in score(tiny_model, dataset, tmp_path / "whole", settings)
+    monkeypatch.setattr("prunegrid.head.fused", breaks)
+    meta = score(tiny_model, dataset, tmp_path / "broken", settings)
+    assert meta["head"] == "chunked"
+    assert meta["fallbacks"] == {"head": "chunked instead of liger (RuntimeError: CUDA driver version is insufficient)"}
