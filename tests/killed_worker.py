@@ -155,6 +155,46 @@ def small_chunks() -> None:
     signal.alarm(PLAN["seconds"])
 
 
+def without_kernel(_: Any) -> None:
+    """An operation that torch has no deterministic kernel for, on a CPU either."""
+    torch.zeros(2).put_(torch.tensor([0, 0]), torch.ones(2))
+
+
+READS = ("item", "tolist", "__bool__", "__float__", "__int__")  # each waits for the device, if the tensor is on one
+
+
+def counting() -> None:
+    """Of each step note, in the file `reads`, its passes, what is read of tensors meanwhile, DeepSpeed's waits and
+    its bucket's size."""
+    from deepspeed.accelerator import get_accelerator
+
+    seen: list[str] = []
+    own, steps = trainer.PrunedTrainer.training_step, []
+
+    def training_step(self: Any, model: Any, inputs: Any, *arguments: Any) -> Any:
+        seen.clear()
+        loss = own(self, model, inputs, *arguments)
+        bucket = model.optimizer.reduce_bucket_size
+        steps.append({"passes": len(inputs), "reads": list(seen), "bucket": bucket})
+        Path(PLAN["reads"]).write_text(json.dumps(steps))
+        return loss
+
+    def noted(of: Any, name: str) -> None:
+        plain = getattr(of, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            caller = sys._getframe(1).f_code
+            seen.append(f"{name} in {Path(caller.co_filename).name}, {caller.co_name}")
+            return plain(*arguments, **named)
+
+        setattr(of, name, call)
+
+    for name in READS:
+        noted(torch.Tensor, name)
+    noted(type(get_accelerator()), "synchronize")
+    trainer.PrunedTrainer.training_step = training_step
+
+
 MISFORTUNES: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "killed before": lambda: at_step(lambda _: die(), "before"),
@@ -168,6 +208,8 @@ MISFORTUNES: dict[str, Callable[[], None]] = {
     "out of memory": in_forward,
     "slow": lambda: at_step(lambda _: linger(), "before"),
     "slow start": starting,
+    "no deterministic kernel": lambda: at_step(without_kernel, "before"),
+    "counted": counting,
     "small chunks": small_chunks,
 }
 

@@ -232,3 +232,17 @@ def test_results_come_to_the_host_in_order_without_a_batch_to_spare() -> None:
     for number, found in enumerate(on_host(work())):
         assert launched == list(range(number + 1))
         np.testing.assert_array_equal(found, np.full((2, 3), number, np.float32))
+
+
+def test_the_meta_says_which_kernel_was_given_up(
+    tiny_model: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise RuntimeError("CUDA driver version is insufficient")
+
+    settings = Scoring(max_length=200, batch_tokens=300)
+    assert "fallbacks" not in score(tiny_model, dataset, tmp_path / "whole", settings)
+    monkeypatch.setattr("prunegrid.head.fused", breaks)
+    meta = score(tiny_model, dataset, tmp_path / "broken", settings)
+    assert meta["head"] == "chunked"
+    assert meta["fallbacks"] == {"head": "chunked instead of liger (RuntimeError: CUDA driver version is insufficient)"}

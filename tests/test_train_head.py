@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from prunegrid import chunks, head
-from prunegrid.head import inside, run_inside
+from prunegrid.head import Product, inside, run_inside
 from prunegrid.train.forward import chunked_nll
 
 R, D, V = 23, 8, 31
@@ -188,3 +189,71 @@ def test_half_precision_hidden_states_keep_a_float32_loss() -> None:
     assert loss.item() == pytest.approx(1000 * one.item(), rel=1e-5)
     loss.backward()
     assert hidden.grad.dtype == torch.bfloat16 and np.isfinite(hidden.grad.float().numpy()).all()
+
+
+class Wide(TorchDispatchMode):
+    """What torch has for a GPU alone: a product of half-precision matrices as float32."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        if function is torch.ops.aten.mm.dtype:
+            one, two, dtype = arguments
+            return function(*arguments) if one.is_meta else one.to(dtype) @ two.to(dtype)
+        return function(*arguments, **(named or {}))
+
+
+def test_the_gpus_product_is_not_rounded_and_has_the_gradients_of_a_cast_layer() -> None:
+    torch.manual_seed(0)
+    hidden, weight = (torch.randn(rows, D).mul(4).bfloat16().requires_grad_() for rows in (R, V))
+    upstream = torch.randn(R, V)
+    with Wide():
+        found = Product.apply(hidden, weight)
+    torch.testing.assert_close(found.double(), hidden.double() @ weight.double().T, rtol=1e-5, atol=1e-5)
+    rounded = torch.nn.functional.linear(hidden, weight).float()
+    assert (found - rounded).abs().max() > 0.01, "the rounding that is avoided"
+    one, two = (torch.autograd.grad(product, (hidden, weight), upstream) for product in (found, rounded))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_torch_takes_the_gpus_product_as_it_is_called(trained: bool) -> None:
+    """Meta tensors: torch's own operator, its checks of shapes and types, and our derivative."""
+    hidden = torch.empty(R, D, dtype=torch.bfloat16, device="meta", requires_grad=True)
+    weight = torch.empty(V, D, dtype=torch.bfloat16, device="meta", requires_grad=trained)
+    found = Product.apply(hidden, weight)
+    assert (found.dtype, tuple(found.shape)) == (torch.float32, (R, V))
+    found.sum().backward()
+    assert hidden.grad is not None and hidden.grad.dtype == torch.bfloat16
+    assert (weight.grad is not None) == trained
+    with pytest.raises(NotImplementedError, match=r"aten::mm.dtype.*'CPU' backend"):
+        torch.mm(torch.ones(1, 1).bfloat16(), torch.ones(1, 1).bfloat16(), out_dtype=torch.float32)
+
+
+def breaks(*_: Any) -> Any:
+    raise OSError("libcute.so: cannot open shared object file")
+
+
+@pytest.mark.parametrize("when", ["loaded", "called"])
+@torch.no_grad()
+def test_a_broken_kernel_is_given_up_once_and_says_why(
+    when: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    hidden, target = torch.randn(5, model.config.hidden_size), torch.arange(5)
+    expected = head.Head(model)(hidden, target)
+    monkeypatch.setattr(head, "fused", breaks if when == "loaded" else lambda _: breaks)
+    of_model = head.Head(model)
+    for _ in range(2):
+        assert all(torch.equal(a, b) for a, b in zip(of_model(hidden, target), expected, strict=True))
+    assert of_model.name == "chunked"
+    why = "chunked instead of liger (OSError: libcute.so: cannot open shared object file)"
+    assert of_model.fallbacks == {"head": why}
+    assert capsys.readouterr().err.count(why) == 1
+
+
+def test_want_of_memory_is_no_broken_kernel(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(head, "fused", lambda _: full)
+    with pytest.raises(torch.OutOfMemoryError):
+        head.Head(AutoModelForCausalLM.from_pretrained(tiny_model))(torch.ones(1, 32), torch.zeros(1).long())
