@@ -82,14 +82,14 @@ def brief(found: dict[str, Any]) -> str:
 
 def table(results: dict[str, Any]) -> list[str]:
     """The closing table, then the goals."""
-    lines = [f"{'what':58}{'measured':>14}{'expected':>14}"]
+    lines = [f"{'what':64}{'measured':>14}{'expected':>14}"]
     for row in rows(results):
         mark = "  <-- short" if row.short else ""
-        lines.append(f"{row.what[:57]:58}{_text(row.measured):>14}{_text(row.expected):>14}{mark}".rstrip())
-    lines += ["", f"{'goal':58}{'measured':>14}{'wanted':>14}"]
+        lines.append(f"{row.what[:63]:64}{_text(row.measured):>14}{_text(row.expected):>14}{mark}".rstrip())
+    lines += ["", f"{'goal':64}{'measured':>14}{'wanted':>14}"]
     for goal in results["goals"]:
         mark = "  <-- short" if goal["met"] is False else ""
-        lines.append(f"{goal['goal']:58}{_text(goal['measured']):>14}{goal['wanted']:>14}{mark}")
+        lines.append(f"{goal['goal']:64}{_text(goal['measured']):>14}{goal['wanted']:>14}{mark}")
     return lines
 
 
@@ -155,8 +155,8 @@ def _correct(found: dict[str, Any]) -> Iterator[Row]:
         worst = max(found["float32_from_float64"].values())
         yield Row("float32 scores, worst over tolerance", worst, 1, worst > 1)
     for method, share in found.get("selections_differing_bf16_from_float32", {}).items():
-        yield Row(f"{method} bf16/float32 differ: samples", share["samples"])
-        yield Row(f"{method} bf16/float32 differ: tokens", share["tokens"])
+        yield Row(f"{method}: samples that bf16 changes", share["samples"])
+        yield Row(f"{method}: tokens that bf16 changes", share["tokens"])
 
 
 def _scoring(found: dict[str, Any]) -> Iterator[Row]:
@@ -183,7 +183,7 @@ def _training(found: dict[str, Any]) -> Iterator[Row]:
     for name in ("dynamic", "dynamic_rescore_4"):
         share = _at(found, (name, "scoring_share"))
         if share is not None:
-            yield Row(f"scoring's share of {name} (the paper: 0.66)", share, 0.5, share > 0.5)
+            yield Row(f"scoring's share of {name} (paper 0.66)", share, 0.5, share > 0.5)
 
 
 def _generation(found: dict[str, Any]) -> Iterator[Row]:

@@ -55,10 +55,10 @@ def take_turns(section: Section, model: Any, samples: Any, size: int) -> dict[st
             taken[name].append(section.seconds(sides[name], 1, 0))
         if section.seconds_left() < 25 or section.toy:
             break
-    return {name: side(section, samples, name, taken[name]) | {"extra_gb": memory[name]} for name in sides}
+    return {name: rated(section, samples, name, taken[name]) | {"extra_gb": memory[name]} for name in sides}
 
 
-def side(section: Section, samples: Any, name: str, taken: list[float]) -> dict[str, Any]:
+def rated(section: Section, samples: Any, name: str, taken: list[float]) -> dict[str, Any]:
     tokens, response = int(samples.length_N.sum()), int(samples.response_N.sum())
     through_head = {"body": 0.0, "bare": 1.0}.get(name, response / tokens)
     limit = limits.scoring(section.shape, mean_context(samples.length_N), through_head, section.card)
@@ -104,4 +104,4 @@ def load(section: Section, model: Any) -> float:
 def in_float32(section: Section, model: Any, samples: Any, size: int) -> dict[str, Any]:
     """One batch: what float32 costs without TF32."""
     taken = section.seconds(lambda: package.score(model, samples, size), 1)
-    return side(section, samples, "ours", [taken])
+    return rated(section, samples, "ours", [taken])
