@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 
-.PHONY: results test test-slow test-exhaustive test-all lint schema environment clean
+.PHONY: results test test-slow test-exhaustive test-all lowest lint schema environment clean
 
 results: $(READY)
 	snakemake --cores $(CORES)
@@ -35,6 +35,10 @@ test-exhaustive: $(READY)
 	pytest -m exhaustive
 
 test-all: test test-slow test-exhaustive
+
+# The torch-free parts under the lowest versions that pyproject.toml allows.
+lowest: $(READY)
+	python tests/lowest.py
 
 lint: $(READY)
 	ruff check .

@@ -8,14 +8,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from prunegrid import cli
+from prunegrid import cli, head
 from prunegrid.config import load
-from prunegrid.doctor import machine, needs
+from prunegrid.doctor import kernels, machine, needs
 from prunegrid.errors import PrunegridError
+from prunegrid.train import packing
 from snake import ROOT
 from tiny import write_tiny_model
 
@@ -55,7 +57,7 @@ def write(tmp_path: Path) -> Write:
 def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let torch see GPUs that are not there, of these compute capabilities."""
 
-    def pretend(*capabilities: tuple[int, int], flash: bool = True) -> None:
+    def pretend(*capabilities: tuple[int, int]) -> None:
         def properties(index: int) -> Any:
             major, minor = capabilities[index]
             return SimpleNamespace(name="NVIDIA Pretence", total_memory=80e9, major=major, minor=minor)
@@ -63,7 +65,6 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
         monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capabilities[index])
-        monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: flash)
 
     return pretend
 
@@ -182,16 +183,17 @@ def test_a_mirror_and_an_offline_hub(doctor: Doctor, write: Write, tmp_path: Pat
     assert len(wrong(text)) == 1
 
 
-def test_settings_need_packages(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = load(yaml.safe_load((ROOT / "config.yaml").read_text()))
-    training = experiment.training.model_copy(update={"use_liger_kernel": True, "method": "lora"})
-    experiment = experiment.model_copy(update={"training": training})
-    monkeypatch.setattr(needs, "find_spec", lambda module: None if module == "liger_kernel" else module)
-    with pytest.raises(PrunegridError, match="not installed: liger-kernel; pip install liger-kernel"):
-        needs._packages(experiment)
-    monkeypatch.setattr(needs, "find_spec", lambda module: module)
-    with pytest.raises(PrunegridError, match="use_liger_kernel needs a GPU"):
-        needs._packages(experiment)
+def test_settings_need_packages(doctor: Doctor, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "find_spec", lambda module: None if module in ("vllm", "liger_kernel") else module)
+    evaluation = yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"] | {"engine": "vllm"}
+    assert "not installed: vllm; pip install vllm" in wrong(doctor(write(evaluation=evaluation))[1])[0]
+    training = {"use_liger_kernel": True, "method": "lora"}
+    text = doctor(write(device="cuda", training=training))[1]
+    assert any("not installed: liger-kernel; pip install liger-kernel" in line for line in wrong(text))
+
+
+def test_cells_share_no_cpu(doctor: Doctor, write: Write) -> None:
+    assert "cells_per_gpu is 4, but device is cpu" in wrong(doctor(write(runtime={"cells_per_gpu": 4}))[1])[0]
 
 
 def test_gpus_are_listed_and_decide_what_runs(
@@ -202,17 +204,96 @@ def test_gpus_are_listed_and_decide_what_runs(
     code, text = doctor(paper)
     assert (code, wrong(text)) == (0, [])
     assert "cuda:7 NVIDIA Pretence, 80.0 GB, compute capability 9.0" in text
-    assert "varlen_attn for packed bf16" in text
+    assert "kernels    not run: torch sees no GPU" in text
     gpus(*[(7, 0)] * 8)
     code, text = doctor(paper)
     assert code == 1
     assert "compute capability 7.0 is below 8.0" in wrong(text)[0]
-    gpus((9, 0), flash=False)
-    assert "was built without them" in doctor()[1]
     gpus()
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(shutil, "which", lambda name: name)
     assert "it is a CPU build" in wrong(doctor()[1])[0]
+
+
+@pytest.mark.parametrize("dtype", kernels.TOLERANCE)
+def test_kernels_run_and_name_what_ran(dtype: str) -> None:
+    attended = kernels.attention("cpu", dtype)
+    assert re.fullmatch(
+        rf"packed {dtype} by SDPA, one call a sample \(\w*attention\w*\): [\d.e+]+ ms forward and backward, "
+        r"relative difference \de-\d\d",
+        attended,
+    )
+    chunks, liger = kernels.head("cpu", dtype).splitlines()
+    assert chunks.startswith(f"chunked {dtype}: ")
+    assert liger.startswith("not Liger's")
+    assert "matmul in" in kernels.matmul("cpu")
+
+
+def test_kernel_attention_that_sees_the_other_sample_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real attention without its segments: one causal sequence."""
+    own = packing.packed_attention
+    monkeypatch.setattr(packing, "packed_attention", lambda *arguments, segments: own(*arguments))
+    kernels.attention.cache_clear()
+    with pytest.raises(PrunegridError, match=r"wrong in float32: relative difference .*; set training.packing: false"):
+        kernels.attention("cpu", "float32")
+
+
+def test_kernel_head_liger_is_compared_with_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_chunks(factor: float) -> Callable[[Any], Any]:
+        def apply(hidden_RD: torch.Tensor, weight_VD: torch.Tensor, targets_R: torch.Tensor) -> Any:
+            module = torch.nn.Linear(*weight_VD.T.shape, bias=False)
+            module.weight = torch.nn.Parameter(weight_VD, requires_grad=False)
+            return [factor * part for part in head.chunked(module, hidden_RD, targets_R)]
+
+        return lambda module: apply
+
+    monkeypatch.setattr(head, "fused", from_chunks(1))
+    kernels.head.cache_clear()
+    assert "Liger's: " in kernels.head("cpu", "bfloat16")
+    monkeypatch.setattr(head, "fused", from_chunks(1.1))
+    kernels.head.cache_clear()
+    with pytest.raises(PrunegridError, match=r"wrong in bfloat16: .*; scoring goes on with the chunked head"):
+        kernels.head("cpu", "bfloat16")
+    kernels.head.cache_clear()
+
+
+def test_kernel_without_its_device_is_one_line_with_advice() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("it has the device")
+    for probe, advice in (
+        (lambda: kernels.attention("cuda", "bfloat16"), "set training.packing: false"),
+        (lambda: kernels.head("cuda", "bfloat16"), "choose another dtype than bfloat16"),
+        (lambda: kernels.matmul("cuda"), "choose dtype: float32 and bf16: false"),
+    ):
+        with pytest.raises(PrunegridError) as caught:
+            probe()
+        assert str(caught.value).startswith("failed: ")
+        assert str(caught.value).endswith(advice)
+        assert "\n" not in str(caught.value)
+
+
+def test_collective_runs_fails_and_hangs_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels.collective("cpu").startswith("gloo with one rank: initialised in ")
+    with pytest.raises(PrunegridError, match=r"^none with one rank failed: [^\n]*; training needs it$"):
+        kernels.collective("cpu", "none")
+    monkeypatch.setattr(kernels, "COLLECTIVE_SECONDS", 0.05)
+    kernels.collective.cache_clear()
+    with pytest.raises(PrunegridError, match=r"^gloo: no answer within 0.05 s; training needs it$"):
+        kernels.collective("cpu")
+
+
+def test_experiment_whose_kernels_fail_cannot_run(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "COLLECTIVE_SECONDS", 0.05)
+    kernels.collective.cache_clear()
+    code, text = doctor(str(ROOT / "config.yaml"))
+    assert code == 1
+    assert "!! kernels    collective (gloo): gloo: no answer within 0.05 s; training needs it" in wrong(text)
+
+
+def test_packages_below_their_bounds_are_named() -> None:
+    assert machine.too_old(["numpy>=1", "not-installed>=9", "numpy>=999; extra == 'x'"]) == []
+    (line,) = machine.too_old(["torch>=1", "numpy>=999"])
+    assert line == f"numpy {np.__version__} (>=999 is needed)"
 
 
 def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,19 @@
-"""What this machine can run, probe by probe: each returns what it found or raises what is wrong."""
+"""What this machine has and runs, probe by probe: each returns what it found or raises what is wrong."""
 
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from prunegrid.errors import PrunegridError
+from packaging.requirements import Requirement
 
-OPTIONAL = ("peft", "liger-kernel", "tensorboardX")
+from prunegrid.doctor import kernels
+from prunegrid.errors import PrunegridError
+from prunegrid.sections import USUAL_DTYPE
+
+PACKAGES = ("torch", "transformers", "deepspeed", "peft", "lm-eval", "liger-kernel", "vllm")
 AMPERE = (8, 0)  # from this compute capability on, bf16 and flash kernels are native
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
@@ -82,10 +86,14 @@ def _devices() -> str:
     return "\n".join(f"cuda:{i} {line}" for i, line in enumerate(lines)) or f"cpu (torch {torch.__version__}: no GPU)"
 
 
+def _here() -> str:
+    return "cuda" if kernels.runs_on("cuda") else "cpu"
+
+
 def _bf16() -> str:
-    if not (least := capability()):
-        return bf16_on_cpu()
-    return "native" if least >= AMPERE else f"emulated (compute capability {dotted(least)}): slow"
+    least = capability()
+    emulated = least and least < AMPERE and f"emulated (compute capability {dotted(least)}): slow"
+    return f"{emulated or ('native' if least else bf16_on_cpu())}; {kernels.matmul(_here())}"
 
 
 def bf16_on_cpu() -> str:
@@ -95,18 +103,15 @@ def bf16_on_cpu() -> str:
 
 
 def _attention() -> str:
-    import torch
+    return kernels.attention(_here(), USUAL_DTYPE[_here()])
 
-    if not (least := capability()):
-        return "SDPA"
-    import torch.nn.attention.varlen
 
-    why = f"compute capability {dotted(least)} is below 8.0" if least < AMPERE else ""
-    if not torch.backends.cuda.is_flash_attention_available():
-        why = f"torch {torch.__version__} was built without them"
-    if why:
-        return f"SDPA without flash kernels ({why}); packed bf16 training, which needs them, does not run"
-    return "SDPA with flash kernels; varlen_attn for packed bf16 training"
+def _head() -> str:
+    return kernels.head(_here(), USUAL_DTYPE[_here()])
+
+
+def _collective() -> str:
+    return kernels.collective(_here())
 
 
 def deepspeed() -> str:
@@ -125,13 +130,27 @@ def _compilers() -> str:
 
 
 def _packages() -> str:
-    def found(name: str) -> str:
-        try:
-            return f"{name} {version(name)}"
-        except PackageNotFoundError:
-            return f"no {name}"
+    if old := too_old(requires("prunegrid") or []):
+        raise PrunegridError(f"{', '.join(old)}; pip install 'prunegrid' again, with its dependencies")
+    return ", ".join(f"{name} {found}" if (found := _version(name)) else f"no {name}" for name in PACKAGES)
 
-    return ", ".join(map(found, OPTIONAL))
+
+def too_old(requirements: list[str]) -> list[str]:
+    """Installed packages that the requirements exclude, with what is required; extras and what is missing are left."""
+    old = []
+    for requirement in map(Requirement, requirements):
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        found = _version(requirement.name) if applies else None
+        if found and not requirement.specifier.contains(found, prereleases=True):
+            old.append(f"{requirement.name} {found} ({requirement.specifier} is needed)")
+    return old
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _disk() -> str:
@@ -165,6 +184,8 @@ MACHINE: dict[str, Callable[[], str]] = {
     "devices": _devices,
     "bf16": _bf16,
     "attention": _attention,
+    "head": _head,
+    "collective": _collective,
     "deepspeed": deepspeed,
     "compilers": _compilers,
     "packages": _packages,

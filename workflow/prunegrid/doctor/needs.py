@@ -9,7 +9,7 @@ from typing import Any
 from prunegrid import devices, grid
 from prunegrid.config import Experiment
 from prunegrid.data import locate
-from prunegrid.doctor import machine
+from prunegrid.doctor import kernels, machine
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
 from prunegrid.models import check_device
@@ -24,7 +24,7 @@ Probe = Callable[[], str]
 
 def of(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
     """(name, probe) of everything that the experiment needs."""
-    for name, probe in {"device": _device, "bf16": _bf16, "cores": _cores, "packages": _packages}.items():
+    for name, probe in SETTINGS.items():
         yield name, partial(probe, experiment)
     for name in experiment.sources:
         yield "model", partial(_model, experiment, name)
@@ -38,6 +38,8 @@ def of(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
 def _device(experiment: Experiment) -> str:
     ranks = experiment.training.ranks
     check_device(experiment.device, ranks)
+    if experiment.device != "cuda" and (sharers := experiment.runtime.cells_per_gpu) > 1:
+        raise PrunegridError(f"runtime.cells_per_gpu is {sharers}, but device is {experiment.device}; leave it out")
     return (
         f"{experiment.device}, {ranks} {'GPU' if experiment.device == 'cuda' else 'process'}(s) for each training job"
     )
@@ -82,8 +84,6 @@ def _packages(experiment: Experiment) -> str:
     lacking = [package for package, module in _modules(experiment).items() if not find_spec(module)]
     if lacking:
         raise PrunegridError(f"not installed: {', '.join(lacking)}; pip install {' '.join(lacking)}")
-    if getattr(experiment.training, "use_liger_kernel", False) and experiment.device == "cpu":
-        raise PrunegridError("use_liger_kernel needs a GPU, and device is cpu; set it to false")
     machine.deepspeed()
     return f"all here ({', '.join(_modules(experiment))})"
 
@@ -93,12 +93,46 @@ def _modules(experiment: Experiment) -> dict[str, str]:
     modules = {"deepspeed": "deepspeed"}
     if experiment.training.method == "lora":
         modules["peft"] = "peft"
-    if getattr(experiment.training, "use_liger_kernel", False):
+    if experiment.training.use_liger_kernel:
         modules["liger-kernel"] = "liger_kernel"
-    for logger in getattr(getattr(experiment, "runtime", None), "report_to", []):
+    if experiment.evaluation.engine == "vllm":
+        modules["vllm"] = "vllm"
+    for logger in experiment.runtime.report_to:
         name = "tensorboardX" if logger == "tensorboard" else logger
         modules[name.replace("_", "-")] = name
     return modules
+
+
+def _kernels(experiment: Experiment) -> str:
+    """The kernels that its settings use, run in their data types."""
+    device, training = experiment.device, experiment.training
+    if not kernels.runs_on(device):
+        return "not run: torch sees no GPU"
+    trained = "bfloat16" if training.bf16 else "float32"
+    used = {f"head ({experiment.scoring.dtype})": partial(kernels.head, device, experiment.scoring.dtype)}
+    if training.packing:
+        used[f"packed attention ({trained})"] = partial(kernels.attention, device, trained)
+    used[f"collective ({kernels.BACKENDS[device]})"] = partial(kernels.collective, device)
+    if failed := [f"{name}: {error}" for name, probe in used.items() if (error := _error(probe))]:
+        raise PrunegridError("\n".join(failed))
+    return f"run on {device}: {', '.join(used)}"
+
+
+def _error(probe: Probe) -> str:
+    try:
+        probe()
+    except PrunegridError as error:
+        return str(error)
+    return ""
+
+
+SETTINGS: dict[str, Callable[[Experiment], str]] = {
+    "device": _device,
+    "bf16": _bf16,
+    "kernels": _kernels,
+    "cores": _cores,
+    "packages": _packages,
+}
 
 
 def _model(experiment: Experiment, name: str) -> str:
