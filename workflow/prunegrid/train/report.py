@@ -113,7 +113,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
 
 def _fallbacks(trainer: Any) -> dict[str, str]:
     """The optional kernels that rank 0 did without, and why."""
-    scoring = trainer.dynamic.head.fallbacks if trainer.order.job.pruning else {}
+    scoring = trainer.dynamic.candidates.head.fallbacks if trainer.order.job.pruning else {}
     return {**trainer.fallbacks, **scoring}
 
 
