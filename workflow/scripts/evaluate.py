@@ -16,7 +16,7 @@ with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.io import read_json
     from prunegrid.models import check_device, is_adapter, weights_digest
-    from prunegrid.sections import Evaluation, Runtime
+    from prunegrid.sections import Evaluation
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)
@@ -33,6 +33,6 @@ with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust
         dtype=settings.dtype,
         device=snakemake.params.device,
         engine=settings.engine,
-        jobs_per_gpu=Runtime.model_validate(snakemake.config.get("runtime") or {}).cells_per_gpu,
+        jobs_per_gpu=slots,
         digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained)},
     )
