@@ -43,7 +43,7 @@ class Peers:
 
         AttentionInterface.register(KERNEL, varlen)
         words, watch, accumulated = tokenizer(self.section.shape.vocabulary), Stopwatch(self.section), 2
-        longest = 512 if self.section.toy else 2048
+        longest = 128 if self.section.toy else 2048
         settings = {"gradient_accumulation_steps": accumulated, "packing": True, "max_length": longest}
         trainer = SFTTrainer(
             model=build(self.section, KERNEL if self.section.cuda else "sdpa").train(),
