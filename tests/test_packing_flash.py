@@ -48,7 +48,7 @@ def test_torch_takes_the_call_and_derives_it(groups: int, flash: None) -> None:
 
 @pytest.mark.parametrize("groups", [4, 2])
 def test_the_call_ends_at_the_dispatch_of_torchs_own_kernel(groups: int, flash: None) -> None:
-    with pytest.raises(NotImplementedError, match="aten::_flash_attention_forward.*'CPU' backend"):
+    with pytest.raises(NotImplementedError, match=r"aten::_flash_attention_forward.*'CPU' backend"):
         packed_attention(torch.nn.Module(), *heads(groups), None, segments=LENGTHS, borders=borders_of(LENGTHS))
 
 
