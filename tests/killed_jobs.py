@@ -36,7 +36,9 @@ def prepare(folder: Path, model: Path, scores: Path) -> Inputs:
     return Inputs(model, scores, folder / "selection.parquet")
 
 
-def run(out: Path, inputs: Inputs, save_steps: int = 2, dynamic: bool = False, **settings: Any) -> dict[str, Any]:
+def run(
+    out: Path, inputs: Inputs, save_steps: int = 2, dynamic: bool = False, device: str = "cpu", **settings: Any
+) -> dict[str, Any]:
     job = Job(
         model=inputs.model,
         scores=inputs.scores,
@@ -45,6 +47,7 @@ def run(out: Path, inputs: Inputs, save_steps: int = 2, dynamic: bool = False, *
         training=Training(**(SETTINGS | {"mode": "dynamic" if dynamic else "static"} | settings)),
         runtime=Runtime(save_steps=save_steps, report_to=[]),
         seed=0,
+        device=device,
     )
     return train(job, out / "model", out / "training.json")
 

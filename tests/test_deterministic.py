@@ -1,4 +1,4 @@
-"""training.deterministic: the same weights in every run and after a kill; other kernels are errors."""
+"""training.deterministic: the same weights in every run and after a kill; an operation without such a kernel."""
 
 from pathlib import Path
 
