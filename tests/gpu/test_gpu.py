@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -11,9 +12,12 @@ from safetensors.torch import load_file
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM
 
+from prunegrid.models import load_model
+from prunegrid.rows import stored_rows
 from prunegrid.score import score
 from prunegrid.sections import Scoring
 from prunegrid.train.batches import Example, example
+from prunegrid.train.candidates import Candidates
 from prunegrid.train.forward import chunked_nll, collate, total_nll
 from prunegrid.train.packing import NAME, check_isolated, packed_attention
 from training_jobs import run
@@ -156,6 +160,27 @@ def test_a_dynamic_job_scores_with_the_packed_attention(tmp_path: Path, tiny_mod
     assert all(probe["entropy"] == pytest.approx(expected, rel=2e-2) for probe in report["probes"])
     assert len({probe["ppl"] for probe in report["probes"]}) == 1
     assert report["kept_samples"] == pytest.approx(10, abs=3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny_model: Path, scores: Path) -> None:
+    """NLL, entropy and attention scores, in several passes whose results return one behind. By their norms."""
+    rows, found = stored_rows(scores), []
+    for kernel in (NAME, "sdpa"):
+        model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
+        candidates = Candidates(rows, np.zeros(len(rows), bool), 200, attention=True)
+        candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)
+        found.append(candidates.score(np.arange(len(rows))).tokens)
+        assert candidates.counts["scoring_passes"] > 2
+    for name, expected in found[1].items():
+        distance = np.linalg.norm(found[0][name] - expected) / np.linalg.norm(expected)
+        assert distance < (1e-4 if dtype == torch.float32 else 3e-2), name
+
+
+def test_weights_go_straight_to_the_gpu(tiny_model: Path) -> None:
+    there, here = (load_model(tiny_model, "float32", device) for device in (DEVICE, "cpu"))
+    for one, two in zip(there.parameters(), here.parameters(), strict=True):
+        assert one.device.type == DEVICE and torch.equal(one.cpu(), two)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
