@@ -5,7 +5,8 @@
 
 `forwards` counts the forward passes that score a step's candidates, packed and padded, on pairs of prompt and response
 lengths (JSON: [[prompt, response], ...]). `every` trains one cell for each value and seed, and compares its selections
-with those of the first value, and the trained models by the mean NLL of all samples. The last line is one JSON object.
+with those of the first value, and the trained models by the mean NLL of all samples. `control` is the first value with
+a learning rate that is 1 % larger: scored as often, but other weights. The last line is one JSON object.
 """
 
 import argparse
@@ -69,19 +70,19 @@ def forwards(options: argparse.Namespace) -> Row:
 
 
 def every(options: argparse.Namespace) -> Row:
-    rows, runs = [], {}
+    rows, rate = [], Training(**options.training).learning_rate
     for seed in options.seeds:
-        for value in options.every:
-            runs[value, seed] = run(options, value, seed)
-        for value in options.every:
-            rows.append({"every": value, "seed": seed, **compare(runs[value, seed], runs[options.every[0], seed])})
-    means = pd.DataFrame(rows).groupby("every").mean().drop(columns="seed").loc[options.every]
+        runs = {value: run(options, value, seed, rate) for value in options.every}
+        runs["control"] = run(options, options.every[0], seed, 1.01 * rate)
+        rows += [{"every": name, "seed": seed, **compare(one, runs[options.every[0]])} for name, one in runs.items()]
+    means = pd.DataFrame(rows).groupby("every").mean().drop(columns="seed").loc[[*options.every, "control"]]
     print(means.round(3).T.to_markdown())
     return {"method": options.method, "seeds": options.seeds, "means": means.round(4).to_dict("index"), "runs": rows}
 
 
-def run(options: argparse.Namespace, value: str, seed: int) -> Row:
-    settings = options.training | {"mode": "dynamic", "rescore_every": int(value) if value.isdigit() else value}
+def run(options: argparse.Namespace, value: str, seed: int, learning_rate: float) -> Row:
+    every = int(value) if value.isdigit() else value
+    settings = options.training | {"mode": "dynamic", "rescore_every": every, "learning_rate": learning_rate}
     pruning = {
         "variant": "benchmark",
         "method": options.method,

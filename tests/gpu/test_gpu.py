@@ -6,6 +6,7 @@ Numbers in half precision are compared by norms: a single entry of thousands may
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -18,11 +19,14 @@ import killed_jobs
 from killed_jobs import Inputs, assert_same, befall, steps
 from prunegrid.errors import PrunegridError
 from prunegrid.head import logits
+from prunegrid.models import load_model
 from prunegrid.models.probes import check_isolated
+from prunegrid.rows import stored_rows
 from prunegrid.score import score
 from prunegrid.sections import Scoring
 from prunegrid.train import liger
 from prunegrid.train.batches import Example, example
+from prunegrid.train.candidates import Candidates
 from prunegrid.train.forward import chunked_nll, collate, to_device, total_nll
 from prunegrid.train.packing import NAME, borders_of, packed_attention
 from prunegrid.train.worker import checkpoint_layers
@@ -33,7 +37,7 @@ if not torch.cuda.is_available():
     pytest.skip("there is no CUDA GPU", allow_module_level=True)
 
 LENGTHS = [5, 64, 1, 130, 17]
-# Distances over norms that bfloat16's rounding (2^-9) explains: on a CPU outputs are 1.8e-3 off, gradients up to 6.7e-3.
+# Distances over norms that bfloat16's rounding (2^-9) explains: on a CPU 1.8e-3 of outputs, up to 6.7e-3 of gradients.
 OUTPUT, GRADIENT = 5e-3, 2e-2
 
 
@@ -249,6 +253,27 @@ def test_infinite_weights_on_a_gpu_end_the_job_before_anything_is_saved(
     with pytest.raises(PrunegridError, match=r"step 3: the loss is (nan|inf) \(sample_id \d+, .*learning_rate"):
         killed_jobs.run(tmp_path, inputs, device=DEVICE, bf16=True)
     assert steps(tmp_path) == [2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny_model: Path, scores: Path) -> None:
+    """NLL, entropy and attention scores, in several passes whose results return one behind. By their norms."""
+    rows, found = stored_rows(scores), []
+    for kernel in (NAME, "sdpa"):
+        model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
+        candidates = Candidates(rows, np.zeros(len(rows), bool), 200, attention=True)
+        candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)
+        found.append(candidates.score(np.arange(len(rows))).tokens)
+        assert candidates.counts["scoring_passes"] > 2
+    for name, expected in found[1].items():
+        distance = np.linalg.norm(found[0][name] - expected) / np.linalg.norm(expected)
+        assert distance < (1e-4 if dtype == torch.float32 else 3e-2), name
+
+
+def test_weights_go_straight_to_the_gpu(tiny_model: Path) -> None:
+    there, here = (load_model(tiny_model, "float32", device) for device in (DEVICE, "cpu"))
+    for one, two in zip(there.parameters(), here.parameters(), strict=True):
+        assert one.device.type == DEVICE and torch.equal(one.cpu(), two)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
