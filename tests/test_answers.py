@@ -91,7 +91,7 @@ def test_answers_end_with_their_stop() -> None:
 def test_few_rows_left_of_all_batches_go_on_together(implementation: str) -> None:
     """Most answers have a stop within a few tokens: steps of batches of 8 rows, then of what is left of them."""
     model, words = tiny("llama"), tokenizer(False)
-    prompts = [words.encode(f"{prompt} {n}")[:6] for prompt in PROMPTS for n in range(8)]
+    prompts = [words.encode(f"{prompt} {n} " * 9)[: 2 + 5 * n] for prompt in PROMPTS for n in range(8)]
     lengths: list[int] = []
     model.register_forward_pre_hook(
         lambda _, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
@@ -99,7 +99,7 @@ def test_few_rows_left_of_all_batches_go_on_together(implementation: str) -> Non
 
     def run(rows: int) -> tuple[list[list[int]], int, int]:
         lengths.clear()
-        sizes = {"max_new_tokens": 48, "batch_tokens": rows * 54, "implementation": implementation}
+        sizes = {"max_new_tokens": 48, "batch_tokens": rows * 85, "implementation": implementation}
         tokens = generate(model, words, prompts, stops=[*ENDS, "a", "t", "i"], **sizes).tokens
         return tokens, len(lengths), sum(length > 1 for length in lengths)
 
@@ -108,7 +108,7 @@ def test_few_rows_left_of_all_batches_go_on_together(implementation: str) -> Non
     assert tokens == one_by_one
     assert len(prompts) == 40 and begun > 5, "batches that begin anew"
     longest = sorted(map(len, tokens))
-    assert longest[len(tokens) // 2] < 6 and longest[-1] > 20
+    assert longest[len(tokens) // 2] < 8 and longest[-1] > 20
     assert steps < 5 * longest[-1] / 2
 
 

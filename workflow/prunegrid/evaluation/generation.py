@@ -119,7 +119,8 @@ def generate(
         if implementation or isinstance(error, PrunegridError):
             raise
         fallback = f"answers come from a dynamic cache, since the static one failed: {reason(error)}"
-    return Generated(run.dynamic(batch_tokens), "dynamic", fallback)
+    again = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    return Generated(again.dynamic(batch_tokens), "dynamic", fallback)
 
 
 def choose(model: Any, lengths: Ints, max_new_tokens: int, batch_tokens: int) -> str:
@@ -173,7 +174,10 @@ class _Run:
         return self.answers
 
     def _batch(self, places: list[int], regroup: bool, cache: Any = None, rows: int = 0) -> list[int]:
-        """Go on with these answers, all to their ends unless the batch is given up: those that are left."""
+        """Go on with these answers, and return those that are left: the batch was given up, or is as long as it may be.
+
+        It is no longer than its longest prompt and answer, which a short prompt's answer may need behind a long one.
+        """
         fill = places[:1] * (rows - len(places))
         prompts = [self.prompts[place] + self.answers[place] for place in places + fill]
         before = [len(self.answers[place]) for place in places + fill]
@@ -186,7 +190,7 @@ class _Run:
         out_BT = self.model.generate(
             input_ids=ids_BP,
             attention_mask=mask_BP,
-            max_length=ids_BP.shape[1] + self.max_new_tokens - min(before),
+            max_length=min(ids_BP.shape[1] + self.max_new_tokens - min(before), int(self.lengths[places].max())),
             stopping_criteria=StoppingCriteriaList([stop]),
             logits_processor=LogitsProcessorList([finite]),
             pad_token_id=self.tokenizer.pad_token_id,
