@@ -9,6 +9,7 @@ The cache of keys and values is one of `IMPLEMENTATIONS`: `dynamic` grows with e
 batches, so that on a GPU transformers compiles a step once and replays it as a CUDA graph. The tokens are the same.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -65,11 +66,14 @@ class RowStop(StoppingCriteria):
         return self.done_B | self._gives_up(new)
 
     def _gives_up(self, new: int) -> bool:
+        """What is saved is estimated as if answers went on to end at the rate at which this batch's have ended."""
         going = [before for before, length in zip(self.before, self.length, strict=True) if not length]
-        ended = len(self.before) - len(going)
-        if not self.regroup or not going or len(going) > ended / 3:
+        rows, ended = len(self.before), len(self.before) - len(going)
+        if not self.regroup or not going or 4 * len(going) > rows:
             return False
-        return len(going) * (self.start + new) < ended * (self.most - new - min(going))
+        steps = new * math.log1p(len(going)) / math.log(rows / len(going))
+        most_steps = self.most - new - min(going)
+        return len(going) * (self.start + new) < ended * min(steps, most_steps)
 
 
 class Finite(LogitsProcessor):
