@@ -32,14 +32,13 @@ def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any)
 
     vLLM's own adapters are not used: version 0.32 gave requests without one its answers, and broke at scoring prompts.
     """
-    trust = may_run(model_dir)
     if adapter_dir is None:
-        return VllmModel(model_dir, name=model_dir, trust=trust, **settings)
+        return VllmModel(model_dir, name=model_dir, base=model_dir, **settings)
     merged = work / "merged"
     shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed
     try:
         merge(model_dir, adapter_dir, merged, settings["dtype"])
-        return VllmModel(merged, name=adapter_dir, trust=trust, **settings)
+        return VllmModel(merged, name=adapter_dir, base=model_dir, **settings)
     finally:
         shutil.rmtree(merged, ignore_errors=True)
 
@@ -56,7 +55,7 @@ class VllmModel(VLLM):
         folder: Path,
         *,
         name: Path,
-        trust: bool,
+        base: Path,
         dtype: str,
         device: str,
         batch_tokens: int,
@@ -72,13 +71,13 @@ class VllmModel(VLLM):
         self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
         self.cut: set[Hashable] = set()
         self.fallback: str | None = None
-        context = min(CONTEXT, _context(folder, trust))
+        context = min(CONTEXT, _context(base))
         try:
             super().__init__(
                 pretrained=str(folder),
                 dtype=dtype,
                 seed=seed,
-                trust_remote_code=trust,
+                trust_remote_code=may_run(base),
                 batch_size=ALL,
                 max_model_len=context,
                 max_num_batched_tokens=max(batch_tokens, context),
@@ -151,9 +150,9 @@ class VllmModel(VLLM):
         return outputs
 
 
-def _context(folder: Path, trust: bool) -> int:
+def _context(folder: Path) -> int:
     """The model's context as the transformers engine reads it."""
     length: int = resolve_max_length(
-        AutoConfig.from_pretrained(folder, trust_remote_code=trust), load_tokenizer(folder), default=2048
+        AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder)), load_tokenizer(folder), default=2048
     )
     return length

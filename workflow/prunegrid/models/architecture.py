@@ -64,7 +64,7 @@ def outline(folder: Path, attention: str | None = None) -> Any:
 
     own_code, options = may_run(folder), {} if attention is None else {"attn_implementation": attention}
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=own_code)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
         config.get_text_config().pad_token_id = None  # else a forward looks for padding in ids that have no values
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
