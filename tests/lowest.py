@@ -71,7 +71,8 @@ def main() -> None:
     python = str(environment(ROOT / "build/lowest"))
     subprocess.run([python, __file__, "--import"], check=True)
     files = [str(ROOT / f"tests/test_{name}.py") for name in TESTS]
-    sys.exit(subprocess.run([python, "-m", "pytest", "-m", "not slow", *files], cwd=ROOT).returncode)
+    pytest = [python, "-m", "pytest", "--disable-warnings", "-m", "not slow"]
+    sys.exit(subprocess.run([*pytest, *files], cwd=ROOT).returncode)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             major, minor = capabilities[index]
             return SimpleNamespace(name="NVIDIA Pretence", total_memory=80e9, major=major, minor=minor)
 
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # nothing runs on them
         monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
         monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capabilities[index])

@@ -1,4 +1,4 @@
-"""Initialise a process group of one rank and all_reduce one tensor: `python -m prunegrid.doctor.collective gloo cpu`.
+"""Initialise a process group of one rank and all_reduce one tensor: `python collective.py gloo cpu`.
 
 The doctor runs it in a process of its own and ends it where it hangs. It prints how long both took.
 """

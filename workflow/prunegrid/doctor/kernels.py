@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -143,7 +144,7 @@ def _float32_result(left: Any, right: Any, exact: Any) -> str:
 def collective(device: str, backend: str | None = None) -> str:
     """An all_reduce of one rank in a process of its own, since a collective that fails may never return."""
     backend = backend or BACKENDS[device]
-    command = [sys.executable, "-m", "prunegrid.doctor.collective", backend, device]
+    command = [sys.executable, "-P", str(Path(__file__).with_name("collective.py")), backend, device]
     advice = "training needs it" + (
         "; NCCL_DEBUG=INFO tells more, NCCL_SOCKET_IFNAME=lo may help" * (backend == "nccl")
     )
