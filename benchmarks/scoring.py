@@ -27,9 +27,10 @@ import pandas as pd
 import torch
 
 from prunegrid.attention import Capture
+from prunegrid.chunks import CHUNK
 from prunegrid.data import write_dataset
 from prunegrid.forward import decode
-from prunegrid.head import CHUNK, Head
+from prunegrid.head import Head
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.pruners.ragged import flat_rows
 from prunegrid.rows import Rows, batches, pad, read_rows
@@ -114,7 +115,7 @@ def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:
 
 def bare(model: Any, rows: Rows, chosen: np.ndarray) -> None:
     hidden_BTD = decode(model, pad(rows, chosen, model.device))
-    for hidden_CD in hidden_BTD.flatten(0, 1).split(CHUNK):
+    for hidden_CD in hidden_BTD.flatten(0, 1).split(CHUNK[hidden_BTD.device.type]):
         model.get_output_embeddings()(hidden_CD)
 
 

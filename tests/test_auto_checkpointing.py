@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from killed_jobs import Inputs, assert_same_weights, assert_tidy, befall, run
 from prunegrid import devices
 from prunegrid.errors import PrunegridError
 from prunegrid.io import read_json
-from prunegrid.plan.memory import CUDA_CONTEXT, MIB, USABLE
+from prunegrid.plan.memory import CUDA_CONTEXT, MIB, USABLE, training_bytes
+from prunegrid.plan.size import of_folder
 from prunegrid.sections import Runtime, Training
 from prunegrid.train import Job
 from prunegrid.train.memory import needs_checkpointing
@@ -100,3 +102,44 @@ def test_a_want_of_memory_turns_it_on_before_passes_are_halved(
 
 def test_on_a_cpu_auto_trains_the_weights_of_false(undisturbed: Any) -> None:
     assert_same_weights(undisturbed(gradient_checkpointing="auto"), undisturbed(gradient_checkpointing=False))
+
+
+@pytest.mark.parametrize(("kind", "on"), [("bloom", True), ("gpt2", False)])
+def test_eager_attention_checkpoints_since_its_weights_are_not_estimated(
+    kind: str, on: bool, inputs: Inputs, tmp_path: Path
+) -> None:
+    """Bloom has no SDPA; GPT-2 has it, and calls its sizes by other names than a Llama."""
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, n_layer=2, n_head=2, hidden_size=16))
+    model.save_pretrained(tmp_path)
+    padded = job(inputs, gpu_memory_gb=80).model_copy(update={"model": tmp_path})
+    assert needs_checkpointing(padded, ["0"]) is on
+    shape = of_folder(tmp_path).shape
+    assert (shape.layers, shape.hidden) == (2, 16)
+
+
+def test_what_cannot_be_packed_is_estimated_padded(inputs: Inputs, tmp_path: Path) -> None:
+    """Nemotron's layers drop the borders. A padded pass has 64 samples, a packed one 64 tokens."""
+    config = AutoConfig.for_model(
+        "nemotron", num_hidden_layers=8, num_attention_heads=2, num_key_value_heads=2, hidden_size=64, vocab_size=300
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    unpackable, settings = job(inputs), {"batch_tokens": 64, "per_device_train_batch_size": 64}
+    training = unpackable.training.model_copy(update=settings)
+    size, longest = of_folder(tmp_path), read_json(inputs.scores / "meta.json")["max_length"]
+    packed, padded = (
+        sum(training_bytes(training.model_copy(update={"packing": packing}), size, longest, "cuda").values())
+        for packing in (True, False)
+    )
+    card = (CUDA_CONTEXT * MIB + (packed + padded) / 2) / USABLE / 1e9
+    changes = {"model": tmp_path, "training": training, "runtime": Runtime(gpu_memory_gb=card)}
+    assert needs_checkpointing(unpackable.model_copy(update=changes), ["0"]) is True
+    assert needs_checkpointing(unpackable.model_copy(update=changes | {"model": inputs.model}), ["0"]) is False
+
+
+def test_scores_without_a_cut_off_are_one_line(inputs: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text("{}")
+    hand_made = job(inputs, gpu_memory_gb=80).model_copy(update={"scores": tmp_path})
+    with pytest.raises(
+        PrunegridError, match=r"meta\.json: has no max_length, .*gradient_checkpointing to true or false"
+    ):
+        needs_checkpointing(hand_made, ["0"])

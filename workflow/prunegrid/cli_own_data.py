@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from prunegrid.devices import own
 from prunegrid.errors import PrunegridError
 from prunegrid.extras import EXTRAS
 from prunegrid.sections import USUAL_DTYPE
@@ -86,7 +87,7 @@ def _score(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=_dtype(options))
     dataset = Dataset(name="data", path=str(options.data))
-    with tempfile.TemporaryDirectory() as work:
+    with own(options.device), tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
         write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
         meta = score(options.model, data, options.out, settings, options.device)
@@ -105,7 +106,8 @@ def _extra(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     settings = Scoring(batch_tokens=options.batch_tokens, dtype=_dtype(options))
     out = options.scores / "extra" / f"{options.name}.parquet"
-    write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
+    with own(options.device):
+        write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
     print(out)
 
 

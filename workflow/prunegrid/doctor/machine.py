@@ -130,7 +130,11 @@ def _compilers() -> str:
 
 
 def _packages() -> str:
-    if old := too_old(requires("prunegrid") or []):
+    try:
+        requirements = requires("prunegrid") or []
+    except PackageNotFoundError:  # a checkout on PYTHONPATH
+        requirements = []
+    if old := too_old(requirements):
         raise PrunegridError(f"{', '.join(old)}; pip install 'prunegrid' again, with its dependencies")
     return ", ".join(f"{name} {found}" if (found := _version(name)) else f"no {name}" for name in PACKAGES)
 

@@ -85,7 +85,7 @@ class VllmModel(VLLM):
                 enable_prefix_caching=False,  # a request's numbers do not depend on those before it
                 enforce_eager=device == "cpu",
             )
-        except (ValueError, RuntimeError, NotImplementedError) as error:
+        except (ValueError, RuntimeError, AssertionError) as error:  # assertions: a neighbour freed memory meanwhile
             raise PrunegridError(
                 f"{name}: vLLM cannot load it ({reason(error)}); set evaluation.engine: transformers"
             ) from error

@@ -62,13 +62,13 @@ def outline(folder: Path, attention: str | None = None) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    own_code, options = may_run(folder), {} if attention is None else {"attn_implementation": attention}
+    options = {} if attention is None else {"attn_implementation": attention}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
         config.get_text_config().pad_token_id = None  # else a forward looks for padding in ids that have no values
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
-                config, dtype=torch.bfloat16, trust_remote_code=own_code, **options
+                config, dtype=torch.bfloat16, trust_remote_code=may_run(folder), **options
             )
     except Exception as error:
         if attention is not None:
@@ -101,6 +101,8 @@ def packing_unsupported(folder: Path) -> str | None:
         model = outline(folder, RECORDED)
     except (KeyError, ValueError):
         return "its layers do not use the attention interface of transformers"
+    except Exception as error:  # code that a model brings along may raise anything
+        return f"it cannot be built with another attention ({type(error).__name__}: {reason(error)})"
     if getattr(model, "_is_stateful", False):
         return "its layers carry a state from token to token, over the borders of packed samples"
     ids_1T = torch.zeros((1, 6), dtype=torch.long, device="meta")

@@ -131,9 +131,21 @@ def _tensors(file: Path) -> dict[str, int]:
     return {name: prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"}
 
 
+# What GPT-2, Bloom, GPT-J, MPT and OPT call what a Llama calls by the first name.
+ALIASES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "intermediate_size": ("n_inner", "ffn_dim"),
+}
+
+
 def _shape(settings: dict[str, Any], count: int) -> Shape:
     """The shape that a config.json tells; what it does not tell, as a model of `count` parameters has it."""
     usual = shape_of(count)
+    for name, others in ALIASES.items():
+        if value := next((settings[other] for other in others if settings.get(other)), None):
+            settings = {name: value} | settings
     hidden = settings.get("hidden_size", usual.hidden)
     heads = settings.get("num_attention_heads", 1)
     width = settings.get("head_dim") or hidden // heads

@@ -58,6 +58,7 @@ def pack(rows: Rows, device: Any) -> Pass:
 def passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
     """Indices of each pass: best fit decreasing, so each sample goes where it leaves the least room.
 
+    Not the first fit of `batches.pack`, whose search through all passes would take minutes for an epoch's candidates.
     A sample that is longer than `batch_tokens` has a pass of its own.
     """
     members: list[list[int]] = []

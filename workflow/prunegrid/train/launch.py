@@ -61,11 +61,6 @@ class Job(BaseModel):
         """How many jobs share this one's GPU."""
         return self.runtime.sharers(self.training.ranks)
 
-    def with_checkpointing(self, on: bool) -> Self:
-        """The job with gradient checkpointing on or off, where its setting may be `auto`."""
-        training = self.training.model_copy(update={"gradient_checkpointing": on})
-        return self.model_copy(update={"training": training})
-
     @model_validator(mode="after")
     def one_mode(self) -> Self:
         if (self.pruning is not None) != (self.training.mode == "dynamic"):

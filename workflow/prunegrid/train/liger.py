@@ -3,13 +3,15 @@
 Its head is not used: it rounds the logits to the model's precision and waits for the device in every pass.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from prunegrid.errors import reason
 
-PARTS = {"rope": True, "rms_norm": True, "swiglu": True, "cross_entropy": False, "fused_linear_cross_entropy": False}
+TRIED = ("rope", "rms_norm", "swiglu")
 PLAIN = "layers without Liger's kernels"
 
 
@@ -23,10 +25,19 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
         if kind not in known:
             return {"liger": f"{PLAIN}: liger-kernel knows no {kind}"}
         _try_kernels(device)
-        _apply_liger_kernel_to_instance(model, **PARTS)
     except Exception as error:  # Triton compiles at the first call, and breaks in many ways
         return {"liger": f"{PLAIN} ({type(error).__name__}: {reason(error)})"}
+    try:
+        _apply_liger_kernel_to_instance(model, **_parts(known[kind]))
+    except Exception as error:
+        return {"liger": f"some layers without Liger's kernels ({type(error).__name__}: {reason(error)})"}
     return {}
+
+
+def _parts(patch: Callable[..., Any]) -> dict[str, bool]:
+    """The switches of liger-kernel's patch for a kind of model: those kernels that were tried, and no other."""
+    switches = (p.name for p in inspect.signature(patch).parameters.values() if isinstance(p.default, bool))
+    return {name: name in TRIED for name in switches}
 
 
 def _try_kernels(device: torch.device) -> None:

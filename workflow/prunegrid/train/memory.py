@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from prunegrid import devices
 from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, write_json
+from prunegrid.io import read_json, repair, write_json
+from prunegrid.models.architecture import training_attention
 from prunegrid.plan.memory import checkpointing_needed
 from prunegrid.plan.size import of_folder
 
@@ -26,15 +27,31 @@ def needs_checkpointing(job: "Job", ids: list[str]) -> bool:
     if training.gradient_checkpointing != "auto" or job.device == "cpu":
         return training.gradient_checkpointing is True
     card, size = _card_bytes(job, ids), of_folder(job.model)
-    longest = read_json(job.scores / "meta.json")["max_length"]
-    needed = checkpointing_needed(training, size, longest, card / job.sharers)
+    attention = training_attention(job.model, training.packing)
+    in_passes = training.model_copy(update={"packing": attention.packed})
+    # Eager attention keeps its weights, T x T a head and layer, which the estimate does not count.
+    eager = attention.implementation == "eager"
+    needed = eager or checkpointing_needed(in_passes, size, _longest(job.scores), card / job.sharers)
     print(
         f"gradient_checkpointing: auto is {'on' if needed else 'off'} for {size.count:,} parameters on a GPU of "
-        f"{card / 1e9:.1f} GB{f' that {job.sharers} jobs share' if job.sharers > 1 else ''}",
+        f"{card / 1e9:.1f} GB{f' that {job.sharers} jobs share' if job.sharers > 1 else ''}"
+        f"{' (eager attention)' if eager else ''}",
         file=sys.stderr,
         flush=True,
     )
     return needed
+
+
+def _longest(scores: Path) -> int:
+    """Tokens of the longest sample that there may be: the scores' cut-off."""
+    path = scores / "meta.json"
+    longest = read_json(path).get("max_length")
+    if longest is None:
+        raise PrunegridError(
+            f"{path}: has no max_length, which gradient_checkpointing: auto needs; set training.gradient_checkpointing "
+            f"to true or false, or {repair(path)}"
+        )
+    return int(longest)
 
 
 def _card_bytes(job: "Job", ids: list[str]) -> float:
@@ -65,6 +82,7 @@ def with_less(order: "Order") -> str:
         write_json(order.checkpoints / FILE, stored | {"checkpointing": True})
         return "the next attempt turns gradient checkpointing on"
     if order.halvings == MOST_HALVINGS:
-        return f"its passes have been halved {MOST_HALVINGS} times: take gradient_checkpointing"
+        more = "a smaller batch_tokens" if order.checkpoints_layers else "gradient_checkpointing"
+        return f"its passes have been halved {MOST_HALVINGS} times: take {more}"
     write_json(order.checkpoints / FILE, stored | {"halvings": order.halvings + 1})
     return "the next attempt halves its forward passes (same global batch)"

@@ -128,7 +128,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     from prunegrid.head import run_inside
     from prunegrid.train.trainer import PrunedTrainer
 
-    job = order.job.with_checkpointing(order.checkpoints_layers)
+    job = order.job
     assert order.attention, "`with_attention` comes first"
     _import_muon_uncompiled()
     if job.device == "cpu":
