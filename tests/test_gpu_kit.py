@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpu import limits, rates, report, run
+from gpu import limits, rates, report, run, training
 from gpu.limits import Card, Shape
+from gpu.measure import Section
 from gpu.processes import run_section
 from gpu.selections import differing
 from snake import ROOT
@@ -201,6 +202,25 @@ def test_shares_of_two_selections() -> None:
     """Samples 1 and 2 of three; of sample 1's tokens two of four, of sample 2's all."""
     one, other = {1: {0, 1, 2}, 2: {5}, 3: {0}}, {1: {1, 2, 3}, 2: {5}}
     assert differing(one, other) == {"samples": 0.3333, "tokens": 0.4}
+
+
+def test_ligers_side_runs_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its kernels stay in the process, and only a GPU has them: here the sides only note that they ran."""
+    order: list[str] = []
+
+    class Noted(training.Bench):
+        def __init__(self, *_: Any) -> None:
+            self.sides, self.longest = dict.fromkeys(("full", training.LIGER, "trl_packed"), dict), 0.0
+
+        def measure(self, name: str, number: int) -> None:
+            order.append(name)
+
+        def profile(self) -> dict[str, Any]:
+            return {"profiled": order.append("profile")}
+
+    monkeypatch.setattr(training, "Bench", Noted)
+    training.run(Section("cpu", "tiny", tmp_path / "section.json", 100, CARD))
+    assert order == ["full", "trl_packed", "profile", training.LIGER]
 
 
 STORES = "import json, os, signal, subprocess, sys, time; open(sys.argv[1], 'w').write(json.dumps({'a': 1}));"
