@@ -1,8 +1,9 @@
 """Training: ours full, with checkpointing, pruned to 12.5 x 50 and dynamic, against the libraries' own trainers.
 
 All sides take the same samples and the same optimizer steps, LoRA of rank 8 unless said, and take turns by rounds. A
-side is timed from the end of its second step to the end of its last, and the device is waited for at both ends only.
-Liger's kernels replace transformers' classes for the rest of the process, so the side that has them is the last.
+side is timed from the end of its second step (with `rescore_every`, of its first block of steps)
+to the end of its last, and the device is waited for at both ends only. Liger's kernels replace transformers' classes
+for the rest of the process, so the side that has them is the last.
 """
 
 import gc
@@ -66,7 +67,7 @@ class Bench:
             "drop": {"budget": True, "removal": "drop", "max_steps": long},
             "mask": {"budget": True, "removal": "mask", "max_steps": long},
             "dynamic": dynamic,
-            f"dynamic_rescore_{RESCORE}": dynamic | {"rescore_every": RESCORE, "max_steps": WARMUP + 2 * RESCORE},
+            f"dynamic_rescore_{RESCORE}": dynamic | {"rescore_every": RESCORE, "max_steps": 3 * RESCORE},
             "full_checkpointing": {"gradient_checkpointing": True, "max_steps": short - 1},
         }
         if self.section.model != "7b":  # its states would take 121 GB
@@ -101,7 +102,8 @@ class Bench:
     def run_job(self, name: str, settings: dict[str, Any]) -> dict[str, Any]:
         """Where memory does not suffice, with passes of half the tokens, which the result says."""
         job = self.jobs.job(**{**settings, **self._passes(name)})
-        watch, out = Stopwatch(self.section, self.jobs), self.work / name
+        warmup = settings.get("rescore_every", WARMUP)  # whole blocks are timed: each step's scoring, and no other's
+        watch, out = Stopwatch(self.section, self.jobs, warmup), self.work / name
         try:
             report = self.jobs.run(job, out, watch)
         except torch.OutOfMemoryError:
