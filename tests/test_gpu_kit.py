@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gpu import limits, rates, report, run, training
+from gpu import generation, limits, rates, report, run, training
 from gpu.limits import Card, Shape
 from gpu.measure import Section
 from gpu.processes import run_section
@@ -149,6 +149,25 @@ def test_goals_stand_beside_what_was_measured() -> None:
     assert "not run" in lines and "1.2       <= 1.15  <-- short" in lines
 
 
+def test_the_goal_of_generation_takes_the_faster_cache_and_names_it() -> None:
+    found = goals(results(generation__7b=MEASURED["generation__7b"]))
+    assert found["generation 7B, 64 rows, tokens/s (ours_static)"] == (5_000, True)
+
+
+@pytest.mark.parametrize("name", generation.OURS)
+def test_the_best_of_our_caches(name: str) -> None:
+    slow, fast = {"tokens_s": 1.0, "step_ms": 9.0, "warm": True}, {"tokens_s": 2.0, "step_ms": 4.5, "warm": True}
+    measured = dict.fromkeys(generation.OURS, slow) | {name: fast, "static_cache": {"tokens_s": 3.0}}
+    assert generation.best(measured) == {"engine": name, "tokens_s": 2.0, "step_ms": 4.5}
+
+
+def test_engines_that_compile_come_last_and_each_by_itself() -> None:
+    assert generation.turns(["ours", "ours_static", "plain", "static_cache"], 2) == [
+        (0, "ours"), (0, "plain"), (1, "ours"), (1, "plain"),
+        (0, "ours_static"), (1, "ours_static"), (0, "static_cache"), (1, "static_cache"),
+    ]  # fmt: skip
+
+
 def test_a_cpu_meets_no_goal() -> None:
     found = goals(results("cpu", training__7b={"full": side(99_999)}))
     assert set(found.values()) == {("not run", None)}
@@ -164,7 +183,12 @@ MEASURED = {
     "facts": {"card": "A card", "device_start_s": 6.0},
     "scoring__7b": {"sides": {"ours": side(30_000)}, "float32": side(3_000), "layer_ms": 0.5},
     "training__7b": {"full": side(10_000), "drop": side(1_000, step_s=0.12)},
-    "generation__7b": {"ours": {"tokens_s": 5_000.0, "step_ms": 20.0}, "limit": {"weights_gb": 13.0}},
+    "generation__7b": {
+        "ours": {"tokens_s": 2_500.0, "step_ms": 40.0},
+        "ours_static": {"tokens_s": 5_000.0, "step_ms": 20.0},
+        "best": {"engine": "ours_static", "tokens_s": 5_000.0, "step_ms": 20.0},
+        "limit": {"weights_gb": 13.0},
+    },
 }
 
 
@@ -174,7 +198,7 @@ def test_the_plans_rates() -> None:
     assert found["models"] == [{"parameters": 6_738_415_616, "forward": 3e13, "float32": 3e12, "lora": 1e13}]
     assert (found["layer_s"], found["step_s"], found["start_s"]) == (0.0005, 0.02, 6.0)
     assert found["decode_bytes_s"] == 13e9 / 0.02
-    assert found["source"] == "measured on A card, 2030-01-02, commit abcdef0123"
+    assert found["source"] == "measured on A card, 2030-01-02, commit abcdef0123; generation: ours_static"
 
 
 def test_the_plan_reads_what_the_kit_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,8 +304,8 @@ EXPECTED = {
     },
     "scoring:tiny": {"sides", "ours_over_bare", "ours_over_naive", "naive", "layer_ms", "profile", "float32"},
     "generation:tiny": {
-        "limit", "ours", "dynamic_cache", "static_cache", "continuous_batching", "options_items_s",
-        "tokens_as_dynamic_cache",
+        "limit", "ours", "ours_static", "best", "dynamic_cache", "static_cache", "continuous_batching",
+        "options_items_s", "tokens_as_dynamic_cache",
     },
     "resume": {"bf16", "float32"},
     "vllm_engine:tiny": {"vllm"},

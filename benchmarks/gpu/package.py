@@ -139,6 +139,16 @@ def of_sample(samples: Rows, i: int) -> tuple[np.ndarray, int, slice]:
 # --------------------------------------------------------------------------------------------------------- evaluation
 
 
+def static_answers(
+    model: Any, tokenizer: Any, prompts: list[list[int]], new: int, stops: list[str], batch_tokens: int
+) -> list[list[int]]:
+    """Answers from a static cache, as an evaluation has them that is long enough to compile for."""
+    from prunegrid.evaluation.generation import generate
+
+    settings = {"max_new_tokens": new, "stops": stops, "batch_tokens": batch_tokens}
+    return generate(model, tokenizer, prompts, implementation="static", **settings).tokens
+
+
 def language_model(model: Any, tokenizer: Any, batch_tokens: int) -> Any:
     """The model as an evaluation asks it: lm-eval's requests."""
     from prunegrid.evaluation.language_model import LanguageModel

@@ -1,9 +1,9 @@
 """Training: ours full, with checkpointing, pruned to 12.5 x 50 and dynamic, against the libraries' own trainers.
 
 All sides take the same samples and the same optimizer steps, LoRA of rank 8 unless said, and take turns by rounds. A
-side is timed from the end of its second step (with `rescore_every`, of its first block of steps)
-to the end of its last, and the device is waited for at both ends only. Liger's kernels replace transformers' classes
-for the rest of the process, so the side that has them is the last.
+side is timed from the end of its second step (with `rescore_every`, of its first block of steps) to the end of its
+last, and the device is waited for at both ends only. Liger's kernels replace transformers' classes for the rest of the
+process, so the side that has them is the last.
 """
 
 import gc
