@@ -16,7 +16,7 @@ from prunegrid.score import score_rows, scorer
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, write_scores
 from prunegrid.train.batches import example
 from prunegrid.train.forward import chunked_nll, collate, total_nll
-from prunegrid.train.packing import NAME, packed_attention
+from prunegrid.train.packing import NAME, borders_of, packed_attention
 
 PACKED = NAME
 SCORES = HEAD_SCORES + ATTENTION_SCORES
@@ -96,9 +96,13 @@ def train_head(module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, siz
 # ------------------------------------------------------------------------------------------------------------ packing
 
 
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """Packed attention [1, T, H, D] of samples of these lengths."""
-    return packed_attention(torch.nn.Module(), query, key, value, None, segments=lengths)[0]
+Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def attention(lengths: list[int], device: str) -> Attention:
+    """Packed attention [1, T, H, D] of samples of these lengths, whose borders are on the device already."""
+    module, borders = torch.nn.Module(), borders_of(lengths).to(device)
+    return lambda q, k, v: packed_attention(module, q, k, v, None, segments=lengths, borders=borders)[0]
 
 
 def examples(samples: Rows, removal: str) -> list[Any]:
