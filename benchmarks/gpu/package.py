@@ -1,4 +1,7 @@
-"""Every call from the kit into prunegrid but training jobs (`jobs.py`): what changes in the package changes here."""
+"""Every call from the kit into prunegrid: what changes in the package changes here.
+
+But training jobs are in `jobs.py`, and `limits.py` reads the head's chunk.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
