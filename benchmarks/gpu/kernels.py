@@ -47,15 +47,16 @@ def packed(section: Section, segments: list[int], queries: int, keys: int) -> di
     width, tokens = (16 if section.toy else 128), sum(segments)
     shapes = [(1, count, tokens, width) for count in (queries, keys, keys)]
     made = [torch.randn(s, device=section.device, dtype=torch.bfloat16, requires_grad=True) for s in shapes]
-    forward = section.seconds(lambda: package.attend(*made, segments))
-    upstream = torch.randn_like(package.attend(*made, segments))
-    both = section.seconds(lambda: torch.autograd.grad(package.attend(*made, segments), made, upstream))
+    ours = package.attention(segments, section.device)
+    forward = section.seconds(lambda: ours(*made))
+    upstream = torch.randn_like(ours(*made))
+    both = section.seconds(lambda: torch.autograd.grad(ours(*made), made, upstream))
     parts = list(zip(*(x.detach().split(segments, dim=2) for x in made), strict=True))
     loop = section.seconds(lambda: [attend(*part) for part in parts])
     exact = torch.cat([attend(*(x.double() for x in part)) for part in parts], dim=2).transpose(1, 2)
     operations = sum(2 * queries * width * length**2 for length in segments)
     with torch.no_grad():
-        error = float((package.attend(*made, segments).double() - exact).norm() / exact.norm())
+        error = float((ours(*made).double() - exact).norm() / exact.norm())
     times = {"forward_ms": 1e3 * forward, "forward_backward_ms": 1e3 * both, "loop_forward_ms": 1e3 * loop}
     rates = {"forward_tflops": operations / forward / 1e12, "error": error}
     return rounded(times | rates) | {"samples": len(segments), "tokens": tokens}

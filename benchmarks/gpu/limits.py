@@ -9,8 +9,9 @@ A measurement far below `eager` has a cause worth finding; one above it has fuse
 
 from dataclasses import dataclass
 
+from prunegrid.chunks import positions
+
 EFFICIENCY, ATTENTION, HEAD = 0.80, 0.45, 0.50  # of the matrix rate
-CHUNK = 256  # positions for which the head's weights are read once
 LOGITS = 40  # bytes moved for a float32 logit that is written and read ten times
 
 
@@ -94,7 +95,8 @@ def scoring(s: Shape, context: float, scored: float, card: Card) -> Limit:
     """`scored` is the share of tokens that go through the head."""
     attention, head = attention_operations(s, context), 2 * s.head * scored
     operations = 2 * s.body + attention + head
-    moved = forward_bytes(s) + scored * (LOGITS * s.vocabulary + 2 * s.head / CHUNK)
+    weights = 2 * s.head / positions("cuda", s.vocabulary)  # read once a chunk
+    moved = forward_bytes(s) + scored * (LOGITS * s.vocabulary + weights)
     seconds = _seconds(2 * s.body, attention, moved, card) + head / (HEAD * card.peak)
     return Limit(operations, card.peak / operations, 1 / seconds)
 

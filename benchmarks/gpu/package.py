@@ -1,4 +1,7 @@
-"""Every call from the kit into prunegrid but training jobs (`jobs.py`): what changes in the package changes here."""
+"""Every call from the kit into prunegrid: what changes in the package changes here.
+
+But training jobs are in `jobs.py`, and `limits.py` reads the head's chunk.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +19,7 @@ from prunegrid.score import score_rows, scorer
 from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, write_scores
 from prunegrid.train.batches import example
 from prunegrid.train.forward import chunked_nll, collate, total_nll
-from prunegrid.train.packing import NAME, packed_attention
+from prunegrid.train.packing import NAME, borders_of, packed_attention
 
 PACKED = NAME
 SCORES = HEAD_SCORES + ATTENTION_SCORES
@@ -96,9 +99,13 @@ def train_head(module: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, siz
 # ------------------------------------------------------------------------------------------------------------ packing
 
 
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-    """Packed attention [1, T, H, D] of samples of these lengths."""
-    return packed_attention(torch.nn.Module(), query, key, value, None, segments=lengths)[0]
+Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def attention(lengths: list[int], device: str) -> Attention:
+    """Packed attention [1, T, H, D] of samples of these lengths, whose borders are on the device already."""
+    module, borders = torch.nn.Module(), borders_of(lengths).to(device)
+    return lambda q, k, v: packed_attention(module, q, k, v, None, segments=lengths, borders=borders)[0]
 
 
 def examples(samples: Rows, removal: str) -> list[Any]:
@@ -137,6 +144,16 @@ def of_sample(samples: Rows, i: int) -> tuple[np.ndarray, int, slice]:
 
 
 # --------------------------------------------------------------------------------------------------------- evaluation
+
+
+def static_answers(
+    model: Any, tokenizer: Any, prompts: list[list[int]], new: int, stops: list[str], batch_tokens: int
+) -> list[list[int]]:
+    """Answers from a static cache, as an evaluation has them that is long enough to compile for."""
+    from prunegrid.evaluation.generation import generate
+
+    settings = {"max_new_tokens": new, "stops": stops, "batch_tokens": batch_tokens}
+    return generate(model, tokenizer, prompts, implementation="static", **settings).tokens
 
 
 def language_model(model: Any, tokenizer: Any, batch_tokens: int) -> Any:

@@ -41,11 +41,11 @@ ORDER = (
     Entry("correct", "small", 60),
     Entry("training", "large", 190),
     Entry("scoring", "large", 75),
-    Entry("generation", "large", 90),
+    Entry("generation", "large", 120),
     Entry("training", "small", 130),
     Entry("scoring", "small", 60),
     Entry("resume", "", 70),
-    Entry("generation", "small", 50),
+    Entry("generation", "small", 80),
     Entry("vllm_engine", "small", 150),
 )
 

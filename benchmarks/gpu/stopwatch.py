@@ -8,27 +8,27 @@ from transformers import TrainerCallback
 
 from gpu.measure import Section, summary
 
-WARMUP = 2  # steps before the clock starts
+WARMUP = 2  # steps before the clock starts, unless a side needs more
 
 
 class Stopwatch(TrainerCallback):
-    """Seconds from the end of step `WARMUP` to the end of the last; of our jobs also what they counted meanwhile."""
+    """Seconds from the end of step `warmup` to the end of the last; of our jobs also what they counted meanwhile."""
 
-    def __init__(self, section: Section, jobs: Any = None) -> None:
-        self.section, self.jobs = section, jobs
+    def __init__(self, section: Section, jobs: Any = None, warmup: int = WARMUP) -> None:
+        self.section, self.jobs, self.warmup = section, jobs, warmup
         self.seconds, self.steps, self.scored = 0.0, 0, 0.0
         self.counted: dict[str, int] = {}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        if state.global_step not in (WARMUP, state.max_steps):
+        if state.global_step not in (self.warmup, state.max_steps):
             return
         self.section.synchronize()
         now = time.perf_counter()
         count, scored = (self.jobs.counters, sum(self.jobs.scored)) if self.jobs else ({}, 0.0)
-        if state.global_step == WARMUP:
+        if state.global_step == self.warmup:
             self.began, self.before, self.scored_before = now, count, scored
             return
-        self.seconds, self.steps = now - self.began, state.max_steps - WARMUP
+        self.seconds, self.steps = now - self.began, state.max_steps - self.warmup
         self.scored = scored - self.scored_before
         self.counted = {key: value - self.before.get(key, 0) for key, value in count.items()}
 

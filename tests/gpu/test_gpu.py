@@ -3,6 +3,7 @@
 Numbers in half precision are compared by norms: a single entry of thousands may be several roundings off.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM
+from transformers.models.llama import modeling_llama
 
 import killed_jobs
 from killed_jobs import Inputs, assert_same, befall, steps
@@ -140,6 +142,15 @@ def test_a_pass_waits_for_nothing(trained: bool, again: bool, tiny_model: Path) 
         torch.cuda.set_sync_debug_mode("default")
 
 
+@pytest.fixture
+def restored_llama() -> Iterator[None]:
+    """Puts back the classes and functions that Liger replaces for every later model of the process."""
+    names = dict(vars(modeling_llama))
+    yield
+    vars(modeling_llama).update(names)
+
+
+@pytest.mark.usefixtures("restored_llama")
 def test_ligers_layers_are_the_models_own(tiny_model: Path) -> None:
     """Norms, rotary embedding and MLP, in float32; Liger changes transformers' classes, so the plain model is first."""
     pytest.importorskip("liger_kernel", reason="liger-kernel is not installed")

@@ -59,7 +59,7 @@ ESTIMATED = GpuRates(
     source="estimated, not measured: an H100 at its limits",
     models=(
         ModelRates(parameters=6_738_415_616, forward=4.6e14, lora=3.2e14, full=4.6e14, float32=5e13),
-        ModelRates(parameters=1_235_814_400, forward=3.1e14, lora=2.1e14, full=3.3e14, float32=3.4e13),
+        ModelRates(parameters=1_235_814_400, forward=3.3e14, lora=2.1e14, full=3.3e14, float32=3.7e13),
     ),
     layer_s=8e-4,
     step_s=0.03,
