@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunegrid.errors import PrunegridError, reason
+from prunegrid.models.base_models import require_whole
 from prunegrid.trust import may_run
 
 FOREIGN = ("softcap", "s_aux", "position_bias")  # arguments that change attention weights in ways we do not compute
@@ -62,6 +63,7 @@ def outline(folder: Path, attention: str | None = None) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    require_whole(folder)
     options = {} if attention is None else {"attn_implementation": attention}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
@@ -71,7 +73,7 @@ def outline(folder: Path, attention: str | None = None) -> Any:
                 config, dtype=torch.bfloat16, trust_remote_code=may_run(folder), **options
             )
     except Exception as error:
-        if attention is not None:
+        if attention is not None or isinstance(error, PrunegridError):
             raise
         raise PrunegridError(
             f"{folder}: transformers cannot build the model of its config.json "
@@ -99,6 +101,8 @@ def packing_unsupported(folder: Path) -> str | None:
     AttentionInterface.register(RECORDED, record)
     try:
         model = outline(folder, RECORDED)
+    except PrunegridError:
+        raise
     except (KeyError, ValueError):
         return "its layers do not use the attention interface of transformers"
     except Exception as error:  # code that a model brings along may raise anything
