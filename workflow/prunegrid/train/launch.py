@@ -218,6 +218,8 @@ def _environment(job: Job) -> dict[str, str]:
     }
     if ranks == 1:
         own |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    else:
+        own |= nodes.GRACE
     if job.device == "cpu":
         own["DS_ACCELERATOR"] = "cpu"
     else:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid import devices
-from prunegrid.train.nodes import FORWARDED, torchrun
+from prunegrid.train.nodes import FORWARDED, GRACE, torchrun
 
 
 def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
@@ -21,7 +21,7 @@ def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
     meeting = [f"--nnodes={nodes}", f"--node-rank={number}", f"--master-addr={address}", f"--master-port={port}"]
     on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu"
     with devices.taken(ranks if on_gpu else 0) as mine:
-        environment = os.environ | (mine.environment if on_gpu else {})
+        environment = os.environ | GRACE | (mine.environment if on_gpu else {})
         return _run(torchrun(ranks, meeting, arguments), environment)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 PASSED_ON = signal.SIGUSR1  # srun hands it to its tasks; at SIGTERM it kills them unwarned, at SIGINT it asks back
 GRACE_SECONDS = 300
+# How long torchrun waits for its ranks after a signal. PyTorch 2.13 reads it; 2.11 waits 30 seconds, whatever it says.
+GRACE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(GRACE_SECONDS)}
 SCRATCH = ".launch-"
 ALLOCATION = "SLURM_JOB_ID"
 
@@ -40,11 +42,10 @@ def command(job: "Job", worker: str, spec: Path) -> list[str]:
 
 
 def torchrun(ranks: int, meeting: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """torchrun for one node's ranks, which it lets end by themselves when a signal asks for an end."""
+    """torchrun for one node's ranks, which it lets end by themselves when a signal asks for an end (see `GRACE`)."""
     signals = ",".join(number.name for number in FORWARDED)
-    waiting = [f"--signals-to-handle={signals}", f"--shutdown-timeout={GRACE_SECONDS}"]
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"]
-    return [*launcher, *meeting, *waiting, "-m", *arguments]
+    return [*launcher, *meeting, f"--signals-to-handle={signals}", "-m", *arguments]
 
 
 def _free_port() -> int:
