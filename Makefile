@@ -45,10 +45,11 @@ lint: $(READY)
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	mypy
+	lint-imports
 	snakemake --lint
 
 schema: $(READY)
-	python -m prunegrid.config > workflow/schemas/config.schema.json
+	python -m prunegrid.experiment.config > workflow/schemas/config.schema.json
 
 clean:
 	rm -rf results/sandbox results/published

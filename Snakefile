@@ -6,9 +6,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from prunegrid import grid
-from prunegrid.config import check_command_line, load
-from prunegrid.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import check_command_line, load
+from prunegrid.core.errors import PrunegridError
 
 min_version("9.0")
 

@@ -83,7 +83,7 @@ def write_config(folder: Path, size: int) -> dict[str, Any]:
 def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
     """CPU seconds, peak memory in MB, and what it said."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow")}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     with (folder / "said").open("w+") as said:
         process = subprocess.Popen(
             [*command, *arguments, "--configfile", str(folder / "dag.yaml")], stdout=said, stderr=said, env=environment

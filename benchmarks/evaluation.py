@@ -29,19 +29,20 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prunegrid.evaluation.benchmarks import TASKS, read_items, read_task
-from prunegrid.sections import DataRef
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment.sections import DataRef
+from prunegrid.tasks.catalog import TASKS, read_task
 
 OURS = """
 import json, sys
 from pathlib import Path
-from prunegrid.step import step
+from prunegrid.core.step import step
 job = json.loads(sys.argv[1])
 with step(job["log"]):
     import torch
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.models import weights_digest
-    from prunegrid.sections import Benchmark
+    from prunegrid.experiment.sections import Benchmark
     torch.set_num_threads(job["threads"])
     model, out = Path(job["model"]), Path(job["out"])
     benchmarks = {name: Benchmark.model_validate(benchmark) for name, benchmark in job["benchmarks"].items()}

@@ -25,7 +25,7 @@ RATIOS = {"sample_ratio": 0.25, "token_ratio": 0.5}
 CHILD = """
 import json, sys, time
 from pathlib import Path
-from prunegrid.prune import prune
+from prunegrid.selection.prune import prune
 scores, out, method, sample_ratio, token_ratio = sys.argv[1:]
 wall, cpu = time.perf_counter(), time.process_time()
 summary = prune(Path(scores), Path(out), variant="v", method=method, options={}, seed=0,

@@ -19,16 +19,16 @@ import numpy as np
 import pandas as pd
 
 from prunegrid import pruners
-from prunegrid.forward import over_batches
-from prunegrid.head import Head
-from prunegrid.io import read_json, read_parquet
+from prunegrid.core.files import read_json, read_parquet
+from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models import is_adapter, load_model, with_adapter
-from prunegrid.rows import batches, stored_rows
-from prunegrid.score import scorer
-from prunegrid.sections import Runtime, Training
-from prunegrid.shards import HEAD_SCORES, sample_means
-from prunegrid.train import Job, train
-from prunegrid.train.candidates import passes
+from prunegrid.models.head import Head
+from prunegrid.scoring.passes import over_batches
+from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.scoring.score import scorer
+from prunegrid.scoring.writer import HEAD_SCORES, sample_means
+from prunegrid.training import Job, train
+from prunegrid.training.candidates import passes
 
 Row = dict[str, Any]
 LENGTHS_DRAWN = 200

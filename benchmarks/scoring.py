@@ -26,16 +26,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunegrid.attention import Capture
-from prunegrid.chunks import CHUNK
-from prunegrid.data import write_dataset
-from prunegrid.forward import decode
-from prunegrid.head import Head
+from prunegrid.core.ragged import flat_rows
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
 from prunegrid.models import load_model, load_tokenizer
-from prunegrid.pruners.ragged import flat_rows
-from prunegrid.rows import Rows, batches, pad, read_rows
-from prunegrid.score import scorer
-from prunegrid.sections import USUAL_DTYPE, Dataset
+from prunegrid.models.attention_capture import Capture
+from prunegrid.models.head import Head
+from prunegrid.models.head_chunks import CHUNK
+from prunegrid.scoring.passes import decode
+from prunegrid.scoring.samples import Rows, batches, pad, read_rows
+from prunegrid.scoring.score import scorer
 
 SIDES = ("bare", "naive", "ours")
 Run = Callable[[np.ndarray], Any]

@@ -24,10 +24,10 @@ HEAD = """
 import time; begun = time.time()
 import json, sys
 from pathlib import Path
-from prunegrid.step import step
+from prunegrid.core.step import step
 root, cell, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 with step(str(out / "log")):
-    from prunegrid.io import read_json
+    from prunegrid.core.files import read_json
     experiment = read_json(root / "experiment.json")
     (name,) = experiment["models"]
     model, trained = root / "models" / name, root / "trained" / name / cell / "model"
@@ -35,7 +35,7 @@ with step(str(out / "log")):
 """
 EVALUATE = """
     import torch
-    from prunegrid.sections import Evaluation
+    from prunegrid.experiment.sections import Evaluation
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.evaluation import harness
     from transformers import LlamaForCausalLM  # which loading would import
@@ -48,8 +48,8 @@ EVALUATE = """
     work = sum(record["seconds"] for record in records.values())
 """
 TRAIN = """
-    from prunegrid.sections import Training
-    from prunegrid.train import Job, train
+    from prunegrid.experiment.sections import Training
+    from prunegrid.training import Job, train
     imported = time.time()
     job = Job(model=model, scores=root / "scores" / name, selection=root / "pruned" / name / cell / "selection.parquet",
               training=Training.model_validate(experiment["training"]), seed=0)

@@ -4,7 +4,8 @@
 
 Reads a finished experiment with seeds and makes of it, in a temporary folder, one of at least `--cells` cells: each
 further seed has the files of the first, with its own number in them. `status` is a whole process, `collect` is
-`prunegrid.results.collect` without its imports. Of `--repeat` runs the fastest is shown, the file system's cache warm.
+`prunegrid.results.collect.collect` without its imports. Of `--repeat` runs the
+fastest is shown, the file system's cache warm.
 The last line is one JSON object.
 """
 
@@ -20,9 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prunegrid import grid
-from prunegrid.config import Experiment
-from prunegrid.experiments import experiment_of
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.locate import experiment_of
 
 SHARED = ("data/*.json", "models/*.json", "scores/*/meta.json", "logs/*.log", "logs/benchmark/*", "logs/model/*")
 SHARED += ("logs/score/*/*", "logs/gather_scores/*", "logs/extra_score/*/*", "benchmarks/extra_score/*/*")
@@ -30,10 +31,11 @@ OWN = ("pruned", "trained", "evaluation")
 COLLECT = """
 import sys, time
 from pathlib import Path
-from prunegrid import results
-experiment = results.experiment_of(Path(sys.argv[1]))
+from prunegrid.experiment.locate import experiment_of
+from prunegrid.results import collect
+experiment = experiment_of(Path(sys.argv[1]))
 started = time.perf_counter()
-frame = results.collect(experiment, Path(sys.argv[1]))
+frame = collect.collect(experiment, Path(sys.argv[1]))
 print(time.perf_counter() - started, *sorted(set(frame["status"])))
 """
 

@@ -29,12 +29,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from prunegrid.data import write_dataset
-from prunegrid.prune import prune
-from prunegrid.score import score
-from prunegrid.sections import USUAL_DTYPE, Dataset, Runtime, Scoring, Training
-from prunegrid.train import Job
-from prunegrid.train.dynamic import PROBE
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment.sections import USUAL_DTYPE, Dataset, Runtime, Scoring, Training
+from prunegrid.scoring.score import score
+from prunegrid.selection.prune import prune
+from prunegrid.training import Job
+from prunegrid.training.dynamic import PROBE
 
 SIDE = Path(__file__).with_name("training_side.py")
 PEERS = ("ours", "trainer", "trl", "trl-packed")

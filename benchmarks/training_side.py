@@ -20,16 +20,16 @@ from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
-from prunegrid.forward import over_batches
-from prunegrid.head import Head
-from prunegrid.io import read_json, read_parquet, write_json
+from prunegrid.core.files import read_json, read_parquet, write_json
+from prunegrid.experiment.sections import USUAL_DTYPE
 from prunegrid.models import load_model, load_tokenizer
-from prunegrid.rows import stored_rows
-from prunegrid.score import scorer
-from prunegrid.sections import USUAL_DTYPE
-from prunegrid.shards import HEAD_SCORES
-from prunegrid.train import Job, launch, worker
-from prunegrid.train.batches import IGNORE
+from prunegrid.models.head import Head
+from prunegrid.scoring.passes import over_batches
+from prunegrid.scoring.samples import stored_rows
+from prunegrid.scoring.score import scorer
+from prunegrid.scoring.writer import HEAD_SCORES
+from prunegrid.training import Job, launch, worker
+from prunegrid.training.schedule import IGNORE
 
 WATCHED = "PRUNEGRID_BENCHMARK_WATCHED"
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prunegrid.sections import Benchmark, DataRef
+from prunegrid.experiment.sections import Benchmark, DataRef
 
 TASKS = ["arc_challenge", "arc_easy", "gsm8k", "squadv2", "triviaqa"]
 ARC = [

@@ -16,9 +16,9 @@ import fault_runs
 import warm_ranks
 from asked import ITEMS, write_jsonl, write_toy_model
 from killed_jobs import Inputs, prepare, run
-from prunegrid import grid
-from prunegrid.data import write_dataset
-from prunegrid.sections import Dataset, Scoring
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment import grid
+from prunegrid.experiment.sections import Dataset, Scoring
 from results_folder import an_experiment, finish, put, shared_files
 from tiny import write_tiny_model
 
@@ -71,7 +71,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scores(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dataset: Path) -> Path:
-    from prunegrid.score import score
+    from prunegrid.scoring.score import score
 
     out = tmp_path_factory.mktemp("scores") / "tiny"
     score(tiny_model, dataset, out, Scoring(max_length=200, batch_tokens=300))
@@ -127,7 +127,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fault_runs.Whole
 
 @contextmanager
 def starting_warm(server: Path) -> Iterator[None]:
-    from prunegrid.train import launch
+    from prunegrid.training import launch
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "command", partial(warm_ranks.command, server))

@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-import prunegrid.train.packing  # noqa: F401  (registers its attention)
-from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.shared import RowLimit
-from prunegrid.head import Head
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation.shared_prefix import RowLimit
 from prunegrid.models.architecture import (
     TrainingAttention,
     check_positions,
@@ -21,6 +19,7 @@ from prunegrid.models.architecture import (
     outline,
     training_attention,
 )
+from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
 
 PAGE = Path(__file__).parents[1] / "docs" / "model-families.md"

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 import handmade
-from prunegrid import grid, io
-from prunegrid.config import Experiment
-from prunegrid.prune import prune
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
 from prunegrid.pruners import Scores
+from prunegrid.selection.prune import prune
 from results_folder import an_experiment, finish, put, shared_files
 
 DYNAMIC = {"random-dynamic": {"method": "random+random", "mode": "dynamic"}}
@@ -49,7 +50,7 @@ def write_ids(scores_dir: Path, given: Scores, tokenizer: Tokenizer, texts: list
     assert [len(row) for row in ids] == given.response_tokens.tolist()
     prompt = tokenizer.encode("Why so?").ids
     table = table.append_column("prompt_ids", pa.array([prompt] * len(given), pa.list_(pa.int32())))
-    io.write_parquet(scores_dir / "tokens.parquet", table.append_column("response_ids", pa.array(ids)))
+    files.write_parquet(scores_dir / "tokens.parquet", table.append_column("response_ids", pa.array(ids)))
 
 
 def worked_scores() -> Scores:
@@ -81,7 +82,8 @@ def fill(root: Path) -> None:
     given = worked_scores()
     scores_dir = handmade.write(root / "scores/m", given)
     put(
-        scores_dir / "meta.json", io.read_json(scores_dir / "meta.json") | {"left_out": {"sparsevlm": "one layer only"}}
+        scores_dir / "meta.json",
+        files.read_json(scores_dir / "meta.json") | {"left_out": {"sparsevlm": "one layer only"}},
     )
     tokenizer = byte_tokenizer()
     write_ids(scores_dir, given, tokenizer, TEXTS)
@@ -102,7 +104,7 @@ def fill(root: Path) -> None:
     for seed, ppl in enumerate((30.0, 50.0)):
         file = root / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
         probes = [{"step": 0, "ppl": 100.0, "entropy": 2.0}, {"step": 7, "ppl": ppl, "entropy": 1.0}]
-        put(file, io.read_json(file) | {"probes": probes})
+        put(file, files.read_json(file) | {"probes": probes})
 
 
 def deltas_of(rows: list[dict[str, Any]]) -> pd.DataFrame:

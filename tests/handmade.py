@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from prunegrid import io
+from prunegrid.core import files
 from prunegrid.pruners import Scores
 
 TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
@@ -66,14 +66,14 @@ def write(directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[st
     tokens = {"sample_id": samples["sample_id"]}
     for name, column in given.tokens.items():
         tokens[name] = pa.ListArray.from_arrays(given.offsets.astype(np.int32), pa.array(column, pa.float32()))
-    io.write_parquet(directory / "samples.parquet", pa.table(samples))
-    io.write_parquet(directory / "tokens.parquet", pa.table(tokens))
+    files.write_parquet(directory / "samples.parquet", pa.table(samples))
+    files.write_parquet(directory / "tokens.parquet", pa.table(tokens))
     if meta is not None:
-        io.write_json(directory / "meta.json", meta)
+        files.write_json(directory / "meta.json", meta)
     return directory
 
 
 def write_extra(directory: Path, name: str, given: Scores, values: Sequence[float]) -> None:
     """Write `extra/<name>.parquet`: a per-sample column."""
     table = pa.table({"sample_id": pa.array(given.sample_id, pa.int64()), name: pa.array(values, pa.float32())})
-    io.write_parquet(directory / "extra" / f"{name}.parquet", table)
+    files.write_parquet(directory / "extra" / f"{name}.parquet", table)

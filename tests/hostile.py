@@ -7,7 +7,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from prunegrid.config import Experiment
+from prunegrid.experiment.config import Experiment
 
 TEXTS = {
     "semicolon": "; touch owned",

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid import io, results
-from prunegrid.grid import Cell
-from prunegrid.sections import Budget
+from prunegrid.core import files
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import Budget
+from prunegrid.results import collect
 
 BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)
 Values = Mapping[tuple[Cell, str], Sequence[float]]
@@ -40,10 +41,10 @@ def rows(values: Sequence[float], clusters: Sequence[Any] | None = None, chosen:
 def put(root: Path, of: Cell, benchmark: str, items: pd.DataFrame, **changes: Any) -> Path:
     """Write the record and its items; the record's path."""
     file = root / "evaluation" / of.model / of.path / f"{benchmark}.parquet"
-    io.write_parquet(file, pa.Table.from_pandas(items, preserve_index=False))
+    files.write_parquet(file, pa.Table.from_pandas(items, preserve_index=False))
     record = {"schema": 2, "protocol": "harness", "task": "arc_easy", "task_version": 1, "metric": "acc"}
-    record |= {"filter": "none", "items_hash": io.sha256(file)} | changes
-    io.write_json(file.with_suffix(".json"), record)
+    record |= {"filter": "none", "items_hash": files.sha256(file)} | changes
+    files.write_json(file.with_suffix(".json"), record)
     return file.with_suffix(".json")
 
 
@@ -53,10 +54,10 @@ def experiment(root: Path, values: Values, clusters: Sequence[Any] | None = None
     found = []
     for of in dict.fromkeys(cell for cell, _ in values):
         own = [_row(of, name, values.get((of, name))) for name in names]
-        found += [*own, results.average(own)]
+        found += [*own, collect.average(own)]
     for (of, name), items in values.items():
         put(root, of, name, rows(items, clusters))
-    return results.tidy(found)
+    return collect.tidy(found)
 
 
 def _row(of: Cell, name: str, items: Sequence[float] | None) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from prunegrid.io import read_json, read_parquet
-from prunegrid.prune import prune
-from prunegrid.sections import Runtime, Training
-from prunegrid.train import Job, launch, train
+from prunegrid.core.files import read_json, read_parquet
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.selection.prune import prune
+from prunegrid.training import Job, launch, train
 
 SETTINGS: dict[str, Any] = {
     "method": "full",

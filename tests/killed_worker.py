@@ -1,4 +1,4 @@
-"""A rank of a training job that meets a misfortune: `prunegrid.train.worker` with a few of its functions wrapped.
+"""A rank of a training job that meets a misfortune: `prunegrid.training.worker` with a few of its functions wrapped.
 
 `MISFORTUNE` (JSON) says which, at which step (from 1), on which ranks (all, where none are named), and
 optionally a `marker` that is made when the moment has come. Nothing of it is in the package itself.
@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from prunegrid import chunks
-from prunegrid.train import checkpoints, trainer, worker
+from prunegrid.models import head_chunks
+from prunegrid.training import checkpoints, trainer, worker
 
 PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
 OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
@@ -143,7 +143,7 @@ def starting() -> None:
 
 def small_chunks() -> None:
     """Chunks of 8 tokens; under ZeRO-3 all weights in pieces, the small ones too; and no rank waits for ever."""
-    chunks.CHUNK["cpu"] = 8
+    head_chunks.CHUNK["cpu"] = 8
     own = worker.deepspeed_config
 
     def deepspeed_config(training: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prunegrid.config import Experiment
+from prunegrid.experiment.config import Experiment
 from prunegrid.plan.calibrate import Rates, measured, rates
 from prunegrid.plan.jobs import Job, jobs, known
 

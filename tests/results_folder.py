@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid import config, grid, io, pruners
-from prunegrid.config import Experiment
-from prunegrid.grid import Cell
+from prunegrid import pruners
+from prunegrid.core import files
+from prunegrid.experiment import config, grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
 
 ITEMS = {"A": 200, "B": 50}
 
@@ -97,10 +99,10 @@ def answer(root: Path, cell: Cell, benchmark: str, values: Sequence[float], clus
         "response": [str(value) for value in values],
         "value": pa.array(map(float, values), pa.float64()),
     }
-    io.write_parquet(file, pa.table(columns))
-    record = io.read_json(file.with_suffix(".json"))
+    files.write_parquet(file, pa.table(columns))
+    record = files.read_json(file.with_suffix(".json"))
     record |= {"score": round(100 * fmean(values), 9), "n_items": len(values)}
-    record |= {"filter": "none", "items_hash": io.sha256(file), "schema": 2}
+    record |= {"filter": "none", "items_hash": files.sha256(file), "schema": 2}
     put(file.with_suffix(".json"), record)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from prunegrid import results
-from prunegrid.grid import Cell
-from prunegrid.sections import Budget
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import Budget
+from prunegrid.results import collect
 from prunegrid.statistics.deltas import DTYPES, SCHEMA
 from prunegrid.status import Failure
-from prunegrid.table.contents import Entry, Table
+from prunegrid.table.document import Entry, Table
 from prunegrid.table.layout import lay_out
 
 NOTE = "A sandbox: nothing here is about real models."
@@ -21,10 +21,10 @@ BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)
 
 def cell(
     variant: str, *scores: float | str, method: str | None = None, seed: int | None = 0, **other: Any
-) -> list[results.Row]:
+) -> list[collect.Row]:
     """A cell's rows for benchmarks A, B, ... and Avg; a word in place of a score is a status."""
     sample, _, token = (method or variant).partition("+")
-    reference = variant in results.REFERENCES
+    reference = variant in collect.REFERENCES
     shared = {
         "model": "m",
         "sample_ratio": None if reference else 0.125,
@@ -41,10 +41,10 @@ def cell(
         | other
         for name, score in zip("ABCDE", scores, strict=False)
     ]
-    return [*rows, results.average(rows)]
+    return [*rows, collect.average(rows)]
 
 
-def delta(variant: str, benchmark: str, points: float, *, against: str = "random+random", **other: Any) -> results.Row:
+def delta(variant: str, benchmark: str, points: float, *, against: str = "random+random", **other: Any) -> collect.Row:
     """A row of the deltas frame: one seed and item noise of 2 points each way, unless `other` says more."""
     return {
         "model": "m",
@@ -60,25 +60,25 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
     } | other
 
 
-def over_seeds(low: float, high: float, p_holm: float) -> results.Row:
+def over_seeds(low: float, high: float, p_holm: float) -> collect.Row:
     """What `delta` has besides where three seeds are compared."""
     return over_two(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
 
 
-def over_two(low: float, high: float) -> results.Row:
+def over_two(low: float, high: float) -> collect.Row:
     """What `delta` has besides where two seeds are compared: an interval, and no test."""
     return {"n_seeds": 2, "low": low, "high": high}
 
 
-def deltas(*rows: results.Row) -> pd.DataFrame:
+def deltas(*rows: collect.Row) -> pd.DataFrame:
     """The deltas frame, with the columns and types that `prunegrid.statistics.deltas` gives it."""
     types = {field.name: DTYPES[field.type] for field in SCHEMA}
     return pd.DataFrame(rows, columns=SCHEMA.names).astype(types)
 
 
-def laid_out(*cells: Sequence[results.Row], **options: Any) -> Table:
-    frame = results.tidy([row for rows in cells for row in rows])
-    frame = results.with_deltas(frame, dict.fromkeys(frame["variant"], "random+random"))
+def laid_out(*cells: Sequence[collect.Row], **options: Any) -> Table:
+    frame = collect.tidy([row for rows in cells for row in rows])
+    frame = collect.with_deltas(frame, dict.fromkeys(frame["variant"], "random+random"))
     return lay_out(frame, **{"title": "T", "note": NOTE} | options)
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from prunegrid import grid, results
-from prunegrid.errors import PrunegridError
-from prunegrid.sections import Budget
-from prunegrid.table.against import contrasts
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.sections import Budget
+from prunegrid.results import collect
+from prunegrid.table.comparison import contrasts
 from results_folder import an_experiment, finish, shared_files
 
 VARIANTS = [
@@ -27,7 +28,7 @@ def compare(root: Path, against: str | None, leave_out: str = "") -> list[tuple[
     for cell in grid.cells(experiment):
         if f"{cell.variant}/{cell.seed}" != leave_out:
             finish(root, cell, *SCORES.get(cell.variant, (50, 50)), experiment=experiment)
-    found = contrasts(experiment, results.collect(experiment, root), against)
+    found = contrasts(experiment, collect.collect(experiment, root), against)
     assert {(pair.model, pair.budget) for pair in found} == {("m", BUDGET)}
     return [(pair.variant, pair.against_budget, pair.against) for pair in found]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from prunegrid import grid, io, results, versions
-from prunegrid.errors import PrunegridError
-from prunegrid.evaluation import now
+from prunegrid.core import files, versions
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import fingerprint
+from prunegrid.experiment import grid
+from prunegrid.results import collect
 from results_folder import ITEMS, an_experiment, finish, shared_files
 
 INSTALLED = {"lm_eval": "0.4.13", "transformers": "5", "torch": "2.13.0", "peft": "0.21", "datasets": "5"}
@@ -19,7 +21,7 @@ CELLS = [cell.path for cell in grid.cells(an_experiment())]
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nine cells of two benchmarks, all as an evaluation would write them now."""
-    monkeypatch.setattr(now, "version", INSTALLED.__getitem__)
+    monkeypatch.setattr(fingerprint, "version", INSTALLED.__getitem__)
     shared_files(tmp_path, an_experiment())
     for cell in grid.cells(an_experiment()):
         finish(tmp_path, cell, 30, 40)
@@ -29,19 +31,19 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def change(root: Path, cell: str, benchmark: str = "A", **values: Any) -> None:
     path = root / "evaluation/m" / cell / f"{benchmark}.json"
-    io.write_json(path, io.read_json(path) | values)
+    files.write_json(path, files.read_json(path) | values)
 
 
 def evaluate(root: Path, cells: Iterable[str], names: Iterable[str] = ITEMS) -> None:
     """Stands in for the step, of which only what it says is wanted."""
     for cell in cells:
         for name in names:
-            change(root, cell, name, **now.of_now("harness", "arc_easy"), data_hash=name)
+            change(root, cell, name, **fingerprint.of_now("harness", "arc_easy"), data_hash=name)
 
 
 def refused(root: Path, match: str = "not evaluated alike") -> str:
     with pytest.raises(PrunegridError, match=match) as caught:
-        results.collect(an_experiment(), root)
+        collect.collect(an_experiment(), root)
     return str(caught.value)
 
 
@@ -77,7 +79,7 @@ def follow(root: Path, said: str) -> list[str]:
     ],
 )
 def test_unlike_cells_are_refused_and_named(root: Path, values: dict[str, Any], said: str) -> None:
-    assert set(results.collect(an_experiment(), root)["status"]) == {"done"}
+    assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}
     change(root, "full/seed1", **values)
     assert named(refused(root, said)) == [root / "evaluation/m/full/seed1/A.json"]
 
@@ -89,7 +91,7 @@ def test_who_is_behind_is_evaluated_again_be_it_few_or_most(root: Path, fewer: l
     said = refused(root)
     assert named(said) == [root / "evaluation/m" / cell / "A.json" for cell in fewer]
     assert follow(root, said) == fewer
-    assert set(results.collect(an_experiment(), root)["status"]) == {"done"}
+    assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}
 
 
 def test_what_is_evaluated_again_must_find_the_others_of_now(root: Path) -> None:
@@ -97,10 +99,10 @@ def test_what_is_evaluated_again_must_find_the_others_of_now(root: Path) -> None
     for cell in CELLS:
         change(root, cell, versions=INSTALLED | {"torch": "2.12.0"})
         change(root, cell, "B", versions=INSTALLED | {"torch": "2.12.0"})
-    assert set(results.collect(an_experiment(), root)["status"]) == {"done"}, "of another time, but alike"
+    assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}, "of another time, but alike"
     change(root, CELLS[0], data_hash="other")
     assert follow(root, refused(root)) == CELLS
-    assert set(results.collect(an_experiment(), root)["status"]) == {"done"}
+    assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}
 
 
 def test_more_files_than_can_be_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +110,7 @@ def test_more_files_than_can_be_named(root: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(versions.STEP, "evaluate", versions.STEP["evaluate"] + 1)
     evaluate(root, ["zero-shot"])
     assert len(named(refused(root))) == 16
-    monkeypatch.setattr("prunegrid.evaluation.alike.NAMED", 15)
+    monkeypatch.setattr("prunegrid.results.comparability.NAMED", 15)
     assert refused(root).endswith(
         " and 5 more cells again: run the workflow with --forcerun evaluate, which asks only what would be written "
         "otherwise now"
@@ -120,10 +122,10 @@ def test_where_now_does_not_tell_the_rarer_is_named(root: Path, monkeypatch: pyt
 
     def elsewhere(package: str) -> str:
         if package == "lm_eval":
-            raise now.PackageNotFoundError
+            raise fingerprint.PackageNotFoundError
         return INSTALLED[package]
 
-    monkeypatch.setattr(now, "version", elsewhere)
+    monkeypatch.setattr(fingerprint, "version", elsewhere)
     change(root, "zero-shot", versions=INSTALLED | {"lm_eval": "0.4.14"})
     said = refused(root)
     assert named(said) == [root / "evaluation/m/zero-shot/A.json"]
@@ -134,11 +136,11 @@ def test_where_now_does_not_tell_the_rarer_is_named(root: Path, monkeypatch: pyt
 def test_a_cell_that_is_not_shown_is_not_compared(root: Path, values: dict[str, Any]) -> None:
     """What the config tells apart (a limit, the other protocol) is stale: the table shows it as such, and the rest."""
     change(root, "full/seed1", task_hash="other", **values)
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     assert set(frame.loc[frame["status"] == "stale", "variant"]) == {"full"}
 
 
 def test_benchmarks_have_tasks_and_data_of_their_own(root: Path) -> None:
     for cell in grid.cells(an_experiment()):
         change(root, cell.path, task_hash="another", data_hash="another")
-    assert set(results.collect(an_experiment(), root)["status"]) == {"done"}
+    assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
 
 torch = pytest.importorskip("torch")
 

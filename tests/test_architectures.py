@@ -20,10 +20,9 @@ from families import (
     rows_of_the_page,
     write_config,
 )
-from prunegrid.errors import PrunegridError
-from prunegrid.forward import before, decode
-from prunegrid.head import Head
-from prunegrid.io import read_json
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment.sections import Scoring
 from prunegrid.models.architecture import (
     PACKED,
     TrainingAttention,
@@ -32,12 +31,13 @@ from prunegrid.models.architecture import (
     scoring_unsupported,
     training_attention,
 )
+from prunegrid.models.head import Head
 from prunegrid.models.probes import check_isolated
-from prunegrid.rows import Rows, pad
-from prunegrid.score import score
-from prunegrid.sections import Scoring
-from prunegrid.train.batches import Example, example
-from prunegrid.train.forward import collate, total_nll
+from prunegrid.scoring.passes import before, decode
+from prunegrid.scoring.samples import Rows, pad
+from prunegrid.scoring.score import score
+from prunegrid.training.loss import collate, total_nll
+from prunegrid.training.schedule import Example, example
 from snake import snakemake
 from test_scoring_models import write_model
 from test_scoring_workflow import experiment

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import handmade
-from prunegrid import grid, io
 from prunegrid.audit import files
 from prunegrid.audit.figure import draw
 from prunegrid.audit.intervals import Bootstrap, Counts
 from prunegrid.audit.measure import FIRST, Base, Items, audit, sample_counts, token_counts
 from prunegrid.audit.report import markdown
-from prunegrid.config import load
-from prunegrid.errors import PrunegridError
+from prunegrid.core import files as io
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import load
 from prunegrid.pruners import Scores, select
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
@@ -95,7 +96,7 @@ def test_tokens_overlap_wrong_characters() -> None:
 def test_tokens_of_a_real_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
     """Byte-level pieces of a truncated and of a whole response, multi-byte characters apart."""
     from prunegrid.models import load_tokenizer
-    from prunegrid.tokenise import tokenise
+    from prunegrid.scoring.tokenise import tokenise
 
     tokenizer = load_tokenizer(tiny_model)
     turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "milk. Cats drink fish."}]

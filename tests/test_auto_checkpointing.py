@@ -8,14 +8,14 @@ import pytest
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from killed_jobs import Inputs, assert_same_weights, assert_tidy, befall, run
-from prunegrid import devices
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json
-from prunegrid.plan.memory import CUDA_CONTEXT, MIB, USABLE, training_bytes
-from prunegrid.plan.size import of_folder
-from prunegrid.sections import Runtime, Training
-from prunegrid.train import Job
-from prunegrid.train.memory import needs_checkpointing
+from prunegrid.core import gpus
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.models.size import of_folder
+from prunegrid.training import Job
+from prunegrid.training.memory import needs_checkpointing
+from prunegrid.training.memory_model import CUDA_CONTEXT, MIB, USABLE, training_bytes
 
 CARD = CUDA_CONTEXT * MIB / USABLE / 1e9  # GB that leave nothing beside CUDA's own
 
@@ -54,7 +54,7 @@ def test_a_stated_card_decides(
 def test_the_cards_that_were_given_decide(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = smi(tmp_path, monkeypatch, r"900\n81559\n")
     assert needs_checkpointing(job(inputs), ["1", "3"]) is True
-    monkeypatch.setenv(devices.VISIBLE, "5,6")
+    monkeypatch.setenv(gpus.VISIBLE, "5,6")
     smi(tmp_path, monkeypatch, r"81559\n81559\n")
     assert needs_checkpointing(job(inputs), []) is False
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["--id=1,3", "--id=5,6"]

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prunegrid.pruners import Scores
-from prunegrid.rows import batches, stored_rows
-from prunegrid.train.candidates import Candidates, passes
-from prunegrid.train.packing import NAME
+from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.training.candidates import Candidates, passes
+from prunegrid.training.packed_attention import NAME
 from test_scoring_models import MODELS, write_model
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from prunegrid import locks
-from prunegrid.errors import PrunegridError
-from prunegrid.io import write_json
-from prunegrid.train import checkpoints, launch, memory
+from prunegrid.core import locks
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import write_json
+from prunegrid.training import checkpoints, launch, memory
 
 OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
 
@@ -117,7 +117,7 @@ def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, mon
         pass
 
 
-RANK = "import sys; from pathlib import Path; from prunegrid.train import checkpoints; "
+RANK = "import sys; from pathlib import Path; from prunegrid.training import checkpoints; "
 RANK += "checkpoints.share(Path(sys.argv[1])); print('here', flush=True); sys.stdin.read()"
 
 

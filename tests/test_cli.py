@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import cli
+from prunegrid.cli import app
 
 PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
 
@@ -17,7 +17,7 @@ PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
 def fails(capsys: Any, *arguments: str) -> str:
     """The message of a command that must exit with code 1 (a `str` exit code is printed and means 1)."""
     with pytest.raises(SystemExit) as raised:
-        cli.main(arguments)
+        app.main(arguments)
     assert isinstance(raised.value.code, str)
     assert len(raised.value.code.splitlines()) == 1
     return raised.value.code
@@ -28,9 +28,9 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     data = tmp_path / "mine.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     scores, out = str(tmp_path / "scores"), tmp_path / "pruned"
-    cli.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
+    app.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
     assert json.loads(capsys.readouterr().out)["samples"] == 12
-    cli.main(
+    app.main(
         [
             "prune",
             "--scores",
@@ -48,7 +48,7 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     assert ours["n_kept_samples"] == len(pq.read_table(out / "selection.parquet")) == 3
     for match in (out, out / "selection.json"):
         control = ["prune", "--scores", scores, "--pair", "random+random", *PRUNE, "--match", str(match)]
-        cli.main([*control, "--out", str(tmp_path / "control")])
+        app.main([*control, "--out", str(tmp_path / "control")])
         assert json.loads(capsys.readouterr().out)["kept_tokens"] == ours["kept_tokens"]
 
 
@@ -58,17 +58,17 @@ def test_an_optional_score_serves_its_pruner(tmp_path: Path, tiny_model: Path, c
     score = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(scores), "--threads", "1"]
     prune = ["prune", "--scores", str(scores), "--pair", "ifd+ppl", *PRUNE, "--out", str(tmp_path / "o")]
     extra = ["extra", "ifd", "--model", str(tiny_model), "--scores", str(scores), "--threads", "1"]
-    cli.main(score)
+    app.main(score)
     assert "ifd needs the sample column ifd" in fails(capsys, *prune)
-    cli.main(extra)
-    cli.main(prune)
+    app.main(extra)
+    app.main(prune)
     message = fails(capsys, "extra", "reference_nll", "--model", str(tiny_model), "--scores", str(scores))
     assert "reference_nll needs the folder of a reference model" in message
 
 
 def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
     arguments = ["prune", "--scores", str(scores), "--pair", "qtuning", *PRUNE, "--out", str(tmp_path / "o")]
-    cli.main([*arguments, "--option", "neighbor_lambda=0", "--option", "surplus=keep"])
+    app.main([*arguments, "--option", "neighbor_lambda=0", "--option", "surplus=keep"])
     summary = json.loads(capsys.readouterr().out)
     assert summary["options"]["neighbor_lambda"] == 0
     assert summary["options"]["surplus"] == "keep"
@@ -120,7 +120,7 @@ def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path,
     assert "extra/ holds scores that belong to" in fails(capsys, *command)
     assert (copy / "extra" / "mine.parquet").read_text() == "mine"
     shutil.rmtree(copy / "extra")
-    cli.main(command)
+    app.main(command)
     assert json.loads(capsys.readouterr().out)["samples"] == 1
 
 
@@ -156,7 +156,7 @@ def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys
     out = str(tmp_path / "merged")
     own = ["merge", "--model", str(tiny_model), "--out", out]
     assert "holds no adapter" in fails(capsys, *own, "--adapter", str(tiny_model))
-    cli.main([*own, "--adapter", str(tmp_path / "adapter")])
+    app.main([*own, "--adapter", str(tmp_path / "adapter")])
     ids = torch.arange(20)[None]
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits

@@ -9,10 +9,10 @@ import jsonschema
 import pytest
 import yaml
 
-from prunegrid import grid
-from prunegrid.config import Experiment, load
-from prunegrid.errors import PrunegridError
-from prunegrid.sections import Budget
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment, load
+from prunegrid.experiment.sections import Budget
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.io import read_json
+from prunegrid.core.files import read_json
 from results_folder import put
 from snake import DEFAULT, ROOT, planned, snakemake
 

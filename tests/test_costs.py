@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from prunegrid import costs, grid
-from prunegrid.config import Experiment
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.results import costs
 from prunegrid.status import Files
 from results_folder import an_experiment, put
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid.data import locate, write_benchmark, write_dataset
-from prunegrid.errors import PrunegridError
-from prunegrid.sections import DataRef, Dataset
+from prunegrid.core.errors import PrunegridError
+from prunegrid.data.datasets import locate, write_benchmark, write_dataset
+from prunegrid.experiment.sections import DataRef, Dataset
 
 Row = dict[str, Any]
 

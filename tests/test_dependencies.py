@@ -5,7 +5,6 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -28,7 +27,7 @@ NOT_IMPORTED = {"accelerate", "gguf", "tabulate", "tensorboardx"}  # here, but b
 def imported() -> set[str]:
     """The distributions whose modules the package imports, anywhere in its files."""
     names = set()
-    for file in Path(ROOT / "workflow").rglob("*.py"):
+    for file in [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}

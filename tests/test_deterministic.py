@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from killed_jobs import Inputs, assert_same, befall, run, steps
-from prunegrid.errors import PrunegridError
-from prunegrid.train import worker
+from prunegrid.core.errors import PrunegridError
+from prunegrid.training import worker
 
 
 @pytest.fixture(autouse=True)

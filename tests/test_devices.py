@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from prunegrid import devices, locks
-from prunegrid.errors import PrunegridError
+from prunegrid.core import gpus, locks
+from prunegrid.core.errors import PrunegridError
 
 HOLD = """
 import sys, time
-from prunegrid.devices import taken
+from prunegrid.core.gpus import taken
 with taken({count}, {wait}, {slots}) as mine:
     print(*mine.ids, flush=True)
     {body}
@@ -29,8 +29,8 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary folder and a pool of this test's own, which the processes that it starts inherit."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv(devices.VISIBLE, "0,1")
-    for name in (*locks.ALLOCATIONS, devices.HOLDER):
+    monkeypatch.setenv(gpus.VISIBLE, "0,1")
+    for name in (*locks.ALLOCATIONS, gpus.HOLDER):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -62,29 +62,29 @@ def ids_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 def taken_now(count: int, slots: int = 1) -> list[str]:
-    with devices.taken(count, wait_seconds=0, slots=slots) as mine:
+    with gpus.taken(count, wait_seconds=0, slots=slots) as mine:
         return mine.ids
 
 
 def eventually_taken(count: int) -> list[str]:
-    with devices.taken(count, wait_seconds=10) as mine:
+    with gpus.taken(count, wait_seconds=10) as mine:
         return mine.ids
 
 
 def test_ids_are_the_pools_own_and_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(devices.VISIBLE, "GPU-8932f937-d72c, MIG-GPU-1/2/0,7")
-    with devices.taken(2) as mine, devices.taken(1) as other:
+    monkeypatch.setenv(gpus.VISIBLE, "GPU-8932f937-d72c, MIG-GPU-1/2/0,7")
+    with gpus.taken(2) as mine, gpus.taken(1) as other:
         assert mine.ids == ["GPU-8932f937-d72c", "MIG-GPU-1/2/0"]
-        assert mine.environment[devices.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
+        assert mine.environment[gpus.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
         assert other.ids == ["7"]
-    with devices.taken(0) as none:
+    with gpus.taken(0) as none:
         assert (none.ids, none.fds) == ([], [])
 
 
 @pytest.mark.parametrize(("visible", "ids"), [("", []), ("-1", []), ("3,-1,4", ["3"]), ("1, 1,0", ["1", "0"])])
 def test_the_pool_is_read_as_cuda_reads_it(visible: str, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(devices.VISIBLE, visible)
-    assert devices.pool() == ids
+    monkeypatch.setenv(gpus.VISIBLE, visible)
+    assert gpus.pool() == ids
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_without_the_variable_the_pool_is_the_node(
     smi.write_text(f"#!/bin/sh\n[ $1 = -L ] && printf '{listing}'\n")
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv(devices.VISIBLE)
-    assert devices.pool() == ids
+    monkeypatch.delenv(gpus.VISIBLE)
+    assert gpus.pool() == ids
 
 
 def test_too_small_a_pool_is_one_line() -> None:
@@ -115,7 +115,7 @@ def test_too_small_a_pool_is_one_line() -> None:
 
 def test_jobs_that_run_together_never_share_a_device(start: Start, tmp_path: Path, monkeypatch: Any) -> None:
     """Each job writes who has a device into a file of its own making, which must not exist yet."""
-    monkeypatch.setenv(devices.VISIBLE, "0,1,2,3,4")
+    monkeypatch.setenv(gpus.VISIBLE, "0,1,2,3,4")
     body = (
         "owned = [open(f'{i}.owner', 'x') for i in mine.ids]; time.sleep(0.15); "
         "[(file.close(), __import__('os').unlink(file.name)) for file in owned]"
@@ -170,7 +170,7 @@ def test_a_child_that_was_passed_the_locks_keeps_its_devices_when_the_launcher_i
 
 
 def test_the_end_of_the_block_leaves_a_child_its_device() -> None:
-    with devices.taken(1) as mine:
+    with gpus.taken(1) as mine:
         child = subprocess.Popen(["sleep", "60"], pass_fds=mine.fds)
     try:
         assert taken_now(1) == ["1"]
@@ -182,7 +182,7 @@ def test_the_end_of_the_block_leaves_a_child_its_device() -> None:
 
 def test_two_jobs_of_a_scheduler_may_both_have_a_device_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    with devices.taken(1) as first:
+    with gpus.taken(1) as first:
         assert taken_now(1) == ["1"]
         monkeypatch.setenv("SLURM_JOB_ID", "18")
         assert taken_now(1) == first.ids == ["0"]
@@ -203,11 +203,11 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_process_of_a_cpu_experiment_takes_nothing_and_of_a_cuda_one_sees_its_own_gpu_only() -> None:
-    with devices.own("cpu"):
-        assert os.environ[devices.VISIBLE] == "0,1"
-    with devices.taken(1) as other, devices.own("cuda"):
+    with gpus.own("cpu"):
+        assert os.environ[gpus.VISIBLE] == "0,1"
+    with gpus.taken(1) as other, gpus.own("cuda"):
         assert other.ids == ["0"]
-        assert os.environ[devices.VISIBLE] == "1"
+        assert os.environ[gpus.VISIBLE] == "1"
 
 
 def test_slots_fill_distinct_gpus_first_and_then_share(start: Start) -> None:
@@ -243,7 +243,7 @@ def test_jobs_of_different_numbers_of_slots_do_not_share(start: Start, monkeypat
     holder = start(1, slots=2)
     assert ids_of(holder) == ["0"]
     assert taken_now(1, slots=8) == ["1"]
-    monkeypatch.setenv(devices.VISIBLE, "0")
+    monkeypatch.setenv(gpus.VISIBLE, "0")
     with pytest.raises(PrunegridError, match="did not become free"):
         taken_now(1, slots=8)
     assert taken_now(1, slots=2) == ["0"]
@@ -254,7 +254,7 @@ def test_jobs_of_different_numbers_of_slots_do_not_share(start: Start, monkeypat
 def test_a_killed_sharer_frees_its_slot_and_a_child_with_its_locks_keeps_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(devices.VISIBLE, "0")
+    monkeypatch.setenv(gpus.VISIBLE, "0")
     launch = "child = __import__('subprocess').Popen(['sleep', '60'], pass_fds=mine.fds); print(child.pid, flush=True)"
     stays, goes = start(1, slots=2), start(1, launch + "; sys.stdin.read()", slots=2)
     assert ids_of(stays) == ids_of(goes) == ["0"]
@@ -264,7 +264,7 @@ def test_a_killed_sharer_frees_its_slot_and_a_child_with_its_locks_keeps_it(
     with pytest.raises(PrunegridError, match="did not become free"):
         taken_now(1, slots=2)
     os.kill(int(child), signal.SIGKILL)
-    with devices.taken(1, wait_seconds=10, slots=2) as mine:
+    with gpus.taken(1, wait_seconds=10, slots=2) as mine:
         assert mine.ids == ["0"]
     stays.kill()
     stays.wait()
@@ -291,14 +291,14 @@ def test_many_jobs_of_all_kinds_end_and_no_gpu_has_more_than_it_may(
 
 def test_two_ranks_on_one_gpu_are_refused_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     for visible in ("0", "0,0"):
-        monkeypatch.setenv(devices.VISIBLE, visible)
+        monkeypatch.setenv(gpus.VISIBLE, visible)
         with pytest.raises(PrunegridError, match=r"2 GPU\(s\) are needed, but .* there are 1 \(0\)"):
             taken_now(2, slots=2)
 
 
 ASK_AGAIN = """
 import os, subprocess, sys
-code = "from prunegrid.devices import own, taken\\nwith own('cuda', {slots}), taken(1) as mine: print(*mine.ids)"
+code = "from prunegrid.core.gpus import own, taken\\nwith own('cuda', {slots}), taken(1) as mine: print(*mine.ids)"
 ranks = [subprocess.Popen([sys.executable, "-c", code], env=os.environ | mine.environment) for _ in range(2)]
 sys.exit(max(rank.wait() for rank in ranks))
 """
@@ -318,7 +318,7 @@ def test_ranks_that_ask_for_their_own_jobs_gpus_have_them_at_once(count: int, sl
 def test_a_job_that_was_inside_one_that_has_ended_waits_like_any_other(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with devices.taken(1) as mine:
+    with gpus.taken(1) as mine:
         environment = mine.environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -330,17 +330,17 @@ def test_a_job_that_was_inside_one_that_has_ended_waits_like_any_other(
 
 
 def test_a_block_inside_another_one_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    with devices.own("cuda"), devices.own("cuda"), devices.taken(1) as mine:
+    with gpus.own("cuda"), gpus.own("cuda"), gpus.taken(1) as mine:
         assert mine.ids == ["0"], "own() tells this process what it has"
-        monkeypatch.setenv(devices.VISIBLE, "0,1")
-        with devices.taken(1) as again:
+        monkeypatch.setenv(gpus.VISIBLE, "0,1")
+        with gpus.taken(1) as again:
             assert again.ids == ["0"]
-        with pytest.raises(PrunegridError, match="take all that a job needs at once"), devices.taken(2):
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.taken(2):
             pass
-    monkeypatch.delenv(devices.HOLDER)
-    with devices.taken(1), devices.taken(1) as second:
+    monkeypatch.delenv(gpus.HOLDER)
+    with gpus.taken(1), gpus.taken(1) as second:
         assert second.ids == ["1"], "taken() alone tells it to its children only"
-        with pytest.raises(PrunegridError, match="take all that a job needs at once"), devices.taken(1):
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.taken(1):
             pass
 
 
@@ -354,7 +354,7 @@ def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
 
 def test_the_memory_of_gpus_is_that_of_the_smallest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi(tmp_path, monkeypatch, "81559\\n40960\\n")
-    assert devices.memory_bytes(["0", "GPU-b"]) == 40960 * 2**20
+    assert gpus.memory_bytes(["0", "GPU-b"]) == 40960 * 2**20
     assert (tmp_path / "asked").read_text().split()[-1] == "--id=0,GPU-b"
 
 
@@ -363,5 +363,5 @@ def test_what_nvidia_smi_cannot_tell_torch_is_asked(
     ids: list[str], answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     smi(tmp_path, monkeypatch, answer)
-    assert devices.memory_bytes(ids) is None, "torch sees no such GPU on this machine"
+    assert gpus.memory_bytes(ids) is None, "torch sees no such GPU on this machine"
     assert "torch" not in sys.modules or not sys.modules["torch"].cuda.is_initialized()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
 
 torch = pytest.importorskip("torch")
 
@@ -13,7 +13,7 @@ from lm_eval.api.instance import Instance  # noqa: E402
 
 from prunegrid.evaluation import harness  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
-from prunegrid.head import Head  # noqa: E402
+from prunegrid.models.head import Head  # noqa: E402
 from tiny_lms import options, tiny, tokenizer  # noqa: E402
 
 SETTING = {"until": ["&"], "do_sample": False, "max_gen_toks": 9}

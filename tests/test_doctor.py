@@ -13,11 +13,12 @@ import pytest
 import torch
 import yaml
 
-from prunegrid import cli, head
-from prunegrid.config import load
+from prunegrid.cli import app
+from prunegrid.core.errors import PrunegridError
 from prunegrid.doctor import kernels, machine, needs
-from prunegrid.errors import PrunegridError
-from prunegrid.train import packing
+from prunegrid.experiment.config import load
+from prunegrid.models import head
+from prunegrid.training import packed_attention
 from snake import ROOT
 from tiny import write_tiny_model
 
@@ -32,7 +33,7 @@ def doctor(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doct
 
     def run(*arguments: str) -> tuple[int, str]:
         try:
-            cli.main(["doctor", *arguments])
+            app.main(["doctor", *arguments])
             code: Any = 0
         except SystemExit as stop:
             code = stop.code
@@ -232,8 +233,8 @@ def test_kernels_run_and_name_what_ran(dtype: str) -> None:
 
 def test_kernel_attention_that_sees_the_other_sample_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real attention without its segments: one causal sequence."""
-    own = packing.packed_attention
-    monkeypatch.setattr(packing, "packed_attention", lambda *arguments, segments: own(*arguments))
+    own = packed_attention.packed_attention
+    monkeypatch.setattr(packed_attention, "packed_attention", lambda *arguments, segments: own(*arguments))
     kernels.attention.cache_clear()
     with pytest.raises(PrunegridError, match=r"wrong in float32: relative difference .*; set training.packing: false"):
         kernels.attention("cpu", "float32")

@@ -12,21 +12,21 @@ import torch
 from transformers import AutoModelForCausalLM, Gemma2Config
 
 from prunegrid import pruners
-from prunegrid.draws import derive
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json
-from prunegrid.prune import prune
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Selection
-from prunegrid.rows import batches, stored_rows
-from prunegrid.scores import read_scores
-from prunegrid.sections import Training
-from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES
-from prunegrid.train import dynamic as module
-from prunegrid.train.batches import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
-from prunegrid.train.candidates import passes
-from prunegrid.train.dynamic import Dynamic, Moment, truncated
-from prunegrid.train.packing import NAME
-from prunegrid.train.samples import Samples
+from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.selection.prune import prune
+from prunegrid.training import dynamic as module
+from prunegrid.training.candidates import passes
+from prunegrid.training.dynamic import Dynamic, Moment, truncated
+from prunegrid.training.packed_attention import NAME
+from prunegrid.training.samples import Samples
+from prunegrid.training.schedule import Example, MicroBatches, example, schedule, steps_in_all, steps_per_epoch
 from tiny import write_tiny_model
 from training_jobs import SETTINGS, run
 

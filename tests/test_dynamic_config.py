@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.config import load
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.config import load
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
 

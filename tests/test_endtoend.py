@@ -14,7 +14,7 @@ import pytest
 
 import plan_check
 from documented import example
-from prunegrid.experiments import find
+from prunegrid.experiment.locate import find
 from prunegrid.plan.memory import peak_mb
 from snake import CORES, DEFAULT, planned, snakemake
 

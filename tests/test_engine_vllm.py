@@ -19,7 +19,7 @@ os.environ |= ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1
 from lm_eval.api.instance import Instance  # noqa: E402
 
 from asked import ITEMS, TASKS, ask, write_jsonl  # noqa: E402
-from prunegrid.errors import PrunegridError  # noqa: E402
+from prunegrid.core.errors import PrunegridError  # noqa: E402
 from prunegrid.evaluation import vllm_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402

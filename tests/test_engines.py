@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from asked import ask
-from prunegrid import grid, io
-from prunegrid.errors import PrunegridError
-from prunegrid.evaluation import alike, engines, now
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import engines, fingerprint
+from prunegrid.evaluation.cache import Kept
 from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.evaluation.kept import Kept
+from prunegrid.experiment import grid
+from prunegrid.results import comparability
 from prunegrid.status import Files
 from results_folder import an_experiment, finish, shared_files
 
@@ -36,8 +38,8 @@ def test_a_missing_engine_is_refused_before_anything_is_read(tmp_path: Path, mon
 
 
 def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(now, "version", versions(vllm="0.32.0", torch="2.13.0"))
-    ours, theirs = now.of_now("harness", "arc_easy"), now.of_now("harness", "arc_easy", "vllm")
+    monkeypatch.setattr(fingerprint, "version", versions(vllm="0.32.0", torch="2.13.0"))
+    ours, theirs = fingerprint.of_now("harness", "arc_easy"), fingerprint.of_now("harness", "arc_easy", "vllm")
     assert "engine" not in ours and ours["versions"] == {"torch": "2.13.0"}
     assert theirs == ours | {"engine": "vllm", "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
 
@@ -62,11 +64,11 @@ def test_a_table_never_mixes_engines(tmp_path: Path) -> None:
     for cell in cells:
         finish(tmp_path, cell, 30, 40)
         path = tmp_path / f"evaluation/{cell.model}/{cell.path}/A.json"
-        io.write_json(path, io.read_json(path) | {"protocol": "harness", "task": "arc_easy"})
+        files.write_json(path, files.read_json(path) | {"protocol": "harness", "task": "arc_easy"})
     done = [(cell, "A") for cell in cells]
-    alike.refuse_unlike(Files(tmp_path), done)
+    comparability.refuse_unlike(Files(tmp_path), done)
     path = tmp_path / f"evaluation/{cells[0].model}/{cells[0].path}/A.json"
-    io.write_json(path, io.read_json(path) | {"engine": "vllm"})
+    files.write_json(path, files.read_json(path) | {"engine": "vllm"})
     said = rf'engine is "transformers" in m/.*; "vllm" in m/{cells[0].path}'
     with pytest.raises(PrunegridError, match=said):
-        alike.refuse_unlike(Files(tmp_path), done)
+        comparability.refuse_unlike(Files(tmp_path), done)

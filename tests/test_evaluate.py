@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from asked import ITEMS, TASKS, ask, write_jsonl
-from prunegrid.errors import PrunegridError
-from prunegrid.evaluation.benchmarks import read_items, task_hash
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import sha256
+from prunegrid.core.versions import STEP
 from prunegrid.evaluation.evaluate import evaluate, known_tasks, load_model
-from prunegrid.io import sha256
-from prunegrid.sections import DataRef
-from prunegrid.versions import STEP
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment.sections import DataRef
+from prunegrid.tasks.catalog import task_hash
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from asked import ITEMS, ask, write_jsonl
-from prunegrid.errors import PrunegridError
-from prunegrid.evaluation import benchmarks
-from prunegrid.evaluation.benchmarks import known_tasks, read_items, read_task, task_hash
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import items as benchmarks
 from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.sections import DataRef
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment.sections import DataRef
+from prunegrid.tasks import catalog
+from prunegrid.tasks.catalog import known_tasks, read_task, task_hash
 
 FILE = DataRef(path="items.jsonl")
 EASY = {"hub": "allenai/ai2_arc", "config": "ARC-Easy", "split": "validation"}
@@ -118,7 +120,7 @@ def test_what_a_scores_hash_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> No
     """A corrected count is no reason to ask again; a new filter is."""
     spec = read_task("paper", "arc_easy")
     before = task_hash("paper", "arc_easy")
-    monkeypatch.setattr(benchmarks, "read_task", lambda *_: spec)
+    monkeypatch.setattr(catalog, "read_task", lambda *_: spec)
     spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another", "options": {}}
     assert task_hash("paper", "arc_easy") == before
     del spec["metadata"]["only"]

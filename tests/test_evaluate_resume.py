@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asked import ask
-from prunegrid import versions
-from prunegrid.evaluation import benchmarks, kept
+from prunegrid.core import versions
+from prunegrid.evaluation import cache, items
 from prunegrid.evaluation.evaluate import evaluate
 
 THREE = {"A": ask("arc_easy"), "S": ask("squadv2"), "C": ask("arc_challenge")}
@@ -64,17 +64,17 @@ def test_after_an_error_the_others_only_are_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As in the workflow, the declared files are removed in between."""
-    keep = kept.Kept.keep
+    keep = cache.Kept.keep
 
-    def fails_at_the_second(self: kept.Kept, name: str, *rest: Any) -> dict[str, Any]:
+    def fails_at_the_second(self: cache.Kept, name: str, *rest: Any) -> dict[str, Any]:
         if name == "S":
             raise RuntimeError("out of memory")
         return keep(self, name, *rest)
 
-    monkeypatch.setattr(kept.Kept, "keep", fails_at_the_second)
+    monkeypatch.setattr(cache.Kept, "keep", fails_at_the_second)
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
-    monkeypatch.setattr(kept.Kept, "keep", keep)
+    monkeypatch.setattr(cache.Kept, "keep", keep)
     assert asked == ["A", "S"]
     for file in tmp_path.glob("*.*"):
         file.unlink()
@@ -100,10 +100,10 @@ def test_after_an_error_the_others_only_are_asked(
 KILLED = """
 import json, os, signal, sys
 from pathlib import Path
-from prunegrid import versions
-from prunegrid.evaluation import benchmarks, kept
+from prunegrid.core import versions
+from prunegrid.evaluation import cache as kept, items as benchmarks
 from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.sections import Benchmark
+from prunegrid.experiment.sections import Benchmark
 
 given = json.loads(sys.argv[1])
 hand_over = kept.Kept.hand_over
@@ -308,10 +308,10 @@ def test_what_is_said_of_the_data_is_brought_up_to_date_and_nothing_asked(
     one = {"A": ask("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
     (first,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
     assert first["n_complete"] == 570
-    spec = benchmarks.read_task("harness", "arc_easy")
+    spec = items.read_task("harness", "arc_easy")
     spec["metadata"]["complete"][0] |= {"rows": 571, "items": 571}
     with monkeypatch.context() as patch:
-        patch.setattr(benchmarks, "read_task", lambda *_: spec)
+        patch.setattr(items, "read_task", lambda *_: spec)
         (corrected,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
     assert corrected == first | {"n_complete": 571}
     (moved,) = evaluate(toy_model, tmp_path, benchmarks={"A": THREE["A"]}, data=files, digests=WEIGHTS).values()

@@ -38,7 +38,7 @@ from fault_runs import (
     script,
     targets,
 )
-from prunegrid.io import read_json
+from prunegrid.core.files import read_json
 from snake import ROOT
 
 pytestmark = pytest.mark.slow

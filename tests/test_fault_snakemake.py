@@ -28,8 +28,8 @@ from fault_runs import (
     run,
     targets,
 )
-from prunegrid.locks import held
-from prunegrid.step import lock_of
+from prunegrid.core.locks import held
+from prunegrid.core.step import lock_of
 from snake import CORES, command, snakemake
 
 pytestmark = pytest.mark.slow

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
-from prunegrid import locks
-from prunegrid.draws import derive
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, read_parquet
-from prunegrid.sections import Training
-from prunegrid.train import checkpoints, launch
-from prunegrid.train.batches import schedule
+from prunegrid.core import locks
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, read_parquet
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
+from prunegrid.training import checkpoints, launch
+from prunegrid.training.schedule import schedule
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
@@ -248,7 +248,7 @@ def test_a_signal_before_the_ranks_can_hear_it(tmp_path: Path, inputs: Inputs, m
 LAUNCHER = """
 import json, sys
 from pathlib import Path
-from prunegrid.train import checkpoints, launch
+from prunegrid.training import checkpoints, launch
 from killed_jobs import Inputs, run
 launch.WORKER = "killed_worker"
 run(Path(sys.argv[1]), Inputs(*map(Path, sys.argv[2:5])), **json.loads(sys.argv[5]))

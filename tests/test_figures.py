@@ -13,12 +13,17 @@ import pytest
 
 import handmade
 from figures_folder import AT, DELTAS, HALF, deltas_of, fill, many, worked_scores
-from prunegrid import cli, draws, grid, io, pruners, results
-from prunegrid.errors import PrunegridError
+from prunegrid import pruners
+from prunegrid.cli import app
+from prunegrid.core import files as io
+from prunegrid.core import randomness
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
 from prunegrid.figures import bars, curves, names, points, response
 from prunegrid.figures.draw import draw_all, draw_folder, drawings
 from prunegrid.figures.source import Source
 from prunegrid.figures.style import save, styled
+from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.table.layout import lay_out
 from results_folder import an_experiment, finish, put, shared_files
@@ -34,7 +39,7 @@ def said(folder: Path, name: str, model: str = "m") -> list[str]:
 
 def drawn(folder: Path, deltas: pd.DataFrame | None = None) -> list[Path]:
     """Collect the folder and draw it."""
-    results.write(results.collect_from(folder), folder / "results.parquet")
+    collect.write(collect.collect_from(folder), folder / "results.parquet")
     return draw_all(folder, deltas)
 
 
@@ -63,8 +68,8 @@ def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> lis
 
 
 def source(folder: Path, deltas: pd.DataFrame | None = None) -> Source:
-    frame = results.collect_from(folder)
-    return Source(folder, results.experiment_of(folder), "m", frame, deltas, "seconds")
+    frame = collect.collect_from(folder)
+    return Source(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
 
 
 def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
@@ -210,9 +215,9 @@ def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
 
 def test_the_tables_unit_is_the_figures(folder: Path) -> None:
     """One cell that was on a GPU makes it GPU-hours, of both models; the rest is of unknown cost."""
-    frame = results.collect_from(folder)
+    frame = collect.collect_from(folder)
     frame.loc[frame["variant"] == "q3", "gpu_hours"] = 0.25
-    results.write(frame, folder / "results.parquet")
+    collect.write(frame, folder / "results.parquet")
     draw_all(folder, None)
     texts = said(folder, "pareto")
     assert {"Scoring and training (GPU-hours)", "4 rows of unknown cost left out"} <= set(texts)
@@ -282,7 +287,7 @@ def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
     assert (shown.sample_id, shown.treated_as, shown.prompt) == (4, 2, "Why so?")
     assert "".join(shown.texts) == "No, it is 4."
     assert shown.kept["sparsevlm"] == "one layer only"
-    seed = draws.derive(0, "pruning")
+    seed = randomness.derive(0, "pruning")
     for name in ("random", "ppl", "fastv"):
         all_samples = pruners.select(worked_scores(), f"random+{name}", {}, 1.0, 0.5, seed)
         assert shown.kept[name] == set(all_samples.kept(4).tolist())
@@ -317,18 +322,18 @@ def test_a_damaged_file_is_an_error_and_leaves_no_half_figure(folder: Path) -> N
 def test_figures_need_the_table_first(folder: Path, name: str) -> None:
     """What the table has not written is named, with the command that writes it, in one line."""
     table = folder / "results.parquet", folder / "deltas.parquet"
-    results.write(results.collect_from(folder), table[0])
+    collect.write(collect.collect_from(folder), table[0])
     deltas.write(deltas_of([]).reindex(columns=deltas.SCHEMA.names), table[1])
     (folder / name).unlink()
     with pytest.raises(SystemExit) as raised:
-        cli.main(["figures", str(folder)])
+        app.main(["figures", str(folder)])
     assert (
         raised.value.code == f"prunegrid figures: {folder}: no {name} there; write it with `prunegrid table {folder}`"
     )
 
 
 def test_figures_of_a_folder_with_its_table(folder: Path) -> None:
-    results.write(results.collect_from(folder), folder / "results.parquet")
+    collect.write(collect.collect_from(folder), folder / "results.parquet")
     deltas.write(deltas_of(DELTAS).reindex(columns=deltas.SCHEMA.names), folder / "deltas.parquet")
     assert len(draw_folder(folder)) == 12
     assert "Random + PPL (1/2)" in said(folder, f"bars-{AT}")

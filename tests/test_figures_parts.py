@@ -9,9 +9,10 @@ import pytest
 
 import handmade
 from figures_folder import byte_tokenizer, deltas_of
-from prunegrid import pruners, results
+from prunegrid import pruners
 from prunegrid.figures import bars, names, pareto, response, tokens
 from prunegrid.figures.source import signed
+from prunegrid.results import collect
 from results_folder import an_experiment
 
 
@@ -35,7 +36,7 @@ def test_what_an_experiment_has_no_figures_of() -> None:
 )
 def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any]) -> None:
     experiment = an_experiment(variants=variants)
-    assert names.comparable(experiment) == bool(results.baselines(experiment))
+    assert names.comparable(experiment) == bool(collect.baselines(experiment))
 
 
 def test_names_are_cheap_to_ask_for() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from prunegrid.errors import PrunegridError
-from prunegrid.train.finite import Outcome
-from prunegrid.train.trainer import PrunedTrainer
+from prunegrid.core.errors import PrunegridError
+from prunegrid.training.finite import Outcome
+from prunegrid.training.trainer import PrunedTrainer
 
 SAMPLES = [[3, 4], [5]]
 

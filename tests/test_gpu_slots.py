@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid import devices
+from prunegrid.core import gpus
 from snake import DEFAULT, command, snakemake
 from test_scoring_workflow import experiment
 
@@ -50,12 +50,12 @@ def test_a_job_shares_the_gpu_that_another_one_is_on(tmp_path: Path, monkeypatch
     (tmp_path / "locks").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "locks"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "locks"))
-    monkeypatch.setenv(devices.VISIBLE, "0")
+    monkeypatch.setenv(gpus.VISIBLE, "0")
     config = experiment(tmp_path) | {"device": "cuda", "runtime": {"cells_per_gpu": 2}}
     target = "results/toy/scores/m/shards/1-of-2/meta.json"
     line = command(tmp_path, "--cores", "1", "--resources", "gpu_slots=2", "--notemp", target, config=config)
-    with devices.taken(1, slots=2):
-        environment = {**os.environ, devices.HOLDER: ""}
+    with gpus.taken(1, slots=2):
+        environment = {**os.environ, gpus.HOLDER: ""}
         done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=120)
     log = (tmp_path / "results/toy/logs/score/m/1-of-2.log").read_text()
     assert done.returncode == 1 and "device is cuda and 1 GPU(s) are needed, but torch" in log

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.evaluation.benchmarks import read_task, resolve
+from prunegrid.tasks.catalog import read_task, resolve
 from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
 
 IRON = {"question": "Which metal is red", "answer": {"value": "Iron", "aliases": ["Iron", "Fe"]}}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
 
 torch = pytest.importorskip("torch")
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from killed_jobs import Inputs, assert_same_weights, run
-from prunegrid.train import liger
+from prunegrid.training import liger
 
 CPU = torch.device("cpu")
 PATCH = "MODEL_TYPE_TO_APPLY_LIGER_FN = {'gemma': None}\n"

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import handmade
 from prunegrid import pruners
-from prunegrid.errors import PrunegridError
-from prunegrid.prune import prune
+from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Match
 from prunegrid.pruners.match import matched_rows, matched_tokens
+from prunegrid.selection.prune import prune
 
 
 def test_tokens_are_shared_out_by_hand() -> None:

@@ -8,12 +8,12 @@ from peft import LoraConfig, get_peft_model
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from prunegrid.plan.memory import training_activations
-from prunegrid.plan.size import Shape
-from prunegrid.sections import Training
-from prunegrid.train.batches import IGNORE, Example
-from prunegrid.train.forward import collate, total_nll
-from prunegrid.train.packing import NAME
+from prunegrid.experiment.sections import Training
+from prunegrid.models.size import Shape
+from prunegrid.training.loss import collate, total_nll
+from prunegrid.training.memory_model import training_activations
+from prunegrid.training.packed_attention import NAME
+from prunegrid.training.schedule import IGNORE, Example
 
 TOKENS, LEARNED = 512, 8
 SHAPE = Shape(128, 344, 64, 4, 256, tied=False)

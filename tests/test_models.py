@@ -10,10 +10,10 @@ import pytest
 import torch
 import yaml
 
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, write_json
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, write_json
+from prunegrid.experiment.sections import Model, Wheel
 from prunegrid.models import describe, load_model, load_tokenizer, materialise
-from prunegrid.sections import Model, Wheel
 from snake import ROOT
 from tiny import TEMPLATE, write_tiny_model
 

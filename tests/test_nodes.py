@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from prunegrid import config
-from prunegrid.errors import PrunegridError
-from prunegrid.sections import Runtime, Training
-from prunegrid.train import Job, nodes
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import config
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.training import Job, multinode
 from results_folder import an_experiment
 
 
@@ -35,13 +35,13 @@ def test_ranks_are_a_multiple_of_nodes() -> None:
 def test_outside_an_allocation_several_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(PrunegridError, match=r"runtime.nodes is 2, but .* --profile profiles/slurm"):
-        nodes.check_allocation(2)
-    nodes.check_allocation(1)
+        multinode.check_allocation(2)
+    multinode.check_allocation(1)
 
 
 def test_slurm_starts_one_launcher_a_node() -> None:
-    line = nodes.command(job(), "worker", Path("order.json"))
-    own = line.index("prunegrid.train.node")
+    line = multinode.command(job(), "worker", Path("order.json"))
+    own = line.index("prunegrid.training.node_launcher")
     assert line[0] == "srun"
     assert {"--nodes=2", "--ntasks=2", "--ntasks-per-node=1", "--cpus-per-task=4"} < set(line[:own])
     assert not [option for option in line if "gres" in option]
@@ -49,7 +49,7 @@ def test_slurm_starts_one_launcher_a_node() -> None:
 
 
 def test_gpus_are_asked_for_by_node() -> None:
-    assert "--gres=gpu:4" in nodes.command(job("cuda"), "worker", Path("order.json"))
+    assert "--gres=gpu:4" in multinode.command(job("cuda"), "worker", Path("order.json"))
 
 
 def test_an_experiment_that_names_no_nodes_has_one() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from prunegrid.config import load
-from prunegrid.sections import DataRef, Evaluation, Model, Runtime, Source, Training
+from prunegrid.experiment.config import load
+from prunegrid.experiment.sections import DataRef, Evaluation, Model, Runtime, Source, Training
 from prunegrid.status import Files, of_all
 from snake import planned
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig
 
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
 from prunegrid.models.probes import check_isolated
-from prunegrid.train.batches import Example, example, pack
-from prunegrid.train.forward import collate, total_nll
-from prunegrid.train.packing import NAME
-from prunegrid.train.worker import checkpoint_layers
+from prunegrid.training.loss import collate, total_nll
+from prunegrid.training.packed_attention import NAME
+from prunegrid.training.schedule import Example, example, pack
+from prunegrid.training.worker import checkpoint_layers
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

@@ -14,11 +14,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, LlamaConfig
 
-from prunegrid import chunks
-from prunegrid.train import packing
-from prunegrid.train.batches import example
-from prunegrid.train.forward import collate, to_device, total_nll
-from prunegrid.train.packing import NAME, borders_of, packed_attention
+from prunegrid.models import head_chunks
+from prunegrid.training import packed_attention as packing
+from prunegrid.training.loss import collate, to_device, total_nll
+from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
+from prunegrid.training.schedule import example
 
 LENGTHS = [5, 9, 1, 14]
 FLASH = torch.ops.aten._flash_attention_forward.default
@@ -109,7 +109,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
     again: bool, flash: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forward and backward of a whole model on meta tensors, through torch's `varlen_attn`."""
-    for limit in (chunks.CHUNK, chunks.ELEMENTS):
+    for limit in (head_chunks.CHUNK, head_chunks.ELEMENTS):
         monkeypatch.setitem(limit, "meta", limit["cuda"])
     made = []
     for layers in (2, 6):
@@ -120,7 +120,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, attn_implementation=NAME, dtype=torch.bfloat16).train()
         if again:
-            from prunegrid.train.worker import checkpoint_layers
+            from prunegrid.training.worker import checkpoint_layers
 
             checkpoint_layers(model)
         rows = [example(n, [1, 2], list(range(3, 3 + n)), None, 1.0, "drop") for n in (5, 3, 8)]

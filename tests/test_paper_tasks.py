@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from asked import ITEMS, ask
-from prunegrid.evaluation.benchmarks import read_task, resolve
 from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.tasks.catalog import read_task, resolve
 from prunegrid.tasks.paper.utils import (
     four_choices,
     gsm8k_results,

@@ -17,16 +17,17 @@ import pytest
 import yaml
 
 from plan_check import by_all, by_defaults
-from prunegrid import config, grid, io
-from prunegrid.config import Experiment
-from prunegrid.errors import PrunegridError
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import config, grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Training
+from prunegrid.models.size import Shape, Size
 from prunegrid.plan import counts, disk, gpu_rates, work
 from prunegrid.plan.calibrate import measured, rates
 from prunegrid.plan.jobs import Job, Known, jobs, known
 from prunegrid.plan.report import duration, report, size
-from prunegrid.plan.size import Shape, Size
 from prunegrid.plan.work import Work, seconds
-from prunegrid.sections import Training
 from results_folder import an_experiment, finish, put, shared_files
 from snake import DEFAULT, ROOT, planned
 
@@ -42,7 +43,7 @@ def run(tmp_path: Path) -> tuple[Experiment, Path]:
     shared_files(root, experiment)
     ids, prompts, responses = list(range(10)), [20] * 10, [30] * 10
     table = {"sample_id": ids, "prompt_tokens": prompts, "response_tokens": responses}
-    io.write_parquet(root / "scores/m/samples.parquet", pa.table(table))
+    files.write_parquet(root / "scores/m/samples.parquet", pa.table(table))
     for cell in grid.cells(experiment):
         finish(root, cell, 50.0, 60.0, experiment=experiment)
     put(root / "experiment.json", experiment.model_dump(mode="json"))
@@ -58,7 +59,7 @@ def trainings(experiment: Experiment, root: Path) -> list[Job]:
     found = [job for job in jobs(known(experiment, root)) if job.rule == "train"]
     for job in found:
         report = root / job.benchmark.replace("train/", "trained/", 1) / "training.json"
-        put(report, io.read_json(report) | {"steps": round(job.work.steps)})
+        put(report, files.read_json(report) | {"steps": round(job.work.steps)})
     return found
 
 
@@ -231,7 +232,7 @@ def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path])
     tokens = counts.tokens_of(experiment, "m", root)
     assert (tokens.samples, tokens.prompt, tokens.response, tokens.known) == (10, 200, 300, True)
     selection = root / "pruned/selection.parquet"
-    io.write_parquet(selection, pa.table({"sample_id": [3, 4, 5]}))
+    files.write_parquet(selection, pa.table({"sample_id": [3, 4, 5]}))
     assert counts.kept_tokens(tokens, "random+ppl", 0.125, selection) == (60, 90)
 
 
@@ -300,7 +301,7 @@ def test_times_of_other_settings_and_of_half_a_job_are_left_out(
     timed(run[1], job, 50.0)
     assert measured(run[1], job) == 50.0
     file = run[1] / job.benchmark.replace("train/", "trained/", 1) / "training.json"
-    put(file, io.read_json(file) | told)
+    put(file, files.read_json(file) | told)
     assert measured(run[1], job) is None
 
 

@@ -7,23 +7,20 @@ from typing import Any
 
 import pytest
 
-from prunegrid.config import Experiment
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Lora, Training
+from prunegrid.models.size import ASSUMED, Shape, Size, parameters, shape_of
 from prunegrid.plan.gpus import fits
-from prunegrid.plan.memory import (
+from prunegrid.plan.memory import decided, gpu_peak_mb, peak_mb, rank_bytes
+from prunegrid.plan.minutes import minutes
+from prunegrid.training.memory_model import (
     CUDA_CONTEXT,
     MIB,
     checkpointing_needed,
-    decided,
-    gpu_peak_mb,
     lora_parameters,
-    peak_mb,
-    rank_bytes,
     training_activations,
 )
-from prunegrid.plan.minutes import minutes
-from prunegrid.plan.size import ASSUMED, Shape, Size, parameters, shape_of
-from prunegrid.sections import Lora, Training
 from results_folder import an_experiment, put
 
 LLAMA = Shape(4096, 11008, 4096, 32, 32000, tied=False)

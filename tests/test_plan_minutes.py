@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.config import Experiment
+from prunegrid.experiment.config import Experiment
 from prunegrid.plan import gpu_rates, minutes
 from results_folder import an_experiment, put
 

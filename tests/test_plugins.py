@@ -13,10 +13,10 @@ import pytest
 import handmade
 from documented import example
 from prunegrid import pruners
-from prunegrid.errors import PrunegridError
-from prunegrid.prune import prune
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Variant
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
-from prunegrid.sections import Variant
+from prunegrid.selection.prune import prune
 from snake import DEFAULT, ROOT, planned, snakemake
 
 
@@ -193,7 +193,7 @@ def test_an_installed_entry_point_needs_no_module(tmp_path: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[prunegrid.pruners]\nmine = my_pruners\n")
     code = "from prunegrid import pruners; print(pruners.filled('moderate+random', {}))"
-    path = f"{tmp_path}:{ROOT / 'workflow'}"
+    path = f"{tmp_path}:{ROOT / 'src'}"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path, "PATH": ""}, capture_output=True, text=True, check=False
     )

@@ -5,8 +5,8 @@ import re
 import sys
 from typing import Any
 
-from prunegrid import progress
-from prunegrid.progress import Progress
+from prunegrid.core import progress
+from prunegrid.core.progress import Progress
 
 
 def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(monkeypatch: Any, capsys: Any) -> None:

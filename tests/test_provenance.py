@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from prunegrid import grid, io, results
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.results import collect
 from prunegrid.statistics.deltas import deltas
 from prunegrid.table import provenance
-from prunegrid.table.against import contrasts
+from prunegrid.table.comparison import contrasts
 from results_folder import an_experiment, answer, finish, shared_files
 
 RIGHT = {"full": 0.9, "random+random": 0.5, "random+ppl": 0.4}
@@ -26,13 +28,13 @@ def root(tmp_path: Path) -> Path:
 
 def told(root: Path) -> list[str]:
     experiment = an_experiment()
-    frame = results.collect(experiment, root)
+    frame = collect.collect(experiment, root)
     return provenance.footer(experiment, root, frame, deltas(frame, root, contrasts(experiment, frame)))
 
 
 def record(root: Path, cell: str, **values: Any) -> None:
     path = root / "evaluation/m" / cell / "A.json"
-    io.write_json(path, io.read_json(path) | values)
+    files.write_json(path, files.read_json(path) | values)
 
 
 def test_protocol_items_versions_config_and_code(root: Path) -> None:

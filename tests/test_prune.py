@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import handmade
-from prunegrid import __version__, draws, io, pruners
-from prunegrid.errors import PrunegridError
-from prunegrid.prune import prune, selection_table
-from prunegrid.scores import read_scores
+from prunegrid import __version__, pruners
+from prunegrid.core import files, randomness
+from prunegrid.core.errors import PrunegridError
+from prunegrid.scoring.reader import read_scores
+from prunegrid.selection.prune import prune, selection_table
 
 SCHEMA = {
     "sample_id": pa.int64(),
@@ -63,14 +64,14 @@ def test_summary_by_hand(tmp_path: Path) -> None:
     scores = handmade.scores([4, 2, 6], samples={"nll": [1, 3, 2]}, tokens={"nll": range(12)})
     directory = handmade.write(tmp_path / "scores", scores, prompt_tokens=10, meta={"digests": {"model": "abc"}})
     summary = run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
-    pruning = draws.derive(3, "pruning")
+    pruning = randomness.derive(3, "pruning")
     assert summary == {
         "mode": "static",
         "variant": "mine",
         "method": "infobatch+ppl",
         "options": {},
         "match": None,
-        "selection": io.sha256(tmp_path / "out/selection.parquet"),
+        "selection": files.sha256(tmp_path / "out/selection.parquet"),
         "foreign_pruners": {},
         "extras": {},
         "nominal": {"samples": 0.7, "tokens": 0.5},
@@ -108,7 +109,7 @@ def test_what_is_read_is_what_was_written(directory: Path) -> None:
 def test_columns_may_come_from_extra(directory: Path) -> None:
     given = handmade.random_scores(60)
     path = directory / "samples.parquet"
-    io.write_parquet(path, pq.read_table(path).drop_columns(["entropy"]))
+    files.write_parquet(path, pq.read_table(path).drop_columns(["entropy"]))
     refused(directory, r"entropy needs the sample column entropy.*extra/entropy.parquet", method="entropy+ppl")
     handmade.write_extra(directory, "entropy", given, given.samples["entropy"])
     assert run(directory, "entropy+ppl")["n_kept_samples"] == 15
@@ -116,7 +117,7 @@ def test_columns_may_come_from_extra(directory: Path) -> None:
 
 def test_a_missing_token_column_names_the_pruner(directory: Path) -> None:
     path = directory / "tokens.parquet"
-    io.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
+    files.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
     refused(
         directory,
         "tokens.parquet: fastv needs the token column fastv.*found: sample_id",
@@ -136,7 +137,7 @@ def test_a_failed_write_leaves_nothing(directory: Path, monkeypatch: pytest.Monk
     def full(path: Path, value: Any) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(io, "write_json", full)
+    monkeypatch.setattr(files, "write_json", full)
     with pytest.raises(OSError, match="no space"):
         run(directory)
     assert not (directory.parent / "out").exists()
@@ -144,7 +145,7 @@ def test_a_failed_write_leaves_nothing(directory: Path, monkeypatch: pytest.Monk
 
 def test_rows_in_another_order_are_refused(directory: Path) -> None:
     path = directory / "tokens.parquet"
-    io.write_parquet(path, pq.read_table(path)[::-1])
+    files.write_parquet(path, pq.read_table(path)[::-1])
     refused(directory, "same order")
 
 
@@ -153,7 +154,7 @@ def test_lists_of_another_length_are_refused(directory: Path) -> None:
     table = pq.read_table(path)
     lengths = table["response_tokens"].to_numpy().copy()
     lengths[0] += 1
-    io.write_parquet(path, table.set_column(2, "response_tokens", pa.array(lengths)))
+    files.write_parquet(path, table.set_column(2, "response_tokens", pa.array(lengths)))
     refused(directory, f"nll of sample_id {table['sample_id'][0]} has not the {lengths[0]} values")
 
 
@@ -162,7 +163,7 @@ def test_a_null_is_not_finite(directory: Path) -> None:
     table = pq.read_table(path)
     values = [None, *table["nll"].to_pylist()[1:]]
     column = table.schema.get_field_index("nll")
-    io.write_parquet(path, table.set_column(column, "nll", pa.array(values, pa.float32())))
+    files.write_parquet(path, table.set_column(column, "nll", pa.array(values, pa.float32())))
     refused(directory, f"sample_id {table['sample_id'][0]} is nan", method="infobatch+ppl")
 
 
@@ -217,54 +218,54 @@ def test_blocks_and_row_groups_change_nothing(
     directory = handmade.write(tmp_path / "scores", given)
     table = pq.read_table(directory / "tokens.parquet")
     pq.write_table(table, directory / "tokens.parquet", row_group_size=5)
-    monkeypatch.setattr("prunegrid.scores.BLOCK_TOKENS", 200)
+    monkeypatch.setattr("prunegrid.scoring.reader.BLOCK_TOKENS", 200)
     run(directory, method)
     found = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
-        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, draws.derive(1, "pruning")
+        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive(1, "pruning")
     )
     assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
 
 
 def test_a_null_in_a_later_block_names_its_sample(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prunegrid.scores.BLOCK_TOKENS", 200)
+    monkeypatch.setattr("prunegrid.scoring.reader.BLOCK_TOKENS", 200)
     path = directory / "tokens.parquet"
     table = pq.read_table(path)
     values = table["nll"].to_pylist()
     values[50][0] = float("nan")
     column = table.schema.get_field_index("nll")
-    io.write_parquet(path, table.set_column(column, "nll", pa.array(values, pa.list_(pa.float32()))))
+    files.write_parquet(path, table.set_column(column, "nll", pa.array(values, pa.list_(pa.float32()))))
     refused(directory, f"nll of sample_id {table['sample_id'][50]} is nan at position 0", method="random+ppl")
     assert not (directory.parent / "out").exists()
 
 
 def test_tokens_that_end_too_early_are_refused(directory: Path) -> None:
     path = directory / "tokens.parquet"
-    io.write_parquet(path, pq.read_table(path)[:40])
+    files.write_parquet(path, pq.read_table(path)[:40])
     refused(directory, "same order")
 
 
 def test_why_a_column_was_left_out_is_told(directory: Path) -> None:
     path = directory / "tokens.parquet"
-    io.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
-    io.write_json(directory / "meta.json", {"left_out": {"fastv": "the attention of a gpt2 cannot be reached"}})
+    files.write_parquet(path, pq.read_table(path).drop_columns(["fastv"]))
+    files.write_json(directory / "meta.json", {"left_out": {"fastv": "the attention of a gpt2 cannot be reached"}})
     refused(directory, "fastv needs the token column fastv.*of a gpt2 cannot be reached", method="random+fastv")
 
 
 def test_more_tokens_than_samples_are_refused(directory: Path) -> None:
     path = directory / "samples.parquet"
-    io.write_parquet(path, pq.read_table(path)[:40])
+    files.write_parquet(path, pq.read_table(path)[:40])
     refused(directory, "same order")
 
 
 def test_an_optional_score_of_other_data_is_refused(tmp_path: Path) -> None:
     given = handmade.random_scores(60)
     directory = handmade.write(tmp_path / "scores", replace(given, samples={"ppl": given.samples["ppl"]}))
-    io.write_json(directory / "meta.json", {"digests": {"data": "a" * 64}})
+    files.write_json(directory / "meta.json", {"digests": {"data": "a" * 64}})
     handmade.write_extra(directory, "ifd", given, given.samples["ifd"])
     assert run(directory, "ifd+random")["extras"] == {"ifd": {}}, "a hand-made one has no digests"
     path = directory / "extra" / "ifd.parquet"
     made_from = {b"prunegrid": json.dumps({"data": "b" * 64, "reference": "c" * 64})}
-    io.write_parquet(path, pq.read_table(path).replace_schema_metadata(made_from))
+    files.write_parquet(path, pq.read_table(path).replace_schema_metadata(made_from))
     with pytest.raises(PrunegridError, match=r"ifd\.parquet, beside these scores: made for another data"):
         run(directory, "ifd+random")

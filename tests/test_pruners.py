@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import handmade
-from prunegrid import draws, pruners
-from prunegrid.errors import PrunegridError
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection, ragged
+from prunegrid import pruners
+from prunegrid.core import ragged, randomness
+from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection
 
 STOCHASTIC = "infobatch-original"
 METHODS = [f"{sample}+{token}" for sample in sorted(SAMPLE) for token in sorted(TOKEN)] + sorted(JOINT)
@@ -57,7 +58,7 @@ def test_sample_pruners_by_hand() -> None:
     assert kept_samples("loss", loss="lowest") == [0, 2, 5]
     assert kept_samples("loss", loss="middle") == [0, 1, 3]
     assert kept_samples("ifd") == [0, 3, 4]
-    drawn = draws.uniform(0, "samples", np.arange(6))
+    drawn = randomness.uniform(0, "samples", np.arange(6))
     assert kept_samples("random") == sorted(np.argsort(-drawn)[:3].tolist())
 
 
@@ -69,7 +70,7 @@ def test_token_pruners_by_hand() -> None:
     assert kept_tokens("sparsevlm", sparsevlm="literal", allow_degenerate=True) == [0, 1, 5]
     assert kept_tokens("entropy") == [1, 2, 5]
     assert kept_tokens("rho1") == [1, 4, 5]
-    drawn = draws.uniform(0, "tokens", 0, np.arange(5))
+    drawn = randomness.uniform(0, "tokens", 0, np.arange(5))
     assert kept_tokens("random") == [*sorted(np.argsort(-drawn)[:2].tolist()), 5]
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prunegrid import results
 from prunegrid.published import V2_TABLES
 from prunegrid.published import frame as published
+from prunegrid.results import collect
 from prunegrid.table import csv
 from prunegrid.table.layout import lay_out
 
@@ -69,13 +69,13 @@ def test_only_the_slips_differ(compared: pd.DataFrame) -> None:
 
 
 def test_scores_of_benchmarks_are_exactly_as_printed(compared: pd.DataFrame) -> None:
-    own = compared[(compared["kind"] == "score") & (compared["benchmark"] != results.AVERAGE)]
+    own = compared[(compared["kind"] == "score") & (compared["benchmark"] != collect.AVERAGE)]
     assert own["shown"].tolist() == own["printed"].tolist()
 
 
 def test_the_frame_is_a_results_frame() -> None:
     frame = published.frame()
-    assert list(frame.columns) == results.SCHEMA.names
+    assert list(frame.columns) == collect.SCHEMA.names
     assert len(frame) == 2 * (1 + 3 * 17 + 1) * 6
     assert not frame.duplicated(["model", "sample_ratio", "token_ratio", "variant", "benchmark"]).any()
     assert set(frame["status"]) == {"done"}
@@ -133,7 +133,7 @@ def test_the_reference_has_every_cell_once() -> None:
     reference = published.reference()
     assert not reference.duplicated(["dataset", *published.CELL, "benchmark"]).any()
     assert set(reference["n_items"].dropna()) == {567, 295, 1319, 11873, 8837, 5000}
-    assert reference["n_items"].isna().eq(reference["benchmark"] == results.AVERAGE).all()
+    assert reference["n_items"].isna().eq(reference["benchmark"] == collect.AVERAGE).all()
     merged = published.frame().merge(reference, on=["dataset", *published.CELL, "benchmark"])
     assert len(merged) == len(published.frame())
 

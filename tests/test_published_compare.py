@@ -9,12 +9,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from prunegrid import cli, results
-from prunegrid.errors import PrunegridError
+from prunegrid.cli import app
+from prunegrid.core.errors import PrunegridError
 from prunegrid.published import compare as comparing
 from prunegrid.published import compare_report
 from prunegrid.published import frame as published
 from prunegrid.published.compare import compare
+from prunegrid.results import collect
 
 FIVE = ("ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA")
 
@@ -24,7 +25,7 @@ def reference() -> pd.DataFrame:
     return published.reference()
 
 
-def cell(scores: dict[str, float], **changes: Any) -> list[results.Row]:
+def cell(scores: dict[str, float], **changes: Any) -> list[collect.Row]:
     """One cell's rows, Avg included: LLaMA2-7B, 12.5 x 50, random+random, on WizardLM unless changed."""
     described = {
         "experiment": "mine",
@@ -43,12 +44,12 @@ def cell(scores: dict[str, float], **changes: Any) -> list[results.Row]:
     }
     items = changes.pop("n_items", published.ITEMS)
     rows = [described | changes | {"benchmark": b, "score": s, "n_items": items[b]} for b, s in scores.items()]
-    return [*rows, results.average(rows)]
+    return [*rows, collect.average(rows)]
 
 
 def arc_e(*scores: float, **changes: Any) -> pd.DataFrame:
     """A cell of one benchmark with a seed for each score."""
-    return results.tidy([row for seed, s in enumerate(scores) for row in cell({"ARC-E": s}, seed=seed, **changes)])
+    return collect.tidy([row for seed, s in enumerate(scores) for row in cell({"ARC-E": s}, seed=seed, **changes)])
 
 
 def first(compared: pd.DataFrame) -> Any:
@@ -106,7 +107,7 @@ def test_none_right_of_a_few_is_not_certain() -> None:
 
 def test_an_average_has_its_parts_noise(reference: pd.DataFrame) -> None:
     scores = dict(zip(FIVE, (60.0, 41.0, 8.0, 13.0, 49.0), strict=True))
-    compared = compare(results.tidy(cell(scores)), reference).set_index("benchmark")
+    compared = compare(collect.tidy(cell(scores)), reference).set_index("benchmark")
     average = compared.loc["Avg"]
     assert average["score"] == pytest.approx(171 / 5)
     assert average["their_score"] == pytest.approx((59.25 + 41.02 + 8.11 + 12.75 + 48.75) / 5)
@@ -115,7 +116,7 @@ def test_an_average_has_its_parts_noise(reference: pd.DataFrame) -> None:
 
 
 def test_an_average_over_other_benchmarks_has_no_counterpart(reference: pd.DataFrame) -> None:
-    compared = compare(results.tidy(cell({"ARC-E": 60, "GSM8K": 8})), reference).set_index("benchmark")
+    compared = compare(collect.tidy(cell({"ARC-E": 60, "GSM8K": 8})), reference).set_index("benchmark")
     assert compared["verdict"].to_dict() == {
         "ARC-E": "items only: within noise",
         "GSM8K": "items only: within noise",
@@ -140,7 +141,7 @@ def test_no_counterpart(change: dict[str, Any], reference: pd.DataFrame) -> None
 def test_data_sets_of_the_same_name_go_together(reference: pd.DataFrame) -> None:
     """Mistral-7B is published at 25 x 50 on WizardLM and on MathInstruct."""
     at = {"model": "Mistral-7B", "sample_ratio": 0.25}
-    own = {name: results.tidy(cell({"GSM8K": 20}, dataset=name, **at)) for name in ("MathInstruct", "mine")}
+    own = {name: collect.tidy(cell({"GSM8K": 20}, dataset=name, **at)) for name in ("MathInstruct", "mine")}
     one, both = (compare(own[name], reference).query("benchmark == 'GSM8K'") for name in own)
     assert one["their_dataset"].tolist() == ["MathInstruct"]
     assert sorted(both["their_dataset"]) == ["MathInstruct", "WizardLM"]
@@ -163,7 +164,7 @@ def test_methods_of_the_paper_under_prunegrids_names(reference: pd.DataFrame) ->
 
 def test_a_named_variant_is_left_out(reference: pd.DataFrame) -> None:
     named = cell({"ARC-E": 70}, variant="qtuning-l0", sample_pruner="qtuning", token_pruner=None)
-    compared = compare(results.tidy([*cell({"ARC-E": 60}), *named]), reference)
+    compared = compare(collect.tidy([*cell({"ARC-E": 60}), *named]), reference)
     assert set(compared["variant"]) == {"random+random"}
 
 
@@ -197,13 +198,13 @@ def test_v1_agrees_with_v2(reference: pd.DataFrame) -> None:
 
 
 def run(capsys: Any, *arguments: object) -> str:
-    cli.main(["compare", *map(str, arguments)])
+    app.main(["compare", *map(str, arguments)])
     return str(capsys.readouterr().out)
 
 
 def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) -> None:
     mine = tmp_path / "mine.parquet"
-    results.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), mine)
+    collect.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), mine)
     shown = run(capsys, mine)
     assert shown.splitlines()[2].startswith(
         "1 scores compared: 1 within noise, 0 differ; items only: 0 within noise, 0 outside; 1 more"
@@ -216,7 +217,7 @@ def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) 
 
 
 def test_the_papers_protocol_has_no_warning(tmp_path: Path, capsys: Any) -> None:
-    results.write(arc_e(60, 61), tmp_path / "mine.parquet")
+    collect.write(arc_e(60, 61), tmp_path / "mine.parquet")
     shown = run(capsys, tmp_path / "mine.parquet")
     assert "protocol" not in shown and "Fine-tuned on other data" not in shown
 
@@ -233,7 +234,7 @@ def test_two_folders(root: Path, tmp_path_factory: pytest.TempPathFactory, capsy
     the rest of random+ppl have one seed. Of the 7, three are zero-shot's, which has no seeds. q0 has a name of its own.
     """
     other = tmp_path_factory.mktemp("other")
-    results.write(results.collect_from(root), other / "results.parquet")
+    collect.write(collect.collect_from(root), other / "results.parquet")
     shown = run(capsys, root, "--with", other)
     assert "12 scores compared: 7 within noise, 0 differ; items only: 5 within noise, 0 outside; 0 more" in shown
     assert "chance alone makes differ at most about 5 %: 0.2 of 4." in shown
@@ -255,9 +256,9 @@ def test_only_what_has_both_noises_is_counted_for_chance(reference: pd.DataFrame
 
 def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.DataFrame) -> None:
     mine, out = tmp_path / "mine.parquet", tmp_path / "out.csv"
-    results.write(arc_e(60, 61, protocol="harness"), mine)
+    collect.write(arc_e(60, 61, protocol="harness"), mine)
     run(capsys, mine, "--out", out)
-    again, expected = pd.read_csv(out, comment="#"), compare(results.read(mine), reference)
+    again, expected = pd.read_csv(out, comment="#"), compare(collect.read(mine), reference)
     assert list(again) == list(expected)
     assert again["verdict"].tolist() == ["within noise", "no counterpart"]
     assert again["difference"].tolist()[0] == expected["difference"].tolist()[0] == 1.25
@@ -284,5 +285,5 @@ def test_without_results_the_audit(tmp_path: Path, capsys: Any) -> None:
 )
 def test_bad_input_is_one_line(arguments: list[str], said: str) -> None:
     with pytest.raises(SystemExit, match=said) as raised:
-        cli.main(["compare", *arguments])
+        app.main(["compare", *arguments])
     assert len(str(raised.value.code).splitlines()) == 1

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import strategies as st
 
 import handmade
-from prunegrid import draws, pruners
-from prunegrid.errors import PrunegridError
+from prunegrid import pruners
+from prunegrid.core import randomness
+from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Scores, Selection
 from prunegrid.pruners.qtuning import smoothed
 
@@ -211,7 +212,7 @@ def reference(
 ) -> dict[int, tuple[str, int, int, list[int]]]:
     """Algorithm 1, sample by sample: {sample_id: (reason, quadrant, treated_as, kept positions)}."""
     rows = sorted(range(len(scores)), key=lambda row: scores.sample_id[row])
-    luck = draws.uniform(0, "samples", scores.sample_id)
+    luck = randomness.uniform(0, "samples", scores.sample_id)
     width = window or len(rows)
     chosen = {}
     for start in range(0, len(rows), width):

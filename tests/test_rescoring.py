@@ -10,13 +10,13 @@ import pytest
 
 from killed_jobs import Inputs, assert_same, befall
 from killed_jobs import run as run_killable
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json, read_parquet, write_parquet
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, read_parquet, write_parquet
+from prunegrid.core.ragged import offsets_of
+from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Scores
-from prunegrid.pruners.ragged import offsets_of
-from prunegrid.sections import Training
-from prunegrid.train.account import Account
-from prunegrid.train.rescoring import Every, Rescoring, block_of, from_table, to_table
+from prunegrid.training.counters import Account
+from prunegrid.training.rescoring import Every, Rescoring, block_of, from_table, to_table
 from test_dynamic import expected_log, pruning
 from test_resume import Kills, kill_twice_and_resume
 from training_jobs import SETTINGS, run

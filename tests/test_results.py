@@ -7,9 +7,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid import grid, results
-from prunegrid.errors import PrunegridError
-from prunegrid.grid import Cell
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
 from prunegrid.table import build as table
 from results_folder import an_experiment, finish, put, rows, shared_files
 
@@ -21,7 +22,7 @@ train_seconds scoring_seconds gpu_hours status
 
 
 def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     assert list(frame.columns) == CONTRACT.split()
     assert len(frame) == (1 + 3 * 2 + 2) * 3
     assert frame["benchmark"].tolist()[:3] == ["A", "B", "Avg"]
@@ -33,7 +34,7 @@ def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
 
 
 def test_delta_is_against_the_same_seed(root: Path) -> None:
-    ppl = rows(results.collect(an_experiment(), root), "random+ppl", 0)
+    ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 0)
     assert ppl["score"].to_dict() == {"A": 30.25, "B": 38, "Avg": 34.125}
     assert ppl["delta"].to_dict() == {"A": 0.25, "B": -2, "Avg": -0.875}
     assert ppl["metric"].tolist() == ["acc", "acc", "mean"]
@@ -41,14 +42,14 @@ def test_delta_is_against_the_same_seed(root: Path) -> None:
 
 
 def test_a_half_done_cell_has_no_average(root: Path) -> None:
-    ppl = rows(results.collect(an_experiment(), root), "random+ppl", 1)
+    ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 1)
     assert ppl["status"].tolist() == ["done", "missing", "missing"]
     assert ppl.loc["A", "delta"] == 4
     assert ppl.loc["Avg", ["score", "delta"]].isna().all()
 
 
 def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     for variant, seed in (("zero-shot", None), ("full", 0), ("random+random", 0), ("random+random", 1)):
         cell = rows(frame, variant, seed)
         assert cell["delta"].isna().all()
@@ -56,7 +57,7 @@ def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
 
 
 def test_what_reference_cells_are(root: Path) -> None:
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     null = ["sample_ratio", "token_ratio", "token_pruner", "removal"]
     zero, full = rows(frame, "zero-shot").loc["A"], rows(frame, "full", 0).loc["A"]
     assert zero[[*null, "realised_sample_ratio", "realised_token_ratio", "trained_tokens"]].isna().all()
@@ -67,7 +68,7 @@ def test_what_reference_cells_are(root: Path) -> None:
 
 
 def test_what_pruned_cells_are(root: Path) -> None:
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     ppl, q0 = rows(frame, "random+ppl", 0).loc["A"], rows(frame, "q0", 0).loc["A"]
     pruners = ["sample_pruner", "token_pruner", "removal"]
     assert ppl[pruners].tolist() == ["random", "ppl", "mask"]
@@ -77,7 +78,7 @@ def test_what_pruned_cells_are(root: Path) -> None:
 
 
 def test_nothing_there_is_all_missing(tmp_path: Path) -> None:
-    frame = results.collect(an_experiment(), tmp_path)
+    frame = collect.collect(an_experiment(), tmp_path)
     assert set(frame["status"]) == {"missing"}
     assert frame[["score", "delta"]].isna().all(axis=None)
 
@@ -99,7 +100,7 @@ def test_nothing_there_is_all_missing(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named_with_its_repair(root: Path, file: str, content: Any, said: str) -> None:
     put(root / file, content)
     with pytest.raises(PrunegridError, match=said) as caught:
-        results.collect(an_experiment(), root)
+        collect.collect(an_experiment(), root)
     assert str(caught.value).startswith(str(root / file))
     assert f"rm {root / file}" in str(caught.value)
 
@@ -107,7 +108,7 @@ def test_a_damaged_file_is_named_with_its_repair(root: Path, file: str, content:
 def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
     finish(root, Cell("m", "zero-shot"), float("nan"))
     with pytest.raises(PrunegridError, match="score is nan"):
-        results.collect(an_experiment(), root)
+        collect.collect(an_experiment(), root)
 
 
 PLAIN = "random+random"
@@ -117,9 +118,9 @@ def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
     optioned = {"q": {"method": "qtuning", "neighbor_lambda": 0}}
     dropped = {"rr-drop": {"method": PLAIN, "removal": "drop"}}
     dynamic = {"rr-dynamic": {"method": PLAIN, "mode": "dynamic"}}
-    assert results.baselines(an_experiment()) == dict.fromkeys(("random+random", "random+ppl", "q0"), PLAIN)
+    assert collect.baselines(an_experiment()) == dict.fromkeys(("random+random", "random+ppl", "q0"), PLAIN)
     q_drop = {"q-drop": {"method": "qtuning", "removal": "drop"}}
-    assert results.baselines(an_experiment(variants=[PLAIN, dropped, dynamic, "qtuning", q_drop])) == {
+    assert collect.baselines(an_experiment(variants=[PLAIN, dropped, dynamic, "qtuning", q_drop])) == {
         PLAIN: PLAIN,
         "rr-drop": "rr-drop",
         "rr-dynamic": "rr-dynamic",
@@ -127,9 +128,9 @@ def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
         "q-drop": "rr-drop",
     }
     named = an_experiment(variants=[dropped, {"rr": {"method": PLAIN}}, {"rr2": {"method": PLAIN}}])
-    assert results.baselines(named) == {"rr-drop": "rr-drop", "rr": "rr", "rr2": "rr"}
-    assert results.baselines(an_experiment(variants=[dropped, "qtuning"]))["qtuning"] == "rr-drop"
-    assert results.baselines(an_experiment(variants=[optioned])) == {}
+    assert collect.baselines(named) == {"rr-drop": "rr-drop", "rr": "rr", "rr2": "rr"}
+    assert collect.baselines(an_experiment(variants=[dropped, "qtuning"]))["qtuning"] == "rr-drop"
+    assert collect.baselines(an_experiment(variants=[optioned])) == {}
 
 
 def test_no_baseline_no_delta(tmp_path: Path) -> None:
@@ -137,32 +138,32 @@ def test_no_baseline_no_delta(tmp_path: Path) -> None:
     shared_files(tmp_path, experiment)
     for cell in grid.cells(experiment):
         finish(tmp_path, cell, 1, 2, experiment=experiment)
-    frame = results.collect(experiment, tmp_path)
+    frame = collect.collect(experiment, tmp_path)
     assert set(frame["status"]) == {"done"}
     assert frame["delta"].isna().all()
 
 
 def test_parquet_round_trip(root: Path, tmp_path: Path) -> None:
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     path = tmp_path / "out" / "results.parquet"
-    results.write(frame, path)
-    pd.testing.assert_frame_equal(results.read(path), frame)
+    collect.write(frame, path)
+    pd.testing.assert_frame_equal(collect.read(path), frame)
     pd.testing.assert_frame_equal(pd.read_parquet(path), frame)
-    assert pq.read_schema(path).remove_metadata().equals(results.SCHEMA)
+    assert pq.read_schema(path).remove_metadata().equals(collect.SCHEMA)
     assert [file.name for file in path.parent.iterdir()] == ["results.parquet"]
 
 
 def test_types_do_not_depend_on_what_is_there(tmp_path: Path) -> None:
-    results.write(results.collect(an_experiment(), tmp_path), tmp_path / "results.parquet")
-    assert pq.read_schema(tmp_path / "results.parquet").remove_metadata().equals(results.SCHEMA)
+    collect.write(collect.collect(an_experiment(), tmp_path), tmp_path / "results.parquet")
+    assert pq.read_schema(tmp_path / "results.parquet").remove_metadata().equals(collect.SCHEMA)
 
 
 def test_a_results_folder_is_enough(root: Path) -> None:
-    frame = results.collect_from(root)
-    pd.testing.assert_frame_equal(frame, results.collect(an_experiment(), root))
+    frame = collect.collect_from(root)
+    pd.testing.assert_frame_equal(frame, collect.collect(an_experiment(), root))
     shown = table.build(root)
     assert len(shown.footnotes) == 2
-    pd.testing.assert_frame_equal(results.read(root / "results.parquet"), frame)
+    pd.testing.assert_frame_equal(collect.read(root / "results.parquet"), frame)
     assert {path.name for path in (root / "table").iterdir()} == {
         f"table.{ending}" for ending in ("md", "csv", "tex", "html")
     }
@@ -170,4 +171,4 @@ def test_a_results_folder_is_enough(root: Path) -> None:
 
 def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:
     with pytest.raises(PrunegridError, match=r"no experiment\.json.*results/<experiment>"):
-        results.collect_from(tmp_path)
+        collect.collect_from(tmp_path)

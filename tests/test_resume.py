@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from killed_jobs import Inputs, assert_same, befall, run, steps
-from prunegrid.errors import PrunegridError
-from prunegrid.score import score
-from prunegrid.sections import Scoring
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Scoring
+from prunegrid.scoring.score import score
 
 Undisturbed = Callable[..., Path]
 STEPS = 6

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prunegrid.sandbox import pretrain, sft, write_world
+from prunegrid.sandbox import sft, write_world
+from prunegrid.sandbox.pretraining import pretrain
 from prunegrid.sandbox.world import make_world
 
 ARC_EASY = "ai2_arc/ARC-Easy/test"

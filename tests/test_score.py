@@ -11,14 +11,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid import chunks
-from prunegrid.errors import PrunegridError
-from prunegrid.forward import on_host
-from prunegrid.models import load_model, load_tokenizer
-from prunegrid.rows import batches, pad, stored_rows
-from prunegrid.score import score
-from prunegrid.sections import Scoring
-from prunegrid.tokenise import tokenise, tokenise_all
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Scoring
+from prunegrid.models import head_chunks, load_model, load_tokenizer
+from prunegrid.scoring.passes import on_host
+from prunegrid.scoring.samples import batches, pad, stored_rows
+from prunegrid.scoring.score import score
+from prunegrid.scoring.tokenise import tokenise, tokenise_all
 from tiny import TEMPLATE, write_tiny_model
 
 
@@ -82,7 +81,7 @@ def test_batches_hold_the_budget_and_every_sample() -> None:
 
 
 def test_head_never_sees_all_positions(tiny_model: Path, dataset: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setitem(chunks.CHUNK, "cpu", 4)
+    monkeypatch.setitem(head_chunks.CHUNK, "cpu", 4)
     seen = []
     forward = torch.nn.Linear.forward
 
@@ -133,7 +132,7 @@ def test_cut_off(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
 
 
 def test_model_is_as_before_after_scoring(tiny_model: Path) -> None:
-    from prunegrid.attention import Capture
+    from prunegrid.models.attention_capture import Capture
 
     model = load_model(tiny_model, "float32", "cpu")
     with Capture(model):
@@ -242,7 +241,7 @@ def test_the_meta_says_which_kernel_was_given_up(
 
     settings = Scoring(max_length=200, batch_tokens=300)
     assert "fallbacks" not in score(tiny_model, dataset, tmp_path / "whole", settings)
-    monkeypatch.setattr("prunegrid.head.fused", breaks)
+    monkeypatch.setattr("prunegrid.models.head.fused", breaks)
     meta = score(tiny_model, dataset, tmp_path / "broken", settings)
     assert meta["head"] == "chunked"
     assert meta["fallbacks"] == {"head": "chunked instead of liger (RuntimeError: CUDA driver version is insufficient)"}

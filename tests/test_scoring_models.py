@@ -12,14 +12,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from prunegrid.errors import PrunegridError
-from prunegrid.extras import EXTRAS, write_extra
-from prunegrid.io import read_json
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment.sections import Scoring
 from prunegrid.models import load_tokenizer
-from prunegrid.score import score
-from prunegrid.scores import read_scores
-from prunegrid.sections import Scoring
-from prunegrid.shards import gather
+from prunegrid.pruners.columns import EXTRAS
+from prunegrid.scoring.extra import write_extra
+from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.score import score
+from prunegrid.scoring.writer import gather
 from tiny import write_tiny_model
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -172,7 +173,7 @@ def test_a_killed_pass_leaves_the_old_scores(tiny_model: Path, dataset: Path, tm
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("prunegrid.shards.write_json", killed)
+    monkeypatch.setattr("prunegrid.scoring.writer.write_json", killed)
     with pytest.raises(KeyboardInterrupt):
         score(tiny_model, dataset, tmp_path / "s", SETTINGS)
     assert {file.name: file.stat().st_mtime_ns for file in (tmp_path / "s").iterdir()} == before
@@ -272,7 +273,7 @@ def test_extras_import_nothing_heavy() -> None:
     import subprocess
     import sys
 
-    code = "import sys, prunegrid.extras; print({'torch', 'pandas', 'pyarrow'} & set(sys.modules))"
+    code = "import sys, prunegrid.scoring.extra; print({'torch', 'pandas', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
     assert set(EXTRAS.values()) <= {"token", "sample"}
@@ -281,7 +282,7 @@ def test_extras_import_nothing_heavy() -> None:
 @pytest.mark.parametrize("elements", [1, 40 * 7, 2**23])
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_head_equals_float64(elements: int, scale: float) -> None:
-    from prunegrid.head import chunked
+    from prunegrid.models.head import chunked
 
     torch.manual_seed(0)
     module = torch.nn.Linear(16, 40, bias=False)
@@ -297,7 +298,7 @@ def test_head_equals_float64(elements: int, scale: float) -> None:
 def test_head_takes_fewer_positions_of_a_larger_vocabulary(
     vocabulary: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from prunegrid import head
+    from prunegrid.models import head
 
     seen: list[int] = []
 
@@ -316,7 +317,7 @@ def test_head_takes_fewer_positions_of_a_larger_vocabulary(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("fused", [False, True])
 def test_head_on_a_gpu_equals_float64(fused: bool) -> None:
-    from prunegrid import head
+    from prunegrid.models import head
 
     module = torch.nn.Linear(64, 1000, bias=False, device="cuda", dtype=torch.bfloat16)
     hidden_RD = torch.randn(333, 64, device="cuda", dtype=torch.bfloat16)

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from prunegrid.io import read_json
+from prunegrid.core.files import read_json
 from snake import DEFAULT, planned, snakemake
 from tiny import write_tiny_model
 

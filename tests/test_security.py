@@ -15,12 +15,12 @@ import pytest
 from asked import ITEMS, write_jsonl
 from hostile import TEXTS, Key, one_source, placed, text_keys
 from killed_jobs import Inputs, befall, run
-from prunegrid.config import load
-from prunegrid.data import read_rows
-from prunegrid.errors import PrunegridError
-from prunegrid.io import read_json
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.data.datasets import read_rows
+from prunegrid.experiment.config import load
+from prunegrid.experiment.sections import DataRef, Source
 from prunegrid.models import describe, load_model, load_tokenizer, materialise, with_adapter
-from prunegrid.sections import DataRef, Source
 from prunegrid.table.build import build
 from results_folder import put
 from snake import CORES, ROOT, planned, snakemake
@@ -298,7 +298,10 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
             yield ast.unparse(node.func), node
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "workflow").rglob("*.py")), ids=lambda path: path.name)
+SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path: Path) -> None:
     for name, call in calls(ast.parse(path.read_text())):
         keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}

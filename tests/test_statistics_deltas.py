@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from item_files import BUDGET, Values, cell, experiment, put, rows
-from prunegrid.errors import PrunegridError
-from prunegrid.sections import Budget
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Budget
 from prunegrid.statistics.bootstrap import by_cluster, means
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
 from prunegrid.statistics.inference import Effect, effect

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from item_files import cell, put, rows
-from prunegrid import io
-from prunegrid.errors import PrunegridError
-from prunegrid.statistics.items import pair
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.statistics.paired_items import pair
 
 ONE, OTHER = cell("qtuning"), cell("random+random")
 
@@ -105,6 +105,6 @@ def test_items_of_another_evaluation_are_refused(tmp_path: Path) -> None:
 
 def test_a_record_of_an_older_version_is_refused(tmp_path: Path) -> None:
     record = put(tmp_path, ONE, "B", rows([1, 0]))
-    io.write_json(record, {key: value for key, value in io.read_json(record).items() if key != "items_hash"})
+    files.write_json(record, {key: value for key, value in files.read_json(record).items() if key != "items_hash"})
     with pytest.raises(PrunegridError, match=r"B\.json: lacks items_hash; evaluate it again"):
         pair(tmp_path, [ONE, OTHER], "B")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from prunegrid.pruners.ragged import Floats, Ints
+from prunegrid.core.ragged import Floats, Ints
 from prunegrid.statistics.bootstrap import by_cluster, means
 from prunegrid.statistics.inference import ALPHA, Effect, effect
 from prunegrid.statistics.power import detectable, mde

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from prunegrid import grid, io, results, status
-from prunegrid.config import Experiment
-from prunegrid.grid import Cell
+from prunegrid import status
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
 from prunegrid.status import Files
 from prunegrid.table import build as table
 from results_folder import ITEMS, an_experiment, finish, put, rows, shared_files
@@ -26,7 +29,7 @@ def stale_score(root: Path, **changes: Any) -> bool:
 def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
     """Snakemake removes the failed job's outputs only: the old evaluation still lies there."""
     put(root / "logs/train/m/s0.125-t0.5/random+random/seed0.log", "FAILED: boom\n")
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     failed = rows(frame, "random+random", 0)
     assert set(failed["status"]) == {"failed"}
     assert failed["score"].isna().all()
@@ -36,7 +39,7 @@ def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
 @pytest.mark.parametrize("lost", ["trained/m/full/seed0/training.json", "pruned/m/{cell}/selection.json"])
 def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) -> None:
     (root / lost.format(cell="s0.125-t0.5/random+ppl/seed0")).unlink()
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     variant = "random+ppl" if "{cell}" in lost else "full"
     assert set(rows(frame, variant, 0)["status"]) == {"stale"}
     assert rows(frame, variant, 0)["score"].isna().all()
@@ -45,7 +48,7 @@ def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) 
 
 def test_without_its_base_model_everything_is_stale(root: Path) -> None:
     (root / "models/m.json").unlink()
-    assert "done" not in set(results.collect(an_experiment(), root)["status"])
+    assert "done" not in set(collect.collect(an_experiment(), root)["status"])
 
 
 BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}
@@ -65,7 +68,7 @@ BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name i
     ],
 )
 def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str, Any], zero_shot: str) -> None:
-    frame = results.collect(an_experiment(**changes), root)
+    frame = collect.collect(an_experiment(**changes), root)
     assert set(rows(frame, "full", 0)["status"]) == {"stale"}
     assert set(rows(frame, "random+random", 1)["status"]) == {"stale"}
     assert set(rows(frame, "zero-shot")["status"]) == {zero_shot}
@@ -91,10 +94,10 @@ def test_a_score_of_another_batch_device_or_file_is_stale(
     """One that does not say, of an older version, is not."""
     path = root / "evaluation/m/zero-shot/A.json"
     assert not stale_score(root, **changes)
-    put(path, io.read_json(path) | recorded)
+    put(path, files.read_json(path) | recorded)
     assert not stale_score(root, **changes)
     assert stale_score(root)
-    assert rows(results.collect(an_experiment(), root), "zero-shot")["status"].to_dict() == {
+    assert rows(collect.collect(an_experiment(), root), "zero-shot")["status"].to_dict() == {
         "A": "stale",
         "B": "done",
         "Avg": "stale",
@@ -104,10 +107,10 @@ def test_a_score_of_another_batch_device_or_file_is_stale(
 def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
     """A run that ended between the two; the job's report has the same settings as before."""
     report = root / "trained/m/full/seed0/training.json"
-    made = io.read_json(report)
+    made = files.read_json(report)
 
     def state() -> set[str]:
-        return set(rows(results.collect(an_experiment(), root), "full", 0)["status"])
+        return set(rows(collect.collect(an_experiment(), root), "full", 0)["status"])
 
     assert state() == {"done"}, "an older report, which does not say"
     put(report, made | {"weights": "full/seed0 weights"})
@@ -115,21 +118,21 @@ def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
     put(report, made | {"weights": "others"})
     assert state() == {"stale"}
     for path in (root / "evaluation/m/full/seed0").glob("*.json"):
-        put(path, io.read_json(path) | {"digests": {"model": "m"}})
+        put(path, files.read_json(path) | {"digests": {"model": "m"}})
     assert not stale(an_experiment(), root, Cell("m", "full", None, 0)), "older records, which do not say"
 
 
 def test_a_score_of_another_base_model_is_stale(root: Path) -> None:
-    manifest = io.read_json(root / "models/m.json")
+    manifest = files.read_json(root / "models/m.json")
     put(root / "models/m.json", manifest | {"digests": {"model": "m"}})
-    assert set(rows(results.collect(an_experiment(), root), "zero-shot")["status"]) == {"done"}
+    assert set(rows(collect.collect(an_experiment(), root), "zero-shot")["status"]) == {"done"}
     put(root / "models/m.json", manifest | {"digests": {"model": "made anew"}})
-    assert set(rows(results.collect(an_experiment(), root), "zero-shot")["status"]) == {"stale"}
+    assert set(rows(collect.collect(an_experiment(), root), "zero-shot")["status"]) == {"stale"}
 
 
 def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path) -> None:
     put(root / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     assert set(rows(frame, "full", 0)["status"]) == {"failed"}
     assert set(rows(frame, "zero-shot")["status"]) == {"done"}
     shown = table.build(root)
@@ -141,16 +144,16 @@ def test_a_shard_that_failed_before_the_scores_were_gathered_is_forgotten(root: 
     put(root / "logs/score/m/3-of-4.log", "FAILED: out of memory\n")
     put(root / "logs/gather_scores/m.log", "done in 1.0 s\n")
     os.utime(root / "logs/score/m/3-of-4.log", (1e9, 1e9))
-    assert set(rows(results.collect(an_experiment(), root), "full", 0)["status"]) == {"done"}
+    assert set(rows(collect.collect(an_experiment(), root), "full", 0)["status"]) == {"done"}
     put(root / "logs/score/m/1-of-2.log", "FAILED: out of memory\n")
     os.utime(root / "logs/gather_scores/m.log", (2e9, 2e9))
     os.utime(root / "logs/score/m/1-of-2.log", (2e9 + 1, 2e9 + 1))
-    assert set(rows(results.collect(an_experiment(), root), "full", 0)["status"]) == {"failed"}
+    assert set(rows(collect.collect(an_experiment(), root), "full", 0)["status"]) == {"failed"}
 
 
 def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> None:
     experiment = an_experiment()
-    frame = results.collect(experiment, root)
+    frame = collect.collect(experiment, root)
     failures = status.failures(experiment, root)
     for seed in (0, 1):
         assert set(rows(frame, "q0", seed)["status"]) == {"failed"}
@@ -194,7 +197,7 @@ def test_a_selection_of_an_older_version_is_stale_and_no_error(root: Path) -> No
     old = json.loads(path.read_text())
     del old["match"]
     put(path, old)
-    frame = results.collect(an_experiment(), root)
+    frame = collect.collect(an_experiment(), root)
     own = frame[(frame["variant"] == "random+ppl") & (frame["seed"] == 0)]
     assert set(own["status"]) == {"stale"}
 
@@ -205,7 +208,7 @@ def test_a_model_of_another_selection_is_stale(root: Path) -> None:
     put(selection, "the selection")
     cell = next(cell for cell in grid.cells(an_experiment()) if f"m/{cell.path}" == at)
     made = json.loads(report.read_text())
-    put(report, made | {"selection": io.sha256(selection)})
+    put(report, made | {"selection": files.sha256(selection)})
     assert not stale(an_experiment(), root, cell)
     put(selection, "another selection")
     assert stale(an_experiment(), root, cell)
@@ -247,12 +250,12 @@ def test_a_dynamic_cells_selection_is_its_training_jobs_own(tmp_path: Path) -> N
     for cell in grid.cells(experiment):
         finish(tmp_path, cell, 10, 20, experiment=experiment)
     put(tmp_path / "logs/prune/m/s0.125-t0.5/q/seed0.log", "of an earlier, static run\nFAILED: boom\n")
-    frame = results.collect(experiment, tmp_path)
+    frame = collect.collect(experiment, tmp_path)
     assert not (tmp_path / "pruned").exists()
     assert set(frame["status"]) == {"done"}
     assert set(frame["mode"]) == {"dynamic"}
     assert set(frame["realised_sample_ratio"]) == {0.12}
-    other = results.collect(an_experiment(variants=variants(0.25), references=[], seeds=[0]), tmp_path)
+    other = collect.collect(an_experiment(variants=variants(0.25), references=[], seeds=[0]), tmp_path)
     assert set(rows(other, "equal", 0)["status"]) == {"stale"}, "its match prunes otherwise now"
-    static = results.collect(an_experiment(variants=variants(0.5, "static"), references=[], seeds=[0]), tmp_path)
+    static = collect.collect(an_experiment(variants=variants(0.5, "static"), references=[], seeds=[0]), tmp_path)
     assert set(static["status"]) == {"failed"}, "a static one needs the prune job that failed"

@@ -15,10 +15,15 @@ from typing import Any
 
 import pytest
 
-from prunegrid import cli, grid, locks, overview, results, status
-from prunegrid.config import Experiment
+from prunegrid import status
+from prunegrid.cli import app
+from prunegrid.core import locks
+from prunegrid.core.step import lock_of
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.results import collect
 from prunegrid.status import Files
-from prunegrid.step import lock_of
+from prunegrid.status import text as overview
 from results_folder import an_experiment, finish, put, rows, shared_files
 
 Say = Callable[..., tuple[Any, str]]
@@ -30,7 +35,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
     def say(experiment: Path | str) -> tuple[Any, str]:
         try:
-            cli.main(["status", str(experiment)])
+            app.main(["status", str(experiment)])
             code: Any = 0
         except SystemExit as stop:
             code = stop.code
@@ -137,7 +142,7 @@ def test_a_step_that_runs_is_told_with_since_when_and_where(tmp_path: Path, say:
     with held(log, "started by somebody\nstep 3\n"):
         os.utime(lock_of(log), (1.75e9, 1.75e9))
         code, text = say(tmp_path)
-        frame = results.collect(an_experiment(), tmp_path)
+        frame = collect.collect(an_experiment(), tmp_path)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1.75e9))
     assert (code, counts(text)) == (1, {"done": 8, "running": 1})
     assert section(text, "running") == [
@@ -174,7 +179,7 @@ def test_what_runs_for_many_makes_none_of_them_running(tmp_path: Path, say: Say)
 
 STEP = """
 import sys, time
-from prunegrid.step import step
+from prunegrid.core.step import step
 with step(sys.argv[1]):
     print("step 7", flush=True)
     time.sleep(600)
@@ -236,7 +241,7 @@ def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) 
     assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
     assert section(text, "stale") == [reason]
     assert overview.invalidated(an_experiment(), tmp_path)[1:] == [reason]
-    assert set(results.collect(an_experiment(), tmp_path)["status"]) == {"done"}
+    assert set(collect.collect(an_experiment(), tmp_path)["status"]) == {"done"}
 
 
 @pytest.mark.parametrize("lacking", [True, False], ids=["a new benchmark", "another limit"])
@@ -273,11 +278,11 @@ def test_a_folder_and_its_table_have_the_same_statuses(root: Path) -> None:
         ),
     )
     told = status.of_all(an_experiment(), Files(root))
-    frame = results.collect(an_experiment(), root)
-    shown = Counter(frame["status"][frame["benchmark"] != results.AVERAGE])
+    frame = collect.collect(an_experiment(), root)
+    shown = Counter(frame["status"][frame["benchmark"] != collect.AVERAGE])
     assert shown == Counter(word for found in told.values() for word in found.by_benchmark.values())
     assert set(shown) == {"done", "missing", "failed", "stale"}
-    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == results.AVERAGE].tolist()
+    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == collect.AVERAGE].tolist()
 
 
 CONFIG = Path(__file__).parents[1] / "config.yaml"
@@ -340,7 +345,7 @@ def test_no_file_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return real(path, *given, **more)
 
     monkeypatch.setattr(Path, "open", counted)
-    results.collect(an_experiment(), tmp_path)
+    collect.collect(an_experiment(), tmp_path)
     assert len(opened) > 30 and set(opened.values()) == {1}
 
 

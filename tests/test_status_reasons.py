@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from prunegrid import grid, io, status
-from prunegrid.config import Experiment
-from prunegrid.grid import Cell
+from prunegrid import status
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
 from prunegrid.status import Files
 from results_folder import DIGESTS, ITEMS, an_experiment, finish, put, shared_files
 
@@ -148,7 +150,7 @@ def test_what_a_record_says_of_its_evaluation(
 
 
 def change(path: Path, **values: Any) -> None:
-    put(path, io.read_json(path) | values)
+    put(path, files.read_json(path) | values)
 
 
 def test_what_was_made_anew_since(folder: Path) -> None:
@@ -216,14 +218,14 @@ def test_another_selection_than_was_trained_on(folder: Path, noted: bool) -> Non
     at = "m/s0.125-t0.5/qtuning/seed0"
     selection = folder / f"pruned/{at}/selection.parquet"
     put(selection, "the selection")
-    change(folder / f"trained/{at}/training.json", selection=io.sha256(selection))
+    change(folder / f"trained/{at}/training.json", selection=files.sha256(selection))
     if noted:
-        change(folder / f"pruned/{at}/selection.json", selection=io.sha256(selection))
+        change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
         selection.write_text("not read")
     assert why(made(), folder) == {}
     selection.write_text("another")
     if noted:
-        change(folder / f"pruned/{at}/selection.json", selection=io.sha256(selection))
+        change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
     assert why(made(), folder) == {"qtuning": ["the selection was another when the model was trained, is made anew"]}
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from prunegrid import config, grid, locks
-from prunegrid.step import lock_of
+from prunegrid.core import locks
+from prunegrid.core.step import lock_of
+from prunegrid.experiment import config, grid
 from results_folder import an_experiment, finish, put, shared_files
 from snake import snakemake
 

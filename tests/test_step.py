@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from prunegrid import locks
-from prunegrid.errors import PrunegridError
-from prunegrid.locks import ALLOCATIONS
-from prunegrid.step import lock_of
+from prunegrid.core import locks
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.locks import ALLOCATIONS
+from prunegrid.core.step import lock_of
 
 
 def script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
-    code = f"import gc\nfrom prunegrid.step import step\nwith step('log'):\n    {body}"
+    code = f"import gc\nfrom prunegrid.core.step import step\nwith step('log'):\n    {body}"
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -54,7 +54,7 @@ def begin(tmp_path: Path) -> Iterator[Start]:
     started = []
 
     def begin(body: str = WAITING, **environment: str) -> subprocess.Popen[str]:
-        code = f"import sys\nfrom prunegrid.step import step\nwith step('log'):\n    {body}"
+        code = f"import sys\nfrom prunegrid.core.step import step\nwith step('log'):\n    {body}"
         environment = os.environ | environment
         process = subprocess.Popen(
             [sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True, start_new_session=True
@@ -138,7 +138,7 @@ def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
     lock = lock_of(tmp_path / "log")
     with lock.open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        code = "from prunegrid.step import step\nwith step('log'):\n    pass"
+        code = "from prunegrid.core.step import step\nwith step('log'):\n    pass"
         process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
         time.sleep(1)
     assert process.wait() == 0
@@ -168,7 +168,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) ->
     """Nobody may write below /sys; what is written to /dev/full meets a full disk."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/log").symlink_to("/dev/full")
-    code = f"from prunegrid.step import step\nwith step({place!r}):\n    print('on and on')"
+    code = f"from prunegrid.core.step import step\nwith step({place!r}):\n    print('on and on')"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"prunegrid: {place}: cannot be written (")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from prunegrid import results
-from prunegrid.errors import PrunegridError
-from prunegrid.grid import Cell
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
 from prunegrid.status import Failure
 from prunegrid.table import csv, html, latex, markdown
 from prunegrid.table.build import write
-from prunegrid.table.contents import Entry
+from prunegrid.table.document import Entry
 from prunegrid.table.layout import lay_out
 from tables import BUDGET, FAILED, NOTE, SMALL, cell, entry, laid_out
 
@@ -87,7 +87,7 @@ def test_an_empty_frame_is_an_error() -> None:
 
 
 def test_every_format_is_written(tmp_path: Path) -> None:
-    frame = results.tidy(cell("random+random", 1, 2))
+    frame = collect.tidy(cell("random+random", 1, 2))
     table = lay_out(frame, title="T", note=NOTE, footer=("Protocol: p.",))
     write(table, tmp_path / "table")
     assert table.footer == ("Protocol: p.",)

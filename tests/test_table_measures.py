@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.table import csv, html, markdown, text
-from prunegrid.table.contents import Measured
+from prunegrid.table.document import Measured
 from prunegrid.table.legend import legend
 from tables import SPENT, cell, laid_out, seeded
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.table import csv, html, markdown, text
-from prunegrid.table.contents import TIMES, Table
+from prunegrid.table.document import TIMES, Table
 from prunegrid.table.legend import BOLD, ONE_SEED, SINGLE, TWO_SEEDS, legend
 from tables import cell, delta, deltas, entry, laid_out, over_seeds, over_two, seeded
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prunegrid import grid, io, results
-from prunegrid.errors import PrunegridError
-from prunegrid.grid import Cell
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.table import trace
 from prunegrid.table.build import FORMATS, build
@@ -59,9 +61,9 @@ def test_one_number_step_by_step(root: Path) -> None:
 
 @pytest.mark.parametrize("column", ["score", "delta", "trained_tokens", "realised_token_ratio", "train_seconds"])
 def test_a_changed_result_is_found(root: Path, column: str) -> None:
-    frame = results.read(root / "results.parquet")
+    frame = collect.read(root / "results.parquet")
     frame.loc[frame["delta"].notna(), column] += 1
-    results.write(frame, root / "results.parquet")
+    collect.write(frame, root / "results.parquet")
     with pytest.raises(
         PrunegridError, match=rf"results\.parquet: m, random\+ppl/seed0, A: {column} is .* where the steps"
     ):
@@ -84,7 +86,7 @@ def test_a_changed_table_is_found(root: Path, ending: str) -> None:
     text = path.read_text()
     path.write_text(text.replace("table by prunegrid 0", "table by prunegrid 9"))
     assert trace_all(root)
-    score = f"{results.read(root / 'results.parquet')['score'].iloc[0]:.2f}"
+    score = f"{collect.read(root / 'results.parquet')['score'].iloc[0]:.2f}"
     assert score in text
     for broken in (text.replace(score, "99.99", 1), "\n".join(text.splitlines()[:-1])):
         path.write_text(broken)
@@ -107,19 +109,19 @@ def test_an_old_table_against_another_row_is_found(root: Path) -> None:
 
 def test_arithmetic_of_its_own_finds_what_making_again_cannot(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in what collects is in both the files and what is made again."""
-    wrong = results.average
+    wrong = collect.average
 
-    def doubled(rows: list[results.Row]) -> results.Row:
+    def doubled(rows: list[collect.Row]) -> collect.Row:
         row = wrong(rows)
         return row | {"score": row["score"] and 2 * row["score"]}
 
-    monkeypatch.setattr(results, "average", doubled)
+    monkeypatch.setattr(collect, "average", doubled)
     with pytest.raises(PrunegridError, match="items by"):
         build(root)
     monkeypatch.setattr(trace, "_as_collected", lambda directory: [])
-    frame = results.read(root / "results.parquet")
+    frame = collect.read(root / "results.parquet")
     frame.loc[3, "score"] += 0.01
-    results.write(frame, root / "results.parquet")
+    collect.write(frame, root / "results.parquet")
     with pytest.raises(PrunegridError, match=r"results\.parquet: m/s0\.125.*random\+random/seed0, A: score is"):
         trace_all(root)
 
@@ -146,8 +148,8 @@ def test_changed_items_are_found(root: Path) -> None:
     with pytest.raises(PrunegridError, match=r"results\.parquet: m, zero-shot, A: score is"):
         trace_all(root)
     file = root / "evaluation/m/zero-shot/A.parquet"
-    record = io.read_json(file.with_suffix(".json"))
-    io.write_json(file.with_suffix(".json"), record | {"items_hash": "another"})
+    record = files.read_json(file.with_suffix(".json"))
+    files.write_json(file.with_suffix(".json"), record | {"items_hash": "another"})
     with pytest.raises(PrunegridError, match=r"A\.parquet: its SHA-256 is .*not the items of that score"):
         trace_one(root, "m/zero-shot", "A")
 

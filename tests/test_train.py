@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoModelForCausalLM, get_scheduler
 
-from prunegrid.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
 from prunegrid.evaluation.evaluate import load_model
-from prunegrid.io import read_json
+from prunegrid.experiment.sections import Training
 from prunegrid.models import describe, weights_digest
-from prunegrid.prune import prune
-from prunegrid.sections import Training
-from prunegrid.train import Job, train
+from prunegrid.selection.prune import prune
+from prunegrid.training import Job, train
 from training_jobs import SETTINGS, contract_loss, in_float64, run, samples_of_steps
 
 PLAIN: dict[str, Any] = {  # one step: weights before - weights after = learning rate x gradient

@@ -7,8 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.sections import Training
-from prunegrid.train.batches import (
+from prunegrid.experiment.sections import Training
+from prunegrid.training.loss import collate, total_nll
+from prunegrid.training.packed_attention import NAME
+from prunegrid.training.schedule import (
     IGNORE,
     Example,
     MicroBatches,
@@ -18,8 +20,6 @@ from prunegrid.train.batches import (
     steps_in_all,
     steps_per_epoch,
 )
-from prunegrid.train.forward import collate, total_nll
-from prunegrid.train.packing import NAME
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 

@@ -15,9 +15,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
-from prunegrid import chunks, head
-from prunegrid.head import Product, inside, run_inside
-from prunegrid.train.forward import chunked_nll
+from prunegrid.models import head, head_chunks
+from prunegrid.models.head import Product, inside, run_inside
+from prunegrid.training.loss import chunked_nll
 
 R, D, V = 23, 8, 31
 
@@ -126,12 +126,12 @@ def test_no_more_logits_than_a_chunk_of_them_are_alive(trained: bool, watch: Wat
 
 
 def test_a_larger_vocabulary_has_smaller_chunks(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> None:
-    monkeypatch.setitem(chunks.ELEMENTS, "cpu", 4 * V + 1)
+    monkeypatch.setitem(head_chunks.ELEMENTS, "cpu", 4 * V + 1)
     case = Case(False)
     case.chunked()
     rows = watch.rows[id(case.head.weight)]
     assert max(rows) == 4
-    monkeypatch.setitem(chunks.ELEMENTS, "cpu", V - 1)
+    monkeypatch.setitem(head_chunks.ELEMENTS, "cpu", V - 1)
     assert case.chunked() is not None and max(rows[-R:]) == 1
 
 
@@ -161,7 +161,7 @@ def test_the_head_is_called_once_a_pass_however_many_its_chunks(trained: bool, r
 @pytest.mark.parametrize("rows", [R, 1, 0])
 def test_scoring_calls_the_head_once_too(rows: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both with chunks of 2 tokens; what it says is what it says without `run_inside`."""
-    monkeypatch.setitem(chunks.CHUNK, "cpu", 2)
+    monkeypatch.setitem(head_chunks.CHUNK, "cpu", 2)
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     of_model = head.Head(model)
     torch.manual_seed(0)

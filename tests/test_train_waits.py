@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Trainer
 
 from killed_jobs import Inputs, befall, run
-from prunegrid import devices
-from prunegrid.sections import Training
-from prunegrid.train import Job, launch, worker
-from prunegrid.train.launch import CUBLAS
-from prunegrid.train.trainer import PrunedTrainer
+from prunegrid.core import gpus
+from prunegrid.experiment.sections import Training
+from prunegrid.training import Job, launch, worker
+from prunegrid.training.launch import CUBLAS
+from prunegrid.training.trainer import PrunedTrainer
 
 
 @pytest.mark.parametrize("settings", [{}, {"bf16": True, "method": "lora"}], ids=["full", "lora-bf16"])
@@ -51,7 +51,7 @@ def job(device: str = "cuda", **settings: Any) -> Job:
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*devices.ALLOCATOR, CUBLAS):
+    for name in (*gpus.ALLOCATOR, CUBLAS):
         monkeypatch.delenv(name, raising=False)
 
 

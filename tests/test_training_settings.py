@@ -13,14 +13,14 @@ import torch
 import yaml
 from transformers import TrainingArguments
 
-from prunegrid.config import load
-from prunegrid.errors import PrunegridError
-from prunegrid.io import write_json
-from prunegrid.rows import stored_rows
-from prunegrid.sections import Training
-from prunegrid.train import Job
-from prunegrid.train.batches import IGNORE
-from prunegrid.train.worker import deepspeed_config, static_samples, trainer_arguments
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import write_json
+from prunegrid.experiment.config import load
+from prunegrid.experiment.sections import Training
+from prunegrid.scoring.samples import stored_rows
+from prunegrid.training import Job
+from prunegrid.training.schedule import IGNORE
+from prunegrid.training.worker import deepspeed_config, static_samples, trainer_arguments
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
 

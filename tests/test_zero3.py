@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from killed_jobs import SETTINGS, Inputs, assert_same_weights, befall, run
-from prunegrid.draws import derive
-from prunegrid.io import read_json
-from prunegrid.prune import prune
-from prunegrid.sections import Training
-from prunegrid.train.batches import schedule
+from prunegrid.core.files import read_json
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
+from prunegrid.selection.prune import prune
+from prunegrid.training.schedule import schedule
 from tiny import write_tiny_model
 
 ONE = {"num_train_epochs": 1, "batch_tokens": 64, "zero_stage": 0, "ranks": 1, "gradient_accumulation_steps": 2}

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.draws import derive
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
 from prunegrid.models import describe
-from prunegrid.sections import Training
-from prunegrid.train import Job, train
-from prunegrid.train.batches import schedule
+from prunegrid.training import Job, train
+from prunegrid.training.schedule import schedule
 
 SETTINGS: dict[str, Any] = {
     "method": "full",

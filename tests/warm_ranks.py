@@ -58,10 +58,6 @@ def serve(path: str) -> None:
     import transformers
     from deepspeed.ops.adam import FusedAdam  # noqa: F401
 
-    import prunegrid.train.dynamic
-    import prunegrid.train.trainer
-    import prunegrid.train.worker  # noqa: F401
-
     _ = transformers.AutoModelForCausalLM, transformers.AutoTokenizer, transformers.LlamaForCausalLM
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

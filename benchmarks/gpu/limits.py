@@ -9,7 +9,7 @@ A measurement far below `eager` has a cause worth finding; one above it has fuse
 
 from dataclasses import dataclass
 
-from prunegrid.chunks import positions
+from prunegrid.models.head_chunks import positions
 
 EFFICIENCY, ATTENTION, HEAD = 0.80, 0.45, 0.50  # of the matrix rate
 LOGITS = 40  # bytes moved for a float32 logit that is written and read ten times

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from prunegrid import head, models
-from prunegrid.forward import decode, over_batches
-from prunegrid.prune import prune
-from prunegrid.pruners.ragged import flat_rows
-from prunegrid.rows import Rows, batches, pad
-from prunegrid.score import score_rows, scorer
-from prunegrid.shards import ATTENTION_SCORES, HEAD_SCORES, write_scores
-from prunegrid.train.batches import example
-from prunegrid.train.forward import chunked_nll, collate, total_nll
-from prunegrid.train.packing import NAME, borders_of, packed_attention
+from prunegrid import models
+from prunegrid.core.ragged import flat_rows
+from prunegrid.models import head
+from prunegrid.scoring.passes import decode, over_batches
+from prunegrid.scoring.samples import Rows, batches, pad
+from prunegrid.scoring.score import score_rows, scorer
+from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES, write_scores
+from prunegrid.selection.prune import prune
+from prunegrid.training.loss import chunked_nll, collate, total_nll
+from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
+from prunegrid.training.schedule import example
 
 PACKED = NAME
 SCORES = HEAD_SCORES + ATTENTION_SCORES

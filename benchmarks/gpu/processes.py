@@ -44,7 +44,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def environment(device: str) -> dict[str, str]:
     """Offline, and with the package of this checkout before any other."""
-    paths = [str(PROJECT / "workflow"), str(PROJECT / "tests"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(PROJECT / "src"), str(PROJECT / "tests"), os.environ.get("PYTHONPATH", "")]
     own = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "HF_HUB_OFFLINE": "1",

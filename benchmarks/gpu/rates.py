@@ -1,6 +1,6 @@
 """What `prunegrid plan` reckons with on a GPU, from a run's results.
 
-python benchmarks/gpu rates DIR/results.json      # writes workflow/prunegrid/plan/gpu_rates.json
+python benchmarks/gpu rates DIR/results.json      # writes src/prunegrid/plan/gpu_rates.json
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from gpu import limits
 from gpu.processes import PROJECT, write_json
 
-FILE = PROJECT / "workflow/prunegrid/plan/gpu_rates.json"
+FILE = PROJECT / "src/prunegrid/plan/gpu_rates.json"
 KINDS = {"lora": "full", "full": "full_all_weights"}  # of training: the side that measures it
 
 

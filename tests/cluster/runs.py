@@ -45,7 +45,7 @@ def started(
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--profile", str(ROOT / "profiles/slurm"), "--profile", str(folder / "mine.yaml")]
     command += ["--configfile", str(folder / "experiment.yaml")]
-    path = os.pathsep.join([str(HERE / "hold"), str(ROOT / "workflow"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(HERE / "hold"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = slurm.environment | {"PYTHONPATH": path}
     environment["PATH"] = f"{slurm.folder}/bin:{Path(sys.executable).parent}:{environment['PATH']}"
     with (folder / "run.log").open("a") as log:

@@ -12,7 +12,7 @@ import pytest
 
 import runs
 from private_slurm import PrivateSlurm
-from prunegrid.io import read_json
+from prunegrid.core.files import read_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

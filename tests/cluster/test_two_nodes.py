@@ -9,9 +9,9 @@ import pytest
 import runs
 from killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
 from private_slurm import GPU_MODEL, PrivateSlurm
-from prunegrid.io import read_json
-from prunegrid.sections import Runtime, Training
-from prunegrid.train import Job
+from prunegrid.core.files import read_json
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.training import Job
 from snake import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -53,11 +53,11 @@ def test_a_stop_reaches_the_ranks_of_all_nodes(inputs: Inputs, slurm: PrivateSlu
     (tmp_path / "job.json").write_text(job.model_dump_json())
     (tmp_path / "launch.py").write_text(
         "from pathlib import Path\n"
-        "from prunegrid.train import Job, train\n"
+        "from prunegrid.training import Job, train\n"
         'job = Job.model_validate_json(Path("job.json").read_text())\n'
         'train(job, Path("model"), Path("training.json"))\n'
     )
-    line = f"PYTHONPATH={ROOT / 'workflow'} exec {sys.executable} launch.py"
+    line = f"PYTHONPATH={ROOT / 'src'} exec {sys.executable} launch.py"
     asked = ["--parsable", "--nodes=2", "--ntasks=2", f"--chdir={tmp_path}", "--output=log", "--wrap", line]
     number = slurm.call("sbatch", *asked).strip()
     slurm.wait_for(lambda: any((tmp_path / "tensorboard").rglob("events*")), "first steps", 120)

@@ -16,7 +16,7 @@ def _script() -> str | None:
     line = sys.orig_argv
     if found := re.fullmatch(r"(?:.*/)?tmp[^/.]*\.(\w+)\.py", line[-1]):
         return found[1]
-    return "worker" if "prunegrid.train.worker" in line else None
+    return "worker" if "prunegrid.training.worker" in line else None
 
 
 if script := _script():

@@ -22,8 +22,9 @@ OWN = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1
 IMPORTED = """
 deepspeed deepspeed.ops.adam lm_eval matplotlib.pyplot pandas peft scipy.stats snakemake.script transformers
 prunegrid.audit.figure prunegrid.audit.report prunegrid.evaluation.harness prunegrid.evaluation.language_model
-prunegrid.extras prunegrid.figures.draw prunegrid.models prunegrid.published.frame prunegrid.sandbox.pretraining
-prunegrid.score prunegrid.table.build prunegrid.train.dynamic prunegrid.train.trainer prunegrid.train.worker
+prunegrid.scoring.extra prunegrid.figures.draw prunegrid.models prunegrid.published.frame prunegrid.sandbox.pretraining
+prunegrid.scoring.score prunegrid.table.build prunegrid.training.dynamic prunegrid.training.trainer
+prunegrid.training.worker
 """
 
 

@@ -19,19 +19,19 @@ from transformers.models.llama import modeling_llama
 
 import killed_jobs
 from killed_jobs import Inputs, assert_same, befall, steps
-from prunegrid.errors import PrunegridError
-from prunegrid.head import logits
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Scoring
 from prunegrid.models import load_model
+from prunegrid.models.head import logits
 from prunegrid.models.probes import check_isolated
-from prunegrid.rows import stored_rows
-from prunegrid.score import score
-from prunegrid.sections import Scoring
-from prunegrid.train import liger
-from prunegrid.train.batches import Example, example
-from prunegrid.train.candidates import Candidates
-from prunegrid.train.forward import chunked_nll, collate, to_device, total_nll
-from prunegrid.train.packing import NAME, borders_of, packed_attention
-from prunegrid.train.worker import checkpoint_layers
+from prunegrid.scoring.samples import stored_rows
+from prunegrid.scoring.score import score
+from prunegrid.training import liger
+from prunegrid.training.candidates import Candidates
+from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
+from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
+from prunegrid.training.schedule import Example, example
+from prunegrid.training.worker import checkpoint_layers
 from training_jobs import run
 
 DEVICE = "cuda"

@@ -2,10 +2,10 @@
 from pathlib import Path
 
 from prunegrid import pruners
-from prunegrid.data import locate
-from prunegrid.extras import EXTRAS
+from prunegrid.data.datasets import locate
+from prunegrid.pruners.columns import EXTRAS
 from prunegrid.figures.names import figures as figures_of
-from prunegrid.versions import STEP
+from prunegrid.core.versions import STEP
 
 MODELS = grid.models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
@@ -159,7 +159,7 @@ def of_all_cells(wildcards):
 
 def what_the_config_invalidates():
     """Before any job: the finished cells that are stale now. It only informs, so nothing in the results can stop it."""
-    from prunegrid.overview import invalidated
+    from prunegrid.status.text import invalidated
 
     try:
         lines = invalidated(EXPERIMENT, Path(R))
@@ -173,7 +173,7 @@ def table_of_what_is_there():
     """Some job failed: show the cells that are there, and which are not."""
     from snakemake.io import IOFile
 
-    from prunegrid.io import write_json
+    from prunegrid.core.files import write_json
     from prunegrid.table.build import build
 
     if not Path(R).exists():

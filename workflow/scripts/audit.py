@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from prunegrid.step import step
+from prunegrid.core.step import step
 
 with step(snakemake.log[0]):
     import pyarrow as pa
 
-    from prunegrid import io, pruners
+    from prunegrid import pruners
     from prunegrid.audit.figure import draw
     from prunegrid.audit.files import read
     from prunegrid.audit.measure import audit
     from prunegrid.audit.report import markdown
+    from prunegrid.core import files
 
     for method in snakemake.params.foreign:
         pruners.check(method, {})
@@ -19,7 +20,7 @@ with step(snakemake.log[0]):
         *read(Path(snakemake.output.table).parents[1], snakemake.params.models, Path(snakemake.input.data)),
         **snakemake.params.ratios,
     )
-    io.write_parquet(Path(snakemake.output.table), pa.Table.from_pandas(found, preserve_index=False))
-    io.write_text(Path(snakemake.output.markdown), markdown(found, snakemake.params.title))
-    with io.replacing(Path(snakemake.output.figure)) as temporary:
+    files.write_parquet(Path(snakemake.output.table), pa.Table.from_pandas(found, preserve_index=False))
+    files.write_text(Path(snakemake.output.markdown), markdown(found, snakemake.params.title))
+    with files.replacing(Path(snakemake.output.figure)) as temporary:
         draw(found, temporary)

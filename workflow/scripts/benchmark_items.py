@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from prunegrid.data import write_benchmark
-from prunegrid.sections import DataRef
-from prunegrid.step import step
+from prunegrid.core.step import step
+from prunegrid.data.datasets import write_benchmark
+from prunegrid.experiment.sections import DataRef
 
 with step(snakemake.log[0]):
     write_benchmark(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prunegrid.step import step
+from prunegrid.core.step import step
 
 with step(snakemake.log[0]):
     from prunegrid.table import build

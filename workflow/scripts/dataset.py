@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from prunegrid.data import write_dataset
-from prunegrid.sections import Dataset
-from prunegrid.step import step
+from prunegrid.core.step import step
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment.sections import Dataset
 
 with step(snakemake.log[0]):
     write_dataset(

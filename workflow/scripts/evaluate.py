@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from prunegrid.devices import own
-from prunegrid.sections import Runtime
-from prunegrid.step import step
-from prunegrid.trust import reason_for, trusting
+from prunegrid.core.gpus import own
+from prunegrid.core.step import step
+from prunegrid.experiment.sections import Runtime
+from prunegrid.models.remote_code import reason_for, trusting
 
 base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
 slots = Runtime.of(snakemake.config).cells_per_gpu
@@ -13,10 +13,10 @@ trust = reason_for(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust, base, trained):
     import torch
 
+    from prunegrid.core.files import read_json
     from prunegrid.evaluation.evaluate import evaluate
-    from prunegrid.io import read_json
+    from prunegrid.experiment.sections import Evaluation
     from prunegrid.models import check_device, is_adapter, weights_digest
-    from prunegrid.sections import Evaluation
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)

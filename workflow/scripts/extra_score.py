@@ -3,10 +3,10 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from prunegrid.devices import own
-from prunegrid.sections import Runtime
-from prunegrid.step import step
-from prunegrid.trust import reason_for, trusting
+from prunegrid.core.gpus import own
+from prunegrid.core.step import step
+from prunegrid.experiment.sections import Runtime
+from prunegrid.models.remote_code import reason_for, trusting
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
 slots = Runtime.of(snakemake.config).cells_per_gpu
@@ -15,8 +15,8 @@ its_code = trusting(reason_for(snakemake.config, f"{name}@reference"), reference
 with step(snakemake.log[0]), own(snakemake.params.device, slots), own_code, its_code:
     import torch
 
-    from prunegrid.extras import write_extra
-    from prunegrid.sections import Scoring
+    from prunegrid.experiment.sections import Scoring
+    from prunegrid.scoring.extra import write_extra
 
     torch.set_num_threads(snakemake.threads)
     write_extra(

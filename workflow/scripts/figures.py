@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from prunegrid.core.step import step
 from prunegrid.figures.draw import draw_all
 from prunegrid.statistics import deltas
-from prunegrid.step import step
 
 with step(snakemake.log[0]):
     results = Path(snakemake.input.results)

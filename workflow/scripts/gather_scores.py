@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.shards import gather
-from prunegrid.step import step
+from prunegrid.core.step import step
+from prunegrid.scoring.writer import gather
 
 with step(snakemake.log[0]):
     gather([Path(meta).parent for meta in snakemake.input.meta], Path(snakemake.output.meta).parent)

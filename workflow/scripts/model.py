@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from prunegrid.core.step import step
+from prunegrid.experiment.sections import Source
 from prunegrid.models import materialise
-from prunegrid.sections import Source
-from prunegrid.step import step
 
 with step(snakemake.log[0]):
     text = snakemake.input.get("world")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from prunegrid.core.step import step
 from prunegrid.models import expected_digests
-from prunegrid.prune import prune
-from prunegrid.step import step
+from prunegrid.selection.prune import prune
 
 with step(snakemake.log[0]):
     prune(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunegrid.core.step import step
 from prunegrid.published import V2_TABLES
 from prunegrid.published.frame import NOTE, TITLE, frame, note_v2, table_v2, title_v2
-from prunegrid.results import write
-from prunegrid.step import step
+from prunegrid.results.collect import write
 from prunegrid.table.build import write as write_table
 from prunegrid.table.layout import lay_out
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.io import write_json
-from prunegrid.step import step
+from prunegrid.core.files import write_json
+from prunegrid.core.step import step
 
 with step(snakemake.log[0]):
     write_json(Path(snakemake.output.experiment), snakemake.params.experiment)

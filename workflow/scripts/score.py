@@ -2,21 +2,21 @@
 
 from pathlib import Path
 
-from prunegrid.devices import own
-from prunegrid.sections import Runtime
-from prunegrid.step import step
-from prunegrid.trust import reason_for, trusting
+from prunegrid.core.gpus import own
+from prunegrid.core.step import step
+from prunegrid.experiment.sections import Runtime
+from prunegrid.models.remote_code import reason_for, trusting
 
 slots = Runtime.of(snakemake.config).cells_per_gpu
 trust = reason_for(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust, snakemake.input.model):
     import torch
 
-    from prunegrid import grid
-    from prunegrid.config import load
+    from prunegrid.experiment import grid
+    from prunegrid.experiment.config import load
+    from prunegrid.experiment.sections import Scoring
     from prunegrid.models.architecture import check_trainable
-    from prunegrid.score import score
-    from prunegrid.sections import Scoring
+    from prunegrid.scoring.score import score
 
     torch.set_num_threads(snakemake.threads)
     experiment = load(snakemake.config)

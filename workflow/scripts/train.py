@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from prunegrid.io import read_json
-from prunegrid.sections import Runtime, Training
-from prunegrid.step import step
-from prunegrid.train import Job, train
-from prunegrid.trust import reason_for, trusting
+from prunegrid.core.files import read_json
+from prunegrid.core.step import step
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.models.remote_code import reason_for, trusting
+from prunegrid.training import Job, train
 
 trust = reason_for(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), trusting(trust, snakemake.input.model):

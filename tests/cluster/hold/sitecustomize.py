@@ -4,8 +4,8 @@ import os
 import sys
 import time
 
-if "prunegrid.train.worker" in sys.orig_argv:
-    from prunegrid.train import checkpoints
+if "prunegrid.training.worker" in sys.orig_argv:
+    from prunegrid.training import checkpoints
 
     commit = checkpoints.commit
 

@@ -1,0 +1,97 @@
+"""What the audit reads: the planted kinds, each base model's scores, and which of its tokens are planted wrong."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunegrid.audit.measure import PLACES, Base, Items, methods
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import column_names, read_parquet
+from prunegrid.core.ragged import Bools, Ints
+from prunegrid.models import expected_digests, load_tokenizer
+from prunegrid.pruners import Needs, needs
+from prunegrid.pruners.arrays import missing
+from prunegrid.sandbox.planted import Span, overlapping, place_of, value_spans, wrong_spans
+from prunegrid.scoring.reader import check_digests, read_meta, read_scores
+
+PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
+Samples = dict[int, dict[str, Any]]
+
+
+def read(root: Path, models: Sequence[str], data: Path) -> tuple[Items, list[Base], dict[str, str]]:
+    """Items, the base models `models` of the results folder `root`, and the methods that lack a score column."""
+    samples: Samples = {row["sample_id"]: row for row in read_parquet(data, PLANTED).to_pylist()}
+    folders = [root / "scores" / model for model in models]
+    left_out = unusable(folders)
+    wanted = _together([needs(method) for _, _, method in methods() if method not in left_out])
+    bases = [_base(root, model, seed, data, samples, wanted) for seed, model in enumerate(models)]
+    return _items(bases, samples), bases, left_out
+
+
+def unusable(folders: Sequence[Path]) -> dict[str, str]:
+    """The methods that need a column which some folder of scores lacks, each with the reason."""
+    reasons: dict[str, str] = {}
+    for folder in folders:
+        extra = [file.stem for file in sorted((folder / "extra").glob("*.parquet"))]
+        for _, _, method in methods():
+            for kind, wanted in (("sample", needs(method).samples), ("token", needs(method).tokens)):
+                found = [*column_names(folder / f"{kind}s.parquet"), *extra]
+                for column, pruner in wanted.items():
+                    if column not in found:
+                        reasons.setdefault(method, missing(kind, column, pruner, found))
+    return reasons
+
+
+def _together(wanted: Sequence[Needs]) -> Needs:
+    return Needs(
+        samples={column: pruner for each in wanted for column, pruner in each.samples.items()},
+        tokens={column: pruner for each in wanted for column, pruner in each.tokens.items()},
+    )
+
+
+def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> Base:
+    folder = root / "scores" / model
+    check_digests(read_meta(folder), expected_digests(root / "models" / f"{model}.json", data), str(folder))
+    scores = read_scores(folder, wanted).ordered()
+    return Base(model, seed, scores, _planted(folder, root / "models" / model, samples, scores.sample_id))
+
+
+def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:
+    """Planted tokens [T] by place, samples in `order`; the end of the sequence never is one."""
+    tokenizer = load_tokenizer(model)
+    table = read_parquet(folder / "tokens.parquet", ["sample_id", "response_ids"])
+    ids = dict(zip(table["sample_id"].to_pylist(), table["response_ids"].to_pylist(), strict=True))
+    pieces = {i: tokenizer.decode([i]) for i in {i for response in ids.values() for i in response}}
+    marks: dict[str, list[bool]] = {place: [] for place in PLACES["all"] + PLACES["value"]}
+    for sample_id in order.tolist():
+        *body, last = ids[sample_id]
+        ended = last == tokenizer.eos_token_id
+        texts = [pieces[i] for i in (body if ended else ids[sample_id])]
+        response, spans = _spans(samples[sample_id])
+        for place, marked in marks.items():
+            marked += overlapping(texts, response, spans.get(place, []), truncated=not ended) + [False] * ended
+    return {place: np.array(marked) for place, marked in marks.items()}
+
+
+def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
+    """A sample's response, and the character ranges planted in it by place."""
+    kind, response, words = row["kind"], row["messages"][-1]["content"], row["wrong_words"]
+    place = place_of(kind, response, words)
+    return response, {place: wrong_spans(kind, response, words), "value": value_spans(kind, response)}
+
+
+def _items(bases: Sequence[Base], samples: Samples) -> Items:
+    """All base models must have scored the same samples: the intervals resample these."""
+    order = bases[0].scores.sample_id
+    for base in bases[1:]:
+        if not np.array_equal(base.scores.sample_id, order):
+            raise PrunegridError(f"{base.model} has scores of other samples than {bases[0].model}; score both again")
+    rows = [samples[sample_id] for sample_id in order.tolist()]
+    texts: dict[str, int] = {}
+    return Items(
+        sample_id=order,
+        kind=np.array([row["kind"] for row in rows]),
+        cluster=np.array([texts.setdefault(repr(row["messages"]), len(texts)) for row in rows]),
+    )

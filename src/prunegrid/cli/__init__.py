@@ -1,0 +1,5 @@
+"""The command `prunegrid`."""
+
+from prunegrid.cli.app import main
+
+__all__ = ["main"]

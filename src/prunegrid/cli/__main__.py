@@ -1,0 +1,3 @@
+from prunegrid.cli.app import main
+
+main()

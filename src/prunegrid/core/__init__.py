@@ -1,0 +1,1 @@
+"""Foundations that every room uses: files, locks, errors, ragged arrays, randomness. They import no other room."""

@@ -1,0 +1,216 @@
+"""Greedy answers by transformers' own `generate`, in batches under a budget of tokens.
+
+    generated = generate(model, tokenizer, prompts, max_new_tokens=256, stops=["Question:"], batch_tokens=8192)
+
+`generate` carries rows that have ended to the end of their batch. So a batch of which few rows are left is given up,
+and what is left of all batches goes on in batches of its own, which read prompts and answers again.
+
+The cache of keys and values is one of `IMPLEMENTATIONS`: `dynamic` grows with every step; `static` has one size for all
+batches, so that on a GPU transformers compiles a step once and replays it as a CUDA graph. The tokens are the same.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StaticCache, StoppingCriteria, StoppingCriteriaList
+
+from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.ragged import Ints
+from prunegrid.models.probes import non_finite_logits
+from prunegrid.scoring.samples import batches
+
+IMPLEMENTATIONS = ("dynamic", "static")
+COMPILED_STEPS = 2000  # that pay for compiling: about 30 s at 15 ms less a step (estimated for 7B on an H100)
+
+
+class Generated(NamedTuple):
+    """The new tokens of each prompt, up to its end or stop; `fallback` is why another implementation had to finish."""
+
+    tokens: list[list[int]]
+    implementation: str
+    fallback: str | None = None
+
+
+class RowStop(StoppingCriteria):
+    """A row is done when any stop string is in it, at an end-of-sequence token, or at `most` tokens.
+
+    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on different
+    strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+
+    `length[row]` is the row's number of new tokens when it was done, 0 before. `before` counts the tokens of its answer
+    that stand in the prompt already. With `regroup` a batch is given up when few of its rows are left, and reading
+    them again costs less than carrying those that are done to the end.
+    """
+
+    def __init__(self, run: "_Run", start: int, before: list[int], regroup: bool) -> None:
+        self.tokenizer, self.stops, self.ends, self.most = run.tokenizer, run.stops, run.ends, run.max_new_tokens
+        self.start, self.before, self.regroup, self.length = start, before, regroup, [0] * len(before)
+        lengths = [len(self.tokenizer.encode(stop, add_special_tokens=False)) for stop in self.stops]
+        self.window = 2 + max(lengths, default=0)
+        self.done_B = torch.zeros(len(before), dtype=torch.bool, device=run.model.device)
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        new = input_ids.shape[1] - self.start
+        recent = input_ids[:, -self.window :].tolist()
+        answers = [ids[-(before + new) :] for ids, before in zip(recent, self.before, strict=True)]
+        for row, text in enumerate(self.tokenizer.batch_decode(answers)):
+            full = self.before[row] + new >= self.most
+            ends = full or answers[row][-1] in self.ends or any(stop in text for stop in self.stops)
+            if ends and not self.length[row]:
+                self.length[row] = new
+        self.done_B = torch.tensor([length > 0 for length in self.length], device=input_ids.device)
+        return self.done_B | self._gives_up(new)
+
+    def _gives_up(self, new: int) -> bool:
+        """What is saved is estimated as if answers went on to end at the rate at which this batch's have ended."""
+        going = [before for before, length in zip(self.before, self.length, strict=True) if not length]
+        rows, ended = len(self.before), len(self.before) - len(going)
+        if not self.regroup or not going or 4 * len(going) > rows:
+            return False
+        steps = new * math.log1p(len(going)) / math.log(rows / len(going))
+        most_steps = self.most - new - min(going)
+        return len(going) * (self.start + new) < ended * min(steps, most_steps)
+
+
+class Finite(LogitsProcessor):
+    """Notes rows whose logits were not finite before they were done: greedy decoding takes NaN for the likeliest token.
+
+    `check` raises for the first of them, once a batch: a check at each step would wait for the device.
+    """
+
+    def __init__(self, stop: RowStop) -> None:
+        self.stop, self.broken_B = stop, torch.zeros_like(stop.done_B)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.broken_B |= ~scores.amax(-1).isfinite() & ~self.stop.done_B
+        return scores
+
+    def check(self, model: Any, prompts: Sequence[list[int]]) -> None:
+        for row in self.broken_B.nonzero()[:1, 0].tolist():
+            prompt = self.stop.tokenizer.decode(prompts[row], skip_special_tokens=True)
+            raise non_finite_logits(model, f"in the answer to {' '.join(prompt.split())[:60]!r}")
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    *,
+    max_new_tokens: int,
+    stops: Sequence[str] = (),
+    batch_tokens: int = 8192,
+    implementation: str | None = None,
+    progress: Callable[[int], None] = lambda tokens: None,
+) -> Generated:
+    """Decode each of `prompts` (token ids, one at least) greedily.
+
+    A batch has at most `batch_tokens` tokens, answers to come included, or one row. Where no `implementation` is named,
+    `choose` does, and a static cache that does not work is replaced by a dynamic one.
+    """
+    run = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    chosen = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
+    if chosen == "dynamic":
+        return Generated(run.dynamic(batch_tokens), chosen)
+    if chosen != "static":
+        raise PrunegridError(f"implementation is {chosen!r}; there are {', '.join(IMPLEMENTATIONS)}")
+    try:
+        return Generated(run.static(batch_tokens), chosen)
+    except Exception as error:
+        if implementation or isinstance(error, PrunegridError):
+            raise
+        fallback = f"answers come from a dynamic cache, since the static one failed: {reason(error)}"
+    again = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    return Generated(again.dynamic(batch_tokens), "dynamic", fallback)
+
+
+def choose(model: Any, lengths: Ints, max_new_tokens: int, batch_tokens: int) -> str:
+    """`static` on a GPU, for a model that transformers can compile and answers that are worth compiling for.
+
+    A model that it cannot compile (GPT-Neo) gives wrong answers with a static cache.
+    """
+    steps = -(-len(lengths) // fixed_rows(lengths, batch_tokens)) * max_new_tokens
+    compiles = model.device.type == "cuda" and model._can_compile_fullgraph
+    return "static" if compiles and steps >= COMPILED_STEPS else "dynamic"
+
+
+def fixed_rows(lengths: Ints, batch_tokens: int) -> int:
+    """The rows of each batch where all batches have the size of the longest row."""
+    return max(1, min(len(lengths), batch_tokens // int(lengths.max(initial=1))))
+
+
+@dataclass
+class _Run:
+    """The batches of one call of `generate`."""
+
+    model: Any
+    tokenizer: Any
+    prompts: Sequence[list[int]]
+    max_new_tokens: int
+    stops: Sequence[str]
+    progress: Callable[[int], None]
+
+    def __post_init__(self) -> None:
+        ends = self.model.generation_config.eos_token_id
+        self.ends = {ends} if isinstance(ends, int) else set(ends or ())
+        self.answers: list[list[int]] = [[] for _ in self.prompts]
+        self.lengths = np.array([len(prompt) + self.max_new_tokens for prompt in self.prompts], np.int64)
+
+    def dynamic(self, batch_tokens: int) -> list[list[int]]:
+        left = np.arange(len(self.prompts))
+        while len(left):
+            chosen = [left[places].tolist() for places in batches(self.lengths[left], batch_tokens, padding=1.0)]
+            left = np.array([place for places in chosen for place in self._batch(places, regroup=True)], np.int64)
+        return self.answers
+
+    def static(self, batch_tokens: int) -> list[list[int]]:
+        """As many rows in every batch, the last one's filled up, in one cache: other shapes are compiled anew."""
+        rows, longest = fixed_rows(self.lengths, batch_tokens), int(self.lengths.max(initial=0))
+        left = np.argsort(-self.lengths, kind="stable").tolist()
+        cache = StaticCache(config=self.model.config, max_cache_len=longest)
+        while left:
+            chosen = [left[start : start + rows] for start in range(0, len(left), rows)]
+            regroup = len(chosen) > 1
+            left = [place for places in chosen for place in self._batch(places, regroup, cache, rows)]
+        return self.answers
+
+    def _batch(self, places: list[int], regroup: bool, cache: Any = None, rows: int = 0) -> list[int]:
+        """Go on with these answers, and return those that are left: the batch was given up, or is as long as it may be.
+
+        It is no longer than its longest prompt and answer, which a short prompt's answer may need behind a long one.
+        """
+        fill = places[:1] * (rows - len(places))
+        prompts = [self.prompts[place] + self.answers[place] for place in places + fill]
+        before = [len(self.answers[place]) for place in places + fill]
+        ids_BP, mask_BP = self._padded(prompts)
+        stop = RowStop(self, ids_BP.shape[1], before, regroup)
+        stop.length[len(places) :] = [1] * len(fill)
+        finite = Finite(stop)
+        if cache is not None:
+            cache.reset()
+        out_BT = self.model.generate(
+            input_ids=ids_BP,
+            attention_mask=mask_BP,
+            max_length=min(ids_BP.shape[1] + self.max_new_tokens - min(before), int(self.lengths[places].max())),
+            stopping_criteria=StoppingCriteriaList([stop]),
+            logits_processor=LogitsProcessorList([finite]),
+            pad_token_id=self.tokenizer.pad_token_id,
+            do_sample=False,
+            **({} if cache is None else {"past_key_values": cache}),
+        )
+        finite.check(self.model, [self.prompts[place] for place in places + fill])
+        for place, row, length in zip(places, out_BT[:, ids_BP.shape[1] :].tolist(), stop.length, strict=False):
+            self.answers[place] += row[: length or None]
+        done = [place for place, length in zip(places, stop.length, strict=False) if length]
+        self.progress(int(self.lengths[done].sum()))
+        return [place for place, length in zip(places, stop.length, strict=False) if not length]
+
+    def _padded(self, prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The prompts padded on the left, and where they are not padding."""
+        width = max(map(len, prompts))
+        ids = [[self.tokenizer.pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        return torch.tensor(ids, device=self.model.device), torch.tensor(mask, device=self.model.device)

@@ -1,0 +1,158 @@
+"""vLLM as lm-eval calls it, through lm-eval's own model class: options and answers as `LanguageModel` gives them.
+
+Importing this module imports vLLM, which reads its settings from the environment: update that with `ENVIRONMENT`
+(in `prunegrid.evaluation.evaluate`) first.
+"""
+
+import math
+import shutil
+from collections.abc import Hashable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from lm_eval.models.utils import resolve_max_length
+from lm_eval.models.vllm_causallms import VLLM
+from transformers import AutoConfig
+from vllm.platforms import current_platform
+
+from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.models import load_tokenizer, merge, require_whole
+from prunegrid.models.probes import non_finite_logits
+from prunegrid.models.remote_code import may_run
+
+CONTEXT = 8192  # tokens at most: the cache must have room for one request of this length
+GPU_MEMORY = 0.9  # of the card, shared by the jobs on it
+ALL = 2**31 - 1  # requests at once: vLLM makes its own batches
+
+
+def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any) -> "VllmModel":
+    """The model in vLLM; an adapter is merged into a copy of it in `work`, which is removed once it is loaded.
+
+    vLLM's own adapters are not used: version 0.32 gave requests without one its answers, and broke at scoring prompts.
+    """
+    if adapter_dir is None:
+        return VllmModel(model_dir, name=model_dir, base=model_dir, **settings)
+    merged = work / "merged"
+    shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed
+    try:
+        merge(model_dir, adapter_dir, merged, settings["dtype"])
+        return VllmModel(merged, name=adapter_dir, base=model_dir, **settings)
+    finally:
+        shutil.rmtree(merged, ignore_errors=True)
+
+
+class VllmModel(VLLM):
+    """lm-eval's wrapper of vLLM, with what `harness.run` asks of a model.
+
+    `cut` holds the requests that lost tokens to fit the context. Requests that score prompts are cut two tokens earlier
+    than `LanguageModel` cuts them: vLLM reads the last token, and generates one more.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: Path,
+        base: Path,
+        dtype: str,
+        device: str,
+        batch_tokens: int,
+        seed: int,
+        jobs_per_gpu: int = 1,
+    ) -> None:
+        require_whole(folder)
+        if current_platform.device_type != device:
+            raise PrunegridError(
+                f"device is {device}, but the vllm installed here is built for {current_platform.device_type}: "
+                "install the build for this device, or set evaluation.engine: transformers"
+            )
+        self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
+        self.cut: set[Hashable] = set()
+        self.fallback: str | None = None
+        context = min(CONTEXT, _context(base))
+        try:
+            super().__init__(
+                pretrained=str(folder),
+                dtype=dtype,
+                seed=seed,
+                trust_remote_code=may_run(base),
+                batch_size=ALL,
+                max_model_len=context,
+                max_num_batched_tokens=max(batch_tokens, context),
+                gpu_memory_utilization=round(GPU_MEMORY / jobs_per_gpu, 3),
+                enable_prefix_caching=False,  # a request's numbers do not depend on those before it
+                enforce_eager=device == "cpu",
+            )
+        except (ValueError, RuntimeError, AssertionError) as error:  # assertions: a neighbour freed memory meanwhile
+            raise PrunegridError(
+                f"{name}: vLLM cannot load it ({reason(error)}); set evaluation.engine: transformers"
+            ) from error
+
+    def was_cut(self, prompt: str, rest: str | dict[str, Any]) -> bool:
+        """Whether the request of these arguments lost tokens on the left, since `cut` was last cleared."""
+        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.cut
+
+    def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """As `LanguageModel.nll_per_token`: the sum over all tokens but the first, divided by all of them."""
+        wholes = [self.tok_encode("".join(request.args)) for request in requests]
+        strings = [
+            self._kept(ids, self.max_length - 1, request.args) for ids, request in zip(wholes, requests, strict=True)
+        ]
+        parts = [(request.args, ids[:1], ids[1:]) for ids, request in zip(strings, requests, strict=True)]
+        sums = self._loglikelihood_tokens(parts, disable_tqdm=True)
+        return [-value / len(ids) for (value, _), ids in zip(sums, strings, strict=True)]
+
+    def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        room = self.max_length - 1
+        for texts, context, rest in requests:
+            self._kept(context + rest, room, texts)
+            if not context or not 1 <= len(rest) < room:
+                raise PrunegridError(f"{texts!r}: nothing to score, or more than the model's context {self.max_length}")
+        values: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=True)
+        for (value, _), (texts, *_) in zip(values, requests, strict=True):
+            if not math.isfinite(value):
+                raise non_finite_logits(self.source, f"at {' '.join(''.join(texts).split())[:60]!r}")
+        return values
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """The answers, in the requests' order."""
+        for request in requests:
+            prompt, most = request.args[0], int(request.args[1]["max_gen_toks"])
+            self._kept(self.tok_encode(prompt), self.max_length - most, (prompt, most))
+        answers: list[str] = super().generate_until(requests, disable_tqdm=True)
+        return answers
+
+    def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
+        """The last `room` tokens."""
+        if len(ids) > room:
+            self.cut.add(texts)
+        return ids[-room:]
+
+    @staticmethod
+    def modify_gen_kwargs(*arguments: Any, **settings: Any) -> Any:
+        """Ask for the generated tokens' log-probabilities, too: they show logits that are not finite."""
+        kwargs, until, most = VLLM.modify_gen_kwargs(*arguments, **settings)
+        return kwargs | {"logprobs": 0}, until, most
+
+    def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
+        """vLLM's outputs; generated texts are without special tokens, as `LanguageModel` has them."""
+        outputs = super()._model_generate(requests, generate, sampling_params)
+        for ids, output in zip(requests, outputs, strict=True):
+            answer = output.outputs[0]
+            if not generate:
+                continue
+            if not math.isfinite(answer.cumulative_logprob):
+                prompt = " ".join(self.tokenizer.decode(ids, skip_special_tokens=True).split())
+                raise non_finite_logits(self.source, f"in the answer to {prompt[:60]!r}")
+            answer.text = self.tokenizer.decode(answer.token_ids, skip_special_tokens=True)
+        return outputs
+
+
+def _context(folder: Path) -> int:
+    """The model's context as the transformers engine reads it."""
+    length: int = resolve_max_length(
+        AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder)), load_tokenizer(folder), default=2048
+    )
+    return length

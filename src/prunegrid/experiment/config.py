@@ -1,0 +1,214 @@
+"""The experiment's configuration: what `config.yaml` and `experiments/*.yaml` may say.
+
+`python -m prunegrid.experiment.config` prints the JSON schema that stands in `workflow/schemas`.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from prunegrid import pruners
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.validation import complain
+from prunegrid.experiment.sections import (
+    SCORED,
+    USUAL_DTYPE,
+    Budget,
+    DataRef,
+    Dataset,
+    Evaluation,
+    InputPath,
+    Model,
+    Name,
+    Ratio,
+    Runtime,
+    Sandbox,
+    Scoring,
+    Section,
+    Source,
+    Training,
+    Variant,
+)
+from prunegrid.sandbox.data_sets import DATA_SETS
+
+
+class Experiment(Section):
+    """One table: everything that decides its numbers, and nothing about where it runs."""
+
+    experiment: Name
+    note: str = ""
+    device: Literal["cpu", "cuda"] = "cpu"
+    data_mirror: InputPath | None = None
+    sandbox: Sandbox | None = None
+    models: dict[Name, Model] = Field(min_length=1)
+    dataset: Dataset
+    budgets: list[Budget] = Field([])
+    sample_ratios: list[Ratio] = Field([])
+    token_ratios: list[Ratio] = Field([])
+    variants: list[Variant] = Field(min_length=1)
+    references: list[Literal["zero-shot", "full", "shuffled-responses"]] = Field(["zero-shot", "full"])
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    scoring: Scoring = Scoring()
+    training: Training = Training()
+    runtime: Runtime = Runtime()
+    evaluation: Evaluation
+
+    @model_validator(mode="before")
+    @classmethod
+    def precision_of_the_device(cls, values: Any) -> Any:
+        """On a GPU bfloat16 where nothing is said; ZeRO stage 0 cannot train in it."""
+        if not isinstance(values, dict) or values.get("device") != "cuda":
+            return values
+        given = {name: values.get(name) or {} for name in ("scoring", "training", "evaluation")}
+        if not all(isinstance(section, dict) for section in given.values()):
+            return values
+        usual = {"dtype": USUAL_DTYPE["cuda"]}
+        bf16 = {"bf16": given["training"].get("zero_stage", 2) != 0}
+        defaults = {"scoring": usual, "training": bf16, "evaluation": usual}
+        return values | {name: defaults[name] | section for name, section in given.items()}
+
+    @model_validator(mode="after")
+    def whole(self) -> Self:
+        if bool(self.budgets) == bool(self.sample_ratios or self.token_ratios):
+            raise ValueError("give either budgets, or sample_ratios and token_ratios")
+        if not self.grid_budgets:
+            raise ValueError("sample_ratios and token_ratios must both be given")
+        for what, names in {
+            "variants": [v.name for v in self.variants],
+            "budgets": [b.name for b in self.grid_budgets],
+            "seeds": [str(s) for s in self.seeds],
+        }.items():
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
+            if twice:
+                raise ValueError(f"{what} has {', '.join(twice)} twice")
+        if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
+            raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
+        for ref in self.data_sets if self.sandbox else ():
+            if ref.hub and ref.below(Path()).with_suffix("").as_posix() not in DATA_SETS:
+                raise ValueError(
+                    f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
+                    f"org/name/config/split there: {', '.join(DATA_SETS)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def matches_and_references(self) -> Self:
+        named = {variant.name: variant for variant in self.variants}
+        for variant in self.variants:
+            if variant.match is not None and (variant.match not in named or named[variant.match].match):
+                others = ", ".join(name for name, other in named.items() if not other.match)
+                advice = f"name one of this experiment's variants: {others}" if others else "add a variant to match"
+                raise ValueError(f"{variant.name}: match is {variant.match!r}; {advice}")
+            if variant.match is not None and pruners.parts(variant.method)[1] is None:
+                raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
+            if "reference_nll" in pruners.needs(variant.method, variant.options).tokens:
+                lacking = [name for name, model in self.models.items() if model.reference is None]
+                if lacking:
+                    raise ValueError(
+                        f"{variant.name} needs a reference model; give models.{lacking[0]}.reference "
+                        "(hub, path, wheel or pretrain, of the same vocabulary)"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def what_only_a_gpu_has(self) -> Self:
+        for name in ("use_liger_kernel", "offload_optimizer"):
+            if self.device == "cpu" and getattr(self.training, name):
+                raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
+        if self.training.use_liger_kernel and self.training.zero_stage == 3:
+            raise ValueError("training.use_liger_kernel and zero_stage: 3 were never tried together; take one")
+        if self.training.offload_optimizer and self.training.zero_stage == 0:
+            raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
+        return self
+
+    @model_validator(mode="after")
+    def bf16_of_a_stage(self) -> Self:
+        if self.training.bf16 and self.training.zero_stage == 0:
+            raise ValueError("training.bf16 needs zero_stage 1, 2 or 3: DeepSpeed cannot mix its types at stage 0")
+        return self
+
+    @model_validator(mode="after")
+    def ranks_on_nodes(self) -> Self:
+        ranks, nodes = self.training.ranks, self.runtime.nodes
+        if ranks % nodes:
+            raise ValueError(
+                f"training.ranks is {ranks} and runtime.nodes {nodes}, not a divisor of it: give all nodes as many"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def prunable_while_training(self) -> Self:
+        modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
+        size, least = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)
+        if "dynamic" in modes.values() and size * Fraction(str(least)) < 1:
+            raise ValueError(
+                f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more "
+                f"than the sample_ratio {least}; give {ceil(1 / Fraction(str(least)))} or more"
+            )
+        for variant in self.variants:
+            if modes[variant.name] == "static":
+                if variant.match and modes[variant.match] == "dynamic":
+                    raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
+                continue
+            for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
+                where = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
+                needs = pruners.needs(pruner.method, pruner.options)
+                if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
+                    raise ValueError(f"{where}: no mini-batch has the column {extras[0]}; give it mode: static")
+                if pruner.options.get("window") is not None:
+                    raise ValueError(f"{where}: the window of mode: dynamic is the mini-batch; leave window out")
+        return self
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The base models, and as `<model>@reference` their reference models."""
+        bases = {name: model.source for name, model in self.models.items()}
+        return bases | {f"{name}@reference": model.reference for name, model in self.models.items() if model.reference}
+
+    @property
+    def data_sets(self) -> list[DataRef]:
+        """The training set and the benchmarks' items."""
+        return [self.dataset, *(benchmark.data for benchmark in self.evaluation.benchmarks.values())]
+
+    @property
+    def grid_budgets(self) -> list[Budget]:
+        """The budgets as given, or sample ratios x token ratios expanded."""
+        return self.budgets or [
+            Budget(sample_ratio=s, token_ratio=t) for s in self.sample_ratios for t in self.token_ratios
+        ]
+
+    @property
+    def results(self) -> str:
+        return f"results/{self.experiment}"
+
+    def variant(self, name: str) -> Variant:
+        return next(v for v in self.variants if v.name == name)
+
+
+def load(values: dict[str, Any], source: str = "config.yaml") -> Experiment:
+    """Validate the values of `source`; anything wrong is one `PrunegridError` naming each key and its fix."""
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise PrunegridError(complain(error, Experiment, source)) from None
+
+
+def check_command_line(texts: Iterable[str]) -> None:
+    """Refuse what Snakemake does not hand to a cluster's jobs as it is: it quotes for Python, not for a shell."""
+    for text in texts:
+        if found := re.search(r"['$`\\\n]", text):
+            raise PrunegridError(
+                f"{text!r} has a {found[0]!r}, which a job's shell would read; "
+                "write such values into the file that --configfile names, and give that file a plain name"
+            )
+
+
+if __name__ == "__main__":
+    print(json.dumps(Experiment.model_json_schema(), indent=1))

@@ -1,0 +1,198 @@
+"""From the experiment to its cells: the units that are pruned, trained and evaluated."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prunegrid import pruners
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import SCORED, Budget, Lora, Source, Training, Variant
+from prunegrid.pruners.columns import EXTRAS
+
+AUDIT_SEEDS = 3
+PLANTED = ("kind", "wrong_words")
+PATH = r"zero-shot|(?:full|shuffled-responses)/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table for one model and seed; reference cells have no budget, zero-shot no seed."""
+
+    model: str
+    variant: str
+    budget: Budget | None = None
+    seed: int | None = None
+
+    @property
+    def path(self) -> str:
+        """The cell's folder below its model's: `s0.125-t0.5/random+ppl/seed0`, `full/seed0`, `zero-shot`."""
+        parts = (
+            self.budget and self.budget.name,
+            self.variant,
+            None if self.seed is None else f"seed{self.seed}",
+        )
+        return "/".join(part for part in parts if part)
+
+    @property
+    def pruned(self) -> bool:
+        return self.budget is not None
+
+    @property
+    def trained(self) -> bool:
+        return self.seed is not None
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """All cells, in the table's order: per model zero-shot, then budget by budget, then full."""
+    return [cell for model in experiment.models for cell in _of_model(experiment, model)]
+
+
+def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
+    if "zero-shot" in experiment.references:
+        yield Cell(model, "zero-shot")
+    for budget in experiment.grid_budgets:
+        for variant in experiment.variants:
+            for seed in experiment.seeds:
+                yield Cell(model, variant.name, budget, seed)
+    for reference in ("shuffled-responses", "full"):
+        if reference in experiment.references:
+            for seed in experiment.seeds:
+                yield Cell(model, reference, None, seed)
+
+
+def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
+    """The optional score columns that the cell's pruners read, beyond those of every scoring pass."""
+    variant = experiment.variant(cell.variant)
+    needs = pruners.needs(variant.method, variant.options)
+    return sorted({*needs.samples, *needs.tokens} - set(SCORED))
+
+
+def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
+    """The cell whose realised counts this one meets, for a static variant with `match`.
+
+    A dynamic one meets, in each mini-batch, what the other's pruner would keep there: it waits for no cell.
+    """
+    match = experiment.variant(cell.variant).match
+    return replace(cell, variant=match) if match and not dynamic(experiment, cell) else None
+
+
+def training_of(experiment: Experiment, cell: Cell) -> Training:
+    """How the cell is trained: the variant's own mode and removal if it names them; what has no effect is left out.
+
+    So changing `removal` does not train Full again, nor changing `lora` what is fully fine-tuned.
+    """
+    training = experiment.training
+    mode, removal = "static", "mask"
+    if cell.pruned:
+        variant = experiment.variant(cell.variant)
+        mode, removal = variant.mode or training.mode, variant.removal or training.removal
+    own: dict[str, Any] = {"mode": mode, "removal": removal}
+    if training.method == "full":
+        own["lora"] = Lora()
+    without = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
+    if not training.packing and mode == "static":
+        without.append("batch_tokens")
+    if mode == "static":
+        without.append("rescore_every")
+    return training.model_copy(update=own | {name: Training.model_fields[name].default for name in without})
+
+
+def removals(experiment: Experiment) -> set[str]:
+    """How pruned tokens are removed, over all cells that are trained."""
+    return {training_of(experiment, cell).removal for cell in cells(experiment) if cell.trained}
+
+
+def dynamic(experiment: Experiment, cell: Cell) -> bool:
+    """Whether the cell is pruned while it is trained, and so has no prune job."""
+    return training_of(experiment, cell).mode == "dynamic"
+
+
+def keeps_weights(experiment: Experiment) -> bool:
+    """Whether a trained model stays once it is evaluated; `training.json` does in any case."""
+    retention = experiment.runtime.retention
+    return retention == "all" or (retention == "adapters" and experiment.training.method == "lora")
+
+
+def dynamic_path(experiment: Experiment) -> str:
+    """A regular expression for the paths of dynamic cells; it matches nothing where there are none."""
+    names = [v.name for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]
+    return rf"s[\d.e-]+-t[\d.e-]+/(?:{'|'.join(map(re.escape, names))})/seed\d+" if names else "(?!)"
+
+
+def selection_folder(experiment: Experiment, cell: Cell) -> str:
+    """Where, below the results, the cell's `selection.json` stands: `pruned/...`, of a dynamic cell `trained/...`."""
+    return f"{'trained' if dynamic(experiment, cell) else 'pruned'}/{cell.model}/{cell.path}"
+
+
+def pruning_of(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+    """What decides the cell's selection, besides the scores; of a dynamic cell also what it is matched to."""
+    assert cell.budget, f"{cell.path} is not pruned"
+    variant = experiment.variant(cell.variant)
+    match = experiment.variant(variant.match) if variant.match and dynamic(experiment, cell) else None
+    return {
+        **_pruner_of(variant),
+        **cell.budget.model_dump(),
+        **({"match": _pruner_of(match)} if match else {}),
+    }
+
+
+def _pruner_of(variant: Variant) -> dict[str, Any]:
+    options = pruners.filled(variant.method, variant.options)
+    return {"variant": variant.name, "method": variant.method, "options": options}
+
+
+def models(experiment: Experiment) -> dict[str, Source]:
+    """Every model that a rule may be asked for: base models, their references, and the audit's replicas."""
+    return {**experiment.sources, **audited(experiment)}
+
+
+def audited(experiment: Experiment) -> dict[str, Source]:
+    """The audit's base models: the first pre-trained one, then replicas that differ in the pre-training seed only.
+
+    A replica is `<model>@seed<its seed>`: no model of a config can have that name. None where `no_audit` says why.
+    """
+    if no_audit(experiment):
+        return {}
+    name, first, pretrain = next((n, m.source, m.pretrain) for n, m in experiment.models.items() if m.pretrain)
+    seeds = range(pretrain.seed + 1, pretrain.seed + AUDIT_SEEDS)
+    replicas = {seed: pretrain.model_copy(update={"seed": seed}) for seed in seeds}
+    return {
+        name: first,
+        **{f"{name}@seed{s}": first.model_copy(update={"pretrain": replica}) for s, replica in replicas.items()},
+    }
+
+
+def no_audit(experiment: Experiment) -> str:
+    """Why this experiment cannot be audited, and what to do; empty where it can."""
+    where = f"audit: experiment {experiment.experiment}"
+    if experiment.sandbox is None:
+        return f"{where} has no sandbox, so nothing in its data was planted; run the audit on a sandbox experiment"
+    if not any(model.pretrain for model in experiment.models.values()):
+        return f"{where} has no model with pretrain, so there are no replicas to train; add one to models"
+    lacking = [name for name in PLANTED if name not in experiment.dataset.carry]
+    if lacking:
+        return f"{where} does not carry {' and '.join(lacking)}; write dataset.carry: [{', '.join(PLANTED)}]"
+    return ""
+
+
+def audited_extras(experiment: Experiment) -> list[str]:
+    """The optional scores that registered pruners read, with their default options; `reference_nll` if there is one."""
+    tokens = [column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.filled({}, ""))]
+    samples = [column for pruner in pruners.SAMPLE.values() for column in pruner.sample_columns(pruner.filled({}, ""))]
+    lacking = {"reference_nll"} if audited_reference(experiment) is None else set()
+    return sorted((set(EXTRAS) & {*tokens, *samples}) - lacking)
+
+
+def audited_reference(experiment: Experiment) -> Source | None:
+    """The reference of the audit's base models, which the replicas share."""
+    return next(model.reference for model in experiment.models.values() if model.pretrain)
+
+
+def audited_ratios(experiment: Experiment) -> dict[str, list[float]]:
+    """The experiment's distinct ratios; the audit adds its own."""
+    budgets = experiment.grid_budgets
+    return {
+        "sample_ratios": sorted({budget.sample_ratio for budget in budgets}),
+        "token_ratios": sorted({budget.token_ratio for budget in budgets}),
+    }

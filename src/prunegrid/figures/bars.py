@@ -1,0 +1,125 @@
+"""Deltas with 95 % intervals, a panel a benchmark, a row a variant: what is told from noise at one budget."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from prunegrid.experiment.sections import Budget
+from prunegrid.figures import style
+from prunegrid.figures.source import NothingToShow, Source
+from prunegrid.results import collect
+from prunegrid.statistics.bootstrap import FEWEST
+from prunegrid.table.labels import LABELS
+
+ACROSS, ROW = 6, 0.165
+GREY = "0.45"
+LOOKS: dict[str, dict[str, Any]] = {
+    "both": {"color": style.BLACK, "label": "95 % interval: items and seeds"},
+    "items": {"color": GREY, "label": "95 % interval: item noise only (one seed)"},
+    "none": {"linestyle": "none", "label": f"no interval: fewer than {FEWEST} clusters of items"},
+}
+DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 2.8, "markeredgewidth": 0.7}
+DOTS: dict[str, dict[str, Any]] = {
+    "differs": {"color": "black", "label": "filled: differs, after Holm's correction"},
+    "not significant": {"color": "black", "markerfacecolor": "white", "label": "open: not significant"},
+    "not tested": {"color": GREY, "markerfacecolor": "white", "label": "open, grey: not tested"},
+}
+
+
+def draw(source: Source, budget: Budget) -> Figure:
+    """Bars from the baseline to the delta (points), intervals over them, statuses where there is none."""
+    if source.deltas is None or source.deltas.empty:
+        raise NothingToShow("no deltas.parquet, or nothing in it")
+    deltas = source.at(source.deltas, budget)
+    if deltas["delta"].notna().sum() == 0:
+        raise NothingToShow("no variant of this budget can be compared with a baseline")
+    bases = source.bases
+    variants = [v.name for v in source.experiment.variants if bases.get(v.name) != v.name]
+    benchmarks = [*source.experiment.evaluation.benchmarks, collect.AVERAGE]
+    down = -(-len(benchmarks) // ACROSS)
+    figure = Figure(figsize=(style.PAGE, down * (ROW * len(variants) + 0.45) + 0.55), layout="constrained")
+    axes = figure.subplots(down, min(ACROSS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)
+    axes[0, 0].set_yticks(range(len(variants)), [_label(source, deltas, name) for name in variants])
+    for axis, benchmark in zip(axes.ravel(), benchmarks, strict=False):
+        _panel(axis, source, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
+    for axis in axes.ravel()[len(benchmarks) :]:
+        axis.set_visible(False)
+    figure.supxlabel(f"Difference from {_bases(source, bases)} (points)", fontsize=style.NORMAL)
+    figure.legend(handles=_handles(deltas), loc="outside upper center", ncols=3, handletextpad=0.6)
+    return figure
+
+
+def _bases(source: Source, bases: dict[str, str]) -> str:
+    """The one baseline's label, or what the baselines are where each mode and removal has its own."""
+    found = [source.label(name) for name in dict.fromkeys(bases.values())]
+    return found[0] if len(found) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
+
+
+def _label(source: Source, deltas: pd.DataFrame, variant: str) -> str:
+    """The row's name; `(1/3)` where its deltas are over fewer seeds than there are, `(1-2/3)` where they differ."""
+    own = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
+    least, most = (int(own.min()), int(own.max())) if len(own) else (0, 0)
+    of = len(source.experiment.seeds)
+    lacks = "" if least in (0, of) else f" ({least}/{of})" if least == most else f" ({least}-{most}/{of})"
+    return source.label(variant) + lacks
+
+
+def _panel(
+    axis: Any, source: Source, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
+) -> None:
+    rows = {row.variant: row for row in deltas.itertuples()}
+    for y, variant in enumerate(variants):
+        row: Any = rows.get(variant)
+        if row is None or pd.isna(row.delta):
+            axis.text(0, y, f" {_status(source, benchmark, variant, budget)}", va="center", color="0.35", fontsize=6)
+        else:
+            _bar(axis, row, y)
+    axis.axvline(0, color="black", linewidth=0.6)
+    axis.set_ylim(len(variants) - 0.4, -0.6)
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="x", color="0.9", linewidth=0.5)
+    axis.set_axisbelow(True)
+    axis.locator_params(axis="x", nbins=4)
+    axis.set_title(benchmark, fontsize=style.NORMAL)
+
+
+def _bar(axis: Any, row: Any, y: int) -> None:
+    axis.barh(y, row.delta, height=0.62, color=style.SKY if row.delta >= 0 else "#F0C08A", zorder=2)
+    kind = interval(row)
+    if kind != "none":
+        ends = [row.low, row.high] if kind == "both" else [row.item_low, row.item_high]
+        axis.plot(ends, [y, y], color=LOOKS[kind]["color"], linewidth=1.1, solid_capstyle="butt", zorder=3)
+    axis.plot(row.delta, y, zorder=4, **DOT, **DOTS[tested(row)])
+
+
+def interval(row: Any) -> str:
+    """Which interval a delta has, of `LOOKS`: that of the items alone stands for both noises only at one seed."""
+    if pd.notna(row.low):
+        return "both"
+    return "items" if row.n_seeds == 1 and pd.notna(row.item_low) else "none"
+
+
+def tested(row: Any) -> str:
+    """What the test says of a delta, of `DOTS`; it takes three paired seeds."""
+    if pd.isna(row.significant):
+        return "not tested"
+    return "differs" if row.significant else "not significant"
+
+
+def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str:
+    """Why there is no delta: the cell's worst status; a cell that is done has nothing to be compared with."""
+    rows = source.at(source.frame, budget)
+    own = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
+    worst = max(own, key=collect.SEVERITY.index, default="missing")
+    return "not compared" if worst == "done" else worst
+
+
+def _handles(deltas: pd.DataFrame) -> list[Line2D]:
+    """The legend: only what the figure has."""
+    shown: Any = list(deltas[deltas["delta"].notna()].itertuples())
+    lines, dots = {interval(row) for row in shown}, {tested(row) for row in shown}
+    handles = [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in lines]
+    return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in dots]

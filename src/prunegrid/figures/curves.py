@@ -1,0 +1,87 @@
+"""How a model changes while it is trained and pruned: perplexity and entropy of fixed samples.
+
+The paper's Figure 8 (arXiv 2509.23873), for every dynamic variant.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from prunegrid.core import files as io
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import Budget
+from prunegrid.figures import names, style
+from prunegrid.figures.source import NothingToShow, Source, heading
+
+AXES = {"ppl": "Mean perplexity", "entropy": "Mean entropy (nats)"}
+DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
+MARKERS = "os^Dv<>PX"
+
+
+def draw(source: Source) -> Figure:
+    """A row a budget; a line a dynamic variant, the mean over the seeds that are there."""
+    variants = [variant.name for variant in names.dynamic(source.experiment)]
+    budgets = source.experiment.grid_budgets
+    trained = {(budget, name): _trained(source, budget, name) for budget in budgets for name in variants}
+    probes = {at: _probes(reports) for at, reports in trained.items()}
+    if all(part.empty for part in probes.values()):
+        raise NothingToShow(f"{_lacking(trained.values())} of any dynamic cell")
+    lacks = {name: _lacking(trained[budget, name] for budget in budgets) for name in variants}
+    legend = -(-len(variants) // 3)
+    size = (style.PAGE, 2.1 * len(budgets) + 0.35 + 0.15 * legend)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
+    for row, budget in zip(axes, budgets, strict=True):
+        for axis, (column, text) in zip(row, AXES.items(), strict=True):
+            for number, name in enumerate(variants):
+                label = f"{source.label(name)} ({lacks[name]})" if lacks[name] else source.label(name)
+                _line(axis, probes[budget, name], column, label, number)
+            axis.set_ylabel(text)
+            axis.margins(x=0.03)
+        _logarithmic(row[0])
+        if len(budgets) > 1:
+            row[0].set_title(heading(budget), fontsize=style.SMALL, loc="left")
+    for axis in axes[-1]:
+        axis.set_xlabel("Optimizer step")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3, columnspacing=1.2)
+    return figure
+
+
+def _trained(source: Source, budget: Budget, variant: str) -> list[dict[str, Any]]:
+    """What the trainings that are done have reported, one per seed."""
+    cells = [Cell(source.model, variant, budget, seed) for seed in source.experiment.seeds]
+    files = [source.root / "trained" / cell.model / cell.path / "training.json" for cell in cells]
+    return [io.read_json(file) for file in files if file.exists()]
+
+
+def _probes(reports: list[dict[str, Any]]) -> pd.DataFrame:
+    """step, ppl, entropy (nats): means over the seeds whose training is done."""
+    rows = [probe for report in reports for probe in report.get("probes", [])]
+    frame = pd.DataFrame(rows, columns=["step", "ppl", "entropy"])
+    return frame.groupby("step").mean().reset_index()
+
+
+def _lacking(trained: Iterable[list[dict[str, Any]]]) -> str:
+    """Why there is no point of these cells; empty where there is one."""
+    reports = [report for of_budget in trained for report in of_budget]
+    if not reports:
+        return "no training.json"
+    return "" if any(report.get("probes") for report in reports) else "no probes in training.json"
+
+
+def _line(axis: Any, probes: pd.DataFrame, column: str, label: str, number: int) -> None:
+    """The number-th line."""
+    colour = style.SERIES[number % len(style.SERIES)]
+    look = {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 2.8}
+    axis.plot(probes["step"], probes[column], color=colour, markeredgewidth=0, label=label, **look)
+
+
+def _logarithmic(axis: Any) -> None:
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=10))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axis.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))

@@ -1,0 +1,172 @@
+"""The error-uncertainty plane of a model: its training samples, Q-Tuning's thresholds and what they keep.
+
+The axes are those of the paper's Figure 2 (arXiv 2509.23873), with every sample and the thresholds really used.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import Budget, Variant
+from prunegrid.figures import style
+from prunegrid.figures.source import NothingToShow, Source, percent
+
+DENSE = 5_000
+RAISED = str.maketrans("0123456789-", "".join(map(chr, (0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A), 0x207B))))
+REASONS = {
+    "q2": ("kept as Q2", style.VERMILLION, "^"),
+    "q4": ("kept as Q4", style.BLUE, "v"),
+    "fill": ("filled in", style.ORANGE, "o"),
+}
+PLACES = {"q1": (0.98, 0.98), "q2": (0.02, 0.98), "q3": (0.02, 0.02), "q4": (0.98, 0.02)}
+SPARSE = LinearSegmentedColormap.from_list("sparse", ["0.88", "0.4"])
+NAMES = {"q1": "Q1 noise", "q2": "Q2 misconception", "q3": "Q3 redundant", "q4": "Q4 calibration"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plane: its heading, and what Q-Tuning kept there (`reason` by sample_id), if it did."""
+
+    heading: str
+    summary: dict[str, Any] | None = None
+    reason: "pd.Series[str] | None" = None
+
+
+def draw(source: Source) -> Figure:
+    """One panel a sample ratio (tokens do not matter here), or the plane alone where no variant has thresholds."""
+    file = source.root / "scores" / source.model / "samples.parquet"
+    if not file.exists():
+        raise NothingToShow(f"scores/{source.model}/samples.parquet is not there")
+    samples = files.read_parquet(file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
+    panels = _panels(source)
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    width = style.COLUMN if columns == 1 else style.PAGE
+    figure = Figure(figsize=(width, 2.75 * rows + 0.45), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axis, panel in zip(axes, panels, strict=False):
+        _plane(axis, samples, panel)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis in axes[max(0, len(panels) - columns) : len(panels)]:
+        axis.set_xlabel("Mean predictive entropy of the response (nats)")
+        axis.tick_params(labelbottom=True)
+    figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
+    figure.legend(
+        handles=_handles(panels, len(samples)), loc="outside lower center", ncols=2 * columns, handletextpad=0.1
+    )
+    return figure
+
+
+def _panels(source: Source) -> list[Panel]:
+    """A panel a sample ratio, by the first static Q-Tuning variant."""
+    variant = next(filter(_static_qtuning(source), source.experiment.variants), None)
+    if variant is None:
+        return [Panel("")]
+    budgets = {budget.sample_ratio: budget for budget in reversed(source.experiment.grid_budgets)}
+    return [_panel(source, variant, budgets[ratio]) for ratio in sorted(budgets)]
+
+
+def _static_qtuning(source: Source) -> Any:
+    usual = source.experiment.training.mode
+    return lambda variant: variant.method == "qtuning" and (variant.mode or usual) == "static"
+
+
+def _panel(source: Source, variant: Variant, budget: Budget) -> Panel:
+    """The first seed whose selection is there: Q-Tuning's own rules draw nothing."""
+    heading = f"{percent(budget.sample_ratio)} of samples, {source.label(variant.name)}"
+    for seed in source.experiment.seeds:
+        folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
+        if (folder / "selection.json").exists() and (folder / "selection.parquet").exists():
+            fill = (reason := _reasons(folder)).eq("fill").sum()
+            return Panel(f"{heading}: {fill:,} filled in", files.read_json(folder / "selection.json"), reason)
+    return Panel(f"{heading}: no selection")
+
+
+def _reasons(folder: Path) -> "pd.Series[str]":
+    table = files.read_parquet(folder / "selection.parquet", ["sample_id", "reason"]).to_pandas()
+    return pd.Series(table["reason"].to_numpy(), index=table["sample_id"])
+
+
+def _plane(axis: Any, samples: pd.DataFrame, panel: Panel) -> None:
+    axis.set_yscale("log")
+    axis.margins(x=0.06, y=0.2)
+    _all(axis, samples)
+    if panel.reason is not None and panel.summary is not None:
+        _kept(axis, samples, panel.reason)
+        _corners(axis, panel.summary, panel.reason)
+    axis.set_title(panel.heading, fontsize=style.SMALL)
+    axis.yaxis.set_major_locator(LogLocator(numticks=8))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "10" + f"{round(np.log10(value))}".translate(RAISED)))
+
+
+def _all(axis: Any, samples: pd.DataFrame) -> None:
+    """Every sample as a dot; of many, their density in hexagons."""
+    if len(samples) <= DENSE:
+        axis.scatter(samples["entropy"], samples["ppl"], s=2, color="0.72", linewidths=0, rasterized=True)
+        return
+    axis.hexbin(
+        samples["entropy"],
+        samples["ppl"],
+        yscale="log",
+        gridsize=70,
+        bins="log",
+        mincnt=1,
+        cmap=SPARSE,
+        edgecolors="face",
+        linewidths=0.2,
+        rasterized=True,
+    )
+
+
+def _kept(axis: Any, samples: pd.DataFrame, reason: "pd.Series[str]") -> None:
+    """What was kept, marked by why."""
+    size = float(np.clip(2_000 / len(reason), 0.6, 7))
+    for name, (_, colour, marker) in REASONS.items():
+        own = samples.loc[reason.index[reason == name]]
+        look = {"color": colour, "marker": marker, "linewidths": 0, "rasterized": True}
+        axis.scatter(own["entropy"], own["ppl"], s=size, zorder=3, **look)
+
+
+def _handles(panels: list[Panel], n: int) -> list[Line2D]:
+    """The legend: all samples, and why some are kept where any are."""
+    looks = [(f"all {n:,} samples", "0.65", "o" if n <= DENSE else "h")]
+    if any(panel.reason is not None for panel in panels):
+        looks += REASONS.values()
+    bare: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
+    return [Line2D([], [], color=colour, marker=marker, label=text, **bare) for text, colour, marker in looks]
+
+
+def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> None:
+    """The thresholds as lines, and at each corner its name and how many samples it holds."""
+    found = summary["thresholds"]
+    if isinstance(found, list) and len(found) == 1:
+        for name, line in {"ppl": axis.axhline, "entropy": axis.axvline}.items():
+            for end, look in {"low": (0, (1, 1.5)), "high": (0, (4, 2))}.items():
+                line(found[0][f"{name}_{end}"], color="black", linewidth=0.7, linestyle=look, zorder=4)
+    else:
+        many = len(found) if isinstance(found, list) else found["windows"]
+        _say(axis, 0.5, 0.5, f"{many:,} windows, each with thresholds of its own")
+    corners, kept = summary["corners"], reason.value_counts()
+    for name, (x, y) in PLACES.items():
+        own = f", kept {kept.get(name, 0):,}" if name in REASONS else ""
+        _say(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{own}")
+    _say(axis, 0.5, 0.02, f"between\n{corners['between']:,}")
+
+
+def _say(axis: Any, x: float, y: float, text: str) -> None:
+    """Text at a place of the panel, on a pale ground."""
+    across, up = ("left" if x < 0.5 else "right" if x > 0.5 else "center"), ("bottom" if y < 0.5 else "top")
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
+    place = {"ha": across, "va": up, "multialignment": across, "transform": axis.transAxes}
+    axis.text(x, y, text, fontsize=style.SMALL, zorder=5, bbox=ground, **place)

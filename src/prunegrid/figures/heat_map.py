@@ -1,0 +1,116 @@
+"""Avg delta of every pair, sample pruners by token pruners, a panel a budget: the table's grid at a glance."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import CenteredNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from prunegrid import pruners
+from prunegrid.experiment.sections import Budget
+from prunegrid.figures import names, style
+from prunegrid.figures.source import NothingToShow, Source, heading, signed
+from prunegrid.results import collect
+from prunegrid.table.labels import LABELS
+
+CELL_WIDTH, CELL_HEIGHT, BESIDE, LEAST = 0.44, 0.34, 1.2, 1.2
+COLOURS = "RdBu"
+
+
+def draw(source: Source) -> Figure:
+    """Means over seeds of the deltas of Avg (points), blue better and red worse than the baseline."""
+    shown = _shown(source)
+    pairs = [pruners.parts(v.method) for v in source.experiment.variants if v.name in shown]
+    rows, columns = (list(dict.fromkeys(parts)) for parts in zip(*pairs, strict=True))
+    budgets = source.experiment.grid_budgets
+    cells = {budget: _cells(source, budget) for budget in budgets}
+    deltas = [abs(delta) for of_budget in cells.values() for delta, _ in of_budget.values() if delta is not None]
+    if not deltas:
+        raise NothingToShow("no pair of pruners has a delta of Avg")
+    across = _across(len(budgets), len(columns))
+    down = -(-len(budgets) // across)
+    width = style.COLUMN if across == 1 and len(columns) <= 4 else style.PAGE
+    figure = Figure(figsize=(width, down * (max(LEAST, CELL_HEIGHT * len(rows)) + 0.3) + 0.95), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    norm = CenteredNorm(0, max(deltas) or 1.0)
+    for axis, budget in zip(axes.ravel(), budgets, strict=False):
+        _panel(axis, cells[budget], rows, columns, norm)
+        axis.set_title(heading(budget), fontsize=style.SMALL)
+    for axis in axes.ravel()[max(0, len(budgets) - across) : len(budgets)]:
+        axis.tick_params(axis="x", labelbottom=True)
+    for axis in axes.ravel()[len(budgets) :]:
+        axis.set_visible(False)
+    figure.supxlabel("Token pruner", fontsize=style.NORMAL)
+    figure.supylabel("Sample pruner", fontsize=style.NORMAL)
+    bar = figure.colorbar(axes[0, 0].images[0], ax=axes, aspect=22, pad=0.02)
+    bar.set_label("Delta of Avg (points)", fontsize=style.SMALL)
+    bar.outline.set_linewidth(0.5)
+    return figure
+
+
+def _across(panels: int, columns: int) -> int:
+    """How many panels stand beside one another."""
+    fitting = max(1, int((style.PAGE - BESIDE) / (CELL_WIDTH * columns + 0.08)))
+    return min(panels, fitting)
+
+
+Cell = tuple[float | None, str]
+
+
+def _shown(source: Source) -> set[str]:
+    """The variants in the map: plain pairs, and the baselines that their deltas are against."""
+    pairs = {variant.name for variant in source.experiment.variants if names.in_grid(variant)}
+    return pairs | {source.bases[name] for name in pairs}
+
+
+def _cells(source: Source, budget: Budget) -> dict[tuple[str, str], Cell]:
+    """By pair: the mean delta, or None, and what to print."""
+    rows = source.at(source.averages, budget)
+    pairs = rows[rows["variant"].isin(_shown(source))].groupby(["sample_pruner", "token_pruner"], sort=False)
+    return {(str(sample), str(token)): _cell(source, budget, part) for (sample, token), part in pairs}
+
+
+def _cell(source: Source, budget: Budget, part: pd.DataFrame) -> Cell:
+    variant = str(part["variant"].iloc[0])
+    if variant in source.bases.values() and part["score"].notna().any():
+        return 0.0, "base"
+    deltas = part["delta"].dropna()
+    if not len(deltas):
+        worst = max(part["status"], key=collect.SEVERITY.index)
+        return None, "no base" if worst == "done" else worst
+    seeds = "" if len(deltas) == len(part) else f"\n({len(deltas)}/{len(part)})"
+    return float(deltas.mean()), signed(deltas.mean()) + _mark(source, budget, variant) + seeds
+
+
+def _mark(source: Source, budget: Budget, variant: str) -> str:
+    """A star where the delta is significant after Holm's correction."""
+    if source.deltas is None:
+        return ""
+    rows = source.at(source.deltas, budget)
+    own = rows[(rows["variant"] == variant) & (rows["benchmark"] == collect.AVERAGE)]
+    return "*" if own["significant"].eq(True).any() else ""
+
+
+def _panel(
+    axis: Any, cells: dict[tuple[str, str], Cell], rows: list[str], columns: list[str], norm: CenteredNorm
+) -> None:
+    values = np.full((len(rows), len(columns)), np.nan)
+    for y, row in enumerate(rows):
+        for x, column in enumerate(columns):
+            delta, text = cells.get((row, column), (None, "\N{EN DASH}"))
+            values[y, x] = np.nan if delta is None else delta
+            pale = delta is None or abs(delta) < 0.62 * norm.halfrange
+            axis.text(x, y, text, ha="center", va="center", color="black" if pale else "white", fontsize=style.SMALL)
+            if delta is None:
+                axis.texts[-1].set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+                axis.add_patch(
+                    Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.55", hatch="////", linewidth=0)
+                )
+    axis.imshow(np.ma.masked_invalid(values), cmap=COLOURS, norm=norm, aspect="auto", interpolation="nearest")
+    axis.set_xticks(range(len(columns)), [LABELS.get(name, name) for name in columns], rotation=30, ha="right")
+    axis.tick_params(axis="x", pad=1)
+    axis.set_yticks(range(len(rows)), [LABELS.get(name, name) for name in rows])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)

@@ -1,0 +1,47 @@
+"""What `figures.pareto` is drawn from: each trained row's Avg beside its tokens and cost, the means of the table."""
+
+import pandas as pd
+
+from prunegrid.figures.source import Source
+from prunegrid.results import collect
+from prunegrid.table import cost_columns
+from prunegrid.table.document import budget_of
+
+ROW = ["sample_ratio", "token_ratio", "variant"]
+
+
+def points(source: Source) -> pd.DataFrame:
+    """A line a trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
+
+    Tokens and cost (in the source's unit) are the table's, over all trained seeds; NaN where they are not known.
+    """
+    rows = source.averages
+    lines = rows[rows["variant"] != "zero-shot"].groupby(ROW, sort=False, dropna=False)
+    means = lines.agg(
+        score=("score", "mean"),
+        done=("score", "count"),
+        seeds=("status", "size"),
+        status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
+    ).reset_index()
+    spent = cost_columns.by_row(source.frame, source.unit)
+    own = [spent[budget_of(line), line.variant][source.model] for line in means.itertuples()]
+    tokens, cost = ([getattr(one, name) for one in own] for name in ("tokens", "cost"))
+    return means.assign(tokens=pd.Series(tokens, dtype="float64"), cost=pd.Series(cost, dtype="float64"))
+
+
+def partial(points: pd.DataFrame) -> pd.Series:
+    """Which means lack seeds."""
+    return points["score"].notna() & (points["done"] < points["seeds"])
+
+
+def without_score(points: pd.DataFrame) -> str:
+    """How many rows have no Avg, by status; empty where all have one."""
+    lacking = points.loc[points["score"].isna(), "status"]
+    counts = [f"{(lacking == status).sum()} {status}" for status in collect.SEVERITY if (lacking == status).any()]
+    return f"Left out: {len(lacking)} of {len(points)} rows without Avg ({', '.join(counts)})" if counts else ""
+
+
+def unknown(points: pd.DataFrame, column: str) -> str:
+    """How many rows with Avg have no known `column`; empty where all do."""
+    n = int((points["score"].notna() & points[column].isna()).sum())
+    return f"{n} row{'' if n == 1 else 's'} of unknown {column} left out" if n else ""

@@ -1,0 +1,125 @@
+"""One response, its tokens as text, and which of them each token pruner keeps: what the figure `tokens` shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from tokenizers import Tokenizer
+
+from prunegrid import pruners
+from prunegrid.core import files, randomness
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Budget
+from prunegrid.figures.source import NothingToShow
+from prunegrid.models import require_whole
+from prunegrid.pruners import Choice, Draw, Needs, Scores
+from prunegrid.scoring.reader import read_meta, read_samples
+
+TOKEN_PRUNERS = ("random", "ppl", "fastv", "sparsevlm")
+LEAST, MOST = 12, 60
+PIECE = 1024
+ALONE = 1.0
+
+
+@dataclass(frozen=True)
+class Response:
+    """A sample's prompt, the texts of its response tokens and, by pruner, what is kept or why that is unknown.
+
+    `treated_as`: the token rule of Q-Tuning for this sample, 2 or 4; 0 where Q-Tuning does not keep it.
+    """
+
+    sample_id: int
+    prompt: str
+    texts: list[str]
+    kept: dict[str, set[int] | str]
+    treated_as: int
+
+
+def read(root: Path, experiment: Experiment, model: str) -> Response:
+    """The response that `row_of` chooses, at the experiment's first budget and seed."""
+    scores_dir, tokenizer = root / "scores" / model, root / "models" / model / "tokenizer.json"
+    for file in (scores_dir / "samples.parquet", scores_dir / "tokens.parquet", tokenizer):
+        if not file.exists():
+            raise NothingToShow(f"{file.relative_to(root)} is not there")
+    require_whole(tokenizer.parent)
+    options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
+    budget = experiment.grid_budgets[0]
+    scores = read_samples(scores_dir, Needs(pruners.needs("qtuning", options).samples, {}))
+    draw = Draw(randomness.derive(experiment.seeds[0], "pruning"))
+    chosen = _choice(scores.ordered(), options, budget, draw)
+    sample_id, treated_as = row_of(scores.ordered(), chosen)
+    row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
+    line = _line(scores_dir / "tokens.parquet", row)
+    alone = _alone(scores.take(np.array([row])), line)
+    kept = {name: _kept(alone, name, budget, draw.seed, scores_dir) for name in TOKEN_PRUNERS}
+    if treated_as:
+        place = int(np.flatnonzero(scores.ordered().sample_id[chosen.rows] == sample_id)[0])
+        (selection,) = pruners.keep(chosen.take(np.array([place])), lambda: [alone])
+        kept["qtuning"] = set(selection.kept(0).tolist())
+    vocabulary = Tokenizer.from_file(str(tokenizer))
+    prompt = vocabulary.decode(line["prompt_ids"].as_py())
+    return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), kept, treated_as)
+
+
+def _choice(scores: Scores, options: dict[str, Any], budget: Budget, draw: Draw) -> Choice:
+    return pruners.choose(scores, "qtuning", options, budget.sample_ratio, budget.token_ratio, draw)
+
+
+def row_of(scores: Scores, chosen: Choice) -> tuple[int, int]:
+    """(sample_id, Q-Tuning's token rule) of the sample to show, `scores` in order of `sample_id`.
+
+    Of the samples that Q-Tuning keeps and treats as Q2, those of 12 to 60 response tokens; where there are none,
+    those of 12 or more; then all samples. Of these the one of median length, of equals the first.
+    """
+    treated_as_N = np.zeros(len(scores), np.int8)
+    treated_as_N[chosen.rows] = chosen.kept.treated_as
+    lengths_N = scores.response_tokens
+    long, short = lengths_N >= LEAST, lengths_N <= MOST
+    groups = (np.flatnonzero((treated_as_N == 2) & long & short), np.flatnonzero((treated_as_N == 2) & long))
+    rows = next((rows for rows in groups if len(rows)), np.arange(len(scores)))
+    in_order = rows[np.argsort(lengths_N[rows], kind="stable")]
+    length = lengths_N[in_order[(len(rows) - 1) // 2]]
+    row = next(int(row) for row in rows if lengths_N[row] == length)
+    return int(scores.sample_id[row]), int(treated_as_N[row])
+
+
+def _line(path: Path, row: int) -> dict[str, Any]:
+    """Row number `row` of the token table, column by column; what stands before it is read in pieces."""
+    columns = [name for name in files.column_names(path) if name != "sample_id"]
+    sizes = [PIECE] * (row // PIECE) + [row % PIECE, 1]
+    table: pa.Table = next(islice(files.stream_parquet(path, columns, sizes), len(sizes) - 1, None))
+    if lacking := {"prompt_ids", "response_ids"} - set(columns):
+        raise NothingToShow(f"{path.name} has no {' and '.join(sorted(lacking))}, so no text")
+    return {name: table[name][0] for name in columns}
+
+
+def _alone(scores: Scores, line: dict[str, Any]) -> Scores:
+    """The one sample with all of its token columns."""
+    ids = ("prompt_ids", "response_ids")
+    return replace(scores, tokens={name: np.array(v.as_py(), float) for name, v in line.items() if name not in ids})
+
+
+def _kept(alone: Scores, token: str, budget: Budget, seed: int, scores_dir: Path) -> set[int] | str:
+    """The positions that the pair `random+<token>` keeps of the sample, or why that cannot be told."""
+    method = f"random+{token}"
+    for column in pruners.needs(method).tokens:
+        if column not in alone.tokens:
+            return str(read_meta(scores_dir).get("left_out", {}).get(column, f"the scores have no column {column}"))
+    selection = pruners.select(alone, method, {}, ALONE, budget.token_ratio, seed)
+    return set(selection.kept(0).tolist())
+
+
+def texts(vocabulary: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """The text that each token adds to the ones before it; empty for a part of a character that is not whole yet."""
+    ends = [len(_whole(vocabulary, ids[: n + 1])) for n in range(len(ids))]
+    whole = vocabulary.decode(ids, skip_special_tokens=False)
+    return [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _whole(vocabulary: Tokenizer, ids: Sequence[int]) -> str:
+    text: str = vocabulary.decode(ids, skip_special_tokens=False)
+    return text.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,69 @@
+"""What one model's figures are drawn from, and the words they share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from prunegrid import pruners
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Budget
+from prunegrid.results import collect
+from prunegrid.table.document import TIMES, Unit
+from prunegrid.table.labels import LABELS
+
+
+class NothingToShow(Exception):
+    """Why a figure has nothing to show; that text then stands in its place."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any.
+
+    `unit` is what costs are in, in the table and so here.
+    """
+
+    root: Path
+    experiment: Experiment
+    model: str
+    frame: pd.DataFrame
+    deltas: pd.DataFrame | None
+    unit: Unit
+
+    @property
+    def averages(self) -> pd.DataFrame:
+        """The Avg rows."""
+        return self.frame[self.frame["benchmark"] == collect.AVERAGE]
+
+    @property
+    def bases(self) -> dict[str, str]:
+        """What each variant's deltas are against, whatever its name."""
+        return collect.baselines(self.experiment)
+
+    def at(self, frame: pd.DataFrame, budget: Budget) -> pd.DataFrame:
+        """The rows of `frame` at `budget`."""
+        same = (frame["sample_ratio"] == budget.sample_ratio) & (frame["token_ratio"] == budget.token_ratio)
+        return frame[same]
+
+    def label(self, variant: str) -> str:
+        """How figures name a variant: a plain one by its method, another by its own name."""
+        if variant in collect.REFERENCES:
+            return LABELS[variant]
+        parts = [part for part in pruners.parts(self.experiment.variant(variant).method) if part]
+        return " + ".join(LABELS.get(part, part) for part in parts) if variant == "+".join(parts) else variant
+
+
+def heading(budget: Budget) -> str:
+    """A budget as panels name it, in percent of samples and of tokens."""
+    return f"{percent(budget.sample_ratio)} samples {TIMES} {percent(budget.token_ratio)} tokens"
+
+
+def percent(ratio: float) -> str:
+    return f"{100 * ratio:.6g} %"
+
+
+def signed(points: float, decimals: int = 1) -> str:
+    """A delta with its sign, a true minus; zero has none."""
+    text = f"{points:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return text[1:] if float(f"{points:.{decimals}f}") == 0 else text

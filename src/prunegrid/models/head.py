@@ -1,0 +1,161 @@
+"""What the language model's head says at a response token: its NLL and the entropy of the prediction, in nats."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch.nn.functional import linear
+
+from prunegrid.core.errors import reason
+from prunegrid.models.head_chunks import positions
+from prunegrid.models.probes import check_causal, check_plain_head
+
+HALF = (torch.bfloat16, torch.float16)
+CACHE = {"cpu": 2**20, "cuda": 2**26}  # on a CPU the statistics of this many logits stay in its cache
+Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def run_inside(module: Any) -> None:
+    """Make `module(run=f)` return f(), whatever wraps its calls; a call without `run` is the module's own."""
+    own = module.forward
+
+    def forward(*arguments: Any, run: Callable[[], Any] | None = None, **inputs: Any) -> Any:
+        return own(*arguments, **inputs) if run is None else run()
+
+    forward.runs = True  # type: ignore[attr-defined]
+    module.forward = forward
+
+
+def inside(module: Any, run: Callable[[], Any]) -> Any:
+    """run() within one call of the module, where calls are `run_inside`: ZeRO-3 shows weights in them only.
+
+    One call, however many chunks: each call is a collective, and ranks differ in their number of chunks.
+    """
+    return module(run=run) if getattr(module.forward, "runs", False) else run()
+
+
+class Head:
+    """The head of `model`: `name` says how its statistics are computed, `chunked` or `liger`.
+
+    `fallbacks` says why Liger's kernel was given up, if it is installed and does not work.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.module = model.get_output_embeddings()
+        check_plain_head(model, self.module)
+        check_causal(model)
+        self.fallbacks: dict[str, str] = {}
+        self.fused: Fused | None = None
+        try:
+            self.fused = fused(self.module)
+        except Exception as error:  # whatever a broken installation raises
+            self._give_up_fused(error)
+
+    @property
+    def name(self) -> str:
+        return "liger" if self.fused else "chunked"
+
+    def __call__(self, hidden_RD: torch.Tensor, targets_R: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32[R] each: NLL of the targets, and entropy."""
+        if self.fused:
+            try:
+                nll_R, entropy_R = self.fused(hidden_RD, self.module.weight, targets_R)
+                return nll_R.float(), entropy_R.float()
+            except (torch.OutOfMemoryError, torch.AcceleratorError):  # no fault of the kernel, or nothing runs any more
+                raise
+            except Exception as error:  # it is compiled at its first call
+                self._give_up_fused(error)
+        return inside(self.module, partial(chunked, self.module, hidden_RD, targets_R))  # type: ignore[no-any-return]
+
+    def _give_up_fused(self, error: Exception) -> None:
+        self.fused = None
+        self.fallbacks["head"] = f"chunked instead of liger ({type(error).__name__}: {reason(error)})"
+        print(f"head: {self.fallbacks['head']}", file=sys.stderr, flush=True)
+
+
+def logits(module: Any, hidden_CD: torch.Tensor) -> torch.Tensor:
+    """float32[C, V]. A GPU multiplies half-precision numbers without rounding the logits to theirs, which would cost
+    0.03 to 0.06 nats where a logit is 16."""
+    if hidden_CD.is_cuda and hidden_CD.dtype in HALF and module.weight.dtype == hidden_CD.dtype:
+        logits_CV: torch.Tensor = Product.apply(hidden_CD, module.weight)
+        return logits_CV if module.bias is None else logits_CV + module.bias.float()
+    return linear(hidden_CD, module.weight, module.bias).float()
+
+
+class Product(torch.autograd.Function):
+    """hidden x weight as float32: torch's own (CUDA only) has no derivative. The gradients are those of a linear
+    layer whose output is cast to float32."""
+
+    @staticmethod
+    def forward(context: Any, hidden_CD: torch.Tensor, weight_VD: torch.Tensor) -> torch.Tensor:
+        context.save_for_backward(hidden_CD, weight_VD)
+        return torch.mm(hidden_CD, weight_VD.T, out_dtype=torch.float32)
+
+    @staticmethod
+    def backward(context: Any, gradient_CV: torch.Tensor) -> Any:
+        hidden_CD, weight_VD = context.saved_tensors
+        gradient_CV = gradient_CV.to(hidden_CD.dtype)
+        of_hidden, of_weight = context.needs_input_grad
+        return gradient_CV @ weight_VD if of_hidden else None, gradient_CV.T @ hidden_CD if of_weight else None
+
+
+def chunked(
+    module: Any, hidden_RD: torch.Tensor, targets_R: torch.Tensor, elements: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL and entropy, a chunk of positions at a time (see `chunks`).
+
+    At most `elements` float32 logits exist, and statistics of at most `CACHE`, however many positions and tokens
+    there are.
+    """
+    kind, vocabulary = hidden_RD.device.type, module.out_features
+    size = positions(kind, vocabulary, elements)
+    rows = max(1, min(size, CACHE[kind] // vocabulary))
+    nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
+    space_BV = torch.empty(rows, vocabulary, device=hidden_RD.device)
+    for start in range(0, len(targets_R), size):
+        logits_CV = logits(module, hidden_RD[start : start + size])
+        for block in range(0, len(logits_CV), rows):
+            here = slice(start + block, start + block + len(logits_CV[block : block + rows]))
+            nll_R[here], entropy_R[here] = _statistics(logits_CV[block : block + rows], targets_R[here], space_BV)
+    return nll_R, entropy_R
+
+
+def _statistics(
+    z_BV: torch.Tensor, targets_B: torch.Tensor, space_BV: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL = log S - z_y and entropy = log S - sum(p z): z are logits less their maximum (in place), S = 1 / max p."""
+    z_BV.sub_(z_BV.amax(-1, keepdim=True))
+    p_BV = torch.softmax(z_BV, -1, out=space_BV[: len(z_BV)])
+    log_B = -p_BV.amax(-1).log()
+    return log_B - z_BV.gather(-1, targets_B[:, None])[:, 0], log_B - torch.linalg.vecdot(p_BV, z_BV)
+
+
+def fused(module: Any) -> Fused | None:
+    """Liger's fused linear cross entropy with entropy, where it applies; else None.
+
+    It needs liger-kernel >= 0.8.2 with its CuTe DSL kernels, a GPU of compute capability 9.0, bfloat16 and a
+    head without bias; elsewhere Liger itself falls back to chunks that are no better than ours. Its entropy
+    comes rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and untried: no GPU was there.
+    Any error but that it is not installed means a broken installation.
+    """
+    weight = module.weight
+    if hasattr(weight, "ds_id"):  # ZeRO-3 has it in pieces
+        return None
+    if weight.device.type != "cuda" or weight.dtype != torch.bfloat16 or getattr(module, "bias", None) is not None:
+        return None
+    if torch.cuda.get_device_capability(weight.device) != (9, 0):
+        return None
+    os.environ.setdefault("LIGER_SCALED_CE_SM90_VALIDATE_TARGETS", "0")  # a check that waits for the device
+    try:
+        import liger_kernel.ops.cutedsl.ops.fused_scaled_cross_entropy_sm90  # noqa: F401
+        from liger_kernel.ops import LigerFusedLinearScaledCrossEntropyFunction as Liger
+    except ModuleNotFoundError:
+        return None
+
+    def apply(hidden_RD: torch.Tensor, weight_VD: torch.Tensor, targets_R: torch.Tensor) -> Any:
+        return Liger.apply(hidden_RD.contiguous(), weight_VD, targets_R, return_entropy=True)
+
+    return apply

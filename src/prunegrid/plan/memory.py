@@ -1,0 +1,177 @@
+"""Estimated peak memory of one job of each rule, of the machine and of one GPU, in MiB.
+
+`peak_mb("train", experiment)`; the default of a model is the one that needs most. A job's memory is that of its
+processes after their imports, plus, of a model with P parameters of w bytes each (bf16 2, else 4), for a rank of N:
+
+- weights: w P; at ZeRO 3 w P / N and what DeepSpeed keeps gathered (at most 1e9 parameters)
+- gradients of what is trained: 4 bytes a parameter (they are summed in float32); / N from ZeRO 2 on
+- optimizer of what is trained: AdamW 8, adagrad and rmsprop 4, sgd 0 bytes a parameter, and 4 for a float32 copy
+  (none at ZeRO 0 in float32); / N from ZeRO 1 on; in main memory where it is offloaded
+- communication, at one rank too: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
+- activations of a pass of T tokens: T (layers + 1/2) (w (5 hidden + 2 keys + 4 intermediate) + 8 hidden), the norms in
+  float32, and w 2 hidden more where all weights are trained; with gradient checkpointing T x layers x w hidden, and one
+  and a half layers'. The half is what the backward pass works in.
+- the head's logits, by chunks: three float32 tensors of a chunk of positions (`chunks`)
+
+What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
+layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
+values of all layers. The machine also holds each model once while it is loaded, and the file that it is loaded from;
+a process that reads the data set or its scores has 40 bytes a token of them.
+"""
+
+from pathlib import Path
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Training
+from prunegrid.models.size import DamagedError, Size, parameters, unseen
+from prunegrid.training.memory_model import (
+    ADAM,
+    CUDA_CONTEXT,
+    MIB,
+    WIDTH,
+    _logits,
+    _width,
+    checkpointing_needed,
+    trained_parameters,
+    training_bytes,
+)
+
+# MiB of a process after its imports, as the sandbox's benchmark files say (docs/plan.md); on a GPU node CUDA's
+# libraries come on top.
+SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
+CUDA_HOST = 2500
+ASSUMED_GPU = 80e9  # bytes
+TABLE = 40  # bytes a token of the data set, of its ids and scores
+ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
+READING = ("dataset", "prune", "figures", "audit")
+PASSES = ("score", "extra_score", "evaluate")
+TRAINING = ("train", "train_dynamic")
+
+
+def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
+    """MiB of main memory that one job of `rule` is estimated to need at its peak."""
+    if rule == "model":
+        return max(_made(experiment, name, size) for name, size in sizes(experiment, model, root).items())
+    if rule in TRAINING:
+        hosts = max(_training_host(experiment, size) for size in sizes(experiment, model, root).values())
+        return hosts + ranks_of_a_node(experiment) * _table(experiment, root)
+    if rule in PASSES:
+        needed = max(_pass_host(rule, experiment, size) for size in sizes(experiment, model, root).values())
+        return needed + (0 if rule == "evaluate" else _table(experiment, root))
+    start = DRAWING if rule in ("figures", "audit") else SMALL
+    return start + (_table(experiment, root) if rule in READING else 0)
+
+
+def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
+    """MiB of one GPU's memory for one job of `rule`; 0 where it uses none."""
+    if experiment.device != "cuda" or rule not in (*TRAINING, *PASSES):
+        return 0
+    used = sizes(experiment, model, root).values()
+    if rule in TRAINING:
+        return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in used) // MIB
+    return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
+
+
+def _table(experiment: Experiment, root: Path | None) -> int:
+    """MiB of the data set's tokens."""
+    return TABLE * tokens(experiment, root) // MIB
+
+
+def tokens(experiment: Experiment, root: Path | None = None) -> int:
+    """The data set's tokens: as scored, of the sandbox, of `max_samples` whole samples; else 32 million."""
+    scored = (root or Path(experiment.results)) / "scores"
+    limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
+    unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
+    found = (_scored_tokens(scored / name / "meta.json") for name in experiment.models)
+    return max((count or unknown for count in found), default=unknown)
+
+
+def _scored_tokens(meta: Path) -> int | None:
+    """None where the scores are not there, or damaged (as `_size`)."""
+    try:
+        return int(read_json(meta)["tokens"]) if meta.exists() else None
+    except (PrunegridError, KeyError, TypeError):
+        return None
+
+
+def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
+    """Bytes of one rank of a training job, by what they hold, without the process itself."""
+    training = decided(experiment, size)
+    return training_bytes(training, size, experiment.scoring.max_length, experiment.device)
+
+
+def decided(experiment: Experiment, size: Size, training: Training | None = None) -> Training:
+    """The training settings with `gradient_checkpointing: auto` decided for the GPU that the plan assumes."""
+    training = training or experiment.training
+    if experiment.device == "cuda":
+        needed = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share(experiment))
+    else:
+        needed = training.gradient_checkpointing is True
+    return training.model_copy(update={"gradient_checkpointing": needed})
+
+
+def gpu_share(experiment: Experiment) -> float:
+    """Bytes of a GPU that a training job's rank may use: of a GPU that jobs share, its part."""
+    return gpu_bytes(experiment) / experiment.runtime.sharers(experiment.training.ranks)
+
+
+def gpu_bytes(experiment: Experiment) -> float:
+    stated = experiment.runtime.gpu_memory_gb
+    return stated * 1e9 if stated else ASSUMED_GPU
+
+
+def ranks_of_a_node(experiment: Experiment) -> int:
+    return experiment.training.ranks // experiment.runtime.nodes
+
+
+def _training_host(experiment: Experiment, size: Size) -> int:
+    training, here = experiment.training, ranks_of_a_node(experiment)
+    if experiment.device == "cpu":
+        own = sum(rank_bytes(experiment, size).values())
+        return here * (TRAINER + own // MIB)
+    weights, offloaded = size.count * _width(training), 0
+    if training.offload_optimizer:  # the copy and the gradients go along
+        offloaded = trained_parameters(training, size) * (ADAM[training.optim] + 8)
+    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
+
+
+def _pass_host(rule: str, experiment: Experiment, size: Size) -> int:
+    weights, activations = _pass_bytes(rule, experiment, size)
+    start = HARNESS if rule == "evaluate" else TORCH
+    if experiment.device == "cuda":
+        return start + CUDA_HOST + 2 * weights // MIB
+    return start + (2 * weights + activations) // MIB
+
+
+def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int]:
+    """Bytes of weights, and of activations, of a job that runs a model forward only."""
+    section = experiment.evaluation if rule == "evaluate" else experiment.scoring
+    width, shape = WIDTH[section.dtype], size.shape
+    token = width * (4 * shape.hidden + 3 * shape.intermediate) + 8 * shape.hidden
+    if rule == "evaluate":
+        token += 2 * width * shape.keys * shape.layers
+    return width * size.count, token * section.batch_tokens + _logits(shape, experiment.device)
+
+
+def _made(experiment: Experiment, name: str, size: Size) -> int:
+    """A model is downloaded and linked; converted from a wheel, or trained, where it is held whole."""
+    source = experiment.sources[name]
+    if source.wheel:
+        return TORCH + 3 * 4 * size.count // MIB
+    return TORCH + 16 * size.count // MIB + 200 if source.pretrain else TORCH
+
+
+def sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
+    """By name; the audit's replicas (`m@seed1`) are as large as their model."""
+    names = [model.partition("@seed")[0]] if model else list(experiment.sources)
+    return {name: _size(experiment, name, root) for name in names}
+
+
+def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
+    """Of a damaged model as if it were not there yet: the job that reads it says what is wrong with it."""
+    try:
+        return parameters(experiment, name, root)
+    except DamagedError:
+        return unseen(experiment, name)

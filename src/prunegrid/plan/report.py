@@ -1,0 +1,173 @@
+"""The plan in words and tables: the grid, every rule's jobs, totals by budget, what stays on disk, what it rests on."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from textwrap import fill
+
+from prunegrid.experiment import grid
+from prunegrid.plan import disk, gpu_rates, gpus, work
+from prunegrid.plan.calibrate import Rates, family, rates
+from prunegrid.plan.jobs import SHARED, Job, Known, jobs
+from prunegrid.plan.memory import gpu_peak_mb, peak_mb
+
+REFERENCES = ("zero-shot", "shuffled-responses", "full")
+
+
+def report(known: Known) -> str:
+    """All of the plan."""
+    all_jobs = jobs(known)
+    level = rates(known.root, all_jobs, known.experiment.device)
+    parts = [
+        _grid(known),
+        _table(_by_rule(known, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
+        _table(_by_group(all_jobs, level), "part", []),
+        _explained(known),
+        "\n".join(_kept(known)),
+        "\n".join(_rests_on(known, all_jobs, level)),
+    ]
+    return "\n\n".join(parts)
+
+
+def _grid(known: Known) -> str:
+    experiment, cells = known.experiment, grid.cells(known.experiment)
+    factors = {
+        "model": len(experiment.models),
+        "budget": len(experiment.grid_budgets),
+        "variant": len(experiment.variants),
+        "seed": len(experiment.seeds),
+    }
+    product = " x ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in factors.items())
+    references = Counter(cell.variant for cell in cells if not cell.budget)
+    beside = ", ".join(f"{count} {name}" for name, count in references.items())
+    return (
+        f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
+        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(known.questions)} benchmarks"
+    )
+
+
+def _by_rule(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[list[str]]:
+    experiment, left = known.experiment, _disk(known)
+    for rule in dict.fromkeys(job.rule for job in all_jobs):
+        own = [job for job in all_jobs if job.rule == rule]
+        gpu = gpu_peak_mb(rule, experiment, root=known.root)
+        memory = peak_mb(rule, experiment, root=known.root) * 2**20
+        space = size(left[family(rule)]) if family(rule) in left else ""
+        yield [rule, *_sums(own, level), space, size(memory), size(gpu * 2**20) if gpu else ""]
+    total = sum(left.values())
+    yield ["total", *_sums(all_jobs, level), size(total), "", ""]
+
+
+def _disk(known: Known) -> dict[str, int]:
+    """What each rule leaves for good, under the experiment's own retention."""
+    experiment = known.experiment
+    kept = disk.kept_weights(known, experiment.runtime.retention)
+    return {
+        "model": disk.base_models(known),
+        "gather_scores": disk.scores(known),
+        "train": kept,
+        "evaluate": sum(disk.of_cell(known, cell) for cell in grid.cells(experiment)),
+    }
+
+
+def _by_group(all_jobs: list[Job], level: Rates) -> Iterator[list[str]]:
+    groups: dict[str, list[Job]] = defaultdict(list)
+    for job in all_jobs:
+        groups[job.group].append(job)
+    for name in sorted(groups, key=lambda name: (name == SHARED, name in REFERENCES)):
+        yield [name, *_sums(groups[name], level)]
+    yield ["total", *_sums(all_jobs, level)]
+
+
+def _sums(own: list[Job], level: Rates) -> list[str]:
+    """Jobs, of which done, time on machines and on GPUs, and what is left of both."""
+    to_do = [job for job in own if not job.done]
+    gpus = any(job.gpus for job in own)
+    times = []
+    for some in (own, to_do):
+        times.append(duration(sum(level.seconds(job) for job in some)))
+        times.append(duration(sum(level.gpu_seconds(job) for job in some)) if gpus else "")
+    return [str(len(own)), str(len(own) - len(to_do)), *times]
+
+
+def _table(rows: Iterator[list[str]], first: str, more: list[str]) -> str:
+    head = [first, "jobs", "done", "time", "GPU time", "to do: time", "GPU time ", *more]
+    found = list(rows)
+    empty = {place for place in range(len(head)) if not any(row[place] for row in found)}
+    kept = [place for place in range(len(head)) if place not in empty]
+    cut = [[row[place] for place in kept] for row in [head, *found]]
+    widths = [max(len(row[column]) for row in cut) for column in range(len(kept))]
+    lines = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in cut)
+    return "\n".join("  ".join([row[0].strip().ljust(widths[0]), *row[1:]]).rstrip() for row in lines)
+
+
+def _explained(known: Known) -> str:
+    text = (
+        "Time is that of jobs one after another; N of them side by side take an N-th, if as many fit on the machines."
+    )
+    if known.experiment.device == "cuda":
+        ranks = known.experiment.training.ranks
+        text += f"\nGPU time: a training holds {ranks} GPU(s), scoring and evaluation one."
+        if (sharers := known.experiment.runtime.cells_per_gpu) > 1:
+            text += (
+                f"\n{sharers} jobs of one rank share a GPU. This assumes that each costs its start-up and Python:\n"
+                f"1/{sharers} of its time is GPU time, or what it computes at the default rate, if that is longer."
+            )
+    return text
+
+
+def _kept(known: Known) -> Iterator[str]:
+    """What stays of the trained cells, by retention, and what is there meanwhile."""
+    experiment = known.experiment
+    cells = [cell for cell in grid.cells(experiment) if cell.trained]
+    yield f"Weights kept of {len(cells)} trained cells ({experiment.training.method}), by runtime.retention:"
+    for retention in disk.RETENTIONS:
+        mark = "   <- this experiment's" if retention == experiment.runtime.retention else ""
+        yield f"  {retention:<9} {size(disk.kept_weights(known, retention)):>8}{mark}"
+    if experiment.training.method == "lora":
+        yield f"  ({size(disk.whole_models(experiment, known))} if each were kept as a whole model in bf16)"
+    largest = max(disk.weights(known, model) for model in experiment.models)
+    yield (
+        f"Meanwhile, each training that runs: {size(disk.checkpoints(known))} ({disk.CHECKPOINTS} checkpoints at most)"
+        + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {size(largest)}")
+    )
+
+
+def _rests_on(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[str]:
+    yield "The estimate rests on:"
+    for name, own in known.sizes.items():
+        yield f"  model   {name}: {own.count:,} parameters ({own.how})"
+    for name, tokens in known.tokens.items():
+        yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.how})"
+    items = ", ".join(
+        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in known.questions.items()
+    )
+    yield f"  items   {items}"
+    yield from gpus.lines(known.experiment, known.root)
+    rules = list(dict.fromkeys(family(job.rule) for job in all_jobs))
+    told = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
+    if told:
+        yield _wrapped(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
+    if lacking := [rule for rule in rules if rule not in level.factors]:
+        cuda = known.experiment.device == "cuda"
+        rate = gpu_rates.described([own.count for own in known.sizes.values()]) if cuda else work.CPU
+        yield _wrapped(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, 118, initial_indent="  rates   ", subsequent_indent=" " * 10)
+
+
+def size(count: float) -> str:
+    """Bytes as people read them: 0, 538 MB, 13.5 GB, 1.46 TB."""
+    if not count:
+        return "0"
+    if count >= 1e12:
+        return f"{count / 1e12:.2f} TB"
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """As people read it: 12 s, 34 min, 5.6 h."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

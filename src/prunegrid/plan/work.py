@@ -1,0 +1,195 @@
+"""The cost model: what a job computes, and the seconds that it takes at default rates (docs/plan.md).
+
+Work is operations (tokens x parameters), forward passes x layers (each has a price however small it is), optimizer
+steps, tokens that tables are made of, and bytes that are loaded. A start-up comes on top.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import ceil
+
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Scoring, Training
+from prunegrid.models.size import Size
+from prunegrid.plan.counts import Asked, Tokens
+from prunegrid.plan.gpu_rates import Kind, gpu_rates
+
+START = {
+    "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
+    "extra_score": 4.5, "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0, "record": 0.3,
+    "collect": 1.7, "table": 2.2, "figures": 5.0,
+}  # fmt: skip
+ON_GPU = {"score", "extra_score", "train", "train_dynamic", "evaluate"}
+THREADS = {"model": 2, "score": 2, "extra_score": 2}  # others: one, or one a rank
+TABLE = 3e-7  # s a token that is read from, or written to, a table
+LOADED = 1e9  # bytes a second
+CPU_RATE = 5e10  # operations a second of a thread
+CPU_LAYER = 6e-4  # s a layer of a forward pass takes at least
+CPU_STEP = 0.02  # s an optimizer step takes beside its passes
+CPU_MEMORY = 1e10  # bytes a second at which a generated token reads the weights
+CPU = "cpu: 5e10 operations a second and thread"
+MINI_BATCH = 0.015  # s it takes to prune a mini-batch of a dynamic cell
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one job does on each of its ranks; `kind` and `parameters` say how fast a GPU does it.
+
+    `scored` are the operations in which a dynamic training scores its candidates, beside its own `operations`.
+    """
+
+    operations: float = 0.0
+    scored: float = 0.0
+    layers: float = 0.0
+    steps: float = 0.0
+    table_tokens: float = 0.0
+    mini_batches: float = 0.0
+    read: float = 0.0
+    loaded: float = 0.0
+    bf16: bool = False
+    kind: Kind = "forward"
+    parameters: int = 0
+
+
+def seconds(rule: str, work: Work, device: str) -> float:
+    """How long a job of `rule` takes at the default rates, start-up included."""
+    of_tables = work.mini_batches * MINI_BATCH + work.table_tokens * TABLE + work.loaded / LOADED
+    passes = _on_gpu(work) if device == "cuda" and rule in ON_GPU else _on_cpu(work, THREADS.get(rule, 1))
+    return START[rule] + passes + of_tables
+
+
+def _on_cpu(work: Work, threads: int) -> float:
+    least = max(work.layers * CPU_LAYER, work.read / CPU_MEMORY)
+    return computing(work, "cpu") / threads + least + work.steps * CPU_STEP
+
+
+def _on_gpu(work: Work) -> float:
+    rates = gpu_rates()
+    least = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
+    return rates.start_s + computing(work, "cuda") + least + work.steps * rates.step_s
+
+
+def computing(work: Work, device: str) -> float:
+    """Seconds of its operations alone, at the default rates; on a CPU by one thread."""
+    if device == "cpu":
+        return (work.operations + work.scored) / CPU_RATE
+    rates, size, bf16 = gpu_rates(), work.parameters, work.bf16
+    scored = work.scored / rates.operations("forward", size, bf16)
+    return scored + work.operations / rates.operations(work.kind, size, bf16)
+
+
+def forward(size: Size, tokens: float, context: float, heads: float) -> float:
+    """Operations of a forward pass over `tokens`, in samples of `context` tokens; `heads` of them go through the head.
+
+    Two a parameter of the layers, and two for attention's scores and values, of half the context on average.
+    """
+    shape = size.shape
+    inside = size.count - shape.head * (1 if shape.tied else 2)
+    return tokens * (2 * inside + 2 * shape.layers * shape.hidden * context) + heads * 2 * shape.head
+
+
+def pretraining(size: Size, steps: int) -> Work:
+    """The sandbox's: blocks of 16 x 128 tokens."""
+    tokens = steps * 16 * 128
+    return Work(3 * forward(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
+
+
+def scoring(settings: Scoring, size: Size, tokens: Tokens) -> Work:
+    """Of one shard; the last layer's attention of the response's queries is computed once more."""
+    share, mean = 1 / settings.shards, tokens.total / tokens.samples
+    attention = 4 * tokens.response * mean * size.shape.hidden
+    operations = forward(size, tokens.total, mean, tokens.response) + attention
+    bf16 = settings.dtype == "bfloat16"
+    return Work(
+        share * operations,
+        layers=share * _passes(tokens.total, settings.batch_tokens) * size.shape.layers,
+        table_tokens=share * tokens.total,
+        loaded=size.count * (2 if bf16 else 4),
+        bf16=bf16,
+        parameters=size.count,
+    )
+
+
+def extra(name: str, settings: Scoring, size: Size, tokens: Tokens) -> Work:
+    """`fastv_layer2` runs two layers; `ifd` the responses alone; `reference_nll` all, under the reference."""
+    whole = scoring(settings.model_copy(update={"shards": 1}), size, tokens)
+    share = {"fastv_layer2": 2 / size.shape.layers, "ifd": tokens.response / tokens.total}.get(name, 1.0)
+    return replace(whole, operations=share * whole.operations, layers=share * whole.layers)
+
+
+def steps_per_epoch(training: Training, samples: int) -> int:
+    return ceil(
+        samples / (training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks)
+    )
+
+
+def optimizer_steps(training: Training, samples: int) -> int:
+    return training.max_steps or training.num_train_epochs * steps_per_epoch(training, samples)
+
+
+def trained(training: Training, size: Size, tokens: Tokens, kept: tuple[float, float], token_ratio: float) -> Work:
+    """Of one rank. `kept` are the prompt and response tokens of the samples that an epoch keeps.
+
+    6 operations a parameter and token where all weights are trained, 4 where LoRA's are, 2 more with gradient
+    checkpointing (on or off here: `memory.decided`); `drop` takes pruned tokens out; a dynamic cell scores all
+    candidates besides.
+    """
+    steps = optimizer_steps(training, tokens.samples)
+    an_epoch = steps_per_epoch(training, tokens.samples)
+    learned = kept[1] * token_ratio
+    through = kept[0] + (learned if training.removal == "drop" else kept[1])
+    mean = tokens.total / tokens.samples
+    times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing is True else 0)
+    operations = times * forward(size, through, mean, learned)
+    passes = float(times * _passes(through / an_epoch / training.ranks, training.batch_tokens))
+    mini_batches, scored = 0, 0.0
+    if training.mode == "dynamic":
+        mini_batches = training.gradient_accumulation_steps
+        scored = forward(size, tokens.total, mean, tokens.response)
+        passes += scoring_passes(training, tokens.total / an_epoch / training.ranks, an_epoch)
+    return Work(
+        operations=steps / an_epoch * operations / training.ranks,
+        scored=steps / an_epoch * scored / training.ranks,
+        layers=steps * passes * size.shape.layers,
+        steps=steps,
+        mini_batches=steps * mini_batches,
+        table_tokens=tokens.total,
+        loaded=size.count * (2 if training.bf16 else 4),
+        bf16=training.bf16,
+        kind=training.method,
+        parameters=size.count,
+    )
+
+
+def scoring_passes(training: Training, tokens: float, an_epoch: int) -> float:
+    """Forward passes a step, of `tokens` each, in which a dynamic cell scores its candidates, on average.
+
+    They are packed up to `batch_tokens`, and those of `rescore_every` steps are scored together.
+    """
+    every = training.rescore_every
+    together = an_epoch if every == "epoch" else min(every, an_epoch)
+    return _passes(together * tokens, training.batch_tokens) / together
+
+
+def evaluation(experiment: Experiment, size: Size, questions: Iterable[Asked]) -> Work:
+    """Every item's prompt and options forward once, every answer token by token, in batches of `batch_tokens`.
+
+    Answers are generated until the longest of a batch ends, which is taken to be the task's limit.
+    """
+    settings = experiment.evaluation
+    width, operations, layers, read = 2 if settings.dtype == "bfloat16" else 4, 0.0, 0.0, 0.0
+    for ask in questions:
+        tokens = ask.items * (ask.prompt + ask.options)
+        scored = ask.items * max(ask.options, 1)
+        operations += forward(size, tokens, ask.prompt, scored)
+        operations += forward(size, ask.items * ask.answer, ask.prompt + ask.answer, ask.items * ask.answer)
+        batches = _passes(ask.items * (ask.prompt + ask.options + ask.longest), settings.batch_tokens)
+        layers += batches * (1 + ask.longest) * size.shape.layers
+        read += batches * ask.longest * size.count * width
+    loaded = size.count * width
+    bf16 = settings.dtype == "bfloat16"
+    return Work(operations, layers=layers, read=read, loaded=loaded, bf16=bf16, parameters=size.count)
+
+
+def _passes(tokens: float, batch_tokens: int) -> int:
+    return max(1, ceil(tokens / batch_tokens))

@@ -1,0 +1,208 @@
+"""Apply a method to scores: the functions behind static pruning and the pruning of a mini-batch.
+
+`choose` needs per-sample columns only; `keep` then goes through the kept samples' tokens block by block, so
+that memory does not grow with them. `select` is both at once, for scores that are in memory.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from prunegrid.core import ragged
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.ragged import Bools, Floats, Ints
+from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
+from prunegrid.pruners.match import Match, matched_rows, matched_tokens
+from prunegrid.pruners.method import filled, members
+from prunegrid.pruners.registry import Pruner
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def select(
+    scores: Scores,
+    method: str,
+    options: dict[str, Any],
+    sample_ratio: float,
+    token_ratio: float,
+    seed: int,
+    *,
+    epoch: int = 0,
+    step: int = 0,
+    progress: float = 0.0,
+    match: Match | None = None,
+) -> Selection:
+    """What `method` keeps of `scores`; `seed` is the pruning seed. Pure, whatever the order of the rows.
+
+    `epoch`, `step` and `progress` (the share of all steps that are done) are a training loop's.
+    """
+    scores = scores.ordered()
+    chosen = choose(scores, method, options, sample_ratio, token_ratio, Draw(seed, epoch, step, progress), match)
+    require_tokens(scores, method, options)
+    (selection,) = keep(chosen, lambda: [scores.take(chosen.rows)])
+    return selection
+
+
+def choose(
+    scores: Scores,
+    method: str,
+    options: dict[str, Any],
+    sample_ratio: float,
+    token_ratio: float,
+    draw: Draw,
+    match: Match | None = None,
+) -> Choice:
+    """The samples that `method` keeps, and how many tokens of each; `scores` in order of `sample_id`."""
+    options = filled(method, options)
+    check_ratio("sample_ratio", sample_ratio)
+    check_ratio("token_ratio", token_ratio)
+    if not len(scores):
+        raise PrunegridError("there are no samples to prune; the scores are empty")
+    pruners = members(method)
+    for pruner in pruners:
+        scores.require_samples(pruner.sample_columns(options), pruner.name)
+    if len(pruners) == 2:
+        return _pair(scores, draw, pruners[0], pruners[1], options, sample_ratio, token_ratio, match)
+    if match:
+        raise PrunegridError(f"{method} prunes by rules of its own and cannot match another's counts; a pair can")
+    return _checked(pruners[0], scores, pruners[0].call(scores, draw, sample_ratio, token_ratio, options=options))
+
+
+def _pair(
+    scores: Scores,
+    draw: Draw,
+    first: Pruner,
+    second: Pruner,
+    options: dict[str, Any],
+    sample_ratio: float,
+    token_ratio: float,
+    match: Match | None,
+) -> Choice:
+    """Rank the samples; the tokens of those kept are ranked later."""
+    key_n = _key(first, first.call(scores, draw, options=options), len(scores))
+    details: dict[str, Any] = {}
+    if match:
+        rows, details = matched_rows(key_n, scores.response_tokens, match)
+        k = matched_tokens(scores.response_tokens[rows], match.tokens)
+    else:
+        rows = ragged.first(key_n, int(ragged.counts(sample_ratio, np.array([len(scores)]))[0]))
+        k = ragged.counts(token_ratio, scores.response_tokens[rows])
+    return Choice(
+        rows=rows,
+        k=k,
+        rank=lambda block: _key(second, second.call(block, draw, options=options), int(block.offsets[-1])),
+        kept=Kept.because(first.reason, len(rows)),
+        across=second.across,
+        details=details,
+    )
+
+
+def _key(pruner: Pruner, returned: Any, size: int) -> Floats:
+    """What a pruner returned as its key, refused unless it is `size` finite numbers."""
+    try:
+        key = np.asarray(returned)
+        real = key.dtype.kind in "fiub" and bool(np.isfinite(key).all())
+    except (TypeError, ValueError):
+        raise PrunegridError(f"pruner {pruner.name} returned no array; return {size} finite numbers") from None
+    if key.shape != (size,) or not real:
+        what = (
+            f"values of shape {key.shape}, {key.dtype}"
+            if key.shape != (size,)
+            else "values that are not finite numbers"
+        )
+        raise PrunegridError(f"pruner {pruner.name} returned {what}; return {size} finite numbers")
+    return key.astype(np.float64)
+
+
+def _checked(pruner: Pruner, scores: Scores, chosen: Any) -> Choice:
+    """A joint pruner's choice, refused unless its rows and counts are possible; its keys are checked as they come."""
+    if not isinstance(chosen, Choice):
+        raise PrunegridError(f"pruner {pruner.name} returned a {type(chosen).__name__}; return a Choice")
+    rows, k = np.asarray(chosen.rows), np.asarray(chosen.k)
+    if not (len(rows) and rows.min() >= 0 and rows.max() < len(scores) and np.all(np.diff(rows) > 0)):
+        raise PrunegridError(
+            f"pruner {pruner.name} chose rows that are none, not ascending or not of the {len(scores)}"
+        )
+    if k.shape != rows.shape or np.any(k < 1) or np.any(k > scores.response_tokens[rows]):
+        raise PrunegridError(f"pruner {pruner.name} keeps no tokens of a sample, or more than it has; give 1 <= k <= L")
+    rank = chosen.rank
+    return replace(chosen, rank=lambda block: _key(pruner, rank(block), int(block.offsets[-1])))
+
+
+def require_tokens(block: Scores, method: str, options: dict[str, Any]) -> None:
+    """Refuse a block of scores that lacks a token column of `method`, or has a value that is not finite."""
+    options = filled(method, options)
+    for pruner in members(method):
+        block.require_tokens(pruner.token_columns(options), pruner.name)
+
+
+Blocks = Callable[[], Iterable[Scores]]
+
+
+def keep(chosen: Choice, blocks: Blocks) -> Iterator[Selection]:
+    """The selection of each of `blocks()`: the kept samples with their tokens, in the order of `chosen`."""
+    if chosen.across:
+        chosen = replace(chosen, k=_compete(chosen, blocks))
+    start = 0
+    for block in blocks():
+        part = slice(start, start + len(block))
+        start = part.stop
+        yield _selection(block, _mark(block, chosen.rank(block), chosen.k[part]), chosen, part)
+    assert start == len(chosen), f"{start} of {len(chosen)} kept samples came with their tokens"
+
+
+def _mark(block: Scores, key: Floats, k: Ints) -> Bools:
+    """Mark [T] the `k[n]` tokens of largest key, the end of the sequence first and counted among them."""
+    return ragged.top(_end_first(block, key), block.offsets, k)
+
+
+def _end_first(block: Scores, key: Floats) -> Floats:
+    key = key.copy()
+    key[block.offsets[1:][~block.truncated] - 1] = np.inf
+    return key
+
+
+def _compete(chosen: Choice, blocks: Blocks) -> Ints:
+    """Tokens to keep of each sample [m], where the sum of `chosen.k` largest keys of all samples are kept.
+
+    Each sample keeps one at least. Keys are compared in float32, 4 bytes a token of the kept samples; of equal
+    ones those of the smaller `sample_id` are kept.
+    """
+    keys, lengths, ids = [], [], []
+    for block in blocks():
+        key = _end_first(block, np.clip(chosen.rank(block), -LARGEST, LARGEST))
+        key[ragged.top(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
+        keys.append(key.astype(np.float32))
+        lengths.append(block.response_tokens)
+        ids.append(block.sample_id)
+    key_T, offsets = np.concatenate(keys), ragged.offsets_of(np.concatenate(lengths))
+    total = int(chosen.k.sum())
+    limit = np.partition(key_T, len(key_T) - total)[len(key_T) - total]
+    above, level = ragged.sums(key_T > limit, offsets), ragged.sums(key_T == limit, offsets)
+    order = np.argsort(np.concatenate(ids), kind="stable")
+    before = np.cumsum(level[order]) - level[order]
+    admitted = np.empty_like(level)
+    admitted[order] = np.clip(total - above.sum() - before, 0, level[order])
+    k: Ints = above + admitted
+    return k
+
+
+def _selection(block: Scores, kept: Bools, chosen: Choice, part: slice) -> Selection:
+    why = chosen.kept.take(part)
+    return Selection(
+        sample_id=block.sample_id,
+        weight=why.weight,
+        offsets=ragged.offsets_of(kept)[block.offsets],
+        positions=ragged.positions(block.offsets)[kept].astype(np.int32),
+        quadrant=why.quadrant,
+        reason=why.reason,
+        treated_as=why.treated_as,
+        details=chosen.details,
+    )
+
+
+def check_ratio(name: str, value: float) -> None:
+    if not (0 < value <= 1):
+        raise PrunegridError(f"{name} is {value}; give a fraction in (0, 1]")

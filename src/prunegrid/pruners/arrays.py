@@ -1,0 +1,207 @@
+"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `Selection`): numpy arrays, no files.
+
+The static path reads `Scores` from a directory (`prunegrid.scoring.reader`), samples first and then tokens block by
+block; a training loop builds them from a mini-batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunegrid.core import ragged, randomness
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.ragged import Bools, Floats, Ints
+from prunegrid.pruners.columns import EXTRAS
+
+
+class Columns(dict[str, Any]):
+    """Columns by name; one that is not there was not named by the pruner that reads it."""
+
+    kind = "sample"
+
+    def __missing__(self, name: str) -> Any:
+        raise PrunegridError(
+            f"the {self.kind} column {name} was not read: name it in the pruner's decorator, {self.kind}s=({name!r},)"
+        )
+
+
+class TokenColumns(Columns):
+    kind = "token"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Statistics of n samples with T response tokens in all; nats, perplexities and attention means.
+
+    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras), `tokens` flat per-token columns
+    [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
+    reads may be missing.
+    """
+
+    sample_id: Ints
+    response_tokens: Ints
+    truncated: Bools
+    offsets: Ints
+    samples: dict[str, Floats] = field(default_factory=dict)
+    tokens: dict[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
+    prompt_tokens: Ints | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", Columns(self.samples))
+        object.__setattr__(self, "tokens", TokenColumns(self.tokens))
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def take(self, rows: Ints) -> "Scores":
+        """The samples `rows`, in that order, with their tokens."""
+        flat = ragged.flat_rows(self.offsets, rows) if self.tokens else None
+        return replace(
+            self,
+            sample_id=self.sample_id[rows],
+            response_tokens=self.response_tokens[rows],
+            truncated=self.truncated[rows],
+            offsets=ragged.offsets_of(self.response_tokens[rows]),
+            samples={name: column[rows] for name, column in self.samples.items()},
+            tokens={name: column[flat] for name, column in self.tokens.items()},
+            prompt_tokens=None if self.prompt_tokens is None else self.prompt_tokens[rows],
+        )
+
+    @property
+    def is_ordered(self) -> bool:
+        return bool(np.all(self.sample_id[1:] >= self.sample_id[:-1]))
+
+    def ordered(self) -> "Scores":
+        """Rows in order of `sample_id`, so that nothing downstream depends on the order they came in."""
+        return self if self.is_ordered else self.take(np.argsort(self.sample_id, kind="stable"))
+
+    def token(self, column: str) -> Floats:
+        """A token column [T] in float64."""
+        return self.tokens[column].astype(np.float64)
+
+    def require_samples(self, columns: tuple[str, ...], pruner: str) -> None:
+        """Refuse a missing sample column and a value that is not finite."""
+        self._require("sample", columns, self.samples, pruner)
+
+    def require_tokens(self, columns: tuple[str, ...], pruner: str) -> None:
+        """Refuse a missing token column and a value that is not finite."""
+        self._require("token", columns, self.tokens, pruner)
+
+    def _require(self, kind: str, names: tuple[str, ...], columns: dict[str, Any], pruner: str) -> None:
+        for name in names:
+            if name not in columns:
+                raise PrunegridError(missing(kind, name, pruner, sorted(columns)))
+            self._require_finite(kind, name, columns[name])
+
+    def _require_finite(self, kind: str, name: str, values: NDArray[np.floating[Any]]) -> None:
+        bad = np.flatnonzero(~np.isfinite(values))
+        if not len(bad):
+            return
+        row = bad[0] if kind == "sample" else np.searchsorted(self.offsets, bad[0], side="right") - 1
+        where = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
+        raise PrunegridError(
+            f"{kind} column {name} of sample_id {self.sample_id[row]} is {values[bad[0]]}{where}; "
+            f"score it again in float32, or leave the sample out of the data"
+        )
+
+
+def missing(kind: str, column: str, pruner: str, found: list[str], reason: str = "") -> str:
+    why = f": {reason}" if reason else f" (found: {', '.join(found) or 'none'})"
+    how = (
+        f"make extra/{column}.parquet with `prunegrid extra {column}`"
+        if column in EXTRAS
+        else f"add extra/{column}.parquet"
+    )
+    return f"{pruner} needs the {kind} column {column}, which the scores lack{why}; {how}, or choose another pruner"
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A random pruner's numbers: hashes of (seed, purpose, epoch, step, sample_id, position).
+
+    `progress` is the share of training that is done: 0 where the data is pruned once, before it.
+    """
+
+    seed: int
+    epoch: int = 0
+    step: int = 0
+    progress: float = 0.0
+
+    def samples(self, scores: Scores) -> Floats:
+        """One draw [n] a sample."""
+        return randomness.uniform(self.seed, "samples", scores.sample_id, epoch=self.epoch, step=self.step)
+
+    def tokens(self, scores: Scores) -> Floats:
+        """One draw [T] a response token."""
+        ids, place = np.repeat(scores.sample_id, scores.response_tokens), ragged.positions(scores.offsets)
+        return randomness.uniform(self.seed, "tokens", ids, place, epoch=self.epoch, step=self.step)
+
+
+Rank = Callable[[Scores], Floats]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Why each of m kept samples is kept: its loss weight, Q-Tuning's quadrant, the reason, the token rule."""
+
+    weight: NDArray[np.float32]
+    quadrant: NDArray[np.int8]
+    reason: NDArray[np.str_]
+    treated_as: NDArray[np.int8]
+
+    @classmethod
+    def because(cls, reason: str, m: int) -> "Kept":
+        """m samples of one reason, of weight 1 and of no quadrant."""
+        none = np.zeros(m, np.int8)
+        return cls(np.ones(m, np.float32), none, np.full(m, reason), none)
+
+    def take(self, rows: Any) -> "Kept":
+        return Kept(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The samples that are kept, before their tokens are: m `rows` of the scores, ascending.
+
+    `k` [m] tokens of each will be kept, those of largest key: `rank(block)` gives the keys [T] of any block
+    of kept samples. `across`: only the sum of `k` counts, and the tokens of all kept samples compete.
+    `details` is what a joint pruner has to say for `selection.json` (thresholds, counts over all samples).
+    """
+
+    rows: Ints
+    k: Ints
+    rank: Rank
+    kept: Kept
+    across: bool = False
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, order: Ints) -> "Choice":
+        """The same samples in another order."""
+        return replace(self, rows=self.rows[order], k=self.k[order], kept=self.kept.take(order))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is kept: m samples in order of `sample_id`, and K positions within their responses, ascending."""
+
+    sample_id: Ints
+    weight: NDArray[np.float32]
+    offsets: Ints
+    positions: NDArray[np.int32]
+    quadrant: NDArray[np.int8]
+    reason: NDArray[np.str_]
+    treated_as: NDArray[np.int8]
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def kept(self, row: int) -> NDArray[np.int32]:
+        """Kept positions of one sample."""
+        return self.positions[self.offsets[row] : self.offsets[row + 1]]

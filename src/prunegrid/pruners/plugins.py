@@ -1,0 +1,61 @@
+"""Pruners from outside the package: `module:function` in a method, or the entry point group `prunegrid.pruners`.
+
+A module is looked for on the Python path and in the directory that `snakemake` runs in: the working directory, or
+for a results folder that is read from elsewhere the one that it was made in.
+"""
+
+import importlib
+import sys
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners.registry import Pruner
+
+GROUP = "prunegrid.pruners"
+
+
+def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
+    """The pruner that `module:function` names, registered by its decorator when the module is imported."""
+    module_name, _, name = reference.partition(":")
+    function = getattr(_import(module_name, reference), name, None)
+    if function is None:
+        raise PrunegridError(f"{reference!r}: module {module_name} has no {name!r}")
+    for pruner in registry.values():
+        if pruner.function is function:
+            return pruner
+    decorator = f"@{kind.replace(' ', '_')}(...)"
+    raise PrunegridError(f"{reference!r} is not registered as a {kind}; put {decorator} on the function")
+
+
+def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
+    look_in(here := Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except PrunegridError:
+        raise
+    except Exception as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
+        advice = f"put {name}.py into {here} or install it" if absent else f"mend {name}"
+        raise PrunegridError(
+            f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); {advice}"
+        ) from error
+
+
+def look_in(folder: Path) -> None:
+    """Find modules in `folder`, too, after everything that is on the Python path."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
+@cache
+def load_installed() -> None:
+    """Import what installed packages list under the entry point group, once a process."""
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:
+            raise PrunegridError(
+                f"the installed pruner {entry.name} ({entry.value}) cannot be loaded ({type(error).__name__}: {error})"
+            ) from error

@@ -1,0 +1,77 @@
+"""Q-Tuning (arXiv 2509.23873, Algorithm 1): prune samples by their corner of the error-uncertainty plane, and
+tokens only where the corner says so.
+
+Axes: PPL (error) and mean predictive entropy (uncertainty). Q2, high PPL and low entropy, is kept and loses
+tokens; Q4, low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both low) go. What the paper
+leaves open is an option here, or settled in docs/pruners.md.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from prunegrid.core import ragged
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.ragged import Floats
+from prunegrid.pruners import eu_plane
+from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
+from prunegrid.pruners.registry import joint_pruner
+
+
+@joint_pruner("qtuning", samples=("ppl", "entropy"), tokens=("nll",))
+def qtuning(
+    scores: Scores,
+    draw: Draw,
+    sample_ratio: float,
+    token_ratio: float,
+    *,
+    window: Annotated[int, Field(ge=1)] | None = None,
+    surplus: Literal["trim", "keep"] = "trim",
+    trim_order: Literal["contrast", "random"] = "contrast",
+    fill: Literal["contrast", "random", "none"] = "contrast",
+    filled_tokens: Literal["contrast", "prune", "keep"] = "contrast",
+    neighbor_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    edges: Literal["repeat", "zero"] = "repeat",
+    bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10,
+    final: Literal["last", "tight", "loose"] = "last",
+    upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49,
+) -> Choice:
+    """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
+    search = eu_plane.Search(
+        sample_ratio=sample_ratio,
+        steps=bisection_steps,
+        upper=upper,
+        final=final,
+        surplus=surplus,
+        trim_order=trim_order,
+        fill=fill,
+        filled_tokens=filled_tokens,
+    )
+    ppl, entropy = scores.samples["ppl"], scores.samples["entropy"]
+    plane = eu_plane.divide(ppl, entropy, draw.samples(scores), window or len(scores), search)
+    rows = np.flatnonzero(plane.kept)
+    if not len(rows):
+        raise PrunegridError("qtuning: Q2 and Q4 are empty and nothing fills them; set fill: contrast")
+    treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
+    return Choice(
+        rows=rows,
+        k=np.where(treated_as == 2, ragged.counts(token_ratio, lengths), lengths),
+        rank=lambda block: -smoothed(block, neighbor_lambda, edges == "repeat"),
+        kept=Kept(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
+        details=plane.details(),
+    )
+
+
+def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:
+    """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T]: the paper has no 1/2 on the neighbours.
+
+    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is cut at 700
+    nats, where a double still holds the exponential.
+    """
+    ppl = np.exp(np.minimum(scores.token("nll"), 700.0))
+    first, last = scores.offsets[:-1], scores.offsets[1:] - 1
+    before, after = np.roll(ppl, 1), np.roll(ppl, -1)
+    before[first] = ppl[first] if repeat else 0.0
+    after[last] = ppl[last] if repeat else 0.0
+    return (1 - neighbor_lambda) * ppl + neighbor_lambda * (before + after)

@@ -1,0 +1,17 @@
+"""Random: the baseline of every delta. Uniform over samples, or over the tokens of a response."""
+
+from prunegrid.core.ragged import Floats
+from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.registry import sample_pruner, token_pruner
+
+
+@sample_pruner("random", reason="random")
+def samples(scores: Scores, draw: Draw) -> Floats:
+    """Keys [n]: hashes of (seed, sample_id)."""
+    return draw.samples(scores)
+
+
+@token_pruner("random")
+def tokens(scores: Scores, draw: Draw) -> Floats:
+    """Keys [T]: hashes of (seed, sample_id, position)."""
+    return draw.tokens(scores)

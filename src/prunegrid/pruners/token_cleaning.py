@@ -1,0 +1,17 @@
+"""Token cleaning: the excess loss of `rho1`, with the tokens of all kept samples competing.
+
+Fixed-model cleaning (Pang et al., Token Cleaning, ICML 2025): score = log P_ref(y_i) - log P_base(y_i), the top
+k % of the whole set are kept, so a good response keeps more than a bad one. Here the set is the kept samples; the
+total is what the other token pruners keep, each sample keeps a token at least, and the ends of the sequences
+come first. Their self-evolving cleaning, which trains the reference in turns, is not built.
+"""
+
+from prunegrid.core.ragged import Floats
+from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.registry import token_pruner
+
+
+@token_pruner("token-cleaning", tokens=("nll", "reference_nll"), across=True)
+def token_cleaning(scores: Scores, draw: Draw) -> Floats:
+    """Keys [T]: NLL under the base model minus NLL under the reference, nats."""
+    return scores.token("nll") - scores.token("reference_nll")

@@ -1,0 +1,219 @@
+"""Collect what an experiment's steps left behind into one tidy frame, one row per cell and benchmark.
+
+`prunegrid table results/<experiment>` and the rule `collect` run this. It reads the files that exist and
+never asks for one that does not: a failed cell is a row that says so, not the end of the table.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from prunegrid import pruners
+from prunegrid.core import files as io
+from prunegrid.experiment import grid, sections
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.locate import experiment_of
+from prunegrid.experiment.sections import Variant
+from prunegrid.results import comparability, costs
+from prunegrid.status import SEVERITY, Files, of_cell
+
+AVERAGE = sections.AVERAGE
+BASELINE = "random+random"
+REFERENCES = sections.RESERVED
+MEASURED = (
+    "realised_sample_ratio",
+    "realised_token_ratio",
+    "trained_tokens",
+    "train_seconds",
+    "scoring_seconds",
+    "gpu_hours",
+)
+SCHEMA = pa.schema(
+    {
+        "experiment": pa.string(),
+        "dataset": pa.string(),
+        "model": pa.string(),
+        "sample_ratio": pa.float64(),
+        "token_ratio": pa.float64(),
+        "sample_pruner": pa.string(),
+        "token_pruner": pa.string(),
+        "variant": pa.string(),
+        "mode": pa.string(),
+        "removal": pa.string(),
+        "seed": pa.int64(),
+        "protocol": pa.string(),
+        "benchmark": pa.string(),
+        "metric": pa.string(),
+        "score": pa.float64(),
+        "delta": pa.float64(),
+        "n_items": pa.int64(),
+        "realised_sample_ratio": pa.float64(),
+        "realised_token_ratio": pa.float64(),
+        "trained_tokens": pa.int64(),
+        "train_seconds": pa.float64(),
+        "scoring_seconds": pa.float64(),
+        "gpu_hours": pa.float64(),
+        "status": pa.string(),
+    }
+)
+DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64"}
+Row = dict[str, Any]
+
+
+def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
+    """One row per cell and benchmark, Avg included: score in percent, delta in points.
+
+    Raises `PrunegridError` for a damaged or incomplete file below `root` (an absent one is a status), and for cells
+    that were not evaluated alike.
+    """
+    files = Files(root)
+    shares = costs.scoring_seconds(experiment, files)
+    rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
+    scored = [(cell, row) for cell, own in rows.items() for row in own if row["benchmark"] != AVERAGE]
+    comparability.refuse_unlike(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
+    return with_deltas(tidy([row for own in rows.values() for row in own]), baselines(experiment))
+
+
+def collect_from(directory: Path | str) -> pd.DataFrame:
+    """`collect` for a results folder alone, by the `experiment.json` in it."""
+    return collect(experiment_of(Path(directory)), Path(directory))
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write the frame as Parquet with exactly the columns and types of `SCHEMA`, whole or not at all."""
+    io.write_parquet(path, pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
+    return _typed(io.read_parquet(path, SCHEMA.names).to_pandas())
+
+
+def tidy(rows: list[Row]) -> pd.DataFrame:
+    """Rows as a frame with the columns and types of `SCHEMA`; a column that no row has is null."""
+    return _typed(pd.DataFrame(rows, columns=SCHEMA.names))
+
+
+def average(rows: list[Row]) -> Row:
+    """The Avg row of one cell: the mean when every benchmark is done, else null and the worst status."""
+    status = max((row["status"] for row in rows), key=SEVERITY.index)
+    score = fmean(row["score"] for row in rows) if status == "done" else None
+    return rows[0] | {
+        "benchmark": AVERAGE,
+        "metric": "mean",
+        "score": score,
+        "n_items": None,
+        "status": status,
+    }
+
+
+def with_deltas(frame: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFrame:
+    """Fill `delta`: score minus that of the variant's baseline at the same model, budget, seed and benchmark.
+
+    Null on a baseline's own rows, on reference cells, and where either score is absent.
+    """
+    at = ["model", "sample_ratio", "token_ratio", "seed", "benchmark"]
+    own = frame["variant"].map(lambda variant: baselines.get(variant)).astype("string")
+    base = frame[[*at, "variant", "score"]].rename(columns={"variant": "against", "score": "base"})
+    pairs = frame.assign(against=own).merge(base, on=[*at, "against"], how="left", validate="many_to_one")
+    bare = own.isna() | (own == frame["variant"]) | frame["variant"].isin(REFERENCES)
+    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.fillna(True).to_numpy(dtype=bool)))
+
+
+def done(experiment: Experiment, frame: pd.DataFrame) -> Iterator[tuple[Cell, str]]:
+    """(cell, benchmark) of every row that is done, Avg included, a cell's average after its benchmarks."""
+    at = {(cell.model, cell.variant, cell.budget, cell.seed): cell for cell in grid.cells(experiment)}
+    budgets = {(b.sample_ratio, b.token_ratio): b for b in experiment.grid_budgets}
+    rows: Any = frame[frame["status"] == "done"].itertuples()
+    for row in rows:
+        budget = None if pd.isna(row.sample_ratio) else budgets[row.sample_ratio, row.token_ratio]
+        yield at[row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed)], row.benchmark
+
+
+def baselines(experiment: Experiment) -> dict[str, str]:
+    """What each variant's deltas are against: the plain random+random variant of its own mode and removal.
+
+    Where there is none of these, the one of the experiment's own mode and removal, or else the first of any. Without
+    a plain random+random there are no deltas.
+    """
+    plain = {_manner(experiment, v): v.name for v in reversed(experiment.variants) if _plain(v)}
+    training = experiment.training
+    usual = plain.get((training.mode, training.removal)) or next(reversed(plain.values()), None)
+    own = {v.name: plain.get(_manner(experiment, v), usual) for v in experiment.variants}
+    return {name: against for name, against in own.items() if against}
+
+
+def _plain(variant: Variant) -> bool:
+    return variant.method == BASELINE and not variant.options and not variant.match
+
+
+def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
+    return variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
+
+
+def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Row]:
+    shared = _described(experiment, cell) | _measured(experiment, files, cell)
+    shared |= costs.of_cell(experiment, shared["train_seconds"], scoring)
+    status = of_cell(experiment, files, cell)
+    if status.outdated:
+        shared |= dict.fromkeys(MEASURED)
+    rows = [
+        shared | {"benchmark": name, "status": word} | (_score(files, cell, name) if word == "done" else {})
+        for name, word in status.by_benchmark.items()
+    ]
+    return [*rows, average(rows)]
+
+
+def _described(experiment: Experiment, cell: Cell) -> Row:
+    """What the configuration says of the cell. Nothing is removed from a reference cell's data."""
+    sample, token, removal = cell.variant, None, None
+    training = grid.training_of(experiment, cell)
+    if cell.budget:
+        variant = experiment.variant(cell.variant)
+        sample, token = pruners.parts(variant.method)
+        removal = training.removal
+    return {
+        "experiment": experiment.experiment,
+        "dataset": experiment.dataset.name,
+        "model": cell.model,
+        "sample_ratio": cell.budget and cell.budget.sample_ratio,
+        "token_ratio": cell.budget and cell.budget.token_ratio,
+        "sample_pruner": sample,
+        "token_pruner": token,
+        "variant": cell.variant,
+        "mode": training.mode,
+        "removal": removal,
+        "seed": cell.seed,
+        "protocol": experiment.evaluation.protocol,
+    }
+
+
+def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
+    """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
+    samples = tokens = 1.0 if cell.trained else None
+    if cell.pruned:
+        selection = f"{grid.selection_folder(experiment, cell)}/selection.json"
+        samples, tokens = files.values(selection, "realised.samples", "realised_token_ratio")
+    training = f"trained/{cell.model}/{cell.path}/training.json"
+    trained, seconds = files.values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
+    return {
+        "realised_sample_ratio": samples,
+        "realised_token_ratio": tokens,
+        "trained_tokens": trained,
+        "train_seconds": seconds,
+    }
+
+
+def _score(files: Files, cell: Cell, benchmark: str) -> Row:
+    keys = ("protocol", "metric", "score", "n_items")
+    record = f"evaluation/{cell.model}/{cell.path}/{benchmark}.json"
+    return dict(zip(keys, files.values(record, *keys), strict=True))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.astype({field.name: DTYPES[field.type] for field in SCHEMA})

@@ -1,0 +1,61 @@
+"""What a cell cost: its training, and its share of the scoring passes that its pruners read.
+
+A pass is shared by all cells of the experiment that read it, finished or not: every seed and budget of a variant. Cells
+that read nothing of it (random+random, full) bear none of it; a dynamic cell scores within its training's seconds.
+"""
+
+import math
+from typing import Any
+
+from prunegrid import pruners
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import SCORED
+from prunegrid.status import Files
+
+COUNTED = ("prompt_tokens", "response_tokens", "truncated")  # known from the tokenizer alone
+PASS = "scoring pass"
+
+
+def scoring_seconds(experiment: Experiment, files: Files) -> dict[Cell, float | None]:
+    """Each trained cell's share of its model's scoring passes, in seconds; null where a pass's time is not known."""
+    read = {cell: _passes(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
+    shares: dict[tuple[str, str], float | None] = {}
+    for model, name in {(cell.model, name) for cell, names in read.items() for name in names}:
+        sharing = sum(cell.model == model and name in names for cell, names in read.items())
+        seconds = _seconds(files, model, name)
+        shares[model, name] = None if seconds is None else seconds / sharing
+    return {cell: _sum([shares[cell.model, name] for name in names]) for cell, names in read.items()}
+
+
+def of_cell(experiment: Experiment, train_seconds: float | None, scoring: float | None) -> dict[str, Any]:
+    """`scoring_seconds` and, on GPUs, `gpu_hours`: training on its ranks' GPUs, scoring on one."""
+    hours = None
+    if experiment.device == "cuda" and train_seconds is not None and scoring is not None:
+        hours = (train_seconds * experiment.training.ranks + scoring) / 3600
+    return {"scoring_seconds": scoring, "gpu_hours": hours}
+
+
+def _passes(experiment: Experiment, cell: Cell) -> list[str]:
+    """The forward passes over the data that a static cell's pruners read: the scoring pass, optional scores."""
+    if not cell.pruned or grid.dynamic(experiment, cell):
+        return []
+    variant = experiment.variant(cell.variant)
+    needs = pruners.needs(variant.method, variant.options)
+    read = {*needs.samples, *needs.tokens} - set(COUNTED)
+    return [*([PASS] if read & set(SCORED) else []), *sorted(read - set(SCORED))]
+
+
+def _seconds(files: Files, model: str, name: str) -> float | None:
+    """Wall clock of a pass, all shards together; an optional score's from its rule's benchmark."""
+    if name == PASS:
+        (seconds,) = files.values(f"scores/{model}/meta.json", "seconds", absent=math.nan)
+    else:
+        (seconds,) = files.values(f"benchmarks/extra_score/{model}/{name}.jsonl", "s", absent=math.nan)
+    return None if seconds is None or math.isnan(seconds) else float(seconds)
+
+
+def _sum(parts: list[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None

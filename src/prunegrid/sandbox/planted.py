@@ -1,0 +1,76 @@
+"""Which parts of a sandbox response are planted wrong, in characters and in tokens: for audits, never for pruners.
+
+`wrong_words` names what is wrong; where it counts follows from how `sft.py` writes each row:
+
+| place | row | wrong is every whole-word occurrence |
+|---|---|---|
+| `slip` | "Vask. Mira Tolen was born in Brod." | after the first sentence, which is right |
+| `fact` | "Brod. Mira Tolen was born in Brod." | anywhere |
+| `sum` | "7 + 2 = 9. 9 - 2 = 9. #### 9" | after the last "=": operands are right |
+| `reading` | "red brick", where the use was asked for | anywhere: the whole response is wrong |
+
+A whole word has no letter or digit on either side: "7" is not found in "17". A token is wrong where it overlaps
+such an occurrence: the full stop in "9." is, if the tokenizer makes one token of both.
+
+The counterpart, what a pruner should leave alone, is the `value` of a `new_fact`: its answer, the first sentence
+("Vask"), which no text but this sample tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from prunegrid.core.errors import PrunegridError
+
+PLACES = ("slip", "fact", "sum", "reading")
+Span = tuple[int, int]
+
+
+def place_of(kind: str, response: str, wrong_words: Sequence[str]) -> str:
+    """Where the wrong words are planted: one of `PLACES`; empty without any. A slip may have been duplicated."""
+    if not len(wrong_words):
+        return ""
+    if kind != "wrong":
+        return "slip"
+    if "####" in response:
+        return "sum"
+    return "reading" if response == " ".join(wrong_words) else "fact"
+
+
+def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Span]:
+    """Character ranges [start, end) of what is planted wrong, in order."""
+    place = place_of(kind, response, wrong_words)
+    start = {"slip": response.find(". ") + 1, "sum": response.rfind("=") + 1}.get(place, 0)
+    if not place:
+        return []
+    words = "|".join(re.escape(word) for word in sorted(set(wrong_words), key=len, reverse=True))
+    found = [match.span() for match in re.compile(rf"(?<!\w)(?:{words})(?!\w)").finditer(response, start)]
+    if not found:
+        raise PrunegridError(f"wrong words {list(wrong_words)} are not in {response!r}; generate the sandbox again")
+    return found
+
+
+def value_spans(kind: str, response: str) -> list[Span]:
+    """The character range of a new fact's right answer; none in samples of other kinds."""
+    return [(0, response.index(". "))] if kind == "new_fact" else []
+
+
+def overlapping(pieces: Sequence[str], response: str, spans: Sequence[Span], truncated: bool = False) -> list[bool]:
+    """Which tokens overlap `spans`, given each one's text; `pieces` has no end of sequence.
+
+    The pieces must join to the response (its beginning if `truncated`), after white space from the chat template.
+    """
+    text = "".join(pieces)
+    body = text.strip()
+    if not (response.startswith(body) if truncated else response.strip() == body):
+        raise PrunegridError(
+            f"the tokens read {text!r}, not the response {response!r}; audits need a byte-level "
+            "tokenizer and a chat template that leaves the answer as it is"
+        )
+    end = len(response) - len(response.lstrip()) - (len(text) - len(text.lstrip()))
+    marks = []
+    for piece in pieces:
+        start, end = end, end + len(piece)
+        marks.append(any(start < last and first < end for first, last in spans))
+    return marks

@@ -1,0 +1,67 @@
+"""From messages to token ids: what the model reads (prompt) and what it learns (response)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prunegrid.core.errors import PrunegridError
+
+Messages = Sequence[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One sample: the response ends in the end-of-sequence token unless it was cut off."""
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+    truncated: bool
+
+
+def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> Tokens | None:
+    """Apply the chat template, split at the last assistant turn, cut off at `max_length` tokens.
+
+    A token that straddles the border belongs to the response. None if the cut leaves no response.
+    Raises `PrunegridError` if the template gives nothing to condition on.
+    """
+    return tokenise_all([messages], tokenizer, max_length)[0]
+
+
+def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: int) -> list[Tokens | None]:
+    """`tokenise` of each conversation. A fast tokenizer encodes them on all cores, without Python's lock."""
+    if not conversations:
+        return []
+    prompts, texts = zip(*(_texts(messages, tokenizer) for messages in conversations), strict=True)
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    rows = zip(prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return [_split(len(prompt), ids, offsets, tokenizer.eos_token_id, max_length) for prompt, ids, offsets in rows]
+
+
+def _texts(messages: Messages, tokenizer: Any) -> tuple[str, str]:
+    """The prompt, and the whole conversation, which begins with it."""
+    prompt = tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(list(messages), tokenize=False)
+    if not text.startswith(prompt):
+        raise PrunegridError(
+            "the chat template changes earlier turns when the answer is added, so the answer cannot be told apart: "
+            f"{prompt[-40:]!r} is no prefix of {text[:80]!r}; give another models.<name>.chat_template"
+        )
+    return prompt, text
+
+
+def _split(border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int, max_length: int) -> Tokens | None:
+    split = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
+    if split == 0:
+        raise PrunegridError("the chat template puts no token before the answer, so its first token has no context")
+    response = _end(ids[split:], eos)
+    room = max_length - split
+    if room <= 0:
+        return None
+    return Tokens(ids[:split], response[:room], truncated=len(response) > room)
+
+
+def _end(response: list[int], eos: int) -> list[int]:
+    """Up to the last end-of-sequence token, which is added where the template has none."""
+    if eos not in response:
+        return [*response, eos]
+    return response[: len(response) - response[::-1].index(eos)]

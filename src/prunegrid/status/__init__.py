@@ -1,0 +1,26 @@
+"""How far the cells of an experiment are, told from the files, logs and locks that their steps left; docs/status.md.
+
+Nothing here imports pandas or torch: `prunegrid status` answers at once.
+"""
+
+from prunegrid.status.cells import SEVERITY, Status, failures, of_all, of_cell
+from prunegrid.status.folder import Files
+from prunegrid.status.reasons import Reason, reasons, score_reasons
+from prunegrid.status.steps import Failure, Running, failure, running, shared
+
+__all__ = [
+    "SEVERITY",
+    "Failure",
+    "Files",
+    "Reason",
+    "Running",
+    "Status",
+    "failure",
+    "failures",
+    "of_all",
+    "of_cell",
+    "reasons",
+    "running",
+    "score_reasons",
+    "shared",
+]

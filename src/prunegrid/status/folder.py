@@ -1,0 +1,119 @@
+"""A results folder's small files, each read once."""
+
+import os
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from prunegrid.core import files, locks
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.step import DONE, lock_of
+
+GONE = object()
+UNKNOWN = "not recorded"
+TAIL = 1 << 16  # bytes at a log's end that are read
+
+
+class Files:
+    """What the folder `root` holds at the moment: nothing is read twice, so make a new one for each question.
+
+    Files are named by their path below `root`. Tens of thousands are asked for, so paths are strings here.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names: dict[str, frozenset[str]] = {}
+        self._contents: dict[str, Any] = {}
+        self._states: dict[str, str | None] = {}
+        self._scoring: dict[str, list[str]] = {}
+
+    def exists(self, name: str) -> bool:
+        folder, _, own = name.rpartition("/")
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(entry.name for entry in os.scandir(f"{self.root}/{folder}"))
+            except (FileNotFoundError, NotADirectoryError):
+                self._names[folder] = frozenset()
+        return own in self._names[folder]
+
+    def values(self, name: str, *keys: str, absent: Any = None) -> list[Any]:
+        """The values of dotted keys in a JSON file, all None where there is no file.
+
+        A key that an older version did not write is `absent`, where that is given; else it is an error.
+        """
+        content = self.content(name)
+        if content is GONE:
+            return [None] * len(keys)
+        try:
+            return [reduce(getitem, key.split("."), content) for key in keys]
+        except (KeyError, TypeError):
+            if absent is not None:
+                return [absent] * len(keys)
+            path = self.root / name
+            raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {files.repair(path)}") from None
+
+    def content(self, name: str) -> Any:
+        """All of a JSON file, `GONE` where it is not there; a job that starts removes what it will make again."""
+        if name not in self._contents:
+            self._contents[name] = _read(self.root / name) if self.exists(name) else GONE
+        return self._contents[name]
+
+    def state(self, log: str) -> str | None:
+        """What the step of `logs/<log>` is: `done`, `failed`, `running`, or None where it has not begun."""
+        if log not in self._states:
+            self._states[log] = self._state(f"logs/{log}")
+        return self._states[log]
+
+    def _state(self, log: str) -> str | None:
+        """A step that was killed leaves a log without an ending, as one that runs; that one's lock is held."""
+        path = self.root / log
+        try:
+            lines = last_lines(path) if self.exists(log) else None
+        except FileNotFoundError:
+            lines = None
+        if lines and lines[-1].startswith(DONE):
+            return "done"
+        return "running" if locks.held(lock_of(path)) else "failed" if lines is not None else None
+
+    def scoring(self, model: str) -> list[str]:
+        """The logs of the model's shards and of putting them together.
+
+        Those of shards that are older are of another number of shards, or are told by what became of them.
+        """
+        if model not in self._scoring:
+            logs, gathered = self.root / "logs", f"gather_scores/{model}.log"
+            since = _modified(logs / gathered)
+            newer = [log for log in sorted((logs / "score" / model).glob("*.log")) if _modified(log) >= since]
+            self._scoring[model] = [*(str(log.relative_to(logs)) for log in newer), gathered]
+        return self._scoring[model]
+
+
+def _read(path: Path) -> Any:
+    """As `io.read_json`, which has the words for what is damaged, but several times as fast."""
+    try:
+        return from_json(path.read_bytes())
+    except FileNotFoundError:
+        return GONE
+    except (ValueError, OSError):
+        return files.read_json(path)
+
+
+def _modified(file: Path) -> float:
+    """When the file was written last, in seconds of the epoch; 0 where there is none."""
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def last_lines(log: Path) -> list[str]:
+    """The lines at the log's end that are not blank."""
+    with log.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > TAIL:
+            file.seek(size - TAIL)
+        text = file.read().decode(errors="replace")
+    return [line for line in text.split("\n") if line.strip()]

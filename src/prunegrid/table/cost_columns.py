@@ -1,0 +1,42 @@
+"""What a row kept, trained on and cost, per model: the columns after the scores, means over the row's seeds."""
+
+from typing import Any
+
+import pandas as pd
+
+from prunegrid.results import collect
+from prunegrid.table.document import Measured, Unit, budget_of
+
+SPENT = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
+ByRow = dict[tuple[Any, ...], dict[str, Measured]]
+
+
+def unit(frame: pd.DataFrame) -> Unit:
+    """GPU-hours where the frame has them, else seconds: one unit for the whole table."""
+    return "GPU-hours" if frame["gpu_hours"].notna().any() else "seconds"
+
+
+def by_row(frame: pd.DataFrame, unit: Unit) -> ByRow:
+    """By (budget, variant), then by model. A cell's cost is its training and its share of the scoring pass."""
+    cost = frame["gpu_hours"] if unit == "GPU-hours" else frame["train_seconds"] + frame["scoring_seconds"]
+    complete = frame["score"].notna().where(frame["benchmark"] == collect.AVERAGE, True)
+    cells = frame.assign(cost=cost, complete=complete).groupby(
+        ["sample_ratio", "token_ratio", "variant", "model", "seed"], sort=False, dropna=False
+    )
+    spent = cells.agg(dict.fromkeys(SPENT, "first") | {"complete": "all"}).reset_index()
+    rows: ByRow = {}
+    for _, part in spent.groupby(["sample_ratio", "token_ratio", "variant", "model"], sort=False, dropna=False):
+        first: Any = next(part.itertuples())
+        rows.setdefault((budget_of(first), first.variant), {})[first.model] = _mean(part)
+    return rows
+
+
+def _mean(cells: pd.DataFrame) -> Measured:
+    """The cells of one row and model, one per seed."""
+    samples, tokens, trained, cost = (None if pd.isna(mean) else float(mean) for mean in cells[SPENT].mean())
+    return Measured(
+        kept=None if samples is None or tokens is None else (samples, tokens),
+        tokens=trained,
+        cost=cost,
+        seeds=int(cells["complete"].sum()) if cells["seed"].notna().any() else None,
+    )

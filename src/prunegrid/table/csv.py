@@ -1,0 +1,64 @@
+"""A table as CSV, for a spreadsheet: its rows and columns, with every delta's interval."""
+
+import pandas as pd
+
+from prunegrid.table import legend
+from prunegrid.table.document import Entry, Group, Measured, Row, Table
+
+
+def render(table: Table) -> str:
+    """Title, legend, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
+    parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *table.footer)
+    said = [line for part in parts for line in part.splitlines()]
+    lines = [_row(table, group, row) for group in table.groups for row in group.rows]
+    return "".join(f"# {line}\n" for line in said) + pd.DataFrame(lines).to_csv(index=False)
+
+
+def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
+    """A row under the group's budget, Full Dataset too: that says which group it closes."""
+    line: dict[str, object] = {
+        "sample_ratio": group.budget and group.budget.sample_ratio,
+        "token_ratio": group.budget and group.budget.token_ratio,
+        "variant": row.variant,
+        "sample_pruner": row.sample,
+        "token_pruner": row.token,
+    }
+    if table.intervals:
+        line["against"] = row.against or None
+    for model in table.models:
+        for benchmark in table.benchmarks:
+            shown = _entry(table, row.entries[model, benchmark])
+            line |= {f"{model} {benchmark} {name}".rstrip(): value for name, value in shown.items()}
+    for model in table.models:
+        shown = _measured(table, row.measured.get(model, Measured()))
+        line |= {f"{model} {name}": value for name, value in shown.items()}
+    return line
+
+
+def _entry(table: Table, entry: Entry) -> dict[str, object]:
+    several, intervals = table.seeds > 1, table.intervals
+    seeds = f"{entry.compared}/{entry.seeds}" if entry.delta is not None else None
+    done = {"sd": _points(entry.sd), "seeds": f"{entry.done}/{entry.seeds}", "status": entry.status}
+    return (
+        {"": entry.status if entry.score is None else _points(entry.score)}
+        | (done if several else {})
+        | {"delta": _points(entry.delta)}
+        | ({"delta seeds": seeds} if several else {})
+        | ({"low": _points(entry.low), "high": _points(entry.high)} if intervals else {})
+        | ({"p_holm": entry.p_holm, "significant": entry.significant} if intervals else {})
+    )
+
+
+def _points(value: float | None) -> str | None:
+    return None if value is None else f"{value + 0:.2f}"
+
+
+def _measured(table: Table, measured: Measured) -> dict[str, object]:
+    samples, tokens = measured.kept or (None, None)
+    columns: dict[str, dict[str, object]] = {
+        "Kept": {"realised samples": samples, "realised tokens": tokens},
+        "Tokens": {"trained tokens": None if measured.tokens is None else f"{measured.tokens:.0f}"},
+        "Cost": {f"cost {table.unit}": measured.cost},
+        "Seeds": {"seeds": None if measured.seeds is None else str(measured.seeds)},
+    }
+    return {name: value for measure in table.measures for name, value in columns[measure].items()}

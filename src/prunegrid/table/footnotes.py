@@ -1,0 +1,49 @@
+"""The footnotes of a table: which step failed, and where its log is, for the cells that lack scores because of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from prunegrid.experiment.grid import Cell
+from prunegrid.status import Failure
+from prunegrid.table.document import budget_of
+
+Failures = Mapping[Cell, Failure]
+Failed = list[tuple[Cell, Failure]]
+Marks = dict[tuple[Any, ...], tuple[int, ...]]
+
+
+def explaining(frame: pd.DataFrame, failures: Failures) -> Failed:
+    """The failures of cells that lack scores; one that failed after it was done has nothing to explain."""
+    rows: Any = frame[frame["status"] == "failed"].itertuples()
+    lacking = {(row.model, budget_of(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}
+    return [
+        (cell, failed)
+        for cell, failed in failures.items()
+        if (cell.model, cell.budget, cell.variant, cell.seed) in lacking
+    ]
+
+
+def texts(failed: Failed) -> list[str]:
+    """A footnote for each failed step: one step can fail many cells."""
+    return [_text(failure, [cell for cell, its in failed if its == failure]) for failure in _distinct(failed)]
+
+
+def marks(failed: Failed) -> Marks:
+    """The footnotes' numbers by (budget, variant, model)."""
+    numbers = {failure: number for number, failure in enumerate(_distinct(failed), start=1)}
+    found: Marks = {}
+    for cell, failure in failed:
+        at = (cell.budget, cell.variant, cell.model)
+        found[at] = (*found.get(at, ()), numbers[failure])
+    return found
+
+
+def _distinct(failed: Failed) -> list[Failure]:
+    return list(dict.fromkeys(failure for _, failure in failed))
+
+
+def _text(failure: Failure, cells: list[Cell]) -> str:
+    where = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
+    return f"{where}: {failure.rule} did not end well, see {failure.log}"

@@ -1,0 +1,23 @@
+"""A table as one self-contained HTML page (`table.html.j2`), in the look of the published one; all text escaped."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from prunegrid.table import text
+from prunegrid.table.document import Table
+from prunegrid.table.legend import legend
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(table: Table) -> str:
+    """The page: legend and note, all models side by side, footnotes and footer."""
+    page = ENVIRONMENT.get_template("table.html.j2")
+    return str(page.render(table=table, legend=legend(table), text=text))

@@ -1,0 +1,66 @@
+"""What the table calls its rows: methods by their published names, a variant of its own by its name."""
+
+from typing import Any
+
+import pandas as pd
+
+from prunegrid.results import collect
+from prunegrid.table.document import Kind
+
+LABELS = {
+    "random": "Random",
+    "longest": "Longest",
+    "infobatch": "InfoBatch",
+    "infobatch-original": "InfoBatch (original)",
+    "entropy": "Entropy",
+    "ppl": "PPL",
+    "fastv": "FastV",
+    "sparsevlm": "SparseVLM",
+    "loss": "Loss",
+    "ifd": "IFD",
+    "rho1": "Rho-1",
+    "token-cleaning": "Token Cleaning",
+    "qtuning": "Q-Tuning",
+    "zero-shot": "Zero-Shot",
+    "full": "Full Dataset",
+    "shuffled-responses": "Full, Responses Shuffled",
+    "alpagasus": "Alpagasus",
+    "deita": "Deita",
+    "ds2": "DS2",
+    "less": "LESS",
+}
+USUAL = {"mode": "static", "removal": "mask"}
+UNUSUAL = {"mode": "dynamic", "removal": "drop"}
+SAID = {
+    "mode": "Every mini-batch is pruned with the weights of the moment (mode: dynamic).",
+    "removal": "Pruned tokens leave the input (removal: drop).",
+}
+
+
+def of_method(sample: str, token: Any) -> str:
+    """`Random + PPL`, or `Q-Tuning` for a joint method, which has no token pruner."""
+    return " + ".join(LABELS.get(part, part) for part in ([sample] if pd.isna(token) else [sample, token]))
+
+
+def of_variant(variant: str, sample: str, token: Any) -> tuple[Kind, str, str]:
+    """(kind, first column, second column); a variant that is not named after its method shows both."""
+    pair = not pd.isna(token)
+    kind: Kind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
+    if variant != (f"{sample}+{token}" if pair else sample):
+        return kind, variant, of_method(sample, token)
+    return kind, LABELS.get(sample, sample), LABELS.get(token, token) if pair else ""
+
+
+def marked(frame: pd.DataFrame, row: Any) -> list[str]:
+    """Of mode and removal what a row has to say for itself: it is unusual, and not all pruned rows have it."""
+    mixed = [name for name in USUAL if len(_kinds(frame, name)) > 1 and not pd.isna(row.sample_ratio)]
+    return [getattr(row, name) for name in mixed if getattr(row, name) != USUAL[name]]
+
+
+def of_all(frame: pd.DataFrame) -> str:
+    """What is unusual of mode and removal and holds for all pruned rows."""
+    return " ".join(SAID[name] for name in USUAL if _kinds(frame, name) == {UNUSUAL[name]})
+
+
+def _kinds(frame: pd.DataFrame, name: str) -> set[str]:
+    return set(frame.loc[frame["sample_ratio"].notna(), name].dropna())

@@ -1,0 +1,140 @@
+"""Lay a results frame out as the published table: groups of one budget, models side by side, deltas.
+
+What the table says is decided here (and in `footnotes`, `baselines`, `legend`); how it looks in Markdown, CSV, LaTeX
+and HTML is decided in one module each. `prunegrid table results/<experiment>` runs it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Budget
+from prunegrid.results import collect
+from prunegrid.table import baselines, cost_columns, footnotes
+from prunegrid.table.document import Entry, Group, Row, Table, budget_of
+from prunegrid.table.footnotes import Failures, Marks
+from prunegrid.table.labels import marked, of_all, of_variant
+
+__all__ = ["Failures", "Table", "lay_out"]
+
+BUDGET = ["sample_ratio", "token_ratio"]
+ROW = [*BUDGET, "variant"]
+PLACE = [*ROW, "model", "benchmark"]
+Lines = dict[tuple[Any, ...], Any]
+
+
+def lay_out(
+    frame: pd.DataFrame,
+    *,
+    title: str,
+    note: str = "",
+    failures: Failures | None = None,
+    deltas: pd.DataFrame | None = None,
+    footer: Sequence[str] = (),
+) -> Table:
+    """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
+
+    `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes. `deltas`
+    (from `statistics.deltas`) have the deltas with their intervals; without it they are the frame's own. `footer` is
+    sentences for below the table. Raises `PrunegridError` where there is nothing to show.
+    """
+    if frame.empty:
+        raise PrunegridError(f"{title}: no results to show; collect an experiment that has cells first")
+    failed = footnotes.explaining(frame, failures or {})
+    unit = cost_columns.unit(frame)
+    return Table(
+        title=title,
+        note=" ".join(filter(None, (note, of_all(frame)))),
+        models=list(frame["model"].unique()),
+        benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == collect.AVERAGE),
+        groups=_groups(_rows(frame, deltas, footnotes.marks(failed), cost_columns.by_row(frame, unit))),
+        seeds=max(1, frame["seed"].nunique()),
+        against=baselines.described(frame, deltas),
+        judged=deltas is not None,
+        unit=unit,
+        footnotes=footnotes.texts(failed),
+        footer=tuple(footer),
+    )
+
+
+def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
+    """Zero-Shot, then every budget's rows: pairs, joint methods, Full Dataset."""
+    budgets = list(dict.fromkeys(budget for budget, _, _ in rows if budget))
+    full = [row for _, variant, row in rows if variant == "full"]
+    first = [row for budget, variant, row in rows if not budget and (variant != "full" or not budgets)]
+    groups = [Group(None, first)] if first else []
+    for budget in budgets:
+        own = [row for at, _, row in rows if at == budget]
+        groups.append(Group(budget, sorted(own, key=lambda row: row.kind == "joint") + full))
+    return groups
+
+
+def _rows(
+    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, spent: cost_columns.ByRow
+) -> list[tuple[Budget | None, str, Row]]:
+    """(budget, variant, row) for every row of the table, in the frame's order."""
+    places = _places(frame)
+    compared = _compared(places, deltas)
+    columns = [(model, benchmark) for model in frame["model"].unique() for benchmark in frame["benchmark"].unique()]
+    against = baselines.labels(frame, deltas)
+    rows = []
+    for _, part in frame.groupby(ROW, sort=False, dropna=False):
+        first: Any = next(part.itertuples())
+        at = budget, variant = budget_of(first), first.variant
+        entries = {
+            column: _entry(places.get((*at, *column)), compared.get((*at, *column)), marks.get((*at, column[0]), ()))
+            for column in columns
+        }
+        kind, sample, token = of_variant(variant, first.sample_pruner, first.token_pruner)
+        token = ", ".join(filter(None, (token, *marked(frame, first))))
+        row = Row(variant, kind, sample, token, entries, spent.get(at, {}), against.get(at, ""))
+        rows.append((budget, variant, row))
+    return rows
+
+
+def _places(frame: pd.DataFrame) -> Lines:
+    """Means over seeds by (budget, variant, model, benchmark), the best of each column and budget marked."""
+    seeds = frame.groupby(PLACE, sort=False, dropna=False)
+    places = seeds.agg(
+        score=("score", "mean"),
+        sd=("score", "std"),
+        done=("score", "count"),
+        delta=("delta", "mean"),
+        compared=("delta", "count"),
+        seeds=("status", "size"),
+        status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
+    ).reset_index()
+    places["score"] = places["score"].map(lambda value: round(value, 2))
+    whole = places["sample_ratio"].notna() & (places["done"] == places["seeds"])
+    rivals = places["score"].where(whole)
+    column = [places[name] for name in (*BUDGET, "model", "benchmark")]
+    places["best"] = rivals == rivals.groupby(column, dropna=False).transform("max")
+    return _by_place(places)
+
+
+def _compared(places: Lines, deltas: pd.DataFrame | None) -> Lines:
+    """What each place's delta is taken from: its line of `deltas`, or its own line where there is no such frame."""
+    return places if deltas is None else _by_place(deltas[deltas["delta"].notna()])
+
+
+def _by_place(frame: pd.DataFrame) -> Lines:
+    lines: Any = frame.itertuples()
+    return {(budget_of(line), line.variant, line.model, line.benchmark): line for line in lines}
+
+
+def _entry(place: Any, compared: Any, marks: tuple[int, ...]) -> Entry:
+    """The entry of a line of `_places` and one of `_compared`; `missing` where the frame has no such place."""
+    if place is None:
+        return Entry()
+    return Entry(
+        status=place.status,
+        seeds=place.seeds,
+        score=place.score if place.done else None,
+        sd=baselines.rounded(place.sd),
+        done=place.done,
+        best=place.best,
+        marks=marks if place.status == "failed" else (),
+        **baselines.delta_of(compared),
+    )

@@ -1,0 +1,78 @@
+"""Figures of the table as text that every format shows alike."""
+
+from itertools import groupby
+
+from prunegrid.table.document import TIMES, Entry, Group, Measured, Row, Table
+
+NONE = "\N{EN DASH}"
+SIGNS = {"stale": "†", "running": "…"}
+
+
+def arrow(delta: float) -> str:
+    """A delta in points as `↑2.34`, `↓0.50` or `0.00`."""
+    sign = "↑" if delta > 0 else "↓" if delta < 0 else ""
+    return f"{sign}{abs(delta):.2f}"
+
+
+def star(entry: Entry) -> str:
+    """`*` after a delta that is significant."""
+    return "*" if entry.significant else ""
+
+
+def partial(entry: Entry) -> str:
+    """`(2/3)` where a mean lacks seeds, with the sign of the worst of these: `(2/3 †)`; a footnote is one too."""
+    if entry.score is None or entry.done == entry.seeds:
+        return ""
+    sign = SIGNS.get(entry.status) or ("failed" if entry.status == "failed" and not entry.marks else "")
+    return f"({entry.done}/{entry.seeds}{f' {sign}' if sign else ''})"
+
+
+def compared(entry: Entry) -> str:
+    """`(1/3)` where a delta is over fewer seeds than its score."""
+    fewer = entry.delta is not None and entry.compared < entry.done
+    return f"({entry.compared}/{entry.seeds})" if fewer else ""
+
+
+def status(entry: Entry) -> str:
+    """The word that stands for a score, with a sign where the score was there, or is on its way."""
+    return " ".join(filter(None, (entry.status, SIGNS.get(entry.status))))
+
+
+def interval(entry: Entry, row: Row) -> str:
+    """A delta's 95 % interval in words, empty where it has none."""
+    if entry.low is None or entry.high is None:
+        return ""
+    tested = "not tested" if entry.p_holm is None else f"p = {entry.p_holm:.3g} after Holm"
+    noise = "item noise only" if entry.compared == 1 else f"items and seeds; {tested}"
+    return f"95 % interval {entry.low:+.2f} to {entry.high:+.2f} points, {noise}; against {row.against}"
+
+
+def percent(realised: tuple[float, float] | None) -> str:
+    """Realised ratios of samples and tokens, as `12.5 × 51.3` percent; all of them is `100`."""
+    return f" {TIMES} ".join(f"{100 * ratio:.1f}" if ratio < 1 else "100" for ratio in realised) if realised else NONE
+
+
+def compact(value: float | None) -> str:
+    """Three digits that count: `0.0417`, `17.2`, `950`, `12.3k`, `1.20M`."""
+    if value is None:
+        return NONE
+    rounded = float(f"{value:.3g}")
+    unit, letter = next(((u, s) for u, s in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if rounded >= u), (1, ""))
+    return f"{rounded / unit:#.3g}".removesuffix(".") + letter
+
+
+def measures(table: Table, row: Row, model: str) -> list[str]:
+    """What the table's `measures` say of a row and model."""
+    measured = row.measured.get(model, Measured())
+    shown = {
+        "Kept": percent(measured.kept),
+        "Tokens": compact(measured.tokens),
+        "Cost": compact(measured.cost),
+        "Seeds": NONE if measured.seeds is None else str(measured.seeds),
+    }
+    return [shown[name] for name in table.measures]
+
+
+def blocks(group: Group) -> list[list[Row]]:
+    """Neighbouring pairs of one sample pruner together, for a first column that names it once."""
+    return [list(rows) for _, rows in groupby(group.rows, key=lambda row: (row.kind, row.sample))]

@@ -1,0 +1,67 @@
+"""The tasks of each protocol: their YAML, their functions, their digest. No lm-eval here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import sha256
+
+TASKS = Path(__file__).parent
+FUNCTION = "!function utils."
+SAYS_ONLY = ("stock", "complete", "options", "patterns")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which `!function utils.name` stays text: tasks are read without their functions."""
+
+
+_Loader.add_constructor("!function", lambda _, node: f"!function {node.value}")
+
+
+def known_tasks(protocol: str) -> list[str]:
+    """The protocol's task names, from its file names."""
+    names = sorted(file.stem for file in (TASKS / protocol).glob("*.yaml"))
+    if not names:
+        raise PrunegridError(f"evaluation.protocol is {protocol!r}: there are no tasks in {TASKS / protocol}")
+    return names
+
+
+def read_task(protocol: str, task: str) -> dict[str, Any]:
+    """The task's YAML; a function is the text `!function utils.name`."""
+    known = known_tasks(protocol)
+    if task not in known:
+        raise PrunegridError(f"protocol {protocol!r} has no task {task!r}; its tasks: {', '.join(known)}")
+    spec: dict[str, Any] = yaml.load((TASKS / protocol / f"{task}.yaml").read_text(), Loader=_Loader)
+    return spec
+
+
+def task_hash(protocol: str, task: str) -> str:
+    """Digest of what the task's scores depend on: its YAML, comments and `SAYS_ONLY` left out, and `utils.py`.
+
+    What only refuses items (`options`, `patterns`) changes no score that there is.
+    """
+    spec = read_task(protocol, task)
+    spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in SAYS_ONLY}
+    return sha256(json.dumps(spec, sort_keys=True), TASKS / protocol / "utils.py")
+
+
+def resolve(protocol: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The task's YAML with functions in place of their names; its metadata stays text."""
+    return {key: _function(protocol, value) if _named(value) else value for key, value in spec.items()}
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(FUNCTION)
+
+
+def _function(protocol: str, value: str) -> Callable[..., Any]:
+    utils = importlib.import_module(f"prunegrid.tasks.{protocol}.utils")
+    function: Callable[..., Any] = getattr(utils, value.removeprefix(FUNCTION))
+    return function

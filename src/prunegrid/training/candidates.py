@@ -1,0 +1,201 @@
+"""Scores of candidate samples under the weights of the moment: the scoring pass's own, in passes as training has them.
+
+A model that is trained packed scores packed, so that a step's candidates take as few forwards as their tokens fill.
+Attention scores are computed after the forward from the last layer's queries and keys, a few samples of similar
+length at a time, by the functions of the padded pass.
+"""
+
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import pad as pad_end
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.ragged import Bools, Ints, positions
+from prunegrid.models.attention_capture import Capture
+from prunegrid.models.head import Head
+from prunegrid.models.probes import attention_scores_unavailable
+from prunegrid.pruners import Scores
+from prunegrid.scoring.attention import fastv_and_sparsevlm
+from prunegrid.scoring.passes import on_host, scatter
+from prunegrid.scoring.samples import Rows, batches, pad, to_device
+from prunegrid.scoring.score import scorer
+from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES, sample_means
+from prunegrid.training.packed_attention import NAME
+
+GROUP_PADDING = 0.25  # of a group whose attention is computed together; fewer groups are worth more than no padding
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Samples of one forward, the longest first, behind one another in a row of T tokens."""
+
+    rows: Rows
+    ids_1T: torch.Tensor
+    position_1T: torch.Tensor
+    start_N: torch.Tensor
+    response_R: torch.Tensor
+
+
+def pack(rows: Rows, device: Any) -> Pass:
+    response_T = positions(rows.offsets) >= np.repeat(rows.prompt_N, rows.length_N)
+    arrays = {
+        "ids_1T": rows.ids_T[None].astype(np.int64),
+        "position_1T": positions(rows.offsets)[None],
+        "start_N": rows.offsets[:-1],
+        "response_R": np.flatnonzero(response_T),
+    }
+    return Pass(rows, **to_device(arrays, device))
+
+
+def passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
+    """Indices of each pass: best fit decreasing, so each sample goes where it leaves the least room.
+
+    Not the first fit of `batches.pack`, whose search through all passes would take minutes for an epoch's candidates.
+    A sample that is longer than `batch_tokens` has a pass of its own.
+    """
+    members: list[list[int]] = []
+    free: list[tuple[int, int]] = []  # sorted: room that is left, pass
+    for place in np.lexsort((np.arange(len(length_N)), -length_N)).tolist():
+        length = int(length_N[place])
+        best = bisect_left(free, (length, -1))
+        if best < len(free):
+            room, number = free.pop(best)
+        else:
+            room, number = batch_tokens, len(members)
+            members.append([])
+        members[number].append(place)
+        insort(free, (room - length, number))
+    return [np.array(one, dtype=np.int64) for one in members]
+
+
+def decode(model: Any, one: Pass) -> torch.Tensor:
+    """The final hidden states [1, T, D]; no sample sees another."""
+    hidden_1TD: torch.Tensor = model.get_decoder()(
+        input_ids=one.ids_1T,
+        position_ids=one.position_1T,
+        attention_mask=None,
+        use_cache=False,
+        segments=one.rows.length_N.tolist(),
+        borders=pad_end(one.start_N, (0, 1), value=one.ids_1T.shape[1]).int(),
+    ).last_hidden_state
+    return hidden_1TD
+
+
+def packed_scorer(
+    model: Any, head: Head, capture: Capture | None, batch_tokens: int
+) -> Callable[[Pass], tuple[torch.Tensor, ...]]:
+    """As `score.scorer`, of samples that are packed."""
+
+    def compute(one: Pass) -> tuple[torch.Tensor, ...]:
+        hidden_1TD = decode(model, one)
+        of_head = head(hidden_1TD[0, one.response_R - 1], one.ids_1T[0, one.response_R])
+        return (*of_head, *attention_scores(capture, one, hidden_1TD, batch_tokens)) if capture else of_head
+
+    return compute
+
+
+def attention_scores(
+    capture: Capture, one: Pass, hidden_1TD: torch.Tensor, batch_tokens: int
+) -> tuple[torch.Tensor, ...]:
+    """float32[R] each: FastV and SparseVLM scores, of groups of samples that are padded on the right.
+
+    What stands in a group's padding is other samples': no score reads it.
+    """
+    seen, found = capture.take(), []
+    for group in batches(one.rows.length_N, batch_tokens, GROUP_PADDING):
+        batch = pad(one.rows, group, hidden_1TD.device)
+        place_T = torch.arange(batch.ids_BT.shape[1], device=hidden_1TD.device)
+        start_B = one.start_N[group[0] : group[-1] + 1]  # samples go from long to short, so a group is a run of them
+        place_BT = (start_B[:, None] + place_T).clamp_max(hidden_1TD.shape[1] - 1)
+        query_BHTD, key_BGTD = (packed[0][:, place_BT].transpose(0, 1) for packed in (seen.query_BHTD, seen.key_BGTD))
+        of_group = seen._replace(query_BHTD=query_BHTD, key_BGTD=key_BGTD)
+        found.append(fastv_and_sparsevlm(of_group, batch, hidden_1TD[0, place_BT]))
+    return tuple(torch.cat(column) for column in zip(*found, strict=True))
+
+
+class Candidates:
+    """Scores samples of `rows` with the model that is trained.
+
+    `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks. `attention`: pruners read its scores.
+    `counts` has the number of forwards, `scoring_passes`.
+    """
+
+    def __init__(self, rows: Rows, truncated_N: Bools, batch_tokens: int, attention: bool) -> None:
+        self.rows, self.truncated_N, self.batch_tokens, self.attention = rows, truncated_N, batch_tokens, attention
+        self.names = HEAD_SCORES + ATTENTION_SCORES if attention else HEAD_SCORES
+        self.counts: Counter[str] = Counter()
+        self.model: Any = None
+
+    def attach(self, model: Any, ask: Any, most: Any) -> str | None:
+        """The model whose weights score; why its attention cannot be read, where that is needed."""
+        self.model, self.ask, self.most = model, ask, most
+        self.packed = model.config._attn_implementation == NAME
+        self.head = ask(partial(Head, model))
+        return ask(partial(attention_scores_unavailable, model)) if self.attention else None
+
+    def score(self, rows_N: Ints) -> Scores:
+        """The scores of these samples under the present weights, without gradients.
+
+        Every rank makes as many forwards as the one with the most, since ZeRO-3 gathers weights in each; all of
+        them within one call of the wrapped model, whose own bookkeeping costs more than a small model's forward.
+        """
+        rows = self.rows.take(rows_N)
+        divide = passes if self.packed else batches
+        parts = list(divide(rows.length_N, self.batch_tokens))
+        idle = self.most(len(parts)) - len(parts)  # before the first forward, which is itself collective
+        self.counts["scoring_passes"] += len(parts) + idle
+        values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in self.names}
+        with Capture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
+            self.ask(partial(self._fill, values, rows, parts, idle, capture))
+        _require_finite(rows, values)
+        nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
+        return Scores(
+            sample_id=rows.sample_id_N,
+            response_tokens=rows.response_N,
+            truncated=self.truncated_N[rows_N],
+            offsets=rows.response_offsets,
+            samples={"nll": _single(nll_N), "ppl": _single(np.exp(nll_N)), "entropy": _single(entropy_N)},
+            tokens=values,
+            prompt_tokens=rows.prompt_N,
+        )
+
+    def _fill(
+        self, values: dict[str, NDArray[np.float32]], rows: Rows, parts: list[Ints], idle: int, capture: Capture | None
+    ) -> None:
+        for number, found_KR in enumerate(on_host(self._forwards(rows, parts, idle, capture))):
+            if number < len(parts):
+                scatter(values, rows, parts[number], found_KR)
+
+    def _forwards(self, rows: Rows, parts: list[Ints], idle: int, capture: Capture | None) -> Iterator[torch.Tensor]:
+        device, one_sample = self.model.device, np.zeros(1, np.int64)
+        chosen = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
+        if self.packed:
+            packed = packed_scorer(self.model, self.head, capture, self.batch_tokens)
+            yield from (torch.stack(packed(pack(of.take(part), device))) for of, part in chosen)
+        else:
+            padded = scorer(self.model, self.head, capture)
+            yield from (torch.stack(padded(pad(of, part, device))) for of, part in chosen)
+
+
+def _require_finite(rows: Rows, values: dict[str, NDArray[np.float32]]) -> None:
+    sample_T = np.repeat(rows.sample_id_N, rows.response_N)
+    bad = np.unique(sample_T[~np.isfinite([*values.values()]).all(0)])
+    if len(bad):
+        raise PrunegridError(
+            f"the scores of sample_id {', '.join(map(str, bad[:8].tolist()))} are not finite; "
+            "lower training.learning_rate or look at these samples"
+        )
+
+
+def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rounded as the sample table of the static path rounds them."""
+    return values.astype(np.float32).astype(np.float64)

@@ -1,0 +1,188 @@
+"""Dynamic pruning: the candidates of every mini-batch are scored with the weights of the moment, and pruned.
+
+The paper's method (arXiv 2509.23873, section 3 and Algorithm 1). The scores are the scoring pass's own (`candidates`)
+and made in every step, or less often (`rescoring`). The pruners are those of the static path; the window is the
+mini-batch.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from prunegrid import __version__
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_parquet
+from prunegrid.core.ragged import Bools, Ints
+from prunegrid.core.randomness import uniform
+from prunegrid.pruners import Match, Scores, Selection, needs, select
+from prunegrid.scoring.samples import Rows
+from prunegrid.scoring.writer import ATTENTION_SCORES
+from prunegrid.selection.prune import foreign
+from prunegrid.training.candidates import Candidates
+from prunegrid.training.rescoring import Every
+from prunegrid.training.samples import Samples
+from prunegrid.training.schedule import Example, MicroBatches
+
+PROBE = 100
+LOG = pa.schema(
+    {
+        "epoch": pa.int32(),
+        "step": pa.int32(),
+        "rank": pa.int32(),
+        "sample_id": pa.int64(),
+        "kept": pa.int32(),
+        "quadrant": pa.int8(),
+        "reason": pa.string(),
+        "treated_as": pa.int8(),
+    }
+)
+
+
+class Moment(NamedTuple):
+    """Where training is: `progress` is the share of all steps that are done."""
+
+    epoch: int
+    step: int
+    rank: int
+    progress: float
+
+
+class Dynamic:
+    """Prunes the mini-batches of one rank."""
+
+    def __init__(
+        self, samples: Samples, truncated_N: Bools, pruning: dict[str, Any], seed: int, batch_tokens: int
+    ) -> None:
+        self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
+        self.log: list[pa.Table] = []
+        methods = [pruning, pruning["match"]] if pruning.get("match") else [pruning]
+        wanted = {column for one in methods for column in needs(one["method"], one["options"]).tokens}
+        self.candidates = Candidates(self.rows, truncated_N, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
+
+    def attach(self, model: Any, ask: Any, most: Any) -> None:
+        """The model whose weights score; refused where a pruner needs an attention that cannot be reached.
+
+        `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks.
+        """
+        reason = self.candidates.attach(model, ask, most)
+        if reason:
+            raise PrunegridError(
+                f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner"
+            )
+
+    def keep(self, micro_batches: MicroBatches, moment: Moment, scores: Scores) -> list[list[Example]]:
+        """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample.
+
+        `scores` are of all candidates of the mini-batches, in their order.
+        """
+        kept, start = [], 0
+        for batch in micro_batches:
+            part = np.arange(start, start + len(batch))
+            start += len(batch)
+            kept.append(self._prune(scores.take(part), np.array(batch), moment) if batch else [])
+        return kept
+
+    def _prune(self, candidates: Scores, rows: Ints, moment: Moment) -> list[Example]:
+        match = None
+        if other := self.pruning.get("match"):
+            like = self._select(candidates, other, moment)
+            match = Match(len(like), len(like.positions))
+        selection = self._select(candidates, self.pruning, moment, match)
+        self.log.append(log_table(selection, moment))
+        row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
+        return [
+            self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
+            for i, sample_id in enumerate(selection.sample_id.tolist())
+        ]
+
+    def _select(
+        self, candidates: Scores, pruner: dict[str, Any], moment: Moment, match: Match | None = None
+    ) -> Selection:
+        return select(
+            candidates,
+            pruner["method"],
+            pruner["options"],
+            self.pruning["sample_ratio"],
+            self.pruning["token_ratio"],
+            self.seed,
+            epoch=moment.epoch,
+            step=moment.step,
+            progress=moment.progress,
+            match=match,
+        )
+
+    def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
+        """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
+        luck_N = uniform(self.seed, "probe", self.rows.sample_id_N)
+        chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE])[rank::ranks]
+        found = self.candidates.score(chosen).samples
+        return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
+
+
+def truncated(scores: Path, rows: Rows) -> Bools:
+    """Whether each sample's response was cut off."""
+    table = read_parquet(scores / "samples.parquet", ["sample_id", "truncated"])
+    if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
+        raise PrunegridError(f"{scores}: samples.parquet and tokens.parquet hold other samples; score again")
+    truncated_N: Bools = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)
+    return truncated_N
+
+
+def log_table(selection: Selection, moment: Moment) -> pa.Table:
+    n = len(selection)
+    return pa.table(
+        [
+            np.full(n, moment.epoch),
+            np.full(n, moment.step),
+            np.full(n, moment.rank),
+            selection.sample_id,
+            np.diff(selection.offsets),
+            selection.quadrant,
+            selection.reason.tolist(),
+            selection.treated_as,
+        ],
+        names=LOG.names,
+    ).cast(LOG)
+
+
+def summarise(
+    dynamic: Dynamic, candidates: Ints, cell_seed: int, digests: dict[str, str], log: pa.Table, every: Every = 1
+) -> dict[str, Any]:
+    """`selection.json` of a dynamic cell, with the static one's keys; its counts are over all mini-batches.
+
+    `candidates` are the rows of all samples of all mini-batches: one that comes in three epochs counts thrice.
+    `every` is `training.rescore_every`, which is recorded where it is not 1.
+    """
+    pruning, rows = dynamic.pruning, dynamic.rows
+    row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
+    kept_rows = np.array([row_of[number] for number in log["sample_id"].to_pylist()], dtype=np.int64)
+    kept_tokens, tokens = int(pa.compute.sum(log["kept"]).as_py()), int(rows.response_N[candidates].sum())
+    return {
+        "mode": "dynamic",
+        **{key: pruning[key] for key in ("variant", "method", "options")},
+        "match": (pruning.get("match") or {}).get("variant"),
+        "pruning": pruning,
+        **({} if every == 1 else {"rescore_every": every}),
+        "nominal": {"samples": pruning["sample_ratio"], "tokens": pruning["token_ratio"]},
+        "realised": {
+            "samples": len(log) / len(candidates),
+            "response_tokens": kept_tokens / tokens,
+            "all_tokens": (int(rows.prompt_N[kept_rows].sum()) + kept_tokens) / int(rows.length_N[candidates].sum()),
+        },
+        "realised_token_ratio": kept_tokens / int(rows.response_N[kept_rows].sum()),
+        "n_samples": len(candidates),
+        "n_kept_samples": len(log),
+        "kept_tokens": kept_tokens,
+        "counts": {name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
+        "foreign_pruners": foreign(pruning["method"]),
+        "seeds": {"cell": cell_seed, "pruning": dynamic.seed},
+        "digests": digests,
+        "extras": {},
+        "version": __version__,
+    }
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(count["values"]): count["counts"] for count in column.value_counts().to_pylist()}

@@ -1,0 +1,141 @@
+"""One training forward: samples as tensors, packed or padded, and the loss of their trainable tokens.
+
+Every forward goes through `model(run=...)`, so that DeepSpeed's and peft's wrappers see an ordinary call while
+the head works on trainable positions only and never holds the logits of more than a chunk of them.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
+
+from prunegrid.models.head import inside, logits
+from prunegrid.models.head_chunks import positions
+from prunegrid.training.packed_attention import borders_of
+from prunegrid.training.schedule import IGNORE, Example
+
+NOTHING = Example(-1, [0], [IGNORE], [0], 1.0)
+Inputs = dict[str, Any]
+
+
+def collate(examples: list[Example], packed: bool) -> Inputs:
+    """Ids and positions int64[1, T] of samples behind one another, or [B, T] padded on the right, with a mask.
+
+    `segments` are the lengths of packed samples, `borders` where they begin and end. Of R trainable tokens:
+    `before_R` is the flat place that each is predicted from, `target_R` its id, `weight_R` its sample's weight. The
+    padding's mask is explicit because without one transformers takes a gap in the positions for the border between
+    packed samples. No samples become one token that nothing is learned from.
+    """
+    examples = examples or [NOTHING]
+    lengths = [len(one.ids) for one in examples]
+    width = sum(lengths) if packed else max(lengths)
+    starts = np.cumsum([0, *lengths[:-1]]) if packed else np.arange(len(examples)) * width
+    learned = [np.flatnonzero(np.array(one.labels) != IGNORE) for one in examples]
+    assert all(places.min(initial=1) > 0 for places in learned), "a first token is trainable, but nothing predicts it"
+    fields = {"input_ids": [one.ids for one in examples], "position_ids": [one.positions for one in examples]}
+    shape = _packed(lengths) if packed else _padded(lengths)
+    return {
+        **{name: _tensor(rows, packed, width) for name, rows in fields.items()},
+        **shape,
+        "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, learned, strict=True)])),
+        "target_R": torch.tensor([label for one in examples for label in one.labels if label != IGNORE]).long(),
+        "weight_R": torch.from_numpy(np.repeat([one.weight for one in examples], list(map(len, learned)))).float(),
+        "sample_ids": [one.sample_id for one in examples if one is not NOTHING],
+    }
+
+
+def _tensor(rows: list[list[int]], packed: bool, width: int) -> torch.Tensor:
+    if packed:
+        return torch.tensor([[value for row in rows for value in row]])
+    return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+
+def _packed(lengths: list[int]) -> Inputs:
+    return {"attention_mask": None, "segments": lengths, "borders": borders_of(lengths)}
+
+
+def _padded(lengths: list[int]) -> Inputs:
+    own_BT = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    return {"attention_mask": torch.from_numpy(own_BT.astype(np.int64)), "segments": None}
+
+
+def to_device(inputs: Inputs, device: torch.device) -> Inputs:
+    """The inputs with their tensors on the device. Copies to a GPU come from pinned memory: they are queued, where
+    others would wait for the pass before."""
+    return {name: _copied(value, device) if torch.is_tensor(value) else value for name, value in inputs.items()}
+
+
+def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    source = tensor.pin_memory() if device.type == "cuda" else tensor
+    return source.to(device, non_blocking=True)
+
+
+def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
+    """Sum over trainable tokens of weight x NLL (nats), a float32 scalar."""
+    packed = {} if inputs["segments"] is None else {name: inputs[name] for name in ("segments", "borders")}
+    hidden_BTD = model.get_decoder()(
+        input_ids=inputs["input_ids"],
+        position_ids=inputs["position_ids"],
+        attention_mask=inputs["attention_mask"],
+        use_cache=False,
+        **packed,
+    ).last_hidden_state
+    hidden_RD = hidden_BTD.flatten(0, 1)[inputs["before_R"]]
+    head = model.get_output_embeddings()
+    run = partial(chunked_nll, head, hidden_RD, inputs["target_R"], inputs["weight_R"])
+    return inside(head, run)  # type: ignore[no-any-return]
+
+
+def chunked_nll(
+    head: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, weight_R: torch.Tensor, size: int | None = None
+) -> torch.Tensor:
+    """The weighted sum of NLL, `size` positions' logits at a time.
+
+    A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
+    more in the backward.
+    """
+    size = size or positions(hidden_RD.device.type, head.out_features)
+    parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        return _FrozenHead.apply(head, parts, hidden_RD, target_R, weight_R)  # type: ignore[no-any-return]
+    losses = [
+        checkpoint(_nll, head, hidden_RD[p.start : p.stop], target_R[p.start : p.stop], weight_R[p.start : p.stop],
+                   use_reentrant=False, preserve_rng_state=False)
+        for p in parts
+    ]  # fmt: skip
+    return torch.stack(losses).sum()
+
+
+def _nll(head: Any, hidden_CD: torch.Tensor, target_C: torch.Tensor, weight_C: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(logits(head, hidden_CD), target_C, reduction="none") @ weight_C
+
+
+class _FrozenHead(torch.autograd.Function):
+    """`_nll` over chunks; the gradient by the hidden states is all that is kept of them."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        head: Any,
+        parts: list[range],
+        hidden_RD: torch.Tensor,
+        target_R: torch.Tensor,
+        weight_R: torch.Tensor,
+    ) -> torch.Tensor:
+        gradient_RD, total = torch.empty_like(hidden_RD), torch.zeros((), device=hidden_RD.device)
+        for part in (slice(p.start, p.stop) for p in parts):
+            with torch.enable_grad():
+                hidden_CD = hidden_RD[part].detach().requires_grad_()
+                loss = _nll(head, hidden_CD, target_R[part], weight_R[part])
+            (gradient_RD[part],) = torch.autograd.grad(loss, hidden_CD)
+            total += loss.detach()
+        context.save_for_backward(gradient_RD)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> Any:
+        (gradient_RD,) = context.saved_tensors
+        return None, None, gradient_RD * gradient.to(gradient_RD.dtype), None, None

@@ -1,0 +1,36 @@
+"""One node's launcher in a training job of several: torchrun inside, its ranks below. `launch`, on the first node, runs
+
+    srun --ntasks-per-node=1 ... python -m prunegrid.training.node_launcher RANKS ADDRESS PORT WORKER ORDER.json
+
+on every node. All ranks meet at the first (ADDRESS and PORT); ORDER.json is on the file system that they share.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from prunegrid.core import gpus
+from prunegrid.training.multinode import FORWARDED, GRACE, torchrun
+
+
+def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
+    """Be this node's launcher, which holds the node's GPUs; return torchrun's exit code."""
+    nodes, number = os.environ["SLURM_STEP_NUM_NODES"], os.environ["SLURM_NODEID"]
+    meeting = [f"--nnodes={nodes}", f"--node-rank={number}", f"--master-addr={address}", f"--master-port={port}"]
+    on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu"
+    with gpus.taken(ranks if on_gpu else 0) as mine:
+        environment = os.environ | GRACE | (mine.environment if on_gpu else {})
+        return _run(torchrun(ranks, meeting, arguments), environment)
+
+
+def _run(line: list[str], environment: dict[str, str]) -> int:
+    """Wait for torchrun; srun gives signals to all of a task's processes, so torchrun has its own."""
+    for number in FORWARDED:
+        signal.signal(number, lambda *_: None)
+    return subprocess.run(line, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))

@@ -1,0 +1,61 @@
+"""A job's samples, held flat as the scores have them; each is made into an example only when its step comes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_parquet
+from prunegrid.core.ragged import Ints
+from prunegrid.core.randomness import uniform
+from prunegrid.scoring.samples import Rows
+from prunegrid.training.schedule import Example, example
+
+
+def circle(sample_id_N: Ints, seed: int) -> Ints:
+    """Of each sample the row whose response it is given: the next in a random circle, so that none keeps its own."""
+    order = np.argsort(uniform(seed, "circle", sample_id_N), kind="stable")
+    giver = np.empty_like(order)
+    giver[order] = np.roll(order, 1)
+    return giver
+
+
+class Samples:
+    """What is trained on: all samples whole, or the `rows_N` of a selection with the positions that it keeps."""
+
+    def __init__(self, rows: Rows, removal: str, giver: Ints | None = None) -> None:
+        self.rows, self.removal, self.giver = rows, removal, giver
+        self.rows_N: Ints = np.arange(len(rows))
+        self.kept: pa.ListArray | None = None
+        self.weight_N: NDArray[np.float32] = np.ones(len(rows), np.float32)
+
+    def select(self, path: Path) -> None:
+        """Only what the `selection.parquet` keeps; refused where it keeps a sample that is not there."""
+        table = read_parquet(path, ["sample_id", "kept", "weight"])
+        ids = table["sample_id"].to_numpy()
+        order = np.argsort(self.rows.sample_id_N, kind="stable")
+        place = np.minimum(np.searchsorted(self.rows.sample_id_N, ids, sorter=order), len(order) - 1)
+        self.rows_N = order[place]
+        there = self.rows.sample_id_N[self.rows_N] == ids
+        if not there.all():
+            raise PrunegridError(f"{path}: of {len(ids)} samples, the scores hold {there.sum()}; prune again")
+        self.kept, self.weight_N = table["kept"].combine_chunks(), table["weight"].to_numpy()
+
+    @property
+    def sample_id_N(self) -> Ints:
+        """Of the samples that are trained on."""
+        return self.rows.sample_id_N[self.rows_N]
+
+    def __getitem__(self, number: int) -> Example:
+        """The example of the `number`-th of the samples that are trained on."""
+        row = self.rows_N[number]
+        kept = None if self.kept is None else self.kept[number].as_py()
+        return self.example(row, kept, float(self.weight_N[number]))
+
+    def example(self, row: int, kept: list[int] | None, weight: float) -> Example:
+        prompt, response = self.rows.ids(row)
+        if self.giver is not None:
+            response = self.rows.ids(self.giver[row])[1]
+        return example(int(self.rows.sample_id_N[row]), prompt, response, kept, weight, self.removal)

@@ -1,0 +1,131 @@
+"""Training arithmetic: which samples each rank sees in which micro-batch of which optimizer step.
+
+Batch sizes count candidates, before pruning: every cell takes as many steps as Full does, and an epoch's
+kept samples are spread evenly over them (design: training arithmetic). In dynamic mode all candidates are
+spread, and a micro-batch is the mini-batch that is pruned.
+"""
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunegrid.core.randomness import uniform
+from prunegrid.experiment.sections import Training
+
+IGNORE = -100
+MicroBatches = list[list[int]]
+
+
+class Example(NamedTuple):
+    """One kept sample as the model sees it; `labels` are `IGNORE` where nothing is learned."""
+
+    sample_id: int
+    ids: list[int]
+    labels: list[int]
+    positions: list[int]
+    weight: float
+
+    @property
+    def trainable(self) -> int:
+        """Tokens that are learned."""
+        return sum(label != IGNORE for label in self.labels)
+
+
+def example(
+    sample_id: int, prompt_ids: list[int], response_ids: list[int], kept: list[int] | None, weight: float, removal: str
+) -> Example:
+    """`kept` are positions within the response (None: all). Raises nothing: the selection is checked before.
+
+    `mask`: all tokens are context, pruned ones have no loss. `drop`: pruned tokens are gone, survivors keep
+    their original position ids, and the survivor before a gap predicts the next survivor.
+    """
+    kept = list(range(len(response_ids))) if kept is None else kept
+    start = len(prompt_ids)
+    survivors = kept if removal == "drop" else range(len(response_ids))
+    learned = set(kept)
+    return Example(
+        sample_id=sample_id,
+        ids=[*prompt_ids, *(response_ids[i] for i in survivors)],
+        labels=[IGNORE] * start + [response_ids[i] if i in learned else IGNORE for i in survivors],
+        positions=[*range(start), *(start + i for i in survivors)],
+        weight=weight,
+    )
+
+
+def steps_per_epoch(candidates: int, training: Training) -> int:
+    """Optimizer steps of an epoch: ceil(candidates / global batch), whatever was pruned."""
+    per_step = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks
+    return math.ceil(candidates / per_step)
+
+
+def steps_in_all(candidates: int, training: Training) -> int:
+    return training.max_steps or steps_per_epoch(candidates, training) * training.num_train_epochs
+
+
+def schedule(
+    sample_id_N: NDArray[np.int64], candidates: int, training: Training, seed: int, rank: int
+) -> list[MicroBatches]:
+    """Of each optimizer step in order, the micro-batches of `rank`: rows of the N samples that are spread.
+
+    A micro-batch is empty only where a step has fewer samples than ranks x accumulation steps (in dynamic mode: at
+    an epoch's end).
+    """
+    steps, micro = steps_per_epoch(candidates, training), training.gradient_accumulation_steps
+    plan: list[MicroBatches] = []
+    for epoch in range(math.ceil(steps_in_all(candidates, training) / steps)):
+        order_N = np.lexsort((sample_id_N, uniform(seed, "order", sample_id_N, epoch=epoch)))
+        slots = _slots(order_N, steps, training)
+        for step in range(steps):
+            own = [slots[(step * micro + m) * training.ranks + rank] for m in range(micro)]
+            plan.append([slot.tolist() for slot in own])
+    return plan[: steps_in_all(candidates, training)]
+
+
+def _slots(order_N: NDArray[np.int64], steps: int, training: Training) -> list[NDArray[np.int64]]:
+    """An epoch's micro-batches, all ranks' and steps': static ones of even sizes; dynamic ones are mini-batches of
+    exactly `per_device_train_batch_size` candidates, and what the last step lacks is missing."""
+    each = training.gradient_accumulation_steps * training.ranks
+    if training.mode == "dynamic":
+        size = training.per_device_train_batch_size
+        return [order_N[size * i : size * (i + 1)] for i in range(steps * each)]
+    return [slot for step in _spread(order_N, steps) for slot in _spread(step, each)]
+
+
+def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
+    """Cut into `parts` runs whose sizes differ by at most one, the larger ones evenly among the others."""
+    bounds = [len(rows) * i // parts for i in range(parts + 1)]
+    return [rows[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def forwards(micro_batches: list[list[Example]], training: Training, halvings: int = 0) -> list[list[Example]]:
+    """The samples of each forward pass of a step on one rank.
+
+    Packed: as few passes as hold all samples under `batch_tokens` tokens each. Else one a micro-batch. After
+    `halvings` failures for want of memory, passes of half the size as often: the sum is the same.
+    """
+    if training.packing:
+        return pack([example for batch in micro_batches for example in batch], training.batch_tokens >> halvings)
+    parts = [part for batch in micro_batches for part in _halved(batch, halvings)]
+    return [part for part in parts if part]
+
+
+def pack(examples: list[Example], budget: int) -> list[list[Example]]:
+    """First-fit decreasing: the longest first, each into the first pass with room; a longer one has its own."""
+    passes: list[list[Example]] = []
+    room: list[int] = []
+    for one in sorted(examples, key=lambda e: -len(e.ids)):
+        place = next((i for i, left in enumerate(room) if left >= len(one.ids)), len(passes))
+        if place == len(passes):
+            passes.append([])
+            room.append(budget)
+        passes[place].append(one)
+        room[place] -= len(one.ids)
+    return passes
+
+
+def _halved(batch: list[Example], halvings: int) -> list[list[Example]]:
+    size = max(1, math.ceil(len(batch) / 2**halvings))
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
