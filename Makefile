@@ -38,7 +38,7 @@ test-all: test test-slow test-exhaustive
 
 # The torch-free parts under the lowest versions that pyproject.toml allows.
 lowest: $(READY)
-	python tests/lowest.py
+	python tests/support/programs/lowest_versions.py
 
 lint: $(READY)
 	ruff check .

@@ -12,15 +12,25 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
 
-import fault_runs
-import warm_ranks
-from asked import ITEMS, write_jsonl, write_toy_model
-from killed_jobs import Inputs, prepare, run
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import grid
 from prunegrid.experiment.sections import Dataset, Scoring
-from results_folder import an_experiment, finish, put, shared_files
-from tiny import write_tiny_model
+from support import fault_runs
+from support.killed_jobs import Inputs, prepare, run
+from support.programs import warm_ranks
+from support.results_folder import an_experiment, finish, put, shared_files
+from support.tiny_llama import write_tiny_model
+from support.toy_tasks import ITEMS, write_jsonl, write_toy_model
+
+MARKS = {"faults": ["slow"], "cluster": ["slow", "cluster"]}  # of whole folders
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in MARKS.get(item.path.relative_to(Path(__file__).parent).parts[0], ()):
+            item.add_marker(mark)
+
 
 QUESTIONS = [
     "What do cats drink?",

@@ -1,18 +1,14 @@
 """The private Slurm, and one undisturbed run on it."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import private_slurm
-import runs
-from snake import snakemake
+from support import private_slurm, slurm_runs
+from support.snakemake_runs import snakemake
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +29,6 @@ def slurm() -> Iterator[private_slurm.PrivateSlurm]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same experiment on this machine alone, where nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = snakemake(folder, "--cores", "2", config=runs.CONFIG)
+    done = snakemake(folder, "--cores", "2", config=slurm_runs.CONFIG)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder

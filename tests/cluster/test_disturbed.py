@@ -10,14 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-import runs
-from private_slurm import PrivateSlurm
 from prunegrid.core.files import read_json
-
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+from support import slurm_runs
+from support.private_slurm import PrivateSlurm
 
 MODEL = "sandbox-1M"
-CELLS = ("full/seed0", *(f"s0.125-t0.5/{name}/seed0" for name in runs.CONFIG["variants"]))
+CELLS = ("full/seed0", *(f"s0.125-t0.5/{name}/seed0" for name in slurm_runs.CONFIG["variants"]))
 
 
 class Disturbed(NamedTuple):
@@ -39,11 +37,11 @@ def disturbed(
     for cell in CELLS:
         (trained / cell).mkdir(parents=True)
         (trained / cell / "hold").touch()
-    with runs.started(slurm, folder, mine=runs.MINE) as process:
+    with slurm_runs.started(slurm, folder, mine=slurm_runs.MINE) as process:
         request.getfixturevalue("undisturbed")  # runs meanwhile
         slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 600)
         events = _disturb(slurm, trained)
-        runs.finish(process, folder)
+        slurm_runs.finish(process, folder)
     records = slurm.jobs()
     attempts = {cell: [job for job, comment in records.items() if _is_of(comment, cell)] for cell in CELLS}
     return Disturbed(folder, Counter(records.values()), attempts, *events)
@@ -73,7 +71,7 @@ def _disturb(slurm: PrivateSlurm, trained: Path) -> tuple[str, str, list[str], s
 
 
 def test_ends_with_the_scores_of_the_undisturbed_run(disturbed: Disturbed, undisturbed: Path) -> None:
-    assert runs.numbers(disturbed.folder) == runs.numbers(undisturbed)
+    assert slurm_runs.numbers(disturbed.folder) == slurm_runs.numbers(undisturbed)
 
 
 def test_only_what_was_lost_was_submitted_again(disturbed: Disturbed) -> None:

@@ -4,17 +4,13 @@ import shutil
 import sys
 from pathlib import Path
 
-import pytest
-
-import runs
-from killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
-from private_slurm import GPU_MODEL, PrivateSlurm
 from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.training import Job
-from snake import ROOT
-
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+from support import slurm_runs
+from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
+from support.private_slurm import GPU_MODEL, PrivateSlurm
+from support.snakemake_runs import ROOT
 
 CELL = Path("results/sandbox/trained/sandbox-1M/full/seed0")
 SAME_BATCH = {"ranks": 4, "zero_stage": 2, "per_device_train_batch_size": 1}
@@ -26,11 +22,11 @@ def test_two_nodes_train_as_one(undisturbed: Path, slurm: PrivateSlurm, tmp_path
     shutil.copytree(undisturbed, folder, symlinks=True)
     shutil.rmtree(folder / CELL)
     changes = {
-        "training": runs.CONFIG["training"] | SAME_BATCH,
-        "runtime": runs.CONFIG["runtime"] | {"nodes": 2},
+        "training": slurm_runs.CONFIG["training"] | SAME_BATCH,
+        "runtime": slurm_runs.CONFIG["runtime"] | {"nodes": 2},
     }
     target = str(CELL / "training.json")
-    runs.run(slurm, folder, target, "--rerun-triggers", "params", "input", mine=ON_BOTH, **changes)
+    slurm_runs.run(slurm, folder, target, "--rerun-triggers", "params", "input", mine=ON_BOTH, **changes)
 
     (job,) = set(slurm.jobs("completed")) - before
     assert slurm.detail(job, "NodeList") == "n[1-2]"

@@ -17,8 +17,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModelForCausalLM
 from transformers.models.llama import modeling_llama
 
-import killed_jobs
-from killed_jobs import Inputs, assert_same, befall, steps
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import load_model
@@ -32,7 +30,9 @@ from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
 from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
 from prunegrid.training.schedule import Example, example
 from prunegrid.training.worker import checkpoint_layers
-from training_jobs import run
+from support import killed_jobs
+from support.killed_jobs import Inputs, assert_same, befall, steps
+from support.training_jobs import run
 
 DEVICE = "cuda"
 if not torch.cuda.is_available():

@@ -11,7 +11,7 @@ safe side in every mixture: write g(u) = P(|Z| > sqrt u), convex and falling, Z 
 share w of the variance, a true null is rejected with probability E g(w t_item^2 X + (1 - w) t_seed^2 Y), where X and Y
 are chi-squared over their degrees of freedom. By convexity that is at most w E g(t_item^2 X) + (1 - w) E g(t_seed^2 Y),
 and each of these is the level, by what t is. Item-by-seed interaction is in both parts, so it is counted twice, which
-only widens the interval. Exact for normal noise; tests/test_statistics_simulated.py tries right-or-wrong items.
+only widens the interval. Exact for normal noise; tests/unit/statistics/test_simulated.py tries right-or-wrong items.
 
 A bootstrap's spread is too small by sqrt((C - 1)/C) for C clusters, and normal quantiles are too short: with 10
 clusters a nominal 5 % is 9.6 %, with 30 it is 6.4 %. So draws are spread by sqrt(C/(C - 1)), and limits are those of t

@@ -1,0 +1,245 @@
+"""What can go wrong on one machine, rule by rule; docs/reliability.md says what is promised.
+
+Every rule is killed under the real Snakemake, several that do not need one another in one run (`GROUPS`). A full
+disk, a read-only mount and unreadable input befall the very scripts that Snakemake had started, by themselves; that
+Snakemake takes their failures alike is in test_under_snakemake.py.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from prunegrid.core.files import read_json
+from support import fault_runs
+from support.fault_runs import (
+    FIRST,
+    GROUPS,
+    RULES,
+    TARGETS,
+    Captured,
+    R,
+    Run,
+    Whole,
+    copied,
+    descendants,
+    disk_full,
+    files,
+    killing,
+    lost,
+    on_a_small_disk,
+    output,
+    remove,
+    replay,
+    run,
+    script,
+    targets,
+)
+from support.snakemake_runs import ROOT
+
+OF_ONERROR = {"record", "collect", "table"}
+"""What `onerror` writes, too, so that a failed run leaves a table."""
+TRAINING = ("train", "train_dynamic")
+FIRST_CELL = f"m/{FIRST['cell']}"
+UNREADABLE = {
+    "dataset": "world/sandbox/sft/default/train.jsonl",
+    "benchmark_items": "world/sandbox/ai2_arc/ARC-Easy/test.jsonl",
+    "model": "world/sandbox/pretrain/default/train.jsonl",
+    "score": "data/sandbox-sft.parquet",
+    "gather_scores": "scores/m/shards/2-of-2/tokens.parquet",
+    "extra_score": "scores/m/tokens.parquet",
+    "prune": "scores/m/extra/ifd.parquet",
+    "train": f"pruned/{FIRST_CELL}/selection.parquet",
+    "train_dynamic": "scores/m/meta.json",
+    "evaluate": "data/benchmarks/ARC-C.jsonl",
+    "collect": "evaluation/m/zero-shot/ARC-E.json",
+    "table": "deltas.parquet",
+    "figures": "scores/m/samples.parquet",
+    "audit": "scores/m@seed1/extra/ifd.parquet",
+}
+REFUSED = r"^results/\S+: cannot be written \(.*%s.*\); make .*, then the same command goes on$"
+ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
+
+
+class Killed(NamedTuple):
+    """A group's jobs killed, what that left, and the same command once more."""
+
+    first: Run
+    left: set[str]
+    again: Run
+    resumed: dict[str, list[int]]
+
+
+class Kills(NamedTuple):
+    """All groups', in a folder that is then finished by the whole workflow."""
+
+    folder: Path
+    of: dict[str, Killed]
+    last: Run
+
+
+@pytest.fixture(scope="module")
+def killed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Killed, Kills]]:
+    """What befell a rule and its half of the groups: one half is disturbed beside the other, in a copy of its own."""
+    halves = [GROUPS[:3], GROUPS[3:]]
+    with ThreadPoolExecutor(2) as pool:
+        made: list[Future[Kills]] = [
+            pool.submit(kill_all, whole, half, copied(whole.folder, tmp_path_factory.mktemp("killed") / "run"))
+            for half in halves
+        ]
+
+    def of(rule: str) -> tuple[Killed, Kills]:
+        kills = next(future.result() for future in made if rule in future.result().of)
+        return kills.of[rule], kills
+
+    return of
+
+
+def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) -> Kills:
+    found: dict[str, Killed] = {}
+    for group in groups:
+        jobs = [whole.of[rule] for rule in group]
+        remove(folder, [name for job in jobs for name in job.outputs])
+        remove(folder, [f"{R}/evaluation/m/zero-shot/asked"])
+        line = targets(jobs)
+        first = run(folder, *line, cores=1, warm=whole.warm, jobs=killing(jobs))
+        left = files(folder)
+        again = run(folder, *line, cores=1, warm=whole.warm)
+        manifests = {job.rule: folder / output(job, "training.json") for job in jobs if job.rule in TRAINING}
+        resumed = {rule: read_json(path)["resumed"] for rule, path in manifests.items()}
+        found |= dict.fromkeys(group, Killed(first, left, again, resumed))
+    return Kills(folder, found, run(folder, f"{R}/results.parquet", warm=whole.warm))
+
+
+def test_every_rule_is_here(whole: Whole) -> None:
+    text = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
+    rules = set(re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, re.MULTILINE))
+    assert rules - {"all"} == {*RULES} == {*whole.of}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
+    """Nothing half-written has a final name, and the same command makes what the undisturbed run made."""
+    job, (found, kills) = whole.of[rule], killed(rule)
+    assert found.first.code != 0
+    assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", found.first.text, re.DOTALL)
+    if rule in TRAINING:
+        said = "^training was killed by SIGKILL; the checkpoint of step . is intact; the same command goes on"
+        assert re.search(said, found.first.said[job.log])
+        assert found.resumed[rule]
+    else:
+        assert "died with <Signals.SIGKILL: 9>" in found.first.text
+    assert rule in OF_ONERROR or not found.left & set(job.outputs)
+    assert found.again.code == 0, found.again.text[-3000:]
+    assert found.again.ran.get(rule, 0) == 1 or rule in OF_ONERROR
+    assert same_data(kills.folder, whole.folder, job.outputs)
+
+
+@pytest.mark.parametrize("rule", [group[0] for group in GROUPS])
+def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
+    """And the table's numbers are those of the undisturbed run."""
+    found, kills = killed(rule)
+    group = next(group for group in GROUPS if rule in group)
+    assert set(found.first.ran) <= {*group}
+    assert set(found.again.ran) - OF_ONERROR <= {*group}
+    assert kills.last.code == 0, kills.last.text[-3000:]
+    assert fault_runs.digest(kills.folder) == whole.digest
+    assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
+
+
+def same_data(one: Path, other: Path, names: list[str]) -> bool:
+    """Parquet and JSON lines hold no times, but for the results' own."""
+    data = [name for name in names if Path(name).suffix in (".parquet", ".jsonl") and name != f"{R}/results.parquet"]
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in data)
+
+
+@pytest.fixture(scope="module")
+def small(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    with on_a_small_disk(whole.folder, tmp_path_factory.mktemp("small")) as folder:
+        yield folder
+
+
+def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[str]) -> None:
+    """The job, whose outputs are not there, ends with one line; what has a final name is as in the undisturbed run.
+
+    (Snakemake removes that, too: here it is not at work.)
+    """
+    job = whole.of[rule]
+    before = files(folder)
+    plan = {"jobs": {script(job): misfortune}} if misfortune else {}
+    found = replay(job, folder, warm=whole.warm, **plan)
+    assert found.code != 0
+    assert [line for line in found.said.values() if re.search(said, line)], found.text
+    assert len(found.said) == 1
+    left = files(folder) - before
+    assert left <= set(job.outputs) and same_data(folder, whole.folder, [*left])
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("rule", RULES)
+def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
+    """So full that not even the log can be written."""
+    job = whole.of[rule]
+    with lost(small, job, whole.folder):
+        remove(small, [job.log])
+        with disk_full(small):
+            refuses(rule, whole, small, REFUSED % "No space left.*GB are free there", [])
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("rule", RULES)
+def test_read_only(rule: str, whole: Whole, small: Path) -> None:
+    with lost(small, whole.of[rule], whole.folder):
+        refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
+    """Root reads everything, so the job is without that right."""
+    job = whole.of[rule]
+    if not job.inputs:
+        pytest.skip(f"{rule} reads no file of the workflow")
+    name = f"{R}/{UNREADABLE[rule]}"
+    said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then the same command goes on$"
+    with lost(small, job, whole.folder):
+        (small / name).chmod(0)
+        refuses(rule, whole, small, said, ["not root"])
+        (small / name).chmod(0o644)
+
+
+WANTED = ("audit", "collect", "evaluate", "figures", "published", "prune", "table", "train", "train_dynamic")
+"""Whose outputs are asked for by name: a lost file that only others read is not missed until one of them needs it."""
+READ = ("dataset", "gather_scores", "prune", "train_dynamic")
+
+
+@pytest.mark.parametrize(
+    "rule", [rule if rule in READ else pytest.param(rule, marks=pytest.mark.exhaustive) for rule in RULES]
+)
+def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole) -> None:
+    """After a repair: what a consumer could not read is removed, and the consumer has left nothing."""
+    job = whole.of[rule]
+    gone = [other.outputs[0] for other in to_a_wanted_one(whole, job)]
+    away = whole.folder / "away"
+    away.mkdir()
+    for number, name in enumerate(gone):
+        (whole.folder / name).rename(away / str(number))
+    try:
+        planned = run(whole.folder, "--dry-run", *TARGETS)
+    finally:
+        for number, name in enumerate(gone):
+            (away / str(number)).rename(whole.folder / name)
+        away.rmdir()
+    assert planned.ran == descendants(whole.jobs, job.outputs)
+
+
+def to_a_wanted_one(whole: Whole, job: Captured) -> list[Captured]:
+    """The job, a job that reads what it makes, and so on until one is `WANTED`."""
+    readers = [other for other in whole.jobs if {*other.inputs} & {*job.outputs}]
+    if job.rule in WANTED and not readers:
+        return [job]
+    following = next((other for other in readers if other.rule in WANTED), None)
+    return [job, following] if following else [job, *to_a_wanted_one(whole, readers[0])]

@@ -1,0 +1,188 @@
+"""Snakemake itself killed, interrupted or started twice; and what it makes of jobs that a disk refuses."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid.core.locks import held
+from prunegrid.core.step import lock_of
+from support.fault_runs import (
+    CONFIG,
+    R,
+    Run,
+    Whole,
+    copied,
+    digest,
+    disk_full,
+    files,
+    on_a_small_disk,
+    output,
+    reached,
+    remove,
+    run,
+    targets,
+)
+from support.snakemake_runs import CORES, command, snakemake
+
+NO_ROOM = "^prunegrid: .*(No space left|could not save)"
+
+
+@pytest.fixture
+def folder(whole: Whole, tmp_path: Path) -> Path:
+    """A finished run but for one selection and what is made of it."""
+    folder = copied(whole.folder, tmp_path / "run")
+    remove(folder, whole.of["prune"].outputs)
+    return folder
+
+
+@contextmanager
+def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
+    marker = folder / "marker"
+    own = reached(jobs={"prune": ["slow", str(marker)]}, **faulty)
+    with (folder / "terminal").open("wb") as terminal:
+        line = command(folder, "--cores", CORES, "--notemp", "all")
+        process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
+        until = time.monotonic() + 60
+        while not marker.exists():
+            assert process.poll() is None and time.monotonic() < until, (folder / "terminal").read_text()
+            time.sleep(0.05)
+        try:
+            yield process
+        finally:
+            marker.unlink(missing_ok=True)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def is_whole(found: Run, folder: Path, whole: Whole) -> None:
+    assert found.code == 0, found.text[-3000:]
+    assert digest(folder) == whole.digest
+    assert not [name for name in files(folder) if name.endswith(".tmp")]
+
+
+def test_two_snakemakes(whole: Whole, folder: Path) -> None:
+    """The second is refused, an experiment of its own is not, and the first one knows nothing of either."""
+    with at_work(folder, warm=whole.warm) as first:
+        second = run(folder, "all", warm=whole.warm)
+        assert second.code != 0
+        assert "LockException" in second.text and "can be removed with the --unlock argument" in second.text
+        assert first.poll() is None
+        line = ["--directory", str(folder), "--cores", "1", "results/other/experiment.json"]
+        third = snakemake(folder.parent, *line, config=CONFIG | {"experiment": "other"})
+        assert third.returncode == 0, third.stderr
+        (folder / "marker").unlink()
+        assert first.wait() == 0
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+
+
+def test_snakemake_killed(whole: Whole, folder: Path) -> None:
+    """Its job outlives it, and keeps a second one of its kind out until it has ended."""
+    log = folder / whole.of["prune"].log
+    with at_work(folder, warm=whole.warm) as process:
+        process.kill()
+        process.wait()
+        refused = run(folder, "all", warm=whole.warm)
+        assert refused.code != 0 and "LockException" in refused.text
+        assert run(folder, "--unlock").code == 0
+        assert held(lock_of(log))
+        again = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
+        assert again.code != 0
+        assert re.search(r"this step runs already \(started by process \d+ on .*\); wait for it", again.text)
+        (folder / "marker").unlink()
+    while held(lock_of(log)):
+        time.sleep(0.1)
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+
+
+def test_interrupted(whole: Whole, folder: Path) -> None:
+    """Ctrl-C reaches Snakemake and its jobs."""
+    before = files(folder)
+    with at_work(folder) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=20) != 0
+    assert not (files(folder) - before) & set(whole.of["prune"].outputs)
+    assert not [name for name in files(folder) if name.endswith(".tmp")]
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+
+
+def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
+    """Even where what failed is made alone, by another command, and is what Snakemake knew before."""
+    job = whole.of["evaluate"]
+    asked = f"{R}/evaluation/m/zero-shot/asked"
+    remove(folder, [*job.outputs, asked])
+    failed = run(folder, *targets([job]), warm=whole.warm, jobs={"evaluate": ["killed", 1]})
+    assert failed.code != 0
+    assert digest(folder) != whole.digest
+    assert run(folder, *targets([job]), warm=whole.warm).code == 0
+    is_whole(run(folder, "all", warm=whole.warm), folder, whole)
+
+
+def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> None:
+    """Three damaged files: named, removed as told, and only what makes them and is made of them runs again."""
+    items, pruned, trained = (
+        next(job for job in whole.jobs if made in job.outputs)
+        for made in (
+            f"{R}/data/benchmarks/ARC-E.jsonl",
+            f"{R}/pruned/m/s0.125-t0.5/random+random/seed0/selection.parquet",
+            f"{R}/trained/m/s0.125-t0.5/dynamic/seed0/training.json",
+        )
+    )
+    copied(whole.folder / Path(whole.of["prune"].outputs[0]).parent, folder / Path(whole.of["prune"].outputs[0]).parent)
+    damaged = [items.outputs[0], output(pruned, "selection.parquet"), f"{trained.outputs[0]}/model.safetensors"]
+    for name in damaged:
+        os.truncate(folder / name, (folder / name).stat().st_size // 2)
+    asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
+    remove(folder, [whole.of["evaluate"].outputs[0], asking.outputs[0], whole.of["train"].outputs[1]])
+    remove(folder, [str(Path(asking.outputs[0]).parent / "asked")])
+    failed = run(folder, "all", warm=whole.warm)
+    assert failed.code != 0
+    commands = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", failed.text))
+    while commands:
+        for line in commands:
+            subprocess.run(line, shell=True, cwd=folder, check=True)
+        again = run(folder, "all", warm=whole.warm)
+        found = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", again.text))
+        assert not commands & found
+        commands = found
+    is_whole(again, folder, whole)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
+def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
+    jobs = [whole.of[rule] for rule in ("prune", "train", "audit")]
+    with on_a_small_disk(whole.folder, tmp_path) as folder:
+        remove(folder, [name for job in jobs for name in job.outputs])
+        before = files(folder)
+        with disk_full(folder):
+            found = run(folder, *targets(jobs), warm=whole.warm)
+        assert found.code != 0 and "Traceback" not in found.text
+        for job in jobs:
+            assert [line for line in found.text.splitlines() if job.log in line and re.search(NO_ROOM, line)], job.log
+        assert not (files(folder) - before) & {name for job in jobs for name in job.outputs}
+        again = run(folder, *targets(jobs), warm=whole.warm)
+        assert (again.code, again.ran) == (0, {"prune": 1, "train": 1, "audit": 1})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
+def test_the_results_are_read_only_under_snakemake(whole: Whole, folder: Path) -> None:
+    """To Snakemake, too: it cannot even make the folder of a job's log."""
+    mount = f"mount --bind {folder}/results {folder}/results && mount -o remount,bind,ro {folder}/results"
+    line = command(folder, "--cores", CORES, whole.of["prune"].outputs[0])
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *line],
+        env=reached(warm=whole.warm), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "Read-only file system" in done.stderr, done.stderr
+    found = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
+    assert (found.code, found.ran) == (0, {"prune": 1})

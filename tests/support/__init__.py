@@ -1,0 +1,1 @@
+"""What tests share: folders and models made by hand, runs, and programs that tests start."""

@@ -1,0 +1,64 @@
+"""What dynamic pruning must select while weights stand still: static pruning."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from prunegrid import pruners
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
+from prunegrid.pruners import Selection
+from prunegrid.scoring.reader import read_scores
+from prunegrid.training.dynamic import Moment
+from prunegrid.training.schedule import MicroBatches, schedule, steps_in_all, steps_per_epoch
+
+SEED = 0
+
+
+def pruning(method: str) -> dict[str, Any]:
+    options = pruners.filled(method, {})
+    return {"variant": method, "method": method, "options": options, "sample_ratio": 0.5, "token_ratio": 0.5}
+
+
+def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatches]:
+    ids = pq.read_table(scores / "samples.parquet")["sample_id"].to_numpy()
+    return schedule(ids, len(ids), settings, derive(SEED, "data"), rank)
+
+
+def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20) -> Moment:
+    each = steps_per_epoch(candidates, settings)
+    return Moment(step // each, step, rank, step / steps_in_all(candidates, settings))
+
+
+def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:
+    """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
+    of_batch = read_scores(scores, pruners.needs(method)).take(np.array(rows))
+    seed = derive(SEED, "pruning")
+    where = {"epoch": moment.epoch, "step": moment.step, "progress": moment.progress}
+    return pruners.select(of_batch, method, pruners.filled(method, {}), 0.5, 0.5, seed, **where)
+
+
+def expected_log(scores: Path, method: str, settings: Training) -> list[dict[str, Any]]:
+    """The rows of `selection_log.parquet` of a job whose weights do not change, in the file's order."""
+    rows = []
+    for rank in range(settings.ranks):
+        for step, micro_batches in enumerate(plan_of(scores, settings, rank)):
+            moment = moment_of(step, settings, rank)
+            for batch in filter(None, micro_batches):
+                chosen = statically(scores, method, batch, moment)
+                rows += [
+                    {
+                        "epoch": moment.epoch,
+                        "step": step,
+                        "rank": rank,
+                        "sample_id": int(chosen.sample_id[i]),
+                        "kept": len(chosen.kept(i)),
+                        "quadrant": int(chosen.quadrant[i]),
+                        "reason": str(chosen.reason[i]),
+                        "treated_as": int(chosen.treated_as[i]),
+                    }
+                    for i in range(len(chosen))
+                ]
+    return sorted(rows, key=lambda row: (row["step"], row["rank"], row["sample_id"]))

@@ -1,0 +1,337 @@
+"""`prunegrid doctor`: what it says about this machine, and about experiments that lack something here."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from prunegrid.cli import app
+from prunegrid.core.errors import PrunegridError
+from prunegrid.doctor import kernels, machine, needs
+from prunegrid.experiment.config import load
+from prunegrid.models import head
+from prunegrid.training import packed_attention
+from support.snakemake_runs import ROOT
+from support.tiny_llama import write_tiny_model
+
+Doctor = Callable[..., tuple[int, str]]
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def doctor(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    """Run it in an empty folder: the exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        try:
+            app.main(["doctor", *arguments])
+            code: Any = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write the sandbox's config with other values for some keys: the file's name."""
+
+    def changed(**values: Any) -> str:
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "config.yaml").read_text()) | values))
+        return str(file)
+
+    return changed
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let torch see GPUs that are not there, of these compute capabilities."""
+
+    def pretend(*capabilities: tuple[int, int]) -> None:
+        def properties(index: int) -> Any:
+            major, minor = capabilities[index]
+            return SimpleNamespace(name="NVIDIA Pretence", total_memory=80e9, major=major, minor=minor)
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)  # nothing runs on them
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+        monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capabilities[index])
+
+    return pretend
+
+
+def wrong(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("!!")]
+
+
+def test_this_machine_is_described_line_by_line(doctor: Doctor) -> None:
+    code, text = doctor()
+    assert code == 0
+    title, *lines = text.splitlines()
+    assert title.startswith("prunegrid ")
+    assert list(dict.fromkeys(line[3:13].strip() for line in lines)) == list(machine.MACHINE)
+    assert all(line.startswith(("   ", "!! ")) and line[14:].strip() for line in lines)
+
+
+def test_the_sandbox_lacks_nothing(doctor: Doctor) -> None:
+    code, text = doctor(str(ROOT / "config.yaml"))
+    assert (code, wrong(text)) == (0, [])
+    assert "sandbox-1M: pre-trained by the run" in text
+    assert text.endswith("as far as can be told, nothing is missing\n")
+
+
+@pytest.mark.skipif(torch.cuda.device_count() >= 8, reason="this machine can run it")
+def test_the_published_grid_lacks_gpus(doctor: Doctor) -> None:
+    code, text = doctor(str(ROOT / "experiments/paper.yaml"))
+    assert code == 1
+    assert any("8 GPU(s) are needed" in line and "run on a GPU node" in line for line in wrong(text))
+    assert "it cannot run here" in text
+
+
+def test_a_broken_experiment_is_the_configs_error(doctor: Doctor, write: Write, tmp_path: Path) -> None:
+    file = write(budgets=[{"sample_ratio": 0.125, "token_ratio": 1.4}])
+    code, text = doctor(file)
+    assert str(code) == f"prunegrid doctor: {file}: budgets[0].token_ratio is 1.4; give a fraction in (0, 1]"
+    assert text == ""
+    for content, complaint in {"a: [": "not YAML", "- a": "holds no keys"}.items():
+        (tmp_path / "broken.yaml").write_text(content)
+        message = str(doctor("broken.yaml")[0])
+        assert message.startswith(f"prunegrid doctor: broken.yaml: {complaint}")
+        assert "\n" not in message
+    assert "nowhere.yaml: cannot be read" in str(doctor("nowhere.yaml")[0])
+
+
+def test_a_token_is_named_and_never_shown(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_theSecretItself")
+    _, text = doctor(str(ROOT / "experiments/paper.yaml"))
+    assert "HF_TOKEN is set" in text
+    assert "theSecretItself" not in text
+
+
+def test_a_probe_that_breaks_is_a_line(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> str:
+        raise RuntimeError("the driver\nis too old")
+
+    monkeypatch.setitem(machine.MACHINE, "devices", broken)
+    code, text = doctor()
+    assert wrong(text) == ["!! devices    cannot tell: RuntimeError: the driver", "!! devices    is too old"]
+    assert code == 0
+    monkeypatch.setattr(machine, "deepspeed", broken)
+    assert doctor(str(ROOT / "config.yaml"))[0] == 1
+
+
+def test_a_models_folder_tells_what_the_cells_leave(doctor: Doctor, write: Write, tiny_model: Path) -> None:
+    file = write(models={"tiny": {"path": str(tiny_model)}}, sandbox={"seed": 0})
+    code, text = doctor(file)
+    assert (code, wrong(text)) == (0, [])
+    assert "tiny: 19 trained models of" in text
+    experiment = load(yaml.safe_load(Path(file).read_text()))
+    parameters = sum(f.stat().st_size for f in tiny_model.glob("*.safetensors")) / 4
+    for bf16, stage, model, state in [(False, 2, 4, 16), (False, 0, 4, 12), (True, 2, 2, 14), (True, 3, 2, 12)]:
+        training = experiment.training.model_copy(update={"bf16": bf16, "zero_stage": stage})
+        changed = experiment.model_copy(update={"training": training})
+        assert needs._leaves(changed, "tiny", 10)[1] == parameters * (10 * model + 3 * state)
+    lora = experiment.model_copy(update={"training": experiment.training.model_copy(update={"method": "lora"})})
+    assert needs._leaves(lora, "tiny", 10)[1] == 0
+
+
+def test_a_full_disk_is_wrong(doctor: Doctor, write: Write, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free", lambda _: 5)
+    code, text = doctor(write(models={"tiny": {"path": str(tiny_model)}}))
+    assert code == 1
+    assert "but only 0 MB free" in wrong(text)[-1]
+
+
+def test_what_a_path_lacks_is_wrong(doctor: Doctor, write: Write, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "bare", template=None)
+    (tmp_path / "empty").mkdir()
+    models = {name: {"path": str(tmp_path / name)} for name in ("gone", "bare", "empty")}
+    dataset = {"name": "mine", "path": "mine.jsonl"}
+    code, text = doctor(write(models=models, dataset=dataset))
+    assert code == 1
+    complaints = wrong(text)
+    assert [line.partition(": ")[2].partition(";")[0] for line in complaints] == [
+        f"{tmp_path / 'bare'} has no chat template",
+        f"{tmp_path / 'empty'} has no config.json",
+        f"{tmp_path / 'gone'}: no such folder",
+        "no such file",
+    ]
+
+
+def test_a_mirror_and_an_offline_hub(doctor: Doctor, write: Write, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(machine, "offline", lambda: True)
+    monkeypatch.setattr(machine, "cached", lambda *_: None)
+    dataset = {"name": "mine", "hub": "org/mine", "split": "train"}
+    values = {"models": {"m": {"hub": "org/m"}}, "sandbox": None, "dataset": dataset, "data_mirror": "mirror"}
+    code, text = doctor(write(**values))
+    assert code == 1
+    assert "org/m is not in the hub's cache, and HF_HUB_OFFLINE is set" in wrong(text)[0]
+    assert "data_mirror is mirror: no such folder" in wrong(text)[1]
+    (tmp_path / "mirror/org/mine").mkdir(parents=True)
+    (tmp_path / "mirror/org/mine/train.jsonl").touch()
+    code, text = doctor(write(**values))
+    assert "org/mine/train: mirror/org/mine/train.jsonl" in text
+    assert len(wrong(text)) == 1
+
+
+def test_settings_need_packages(doctor: Doctor, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "find_spec", lambda module: None if module in ("vllm", "liger_kernel") else module)
+    evaluation = yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"] | {"engine": "vllm"}
+    assert "not installed: vllm; pip install vllm" in wrong(doctor(write(evaluation=evaluation))[1])[0]
+    training = {"use_liger_kernel": True, "method": "lora"}
+    text = doctor(write(device="cuda", training=training))[1]
+    assert any("not installed: liger-kernel; pip install liger-kernel" in line for line in wrong(text))
+
+
+def test_cells_share_no_cpu(doctor: Doctor, write: Write) -> None:
+    assert "cells_per_gpu is 4, but device is cpu" in wrong(doctor(write(runtime={"cells_per_gpu": 4}))[1])[0]
+
+
+def test_gpus_are_listed_and_decide_what_runs(
+    doctor: Doctor, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = str(ROOT / "experiments/paper.yaml")
+    gpus(*[(9, 0)] * 8)
+    code, text = doctor(paper)
+    assert (code, wrong(text)) == (0, [])
+    assert "cuda:7 NVIDIA Pretence, 80.0 GB, compute capability 9.0" in text
+    assert "kernels    not run: torch sees no GPU" in text
+    gpus(*[(7, 0)] * 8)
+    code, text = doctor(paper)
+    assert code == 1
+    assert "compute capability 7.0 is below 8.0" in wrong(text)[0]
+    gpus()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    assert "it is a CPU build" in wrong(doctor()[1])[0]
+
+
+@pytest.mark.parametrize("dtype", kernels.TOLERANCE)
+def test_kernels_run_and_name_what_ran(dtype: str) -> None:
+    attended = kernels.attention("cpu", dtype)
+    assert re.fullmatch(
+        rf"packed {dtype} by SDPA, one call a sample \(\w*attention\w*\): [\d.e+]+ ms forward and backward, "
+        r"relative difference \de-\d\d",
+        attended,
+    )
+    chunks, liger = kernels.head("cpu", dtype).splitlines()
+    assert chunks.startswith(f"chunked {dtype}: ")
+    assert liger.startswith("not Liger's")
+    assert "matmul in" in kernels.matmul("cpu")
+
+
+def test_kernel_attention_that_sees_the_other_sample_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real attention without its segments: one causal sequence."""
+    own = packed_attention.packed_attention
+    monkeypatch.setattr(packed_attention, "packed_attention", lambda *arguments, segments: own(*arguments))
+    kernels.attention.cache_clear()
+    with pytest.raises(PrunegridError, match=r"wrong in float32: relative difference .*; set training.packing: false"):
+        kernels.attention("cpu", "float32")
+
+
+def test_kernel_head_liger_is_compared_with_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def from_chunks(factor: float) -> Callable[[Any], Any]:
+        def apply(hidden_RD: torch.Tensor, weight_VD: torch.Tensor, targets_R: torch.Tensor) -> Any:
+            module = torch.nn.Linear(*weight_VD.T.shape, bias=False)
+            module.weight = torch.nn.Parameter(weight_VD, requires_grad=False)
+            return [factor * part for part in head.chunked(module, hidden_RD, targets_R)]
+
+        return lambda module: apply
+
+    monkeypatch.setattr(head, "fused", from_chunks(1))
+    kernels.head.cache_clear()
+    assert "Liger's: " in kernels.head("cpu", "bfloat16")
+    monkeypatch.setattr(head, "fused", from_chunks(1.1))
+    kernels.head.cache_clear()
+    with pytest.raises(PrunegridError, match=r"wrong in bfloat16: .*; scoring goes on with the chunked head"):
+        kernels.head("cpu", "bfloat16")
+    kernels.head.cache_clear()
+
+
+def test_kernel_without_its_device_is_one_line_with_advice() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("it has the device")
+    for probe, advice in (
+        (lambda: kernels.attention("cuda", "bfloat16"), "set training.packing: false"),
+        (lambda: kernels.head("cuda", "bfloat16"), "choose another dtype than bfloat16"),
+        (lambda: kernels.matmul("cuda"), "choose dtype: float32 and bf16: false"),
+    ):
+        with pytest.raises(PrunegridError) as caught:
+            probe()
+        assert str(caught.value).startswith("failed: ")
+        assert str(caught.value).endswith(advice)
+        assert "\n" not in str(caught.value)
+
+
+def test_collective_runs_fails_and_hangs_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels.collective("cpu").startswith("gloo with one rank: initialised in ")
+    with pytest.raises(PrunegridError, match=r"^none with one rank failed: [^\n]*; training needs it$"):
+        kernels.collective("cpu", "none")
+    monkeypatch.setattr(kernels, "COLLECTIVE_SECONDS", 0.05)
+    kernels.collective.cache_clear()
+    with pytest.raises(PrunegridError, match=r"^gloo: no answer within 0.05 s; training needs it$"):
+        kernels.collective("cpu")
+
+
+def test_experiment_whose_kernels_fail_cannot_run(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "COLLECTIVE_SECONDS", 0.05)
+    kernels.collective.cache_clear()
+    code, text = doctor(str(ROOT / "config.yaml"))
+    assert code == 1
+    assert "!! kernels    collective (gloo): gloo: no answer within 0.05 s; training needs it" in wrong(text)
+
+
+def test_packages_below_their_bounds_are_named() -> None:
+    assert machine.too_old(["numpy>=1", "not-installed>=9", "numpy>=999; extra == 'x'"]) == []
+    (line,) = machine.too_old(["torch>=1", "numpy>=999"])
+    assert line == f"numpy {np.__version__} (>=999 is needed)"
+
+
+def test_cores_heed_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(machine, "_cgroup", lambda file: ["max 100000", "350000 100000"])
+    assert machine.cores() == 3
+    monkeypatch.setattr(machine, "_cgroup", lambda file: [])
+    assert machine.cores() == 16
+
+
+@pytest.mark.parametrize(
+    ("runtime", "smi", "said"),
+    [
+        ({"cells_per_gpu": 8}, "81559", r"   sharing    8 x [\d.]+ GB \(\w+, the largest\) = [\d.]+ GB, on 86 GB$"),
+        (
+            {"cells_per_gpu": 8},
+            "8192",
+            r"!! sharing    8 x .* do not fit 90% of 9 GB; take runtime.cells_per_gpu: \d",
+        ),
+        ({"cells_per_gpu": 8, "gpu_memory_gb": 24}, "8192", r"   sharing    8 x .*, on 24 GB$"),
+        ({"cells_per_gpu": 8}, "", r"   sharing    8 x .*, on 80 GB \(assumed; give runtime.gpu_memory_gb\)$"),
+    ],
+)
+def test_jobs_that_share_a_gpu_fit_the_one_that_is_here(
+    runtime: dict[str, Any],
+    smi: str,
+    said: str,
+    doctor: Doctor,
+    write: Write,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho {smi}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    _, text = doctor(write(device="cuda", runtime=runtime))
+    assert re.search(said, text, re.MULTILINE)

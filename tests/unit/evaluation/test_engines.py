@@ -1,0 +1,74 @@
+"""Engines of an evaluation: what a record says, whose answers are kept, what a table refuses.
+
+vLLM itself is tested in test_engine_vllm.
+"""
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import engines, fingerprint
+from prunegrid.evaluation.cache import Kept
+from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.experiment import grid
+from prunegrid.results import comparability
+from prunegrid.status import Files
+from support.results_folder import an_experiment, finish, shared_files
+from support.toy_tasks import ask
+
+
+def versions(**installed: str) -> object:
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    return version
+
+
+def test_a_missing_engine_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "version", versions())
+    with pytest.raises(
+        PrunegridError, match=r"engine is vllm, which is not installed: pip install 'prunegrid\[vllm\]'"
+    ):
+        evaluate(tmp_path / "no-model", tmp_path, benchmarks={"A": ask("arc_easy")}, data={}, engine="vllm")
+
+
+def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "version", versions(vllm="0.32.0", torch="2.13.0"))
+    ours, theirs = fingerprint.of_now("harness", "arc_easy"), fingerprint.of_now("harness", "arc_easy", "vllm")
+    assert "engine" not in ours and ours["versions"] == {"torch": "2.13.0"}
+    assert theirs == ours | {"engine": "vllm", "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
+
+
+def test_another_engines_answers_are_not_kept(tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    found = {"metric": "acc", "filter": "none", "score": 100, "stderr": None, "n_items": 1, "n_truncated": 0}
+    record = {"data": {}, "n_complete": None, **found, "metrics": {}, "seconds": 1}
+    Kept(tmp_path).keep("A", pa.table({"filter": ["none"], "value": [1.0]}), record | {"fallback": "no compiler"})
+    asking = {"data": {}, "n_complete": None}
+    kept, state = Kept(tmp_path).find("A", asking)
+    assert state == "kept" and kept is not None and kept["fallback"] == "no compiler"
+    assert Kept(tmp_path).find("A", asking | {"engine": "vllm"}) == (None, "asked before with another engine")
+
+
+def test_a_table_never_mixes_engines(tmp_path: Path) -> None:
+    """Cells that the status would call stale, since the config names one engine."""
+    experiment = an_experiment()
+    shared_files(tmp_path, experiment)
+    cells = grid.cells(experiment)
+    for cell in cells:
+        finish(tmp_path, cell, 30, 40)
+        path = tmp_path / f"evaluation/{cell.model}/{cell.path}/A.json"
+        files.write_json(path, files.read_json(path) | {"protocol": "harness", "task": "arc_easy"})
+    done = [(cell, "A") for cell in cells]
+    comparability.refuse_unlike(Files(tmp_path), done)
+    path = tmp_path / f"evaluation/{cells[0].model}/{cells[0].path}/A.json"
+    files.write_json(path, files.read_json(path) | {"engine": "vllm"})
+    said = rf'engine is "transformers" in m/.*; "vllm" in m/{cells[0].path}'
+    with pytest.raises(PrunegridError, match=said):
+        comparability.refuse_unlike(Files(tmp_path), done)

@@ -1,0 +1,164 @@
+"""Which items are asked: filters, counts of complete data sets, clusters, optional fields, real files."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import items as benchmarks
+from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment.sections import DataRef
+from prunegrid.tasks import catalog
+from prunegrid.tasks.catalog import known_tasks, read_task, task_hash
+from support.toy_tasks import ITEMS, ask, write_jsonl
+
+FILE = DataRef(path="items.jsonl")
+EASY = {"hub": "allenai/ai2_arc", "config": "ARC-Easy", "split": "validation"}
+
+
+def test_only_items_of_four_choices_are_asked_before_the_limit(data: dict[str, Path]) -> None:
+    """The four items have 3 choices (A-C), 5 (1-5), 4 (A-D) and 4 (1-4)."""
+    items = read_items(data["arc_easy"], "paper", "arc_easy", FILE, limit=1)
+    assert [doc["choices"]["label"] for doc in items.docs] == [list("ABCD")]
+    assert (items.available, items.eligible, items.complete) == (4, 2, None)
+    both = read_items(data["arc_easy"], "paper", "arc_easy", FILE)
+    assert [doc["choices"]["label"] for doc in both.docs] == [list("ABCD"), list("1234")]
+    assert len(read_items(data["arc_easy"], "harness", "arc_easy", FILE).docs) == 4
+
+
+def test_a_file_of_which_nothing_is_asked(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "arc.jsonl", ITEMS["arc_easy"][:2])
+    with pytest.raises(PrunegridError, match="none of its 2 items is one that paper's arc_easy asks"):
+        read_items(path, "paper", "arc_easy", FILE)
+
+
+@pytest.mark.parametrize("protocol", ["harness", "paper"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"answerKey": "Z"}, "its answer 'Z' is not among its labels"),
+        ({"answerKey": ""}, "its answer '' is not among its labels"),
+        ({"choices": {"text": ["a", " ", "c", "d"], "label": list("ABCD")}}, "each needs a text"),
+        ({"choices": {"text": ["a", "b", "c"], "label": list("ABCD")}}, "each needs a text"),
+    ],
+)
+def test_an_item_that_has_no_answer_is_named(protocol: str, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    good = ITEMS["arc_easy"][2]
+    path = write_jsonl(tmp_path / "arc.jsonl", [good, {**good, **changes}])
+    with pytest.raises(PrunegridError, match=rf"arc\.jsonl: item 1: .*{said}"):
+        read_items(path, protocol, "arc_easy", FILE)
+
+
+@pytest.mark.parametrize("answer", ["5", "####5", "#### five", "#### 5 apples"])
+def test_a_gold_answer_that_the_papers_gsm8k_cannot_read_is_named(answer: str, tmp_path: Path) -> None:
+    good = [{"question": "q", "answer": f"2+3\n#### {gold}"} for gold in ("5", "-1,200.5", "12\n")]
+    path = write_jsonl(tmp_path / "gsm8k.jsonl", [*good, {"question": "q", "answer": answer}])
+    with pytest.raises(PrunegridError, match=r"gsm8k\.jsonl: item 3: answer .* lacks #### "):
+        read_items(path, "paper", "gsm8k", FILE)
+    assert len(read_items(path, "harness", "gsm8k", FILE).docs) == 4
+
+
+def complete(monkeypatch: pytest.MonkeyPatch, rows: int, items: int) -> None:
+    """The paper's ARC-Easy as if its complete validation split had these counts."""
+    spec = read_task("paper", "arc_easy")
+    spec["metadata"]["complete"] = [{**EASY, "rows": rows, "items": items}]
+    monkeypatch.setattr(benchmarks, "read_task", lambda *_: spec)
+
+
+def test_counts_of_a_complete_data_set(data: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(**changes: str) -> Any:
+        return read_items(data["arc_easy"], "paper", "arc_easy", DataRef(**{**EASY, **changes}), limit=1)
+
+    complete(monkeypatch, rows=4, items=2)
+    assert (read().available, read().eligible, read().complete) == (4, 2, 2)
+    assert read(split="test").complete is None
+    complete(monkeypatch, rows=9, items=7)
+    assert (read().available, read().eligible, read().complete) == (4, 2, 7), "incomplete, and the record says so"
+    for rows, items in ((4, 3), (3, 2)):
+        complete(monkeypatch, rows=rows, items=items)
+        with pytest.raises(PrunegridError, match=rf"4 rows, 2 of them to be asked; .*has {rows} and {items}"):
+            read()
+
+
+def test_a_count_is_for_every_name_of_the_hubs_config(tmp_path: Path) -> None:
+    """squad_v2's only config may be left out of the experiment."""
+    path = write_jsonl(tmp_path / "squad.jsonl", ITEMS["squadv2"])
+    for config in (None, "squad_v2"):
+        ref = DataRef(hub="rajpurkar/squad_v2", config=config, split="validation")
+        assert read_items(path, "harness", "squadv2", ref).complete == 11873
+
+
+@pytest.mark.parametrize("protocol", ["harness", "paper"])
+def test_squads_clusters_are_passages(protocol: str, tmp_path: Path) -> None:
+    other = {**ITEMS["squadv2"][0], "context": "Iron is red."}
+    path = write_jsonl(tmp_path / "squad.jsonl", [*ITEMS["squadv2"], other])
+    clusters = read_items(path, protocol, "squadv2", FILE).clusters
+    assert clusters is not None
+    assert clusters[0] == clusters[1] == clusters[2] != clusters[3]
+
+
+def test_a_cluster_that_is_not_read_is_refused(data: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = read_task("harness", "squadv2")
+    spec["metadata"]["cluster"] = ["id"]
+    monkeypatch.setattr(benchmarks, "read_task", lambda *_: spec)
+    with pytest.raises(PrunegridError, match=r"metadata\.cluster names id, which is not among metadata\.fields"):
+        read_items(data["squadv2"], "harness", "squadv2", FILE)
+
+
+def test_an_optional_field_is_read_where_it_is(tmp_path: Path) -> None:
+    plausible = {**ITEMS["squadv2"][1], "plausible_answers": {"text": ["milk"], "answer_start": [0]}}
+    path = write_jsonl(tmp_path / "squad.jsonl", [ITEMS["squadv2"][1], plausible])
+    without, has = read_items(path, "paper", "squadv2", FILE).docs
+    assert "plausible_answers" not in without
+    assert has == {**without, "plausible_answers": {"text": ["milk"]}}
+
+
+def test_what_a_scores_hash_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A corrected count is no reason to ask again; a new filter is."""
+    spec = read_task("paper", "arc_easy")
+    before = task_hash("paper", "arc_easy")
+    monkeypatch.setattr(catalog, "read_task", lambda *_: spec)
+    spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another", "options": {}}
+    assert task_hash("paper", "arc_easy") == before
+    del spec["metadata"]["only"]
+    assert task_hash("paper", "arc_easy") != before
+
+
+HUB: dict[str, dict[str, str]] = {
+    "arc_easy": EASY,
+    "arc_challenge": {**EASY, "config": "ARC-Challenge"},
+    "gsm8k": {"hub": "openai/gsm8k", "config": "main", "split": "test"},
+    "squadv2": {"hub": "rajpurkar/squad_v2", "split": "validation"},
+    "triviaqa": {"hub": "mandarjoshi/trivia_qa", "config": "rc.nocontext", "split": "validation"},
+}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("protocol", ["harness", "paper"])
+def test_real_items(protocol: str, toy_model: Path, mirror: Path, tmp_path: Path) -> None:
+    """Every item of the real files has what its task reads, and the counts are right; two of each are asked."""
+    asked = {task: ask(task, 2, **HUB[task]) for task in known_tasks(protocol)}
+    files = {task: benchmark.data.below(mirror) for task, benchmark in asked.items()}
+    found = {task: path for task, path in files.items() if path.exists()}
+    assert found
+    for task, path in found.items():
+        items = read_items(path, protocol, task, asked[task].data)
+        assert items.complete is not None
+        assert len(items.docs) == items.eligible <= items.available
+        if task.startswith("arc"):
+            assert all(doc["answerKey"] in doc["choices"]["label"] for doc in items.docs)
+    few = {task: asked[task] for task in found if protocol == "harness" or not task.startswith("gsm8k")}
+    records = evaluate(toy_model, tmp_path, benchmarks=few, data=found, protocol=protocol)
+    assert {record["n_items"] for record in records.values()} == {2}
+
+
+@pytest.mark.data
+@pytest.mark.skipif("PRUNEGRID_DATA" not in os.environ, reason="PRUNEGRID_DATA names no mirror")
+def test_the_papers_arc_easy_count(mirror: Path) -> None:
+    """The mirror's validation split is complete: 567 of its 570 items have four choices."""
+    ref = DataRef(**EASY)
+    items = read_items(ref.below(mirror), "paper", "arc_easy", ref)
+    assert (items.available, items.eligible, items.complete) == (570, 567, 567)

@@ -1,0 +1,104 @@
+"""Shared rows worked by hand, and the models that can have them."""
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from prunegrid.evaluation import shared_prefix  # noqa: E402
+from prunegrid.evaluation.shared_prefix import Batch, Row, RowLimit, Scored, shared_rows, tree_mask  # noqa: E402
+from support.tiny_models import tiny  # noqa: E402
+
+
+def test_rows_by_hand() -> None:
+    strings = [Scored([1, 2, 3, 4, 9], 2), Scored([1, 2, 5, 6, 8], 3), Scored([1, 2, 3], 2)]
+    rows = shared_rows(strings[:2], ["q", "q"], limit=6)
+    assert rows == [Row([0, 1], 2, 6)]
+    batch = Batch(strings, rows)
+    assert batch.ids_BT.tolist() == [[1, 2, 3, 4, 5, 6]]
+    assert batch.position_BT.tolist() == [[0, 1, 2, 3, 2, 3]]
+    assert batch.part_BT.tolist() == [[0, 0, 1, 1, 2, 2]]
+    assert batch.place_S.tolist() == [1, 2, 3, 4, 5]
+    assert batch.target_S.tolist() == [3, 4, 9, 6, 8]
+    assert batch.owner_S.tolist() == [0, 0, 0, 1, 1]
+    assert (tree_mask(torch.from_numpy(batch.part_BT), torch.float32)[0, 0] == 0).int().tolist() == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 1, 1],
+    ]
+    assert batch.totals(torch.tensor([1.0, 2, 4, 8, 16]).numpy(), 3).tolist() == [7, 24, 0]
+
+
+def test_one_token_and_an_option_within_another_by_hand() -> None:
+    """Inputs [1, 2, 3], [1, 2], [1, 2]: the row is the first string's; 3 after [1, 2] is scored once for two."""
+    strings = [Scored([1, 2, 3, 4], 2), Scored([1, 2, 3], 2), Scored([1, 2, 5], 2)]
+    batch = Batch(strings, shared_rows(strings, "qqq", limit=9))
+    assert batch.ids_BT.tolist() == [[1, 2, 3]] and batch.part_BT.tolist() == [[0, 0, 1]]
+    assert (batch.place_S.tolist(), batch.target_S.tolist()) == ([1, 2, 1, 1], [3, 4, 3, 5])
+    first_U, which_S = batch.distinct
+    assert len(first_U) == 3 and which_S[0] == which_S[2]
+
+
+def test_who_shares_a_row() -> None:
+    def string(*ids: int) -> Scored:
+        return Scored([*ids, 0], 1)
+
+    same = [string(1, 2, 3, 4 + k) for k in range(6)]
+    members = [row.members for row in shared_rows(same, "qqqqqq", limit=99)]
+    assert members == [[0, 1, 2, 3, 4], [5]], "3 + 5 is twice 4"
+    assert [row.members for row in shared_rows(same, "qqqqqq", limit=5)] == [[0, 1], [2, 3], [4, 5]]
+    assert all(len(row.members) == 1 for row in shared_rows(same, "qqqqqq", limit=0))
+    assert [row.members for row in shared_rows(same[:4], "qppq", limit=99)] == [[0], [1, 2], [3]]
+
+
+def reached(model: Any, most: int = 256) -> int:
+    return RowLimit(model, most).reach(most)
+
+
+SHARE = [("llama", 256), ("mistral", 40), ("gemma2", 40), ("gpt2", 256), ("gpt_neo", 40)]
+
+
+@pytest.mark.parametrize(("kind", "tokens"), SHARE)
+def test_models_that_share(kind: str, tokens: int) -> None:
+    assert reached(tiny(kind)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [("mistral", torch.float32), ("mistral", torch.bfloat16), ("gpt_neo", torch.float32)]
+)
+def test_a_window_without_a_name_is_found(kind: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """40 tokens: a row of 32 comes out as alone, one of 64 does not. A window by tokens, and one by places."""
+    monkeypatch.setattr(shared_prefix, "WINDOWS", ())
+    assert RowLimit(tiny(kind), 256).tokens == 256
+    assert reached(tiny(kind).to(dtype)) == 32
+
+
+def test_no_longer_rows_are_tried_than_are_wanted() -> None:
+    model, tried = tiny("llama"), []
+    model.get_decoder().register_forward_pre_hook(
+        lambda _, args, kwargs: tried.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    limit = RowLimit(model, 100)
+    assert (limit.reach(0), tried) == (100, [])
+    assert (limit.reach(33), tried) == (100, [12, 16, 60, 64])
+    limit.reach(64)
+    limit.reach(65)
+    assert tried[4:] == [96, 100]
+
+
+def test_models_that_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALiBi takes positions from the mask; Llama 4 has no decoder apart; one that drops a mask is found out."""
+    assert RowLimit(tiny("bloom"), 256).tokens == RowLimit(tiny("llama4"), 256).tokens == 0
+    model = tiny("llama")
+    decoder = model.get_decoder()
+    own = decoder.forward
+
+    def deaf(input_ids: Any = None, attention_mask: Any = None, position_ids: Any = None, **others: Any) -> Any:
+        return own(input_ids=input_ids, position_ids=position_ids, **others)
+
+    monkeypatch.setattr(decoder, "forward", deaf)
+    assert reached(model) == 0

@@ -1,0 +1,191 @@
+"""The config: what it refuses, with which words; the shipped experiments; the grid they expand to."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment, load
+from prunegrid.experiment.sections import Budget
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
+FILES = ["config.yaml", *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "experiments").glob("*.yaml"))]
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The default config with the key at `path` (dots and numbers) set to `value`."""
+    values = copy.deepcopy(DEFAULT)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place: Any = values
+    for part in parents:
+        place = place[part]
+    place[last] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("trainng", {}, "config.yaml: trainng is not a key; did you mean training?"),
+        ("training.learning_rat", 1, "training.learning_rat is not a key; did you mean learning_rate?"),
+        ("models.sandbox-1M.pretrain.sead", 1, "pretrain.sead is not a key; did you mean seed?"),
+        ("budgets.0.token_ratio", 1.4, "budgets[0].token_ratio is 1.4; give a fraction in (0, 1]"),
+        ("budgets.0.sample_ratio", 0, "budgets[0].sample_ratio is 0; give a fraction in (0, 1]"),
+        ("sample_ratios", [0.5, 0.5, 2], "sample_ratios[2] is 2; give a fraction in (0, 1]"),
+        ("variants.0", "random+pll", "variants[0]: 'pll' is not a token pruner; did you mean ppl?"),
+        ("variants.0", "qtunning", "did you mean qtuning?"),
+        ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning has no option 'lambda'"),
+        ("variants.0", {"full": {"method": "qtuning"}}, "'full' is the name of a reference cell"),
+        ("variants.0", "qtuning", "variants has qtuning twice"),
+        (
+            "variants.0",
+            {"x": {"method": "random+random", "match": "qtunin"}},
+            "x: match is 'qtunin'; name one of this exp",
+        ),
+        ("variants.0", {"x": {"method": "qtuning", "match": "random+ppl"}}, "x: qtuning prunes by its own rules"),
+        (
+            "variants.0",
+            {"x": {"method": "random+random", "match": "equal-budget"}},
+            "match is 'equal-budget'; name one",
+        ),
+        ("variants.0", {"x": {"method": "random+sparsevlm", "sparsevlm": "literal"}}, "allow_degenerate: true"),
+        ("models.sandbox-1M.reference.reference", {}, "reference.reference is not a key"),
+        ("sample_ratios", [0.5], "give either budgets, or sample_ratios and token_ratios"),
+        ("training.zero_stage", 4, "training.zero_stage is 4"),
+        ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
+        ("sandbox", None, "needs a sandbox section"),
+        ("experiment", "../elsewhere", "it names a folder"),
+        ("dataset.hub", "sandbox/sfd", "sandbox/sfd (config default, split train) is not in the sandbox; org/name"),
+        ("seeds", [-1], "seeds[0] is -1"),
+        ("dataset.carry", ["sample_id"], "dataset: carry names sample_id, which the data set has already"),
+        ("models.sandbox-1M.pretrain.hidden_size", 130, "pretrain.hidden_size is 130; input should be a multiple of 8"),
+        ("training.lr_scheduler_type", "cosin", "training.lr_scheduler_type is 'cosin'"),
+        ("evaluation.benchmarks.ARC-E.task", "arc_eazy", "benchmarks.ARC-E.task is 'arc_eazy'; tasks of harness: arc"),
+        ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),
+    ],
+)
+def test_bad_values_are_named_with_their_fix(path: str, value: Any, message: str) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        load(changed(path, value))
+    assert message in str(raised.value)
+
+
+def test_bf16_needs_a_stage_that_divides() -> None:
+    values = changed("training.bf16", True)
+    load(values)
+    with pytest.raises(PrunegridError, match=r"training.bf16 needs zero_stage 1, 2 or 3"):
+        load(values | {"training": values["training"] | {"zero_stage": 0}})
+
+
+def test_every_finding_has_its_line() -> None:
+    values = changed("seedz", [1]) | {"device": "tpu"}
+    with pytest.raises(PrunegridError) as raised:
+        load(values, "mine.yaml")
+    assert [line.split(" ")[1] for line in str(raised.value).splitlines()] == ["device", "seedz"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_shipped_experiments_load_and_survive_a_round_trip(file: str) -> None:
+    experiment = load(yaml.safe_load((ROOT / file).read_text()), file)
+    again = load(json.loads(json.dumps(experiment.model_dump(mode="json"))))
+    assert again == experiment
+
+
+def test_schema_is_up_to_date() -> None:
+    shipped = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert shipped == Experiment.model_json_schema(), "run: make schema"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_schema_accepts_what_is_shipped(file: str) -> None:
+    jsonschema.validate(yaml.safe_load((ROOT / file).read_text()), Experiment.model_json_schema())
+
+
+def test_schema_refuses_a_misspelt_key() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(DEFAULT | {"trainng": {}}, Experiment.model_json_schema())
+
+
+def test_training_of_a_cell_leaves_out_what_has_no_effect() -> None:
+    values = changed("training.removal", "drop")
+    values["training"]["lora"] = {"r": 64}
+    experiment = load(values)
+    full = next(cell for cell in grid.cells(experiment) if cell.variant == "full")
+    pruned = next(cell for cell in grid.cells(experiment) if cell.pruned)
+    assert grid.training_of(experiment, full).removal == "mask"
+    assert grid.training_of(experiment, pruned).removal == "drop"
+    assert grid.training_of(experiment, pruned).lora.r == 8, "no adapter in full fine-tuning"
+
+
+def test_ratios_expand_to_budgets() -> None:
+    values = {key: value for key, value in DEFAULT.items() if key != "budgets"}
+    experiment = load(values | {"sample_ratios": [0.125, 0.25], "token_ratios": [0.5, 0.7]})
+    assert [b.name for b in experiment.grid_budgets] == [
+        "s0.125-t0.5",
+        "s0.125-t0.7",
+        "s0.25-t0.5",
+        "s0.25-t0.7",
+    ]
+
+
+def test_budget_names_tell_any_two_ratios_apart() -> None:
+    a, b = (Budget(sample_ratio=r, token_ratio=1) for r in (0.12345678, 0.12345679))
+    assert a.name != b.name
+
+
+def test_variant_with_options() -> None:
+    experiment = load(changed("variants.15", {"l0": {"method": "qtuning", "neighbor_lambda": 0, "removal": "drop"}}))
+    variant = experiment.variant("l0")
+    assert (variant.method, variant.options, variant.removal) == ("qtuning", {"neighbor_lambda": 0}, "drop")
+
+
+def test_a_reference_model_is_asked_for_only_by_those_who_compare_with_it() -> None:
+    values = changed("models.sandbox-1M.reference", None)
+    assert list(load(values).sources) == ["sandbox-1M"]
+    values["variants"].append("random+token-cleaning")
+    with pytest.raises(
+        PrunegridError, match=r"random\+token-cleaning needs a reference model; give models.sandbox-1M.ref"
+    ):
+        load(values)
+
+
+def test_a_reference_model_is_a_source_of_its_own() -> None:
+    experiment = load(DEFAULT)
+    assert list(experiment.sources) == ["sandbox-1M", "sandbox-1M@reference"]
+    assert "reference" not in experiment.sources["sandbox-1M"].model_dump(), "another reference is no other model"
+
+
+def test_extra_columns_and_matched_cells() -> None:
+    experiment = load(changed("variants.0", {"ours": {"method": "ifd+fastv", "fastv": "original"}}))
+    own = {cell.variant: cell for cell in grid.cells(experiment) if cell.pruned}
+    assert grid.extra_columns(experiment, own["ours"]) == ["fastv_layer2", "ifd"]
+    assert grid.extra_columns(experiment, own["qtuning"]) == []
+    assert grid.matched_cell(experiment, own["equal-budget"]) == own["qtuning"]
+    assert grid.matched_cell(experiment, own["qtuning"]) is None
+
+
+def test_paper_grid_counts() -> None:
+    cells = grid.cells(load(yaml.safe_load((ROOT / "experiments/paper.yaml").read_text())))
+    assert len(cells) == 106
+    assert sum(cell.trained for cell in cells) == 104 == 2 * (3 * 17 + 1)
+    assert sum(cell.pruned for cell in cells) == 102
+    assert len({(cell.model, cell.path) for cell in cells}) == 106
+
+
+@pytest.mark.parametrize(("stage", "bf16"), [(2, True), (0, False)])
+def test_a_gpu_runs_in_bfloat16_where_nothing_is_said(stage: int, bf16: bool) -> None:
+    gpu = DEFAULT | {"device": "cuda", "scoring": {}, "training": {"zero_stage": stage}}
+    gpu["evaluation"] = {"benchmarks": DEFAULT["evaluation"]["benchmarks"]}
+    found = load(gpu)
+    assert (found.scoring.dtype, found.evaluation.dtype, found.training.bf16) == ("bfloat16", "bfloat16", bf16)
+    kept = load(gpu | {"scoring": {"dtype": "float32"}, "training": {"bf16": False}})
+    assert (kept.scoring.dtype, kept.training.bf16) == ("float32", False)
+    cpu = load(gpu | {"device": "cpu"})
+    assert (cpu.scoring.dtype, cpu.evaluation.dtype, cpu.training.bf16) == ("float32", "float32", False)

@@ -1,0 +1,89 @@
+"""What an experiment may ask of dynamic mode, and the one clear line where it may not."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.config import load
+
+DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
+
+
+def config(*variants: Any, mode: str | None = None) -> dict[str, Any]:
+    values: dict[str, Any] = copy.deepcopy(DEFAULT) | {"variants": ["random+random", *variants]}
+    values["training"] |= {"mode": mode} if mode else {}
+    return values
+
+
+DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
+
+
+STATIC = {"method": "random+random", "mode": "static"}
+WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            config({"d": DYNAMIC}, {"s": STATIC | {"match": "d"}}),
+            "s is static and d, its match, dynamic; give both one",
+        ),
+        (
+            config({"d": DYNAMIC | {"method": "ifd+ppl"}}),
+            "d: no mini-batch has the column ifd; give it mode: static",
+        ),
+        (
+            config({"d": {"method": "random+fastv", "fastv": "original"}}, mode="dynamic"),
+            "d: no mini-batch has the column fastv_layer2; give it mode: static",
+        ),
+        (
+            config({"s": STATIC | {"method": "ifd+ppl"}}, {"d": DYNAMIC | {"match": "s"}}),
+            "d: its match s: no mini-batch has the column ifd; give it mode: static",
+        ),
+        (config({"d": {"method": "qtuning", "mode": "dynamic", "window": 100}}), f"d: {WINDOW}"),
+        (
+            config({"s": STATIC | {"method": "qtuning", "window": 100}}, {"d": DYNAMIC | {"match": "s"}}),
+            f"d: its match s: {WINDOW}",
+        ),
+        (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode is 'dynamc'"),
+    ],
+)
+def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        load(values)
+    assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def of_size(size: int, ratios: list[float], *variants: Any, mode: str | None = None) -> dict[str, Any]:
+    """A configuration whose mini-batches have this size, at these sample ratios."""
+    values = config(*variants, mode=mode)
+    values.pop("budgets", None)
+    values |= {"sample_ratios": ratios, "token_ratios": [0.5]}
+    values["training"]["per_device_train_batch_size"] = size
+    return values
+
+
+@pytest.mark.parametrize(("size", "ratios", "least"), [(4, [0.5, 0.2], 5), (9, [0.1], 10), (3, [0.3], 4)])
+def test_mini_batches_too_small_for_a_ratio_are_one_clear_line(size: int, ratios: list[float], least: int) -> None:
+    """They would keep a sample each, more than they may."""
+    for values in (of_size(size, ratios, {"d": DYNAMIC}), of_size(size, ratios, mode="dynamic")):
+        with pytest.raises(PrunegridError) as raised:
+            load(values)
+        said = f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more than the"
+        assert f"{said} sample_ratio {min(ratios)}; give {least} or more" in str(raised.value)
+        assert len(str(raised.value).splitlines()) == 1
+    load(of_size(least, ratios, {"d": DYNAMIC}))
+    load(of_size(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
+
+
+def test_a_variants_own_mode_overrides_the_experiments() -> None:
+    load(config({"s": STATIC | {"method": "ifd+ppl"}}, mode="dynamic"))
+
+
+def test_a_dynamic_variant_may_meet_a_static_one_of_its_experiment() -> None:
+    load(config({"s": {"method": "qtuning", "mode": "static"}}, {"d": DYNAMIC | {"match": "s"}}))

@@ -1,0 +1,350 @@
+"""Figures: what they say, from small folders made by hand; which there are; that they are the same bytes each time."""
+
+import shutil
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from prunegrid import pruners
+from prunegrid.cli import app
+from prunegrid.core import files as io
+from prunegrid.core import randomness
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.figures import bars, curves, names, points, response
+from prunegrid.figures.draw import draw_all, draw_folder, drawings
+from prunegrid.figures.source import Source
+from prunegrid.figures.style import save, styled
+from prunegrid.results import collect
+from prunegrid.statistics import deltas
+from prunegrid.table.layout import lay_out
+from support import handmade_scores
+from support.figures_folder import AT, DELTAS, HALF, deltas_of, fill, many, worked_scores
+from support.results_folder import an_experiment, finish, put, shared_files
+from support.snakemake_runs import ROOT
+
+
+def said(folder: Path, name: str, model: str = "m") -> list[str]:
+    """The texts of a figure's SVG, which must be XML; its PNG must be one."""
+    file = folder / "figures" / model / f"{name}.svg"
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
+    return ["".join(text.itertext()) for text in ET.parse(file).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def drawn(folder: Path, deltas: pd.DataFrame | None = None) -> list[Path]:
+    """Collect the folder and draw it."""
+    collect.write(collect.collect_from(folder), folder / "results.parquet")
+    return draw_all(folder, deltas)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `fill` leaves, and all of its figures; for reading only."""
+    root = tmp_path_factory.mktemp("whole")
+    fill(root)
+    drawn(root, deltas_of(DELTAS))
+    return root
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it without figures."""
+    shutil.copytree(whole, tmp_path / "copy", ignore=shutil.ignore_patterns("figures"))
+    return tmp_path / "copy"
+
+
+def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> list[str]:
+    """Draw one figure of the folder; its texts."""
+    given = source(folder, deltas)
+    with styled():
+        save(drawings(given.experiment)[name](given), folder / "figures/m", name)
+    return said(folder, name)
+
+
+def source(folder: Path, deltas: pd.DataFrame | None = None) -> Source:
+    frame = collect.collect_from(folder)
+    return Source(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
+
+
+def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
+    files = list((whole / "figures/m").iterdir())
+    expected = {"eu-plane", "tokens", "pareto", "heat-map", f"bars-{AT}", "curves"}
+    assert {file.stem for file in files} == expected == set(names.figures(many()))
+    assert sorted(file.suffix for file in files) == [".png"] * 6 + [".svg"] * 6
+
+
+def test_every_figure_has_its_drawing_and_its_caption() -> None:
+    experiment = many()
+    assert list(drawings(experiment)) == list(names.figures(experiment))
+    captions = {kind: (ROOT / f"workflow/report/{kind}.rst").read_text() for kind in names.figures(experiment).values()}
+    assert all(len(text) > 200 for text in captions.values())
+
+
+def test_the_same_bytes_whatever_matplotlib_is_set_to(whole: Path, folder: Path) -> None:
+    first = {file.name: file.read_bytes() for file in (whole / "figures/m").iterdir()}
+    with matplotlib.rc_context({"font.size": 20, "svg.fonttype": "path", "axes.facecolor": "red"}):
+        again = {file.name: file.read_bytes() for file in drawn(folder, deltas_of(DELTAS))}
+    assert again == first
+    assert not any(b"<dc:date>" in content for content in first.values())
+
+
+def test_the_plane_of_the_worked_example(whole: Path) -> None:
+    """docs/pruners.md: 0 and 3 are Q4, 4 and 7 Q2; of the others 5 and 6 are high on both axes, 1 and 2 low."""
+    texts = said(whole, "eu-plane")
+    assert "50 % of samples, q3: 0 filled in" in texts
+    for corner, count in {
+        "Q1 noise": "2",
+        "Q2 misconception": "2, kept 2",
+        "Q3 redundant": "2",
+        "Q4 calibration": "2, kept 2",
+        "between": "0",
+    }.items():
+        assert texts[texts.index(corner) + 1] == count
+    assert "all 8 samples" in texts
+
+
+def test_the_plane_without_a_selection(folder: Path) -> None:
+    for seed in (0, 1):
+        (folder / f"pruned/m/{AT}/q3/seed{seed}/selection.parquet").unlink()
+    texts = texts_of(folder, "eu-plane")
+    assert "50 % of samples, q3: no selection" in texts and "kept as Q2" not in texts
+
+
+def test_windows_of_their_own_have_no_lines(folder: Path) -> None:
+    file = folder / f"pruned/m/{AT}/q3/seed0/selection.json"
+    put(file, io.read_json(file) | {"thresholds": {"windows": 100, "quartiles": {}}})
+    assert "100 windows, each with thresholds of its own" in texts_of(folder, "eu-plane")
+
+
+def test_heat_map_has_numbers_and_holes(whole: Path) -> None:
+    """random+ppl, seed 0: (20 + 31.25) / 2 against (30 + 40) / 2, of one seed in two; longest+random failed."""
+    texts = said(whole, "heat-map")
+    cells = ["base", "\u22129.4", "(1/2)", "failed", "\u2013"]
+    assert [text for text in texts if text in cells] == cells
+    assert {"Random", "Longest", "PPL", "50 % samples \u00d7 50 % tokens"} <= set(texts)
+
+
+def test_a_star_in_the_heat_map_is_significant(folder: Path) -> None:
+    star = deltas_of([{"variant": "random+ppl", "benchmark": "Avg", "delta": -9.375, "significant": True}])
+    assert "\u22129.4*" in texts_of(folder, "heat-map", star)
+    assert "\u22129.4" in texts_of(folder, "heat-map", star.assign(significant=False))
+
+
+def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> None:
+    texts = said(whole, f"bars-{AT}")
+    assert {
+        "A",
+        "B",
+        "Avg",
+        "q3",
+        "Random + PPL (1/2)",
+        "Difference from Random + Random of the same mode and removal (points)",
+    } <= set(texts)
+    assert "95 % interval: items and seeds" in texts
+    assert "95 % interval: item noise only (one seed)" in texts
+    assert "filled: differs, after Holm's correction" in texts
+    assert [text.strip() for text in texts].count("failed") == 3
+    assert "Random + Random" not in texts
+
+
+def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
+    texts = texts_of(folder, f"bars-{AT}", deltas_of(DELTAS[2:]))
+    assert "95 % interval: item noise only (one seed)" in texts
+    assert "open, grey: not tested" in texts
+    assert not [text for text in texts if "seeds" in text or "Holm" in text or "no interval" in text]
+
+
+def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:
+    """Two seeds in all: random+ppl's A has one of them."""
+    assert {"Random + PPL (1/2)", "q3"} <= set(said(whole, f"bars-{AT}"))
+    both = deltas_of([{"variant": "q3", "n_seeds": n, "benchmark": b, "delta": 1.0} for n, b in ((1, "A"), (2, "B"))])
+    assert bars._label(source(whole), both, "q3") == "q3 (1-2/2)"
+    assert bars._label(source(whole), both, "random+ppl") == "Random + PPL"
+
+
+def test_few_clusters_are_not_one_seed(folder: Path) -> None:
+    rows = [{"variant": "q3", "benchmark": name, "delta": 3.0} for name in ("A", "B", "Avg")]
+    texts = texts_of(folder, f"bars-{AT}", deltas_of(rows))
+    assert "no interval: fewer than 10 clusters of items" in texts
+    assert not [text for text in texts if "95 %" in text]
+
+
+PLAIN = {"plain": {"method": "random+random"}}
+
+
+def test_a_baseline_of_another_name_is_the_base(tmp_path: Path) -> None:
+    """`plain` is what random+ppl's deltas are against: (20 + 31.25) / 2 less (30 + 40) / 2."""
+    experiment = an_experiment(variants=[PLAIN, "random+ppl"], budgets=[HALF], seeds=[0])
+    put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(tmp_path, experiment)
+    cells = {cell.path: cell for cell in grid.cells(experiment)}
+    finish(tmp_path, cells[f"{AT}/plain/seed0"], 30, 40, experiment=experiment)
+    finish(tmp_path, cells[f"{AT}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
+    texts = texts_of(tmp_path, "heat-map")
+    assert [text for text in texts if text in ("base", "\u22129.4", "\u2013")] == ["base", "\u22129.4"]
+    assert "baseline: plain" in texts_of(tmp_path, "pareto")
+
+
+def with_costs(given: Source, frame: pd.DataFrame, unit: Any = "seconds") -> "pd.Series[float]":
+    found = points.points(replace(given, frame=frame, unit=unit)).set_index("variant")["cost"]
+    return found.dropna()
+
+
+def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
+    """Where the share of the scoring pass is not known the cost is not. longest+random and `never` are not trained."""
+    given = source(whole)
+    shares = {"q3": 2.0, "random+random": 0.0, "full": 0.0}
+    frame = given.frame.assign(train_seconds=5.0, scoring_seconds=given.frame["variant"].map(shares))
+    assert with_costs(given, frame).to_dict() == {"random+random": 5, "q3": 7, "full": 5}
+    assert set(with_costs(given, frame.assign(gpu_hours=0.5), "GPU-hours")) == {0.5}
+    table = lay_out(frame, title="t")
+    shown = {row.variant: row.measured["m"].cost for row in table.rows}
+    assert {name: shown[name] for name in ("random+random", "q3", "full", "random+ppl")} == {
+        "random+random": 5,
+        "q3": 7,
+        "full": 5,
+        "random+ppl": None,
+    }
+
+
+def test_the_tables_unit_is_the_figures(folder: Path) -> None:
+    """One cell that was on a GPU makes it GPU-hours, of both models; the rest is of unknown cost."""
+    frame = collect.collect_from(folder)
+    frame.loc[frame["variant"] == "q3", "gpu_hours"] = 0.25
+    collect.write(frame, folder / "results.parquet")
+    draw_all(folder, None)
+    texts = said(folder, "pareto")
+    assert {"Scoring and training (GPU-hours)", "4 rows of unknown cost left out"} <= set(texts)
+
+
+def test_pareto_says_what_it_leaves_out(whole: Path, folder: Path) -> None:
+    """longest+random failed, `never` is missing; random+ppl has one of two seeds."""
+    texts = said(whole, "pareto")
+    assert "Left out: 2 of 7 rows without Avg (1 missing, 1 failed)" in texts
+    assert "circled: mean over fewer than 2 seeds" in texts
+    given = source(folder)
+    lacking = points.points(given).set_index("variant")
+    assert points.partial(lacking).to_dict() == {name: name == "random+ppl" for name in lacking.index}
+    assert (lacking.loc["random+ppl", "done"], lacking.loc["random+ppl", "seeds"]) == (1, 2)
+    full = folder / "evaluation/m/full/seed1/A.json"
+    full.unlink()
+    assert texts_of(folder, "pareto").count("Full Dataset (1/2)") == 2
+
+
+def test_pareto_of_all_seeds_says_nothing_of_missing_ones(whole: Path) -> None:
+    given = source(whole)
+    whole_rows = given.frame[~given.frame["variant"].isin(["longest+random", "never", "random+ppl"])]
+    every = points.points(replace(given, frame=whole_rows))
+    assert (points.without_score(every), points.unknown(every, "tokens")) == ("", "")
+    assert not points.partial(every).any()
+
+
+def test_pareto_names_the_front_and_zero_shot(whole: Path) -> None:
+    """All cells cost the same here, so Full Dataset alone is on the front."""
+    texts = said(whole, "pareto")
+    assert texts.count("Full Dataset") == 2
+    assert {"Zero-Shot, 15.00 %", "Pareto front", "Avg (%)"} <= set(texts)
+    assert "Scoring and training (seconds)" in texts
+
+
+def test_curves_are_means_over_seeds(whole: Path) -> None:
+    given = source(whole)
+    (budget,) = given.experiment.grid_budgets
+    reports = curves._trained(given, budget, "random-dynamic")
+    assert curves._probes(reports).to_dict("list") == {
+        "step": [0, 7],
+        "ppl": [100.0, 40.0],
+        "entropy": [2.0, 1.0],
+    }
+    assert {"random-dynamic", "never (no training.json)", "Mean perplexity"} <= set(said(whole, "curves"))
+
+
+def test_curves_tell_no_probes_from_no_training(folder: Path) -> None:
+    for seed in (0, 1):
+        file = folder / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
+        put(file, io.read_json(file) | {"probes": []})
+    assert "nothing to show: no probes in training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
+    shutil.rmtree(folder / f"trained/m/{AT}/random-dynamic")
+    assert "nothing to show: no training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
+
+
+def texts_of_nothing(folder: Path) -> list[str]:
+    """What `curves` says of the folder where it has nothing to show; lines of the text are joined."""
+    drawn(folder)
+    return said(folder, "curves")
+
+
+def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
+    """The sample is 4: of the two that are Q2, with 12 and 13 tokens, the lower median."""
+    experiment = many()
+    shown = response.read(whole, experiment, "m")
+    assert (shown.sample_id, shown.treated_as, shown.prompt) == (4, 2, "Why so?")
+    assert "".join(shown.texts) == "No, it is 4."
+    assert shown.kept["sparsevlm"] == "one layer only"
+    seed = randomness.derive(0, "pruning")
+    for name in ("random", "ppl", "fastv"):
+        all_samples = pruners.select(worked_scores(), f"random+{name}", {}, 1.0, 0.5, seed)
+        assert shown.kept[name] == set(all_samples.kept(4).tolist())
+    qtuning = pruners.select(worked_scores(), "qtuning", {"bisection_steps": 3}, 0.5, 0.5, seed)
+    assert qtuning.sample_id.tolist() == [0, 3, 4, 7]
+    assert shown.kept["qtuning"] == set(qtuning.kept(2).tolist())
+
+
+def test_tokens_are_shown_as_text(whole: Path) -> None:
+    texts = said(whole, "tokens")
+    assert {"Random", "PPL", "FastV", "SparseVLM", "Q-Tuning"} <= set(texts)
+    assert "not scored: one layer only" in texts
+    assert [text for text in texts if text.startswith("Sample 4: 12 response tokens, 50 % kept; Q2 to Q-Tuning")]
+    assert texts.count("N") == 4
+
+
+def test_a_folder_with_nothing_in_it_says_so_in_every_figure(tmp_path: Path) -> None:
+    put(tmp_path / "experiment.json", many().model_dump(mode="json"))
+    assert len(drawn(tmp_path)) == 12
+    for name in names.figures(many()):
+        assert " ".join(said(tmp_path, name)).startswith("nothing to show: "), name
+
+
+def test_a_damaged_file_is_an_error_and_leaves_no_half_figure(folder: Path) -> None:
+    (folder / "scores/m/samples.parquet").write_text("no")
+    with pytest.raises(PrunegridError, match=r"samples\.parquet: damaged"):
+        drawn(folder)
+    assert not (folder / "figures").exists()
+
+
+@pytest.mark.parametrize("name", ["results.parquet", "deltas.parquet"])
+def test_figures_need_the_table_first(folder: Path, name: str) -> None:
+    """What the table has not written is named, with the command that writes it, in one line."""
+    table = folder / "results.parquet", folder / "deltas.parquet"
+    collect.write(collect.collect_from(folder), table[0])
+    deltas.write(deltas_of([]).reindex(columns=deltas.SCHEMA.names), table[1])
+    (folder / name).unlink()
+    with pytest.raises(SystemExit) as raised:
+        app.main(["figures", str(folder)])
+    assert (
+        raised.value.code == f"prunegrid figures: {folder}: no {name} there; write it with `prunegrid table {folder}`"
+    )
+
+
+def test_figures_of_a_folder_with_its_table(folder: Path) -> None:
+    collect.write(collect.collect_from(folder), folder / "results.parquet")
+    deltas.write(deltas_of(DELTAS).reindex(columns=deltas.SCHEMA.names), folder / "deltas.parquet")
+    assert len(draw_folder(folder)) == 12
+    assert "Random + PPL (1/2)" in said(folder, f"bars-{AT}")
+
+
+def test_many_samples_are_shown_as_density(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    n = 6_000
+    given = handmade_scores.scores([2] * n, samples={"ppl": rng.lognormal(1, 1, n), "entropy": rng.random(n)})
+    handmade_scores.write(folder / "scores/m", given)
+    for seed in (0, 1):
+        (folder / f"pruned/m/{AT}/q3/seed{seed}/selection.parquet").unlink()
+    assert "all 6,000 samples" in texts_of(folder, "eu-plane")
+    assert (folder / "figures/m/eu-plane.svg").stat().st_size < 300_000

@@ -1,0 +1,113 @@
+"""Functions of the figures by themselves: which figures, the front, intervals, the sample shown, lines, signs."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunegrid import pruners
+from prunegrid.figures import bars, names, pareto, response, tokens
+from prunegrid.figures.source import signed
+from prunegrid.results import collect
+from support import handmade_scores
+from support.figures_folder import byte_tokenizer, deltas_of
+from support.results_folder import an_experiment
+
+
+def test_what_an_experiment_has_no_figures_of() -> None:
+    bare = {"eu-plane", "tokens", "pareto"}
+    assert set(names.figures(an_experiment(variants=["random+ppl", "qtuning"]))) == bare
+    assert set(names.figures(an_experiment(variants=["random+random"]))) == bare
+    joint = an_experiment(variants=["random+random", "qtuning"])
+    assert set(names.figures(joint)) == bare | {"bars-s0.125-t0.5"}
+    assert "curves" in names.figures(an_experiment(training={"mode": "dynamic"}))
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        ["random+ppl", "qtuning"],
+        ["random+random", "random+ppl"],
+        [{"plain": {"method": "random+random", "removal": "drop"}}, "qtuning"],
+        ["qtuning", {"equal": {"method": "random+random", "match": "qtuning"}}],
+    ],
+)
+def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any]) -> None:
+    experiment = an_experiment(variants=variants)
+    assert names.comparable(experiment) == bool(collect.baselines(experiment))
+
+
+def test_names_are_cheap_to_ask_for() -> None:
+    code = "import sys; from prunegrid.figures import names; print({'pandas', 'matplotlib', 'torch'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+NONE = {"low": np.nan, "item_low": np.nan, "significant": None}
+
+
+@pytest.mark.parametrize(
+    ("row", "interval", "tested"),
+    [
+        ({"n_seeds": 3, "low": 1.0, "item_low": 2.0, "significant": True}, "both", "differs"),
+        ({"n_seeds": 3, "low": -1.0, "item_low": 2.0, "significant": False}, "both", "not significant"),
+        ({"n_seeds": 2, "low": 1.0, "item_low": 2.0, "significant": None}, "both", "not tested"),
+        ({"n_seeds": 1, "low": np.nan, "item_low": 2.0, "significant": None}, "items", "not tested"),
+        ({"n_seeds": 1, **NONE}, "none", "not tested"),
+        ({"n_seeds": 3, **NONE}, "none", "not tested"),
+    ],
+)
+def test_which_interval_and_which_dot(row: dict[str, Any], interval: str, tested: str) -> None:
+    line = next(deltas_of([row]).itertuples())
+    assert (bars.interval(line), bars.tested(line)) == (interval, tested)
+
+
+def test_the_front_is_what_nothing_cheaper_equals() -> None:
+    cost, score = np.array([1.0, 2.0, 3.0, 2.0, 5.0]), np.array([5.0, 7.0, 6.0, 7.0, 9.0])
+    assert pareto.front(cost, score, -np.inf) == [0, 1, 4]
+    assert pareto.front(cost, score, 5.0) == [1, 4]
+    assert pareto.front(cost, score, 9.0) == []
+
+
+def test_which_sample_is_shown_where_no_response_is_long() -> None:
+    given = handmade_scores.scores(
+        [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
+    )
+    chosen = pruners.choose(given, "qtuning", {}, 0.5, 0.5, pruners.Draw(0))
+    assert response.row_of(given, chosen)[0] == 4
+
+
+def test_which_sample_is_shown_of_long_responses() -> None:
+    plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
+    given = handmade_scores.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
+    chosen = pruners.choose(given, "qtuning", {"final": "loose"}, 1.0, 0.5, pruners.Draw(0))
+    assert response.row_of(given, chosen) == (2, 2)
+
+
+def test_parts_of_a_character_are_shown_with_its_last() -> None:
+    tokenizer = byte_tokenizer()
+    ids = tokenizer.encode("a\u00e9 \u20ac").ids
+    assert response.texts(tokenizer, ids) == [
+        "a",
+        "",
+        "\u00e9",
+        " ",
+        "",
+        "",
+        "\u20ac",
+    ]
+
+
+def test_lines_break_between_tokens() -> None:
+    width = tokens.WIDTH
+    pieces = tokens.lay_out(["x" * (width - 1), "ab", "\n", "y" * (width + 5)])
+    assert [(piece.line, piece.column) for piece in pieces] == [(0, 0), (1, 0), (1, 2), (2, 0)]
+    assert pieces[2].text == "\u21b5" and len(pieces[3].text) == width
+    assert tokens.visible("a\U0001f9ff$") == "a\u25a1$"
+
+
+@pytest.mark.parametrize(("points", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (1.26, "+1.3"), (-12.0, "\u221212.0")])
+def test_deltas_carry_their_sign(points: float, text: str) -> None:
+    assert signed(points) == text

@@ -1,0 +1,389 @@
+"""The plan: which jobs there are, what they are said to take, and how a run's own times correct it."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import config, grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.sections import Training
+from prunegrid.models.size import Shape, Size
+from prunegrid.plan import counts, disk, gpu_rates, work
+from prunegrid.plan.calibrate import measured, rates
+from prunegrid.plan.jobs import Job, Known, jobs, known
+from prunegrid.plan.report import duration, report, size
+from prunegrid.plan.work import Work, seconds
+from support.plan_check import by_all, by_defaults
+from support.results_folder import an_experiment, finish, put, shared_files
+from support.snakemake_runs import DEFAULT, ROOT, planned
+
+PAPER = config.load(yaml.safe_load((ROOT / "experiments/paper.yaml").read_text()))
+TINY = Size(10_000, True, "known", Shape(10, 20, 10, 2, 100, tied=True))
+TOKENS = counts.Tokens(640, 6400, 19_200, "known")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Experiment, Path]:
+    """A finished run: 2 seeds x 3 variants, full and zero-shot, 10 samples of 20 prompt and 30 response tokens."""
+    experiment, root = an_experiment(), tmp_path / "results/tiny"
+    shared_files(root, experiment)
+    ids, prompts, responses = list(range(10)), [20] * 10, [30] * 10
+    table = {"sample_id": ids, "prompt_tokens": prompts, "response_tokens": responses}
+    files.write_parquet(root / "scores/m/samples.parquet", pa.table(table))
+    for cell in grid.cells(experiment):
+        finish(root, cell, 50.0, 60.0, experiment=experiment)
+    put(root / "experiment.json", experiment.model_dump(mode="json"))
+    return experiment, root
+
+
+def timed(root: Path, job: Job, took: float) -> None:
+    put(root / "benchmarks" / f"{job.benchmark}.jsonl", json.dumps({"s": took, "max_rss": 700.0}) + "\n")
+
+
+def trainings(experiment: Experiment, root: Path) -> list[Job]:
+    """The training jobs, each with the steps that its report must tell to be counted."""
+    found = [job for job in jobs(known(experiment, root)) if job.rule == "train"]
+    for job in found:
+        report = root / job.benchmark.replace("train/", "trained/", 1) / "training.json"
+        put(report, files.read_json(report) | {"steps": round(job.work.steps)})
+    return found
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return copy.deepcopy(DEFAULT) | changes
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        changed(),
+        changed(
+            variants=["random+random", "ifd+rho1", {"d": {"method": "qtuning", "mode": "dynamic"}}],
+            seeds=[0, 1],
+            scoring={"shards": 3},
+            references=["full", "shuffled-responses"],
+        ),
+    ],
+    ids=["default", "extras-dynamic-shards"],
+)
+def test_the_jobs_are_snakemakes(values: dict[str, Any], tmp_path: Path) -> None:
+    found = Counter(job.rule for job in jobs(known(config.load(values), tmp_path)))
+    assert found == planned(tmp_path, config=values)
+
+
+def test_the_papers_grid() -> None:
+    """2 models x (3 budgets x 17 variants + full) = 104 trained cells, and 2 zero-shot ones."""
+    found = Counter(job.rule for job in jobs(known(PAPER, Path("nowhere"), 70_000, 550)))
+    assert (found["train"], found["evaluate"], found["prune"], found["score"]) == (104, 106, 102, 2)
+
+
+def test_a_task_that_was_added_is_planned_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Else its KeyError would end the workflow, which asks for minutes (`needs`)."""
+    known_one = counts.asked(an_experiment(), "A", tmp_path)
+    monkeypatch.delitem(counts.ANSWERED, "arc_easy")
+    added = counts.asked(an_experiment(), "A", tmp_path)
+    assert (added.prompt, added.options, added.answer) == counts.A_TASK_OF_YOURS
+    assert added.items == known_one.items
+
+
+def test_what_is_done_is_told_by_files(run: tuple[Experiment, Path]) -> None:
+    experiment, root = run
+    done = {job.benchmark: job.done for job in jobs(known(experiment, root))}
+    assert done["train/m/full/seed0"] and done["evaluate/m/zero-shot"] and not done["table"]
+    (root / "evaluation/m/full/seed0/B.json").unlink()
+    (root / "trained/m/full/seed1/model").rmdir()
+    again = {job.benchmark: job.done for job in jobs(known(experiment, root))}
+    assert {name for name, was in done.items() if was and not again[name]} == {
+        "evaluate/m/full/seed0",
+        "train/m/full/seed1",
+    }
+
+
+def test_weights_that_were_let_go_are_no_job_to_do(run: tuple[Experiment, Path]) -> None:
+    """Until the cell must be evaluated again: then it must be trained again, too."""
+    _, root = run
+    (root / "trained/m/full/seed0/model").rmdir()
+    scores = an_experiment(runtime={"retention": "scores"})
+    assert {job.benchmark: job.done for job in jobs(known(scores, root))}["train/m/full/seed0"]
+    (root / "evaluation/m/full/seed0/B.parquet").unlink()
+    assert not {job.benchmark: job.done for job in jobs(known(scores, root))}["train/m/full/seed0"]
+
+
+def test_a_forward_pass() -> None:
+    """Head 10 x 100, tied: 9,000 parameters inside. 50 tokens x (18,000 + 2 x 2 x 10 x 30) + 20 x 2,000."""
+    assert work.forward(TINY, 50, 30, 20) == 50 * (18_000 + 1_200) + 40_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "times", "through"),
+    [
+        ({"method": "full"}, 3, 6400 + 19_200),
+        ({"method": "lora"}, 2, 6400 + 19_200),
+        ({"method": "lora", "gradient_checkpointing": True}, 3, 6400 + 19_200),
+        ({"method": "full", "removal": "drop"}, 3, 6400 + 9600),
+    ],
+    ids=["full", "lora", "checkpointing", "drop"],
+)
+def test_a_trainings_operations(changes: dict[str, Any], times: int, through: int) -> None:
+    """640 samples / (8 x 4) = 20 steps an epoch, 2 epochs; half of the 19,200 response tokens are learned."""
+    training = Training.model_validate({"num_train_epochs": 2, "batch_tokens": 1000} | changes)
+    found = work.trained(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
+    assert found.steps == 40
+    assert found.operations == 2 * times * work.forward(TINY, through, 40, 9600)
+    passes = 2 if through == 25_600 else 1  # 1,280 or 800 tokens a step, 1,000 a pass
+    assert found.layers == 40 * times * passes * 2
+
+
+def test_ranks_share_a_trainings_operations() -> None:
+    """640 / (8 x 4 x 4) = 5 steps an epoch, a quarter of the operations for each rank."""
+    one, four = (work.trained(Training(ranks=n), TINY, TOKENS, (6400.0, 19_200.0), 1.0) for n in (1, 4))
+    assert (one.steps, four.steps) == (60, 15)
+    assert four.operations == one.operations / 4
+
+
+def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
+    kept = (800.0, 2400.0)
+    static, dynamic = (work.trained(Training(mode=mode), TINY, TOKENS, kept, 0.5) for mode in ("static", "dynamic"))
+    assert dynamic.operations == static.operations
+    assert dynamic.scored == 3 * work.forward(TINY, 25_600, 40, 19_200)
+    assert dynamic.mini_batches == 60 * 4
+
+
+@pytest.mark.parametrize(
+    ("every", "passes"), [(1, 2), (4, 6 / 4), (1000, 26 / 20), ("epoch", 26 / 20)], ids=["1", "4", "1000", "epoch"]
+)
+def test_candidates_are_scored_in_full_passes(every: int | str, passes: float) -> None:
+    """20 steps an epoch of 1,280 tokens, 1,000 a pass: 2 a step, 6 in four steps, 26 in an epoch."""
+    training = Training.model_validate({"mode": "dynamic", "rescore_every": every, "batch_tokens": 1000})
+    assert work.scoring_passes(training, 1280, 20) == passes
+    kept = (800.0, 2400.0)
+    static = work.trained(training.model_copy(update={"mode": "static"}), TINY, TOKENS, kept, 0.5)
+    dynamic = work.trained(training, TINY, TOKENS, kept, 0.5)
+    assert dynamic.layers - static.layers == pytest.approx(60 * passes * 2)
+
+
+def test_max_steps_decides() -> None:
+    found = work.trained(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
+    assert found.steps == 10
+    assert found.operations == pytest.approx(0.5 * 2 * work.forward(TINY, 25_600, 40, 19_200))
+
+
+def test_an_evaluation() -> None:
+    """100 items: 80 prompt tokens, then 130 of an answer one by one; 100 x (80 + 256) tokens are 5 passes of 8,192."""
+    benchmarks = {"G": {"task": "gsm8k", "data": {"path": "d.jsonl"}}}
+    asked = counts.Asked(100, 80, 0, 130, 256, True)
+    found = work.evaluation(an_experiment(evaluation={"benchmarks": benchmarks}), TINY, [asked])
+    assert found.operations == work.forward(TINY, 8000, 80, 100) + work.forward(TINY, 13_000, 210, 13_000)
+    assert found.layers == 5 * 257 * 2
+    assert found.read == 5 * 256 * 10_000 * 4
+
+
+def test_seconds_of_work() -> None:
+    """Scoring has two threads of 5e10 each; on a GPU a process starts 10 s later, and its rates are its model's."""
+    job = Work(operations=1e12, layers=1000, table_tokens=1e7, loaded=2e9)
+    assert seconds("score", job, "cpu") == pytest.approx(4.5 + 10 + 0.6 + 3 + 2)
+    seven = Work(operations=3.2e15, bf16=True, kind="lora", parameters=7 * 10**9)
+    assert seconds("train", replace(seven, steps=100), "cuda") == pytest.approx(6 + 10 + 10 + 3)
+    assert seconds("train", replace(seven, scored=9.2e15), "cuda") == pytest.approx(6 + 10 + 10 + 20)
+    assert seconds("train", replace(seven, bf16=False), "cuda") == pytest.approx(6 + 10 + 64)
+    assert seconds("prune", Work(table_tokens=1e6), "cuda") == pytest.approx(0.7 + 0.3), "it uses no GPU"
+    decoding = Work(layers=1000, read=6e12)
+    assert seconds("evaluate", decoding, "cuda") == pytest.approx(5 + 10 + 2), "weights are read while layers start"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "forward"), [(7 * 10**9, 4.6e14), (10**8, 3.3e14), (3 * 10**9, 4.6e14), (0, 3.3e14)]
+)
+def test_a_models_rates_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
+    assert gpu_rates.ESTIMATED.operations("forward", parameters, bf16=True) == forward
+
+
+def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All weights of a 7B fit no card: where they were not measured, LoRA's rate stands for them."""
+    models = [{"parameters": 7 * 10**9, "forward": 5e14, "lora": 4e14, "float32": 6e13}]
+    rest = {"layer_s": 5e-4, "step_s": 0.02, "decode_bytes_s": 1e12, "start_s": 7.0}
+    put(tmp_path / "gpu_rates.json", {"source": "measured on a card", "models": models, **rest})
+    monkeypatch.setattr(gpu_rates, "FILE", tmp_path / "gpu_rates.json")
+    gpu_rates.gpu_rates.cache_clear()
+    try:
+        assert gpu_rates.measured()
+        assert gpu_rates.gpu_rates().operations("full", 10**9, bf16=True) == 4e14
+        assert "measured on a card; 7.0e9 parameters: 5.0e14 operations a second forward" in report(of(PAPER))
+    finally:
+        gpu_rates.gpu_rates.cache_clear()
+
+
+def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path]) -> None:
+    experiment, root = run
+    tokens = counts.tokens_of(experiment, "m", root)
+    assert (tokens.samples, tokens.prompt, tokens.response, tokens.known) == (10, 200, 300, True)
+    selection = root / "pruned/selection.parquet"
+    files.write_parquet(selection, pa.table({"sample_id": [3, 4, 5]}))
+    assert counts.kept_tokens(tokens, "random+ppl", 0.125, selection) == (60, 90)
+
+
+def test_the_longest_samples_are_longer() -> None:
+    tokens = counts.Tokens(4, 40, 100, "known", True, {0: (10, 10), 1: (10, 20), 2: (10, 30), 3: (10, 40)})
+    assert counts.kept_tokens(tokens, "longest+ppl", 0.5, Path("none")) == (20, 70)
+    assert counts.kept_tokens(TOKENS, "longest+ppl", 0.25, Path("none")) == (1600, 9600)
+    assert counts.kept_tokens(TOKENS, "random+ppl", 0.25, Path("none")) == (1600, 4800)
+
+
+def test_samples_are_read_from_the_source_file(tmp_path: Path) -> None:
+    """Of 16 and 40 characters, 4 a token; the mean of 14 tokens is within the cut-off."""
+    source = tmp_path / "d.jsonl"
+    source.write_text(3 * (json.dumps({"prompt": "p" * 16, "response": "r" * 40}) + "\n"))
+    experiment = an_experiment(dataset={"name": "world", "path": str(source), "max_samples": 2})
+    tokens = counts.tokens_of(experiment, "m", tmp_path)
+    assert (tokens.samples, tokens.prompt, tokens.response, tokens.known) == (2, 8, 20, False)
+
+
+def test_a_training_set_that_is_nowhere_must_be_stated(tmp_path: Path) -> None:
+    with pytest.raises(PrunegridError, match="give --samples N --tokens-per-sample T"):
+        known(PAPER, tmp_path)
+    tokens = counts.tokens_of(PAPER, "LLaMA2-7B", tmp_path, 1000, 400)
+    assert (tokens.total, tokens.response) == (400_000, 300_000)
+    assert counts.tokens_of(PAPER, "LLaMA2-7B", tmp_path, 10, 5000).total == 10 * 2048, "the cut-off"
+
+
+def test_known_benchmarks_are_counted_without_their_files(tmp_path: Path) -> None:
+    found = {name: counts.asked(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
+    assert found == {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11_873, "TriviaQA": 17_944}
+    put(tmp_path / "data/benchmarks/GSM8K.jsonl", 7 * "{}\n")
+    assert counts.asked(PAPER, "GSM8K", tmp_path).items == 7
+
+
+def test_defaults_without_benchmark_files(run: tuple[Experiment, Path]) -> None:
+    level = rates(run[1], jobs(known(*run)), "cpu")
+    assert level.factors == {}
+
+
+def test_a_run_twice_as_slow_is_seen_and_one_stalled_job_is_not(run: tuple[Experiment, Path]) -> None:
+    """Seven of the eight trainings take twice the default seconds, one, stalled, forty times: the factor is 2."""
+    found = trainings(*run)
+    assert len(found) == 8
+    for number, job in enumerate(found):
+        timed(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.work, "cpu"))
+    level = rates(run[1], found, "cpu")
+    assert level.factors == {"train": pytest.approx(2)}
+    assert level.files == {"train": 8}
+
+
+def test_a_lasting_load_counts_in_proportion(run: tuple[Experiment, Path]) -> None:
+    """Half as long again in half of the jobs, of nearly equal work: 1.25, within the promise of 30 %."""
+    for number, job in enumerate(found := trainings(*run)):
+        timed(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.work, "cpu"))
+    assert rates(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
+    said, took = by_all(*run)
+    assert said == pytest.approx(took)
+    assert by_defaults(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
+
+
+@pytest.mark.parametrize("told", [{"steps": 99}, {"resumed": [7]}], ids=["other settings", "resumed"])
+def test_times_of_other_settings_and_of_half_a_job_are_left_out(
+    told: dict[str, Any], run: tuple[Experiment, Path]
+) -> None:
+    job = trainings(*run)[0]
+    timed(run[1], job, 50.0)
+    assert measured(run[1], job) == 50.0
+    file = run[1] / job.benchmark.replace("train/", "trained/", 1) / "training.json"
+    put(file, files.read_json(file) | told)
+    assert measured(run[1], job) is None
+
+
+def of(experiment: Experiment) -> Known:
+    return known(experiment, Path("nowhere"), 70_000, 550)
+
+
+def test_what_104_cells_of_seven_billion_leave() -> None:
+    """Adapters of 2 bytes x about 20 million and a tokenizer of 4 MB; 52 x 2 x (6.74 + 7.24) GB as whole models."""
+    found = of(PAPER)
+    kept = {retention: disk.kept_weights(found, retention) for retention in disk.RETENTIONS}
+    assert kept["all"] == kept["adapters"] == pytest.approx(104 * (2 * 20.2e6 + 4e6), rel=0.05)
+    assert kept["scores"] == 0
+    assert disk.whole_models(PAPER, found) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
+    whole = of(PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"method": "full"})}))
+    assert disk.kept_weights(whole, "all") == disk.whole_models(PAPER, found) + 104 * disk.TOKENIZER
+    assert disk.kept_weights(whole, "adapters") == 0
+    assert disk.checkpoints(whole) == 3 * 14 * 7_241_732_096, "Adam 8, master 4, weights 2 bytes a parameter"
+
+
+def test_the_report_says_what_is_assumed() -> None:
+    llama = PAPER.models["LLaMA2-7B"].model_copy(update={"parameters": None})
+    text = report(of(PAPER.model_copy(update={"models": {"LLaMA2-7B": llama}})))
+    assert "7,000,000,000 parameters (assumed; give models.LLaMA2-7B.parameters)" in text
+    assert "70,000 samples, 38,500,000 tokens (stated)" in text
+    assert "estimated, not measured: an H100 at its limits" in text
+
+
+def test_the_parts_sum_to_the_total() -> None:
+    lines = report(of(PAPER)).splitlines()
+    totals = [line.split()[:3] for line in lines if line.startswith("total")]
+    assert totals == [["total", "328", "0"]] * 2
+    parts = [line.split() for line in lines if line.startswith(("s0.", "zero-shot", "full", "shared"))]
+    assert sum(int(next(word for word in line if word.isdigit())) for line in parts) == 328
+
+
+def plan(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-X", "importtime", "-m", "prunegrid.cli", "plan", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ, check=False)
+
+
+def test_the_command_imports_nothing_heavy() -> None:
+    done = plan("experiments/paper.yaml", "--samples", "70000", "--tokens-per-sample", "550")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "106 x 5 benchmarks" in done.stdout
+    assert not [
+        line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "pandas", "transformers")
+    ]
+
+
+def test_the_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> None:
+    done = plan(str(run[1]))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "counted in" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["experiments/paper.yaml"], "give --samples N"),
+        (["experiments/paper.yaml", "--samples", "5"], "give both, or neither"),
+        (["experiments/none.yaml"], "cannot be read"),
+        (["tests"], "no experiment.json there"),
+    ],
+)
+def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
+    done = plan(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_the_page_shows_what_the_command_prints_and_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs/plan.md").read_text()
+    assert textwrap.indent(report(of(PAPER)), "    ") in page
+    named = re.findall(r"`(tests/[\w/]+\.py)?::(test_\w+)`", page)
+    file = ""
+    for path, name in named:
+        file = path or file
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+    assert len(named) > 12
+
+
+def test_units() -> None:
+    assert [duration(s) for s in (12, 150, 7200, 1.8e7)] == ["12 s", "2 min", "2.0 h", "5,000.0 h"]
+    assert [size(b) for b in (0, 5e6, 1.35e10, 1.456e12)] == ["0", "5 MB", "13.5 GB", "1.46 TB"]

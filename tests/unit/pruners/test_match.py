@@ -1,0 +1,103 @@
+"""The equal-budget control: as many samples and tokens as another selection kept, by hand and for random sizes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from prunegrid import pruners
+from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners import Match
+from prunegrid.pruners.match import matched_rows, matched_tokens
+from prunegrid.selection.prune import prune
+from support import handmade_scores
+
+
+def test_tokens_are_shared_out_by_hand() -> None:
+    """10 of 16 tokens: one each, and 7 by the spare 7, 4, 2, 0: 3.77, 2.15, 1.08, 0, the largest remainder up."""
+    assert matched_tokens(np.array([8, 5, 3, 1]), 11).tolist() == [1 + 4, 1 + 2, 1 + 1, 1]
+
+
+def test_all_tokens_or_one_of_each() -> None:
+    assert matched_tokens(np.array([3, 2]), 5).tolist() == [3, 2]
+    assert matched_tokens(np.array([3, 2]), 2).tolist() == [1, 1]
+
+
+def test_rows_are_the_best_ranked_where_they_hold_enough() -> None:
+    rows, told = matched_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 2, 9, 9, 9]), Match(2, 4))
+    assert rows.tolist() == [0, 1]
+    assert told["matched"] == {"samples": 2, "tokens": 4, "shortest_response": 2}
+
+
+def test_short_responses_stand_back_where_they_hold_too_few() -> None:
+    rows, told = matched_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 3, 9, 9, 5]), Match(2, 10))
+    assert rows.tolist() == [1, 2]
+    assert told["matched"]["shortest_response"] == 3
+
+
+def test_the_longest_where_no_limit_will_do() -> None:
+    """Of the three of 4 tokens the best-ranked two hold 8; only with the longest are there 9."""
+    rows, _ = matched_rows(np.array([1.0, 4, 3, 2]), np.array([5, 4, 4, 4]), Match(2, 9))
+    assert rows.tolist() == [0, 1]
+
+
+def test_what_no_samples_hold_is_refused() -> None:
+    with pytest.raises(PrunegridError, match="no 2 samples hold the 100 tokens"):
+        matched_rows(np.array([3.0, 2, 1]), np.array([2, 3, 4]), Match(2, 100))
+
+
+@hypothesis.settings(max_examples=200, deadline=None, database=None, derandomize=True)
+@hypothesis.given(st.integers(2, 40), st.integers(0, 10**6), st.sampled_from([0.125, 0.25, 0.5, 1.0]))
+def test_counts_are_qtunings_to_the_token(n: int, seed: int, ratio: float) -> None:
+    scores = handmade_scores.random_scores(n, seed)
+    ours = pruners.select(scores, "qtuning", {}, ratio, 0.5, 0)
+    match = Match(len(ours), len(ours.positions))
+    control = pruners.select(scores, "random+random", {}, ratio, 0.5, 0, match=match)
+    assert len(control) == len(ours)
+    assert len(control.positions) == len(ours.positions)
+    assert all(len(control.kept(row)) >= 1 for row in range(len(control)))
+
+
+def test_files_are_matched(tmp_path: Path) -> None:
+    scores = handmade_scores.write(tmp_path / "scores", handmade_scores.random_scores(200))
+    given = {"sample_ratio": 0.25, "token_ratio": 0.5, "seed": 0, "options": {}}
+    ours = prune(scores, tmp_path / "q", variant="qtuning", method="qtuning", **given)
+    summary = tmp_path / "q" / "selection.json"
+    control = prune(scores, tmp_path / "c", variant="even", method="random+random", match=summary, **given)
+    assert (control["n_kept_samples"], control["kept_tokens"]) == (ours["n_kept_samples"], ours["kept_tokens"])
+    assert control["match"] == "qtuning"
+    plain = prune(scores, tmp_path / "p", variant="plain", method="random+random", **given)
+    assert plain["match"] is None
+    assert plain["kept_tokens"] < control["kept_tokens"]
+
+
+OTHER = {"variant": "q", "n_samples": 20, "n_kept_samples": 3, "kept_tokens": 9, "digests": {"data": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (OTHER | {"n_samples": 19}, "a selection of 19 samples, not of these 20"),
+        (OTHER, "made for another data"),
+        ({"n_samples": 20}, "is no selection.json that prune wrote"),
+        ([1], "is no selection.json that prune wrote"),
+    ],
+)
+def test_another_data_sets_selection_is_refused(tmp_path: Path, other: Any, message: str) -> None:
+    scores = handmade_scores.write(
+        tmp_path / "scores", handmade_scores.random_scores(20), meta={"digests": {"data": "a"}}
+    )
+    summary = tmp_path / "selection.json"
+    summary.write_text(json.dumps(other))
+    given = {"sample_ratio": 0.5, "token_ratio": 0.5, "seed": 0, "options": {}}
+    with pytest.raises(PrunegridError, match=message):
+        prune(scores, tmp_path / "o", variant="v", method="random+ppl", match=summary, **given)
+
+
+def test_a_joint_pruner_cannot_match() -> None:
+    with pytest.raises(PrunegridError, match="cannot match another's counts"):
+        pruners.select(handmade_scores.random_scores(9), "qtuning", {}, 0.5, 0.5, 0, match=Match(2, 9))

@@ -1,0 +1,200 @@
+"""Pruners from outside: the example of docs/pruners.md, `module:function`, and the entry point group."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunegrid import pruners
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Variant
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
+from prunegrid.selection.prune import prune
+from support import handmade_scores
+from support.docs import example
+from support.snakemake_runs import DEFAULT, ROOT, planned, snakemake
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the example as `my_pruners.py`; what it registers is forgotten afterwards."""
+    (tmp_path / "my_pruners.py").write_text(example())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = [dict(registry) for registry in (SAMPLE, TOKEN, JOINT)]
+    yield tmp_path
+    sys.modules.pop("my_pruners", None)
+    for registry, kept in zip((SAMPLE, TOKEN, JOINT), before, strict=True):
+        registry.clear()
+        registry.update(kept)
+
+
+def test_the_example_is_at_most_20_lines() -> None:
+    assert len(example().strip().splitlines()) <= 20
+
+
+def test_the_example_prunes(folder: Path) -> None:
+    scores = handmade_scores.write(folder / "scores", handmade_scores.random_scores(40))
+    given = {"options": {"target": 1.5}, "sample_ratio": 0.25, "token_ratio": 0.5, "seed": 0}
+    summary = prune(scores, folder / "out", variant="mine", method="my_pruners:moderate+ppl", **given)
+    assert summary["n_kept_samples"] == 10
+    told = summary["foreign_pruners"]["moderate"]
+    assert (told["module"], told["version"]) == ("my_pruners", 1)
+    assert re.fullmatch("[0-9a-f]{64}", told["source"])
+    assert pruners.parts("my_pruners:moderate+ppl") == ("moderate", "ppl")
+
+
+def test_a_variant_is_named_after_the_function(folder: Path) -> None:
+    variant = Variant.model_validate("my_pruners:moderate+ppl")
+    assert (variant.name, variant.method) == ("moderate+ppl", "my_pruners:moderate+ppl")
+
+
+def test_one_line_of_the_config_is_a_row(folder: Path) -> None:
+    before = planned(folder, config=DEFAULT)
+    after = planned(folder, config=DEFAULT | {"variants": [*DEFAULT["variants"], "my_pruners:moderate+random"]})
+    assert {name: after[name] - before[name] for name in ("prune", "train", "evaluate")} == {
+        "prune": 1,
+        "train": 1,
+        "evaluate": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("no_such_module:f+ppl", r"cannot import no_such_module .*put no_such_module\.py into"),
+        ("my_pruners:no_such+ppl", "module my_pruners has no 'no_such'"),
+        ("my_pruners:np+ppl", "not registered as a sample pruner; put @sample_pruner"),
+        ("random+my_pruners:moderate", "not registered as a token pruner; put @token_pruner"),
+        ("my_pruners:moderate", "not registered as a joint pruner"),
+        ("broken:f+ppl", "cannot import broken .ZeroDivisionError"),
+    ],
+)
+def test_what_cannot_be_found_is_told(folder: Path, method: str, message: str) -> None:
+    (folder / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(PrunegridError, match=message):
+        pruners.check(method, {})
+
+
+NLL = "scores.samples['nll']"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (f"{NLL}[:-1]", r"pruner bad returned values of shape \(8,\), float64; return 9 finite numbers"),
+        (f"{NLL} * float('nan')", "pruner bad returned values that are not finite numbers"),
+        (f"{NLL} * float('inf')", "pruner bad returned values that are not finite numbers"),
+        (f"{NLL} * 1j", "pruner bad returned values that are not finite numbers"),
+        (f"['x' for _ in {NLL}]", "pruner bad returned values that are not finite numbers"),
+        ("scores.samples['ppl']", r"the sample column ppl was not read: name it in the pruner's decorator"),
+        (f"{NLL} / {{}}['x']", r"pruner bad failed \(<string>, line 1\): KeyError: 'x'"),
+        (f"{NLL}.nothing", r"pruner bad failed \(<string>, line 1\): AttributeError"),
+    ],
+)
+def test_what_a_pruner_returns_is_checked(folder: Path, body: str, message: str) -> None:
+    scores = handmade_scores.random_scores(9)
+    del scores.samples["ppl"]
+    pruners.sample_pruner("bad", samples=("nll",))(eval(f"lambda scores, draw: {body}"))
+    with pytest.raises(PrunegridError, match=message):
+        pruners.select(scores, "bad+random", {}, 0.5, 0.5, 0)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300])
+def test_huge_keys_do_not_outrank_the_end_of_the_sequence(folder: Path, value: float) -> None:
+    def huge(scores: Scores, draw: Draw) -> Any:
+        return np.full(scores.offsets[-1], value)
+
+    pruners.token_pruner("huge", across=True)(huge)
+    scores = handmade_scores.scores([6, 6, 6])
+    selection = pruners.select(scores, "random+huge", {}, 1, 0.5, 0)
+    assert len(selection.positions) == 9
+    assert all(selection.kept(row)[-1] == 5 for row in range(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": [0, 1]}, "keeps no tokens of a sample, or more than it has"),
+        ({"k": [1, 7]}, "keeps no tokens of a sample, or more than it has"),
+        ({"rows": [1, 0]}, "rows that are none, not ascending"),
+        ({"rows": [0, 9]}, "not of the 3"),
+        ({"rank": lambda block: np.full(block.offsets[-1], np.nan)}, "values that are not finite"),
+        (None, "returned a list; return a Choice"),
+    ],
+)
+def test_what_a_joint_pruner_returns_is_checked(folder: Path, changes: dict[str, Any] | None, message: str) -> None:
+    def joint(scores: Scores, draw: Draw, sample_ratio: float, token_ratio: float) -> Any:
+        good = {"rows": [0, 2], "k": [1, 2], "rank": lambda block: np.zeros(block.offsets[-1])}
+        if changes is None:
+            return [1]
+        given = {name: np.array(value) if name != "rank" else value for name, value in (good | changes).items()}
+        return Choice(**given, kept=Kept.because("mine", 2))
+
+    pruners.joint_pruner("joint")(joint)
+    with pytest.raises(PrunegridError, match=message):
+        pruners.select(handmade_scores.scores([6, 6, 6]), "joint", {}, 0.5, 0.5, 0)
+
+
+def with_bare_option(scores: Scores, draw: Draw, *, target=1.0) -> Any:  # type: ignore[no-untyped-def]
+    return scores.samples["nll"]
+
+
+def with_required_option(scores: Scores, draw: Draw, *, target: float) -> Any:
+    return scores.samples["nll"]
+
+
+def with_taken_option(scores: Scores, draw: Draw, *, match: float = 1.0) -> Any:
+    return scores.samples["nll"]
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "about", "message"),
+    [
+        ("a", with_bare_option, {}, "option target needs an annotation and a default"),
+        ("a", with_required_option, {}, "option target needs an annotation and a default"),
+        ("a", with_taken_option, {}, "another name than name, method"),
+        ("a+b", len, {}, "a name has letters, digits"),
+        ("a", len, {"samples": "nll"}, r"samples is 'nll'; give a tuple of names: \('nll',\)"),
+        ("a", len, {"tokens": ("nll",)}, "a sample pruner sees no tokens"),
+    ],
+)
+def test_a_registration_that_cannot_work_is_refused(
+    folder: Path, name: str, function: Any, about: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PrunegridError, match=message):
+        pruners.sample_pruner(name, **about)(function)
+    assert name not in SAMPLE
+
+
+def test_a_column_that_no_rule_makes_is_named(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from prunegrid.pruners import sample_pruner\n\n\n"
+        "@sample_pruner('judged', samples=('quality', 'prompt_tokens'))\n"
+        "def judged(scores, draw):\n    return scores.samples['quality']\n"
+    )
+    config = DEFAULT | {"variants": ["mine:judged+random"]}
+    done = snakemake(folder, "--dry-run", config=config)
+    output = done.stdout + done.stderr
+    assert "a pruner reads the column quality, which no rule makes; score first (results/sandbox/scores" in output
+    assert "prompt_tokens" not in output
+
+
+def test_an_installed_entry_point_needs_no_module(tmp_path: Path) -> None:
+    """A distribution that lists the module under `prunegrid.pruners`: its pruner is known by its own name."""
+    (tmp_path / "my_pruners.py").write_text(example())
+    about = tmp_path / "mine-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[prunegrid.pruners]\nmine = my_pruners\n")
+    code = "from prunegrid import pruners; print(pruners.filled('moderate+random', {}))"
+    path = f"{tmp_path}:{ROOT / 'src'}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": path, "PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "{'target': 2.0}\n", done.stderr

@@ -1,0 +1,174 @@
+"""Collecting a results folder made by hand: statuses, arithmetic, damage, and the Parquet file."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
+from prunegrid.table import build as table
+from support.results_folder import an_experiment, finish, put, rows, shared_files
+
+CONTRACT = """
+experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
+protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
+train_seconds scoring_seconds gpu_hours status
+"""
+
+
+def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
+    frame = collect.collect(an_experiment(), root)
+    assert list(frame.columns) == CONTRACT.split()
+    assert len(frame) == (1 + 3 * 2 + 2) * 3
+    assert frame["benchmark"].tolist()[:3] == ["A", "B", "Avg"]
+    assert {str(frame[name].dtype) for name in ("seed", "n_items", "trained_tokens")} == {"Int64"}
+    assert {str(frame[name].dtype) for name in ("score", "delta", "sample_ratio")} == {"float64"}
+    assert {str(frame[name].dtype) for name in ("variant", "token_pruner", "status")} == {"string"}
+    assert set(frame["mode"]) == {"static"}
+    assert set(frame["protocol"]) == {"harness"}
+
+
+def test_delta_is_against_the_same_seed(root: Path) -> None:
+    ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 0)
+    assert ppl["score"].to_dict() == {"A": 30.25, "B": 38, "Avg": 34.125}
+    assert ppl["delta"].to_dict() == {"A": 0.25, "B": -2, "Avg": -0.875}
+    assert ppl["metric"].tolist() == ["acc", "acc", "mean"]
+    assert ppl["n_items"].tolist() == [200, 50, pd.NA]
+
+
+def test_a_half_done_cell_has_no_average(root: Path) -> None:
+    ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 1)
+    assert ppl["status"].tolist() == ["done", "missing", "missing"]
+    assert ppl.loc["A", "delta"] == 4
+    assert ppl.loc["Avg", ["score", "delta"]].isna().all()
+
+
+def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
+    frame = collect.collect(an_experiment(), root)
+    for variant, seed in (("zero-shot", None), ("full", 0), ("random+random", 0), ("random+random", 1)):
+        cell = rows(frame, variant, seed)
+        assert cell["delta"].isna().all()
+        assert cell["score"].notna().all()
+
+
+def test_what_reference_cells_are(root: Path) -> None:
+    frame = collect.collect(an_experiment(), root)
+    null = ["sample_ratio", "token_ratio", "token_pruner", "removal"]
+    zero, full = rows(frame, "zero-shot").loc["A"], rows(frame, "full", 0).loc["A"]
+    assert zero[[*null, "realised_sample_ratio", "realised_token_ratio", "trained_tokens"]].isna().all()
+    assert full[null].isna().all()
+    assert (zero["sample_pruner"], full["sample_pruner"]) == ("zero-shot", "full")
+    assert full[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [1, 1]
+    assert full[["trained_tokens", "train_seconds"]].tolist() == [1234, 5.5]
+
+
+def test_what_pruned_cells_are(root: Path) -> None:
+    frame = collect.collect(an_experiment(), root)
+    ppl, q0 = rows(frame, "random+ppl", 0).loc["A"], rows(frame, "q0", 0).loc["A"]
+    pruners = ["sample_pruner", "token_pruner", "removal"]
+    assert ppl[pruners].tolist() == ["random", "ppl", "mask"]
+    assert q0[pruners].tolist() == ["qtuning", pd.NA, "drop"]
+    assert ppl[["sample_ratio", "token_ratio"]].tolist() == [0.125, 0.5]
+    assert ppl[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [0.12, 0.51]
+
+
+def test_nothing_there_is_all_missing(tmp_path: Path) -> None:
+    frame = collect.collect(an_experiment(), tmp_path)
+    assert set(frame["status"]) == {"missing"}
+    assert frame[["score", "delta"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("evaluation/m/zero-shot/A.json", '{"score": 3', "not complete JSON"),
+        ("evaluation/m/zero-shot/A.json", {"score": 3}, "lacks one of protocol, metric, score, n_items"),
+        ("evaluation/m/zero-shot/A.json", [1], "lacks one of"),
+        ("trained/m/full/seed0/training.json", {}, "lacks one of trained_tokens, seconds"),
+        (
+            "pruned/m/s0.125-t0.5/random+ppl/seed0/selection.json",
+            {"realised": 1},
+            "lacks one of realised.samples",
+        ),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_repair(root: Path, file: str, content: Any, said: str) -> None:
+    put(root / file, content)
+    with pytest.raises(PrunegridError, match=said) as caught:
+        collect.collect(an_experiment(), root)
+    assert str(caught.value).startswith(str(root / file))
+    assert f"rm {root / file}" in str(caught.value)
+
+
+def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
+    finish(root, Cell("m", "zero-shot"), float("nan"))
+    with pytest.raises(PrunegridError, match="score is nan"):
+        collect.collect(an_experiment(), root)
+
+
+PLAIN = "random+random"
+
+
+def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
+    optioned = {"q": {"method": "qtuning", "neighbor_lambda": 0}}
+    dropped = {"rr-drop": {"method": PLAIN, "removal": "drop"}}
+    dynamic = {"rr-dynamic": {"method": PLAIN, "mode": "dynamic"}}
+    assert collect.baselines(an_experiment()) == dict.fromkeys(("random+random", "random+ppl", "q0"), PLAIN)
+    q_drop = {"q-drop": {"method": "qtuning", "removal": "drop"}}
+    assert collect.baselines(an_experiment(variants=[PLAIN, dropped, dynamic, "qtuning", q_drop])) == {
+        PLAIN: PLAIN,
+        "rr-drop": "rr-drop",
+        "rr-dynamic": "rr-dynamic",
+        "qtuning": PLAIN,
+        "q-drop": "rr-drop",
+    }
+    named = an_experiment(variants=[dropped, {"rr": {"method": PLAIN}}, {"rr2": {"method": PLAIN}}])
+    assert collect.baselines(named) == {"rr-drop": "rr-drop", "rr": "rr", "rr2": "rr"}
+    assert collect.baselines(an_experiment(variants=[dropped, "qtuning"]))["qtuning"] == "rr-drop"
+    assert collect.baselines(an_experiment(variants=[optioned])) == {}
+
+
+def test_no_baseline_no_delta(tmp_path: Path) -> None:
+    experiment = an_experiment(variants=["qtuning"])
+    shared_files(tmp_path, experiment)
+    for cell in grid.cells(experiment):
+        finish(tmp_path, cell, 1, 2, experiment=experiment)
+    frame = collect.collect(experiment, tmp_path)
+    assert set(frame["status"]) == {"done"}
+    assert frame["delta"].isna().all()
+
+
+def test_parquet_round_trip(root: Path, tmp_path: Path) -> None:
+    frame = collect.collect(an_experiment(), root)
+    path = tmp_path / "out" / "results.parquet"
+    collect.write(frame, path)
+    pd.testing.assert_frame_equal(collect.read(path), frame)
+    pd.testing.assert_frame_equal(pd.read_parquet(path), frame)
+    assert pq.read_schema(path).remove_metadata().equals(collect.SCHEMA)
+    assert [file.name for file in path.parent.iterdir()] == ["results.parquet"]
+
+
+def test_types_do_not_depend_on_what_is_there(tmp_path: Path) -> None:
+    collect.write(collect.collect(an_experiment(), tmp_path), tmp_path / "results.parquet")
+    assert pq.read_schema(tmp_path / "results.parquet").remove_metadata().equals(collect.SCHEMA)
+
+
+def test_a_results_folder_is_enough(root: Path) -> None:
+    frame = collect.collect_from(root)
+    pd.testing.assert_frame_equal(frame, collect.collect(an_experiment(), root))
+    shown = table.build(root)
+    assert len(shown.footnotes) == 2
+    pd.testing.assert_frame_equal(collect.read(root / "results.parquet"), frame)
+    assert {path.name for path in (root / "table").iterdir()} == {
+        f"table.{ending}" for ending in ("md", "csv", "tex", "html")
+    }
+
+
+def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:
+    with pytest.raises(PrunegridError, match=r"no experiment\.json.*results/<experiment>"):
+        collect.collect_from(tmp_path)

@@ -1,0 +1,56 @@
+"""Who bears which part of a scoring pass, worked by hand."""
+
+from pathlib import Path
+
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.results import costs
+from prunegrid.status import Files
+from support.results_folder import an_experiment, put
+
+VARIANTS = [
+    "random+random",
+    "longest+random",
+    "random+ppl",
+    {"q": {"method": "qtuning"}},
+    {"early": {"method": "random+fastv", "fastv": "original"}},
+    {"moving": {"method": "random+ppl", "mode": "dynamic"}},
+    {"matched": {"method": "random+random", "match": "q"}},
+]
+
+
+def by_variant(experiment: Experiment, root: Path, seed: int = 1) -> dict[str, float | None]:
+    shares = costs.scoring_seconds(experiment, Files(root))
+    return {cell.variant: share for cell, share in shares.items() if cell.seed == seed}
+
+
+def test_a_pass_is_shared_by_the_cells_that_read_it(tmp_path: Path) -> None:
+    experiment = an_experiment(variants=VARIANTS)
+    put(tmp_path / "scores/m/meta.json", {"seconds": 12.0})
+    put(tmp_path / "benchmarks/extra_score/m/fastv_layer2.jsonl", {"s": 6.0})
+    # random+ppl and q read the scoring pass, early reads fastv_layer2 alone; each with two seeds.
+    readers = {"random+ppl": 12 / 4, "q": 12 / 4, "early": 6 / 2}
+    none = dict.fromkeys(("random+random", "longest+random", "moving", "matched", "full"), 0)
+    assert by_variant(experiment, tmp_path) == none | readers
+
+
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    experiment = an_experiment(variants=VARIANTS)
+    shares = by_variant(experiment, tmp_path)
+    assert [shares[name] for name in ("random+random", "random+ppl", "early")] == [0, None, None]
+    put(tmp_path / "scores/m/meta.json", {"samples": 3})
+    assert by_variant(experiment, tmp_path)["random+ppl"] is None
+
+
+def test_gpu_hours_count_the_ranks_of_training_and_one_gpu_of_scoring() -> None:
+    on_gpu = an_experiment(device="cuda", training={"ranks": 8})
+    assert costs.of_cell(on_gpu, 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": 8.5}
+    assert costs.of_cell(on_gpu, None, 0.0)["gpu_hours"] is None
+    assert costs.of_cell(on_gpu, 3600.0, None)["gpu_hours"] is None
+    assert costs.of_cell(an_experiment(), 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": None}
+
+
+def test_reference_cells_bear_nothing(tmp_path: Path) -> None:
+    cells = grid.cells(an_experiment())
+    shares = costs.scoring_seconds(an_experiment(), Files(tmp_path))
+    assert {cell for cell in cells if cell not in shares} == {cell for cell in cells if not cell.trained}

@@ -1,0 +1,280 @@
+"""The deltas frame: hand-worked differences, what is paired with what, Holm's families, and symmetries."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Budget
+from prunegrid.statistics.bootstrap import by_cluster, means
+from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
+from prunegrid.statistics.inference import Effect, effect
+from support.item_files import BUDGET, Values, cell, experiment, put, rows
+
+OURS = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
+OF_ONE_SEED = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
+
+
+def right(n: int, of: int = 12) -> list[int]:
+    """The first n of 12 items are right."""
+    return [int(i < n) for i in range(of)]
+
+
+def base(seed: int | None = 0) -> Any:
+    return cell("random+random", seed)
+
+
+def ours(seed: int | None = 0) -> Any:
+    return cell("qtuning", seed)
+
+
+TWO_SEEDS: Values = {
+    (base(0), "A"): right(6),
+    (base(1), "A"): right(6),
+    (ours(0), "A"): right(9),
+    (ours(1), "A"): right(7),
+}
+
+
+def row(frame: pd.DataFrame, **where: Any) -> Any:
+    for name, value in where.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1
+    return frame.iloc[0]
+
+
+def test_by_hand(tmp_path: Path) -> None:
+    """Two seeds, + 3 and + 1 of 12 items: 25 and 8.3 points.
+
+    Seeds: sd = 16.667 / sqrt 2 = 11.785, its standard error 8.333, t with one degree of freedom 12.706.
+    Items: the mean over seeds is 1 once, 0.5 twice, 0 for nine, so squares about the mean of 1/6 sum to
+    1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
+    lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
+    """
+    found = row(deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS]), benchmark="A")
+    assert (found.n_seeds, found.n_items, found.n_clusters, found.item_df) == (2, 12, 12, 11)
+    assert found.delta == pytest.approx(100 / 6)
+    assert found.seed_sd == pytest.approx(11.785, abs=0.001)
+    assert (found.seed_low, found.seed_high) == pytest.approx((16.667 - 105.885, 16.667 + 105.885), abs=0.01)
+    assert found.item_se == pytest.approx(15.075, rel=0.03)
+    half = np.hypot(105.885, 2.201 * found.item_se)
+    assert (found.low, found.high) == pytest.approx((16.667 - half, 16.667 + half), abs=0.01)
+    assert found[["p", "p_holm", "n_family", "significant"]].isna().all()
+
+
+def test_three_seeds_are_tested(tmp_path: Path) -> None:
+    values = {(of(s), "A"): right(4 + 3 * (of is ours) + s % 2, 20) for s in (0, 1, 2) for of in (base, ours)}
+    found = row(deltas(experiment(tmp_path, values), tmp_path, [OURS]), benchmark="A")
+    assert 0 < found.p == found.p_holm < 1
+    assert found.n_family == 1 and found.significant == (found.p < 0.05)
+
+
+def test_one_seed_has_item_noise_only(tmp_path: Path) -> None:
+    frame = experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)})
+    found = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    assert found.delta == pytest.approx(50)
+    assert 0 < found.item_low < 50 < found.item_high < 100
+    assert found[OF_ONE_SEED].isna().all()
+
+
+def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
+    """Twelve items about nine passages; the average of two benchmarks then has none either."""
+    values = {
+        **TWO_SEEDS,
+        **{(of(s), "B"): right(4 + 2 * (of is ours), 40) for s in (0, 1) for of in (base, ours)},
+    }
+    frame = experiment(tmp_path, values)
+    for of, name in TWO_SEEDS:
+        put(tmp_path, of, name, rows(TWO_SEEDS[of, name], clusters="aabbccdefghi"))
+    found = deltas(frame, tmp_path, [OURS])
+    for name in ("A", "Avg"):
+        few = row(found, benchmark=name)
+        assert few[["item_se", "item_df", "item_low", "item_high", "low", "high", "p", "p_holm"]].isna().all()
+        assert few.seed_low < few.delta < few.seed_high
+    whole = row(found, benchmark="B")
+    assert whole.item_low < whole.delta < whole.item_high
+    assert whole.low < whole.delta < whole.high
+
+
+def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None:
+    """Seed 1 lacks B: A is the mean of two seeds, 25 and 8.3, Avg of one: (25 + 20) / 2."""
+    values = TWO_SEEDS | {(base(0), "B"): right(2, 20), (ours(0), "B"): right(6, 20), (base(1), "B"): right(2, 20)}
+    found = deltas(experiment(tmp_path, values), tmp_path, [OURS])
+    average = row(found, benchmark="Avg")
+    assert row(found, benchmark="A").delta == pytest.approx(100 / 6)
+    assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
+    assert (average.n_items, average.n_clusters) == (32, 32)
+    # item variances 3/12 x 9/12 / 11 and 4/20 x 16/20 / 19, of a mean of two, and an item more each way
+    parts = np.array([3 / 16 / 11 + 2 / 12**2, 4 / 25 / 19 + 2 / 20**2])
+    assert average.item_se == pytest.approx(100 * np.sqrt(parts.sum()) / 2, rel=0.05)
+    assert average.item_df == pytest.approx(parts.sum() ** 2 / (parts**2 / [11, 19]).sum(), rel=0.1)
+
+
+def test_a_side_without_seeds_is_paired_with_every_seed(tmp_path: Path) -> None:
+    zero = cell("zero-shot", None, budget=None)
+    full = {(cell("full", seed, budget=None), "A"): right(8 + seed) for seed in range(3)}
+    frame = experiment(tmp_path, {**TWO_SEEDS, **full, (zero, "A"): right(3)})
+    asked = [
+        Contrast("m", BUDGET, "qtuning", None, "zero-shot"),
+        Contrast("m", None, "full", None, "zero-shot"),
+        Contrast("m", None, "zero-shot", BUDGET, "qtuning"),
+        Contrast("m", BUDGET, "qtuning", None, "full"),
+    ]
+    found = deltas(frame, tmp_path, asked)
+    found = found[found["benchmark"] == "A"]
+    assert found["n_seeds"].tolist() == [2, 3, 2, 2]
+    assert found["delta"].tolist() == pytest.approx([500 / 12, 50, -500 / 12, -50 / 12])
+    assert found["sample_ratio"].isna().tolist() == [False, True, True, False]
+
+
+def test_only_done_cells_count_and_a_contrast_without_a_pair_has_no_row(tmp_path: Path) -> None:
+    frame = experiment(tmp_path, TWO_SEEDS)
+    gone = (frame["variant"] == "qtuning") & (frame["seed"] == 1)
+    frame.loc[gone, ["status", "score"]] = ["stale", None]
+    assert row(deltas(frame, tmp_path, [OURS]), benchmark="A").delta == pytest.approx(25)
+    frame.loc[frame["variant"] == "qtuning", "status"] = "failed"
+    assert deltas(frame, tmp_path, [OURS]).empty
+
+
+def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
+    """Two variants at one budget, one at another: families of two and of one, in each column and in Avg."""
+    half = Budget(sample_ratio=0.5, token_ratio=0.5)
+    rng = np.random.default_rng(0)
+    cells = [cell(v, s, b) for b, vs in ((BUDGET, "xyr"), (half, "xr")) for v in vs for s in range(3)]
+    values = {(of, name): (rng.random(100) < 0.3 + 0.3 * (of.variant == "x")) for of in cells for name in "AB"}
+    asked = [Contrast("m", b, v, b, "r") for b, v in ((BUDGET, "x"), (BUDGET, "y"), (half, "x"))]
+    found = deltas(experiment(tmp_path, values), tmp_path, asked)
+    assert found.groupby(["sample_ratio", "benchmark"])["n_family"].unique().map(list).tolist() == [[2]] * 3 + [[1]] * 3
+    for _, family in found.groupby(["sample_ratio", "benchmark"]):
+        small, *large = np.sort(family["p"])
+        assert sorted(family["p_holm"]) == pytest.approx(
+            [len(family) * small, *(max(2 * small, one) for one in large)][: len(family)]
+        )
+    assert (found["significant"] == (found["p_holm"] < 0.05)).all()
+    assert found["significant"].nunique() == 2
+    assert (((found["low"] > 0) | (found["high"] < 0)) == (found["p"] < 0.05)).all()
+
+
+def test_both_is_at_least_as_wide_as_seeds(tmp_path: Path) -> None:
+    found = deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
+    assert (found["high"] - found["low"] > found["seed_high"] - found["seed_low"]).all()
+
+
+def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
+    frame = experiment(tmp_path, TWO_SEEDS)
+    frame.loc[frame["variant"] == "qtuning", "score"] += 1e-4
+    with pytest.raises(
+        PrunegridError, match=r"qtuning/seed0 against .*A: the table's scores differ by 25\.0001 points"
+    ):
+        deltas(frame, tmp_path, [OURS])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [([OURS, OURS], "given twice"), ([Contrast("m", BUDGET, "qtuning", BUDGET, "qtuning")], "compared with itself")],
+)
+def test_families_are_not_padded(tmp_path: Path, asked: Sequence[Contrast], message: str) -> None:
+    with pytest.raises(PrunegridError, match=message):
+        deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, asked)
+
+
+def test_identical_models(tmp_path: Path) -> None:
+    """One item more won and lost keep the interval from being a point: sqrt(2) x 8.333 points, t with 11 is 2.201."""
+    same = {(of(seed), name): right(6) for of in (base, ours) for seed in (0, 1, 2) for name in "AB"}
+    found = deltas(experiment(tmp_path, same), tmp_path, [OURS])
+    assert (found[["delta", "seed_sd"]] == 0).all(axis=None)
+    of_a = row(found, benchmark="A")
+    ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
+    assert ends == pytest.approx([sign * 2.201 * 11.785 for sign in (-1, 1, -1, 1)], abs=0.01)
+    assert (found[["p", "p_holm"]] == 1).all(axis=None)
+
+
+def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
+    """Nothing varies, so the p-value is the sign test's over 12 items: 2 x 2^-12."""
+    won = {(of(seed), "A"): right(12 if of is ours else 0) for of in (base, ours) for seed in (0, 1, 2)}
+    assert row(deltas(experiment(tmp_path, won), tmp_path, [OURS]), benchmark="A").p == pytest.approx(2 / 2**12)
+
+
+def test_written_and_read(tmp_path: Path) -> None:
+    found = deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
+    one_seed = deltas(experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)}), tmp_path, [OURS])
+    for frame in (found, one_seed, found[:0]):
+        write(frame, tmp_path / "deltas.parquet")
+        assert list(frame.columns) == SCHEMA.names
+        pd.testing.assert_frame_equal(read(tmp_path / "deltas.parquet"), frame)
+
+
+def test_draws_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
+    """Nor on the order of benchmarks, up to the last bits of a matrix product."""
+    values = TWO_SEEDS | {(of, "B"): list(reversed(items)) for (of, _), items in TWO_SEEDS.items()}
+    values |= {(cell("x", seed), name): right(5 + seed) for seed in (0, 1) for name in "AB"}
+    frame = experiment(tmp_path, values)
+    other = Contrast("m", BUDGET, "x", BUDGET, "random+random")
+    alone, beside = (deltas(frame, tmp_path, asked) for asked in ([OURS], [other, OURS]))
+    beside = beside[beside["variant"] == "qtuning"].reset_index(drop=True)
+    drop = ["p_holm", "n_family", "significant"]
+    pd.testing.assert_frame_equal(alone.drop(columns=drop), beside.drop(columns=drop), rtol=1e-12)
+    turned = deltas(frame[::-1], tmp_path, [OURS]).set_index("benchmark").loc[alone["benchmark"]].reset_index()
+    pd.testing.assert_frame_equal(turned[alone.columns], alone, rtol=1e-12)
+
+
+KEPT = ["delta", "seed_sd", "item_se", "item_low", "item_high", "seed_low", "seed_high", "low", "high", "p"]
+
+
+def test_symmetries_of_the_frame(tmp_path: Path) -> None:
+    """Swapped sides negate; the order of items in the files and the numbers of seeds change nothing."""
+    values = dict(zip(TWO_SEEDS, np.random.default_rng(5).random((4, 12)).tolist(), strict=True))
+    frame = experiment(tmp_path, values)
+    plain = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    swapped = Contrast("m", BUDGET, "random+random", BUDGET, "qtuning")
+    turned = row(deltas(frame, tmp_path, [swapped]), benchmark="A")
+    for (of, name), items in values.items():
+        put(tmp_path, of, name, rows(items)[:: -1 if of.seed else 1])
+    again = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    np.testing.assert_array_equal(again[KEPT].astype(float), plain[KEPT].astype(float))
+    renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
+    reseeded = row(deltas(experiment(tmp_path, renamed), tmp_path, [OURS]), benchmark="A")
+    np.testing.assert_allclose(reseeded[KEPT].astype(float), plain[KEPT].astype(float), atol=1e-9)
+    for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("seed_low", "seed_high"), ("low", "high")):
+        assert turned[name] == pytest.approx(-plain[mirror], abs=1e-9)
+    assert turned.item_se == pytest.approx(plain.item_se, abs=1e-9)
+
+
+def of_items(diffs_SI: Any, cluster_I: Any) -> Effect:
+    sums_RC = by_cluster(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
+    sizes_RC = by_cluster(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
+    (draws_B,) = means(sums_RC, sizes_RC, 100)
+    return effect(np.mean(diffs_SI, axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC))
+
+
+def told(found: Effect) -> list[float]:
+    return [found.delta, found.item_se, *found.items(), *found.seeds(), *found.both(), found.p()]
+
+
+differences = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1.0]), min_size=15, max_size=15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    diffs=st.lists(differences, min_size=3, max_size=3),
+    items=st.permutations(range(15)),
+    seeds=st.permutations(range(3)),
+)
+def test_symmetries_of_an_effect(diffs: list[list[float]], items: list[int], seeds: list[int]) -> None:
+    """Items with their clusters, and seeds, in any order; the other sign; a p-value that agrees with the interval."""
+    diffs_SI, cluster_I = np.array(diffs), np.arange(15) % 12
+    plain = of_items(diffs_SI, cluster_I)
+    assert told(of_items(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(told(plain), abs=1e-9)
+    turned = of_items(-diffs_SI, cluster_I)
+    for own, theirs in ((plain.items(), turned.items()), (plain.both(), turned.both())):
+        assert own == pytest.approx((-theirs[1], -theirs[0]), abs=1e-9)
+    assert turned.p() == pytest.approx(plain.p())
+    low, high = plain.both()
+    assert (plain.p() < 0.05) == (low > 0 or high < 0)
+    assert plain.half(plain.p()) == pytest.approx(abs(plain.delta), abs=1e-9) or plain.p() == 2.0**-11

@@ -1,0 +1,372 @@
+"""`prunegrid status`: what it prints of results folders made by hand, and its exit code."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid import status
+from prunegrid.cli import app
+from prunegrid.core import locks
+from prunegrid.core.step import lock_of
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.results import collect
+from prunegrid.status import Files
+from prunegrid.status import text as overview
+from support.results_folder import an_experiment, finish, put, rows, shared_files
+
+Say = Callable[..., tuple[Any, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """The command's exit code and what it printed."""
+
+    def say(experiment: Path | str) -> tuple[Any, str]:
+        try:
+            app.main(["status", str(experiment)])
+            code: Any = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().out
+
+    return say
+
+
+def made(folder: Path, experiment: Experiment, finished: bool = True) -> Path:
+    put(folder / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(folder, experiment)
+    for cell in grid.cells(experiment) if finished else ():
+        finish(folder, cell, 10, 20, experiment=experiment)
+    return folder
+
+
+@contextmanager
+def held(log: Path, text: str = "") -> Iterator[None]:
+    """The step of this log runs, as far as others can see."""
+    put(log, text)
+    descriptor = locks.hold(lock_of(log))
+    assert descriptor
+    yield
+    os.close(descriptor)
+
+
+def counts(text: str) -> dict[str, int]:
+    found = re.findall(r"^  (done|stale|running|missing|failed) +(\d+)$", text, re.MULTILINE)
+    return {word: int(count) for word, count in found if count != "0"}
+
+
+def section(text: str, title: str) -> list[str]:
+    """The lines below a title, up to the next blank one."""
+    return text.partition(f"\n\n{title}\n")[2].partition("\n\n")[0].splitlines()
+
+
+def test_every_failure_with_rule_log_and_last_lines(root: Path, say: Say) -> None:
+    train = root / "logs/train/m/s0.125-t0.5/q0"
+    put(train / "seed0.log", "step 1\nstep 2\nstep 3\nFAILED: CUDA out of memory\n\n")
+    code, text = say(root)
+    assert code == 1
+    assert text.startswith(f"{root}: 9 cells, 2 benchmarks each\n")
+    assert counts(text) == {"done": 5, "missing": 2, "failed": 2}
+    assert section(text, "failed") == [
+        "  train, m/s0.125-t0.5/q0/seed0: CUDA out of memory",
+        f"    {train}/seed0.log",
+        "    | step 2",
+        "    | step 3",
+        "  train, m/s0.125-t0.5/q0/seed1: killed without a last word",
+        f"    {train}/seed1.log",
+        "    | step 1",
+    ]
+    assert section(text, "missing") == ["  1 wait for evaluate", "  1 wait for train"]
+    assert not section(text, "stale") and not section(text, "running")
+
+
+def test_all_done_is_exit_code_0_and_no_command(tmp_path: Path, say: Say) -> None:
+    code, text = say(made(tmp_path, an_experiment()))
+    assert (code, counts(text)) == (0, {"done": 9})
+    assert "snakemake" not in text
+
+
+def test_a_last_word_of_several_lines(tmp_path: Path, say: Say) -> None:
+    made(tmp_path, an_experiment(), finished=False)
+    put(tmp_path / "logs/evaluate/m/zero-shot.log", "asking\nFAILED: two things:\nthis and\nthat\n")
+    assert section(say(tmp_path)[1], "failed")[::2] == [
+        "  evaluate, m/zero-shot: two things: this and that",
+        "    | asking",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "rule", "behind"),
+    [
+        ("model/m.log", "model", 9),
+        ("dataset.log", "dataset", 8),
+        ("score/m/1-of-1.log", "score", 8),
+        ("gather_scores/m.log", "gather_scores", 8),
+        ("benchmark/B.log", "benchmark_items", 9),
+    ],
+)
+def test_what_failed_before_any_cell_is_told_once(tmp_path: Path, say: Say, log: str, rule: str, behind: int) -> None:
+    made(tmp_path, an_experiment())
+    put(tmp_path / "logs" / log, "FAILED: no such file\n")
+    code, text = say(tmp_path)
+    assert code == 1
+    assert counts(text).get("failed") == behind
+    assert section(text, "failed") == [f"  {rule}, {behind} cells: no such file", f"    {tmp_path}/logs/{log}"]
+
+
+def test_the_sandboxs_world_is_before_all_cells(tmp_path: Path, say: Say) -> None:
+    """In an experiment without a sandbox it is a log of something else."""
+    put(tmp_path / "logs/world.log", "FAILED: disk full\n")
+    made(tmp_path, an_experiment(), finished=False)
+    assert counts(say(tmp_path)[1]) == {"missing": 9}
+    data = {"hub": "sandbox/sft", "config": "default"}
+    sandbox = an_experiment(sandbox={"seed": 0}, dataset={"name": "world", **data})
+    made(tmp_path, sandbox, finished=False)
+    assert section(say(tmp_path)[1], "failed")[0] == "  world, 9 cells: disk full"
+
+
+def test_a_step_that_runs_is_told_with_since_when_and_where(tmp_path: Path, say: Say) -> None:
+    log = made(tmp_path, an_experiment()) / "logs/train/m/full/seed0.log"
+    with held(log, "started by somebody\nstep 3\n"):
+        os.utime(lock_of(log), (1.75e9, 1.75e9))
+        code, text = say(tmp_path)
+        frame = collect.collect(an_experiment(), tmp_path)
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1.75e9))
+    assert (code, counts(text)) == (1, {"done": 8, "running": 1})
+    assert section(text, "running") == [
+        f"  train, m/full/seed0: since {since}, process {os.getpid()} on {os.uname().nodename}",
+        f"    {log}",
+    ]
+    running = rows(frame, "full", 0)
+    assert set(running["status"]) == {"running"}
+    assert running["score"].isna().all()
+    assert counts(say(tmp_path)[1]) == {"done": 8, "failed": 1}, "the lock is free: it was killed"
+
+
+def test_a_step_whose_log_was_just_removed_runs(tmp_path: Path, say: Say) -> None:
+    log = made(tmp_path, an_experiment()) / "logs/evaluate/m/zero-shot.log"
+    with held(log):
+        log.unlink()
+        assert counts(say(tmp_path)[1]) == {"done": 8, "running": 1}
+
+
+def test_one_that_ended_well_does_not_run_though_a_child_of_it_lives(tmp_path: Path, say: Say) -> None:
+    with held(made(tmp_path, an_experiment()) / "logs/train/m/full/seed0.log", "done in 3.0 s\n"):
+        assert counts(say(tmp_path)[1]) == {"done": 9}
+
+
+def test_what_runs_for_many_makes_none_of_them_running(tmp_path: Path, say: Say) -> None:
+    made(tmp_path, an_experiment(), finished=False)
+    (tmp_path / "scores/m/meta.json").unlink()
+    with held(tmp_path / "logs/score/m/1-of-1.log"):
+        text = say(tmp_path)[1]
+    assert counts(text) == {"missing": 9}
+    assert section(text, "missing") == ["  1 wait for evaluate", "  8 wait for score"]
+    assert section(text, "running")[0].startswith("  score: since ")
+
+
+STEP = """
+import sys, time
+from prunegrid.core.step import step
+with step(sys.argv[1]):
+    print("step 7", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_real_step_runs_until_it_is_killed_and_then_has_failed(tmp_path: Path, say: Say) -> None:
+    log = made(tmp_path, an_experiment()) / "logs/evaluate/m/zero-shot.log"
+    process = subprocess.Popen([sys.executable, "-c", STEP, str(log)])
+    try:
+        while not (log.exists() and "step 7" in log.read_text()):
+            assert process.poll() is None
+        text = say(tmp_path)[1]
+        assert re.match(rf"  evaluate, m/zero-shot: since .*, process {process.pid} on ", section(text, "running")[0])
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    failed = section(say(tmp_path)[1], "failed")
+    assert failed[0] == "  evaluate, m/zero-shot: killed without a last word"
+    assert failed[-1] == "    | step 7"
+    assert subprocess.run([sys.executable, "-c", STEP.replace("600", "0"), str(log)], check=False).returncode == 0
+    assert counts(say(tmp_path)[1]) == {"done": 9}
+
+
+def test_stale_cells_are_grouped_by_reason(tmp_path: Path, say: Say) -> None:
+    made(tmp_path, an_experiment())
+    put(tmp_path / "experiment.json", an_experiment(training={"learning_rate": 1}).model_dump(mode="json"))
+    (tmp_path / "pruned/m/s0.125-t0.5/q0/seed0/selection.json").unlink()
+    code, text = say(tmp_path)
+    assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
+    assert section(text, "stale") == [
+        "  training.learning_rate was 0.0001, is 1.0: 8 cells",
+        "  selection.json was there, is gone: m/s0.125-t0.5/q0/seed0",
+    ]
+
+
+SCORES = {"runtime": {"retention": "scores"}}
+
+
+def without_weights(folder: Path, experiment: Experiment) -> Path:
+    """Every cell is finished and evaluated, and its weights are let go."""
+    made(folder, experiment)
+    for weights in folder.glob("trained/**/model"):
+        weights.rmdir()
+    return folder
+
+
+def test_weights_that_are_let_go_leave_a_finished_cell_done(tmp_path: Path, say: Say) -> None:
+    code, text = say(without_weights(tmp_path, an_experiment(**SCORES)))
+    assert (code, counts(text)) == (0, {"done": 9})
+    assert overview.invalidated(an_experiment(**SCORES), tmp_path) == []
+
+
+def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) -> None:
+    """Their scores are good, and stay in the table."""
+    without_weights(tmp_path, an_experiment())
+    code, text = say(tmp_path)
+    reason = "  the trained model was let go (runtime.retention), is to be kept: 8 cells"
+    assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
+    assert section(text, "stale") == [reason]
+    assert overview.invalidated(an_experiment(), tmp_path)[1:] == [reason]
+    assert set(collect.collect(an_experiment(), tmp_path)["status"]) == {"done"}
+
+
+@pytest.mark.parametrize("lacking", [True, False], ids=["a new benchmark", "another limit"])
+def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacking: bool) -> None:
+    without_weights(tmp_path, an_experiment(**SCORES))
+    limits = {"A": None, "B": None if lacking else 5}
+    data = {"task": "arc_easy", "data": {"path": "d.jsonl"}}
+    benchmarks = {name: data | {"limit": limit} for name, limit in limits.items()} | ({"C": data} if lacking else {})
+    wanted = an_experiment(**SCORES, evaluation={"benchmarks": benchmarks})
+    put(tmp_path / "experiment.json", wanted.model_dump(mode="json"))
+    code, text = say(tmp_path)
+    assert (code, counts(text)) == (1, {"missing": 9} if lacking else {"stale": 9})
+    assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
+    reason = "  the trained model was let go (runtime.retention), is to be evaluated: 8 cells"
+    assert reason in section(text, "stale")
+    assert reason in overview.invalidated(wanted, tmp_path)
+
+
+def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, say: Say) -> None:
+    damaged = made(tmp_path, an_experiment()) / "trained/m/full/seed0/training.json"
+    damaged.write_text(damaged.read_text()[:40])
+    code, text = say(tmp_path)
+    assert code.startswith(f"prunegrid status: {damaged}: not complete JSON") and f"rm {damaged}" in code
+    assert not text
+
+
+def test_a_folder_and_its_table_have_the_same_statuses(root: Path) -> None:
+    put(
+        root / "evaluation/m/full/seed0/B.json",
+        json.dumps(
+            {"score": 1}
+            | dict.fromkeys(("protocol", "n_items"), "x")
+            | dict.fromkeys(("metric", "task", "limit", "dtype"), "x")
+        ),
+    )
+    told = status.of_all(an_experiment(), Files(root))
+    frame = collect.collect(an_experiment(), root)
+    shown = Counter(frame["status"][frame["benchmark"] != collect.AVERAGE])
+    assert shown == Counter(word for found in told.values() for word in found.by_benchmark.values())
+    assert set(shown) == {"done", "missing", "failed", "stale"}
+    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == collect.AVERAGE].tolist()
+
+
+CONFIG = Path(__file__).parents[3] / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    ("named", "command"),
+    [
+        ("config.yaml", "snakemake --cores all"),
+        ("./config.yaml", "snakemake --cores all"),
+        ("experiments/mine.yaml", "snakemake --cores all --configfile experiments/mine.yaml"),
+        ("experiments/my own.yaml", "snakemake --cores all --configfile 'experiments/my own.yaml'"),
+        ("results/sandbox", "snakemake --cores all"),
+        ("results/mine", "snakemake --cores all --configfile experiments/mine.yaml"),
+        ("results/other", "snakemake --cores all --configfile FILE    (FILE: the config that says experiment: other)"),
+    ],
+)
+def test_the_command_that_runs_what_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say, named: str, command: str
+) -> None:
+    text = CONFIG.read_text()
+    put(tmp_path / "config.yaml", text)
+    for name, file in {"mine": "mine", "own": "my own"}.items():
+        put(tmp_path / f"experiments/{file}.yaml", text.replace("experiment: sandbox", f"experiment: '{name}'  # this"))
+    for name in ("sandbox", "mine", "other"):
+        put(tmp_path / f"results/{name}/experiment.json", an_experiment(experiment=name).model_dump(mode="json"))
+    monkeypatch.chdir(tmp_path)
+    code, said = say(named)
+    assert code == 1
+    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n{overview.ON_A_CLUSTER}\n")
+    monkeypatch.chdir("/")
+    if named.startswith("results"):
+        assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{overview.ON_A_CLUSTER}\n")
+
+
+def test_a_thousand_cells_are_told_apart(tmp_path: Path, say: Say) -> None:
+    """One failed step of each kind, and as many cells behind it as there are; each file is read once."""
+    experiment = an_experiment(seeds=list(range(250)))
+    made(tmp_path, experiment)
+    for seed in range(10):
+        put(tmp_path / f"logs/train/m/full/seed{seed}.log", f"FAILED: no {seed}\n")
+        (tmp_path / f"evaluation/m/s0.125-t0.5/q0/seed{seed}/A.json").unlink()
+    code, text = say(tmp_path)
+    assert (code, counts(text)) == (1, {"done": 981, "missing": 10, "failed": 10})
+    assert len(section(text, "failed")) == 20
+    assert section(text, "missing") == ["  10 wait for evaluate"]
+    put(tmp_path / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
+    code, text = say(tmp_path)
+    assert section(text, "failed") == ["  score, 1000 cells: out of memory", f"    {tmp_path}/logs/score/m/1-of-1.log"]
+
+
+def test_no_file_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(tmp_path, an_experiment())
+    put(tmp_path / "logs/evaluate/m/zero-shot.log", "done in 1.0 s\n")
+    opened: Counter[str] = Counter()
+    real = Path.open
+
+    def counted(path: Path, *given: Any, **more: Any) -> Any:
+        opened[str(path)] += 1
+        return real(path, *given, **more)
+
+    monkeypatch.setattr(Path, "open", counted)
+    collect.collect(an_experiment(), tmp_path)
+    assert len(opened) > 30 and set(opened.values()) == {1}
+
+
+def test_it_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
+    made(tmp_path, an_experiment())
+    code = f"import sys; from prunegrid import cli; cli.main(['status', {str(tmp_path)!r}]); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pandas", "torch", "transformers"} & set(done.stdout.split())
+
+
+def test_the_benchmark_multiplies_a_finished_experiment(tmp_path: Path) -> None:
+    made(tmp_path / "results/tiny", an_experiment(seeds=[0]))
+    command = [sys.executable, str(CONFIG.parent / "benchmarks/status.py"), str(tmp_path / "results/tiny")]
+    done = subprocess.run([*command, "--cells", "20", "--repeat", "1"], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["cells"] == 1 + 5 * 4, "zero-shot, and five seeds of full and three variants"
+    assert set(found["seconds"]) == {"status", "collect"}
+
+
+def test_every_promise_of_the_page_names_a_test_that_is_there() -> None:
+    page = (CONFIG.parent / "docs/status.md").read_text().partition("## Promises")[2]
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) >= len(re.findall(r"^\| ", page, re.MULTILINE)) - 1
+    assert [f"{file}::{name}" for file, name in named if f"def {name}(" not in (CONFIG.parent / file).read_text()] == []

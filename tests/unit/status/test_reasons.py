@@ -1,0 +1,301 @@
+"""Why a finished cell is stale: for every kind of setting its key, what it was and what it is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid import status
+from prunegrid.core import files
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.status import Files
+from support.results_folder import DIGESTS, ITEMS, an_experiment, finish, put, shared_files
+
+QTUNING = {"qtuning": {"method": "qtuning"}}
+EVEN = {"even": {"method": "random+random", "match": "qtuning"}}
+VARIANTS: list[Any] = ["random+random", QTUNING, EVEN]
+BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in ITEMS}
+FLOAT32 = {
+    "scoring": {"dtype": "float32"},
+    "training": {"bf16": False},
+    "evaluation": {"dtype": "float32", "benchmarks": BENCHMARKS},
+}
+ALL = {"zero-shot", "full", "random+random", "qtuning", "even"}
+TRAINED = ALL - {"zero-shot"}
+
+
+def made(**changes: Any) -> Experiment:
+    return an_experiment(**{"variants": VARIANTS, "seeds": [0]} | changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Every cell of `made()`, finished."""
+    experiment = made()
+    shared_files(tmp_path, experiment)
+    for cell in grid.cells(experiment):
+        finish(tmp_path, cell, 10, 20, experiment=experiment)
+    return tmp_path
+
+
+def why(experiment: Experiment, folder: Path) -> dict[str, list[str]]:
+    """The reasons of every cell that is stale, by its variant."""
+    told = status.of_all(experiment, Files(folder))
+    assert {cell.variant for cell, found in told.items() if found.worst == "stale"} == {
+        cell.variant for cell, found in told.items() if found.reasons
+    }
+    return {cell.variant: [str(reason) for reason in found.reasons] for cell, found in told.items() if found.reasons}
+
+
+def evaluation(**changes: Any) -> dict[str, Any]:
+    return {"evaluation": {"benchmarks": {name: value | changes for name, value in BENCHMARKS.items()}}}
+
+
+def test_what_is_as_the_experiment_wants_has_no_reason(folder: Path) -> None:
+    assert why(made(), folder) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "cells", "reasons"),
+    [
+        ({"training": {"learning_rate": 0.0002}}, TRAINED, ["training.learning_rate was 0.0001, is 0.0002"]),
+        ({"training": {"lora": {"r": 16}}}, TRAINED, ["training.lora.r was 8, is 16"]),
+        (
+            {"training": {"lora": {"target_modules": ["q"]}}},
+            TRAINED,
+            ['training.lora.target_modules was "all-linear", is ["q"]'],
+        ),
+        ({"training": {"removal": "drop"}}, TRAINED - {"full"}, ['training.removal was "mask", is "drop"']),
+        ({"scoring": {"max_length": 64}}, TRAINED, ["scoring.max_length was 2048, is 64"]),
+        ({"scoring": {"dtype": "bfloat16"}}, TRAINED, ['scoring.dtype was "float32", is "bfloat16"']),
+        (
+            {"dataset": {"name": "world", "path": "world.jsonl", "max_samples": 5}},
+            TRAINED,
+            ["dataset.max_samples was null, is 5"],
+        ),
+        ({"models": {"m": {"path": "elsewhere"}}}, ALL, ['models.m.path was "somewhere", is "elsewhere"']),
+        (
+            {"models": {"m": {"hub": "o/m"}}},
+            ALL,
+            ['models.m.hub was null, is "o/m"', 'models.m.path was "somewhere", is null'],
+        ),
+        (
+            {"variants": ["random+random", {"qtuning": {"method": "qtuning", "neighbor_lambda": 0}}, EVEN]},
+            {"qtuning", "even"},
+            ["variants.qtuning.neighbor_lambda was 0.5, is 0.0"],
+        ),
+        (
+            {"variants": ["random+random", {"qtuning": {"method": "longest+ppl"}}, EVEN]},
+            {"qtuning", "even"},
+            ['variants.qtuning.method was "qtuning", is "longest+ppl"'],
+        ),
+        (
+            {"variants": ["random+random", QTUNING, {"even": {"method": "random+random", "match": "random+random"}}]},
+            {"even"},
+            ['variants.even.match was "qtuning", is "random+random"'],
+        ),
+        (
+            evaluation(task="gsm8k"),
+            ALL,
+            [f'evaluation.benchmarks.{name}.task was "arc_easy", is "gsm8k"' for name in ITEMS],
+        ),
+        (evaluation(limit=5), ALL, [f"evaluation.benchmarks.{name}.limit was null, is 5" for name in ITEMS]),
+        (
+            {"evaluation": {"dtype": "bfloat16", "benchmarks": BENCHMARKS}},
+            ALL,
+            ['evaluation.dtype was "float32", is "bfloat16"'],
+        ),
+        (
+            {"evaluation": {"protocol": "paper", "benchmarks": BENCHMARKS}},
+            ALL,
+            ['evaluation.protocol was "harness", is "paper"'],
+        ),
+    ],
+)
+def test_a_setting_is_named_with_what_it_was_and_is(
+    folder: Path, changes: dict[str, Any], cells: set[str], reasons: list[str]
+) -> None:
+    assert why(made(**changes), folder) == dict.fromkeys(cells, reasons)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "changes", "reason"),
+    [
+        (
+            {"batch_tokens": 8192},
+            {"evaluation": {"batch_tokens": 512, "benchmarks": BENCHMARKS}},
+            "evaluation.batch_tokens was 8192, is 512",
+        ),
+        (
+            {"device": "cpu"},
+            {"device": "cuda", **FLOAT32},
+            'device was "cpu", is "cuda"',
+        ),
+        (
+            {"data": {"hub": None, "config": None, "split": "train", "revision": None, "path": "d.jsonl"}},
+            evaluation(data={"path": "e.jsonl"}),
+            'evaluation.benchmarks.A.data.path was "d.jsonl", is "e.jsonl"',
+        ),
+    ],
+)
+def test_what_a_record_says_of_its_evaluation(
+    folder: Path, recorded: dict[str, Any], changes: dict[str, Any], reason: str
+) -> None:
+    """Records of older versions do not say it, and are not stale for that."""
+    assert why(made(**changes), folder) == {}
+    change(folder / "evaluation/m/zero-shot/A.json", **recorded)
+    assert why(made(**changes), folder) == {"zero-shot": [reason]}
+
+
+def change(path: Path, **values: Any) -> None:
+    put(path, files.read_json(path) | values)
+
+
+def test_what_was_made_anew_since(folder: Path) -> None:
+    at = "m/s0.125-t0.5/qtuning/seed0"
+    change(folder / f"trained/{at}/training.json", weights="others")
+    assert why(made(), folder) == {"qtuning": ["the trained model was another when it was evaluated, is made anew"]}
+    change(folder / "models/m.json", digests={"model": "another"})
+    remade = "the base model was another when it was evaluated, is made anew"
+    assert {cell: reasons[-1] for cell, reasons in why(made(), folder).items()} == {
+        **dict.fromkeys(ALL, remade),
+        "qtuning": "the trained model was another when it was evaluated, is made anew",
+    }
+
+
+def test_a_base_model_with_another_template(folder: Path) -> None:
+    """Its weights are the same: only the template's digest tells that it was made again since it was evaluated."""
+    change(folder / "models/m.json", digests={"model": "m", "template": "p"})
+    assert why(made(), folder) == {}
+    change(folder / "models/m.json", digests={"model": "m", "template": "q"})
+    reason = "the base model was another when it was evaluated, is made anew"
+    assert why(made(), folder) == {cell: [reason] for cell in ALL}
+
+
+def test_a_training_set_that_was_made_again_and_not_yet_scored(folder: Path) -> None:
+    """`dataset.max_samples` was changed, the rule `dataset` has run, and scoring comes next."""
+    fewer = made(dataset={"name": "world", "path": "world.jsonl", "max_samples": 5})
+    put(folder / "data/world.json", {"source": fewer.dataset.model_dump(mode="json"), "digest": "another"})
+    reason = "the training set was another when it was scored, is made anew"
+    assert why(fewer, folder) == {cell: [reason] for cell in TRAINED}
+    change(folder / "data/world.json", digest="d")
+    assert why(fewer, folder) == {}
+
+
+def test_scores_that_were_made_again_with_another_setting_and_not_yet_pruned(folder: Path) -> None:
+    """`scoring.max_length` was changed and scores were made again. Those of older versions say it in no digest."""
+    short = made(scoring={"max_length": 64})
+    change(folder / "scores/m/meta.json", max_length=64, digests=DIGESTS | {"scoring": "0f" * 32})
+    reason = f"the scores' digests.scoring was not set, is {('0f' * 32)[:12]}"
+    assert why(short, folder) == {cell: [reason] for cell in TRAINED}
+    for training in (folder / "trained").rglob("training.json"):
+        change(training, digests=DIGESTS | {"scoring": "0f" * 32})
+    assert why(short, folder) == {}
+
+
+def test_a_match_that_was_pruned_again_and_not_yet_met(folder: Path) -> None:
+    at = "pruned/m/s0.125-t0.5/{}/seed0/selection.json"
+    change(folder / at.format("qtuning"), n_kept_samples=9, kept_tokens=70)
+    change(folder / at.format("even"), matched={"samples": 9, "tokens": 70, "shortest_response": 2})
+    assert why(made(), folder) == {}
+    change(folder / at.format("qtuning"), kept_tokens=71)
+    assert why(made(), folder) == {
+        "even": ["the selection of qtuning, the match, was another when it was pruned, is made anew"]
+    }
+
+
+def test_other_scores_than_were_trained_with(folder: Path) -> None:
+    change(folder / "scores/m/meta.json", digests={"model": "m", "data": "0f" * 32})
+    reason = f'the scores\' digests.data was "d", is {("0f" * 32)[:12]}'
+    assert why(made(), folder) == {cell: [reason] for cell in TRAINED}
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "of an older version"])
+def test_another_selection_than_was_trained_on(folder: Path, noted: bool) -> None:
+    """The digest that `prune` noted is taken, and only where there is none the file is read."""
+    at = "m/s0.125-t0.5/qtuning/seed0"
+    selection = folder / f"pruned/{at}/selection.parquet"
+    put(selection, "the selection")
+    change(folder / f"trained/{at}/training.json", selection=files.sha256(selection))
+    if noted:
+        change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
+        selection.write_text("not read")
+    assert why(made(), folder) == {}
+    selection.write_text("another")
+    if noted:
+        change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
+    assert why(made(), folder) == {"qtuning": ["the selection was another when the model was trained, is made anew"]}
+
+
+@pytest.mark.parametrize(
+    ("lost", "cells"),
+    [
+        ("models/m.json", ALL),
+        ("data/world.json", TRAINED),
+        ("scores/m/meta.json", TRAINED),
+        ("trained/m/full/seed0/training.json", {"full"}),
+        ("pruned/m/s0.125-t0.5/qtuning/seed0/selection.json", {"qtuning", "even"}),
+    ],
+)
+def test_what_is_gone(folder: Path, lost: str, cells: set[str]) -> None:
+    (folder / lost).unlink()
+    name = lost if cells in (ALL, TRAINED) else Path(lost).name
+    assert why(made(), folder) == {cell: [f"{name} was there, is gone"] for cell in cells}
+
+
+def test_a_pruner_of_ones_own_of_another_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prunegrid import pruners
+
+    monkeypatch.setattr(type(pruners.JOINT["qtuning"]), "foreign", property(lambda pruner: pruner.name == "qtuning"))
+    path = folder / "pruned/m/s0.125-t0.5/qtuning/seed0/selection.json"
+    version = pruners.JOINT["qtuning"].version
+    change(path, foreign_pruners={"qtuning": {"version": version}})
+    assert why(made(), folder) == {}
+    change(path, foreign_pruners={"qtuning": {"version": 7}})
+    reason = f"variants.qtuning: version.qtuning was 7, is {version}"
+    assert why(made(), folder) == {"qtuning": [reason], "even": [reason]}
+
+
+def test_another_reference_model(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"variants": ["random+rho1"], "seeds": [0], "references": []}
+    before, after = (
+        an_experiment(models={"m": {"hub": "o/m", "reference": {"hub": n}}}, **given) for n in ("o/r", "o/s")
+    )
+    shared_files(tmp_path, before)
+    put(tmp_path / "models/m@reference.json", {"source": before.sources["m@reference"].model_dump(mode="json")})
+    (cell,) = grid.cells(before)
+    finish(tmp_path, cell, 1.0, 2.0, experiment=before)
+    assert why(before, tmp_path) == {}
+    assert why(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", is "o/s"']}
+    change(tmp_path / f"pruned/m/{cell.path}/selection.json", extras={"reference_nll": {"reference": "r"}})
+    manifest = {"source": after.sources["m@reference"].model_dump(mode="json"), "digests": {"model": "s"}}
+    put(tmp_path / "models/m@reference.json", manifest)
+    reason = "the reference model was another when it was scored, is made anew"
+    assert why(after, tmp_path) == {"random+rho1": [reason]}, "made again, and reference_nll not yet"
+    change(tmp_path / "models/m@reference.json", digests={"model": "r"})
+    assert why(after, tmp_path) == {}
+
+
+def test_a_dynamic_cell_is_told_by_its_own_and_its_matchs_options(tmp_path: Path) -> None:
+    def dynamic(neighbor_lambda: float) -> Experiment:
+        q = {"q": {"method": "qtuning", "mode": "dynamic", "neighbor_lambda": neighbor_lambda}}
+        even = {"even": {"method": "random+random", "mode": "dynamic", "match": "q"}}
+        return an_experiment(variants=[q, even], seeds=[0], references=[])
+
+    shared_files(tmp_path, dynamic(0.5))
+    for cell in grid.cells(dynamic(0.5)):
+        finish(tmp_path, cell, 1.0, 2.0, experiment=dynamic(0.5))
+    assert why(dynamic(0.5), tmp_path) == {}
+    reason = "variants.q.neighbor_lambda was 0.5, is 0.25"
+    assert why(dynamic(0.25), tmp_path) == {"q": [reason], "even": [reason]}
+
+
+def test_what_is_not_finished_has_no_reasons(folder: Path) -> None:
+    """There is nothing that the change could cost."""
+    for file in (folder / "evaluation/m/full/seed0").iterdir():
+        file.unlink()
+    experiment = made(training={"learning_rate": 0.0002})
+    told = status.of_cell(experiment, Files(folder), Cell("m", "full", None, 0))
+    assert (told.worst, told.reasons, told.waits, told.outdated) == ("missing", [], "evaluate", True)

@@ -1,0 +1,243 @@
+"""Means over seeds, deltas with their intervals, what they are against, and what the legend says of it."""
+
+import io
+
+import pandas as pd
+import pytest
+
+from prunegrid.table import csv, html, markdown, text
+from prunegrid.table.document import TIMES, Table
+from prunegrid.table.legend import BOLD, ONE_SEED, SINGLE, TWO_SEEDS, legend
+from support.table_frames import cell, delta, deltas, entry, laid_out, over_seeds, over_two, seeded
+
+
+def test_seeds_are_averaged_score_and_delta() -> None:
+    table = laid_out(
+        *(cell("random+random", score, seed=seed) for seed, score in enumerate((10, 20, 30))),
+        *(cell("random+ppl", score, seed=seed) for seed, score in enumerate((11, 20, 35))),
+    )
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.score, shown.delta, shown.done, shown.seeds) == (22, 2, 3, 3)
+    assert (shown.sd, entry(table, "Random+Random", "A").sd) == (12.12, 10)  # sqrt((11^2 + 2^2 + 13^2) / 2)
+    assert "Means ± standard deviations over 3 seeds." in legend(table)
+    assert "(3/3)" not in markdown.render(table)
+    assert "**22.00** ±12.12 ↑2.00 |" in markdown.render(table)
+
+
+def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
+    table = laid_out(
+        *(cell("random+random", score, seed=seed) for seed, score in enumerate((10, "failed", 30))),
+        *(cell("random+ppl", score, seed=seed) for seed, score in enumerate((12, 50, "missing"))),
+        *(cell("entropy+ppl", score, seed=seed) for seed, score in enumerate((1, 2, 3))),
+    )
+    assert [entry(table, label, "A").best for label in ("Random+PPL", "Entropy+PPL")] == [False, True]
+    assert "Means ± standard deviations over 3 seeds; (k/3): k of them." in legend(table)
+    rendered = markdown.render(table)
+    assert "20.00   ±14.14 (2/3 failed)" in rendered
+    assert "31.00   ±26.87 (2/3) ↑2.00 (1/3)" in rendered
+    assert "**2.00** ± 1.00 ↓18.00 (2/3)" in rendered
+    assert '<span class="sd">±14.14 (2/3 failed)</span>' in html.render(table)
+    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    assert read["m A seeds"].tolist() == ["2/3", "2/3", "3/3"]
+    assert read["m A delta seeds"].tolist()[1:] == ["1/3", "2/3"]
+    assert read["m A sd"].tolist() == [14.14, 26.87, 1]
+
+
+def test_what_the_other_seeds_are_stands_beside_a_part_of_them_and_in_the_legend() -> None:
+    assert [entry(seeded(), "Longest+PPL", name).status for name in "AB"] == ["stale", "running"]
+    said = legend(seeded())
+    assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in said
+    assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in said}
+    shown = text.partial(entry(seeded(), "Longest+PPL", "A")), text.partial(entry(seeded(), "Entropy+PPL", "A"))
+    assert shown == ("(1/3 †)", "(1/3)")
+    assert '<span class="seeds">(1/3 †)</span>' in html.render(seeded())
+    assert '<span class="seeds">(1/3)</span>' in html.render(seeded())
+
+
+def test_a_missing_seed_has_no_sign_and_a_failed_one_without_a_footnote_its_word() -> None:
+    lacking = {
+        word: laid_out(cell("random+ppl", 10), cell("random+ppl", word, seed=1)) for word in ("missing", "failed")
+    }
+    shown = {word: text.partial(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
+    assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
+    assert legend(lacking["missing"])[-2:] == [
+        *("Of the other seeds the worst is told: missing (no sign).", "missing: not computed yet.")
+    ]
+    assert "Of the other seeds the worst is told: failed." in legend(lacking["failed"])
+
+
+def test_one_done_seed_of_several_has_no_deviation() -> None:
+    table = laid_out(cell("random+random", 10), cell("random+random", "failed", seed=1))
+    assert entry(table, "Random+Random", "A").sd is None
+    assert "Means over 2 seeds; (k/2): k of them." in legend(table)
+
+
+def one_seed(*lines: dict[str, object]) -> Table:
+    cells = cell("random+random", 10, 20), cell("random+ppl", 13, 19), cell("full", 50, 60)
+    return laid_out(*cells, deltas=deltas(*lines))
+
+
+def test_deltas_are_those_of_the_deltas_frame_alone() -> None:
+    table = one_seed(delta("random+ppl", "A", 3.004))
+    assert [entry(table, "Random+PPL", benchmark).delta for benchmark in "AB"] == [3, None]
+    assert entry(table, "Random+Random", "A").delta is None
+
+
+def test_one_seed_has_the_items_interval_and_no_mark() -> None:
+    table = one_seed(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (1, 5, None, None)
+    assert ONE_SEED in legend(table)
+    assert not [sentence for sentence in legend(table) if "Asterisk" in sentence]
+    assert "↑3.00*" not in markdown.render(table)
+    tooltip = "95 % interval +1.00 to +5.00 points, item noise only; against Random + Random"
+    assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
+
+
+def test_no_word_of_noise_where_nobody_asked() -> None:
+    assert legend(laid_out(cell("random+random", 10), cell("random+ppl", 13)))[1:] == [
+        "Arrows: points above or below Random + Random at the same model, budget and seed.",
+        BOLD,
+    ]
+
+
+FEW = {"item_low": None, "item_high": None}
+
+
+def test_too_few_items_are_not_called_one_seed() -> None:
+    seeds = [cell(name, 10 + seed, 20, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
+    three = [delta("random+ppl", name, 1, n_seeds=3, **FEW) for name in ("A", "Avg")]
+    said = legend(laid_out(*seeds, deltas=deltas(*three)))
+    assert said[2:4] == ["No interval: fewer than 10 clusters of items.", BOLD]
+    one_more = deltas(*three, delta("random+ppl", "B", 1, **over_seeds(0, 2, 0.06)))
+    assert legend(laid_out(*seeds, deltas=one_more))[3:5] == [
+        *(SINGLE, "No interval for A and so for Avg: fewer than 10 clusters of items.")
+    ]
+
+
+def test_one_seed_is_called_so_without_an_interval_too() -> None:
+    table = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1, **FEW))
+    assert not table.intervals
+    assert legend(table)[2:4] == [ONE_SEED, "No interval: fewer than 10 clusters of items."]
+    assert "title=" not in html.render(table)
+    some = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1))
+    assert legend(some)[2:4] == [ONE_SEED, "No interval for A: fewer than 10 clusters of items."]
+
+
+def two_seeds(*lines: dict[str, object]) -> Table:
+    cells = [cell(name, 10 + seed, 20, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1)]
+    return laid_out(*cells, deltas=deltas(*lines))
+
+
+def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
+    table = two_seeds(delta("random+ppl", "A", 3, **over_two(-6, 12)))
+    shown = entry(table, "Random+PPL", "A")
+    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (-6, 12, None, None)
+    assert legend(table)[2:4] == [TWO_SEEDS, BOLD]
+    tooltip = "95 % interval -6.00 to +12.00 points, items and seeds; not tested; against Random + Random"
+    assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
+
+
+def test_a_table_of_one_two_and_three_seeds_says_what_applies_to_each() -> None:
+    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **over_two(-6, 8))
+    over = ["Over one" + ONE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
+    assert legend(two_seeds(*lines))[2:5] == [*over, BOLD]
+    said = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **over_seeds(1, 3, 0.01))))
+    assert said[2:4] == over
+    assert said[4].startswith("Asterisk: the delta differs")
+    assert said[5:7] == [SINGLE, BOLD]
+
+
+def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_says_so() -> None:
+    table = seeded()
+    first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
+    assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (3, 1.5, 4.5, 0.0123, True)
+    assert (second.delta, second.low, second.high, second.significant) == (1, -1.25, 3.25, False)
+    assert ONE_SEED not in legend(table)
+    tooltip = "95 % interval +1.50 to +4.50 points, items and seeds; p = 0.0123 after Holm; against Random + Random"
+    assert f'title="{tooltip}"' in html.render(table)
+
+
+def test_a_delta_over_one_of_several_seeds_has_the_items_interval_and_is_not_tested() -> None:
+    table = seeded()
+    alone = entry(table, "Entropy+PPL", "A")
+    assert (alone.compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
+    assert "Over one seed: deltas carry item noise only; no significance is claimed." in legend(table)
+    assert "item noise only; against Random + Random" in html.render(table)
+
+
+def test_the_legend_says_so_where_nothing_is_significant() -> None:
+    cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
+    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **over_seeds(-1, 1, 1.0))))
+    assert legend(table)[2:4] == [
+        "Asterisk: the delta differs from 0 at 5 %, over items and seeds, Holm-corrected over the budget's rows of the "
+        "column; here none does.",
+        SINGLE,
+    ]
+
+
+def test_csv_has_every_interval_as_a_column() -> None:
+    frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
+    ppl = frame[(frame["sample_pruner"] == "Random") & (frame["token_pruner"] == "PPL")].iloc[0]
+    names = ["sd", "seeds", "delta", "delta seeds", "low", "high", "p_holm", "significant"]
+    assert ppl[["against", *(f"m A {name}" for name in names)]].tolist() == [
+        *("Random + Random", 4, "3/3", 3, "3/3", 1.5, 4.5, 0.0123, True)
+    ]
+    alone = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
+    assert alone[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
+    assert alone[["m A p_holm", "m A significant"]].isna().all()
+
+
+MANNERS = {"static": {"mode": "static", "removal": "mask"}, "dynamic": {"mode": "dynamic", "removal": "mask"}}
+PLAIN = {"random+random": "static", "live": "dynamic"}
+
+
+def mixed(*against: tuple[str, str, str]) -> Table:
+    """Static and dynamic rows, each (variant, manner, baseline) beside the baselines of both manners."""
+    cells = [cell(name, 10, method="random+random", **MANNERS[manner]) for name, manner in PLAIN.items()]
+    cells += [cell(name, 12, method="random+ppl", **MANNERS[manner]) for name, manner, _ in against]
+    return laid_out(*cells, deltas=deltas(*(delta(name, "A", 2, against=its) for name, _, its in against)))
+
+
+@pytest.mark.parametrize(
+    ("against", "said"),
+    [
+        ([("random+ppl", "static", "random+random")], "Random + Random"),
+        ([("ppl-live", "dynamic", "live")], "live"),
+        (
+            [("random+ppl", "static", "random+random"), ("ppl-live", "dynamic", "live")],
+            "the Random + Random row of the same mode",
+        ),
+        (
+            [("random+ppl", "static", "live"), ("ppl-live", "dynamic", "random+random")],
+            "the Random + Random row of the same mode (where there is none, of the experiment's own)",
+        ),
+    ],
+)
+def test_the_legend_says_what_deltas_are_against(against: list[tuple[str, str, str]], said: str) -> None:
+    table = mixed(*against)
+    assert f"Arrows: points above or below {said} at the same model, budget and seed." in legend(table)
+
+
+def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
+    cells = [cell("full", 50, seed=0), cell("random+ppl", 12), cell("random+fastv", 9)]
+    against_full = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", -38, against="full")))
+    assert "Arrows: points above or below Full Dataset of the same model and seed." in legend(against_full)
+    untrained = [cell("zero-shot", 5), *cells]
+    against_none = laid_out(*untrained, deltas=deltas(delta("random+ppl", "A", 7, against="zero-shot")))
+    assert "Arrows: points above or below Zero-Shot of the same model." in legend(against_none)
+    assert next(row.against for row in against_full.rows if row.variant == "random+ppl") == "Full Dataset"
+    other = {"sample_ratio": 0.25, "token_ratio": 0.7}
+    cells += [[row | other for row in rows] for rows in cells[1:]]
+    lines = [delta("random+ppl", "A", 3, against="random+fastv"), delta("random+fastv", "A", -3, against="random+ppl")]
+    best = laid_out(*cells, deltas=deltas(lines[0], lines[1] | other))
+    assert (
+        f"Arrows: points above or below one row of each model and budget (m, 12.5 {TIMES} 50: Random + FastV; "
+        f"m, 25 {TIMES} 70: Random + PPL) at the same seed."
+    ) in legend(best)
+
+
+def test_each_row_names_what_it_is_against() -> None:
+    table = mixed(("random+ppl", "static", "random+random"), ("ppl-live", "dynamic", "live"))
+    assert [row.against for row in table.rows] == ["", "", "Random + Random", "live"]
+    assert "item noise only; against live" in html.render(table)

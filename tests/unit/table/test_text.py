@@ -1,0 +1,172 @@
+"""The table as Markdown and as CSV."""
+
+# ruff: noqa: RUF001
+
+import io
+import re
+
+import pandas as pd
+import pytest
+
+from prunegrid.table import csv, markdown, text
+from support.table_frames import FAILED, NOTE, SMALL, cell, entry, laid_out, seeded
+
+MARKDOWN = """\
+# T
+
+Scores in percent. Arrows: points above or below Random + Random at the same model, budget and seed. \
+Bold: best of the column among the budget's pruned rows. missing: not computed yet. \
+failed: a step did not end well, see its log.
+
+> A sandbox: nothing here is about real models.
+
+## m
+
+| Sample pruner   | Token pruner   | A       | B       | Avg     |
+|:----------------|:---------------|:--------|:--------|:--------|
+| Zero-Shot       | –              |   10.00 |   20.00 |   15.00 |
+
+### 12.5 % samples × 50 % tokens
+
+| Sample pruner   | Token pruner   | A               | B               | Avg             |
+|:----------------|:---------------|:----------------|:----------------|:----------------|
+| Random          | Random         |   30.00         |  **8.00**       |   19.00         |
+| Random          | PPL            |   30.00    0.00 |    7.50   ↓0.50 |   18.75   ↓0.25 |
+| Entropy         | PPL            |   failed [1]    |   failed [1]    |   failed [1]    |
+| ─────────────   | ────────────   | ─────────────── | ─────────────── | ─────────────── |
+| Q-Tuning        | joint          | **33.33** ↑3.33 |  **8.00**  0.00 | **20.67** ↑1.67 |
+| q0              | Q-Tuning       |   missing       |    6.00   ↓2.00 |   missing       |
+| Full Dataset    | –              |   40.00         |   50.00         |   45.00         |
+
+- [1] m, s0.125-t0.5/entropy+ppl/seed0: train did not end well, see a/b.log
+"""
+SEEDED = """\
+| Sample pruner   | Token pruner   | A                                 | B                                | Avg                              | Kept        | Tokens   | Cost   | Seeds   |
+|:----------------|:---------------|:----------------------------------|:---------------------------------|:---------------------------------|:------------|:---------|:-------|:--------|
+| Random          | Random         |   32.00   ± 2.00                  |    8.00   ± 0.00                 |   20.00   ± 1.00                 | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Random          | PPL            | **35.00** ± 4.00 ↑3.00*           |  **9.00** ± 0.00 ↑1.00           | **22.00** ± 2.00 ↑2.00           | 12.5 × 51.3 | 12.3k    | 120    | 3       |
+| Entropy         | PPL            |   20.00          (1/3) ↓10.00 [1] |    3.00          (1/3) ↓5.00 [1] |   11.50          (1/3) ↓7.50 [1] | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| Longest         | PPL            |   21.00          (1/3 †)          |    4.00          (1/3 …)         |   12.50          (1/3 …)         | 12.5 × 51.3 | 12.3k    | 120    | 1       |
+| ─────────────   | ────────────   | ───────────────────────────────── | ──────────────────────────────── | ──────────────────────────────── | ─────────── | ──────   | ────   | ─────   |
+| Q-Tuning        | joint          |   stale †                         |   running …                      |   running …                      | 12.5 × 51.3 | 12.3k    | 120    | 0       |
+| Full Dataset    | –              |   40.00   ± 0.00                  |   missing                        |   missing                        | 12.5 × 51.3 | 12.3k    | 120    | 0       |
+
+- [1] m, s0.125-t0.5/entropy+ppl/seed1: train did not end well, see a/b.log
+
+Protocol: p.
+
+MDE: 3 points.
+"""  # noqa: E501
+
+
+def test_markdown() -> None:
+    assert markdown.render(laid_out(*SMALL, failures=FAILED)) == MARKDOWN
+
+
+def test_markdown_of_several_seeds() -> None:
+    assert markdown.render(seeded()).partition("### 12.5 % samples × 50 % tokens\n\n")[2] == SEEDED
+
+
+def test_csv_round_trip() -> None:
+    text = csv.render(laid_out(*SMALL, failures=FAILED, note='two lines,\n"quoted" # and all'))
+    frame = pd.read_csv(io.StringIO(text), comment="#")
+    assert frame.columns.tolist() == [
+        *("sample_ratio", "token_ratio", "variant", "sample_pruner", "token_pruner"),
+        *("m A", "m A delta", "m B", "m B delta", "m Avg", "m Avg delta"),
+    ]
+    assert frame["m A"].tolist() == ["10.00", "30.00", "30.00", "failed", "33.33", "missing", "40.00"]
+    assert frame["m B delta"].dropna().tolist() == [-0.5, 0, -2]
+    assert frame["sample_ratio"].tolist()[1:] == [0.125] * 6
+
+
+def test_markdown_escapes_the_column_mark() -> None:
+    table = laid_out([row | {"benchmark": f"{row['benchmark']}|"} for row in cell("a|b", 1, 2)])
+    lines = [line for line in markdown.render(table).splitlines() if line.startswith("|")]
+    assert r"a\|b" in lines[2]
+    assert r"A\|" in lines[0]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {1 + 2 + 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        *(
+            (same, same)
+            for same in ("lm_eval a__b 50 % (k/3): p < 0.05 & more", "Rho-1, a-b [1] see a/b.log", "-1.5 #2")
+        ),
+        ("*x* `y` ~z~ $w$ a|b", r"\*x\* \`y\` \~z\~ \$w\$ a\|b"),
+        ("_x_ a_ __b", r"\_x\_ a\_ \_\_b"),
+        ("<b>x</b> <!-- <3 < 4", r"\<b>x\</b> \<!-- <3 < 4"),
+        ("&lt; &#38; a & b;", r"\&lt; \&#38; a & b;"),
+        ("[x](y) [x][y] [x]: y [x]", r"[x\](y) [x\][y] [x\]: y [x]"),
+        ("a\\_b c\\d \\", r"a\\\_b c\d \\"),
+        ("# x #", r"\# x \#"),
+        ("> x\n- y\n  + z\n1. a\n2)\n---\n===", "\\> x\n\\- y\n\\+ z\n1\\. a\n2\\)\n\\---\n\\==="),
+    ],
+)
+def test_markdown_escapes_what_would_change_the_rendering_only(said: str, shown: str) -> None:
+    assert markdown.escape(said) == shown
+
+
+def test_markdown_escapes_every_text() -> None:
+    evil = "<b> *x*\n_y_"
+    cells = [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell("random+random", 1)]
+    cells += [row | {"model": evil, "benchmark": row["benchmark"] + evil} for row in cell(evil, 2, method="random+x*")]
+    lines = markdown.render(laid_out(cells, title=evil, note=evil, footer=(evil,))).splitlines()
+    shown = r"\<b> \*x\* \_y\_"
+    assert lines[0] == f"# {shown}"
+    assert lines[4:7] == [r"> \<b> \*x\*", r"> \_y\_", ""]
+    assert lines[7] == f"## {shown}"
+    assert lines[-2:] == [r"\<b> \*x\*", r"\_y\_"]
+    assert f"A{shown}" in lines[11]
+    assert shown in lines[14]
+    assert r"x\*" in lines[14]
+
+
+@pytest.mark.parametrize(
+    ("delta", "shown"), [(2.341, "↑2.34"), (-0.5, "↓0.50"), (0.0, "0.00"), (-0.0, "0.00"), (12, "↑12.00")]
+)
+def test_arrow(delta: float, shown: str) -> None:
+    assert text.arrow(delta) == shown
+
+
+def test_a_delta_that_rounds_to_zero_has_no_arrow_and_no_sign() -> None:
+    table = laid_out(cell("random+random", 10), cell("random+ppl", 9.998))
+    assert entry(table, "Random+PPL", "A").delta == 0
+    assert "↓" not in markdown.render(table)
+    assert "-0.00" not in csv.render(table)
+
+
+def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> None:
+    shown = csv.render(seeded())
+    assert "# Protocol: p.\n# MDE: 3 points.\nsample_ratio," in shown
+    frame = pd.read_csv(io.StringIO(shown), comment="#", na_values=["failed", "stale", "missing", "running"])
+    assert frame["m A"].tolist()[:5] == [10, 32, 35, 20, 21]
+    assert frame["m B"].isna().tolist() == [False] * 5 + [True] * 2
+    assert "stale" in shown and "running" in shown and "missing" in shown
+
+
+def test_csv_has_the_worst_status_of_each_place_where_there_are_several_seeds() -> None:
+    frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
+    shown = frame[["m A status", "m B status", "m Avg status"]].T.values.tolist()
+    assert shown == [
+        ["done", "done", "done", "failed", "stale", "stale", "done"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+        ["done", "done", "done", "failed", "running", "running", "missing"],
+    ]
+    assert "status" not in csv.render(laid_out(*SMALL))
+
+
+def test_csv_says_how_to_read_it_in_words_of_its_columns() -> None:
+    lines = csv.render(seeded()).splitlines()
+    said = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    assert said[:3] == [
+        "T",
+        "Scores in percent.",
+        "delta: points above or below Random + Random at the same model, budget and seed.",
+    ]
+    assert [line.partition(":")[0] for line in said[3:11]] == [
+        *("Over one seed", "significant", "Intervals are of single comparisons, not corrected."),
+        *("Means ± standard deviations over 3 seeds; (k/3)", "missing", "running", "stale", "failed"),
+    ]
+    assert said[12:] == [NOTE, "Protocol: p.", "MDE: 3 points."]

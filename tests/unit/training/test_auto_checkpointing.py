@@ -1,0 +1,145 @@
+"""`training.gradient_checkpointing: auto`: decided when a job starts, and again when one has run out of memory."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from prunegrid.core import gpus
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.models.size import of_folder
+from prunegrid.training import Job
+from prunegrid.training.memory import needs_checkpointing
+from prunegrid.training.memory_model import CUDA_CONTEXT, MIB, USABLE, training_bytes
+from support.killed_jobs import Inputs, assert_same_weights, assert_tidy, befall, run
+
+CARD = CUDA_CONTEXT * MIB / USABLE / 1e9  # GB that leave nothing beside CUDA's own
+
+
+def job(inputs: Inputs, setting: Any = "auto", device: str = "cuda", ranks: int = 1, **runtime: Any) -> Job:
+    return Job(
+        model=inputs.model,
+        scores=inputs.scores,
+        training=Training(gradient_checkpointing=setting, ranks=ranks),
+        runtime=Runtime(**runtime),
+        seed=0,
+        device=device,
+    )
+
+
+def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Path:
+    """An nvidia-smi that answers so; the file of what it was asked."""
+    program, asked = folder / "nvidia-smi", folder / "asked"
+    program.write_text(f"#!/bin/sh\necho $* >> {asked}\nprintf '{answer}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return asked
+
+
+@pytest.mark.parametrize(("gigabytes", "sharers", "on"), [(CARD, 1, True), (80, 1, False), (1.5 * CARD, 2, True)])
+def test_a_stated_card_decides(
+    gigabytes: float, sharers: int, on: bool, inputs: Inputs, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The tiny model needs megabytes; half of a card is too little where two jobs share it."""
+    assert needs_checkpointing(job(inputs, gpu_memory_gb=gigabytes, cells_per_gpu=sharers), ["0"]) is on
+    assert f"gradient_checkpointing: auto is {'on' if on else 'off'} for " in capfd.readouterr().err
+    alone = job(inputs, ranks=2, gpu_memory_gb=gigabytes, cells_per_gpu=sharers)
+    assert needs_checkpointing(alone, ["0", "1"]) is (gigabytes == CARD)
+
+
+def test_the_cards_that_were_given_decide(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = smi(tmp_path, monkeypatch, r"900\n81559\n")
+    assert needs_checkpointing(job(inputs), ["1", "3"]) is True
+    monkeypatch.setenv(gpus.VISIBLE, "5,6")
+    smi(tmp_path, monkeypatch, r"81559\n81559\n")
+    assert needs_checkpointing(job(inputs), []) is False
+    assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["--id=1,3", "--id=5,6"]
+
+
+def test_a_card_that_nobody_knows_is_one_line(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smi(tmp_path, monkeypatch, "")
+    with pytest.raises(PrunegridError, match=r"neither nvidia-smi nor torch .*: give runtime.gpu_memory_gb"):
+        needs_checkpointing(job(inputs), ["0"])
+
+
+def test_what_is_not_auto_asks_nobody(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = smi(tmp_path, monkeypatch, r"1\n")
+    for setting in (True, False):
+        assert needs_checkpointing(job(inputs, setting), ["0"]) is setting
+    assert needs_checkpointing(job(inputs, device="cpu"), []) is False
+    assert not asked.exists()
+
+
+@pytest.mark.parametrize("settings", [{}, pytest.param({"method": "lora"}, marks=pytest.mark.slow)])
+def test_a_want_of_memory_turns_it_on_before_passes_are_halved(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+) -> None:
+    """On a CPU it is off at first. The job goes on from checkpoints that were made without, to the same weights."""
+    settings = {"gradient_checkpointing": "auto", **settings}
+    befall(monkeypatch, "out of memory", step=4)
+    with pytest.raises(PrunegridError, match=r"step 2 is intact; the next attempt turns gradient checkpointing on$"):
+        run(tmp_path, inputs, **settings)
+    with pytest.raises(PrunegridError, match=r"step 2 is intact; the next attempt halves its forward passes"):
+        run(tmp_path, inputs, **settings)
+    befall(monkeypatch)
+    report = run(tmp_path, inputs, **settings)
+    assert (report["resumed"], report["halvings"], report["gradient_checkpointing"]) == ([2], 1, True)
+    assert report["training"]["gradient_checkpointing"] == "auto", "what is compared with the config"
+    whole = undisturbed(**settings)
+    assert read_json(whole / "training.json")["gradient_checkpointing"] is False
+    assert_same_weights(tmp_path, whole, exact=False)
+    assert_tidy(tmp_path)
+
+
+def test_on_a_cpu_auto_trains_the_weights_of_false(undisturbed: Any) -> None:
+    assert_same_weights(undisturbed(gradient_checkpointing="auto"), undisturbed(gradient_checkpointing=False))
+
+
+@pytest.mark.parametrize(("kind", "on"), [("bloom", True), ("gpt2", False)])
+def test_eager_attention_checkpoints_since_its_weights_are_not_estimated(
+    kind: str, on: bool, inputs: Inputs, tmp_path: Path
+) -> None:
+    """Bloom has no SDPA; GPT-2 has it, and calls its sizes by other names than a Llama."""
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, n_layer=2, n_head=2, hidden_size=16))
+    model.save_pretrained(tmp_path)
+    padded = job(inputs, gpu_memory_gb=80).model_copy(update={"model": tmp_path})
+    assert needs_checkpointing(padded, ["0"]) is on
+    shape = of_folder(tmp_path).shape
+    assert (shape.layers, shape.hidden) == (2, 16)
+
+
+def test_what_cannot_be_packed_is_estimated_padded(inputs: Inputs, tmp_path: Path) -> None:
+    """Nemotron's layers drop the borders. A padded pass has 64 samples, a packed one 64 tokens."""
+    config = AutoConfig.for_model(
+        "nemotron", num_hidden_layers=8, num_attention_heads=2, num_key_value_heads=2, hidden_size=64, vocab_size=300
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    unpackable, settings = job(inputs), {"batch_tokens": 64, "per_device_train_batch_size": 64}
+    training = unpackable.training.model_copy(update=settings)
+    size, longest = of_folder(tmp_path), read_json(inputs.scores / "meta.json")["max_length"]
+    packed, padded = (
+        sum(training_bytes(training.model_copy(update={"packing": packing}), size, longest, "cuda").values())
+        for packing in (True, False)
+    )
+    card = (CUDA_CONTEXT * MIB + (packed + padded) / 2) / USABLE / 1e9
+    changes = {"model": tmp_path, "training": training, "runtime": Runtime(gpu_memory_gb=card)}
+    assert needs_checkpointing(unpackable.model_copy(update=changes), ["0"]) is True
+    assert needs_checkpointing(unpackable.model_copy(update=changes | {"model": inputs.model}), ["0"]) is False
+
+
+def test_scores_without_a_cut_off_are_one_line(inputs: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_text("{}")
+    hand_made = job(inputs, gpu_memory_gb=80).model_copy(update={"scores": tmp_path})
+    with pytest.raises(
+        PrunegridError, match=r"meta\.json: has no max_length, .*gradient_checkpointing to true or false"
+    ):
+        needs_checkpointing(hand_made, ["0"])

@@ -1,0 +1,56 @@
+"""training.deterministic: the same weights in every run and after a kill; an operation without such a kernel."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.training import worker
+from support.killed_jobs import Inputs, assert_same, befall, run, steps
+
+
+@pytest.fixture(autouse=True)
+def started_warm(warm: None) -> None:
+    pass
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_a_killed_job_ends_with_the_weights_of_an_undisturbed_one(
+    dynamic: bool, tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"deterministic": True, "dynamic": dynamic}
+    report = run(tmp_path / "whole", inputs, **settings)
+    assert report["training"]["deterministic"] is True
+    befall(monkeypatch, "killed before", step=4)
+    with pytest.raises(PrunegridError, match="SIGKILL"):
+        run(tmp_path / "killed", inputs, **settings)
+    assert steps(tmp_path / "killed") == [2]
+    befall(monkeypatch)
+    assert run(tmp_path / "killed", inputs, **settings)["resumed"] == [2]
+    assert_same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_an_operation_without_a_deterministic_kernel_is_one_clear_error(
+    tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    befall(monkeypatch, "no deterministic kernel", step=2)
+    said = r"^step 2: an operation has no deterministic kernel here; set training.deterministic to false \(.*put_"
+    with pytest.raises(PrunegridError, match=said):
+        run(tmp_path / "on", inputs, deterministic=True)
+    report = run(tmp_path / "off", inputs)
+    assert report["steps"] == 6 and "deterministic" not in report["training"]
+
+
+def test_what_torch_is_told() -> None:
+    cudnn, fill = torch.backends.cudnn, torch.utils.deterministic
+    before = cudnn.deterministic, cudnn.benchmark, fill.fill_uninitialized_memory
+    try:
+        worker.use_deterministic_kernels()
+        assert (
+            torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+        )
+        assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+    finally:
+        torch.use_deterministic_algorithms(False)
+        cudnn.deterministic, cudnn.benchmark, fill.fill_uninitialized_memory = before

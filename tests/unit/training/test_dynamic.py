@@ -1,0 +1,349 @@
+"""Dynamic pruning: with weights that stand still it is static pruning of every mini-batch, and else it is not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma2Config
+
+from prunegrid import pruners
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
+from prunegrid.pruners import Selection
+from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.selection.prune import prune
+from prunegrid.training import dynamic as module
+from prunegrid.training.candidates import passes
+from prunegrid.training.dynamic import Dynamic, Moment, truncated
+from prunegrid.training.packed_attention import NAME
+from prunegrid.training.samples import Samples
+from prunegrid.training.schedule import Example, MicroBatches, example, schedule, steps_per_epoch
+from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically
+from support.tiny_llama import write_tiny_model
+from support.training_jobs import SETTINGS, run
+
+METHODS = ["qtuning", "random+ppl", "infobatch+fastv", "entropy+sparsevlm", "infobatch-original"]
+STATIC_KEYS = ("nominal", "realised", "realised_token_ratio", "n_samples", "n_kept_samples", "kept_tokens", "counts")
+
+
+def training(**settings: Any) -> Training:
+    return Training(**SETTINGS | {"mode": "dynamic", "learning_rate": 0} | settings)
+
+
+def new(scores: Path, method: str, settings: Training) -> Dynamic:
+    rows = stored_rows(scores)
+    samples = Samples(rows, settings.removal)
+    return Dynamic(samples, truncated(scores, rows), pruning(method), derive(SEED, "pruning"), 100)
+
+
+def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> Dynamic:
+    """What a worker has, less DeepSpeed."""
+    attention = NAME if settings.packing else "sdpa"
+    own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention).eval()
+    dynamic = new(scores, method, settings)
+    dynamic.attach(own, lambda run: run(), most)
+    return dynamic
+
+
+def keep(dynamic: Dynamic, micro_batches: MicroBatches, moment: Moment) -> list[list[Example]]:
+    """Scored in the step itself."""
+    rows = np.array([row for batch in micro_batches for row in batch], dtype=np.int64)
+    return dynamic.keep(micro_batches, moment, dynamic.candidates.score(rows))
+
+
+def as_examples(scores: Path, selection: Selection, removal: str) -> list[Example]:
+    texts = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
+    rows = [texts[number] for number in selection.sample_id.tolist()]
+    return [
+        example(
+            row["sample_id"],
+            row["prompt_ids"],
+            row["response_ids"],
+            selection.kept(i).tolist(),
+            float(selection.weight[i]),
+            removal,
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize("candidates", [1, 3, 8, 20, 97])
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("size", [1, 4, 5])
+def test_mini_batches_are_whole_but_at_an_epochs_end(size: int, accumulation: int, ranks: int, candidates: int) -> None:
+    """Ranks take turns, then micro-batches, then steps; an epoch has each candidate once, in an order of its own."""
+    settings = training(
+        ranks=ranks, per_device_train_batch_size=size, gradient_accumulation_steps=accumulation, num_train_epochs=3
+    )
+    ids = np.arange(100, 100 + candidates)
+    plans = [schedule(ids, candidates, settings, 1, rank) for rank in range(ranks)]
+    each, orders = steps_per_epoch(candidates, settings), []
+    assert all(len(plan) == 3 * each and {len(step) for step in plan} == {accumulation} for plan in plans)
+    for epoch in range(3):
+        steps = range(each * epoch, each * (epoch + 1))
+        in_turn = [plan[step][m] for step in steps for m in range(accumulation) for plan in plans]
+        whole, rest = divmod(candidates, size)
+        sizes = [size] * whole + [rest] * (rest > 0)
+        assert [len(batch) for batch in in_turn] == sizes + [0] * (len(in_turn) - len(sizes))
+        assert any(plan[steps[-1]][m] for plan in plans for m in range(accumulation)), "no step is empty"
+        orders.append([row for batch in in_turn for row in batch])
+        assert sorted(orders[-1]) == list(range(candidates))
+    assert candidates < 8 or len(set(map(tuple, orders))) == 3
+
+
+@pytest.mark.parametrize("form", [{}, {"packing": False, "removal": "drop"}], ids=["packed-mask", "padded-drop"])
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_stand_still_select_what_the_static_pruners_select(
+    method: str, form: dict[str, Any], tiny_model: Path, scores: Path
+) -> None:
+    settings = training(per_device_train_batch_size=6, gradient_accumulation_steps=1, **form)
+    dynamic, plan = attached(tiny_model, scores, method, settings), plan_of(scores, settings)
+    assert len(plan) == 2 * 4
+    for step, micro_batches in enumerate(plan):
+        moment = moment_of(step, settings)
+        expected = [statically(scores, method, batch, moment) for batch in micro_batches]
+        found = keep(dynamic, micro_batches, moment)
+        assert found == [as_examples(scores, selection, settings.removal) for selection in expected]
+        assert all(found), "every mini-batch keeps something"
+    assert pa.concat_tables(dynamic.log).to_pylist() == expected_log(scores, method, settings)
+
+
+def test_the_window_is_the_mini_batch_and_an_empty_one_keeps_nothing(tiny_model: Path, scores: Path) -> None:
+    """Of the four hardest samples two are kept where they are a mini-batch, all four among four easier ones."""
+    dynamic, moment = attached(tiny_model, scores, "infobatch+ppl", training()), moment_of(0, training())
+    nll = read_scores(scores, pruners.Needs(samples={"nll": "test"}, tokens={})).samples["nll"]
+    hardest = np.argsort(-nll)[:8].tolist()
+
+    def kept(*micro_batches: list[int]) -> list[list[int]]:
+        return [[one.sample_id for one in batch] for batch in keep(dynamic, list(micro_batches), moment)]
+
+    ids = dynamic.rows.sample_id_N[hardest].tolist()
+    assert kept(hardest[:4], [], hardest[4:]) == [sorted(ids[:2]), [], sorted(ids[4:6])]
+    assert kept(hardest) == [sorted(ids[:4])]
+
+
+def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_model: Path, scores: Path) -> None:
+    """The equal-budget control: as many samples and tokens as Q-Tuning keeps of the same candidates, at random."""
+    settings = training()
+    dynamic = attached(tiny_model, scores, "random+random", settings)
+    dynamic.pruning["match"] = pruning("qtuning")
+    for step, micro_batches in enumerate(plan_of(scores, settings)):
+        moment = moment_of(step, settings)
+        for batch, kept in zip(micro_batches, keep(dynamic, micro_batches, moment), strict=True):
+            if not batch:
+                assert kept == []
+                continue
+            like = statically(scores, "qtuning", batch, moment)
+            assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
+    matched = pruning("random+random") | {"match": pruning("random+fastv")}
+    own = Dynamic(dynamic.samples, dynamic.candidates.truncated_N, matched, SEED, 100)
+    assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
+
+
+def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
+    dynamic = attached(tiny_model, scores, "random+random", training())
+    (first,), (again,), (step,), (epoch,) = (
+        keep(dynamic, [list(range(20))], moment)
+        for moment in (Moment(0, 0, 0, 0.0), Moment(0, 0, 0, 0.0), Moment(0, 1, 0, 0.1), Moment(1, 0, 0, 0.5))
+    )
+    assert first == again
+    assert first != step and first != epoch and step != epoch
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_other_weights_select_otherwise(method: str, tiny_model: Path, scores: Path) -> None:
+    settings = training()
+    dynamic, moment = attached(tiny_model, scores, method, settings), moment_of(0, settings)
+    before = keep(dynamic, [list(range(20))], moment)
+    with torch.no_grad():
+        for parameter in dynamic.candidates.model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    assert keep(dynamic, [list(range(20))], moment) != before
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, scores: Path) -> None:
+    """In any order of the samples, and however many forwards the other ranks make."""
+    needed = pruners.Needs(
+        samples=dict.fromkeys(("nll", "ppl", "entropy"), "test"),
+        tokens=dict.fromkeys(HEAD_SCORES + ATTENTION_SCORES, "test"),
+    )
+    rows = np.random.default_rng(0).permutation(20)[:13]
+    stored = read_scores(scores, needed).take(rows)
+    forwards: list[Any] = []
+    dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
+    dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
+    found = dynamic.candidates.score(rows)
+    divide = passes if packing else batches
+    parts = len(list(divide(dynamic.rows.take(rows).length_N, 100)))
+    assert parts > 1 and len(forwards) == parts + 2, "as many forwards as the rank with the most makes"
+    for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(stored, name))
+    for kind in ("samples", "tokens"):
+        for name, column in getattr(stored, kind).items():
+            np.testing.assert_allclose(getattr(found, kind)[name], column, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_no_gradient_is_left_behind(tiny_model: Path, scores: Path) -> None:
+    dynamic = attached(tiny_model, scores, "qtuning", training())
+    keep(dynamic, [list(range(8))], moment_of(0, training()))
+    assert all(parameter.grad is None for parameter in dynamic.candidates.model.parameters())
+
+
+def test_the_probe_asks_the_same_samples_every_time_shared_among_ranks(
+    tiny_model: Path, scores: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBE", 7)
+    dynamic = attached(tiny_model, scores, "random+ppl", training())
+    alone, again = dynamic.probe(0, 1), dynamic.probe(0, 1)
+    shares = [dynamic.probe(rank, 3) for rank in range(3)]
+    assert alone == again and alone[2] == 7
+    np.testing.assert_allclose(np.sum(shares, axis=0), alone, rtol=1e-6)
+    assert not dynamic.log, "a probe selects nothing"
+
+
+def test_a_model_whose_attention_cannot_be_read_is_refused_where_a_pruner_needs_it(scores: Path) -> None:
+    config = Gemma2Config(
+        vocab_size=300,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=None,
+    )
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with pytest.raises(PrunegridError, match=r"random\+fastv needs attention scores, but model type gemma2 .*softcap"):
+        new(scores, "random+fastv", training()).attach(model, lambda f: f(), max)
+    new(scores, "random+ppl", training()).attach(model, lambda f: f(), max)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def started_warm(warm_module: None) -> None:
+    """All jobs of this module; test_resume.py and test_failures.py have those that start as users' do."""
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Path:
+    """A whole job of two ranks whose weights stand still."""
+    out = tmp_path_factory.mktemp("still")
+    run(out, tiny_model, scores, pruning=pruning("qtuning"), **STILL)
+    return out
+
+
+STILL = {"mode": "dynamic", "learning_rate": 0, "ranks": 2, "batch_tokens": 64}
+
+
+def test_a_jobs_log_is_the_static_selection_of_all_its_mini_batches(still: Path, scores: Path) -> None:
+    log = pq.read_table(still / "selection_log.parquet")
+    settings = training(ranks=2)
+    assert log.to_pylist() == expected_log(scores, "qtuning", settings)
+    assert log.schema.equals(module.LOG)
+    candidates = [
+        {row for step in plan_of(scores, settings, rank)[:2] for batch in step for row in batch} for rank in range(2)
+    ]
+    assert not candidates[0] & candidates[1] and len(candidates[0] | candidates[1]) == 20, "an epoch sees each once"
+    ids = pq.read_table(scores / "samples.parquet")["sample_id"].to_pylist()
+    for row in log.to_pylist():
+        own = plan_of(scores, settings, row["rank"])[row["step"]]
+        assert row["sample_id"] in {ids[i] for batch in own for i in batch}, "a rank keeps of its own candidates"
+
+
+def test_a_jobs_summary_follows_from_its_log(still: Path, scores: Path, tmp_path: Path) -> None:
+    """Two epochs of 20 candidates: all counts are over 40."""
+    log, summary = pq.read_table(still / "selection_log.parquet"), read_json(still / "selection.json")
+    samples = {row["sample_id"]: row for row in pq.read_table(scores / "samples.parquet").to_pylist()}
+    kept_of = [samples[number] for number in log["sample_id"].to_pylist()]
+    tokens = pc.sum(log["kept"]).as_py()
+    responses = 2 * sum(row["response_tokens"] for row in samples.values())
+    prompts = 2 * sum(row["prompt_tokens"] for row in samples.values())
+    assert summary["mode"] == "dynamic"
+    assert (summary["n_samples"], summary["n_kept_samples"], summary["kept_tokens"]) == (40, len(log), tokens)
+    assert summary["realised"] == pytest.approx(
+        {
+            "samples": len(log) / 40,
+            "response_tokens": tokens / responses,
+            "all_tokens": (sum(row["prompt_tokens"] for row in kept_of) + tokens) / (prompts + responses),
+        }
+    )
+    assert summary["realised_token_ratio"] == pytest.approx(tokens / sum(row["response_tokens"] for row in kept_of))
+    assert sum(summary["counts"]["quadrant"].values()) == sum(summary["counts"]["reason"].values()) == len(log)
+    settings = {key: value for key, value in pruning("random+ppl").items() if key != "variant"}
+    static = prune(scores, tmp_path, variant="static", seed=0, **settings)
+    assert set(summary) == {*static, "pruning"} - {"selection"}, "results read both alike"
+    assert {key: type(summary[key]) for key in STATIC_KEYS} == {key: type(static[key]) for key in STATIC_KEYS}
+
+
+def test_a_jobs_probes_stand_at_every_epochs_start_and_at_the_end(still: Path, scores: Path) -> None:
+    report = read_json(still / "training.json")
+    samples = pq.read_table(scores / "samples.parquet")
+    assert [probe["step"] for probe in report["probes"]] == [0, 2, 4]
+    for probe in report["probes"]:
+        assert probe["ppl"] == pytest.approx(pc.mean(samples["ppl"]).as_py(), rel=1e-4)
+        assert probe["entropy"] == pytest.approx(pc.mean(samples["entropy"]).as_py(), rel=1e-4)
+    log = pq.read_table(still / "selection_log.parquet")
+    assert report["trained_tokens"] == pc.sum(log["kept"]).as_py()
+    assert report["kept_samples"] == len(log) / 2
+    assert not (still / "selection.parquet").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "form"),
+    [
+        ("infobatch+fastv", {"zero_stage": 3, "ranks": 2}),
+        ("entropy+sparsevlm", {"zero_stage": 3, "ranks": 2, "packing": False, "removal": "drop"}),
+        ("qtuning", {"method": "lora", "gradient_checkpointing": True}),
+        ("random+ppl", {"gradient_accumulation_steps": 1, "max_steps": 7, "removal": "drop"}),
+    ],
+)
+def test_jobs_of_other_forms_log_the_same(
+    method: str, form: dict[str, Any], tmp_path: Path, tiny_model: Path, scores: Path
+) -> None:
+    form = {"mode": "dynamic", "learning_rate": 0, "batch_tokens": 64} | form
+    run(tmp_path, tiny_model, scores, pruning=pruning(method), **form)
+    log = pq.read_table(tmp_path / "selection_log.parquet").to_pylist()
+    assert log == expected_log(scores, method, Training(**SETTINGS | form))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [{"removal": "drop"}, {"method": "lora", "learning_rate": 0.1}], ids=str)
+def test_weights_that_learn_select_by_what_they_have_learned(
+    form: dict[str, Any], tmp_path: Path, tiny_model: Path, scores: Path
+) -> None:
+    """The first mini-batches see the base model, later ones do not; the probes show it growing surer."""
+    form = {"mode": "dynamic", "learning_rate": 1e-2, "warmup_ratio": 0, "num_train_epochs": 4} | form
+    report = run(tmp_path, tiny_model, scores, pruning=pruning("infobatch+ppl"), **form)
+    log = pq.read_table(tmp_path / "selection_log.parquet").to_pylist()
+    still = expected_log(scores, "infobatch+ppl", Training(**SETTINGS | form))
+    assert [row for row in log if row["step"] == 0] == [row for row in still if row["step"] == 0]
+    assert {(row["step"], row["sample_id"]) for row in log} != {(row["step"], row["sample_id"]) for row in still}
+    assert report["probes"][-1]["ppl"] < 0.8 * report["probes"][0]["ppl"]
+    assert len(report["probes"]) == 5
+
+
+def test_scores_whose_two_tables_disagree_are_refused(tmp_path: Path, scores: Path) -> None:
+    for name in ("samples.parquet", "tokens.parquet"):
+        table = pq.read_table(scores / name)
+        pq.write_table(table[:-1] if name == "samples.parquet" else table, tmp_path / name)
+    with pytest.raises(PrunegridError, match="hold other samples; score again"):
+        new(tmp_path, "random+ppl", training())
+
+
+def test_scoring_needs_no_particular_model_seed(tmp_path: Path, scores: Path) -> None:
+    """The scores of the moment are the model's own, not the files': another model's differ from theirs."""
+    other = attached(write_tiny_model(tmp_path / "other", seed=5), scores, "random+ppl", training())
+    stored = read_scores(scores, pruners.Needs(samples={"nll": "test"}, tokens={}))
+    assert not np.allclose(other.candidates.score(np.arange(20)).samples["nll"], stored.samples["nll"], rtol=1e-2)

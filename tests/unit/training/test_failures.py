@@ -1,0 +1,299 @@
+"""Jobs that fail: one clear error, the last checkpoint intact, and the same call reaches the undisturbed end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunegrid.core import locks
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, read_parquet
+from prunegrid.core.randomness import derive
+from prunegrid.experiment.sections import Training
+from prunegrid.training import checkpoints, launch
+from prunegrid.training.schedule import schedule
+from support.killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+
+Undisturbed = Callable[..., Path]
+STEPS = 6
+TWO = {"ranks": 2, "gradient_accumulation_steps": 1}
+
+
+def fails(out: Path, inputs: Inputs, match: str, **settings: Any) -> str:
+    with pytest.raises(PrunegridError, match=match) as caught:
+        run(out, inputs, **settings)
+    assert not (out / "model").exists() and not list(out.glob(".*.tmp"))
+    assert not list((out / "checkpoints").glob(".saving-*"))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def goes_on(
+    out: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> dict[str, Any]:
+    befall(monkeypatch)
+    report = run(out, inputs, **settings)
+    assert_same(out, undisturbed(**settings))
+    return report
+
+
+def test_infinite_weights(
+    tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    befall(monkeypatch, "spoilt", step=4)
+    fails(tmp_path, inputs, r"step 4: the loss is (nan|inf) \(sample_id \d+, .*learning_rate")
+    assert steps(tmp_path) == [2]
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("what", "step", "said"),
+    [
+        ("spoilt after", 4, "the scores of sample_id ([0-9, ]+) are not finite"),
+        ("spoilt", 5, "the loss is (?:nan|inf)"),
+    ],
+)
+def test_infinite_weights_while_pruning(
+    what: str,
+    step: int,
+    said: str,
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+) -> None:
+    """Before the mini-batches of step 5 are scored, or between that and the loss of what was kept of them."""
+    settings = {"dynamic": True, "save_steps": 3}
+    befall(monkeypatch, what, step=step)
+    message = fails(tmp_path, inputs, f"^step 5: {said}.*; lower training.learning_rate", **settings)
+    if found := re.search("scores of sample_id ([0-9, ]+)", message):
+        ids = np.sort(read_parquet(inputs.scores / "samples.parquet")["sample_id"].to_numpy())
+        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), derive(0, "data"), rank=0)
+        assert {int(number) for number in found[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
+    assert steps(tmp_path) == [3]
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+
+
+def test_weights_that_are_infinite_after_a_step_are_not_saved(
+    tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    """Loss and gradient were finite, and the step is the last: nothing else would tell."""
+    befall(monkeypatch, "spoilt after", step=STEPS)
+    fails(tmp_path, inputs, "the weights are not finite after step 6; .*the checkpoint of step 4 is intact")
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [4]
+
+
+@pytest.mark.parametrize(
+    "zero_stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+)
+def test_a_learning_rate_that_is_far_too_high(zero_stage: int, tmp_path: Path, inputs: Inputs, warm: None) -> None:
+    fails(tmp_path, inputs, r"step \d: the (loss|gradient) is .*sample_id", learning_rate=1e30, zero_stage=zero_stage)
+
+
+def test_an_unforeseen_error(tmp_path: Path, inputs: Inputs, warm: None) -> None:
+    """Adam cannot even write down such a step."""
+    fails(tmp_path, inputs, r"step 2 .*: an unforeseen error, .*\(RuntimeError: value cannot be", learning_rate=1e38)
+
+
+def test_a_step_without_a_trainable_token(tmp_path: Path, inputs: Inputs, warm: None) -> None:
+    fails(
+        tmp_path, inputs, r"step \d+ has no trainable token: 0 samples are left of its 1; take a larger global batch",
+        per_device_train_batch_size=1, gradient_accumulation_steps=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, pytest.param(TWO, marks=pytest.mark.slow)])
+def test_out_of_memory_halves_the_passes(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+) -> None:
+    """Of several ranks one runs out. The same global batches give the same weights but for the order of sums."""
+    befall(monkeypatch, "out of memory", step=4, ranks=[settings.get("ranks", 1) - 1])
+    fails(
+        tmp_path,
+        inputs,
+        r"step 4 \(sample_id \d+.*out of memory.*step 2 is intact; the next attempt halves",
+        **settings,
+    )
+    befall(monkeypatch)
+    report = run(tmp_path, inputs, **settings)
+    whole = undisturbed(**settings)
+    assert (report["resumed"], report["halvings"]) == ([2], 1)
+    assert report["passes"] > read_json(whole / "training.json")["passes"]
+    assert report["trained_tokens"] == read_json(whole / "training.json")["trained_tokens"]
+    assert_same_weights(tmp_path, whole, exact=False)
+    assert_tidy(tmp_path)
+
+
+def test_the_kernels_want_of_memory_halves_the_passes(
+    tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    """Its kill looks like anybody's, but for its count."""
+    counts = iter([3, 4])
+    monkeypatch.setattr(launch, "kernel_kills", lambda: next(counts))
+    befall(monkeypatch, "killed after", step=1)
+    fails(tmp_path, inputs, "the kernel killed a rank for want of memory; no checkpoint .*; the next attempt halves")
+    assert read_json(tmp_path / "checkpoints/memory.json")["halvings"] == 1
+
+
+def test_one_of_two_ranks_is_killed(
+    tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under torchrun, as in earnest."""
+    befall(monkeypatch, "killed before", step=4, ranks=[1])
+    fails(tmp_path, inputs, r"step 4 .*: another rank has ended without a word", **TWO)
+    assert steps(tmp_path) == [2]
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **TWO)["halvings"] == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_full_disk(
+    small_disk: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
+) -> None:
+    (small_disk / "other").write_bytes(b"x" * 5_000_000)
+    fails(small_disk, inputs, "could not save step 4 .*0.00. GB are free there.; the checkpoint of step 2 is intact")
+    (small_disk / "other").unlink()
+    assert goes_on(small_disk, inputs, undisturbed, monkeypatch)["resumed"] == [2]
+
+
+@pytest.mark.parametrize("settings", [{}, pytest.param(TWO, marks=pytest.mark.slow)])
+def test_no_room_for_the_model(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    warm: None,
+) -> None:
+    befall(monkeypatch, "no room", ranks=[0])
+    fails(tmp_path, inputs, "could not save the model .*; the checkpoint of step 6 is intact", **settings)
+    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [STEPS]
+
+
+def signalled(number: int, marker: Path) -> threading.Thread:
+    """This process, which launches the ranks, gets the signal as soon as the marker is there."""
+
+    def send() -> None:
+        while not marker.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize(
+    ("number", "settings"),
+    [
+        (signal.SIGTERM, {}),
+        (signal.SIGUSR1, TWO),
+        pytest.param(signal.SIGUSR1, {}, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, TWO, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, {}, marks=pytest.mark.slow),
+    ],
+)
+def test_signals_lose_no_step(
+    number: signal.Signals,
+    settings: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    marker = tmp_path / "marker"
+    befall(monkeypatch, "slow", step=3, marker=marker)
+    thread = signalled(number, marker)
+    out = tmp_path / "out"
+    fails(out, inputs, f"stopped by {number.name} after step 3 of 6, which is saved", save_steps=100, **settings)
+    thread.join()
+    assert steps(out) == [3]
+    request.getfixturevalue("warm")
+    assert goes_on(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+
+
+def test_a_signal_before_the_ranks_can_hear_it(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = tmp_path / "marker"
+    befall(monkeypatch, "slow start", marker=marker, seconds=60)
+    thread = signalled(signal.SIGTERM, marker)
+    fails(tmp_path / "out", inputs, "stopped by SIGTERM; no checkpoint was made before")
+    thread.join()
+
+
+LAUNCHER = """
+import json, sys
+from pathlib import Path
+from prunegrid.training import checkpoints, launch
+from support.killed_jobs import Inputs, run
+launch.WORKER = "support.programs.killed_worker"
+run(Path(sys.argv[1]), Inputs(*map(Path, sys.argv[2:5])), **json.loads(sys.argv[5]))
+"""
+
+
+@pytest.mark.parametrize("settings", [TWO, pytest.param({}, marks=pytest.mark.slow)])
+def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
+    settings: dict[str, Any],
+    tmp_path: Path,
+    inputs: Inputs,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    marker, out = tmp_path / "marker", tmp_path / "out"
+    befall(monkeypatch, "slow", step=3, marker=marker, seconds=4)
+    path = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(launch.__file__).parents[2])])
+    line = [sys.executable, "-c", LAUNCHER, str(out), *map(str, inputs), json.dumps(settings | {"save_steps": 100})]
+    launcher = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": path})
+    while not marker.exists():
+        assert launcher.poll() is None
+        time.sleep(0.02)
+    launcher.kill()
+    launcher.wait()
+    assert list(out.glob(".model.*.tmp"))
+    monkeypatch.setattr(locks, "patience", lambda: 0)
+    with pytest.raises(PrunegridError, match=f"process {launcher.pid} on .*is training this cell"):
+        run(out, inputs, **settings)
+    wait_for(lambda: steps(out) == [3])
+    wait_for(lambda: is_free(out / "checkpoints"))
+    request.getfixturevalue("warm")
+    assert goes_on(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def is_free(folder: Path) -> bool:
+    try:
+        with checkpoints.alone(folder):
+            return True
+    except PrunegridError:
+        return False

@@ -1,0 +1,344 @@
+"""What is not trusted: texts of a config, files from outside, code that a model brings; and what is not told."""
+
+import ast
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.data.datasets import read_rows
+from prunegrid.experiment.config import load
+from prunegrid.experiment.sections import DataRef, Source
+from prunegrid.models import describe, load_model, load_tokenizer, materialise, with_adapter
+from prunegrid.table.build import build
+from support.hostile_texts import TEXTS, Key, one_source, placed, text_keys
+from support.killed_jobs import Inputs, befall, run
+from support.results_folder import put
+from support.snakemake_runs import CORES, ROOT, planned, snakemake
+from support.tiny_llama import TEMPLATE
+from support.toy_tasks import ITEMS, write_jsonl
+
+SOURCE = {
+    "hub": "org/name",
+    "revision": "main",
+    "path": "tiny",
+    "wheel": {"package": "p", "version": "1", "sha256": "0" * 64, "file": "f.gguf"},
+}
+DATA = {"hub": "org/name", "config": "default", "split": "train", "revision": "main", "path": "rows.jsonl"}
+FULL: dict[str, Any] = {
+    "experiment": "toy",
+    "note": "",
+    "data_mirror": "mirror",
+    "models": {"m": SOURCE | {"chat_template": "t", "reference": SOURCE | {"chat_template": "t"}}},
+    "dataset": DATA | {"name": "d", "carry": ["kind"]},
+    "budgets": [{"sample_ratio": 0.5, "token_ratio": 0.5}],
+    "variants": [{"name": "v", "method": "qtuning", "options": {"neighbor_lambda": 0.5}}],
+    "training": {"lora": {"target_modules": ["q_proj"]}},
+    "evaluation": {"benchmarks": {"A": {"task": "arc_easy", "data": DATA}}},
+}
+KEYS = list(text_keys())
+SMALL = one_source(FULL)
+
+
+def accepted(key: Key, text: str) -> bool:
+    """Whether the config may hold the text there; a refusal is a line that names the key."""
+    try:
+        load(placed(FULL, key, text))
+    except PrunegridError as error:
+        message = str(error)
+        assert message.startswith("config.yaml: "), message
+        return False
+    return True
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: Path) -> Path:
+    """Where the files of `FULL` are; so deep that a path can climb out without leaving the test's own folder."""
+    folder = tmp_path / "a/b/c"
+    folder.mkdir(parents=True)
+    rows = [{"prompt": f"What is {i} + 1?", "response": f"{i} + 1 = {i + 1}.", "kind": i} for i in range(9)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shutil.copytree(tiny_model, folder / "tiny")
+    return folder
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: ".".join(map(str, key)))
+def test_a_text_is_refused_in_one_line_or_free(key: Key) -> None:
+    """Every key that takes a text, a new one too: free, or a path that Snakemake reads, or a name."""
+    load(one_source(FULL, key))
+    refused = {name for name, text in TEXTS.items() if not accepted(key, text)}
+    kind = [set(), {"newline", "braces"}, {"newline", "braces", "climbing"}, set(TEXTS)].index(refused)
+    assert key[-1] not in ("config", "split") or kind == 2
+    assert (key[-1] not in ("name", "*name", "hub", "package", "version") and key != ("experiment",)) or kind == 3
+
+
+def everywhere(folder: Path, text: str) -> dict[str, Any]:
+    """The text in every key that may hold it, and the files where their paths now say they are."""
+    config = FULL
+    for key in reversed(KEYS):  # of a text or a list of texts, the text is set last
+        if accepted(key, text):
+            config = placed(config, key, text, alone=False)
+    config = one_source(config) | {"scoring": {"max_length": 200}}
+    model, mirror = f"m {text}", f"mirror {text}"
+    shutil.copytree(folder / "tiny", folder / model, dirs_exist_ok=True)
+    template = TEMPLATE + "{# " + text + " #}"
+    source = config["models"]["m"] | {"path": model, "chat_template": template}
+    config["models"]["m"] = source | {"reference": source["reference"] | {"path": model, "chat_template": template}}
+    (column,) = config["dataset"]["carry"]
+    rows = (folder / "rows.jsonl").read_text().replace('"kind"', json.dumps(column))
+    data = config["evaluation"]["benchmarks"]["A"]["data"]
+    data["hub"] = data.pop("path") and "org/name"
+    if config["data_mirror"] == text:
+        config["data_mirror"] = mirror
+        config["dataset"]["path"] = f"{text}.jsonl"
+    item = {"id": "1", "question": "Why?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}
+    put(folder / config["dataset"]["path"], rows)
+    put(folder / config["data_mirror"] / data["hub"] / data["config"] / f"{data['split']}.jsonl", json.dumps(item))
+    return config
+
+
+ON_ONE_LINE = 'it\'s "q"; touch owned; $(touch owned) `touch owned` && touch owned'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [ON_ONE_LINE, TEXTS["newline"], TEXTS["braces"], TEXTS["climbing"]])
+def test_a_free_text_changes_no_plan(folder: Path, text: str) -> None:
+    plain = {"benchmark_items", "collect", "dataset", "evaluate", "figures", "model", "prune", "record", "score"}
+    assert set(planned(folder, config=everywhere(folder, text))) == plain | {"gather_scores", "table", "train"}
+    assert not list(folder.parents[2].rglob("owned"))
+
+
+TARGETS = ["experiment.json", "data/d.parquet", "data/benchmarks/A.jsonl", "scores/m/meta.json"]
+
+
+@pytest.mark.slow
+def test_a_free_text_reaches_no_shell(folder: Path) -> None:
+    """The jobs that use them run, and do what they do for harmless ones."""
+    config = everywhere(folder, ON_ONE_LINE) | {"note": ON_ONE_LINE + "\n{x} {{y}}\ntouch owned"}
+    done = snakemake(folder, "--cores", CORES, *(f"results/toy/{target}" for target in TARGETS), config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    root = folder / "results/toy"
+    assert read_json(root / "experiment.json")["note"] == config["note"]
+    assert ON_ONE_LINE in pq.read_schema(root / "data/d.parquet").names
+    assert read_json(root / "models/m.json")["source"]["trust_remote_code"] == ON_ONE_LINE
+    assert read_json(root / "scores/m/meta.json")["samples"] == 9
+    assert not list(folder.parents[2].rglob("owned"))
+
+
+@pytest.mark.parametrize("text", ["it's", "$(touch owned)", "`touch owned`", "\\", "one\ntouch owned"])
+def test_what_a_jobs_shell_would_read_is_refused_on_the_command_line(folder: Path, text: str) -> None:
+    """Snakemake writes `--config` into the command of a cluster's job, quoted as Python quotes."""
+    done = snakemake(folder, "-n", "--config", f"note={text}", config=SMALL)
+    assert done.returncode == 1
+    assert "which a job's shell would read; write such values into the file" in done.stdout + done.stderr
+    assert not list(folder.parents[2].rglob("owned"))
+
+
+def test_a_harmless_text_on_the_command_line(folder: Path) -> None:
+    text = "two; touch owned && {x}"
+    done = snakemake(folder, "--cores", "1", "results/toy/experiment.json", "--config", f'note="{text}"', config=SMALL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_json(folder / "results/toy/experiment.json")["note"] == text
+    assert not list(folder.parents[2].rglob("owned"))
+
+
+OWN = """
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM
+Path({marker!r}).touch()
+class OwnConfig(LlamaConfig):
+    model_type = "tiny-own"
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def bring_code(folder: Path, marker: Path, module: str = "modeling_own") -> None:
+    """Make the tiny model one that transformers cannot load without the code in its folder."""
+    config = read_json(folder / "config.json") | {"model_type": "tiny-own", "architectures": ["OwnModel"]}
+    config["auto_map"] = {"AutoConfig": f"{module}.OwnConfig", "AutoModelForCausalLM": f"{module}.OwnModel"}
+    put(folder / "config.json", config)
+    put(folder / "modeling_own.py", OWN.format(marker=str(marker)))
+
+
+@pytest.fixture
+def own(folder: Path) -> Path:
+    """A model's folder whose code, if it ran, would leave the file `ran` beside it."""
+    bring_code(folder / "tiny", folder / "ran")
+    return folder / "tiny"
+
+
+def test_code_that_a_model_brings_does_not_run(own: Path, tmp_path: Path) -> None:
+    says = r"brings code of its own \(modeling_own\.OwnConfig\).*models\.NAME\.trust_remote_code: the reason"
+    for load_it in (describe, load_tokenizer, lambda folder: load_model(folder, "float32", "cpu")):
+        with pytest.raises(PrunegridError, match=says):
+            load_it(own)
+    with pytest.raises(PrunegridError, match=says):
+        materialise("m", Source(path=str(own)), tmp_path / "m", tmp_path / "m.json")
+    assert not (own.parent / "ran").exists()
+    assert not (tmp_path / "m").exists()
+
+
+def test_code_from_another_repository_does_not_run(own: Path, tmp_path: Path) -> None:
+    bring_code(own, own.parent / "ran", module="other/repo--modeling_own")
+    with pytest.raises(PrunegridError, match="stands in another repository"):
+        materialise("m", Source(path=str(own), trust_remote_code="read"), tmp_path / "m", tmp_path / "m.json")
+    assert not (own.parent / "ran").exists()
+
+
+def test_transformers_own_class_goes_before_a_folders_code(own: Path) -> None:
+    put(own / "config.json", read_json(own / "config.json") | {"model_type": "llama"})
+    assert type(load_model(own, "float32", "cpu")).__name__ == "LlamaForCausalLM"
+    assert not (own.parent / "ran").exists()
+
+
+def test_trust_in_code_of_the_hub_is_in_a_revision() -> None:
+    with pytest.raises(PrunegridError, match="needs the revision"):
+        load(SMALL | {"models": {"m": {"hub": "org/name", "trust_remote_code": "read"}}})
+
+
+SECRETS = {
+    name: f"theSecretItself{number}"
+    for number, name in enumerate(["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"])
+}
+REASON = "its 9 lines were read on 1 May"
+
+
+@pytest.mark.slow
+def test_a_run_with_a_models_own_code_and_secrets_around(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code runs and the table says why; what was written, the report included, holds no secret."""
+    folder, root = own.parent, own.parent / "results/toy"
+    for name, secret in (SECRETS | {"HF_MODULES_CACHE": str(folder / "modules")}).items():
+        monkeypatch.setenv(name, secret)
+    config = SMALL | {"models": {"m": {"path": "tiny", "trust_remote_code": REASON}}, "data_mirror": None}
+    config |= {"variants": ["random+random"], "scoring": {"max_length": 200}, "training": {"max_steps": 2}}
+    config["evaluation"] = {"benchmarks": {"A": {"task": "arc_easy", "data": {"path": "items.jsonl"}}}}
+    write_jsonl(folder / "items.jsonl", ITEMS["arc_easy"])
+    targets = [f"results/toy/{target}" for target in ("experiment.json", "evaluation/m/full/seed0/A.json")]
+    done = snakemake(folder, "--cores", CORES, *targets, config=config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = snakemake(folder, "--report", "report.html", *targets)
+    assert told.returncode == 0, told.stderr
+    assert (folder / "ran").exists()
+    assert read_json(root / "models/m.json")["source"]["trust_remote_code"] == REASON
+    build(root)
+    assert f"Models that ran code which came with them, and why: m ({REASON})." in (root / "table/table.md").read_text()
+    written = [file for file in folder.rglob("*") if file.is_file()]
+    assert {"report.html", "train", "A.json", "training.json"} <= {part for file in written for part in file.parts}
+    assert any("tfevents" in file.name for file in written)
+    said = [done.stdout, done.stderr, told.stdout, told.stderr]
+    for text in [*said, *(file.read_bytes().decode(errors="replace") for file in written)]:
+        assert not any(secret in text for secret in SECRETS.values())
+
+
+class Bomb:
+    """Unpickled, it leaves a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.marker,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None) -> None:
+    """DeepSpeed alone would unpickle whatever stands there; the form and the sizes of these files are right."""
+    import torch
+
+    befall(monkeypatch, "killed before", step=3)
+    with pytest.raises(PrunegridError):
+        run(tmp_path, inputs, save_steps=1)
+    for checkpoint in (tmp_path / "checkpoints").glob("checkpoint-*"):
+        complete = read_json(checkpoint / "complete.json")
+        for file in checkpoint.rglob("*.pt"):
+            torch.save(Bomb(tmp_path / "owned"), file)
+            complete["files"][str(file.relative_to(checkpoint))] = file.stat().st_size
+        put(checkpoint / "complete.json", complete)
+    befall(monkeypatch)
+    with pytest.raises(PrunegridError, match="Weights only load failed"):
+        run(tmp_path, inputs, save_steps=1)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("weights", ["model", "adapter_model"])
+def test_a_pickle_is_not_loaded(folder: Path, tmp_path: Path, weights: str) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    model, bad = load_model(folder / "tiny", "float32", "cpu"), tmp_path / "bad"
+    shutil.copytree(folder / "tiny", bad)
+    if weights == "adapter_model":
+        get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"])).save_pretrained(bad)
+    (bad / f"{weights}.safetensors").unlink()
+    name = "adapter_model.bin" if weights == "adapter_model" else "pytorch_model.bin"
+    torch.save(Bomb(tmp_path / "owned"), bad / name)
+    with pytest.raises(PrunegridError, match="safetensors"):
+        with_adapter(model, bad) if weights == "adapter_model" else load_model(bad, "float32", "cpu")
+    assert not (tmp_path / "owned").exists()
+
+
+DANGEROUS = {
+    "eval", "exec", "compile", "os.system", "os.popen", "__import__", "pickle.load", "pickle.loads", "torch.load",
+    "np.load", "numpy.load", "joblib.load", "marshal.loads", "shelve.open", "yaml.unsafe_load", "yaml.full_load",
+    "pd.read_pickle", "dill.load", "dill.loads",
+}  # fmt: skip
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path: Path) -> None:
+    for name, call in calls(ast.parse(path.read_text())):
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert name not in DANGEROUS, f"{path}:{call.lineno}: {name}"
+        assert keywords.get("shell") != "True" and keywords.get("allow_pickle") != "True", f"{path}:{call.lineno}"
+        assert keywords.get("trust_remote_code") != "True", f"{path}:{call.lineno}"
+        if name == "yaml.load":
+            assert keywords["Loader"] == "_Loader", f"{path}:{call.lineno}"  # a SafeLoader
+        if name.endswith(".from_pretrained") and "gguf_file" not in keywords and "Peft" not in name:
+            assert keywords["trust_remote_code"].startswith("may_run("), f"{path}:{call.lineno}"
+        if name in ("load_dataset", "snapshot_download"):
+            assert "revision" in keywords, f"{path}:{call.lineno}"
+
+
+def test_rules_run_scripts_not_shells() -> None:
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+        assert not re.search(r"^\s*(shell|run):|\bshell\(", path.read_text(), re.MULTILINE), path
+
+
+def test_data_of_another_hash_is_not_read(folder: Path) -> None:
+    rows = folder / "rows.jsonl"
+    digest = hashlib.sha256(rows.read_bytes()).hexdigest()
+    assert len(read_rows(DataRef(path=str(rows), sha256=digest), str(rows))) == 9
+    rows.write_text(rows.read_text().replace("What", "Who"))
+    with pytest.raises(PrunegridError, match=rf"rows\.jsonl: its SHA-256 is \w{{64}}, not the config's {digest}"):
+        read_rows(DataRef(path=str(rows), sha256=digest), str(rows))
+    with pytest.raises(PrunegridError, match="which the hub has not; pin revision"):
+        read_rows(DataRef(hub="org/name", sha256=digest), None)
+
+
+def test_keys_that_are_not_used_leave_old_results_valid() -> None:
+    source, data = Source(path="m").model_dump(), DataRef(path="d").model_dump()
+    assert "trust_remote_code" not in source and "sha256" not in data
+
+
+def test_each_promise_names_a_test_that_there_is() -> None:
+    named = re.findall(r"`tests/([\w/]+\.py)::(\w+)`", (ROOT / "docs/security.md").read_text())
+    assert len(named) > 15
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(), re.MULTILINE), f"{file}::{test}"

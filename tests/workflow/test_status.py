@@ -1,0 +1,89 @@
+"""What the real Snakemake says of finished cells before a run's first job, and how it meets a step that runs."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prunegrid.core import locks
+from prunegrid.core.step import lock_of
+from prunegrid.experiment import config, grid
+from support.results_folder import an_experiment, finish, put, shared_files
+from support.snakemake_runs import snakemake
+
+RECORD = "results/tiny/experiment.json"
+"""A target whose rule runs at once and needs nothing."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where `snakemake` runs: all cells of `an_experiment` are finished."""
+    root = tmp_path / "results/tiny"
+    shared_files(root, an_experiment())
+    for cell in grid.cells(an_experiment()):
+        finish(root, cell, 10, 20)
+    put(tmp_path / "world.jsonl", '{"prompt": "a", "response": "b"}\n')
+    return tmp_path
+
+
+def wanted(**changes: Any) -> dict[str, Any]:
+    """The config of `an_experiment` with these changes."""
+    values: dict[str, Any] = an_experiment(**changes).model_dump(mode="json", exclude_unset=True)
+    assert config.load(values) == an_experiment(**changes)
+    return values
+
+
+def said(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("prunegrid: ")]
+
+
+def test_before_a_run_the_cells_that_it_invalidates_are_told_once_with_the_reason(folder: Path) -> None:
+    changed = wanted(training={"learning_rate": 0.0002}, scoring={"max_length": 64})
+    done = snakemake(folder, "--cores", "1", RECORD, config=changed)
+    assert done.returncode == 0, done.stderr
+    assert said(done.stdout + done.stderr) == [
+        "prunegrid: 8 cells finished, but not as this config wants (stale):",
+        "prunegrid:   scoring.max_length was 2048, is 64: 8 cells",
+        "prunegrid:   training.learning_rate was 0.0001, is 0.0002: 8 cells",
+    ]
+    assert (folder / RECORD).exists()
+
+
+def test_nothing_is_told_where_nothing_is_invalidated(folder: Path) -> None:
+    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    assert done.returncode == 0, done.stderr
+    assert said(done.stdout + done.stderr) == []
+
+
+def test_a_dry_run_tells_nothing_and_so_the_docs_name_the_command(folder: Path) -> None:
+    done = snakemake(folder, "--dry-run", RECORD, config=wanted(training={"learning_rate": 0.0002}))
+    assert done.returncode == 0, done.stderr
+    assert said(done.stdout + done.stderr) == []
+
+
+def test_damaged_results_stop_no_run(folder: Path) -> None:
+    damaged = folder / "results/tiny/trained/m/full/seed0/training.json"
+    damaged.write_text("{")
+    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    assert done.returncode == 0, done.stderr
+    (line,) = said(done.stdout + done.stderr)
+    assert line.startswith(
+        "prunegrid: cannot tell which finished cells are stale: results/tiny/trained/m/full/seed0/training.json: "
+    )
+
+
+def test_a_job_whose_step_runs_already_is_refused(folder: Path) -> None:
+    """Snakemake removes the log before it starts the job: a lock on the log itself would be no more."""
+    log = folder / "results/tiny/logs/record.log"
+    put(log, "of an orphan of a Snakemake that was killed\n")
+    descriptor = locks.hold(lock_of(log))
+    assert descriptor is not None
+    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    assert done.returncode == 1
+    who = f"process {os.getpid()} on {os.uname().nodename}"
+    (line,) = [line for line in said(done.stdout + done.stderr) if "runs already" in line]
+    assert f"this step runs already (started by {who}); wait for it, or stop it" in line
+    assert not log.exists() or "orphan" not in log.read_text()
+    os.close(descriptor)
+    assert snakemake(folder, "--cores", "1", RECORD).returncode == 0
