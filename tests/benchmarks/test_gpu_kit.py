@@ -14,6 +14,7 @@ from gpu.limits import Card, Shape
 from gpu.measure import Section
 from gpu.processes import run_section
 from gpu.selections import differing
+from support.programs import program
 from support.snakemake_runs import ROOT
 
 TWO = Shape(hidden=8, layers=2, heads=2, kv_heads=1, inner=16, vocabulary=10, tied=True)
@@ -247,29 +248,21 @@ def test_ligers_side_runs_after_everything_else(tmp_path: Path, monkeypatch: pyt
     assert order == ["full", "trl_packed", "profile", training.LIGER]
 
 
-STORES = "import json, os, signal, subprocess, sys, time; open(sys.argv[1], 'w').write(json.dumps({'a': 1}));"
-
-
 @pytest.mark.parametrize(
-    ("end", "ended"),
-    [
-        ("os.kill(os.getpid(), signal.SIGKILL)", "exit -9"),
-        ("sys.exit(3)", "exit 3"),
-        ("subprocess.Popen(['sleep', '999']); time.sleep(999)", "killed after 2 s"),
-    ],
+    ("ending", "ended"),
+    [("killed", "exit -9"), ("fails", "exit 3"), ("hangs", "killed after 2 s")],
     ids=["killed", "fails", "hangs"],
 )
-def test_a_section_that_ends_badly_leaves_what_it_stored(end: str, ended: str, tmp_path: Path) -> None:
+def test_a_section_that_ends_badly_leaves_what_it_stored(ending: str, ended: str, tmp_path: Path) -> None:
     part = tmp_path / "section.json"
-    found = run_section([sys.executable, "-c", STORES + end, str(part)], part, tmp_path / "log.txt", 2, "cpu")
+    found = run_section(program("section", ending, part), part, tmp_path / "log.txt", 2, "cpu")
     assert (found["a"], found["ended"]) == (1, ended)
     assert not part.exists()
 
 
 def test_a_killed_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def command(module: str, model: str, device: str, part: Path, seconds: float, card: Any) -> list[str]:
-        end = "os.kill(os.getpid(), signal.SIGKILL)" if module == "correct" else ""
-        return [sys.executable, "-c", STORES + end, str(part)]
+        return program("section", "killed" if module == "correct" else "ends", part)
 
     monkeypatch.setattr(run, "section_command", command)
     options = argparse.Namespace(out=tmp_path, seconds=100, device="cpu", models=["tiny"], only=None)

@@ -1,7 +1,7 @@
 """A training of four ranks on two nodes, two on each, ends with the weights of one rank on this machine."""
 
+import shlex
 import shutil
-import sys
 from pathlib import Path
 
 from prunegrid.core.files import read_json
@@ -10,6 +10,7 @@ from prunegrid.training import Job
 from support import slurm_runs
 from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
 from support.private_slurm import GPU_MODEL, PrivateSlurm
+from support.programs import program
 from support.snakemake_runs import ROOT
 
 CELL = Path("results/sandbox/trained/sandbox-1M/full/seed0")
@@ -47,13 +48,7 @@ def test_a_stop_reaches_the_ranks_of_all_nodes(inputs: Inputs, slurm: PrivateSlu
         seed=0,
     )
     (tmp_path / "job.json").write_text(job.model_dump_json())
-    (tmp_path / "launch.py").write_text(
-        "from pathlib import Path\n"
-        "from prunegrid.training import Job, train\n"
-        'job = Job.model_validate_json(Path("job.json").read_text())\n'
-        'train(job, Path("model"), Path("training.json"))\n'
-    )
-    line = f"PYTHONPATH={ROOT / 'src'} exec {sys.executable} launch.py"
+    line = f"PYTHONPATH={ROOT / 'src'} exec {shlex.join(program('train_job'))}"
     asked = ["--parsable", "--nodes=2", "--ntasks=2", f"--chdir={tmp_path}", "--output=log", "--wrap", line]
     number = slurm.call("sbatch", *asked).strip()
     slurm.wait_for(lambda: any((tmp_path / "tensorboard").rglob("events*")), "first steps", 120)

@@ -1,6 +1,6 @@
 """Tiny models of many architectures, and what docs/model-families.md says of each.
 
-`PYTHONPATH=workflow:tests python -m support.model_families` prints the page's table as it is measured here.
+`PYTHONPATH=src:tests python -m support.model_families` prints the page's table as it is measured here.
 """
 
 import tempfile

@@ -1,5 +1,6 @@
 """The allocator of GPUs, with ids that no GPU needs: real processes, real locks, real kills."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,14 +14,8 @@ import pytest
 
 from prunegrid.core import gpus, locks
 from prunegrid.core.errors import PrunegridError
+from support.programs import program
 
-HOLD = """
-import sys, time
-from prunegrid.core.gpus import taken
-with taken({count}, {wait}, {slots}) as mine:
-    print(*mine.ids, flush=True)
-    {body}
-"""
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -36,18 +31,16 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start a process that takes `count` devices, or a slot of one, prints their ids and runs `body`.
+    """Start a process that takes `count` devices, or a slot of one, prints their ids and does what `then` says.
 
     By default it holds them until its standard input closes.
     """
     started: list[subprocess.Popen[str]] = []
 
-    def hold(
-        count: int, body: str = "sys.stdin.read()", wait: float | None = 30, slots: int = 1
-    ) -> subprocess.Popen[str]:
-        code = HOLD.format(count=count, body=body, wait=wait, slots=slots)
+    def hold(count: int, then: str = "hold", wait: float | None = 30, slots: int = 1) -> subprocess.Popen[str]:
+        order = {"count": count, "then": then, "wait": wait, "slots": slots}
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen([sys.executable, "-c", code], text=True, **pipes))
+        started.append(subprocess.Popen(program("hold_gpus", json.dumps(order)), text=True, **pipes))
         return started[-1]
 
     yield hold
@@ -116,12 +109,8 @@ def test_too_small_a_pool_is_one_line() -> None:
 def test_jobs_that_run_together_never_share_a_device(start: Start, tmp_path: Path, monkeypatch: Any) -> None:
     """Each job writes who has a device into a file of its own making, which must not exist yet."""
     monkeypatch.setenv(gpus.VISIBLE, "0,1,2,3,4")
-    body = (
-        "owned = [open(f'{i}.owner', 'x') for i in mine.ids]; time.sleep(0.15); "
-        "[(file.close(), __import__('os').unlink(file.name)) for file in owned]"
-    )
     monkeypatch.chdir(tmp_path)
-    jobs = [start(count, body) for count in (1, 2, 3, 2, 5, 1, 4, 2)]
+    jobs = [start(count, "own files") for count in (1, 2, 3, 2, 5, 1, 4, 2)]
     for job in jobs:
         ids, complaints = job.communicate(timeout=60)
         assert job.returncode == 0, complaints
@@ -141,7 +130,7 @@ def test_a_killed_holder_frees_its_devices(start: Start) -> None:
 def test_a_waiter_holds_nothing_says_so_once_and_gets_what_is_freed(start: Start) -> None:
     holder = start(1)
     assert ids_of(holder) == ["0"]
-    waiter = start(2, body="pass")
+    waiter = start(2, "end")
     assert waiter.stderr
     assert waiter.stderr.readline().startswith("prunegrid: waiting for 2 of the GPUs 0, 1 (locks in ")
     assert eventually_taken(1) == ["1"]
@@ -151,9 +140,8 @@ def test_a_waiter_holds_nothing_says_so_once_and_gets_what_is_freed(start: Start
 
 
 def test_a_child_that_was_passed_the_locks_keeps_its_devices_when_the_launcher_is_killed(start: Start) -> None:
-    child = "child = __import__('subprocess').Popen(['sleep', '60'], pass_fds={fds}); print(child.pid, flush=True)"
-    launcher = start(1, child.format(fds="mine.fds") + "; sys.stdin.read()")
-    other = start(1, child.format(fds="()") + "; sys.stdin.read()")
+    launcher = start(1, "child with the locks")
+    other = start(1, "child without")
     ids, (pid,) = ids_of(launcher), ids_of(launcher)
     others, (other_pid,) = ids_of(other), ids_of(other)
     try:
@@ -255,8 +243,7 @@ def test_a_killed_sharer_frees_its_slot_and_a_child_with_its_locks_keeps_it(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(gpus.VISIBLE, "0")
-    launch = "child = __import__('subprocess').Popen(['sleep', '60'], pass_fds=mine.fds); print(child.pid, flush=True)"
-    stays, goes = start(1, slots=2), start(1, launch + "; sys.stdin.read()", slots=2)
+    stays, goes = start(1, slots=2), start(1, "child with the locks", slots=2)
     assert ids_of(stays) == ids_of(goes) == ["0"]
     (child,) = ids_of(goes)
     goes.kill()
@@ -276,15 +263,8 @@ def test_many_jobs_of_all_kinds_end_and_no_gpu_has_more_than_it_may(
 ) -> None:
     """Each job notes which GPUs it has, alone or as one of so many, and looks who else is there."""
     monkeypatch.chdir(tmp_path)
-    body = (
-        "import os, pathlib; own = [pathlib.Path(f'{{i}}.{{os.getpid()}}.{slots}') for i in mine.ids]; "
-        "[path.touch() for path in own]; time.sleep(0.1); "
-        "there = [[path.name.split('.')[2] for path in pathlib.Path().glob(f'{{i}}.*')] for i in mine.ids]; "
-        "[path.unlink() for path in own]; "
-        "assert all(set(kinds) == {{'{slots}'}} and len(kinds) <= {slots} for kinds in there), there"
-    )
     kinds = [(1, 3), (2, 1), (1, 1), (1, 3), (1, 2), (1, 3), (2, 1), (1, 2), (1, 3), (1, 1)]
-    for job in [start(count, body.format(slots=slots), slots=slots) for count, slots in kinds]:
+    for job in [start(count, "look around", slots=slots) for count, slots in kinds]:
         _, complaints = job.communicate(timeout=60)
         assert job.returncode == 0, complaints
 
@@ -296,20 +276,11 @@ def test_two_ranks_on_one_gpu_are_refused_and_nobody_waits(monkeypatch: pytest.M
             taken_now(2, slots=2)
 
 
-ASK_AGAIN = """
-import os, subprocess, sys
-code = "from prunegrid.core.gpus import own, taken\\nwith own('cuda', {slots}), taken(1) as mine: print(*mine.ids)"
-ranks = [subprocess.Popen([sys.executable, "-c", code], env=os.environ | mine.environment) for _ in range(2)]
-sys.exit(max(rank.wait() for rank in ranks))
-"""
-
-
 @pytest.mark.parametrize("slots", [1, 2])
 @pytest.mark.parametrize("count", [1, 2])
 def test_ranks_that_ask_for_their_own_jobs_gpus_have_them_at_once(count: int, slots: int, start: Start) -> None:
     """Two processes of one job on one card, each of which asks, and asks again inside: neither waits for the job."""
-    body = "\n    ".join(ASK_AGAIN.format(slots=slots).strip().splitlines())
-    job = start(count, body, slots=slots)
+    job = start(count, "ask again", slots=slots)
     ids, complaints = job.communicate(timeout=60)
     assert (job.returncode, complaints) == (0, "")
     assert "".join(ids.splitlines()[1:]) == "00"

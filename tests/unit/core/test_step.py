@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,15 +19,15 @@ from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.locks import ALLOCATIONS
 from prunegrid.core.step import lock_of
+from support.programs import program
 
 
-def script(folder: Path, body: str) -> subprocess.CompletedProcess[str]:
-    code = f"import gc\nfrom prunegrid.core.step import step\nwith step('log'):\n    {body}"
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+def script(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(program("run_step", "log", *what), cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_garbage_is_looked_for_rarely_but_still(tmp_path: Path) -> None:
-    done = script(tmp_path, "print(gc.isenabled(), gc.get_threshold()[0])")
+    done = script(tmp_path, "garbage")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     _, said, ended = (tmp_path / "log").read_text().splitlines()
     assert said == "True 10000"
@@ -36,15 +35,13 @@ def test_garbage_is_looked_for_rarely_but_still(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_one_line_and_its_traceback_in_the_log(tmp_path: Path) -> None:
-    done = script(tmp_path, "raise OSError('disk full')")
+    done = script(tmp_path, "fail")
     assert (done.returncode, done.stderr) == (1, "prunegrid: OSError: disk full (log: log)\n")
     log = (tmp_path / "log").read_text()
     assert "Traceback" in log
     assert log.endswith("FAILED: OSError: disk full\n")
 
 
-WAITING = "print('begun', flush=True); import time; time.sleep(600)"
-PARENT = f"import subprocess; subprocess.run([sys.executable, '-c', {WAITING!r}])"
 Start = Callable[..., subprocess.Popen[str]]
 
 
@@ -53,11 +50,10 @@ def begin(tmp_path: Path) -> Iterator[Start]:
     """Start a step whose body prints `begun`, and wait until it did."""
     started = []
 
-    def begin(body: str = WAITING, **environment: str) -> subprocess.Popen[str]:
-        code = f"import sys\nfrom prunegrid.core.step import step\nwith step('log'):\n    {body}"
+    def begin(action: str = "wait", **environment: str) -> subprocess.Popen[str]:
         environment = os.environ | environment
         process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=tmp_path, env=environment, text=True, start_new_session=True
+            program("run_step", "log", action), cwd=tmp_path, env=environment, text=True, start_new_session=True
         )
         started.append(process)
         while "begun" not in ((tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""):
@@ -84,7 +80,7 @@ def test_a_step_that_runs_already_is_refused(begin: Start, tmp_path: Path, remov
     if removed:
         (tmp_path / "log").unlink()
     before = names(tmp_path)
-    second = script(tmp_path, "print('the second')")
+    second = script(tmp_path, "say", "the second")
     assert second.returncode == 1
     assert second.stderr == (
         f"prunegrid: log: this step runs already (started by process {process.pid} on {os.uname().nodename}); "
@@ -100,18 +96,18 @@ def test_a_kill_releases_the_step(begin: Start, tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert not locks.held(lock_of(tmp_path / "log"))
-    assert script(tmp_path, "print('the second')").returncode == 0
+    assert script(tmp_path, "say", "the second").returncode == 0
     assert "the second" in (tmp_path / "log").read_text()
 
 
 def test_a_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> None:
-    process = begin(PARENT)
+    process = begin("wait in a child")
     process.kill()
     process.wait()
-    assert "runs already" in script(tmp_path, "pass").stderr
+    assert "runs already" in script(tmp_path, "nothing").stderr
     os.killpg(process.pid, signal.SIGKILL)
     wait_until(lambda: not locks.held(lock_of(tmp_path / "log")))
-    assert script(tmp_path, "pass").returncode == 0
+    assert script(tmp_path, "nothing").returncode == 0
 
 
 def names(folder: Path) -> list[str]:
@@ -126,9 +122,9 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_what_ended_well_leaves_no_lock_file_and_what_failed_a_free_one(tmp_path: Path) -> None:
-    script(tmp_path, "pass")
+    script(tmp_path, "nothing")
     assert names(tmp_path) == ["log"]
-    script(tmp_path, "raise OSError('disk full')")
+    script(tmp_path, "fail")
     assert names(tmp_path) == [".log.lock", "log"]
     assert not locks.held(lock_of(tmp_path / "log"))
 
@@ -138,8 +134,7 @@ def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
     lock = lock_of(tmp_path / "log")
     with lock.open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        code = "from prunegrid.core.step import step\nwith step('log'):\n    pass"
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path)
+        process = subprocess.Popen(program("run_step", "log", "nothing"), cwd=tmp_path)
         time.sleep(1)
     assert process.wait() == 0
 
@@ -168,8 +163,8 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) ->
     """Nobody may write below /sys; what is written to /dev/full meets a full disk."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/log").symlink_to("/dev/full")
-    code = f"from prunegrid.core.step import step\nwith step({place!r}):\n    print('on and on')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    line = program("run_step", place, "say", "on and on")
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"prunegrid: {place}: cannot be written (")
     assert len(done.stderr.splitlines()) == 1 and not done.stdout

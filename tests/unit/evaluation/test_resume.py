@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from prunegrid.core import versions
 from prunegrid.evaluation import cache, items
 from prunegrid.evaluation.evaluate import evaluate
+from support.programs import program
 from support.toy_tasks import ask
 
 THREE = {"A": ask("arc_easy"), "S": ask("squadv2"), "C": ask("arc_challenge")}
@@ -97,30 +97,6 @@ def test_after_an_error_the_others_only_are_asked(
     ]
 
 
-KILLED = """
-import json, os, signal, sys
-from pathlib import Path
-from prunegrid.core import versions
-from prunegrid.evaluation import cache as kept, items as benchmarks
-from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.experiment.sections import Benchmark
-
-given = json.loads(sys.argv[1])
-hand_over = kept.Kept.hand_over
-
-def then_die(self, name, record):
-    hand_over(self, name, record)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-kept.Kept.hand_over = then_die
-evaluate(
-    Path(given["model"]), Path(given["out"]),
-    benchmarks={name: Benchmark.model_validate(value) for name, value in given["benchmarks"].items()},
-    data={name: Path(path) for name, path in given["data"].items()}, digests=given["digests"],
-)
-"""
-
-
 def test_after_a_kill_the_others_only_are_asked(
     toy_model: Path,
     files: dict[str, Path],
@@ -135,7 +111,7 @@ def test_after_a_kill_the_others_only_are_asked(
         "data": {name: str(path) for name, path in files.items()},
         "digests": WEIGHTS,
     }
-    done = subprocess.run([sys.executable, "-c", KILLED, json.dumps(given)], capture_output=True, text=True)
+    done = subprocess.run(program("killed_evaluation", json.dumps(given)), capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert sorted(file.name for file in tmp_path.glob("*.*")) == ["A.json", "A.parquet"]
     records = evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)

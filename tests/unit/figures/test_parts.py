@@ -1,7 +1,5 @@
 """Functions of the figures by themselves: which figures, the front, intervals, the sample shown, lines, signs."""
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from prunegrid.figures.source import signed
 from prunegrid.results import collect
 from support import handmade_scores
 from support.figures_folder import byte_tokenizer, deltas_of
+from support.programs import imported_by
 from support.results_folder import an_experiment
 
 
@@ -40,9 +39,7 @@ def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any])
 
 
 def test_names_are_cheap_to_ask_for() -> None:
-    code = "import sys; from prunegrid.figures import names; print({'pandas', 'matplotlib', 'torch'} & {*sys.modules})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert not {"pandas", "matplotlib", "torch"} & imported_by(names)
 
 
 NONE = {"low": np.nan, "item_low": np.nan, "significant": None}

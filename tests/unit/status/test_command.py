@@ -24,6 +24,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.status import Files
 from prunegrid.status import text as overview
+from support.programs import program
 from support.results_folder import an_experiment, finish, put, rows, shared_files
 
 Say = Callable[..., tuple[Any, str]]
@@ -177,18 +178,9 @@ def test_what_runs_for_many_makes_none_of_them_running(tmp_path: Path, say: Say)
     assert section(text, "running")[0].startswith("  score: since ")
 
 
-STEP = """
-import sys, time
-from prunegrid.core.step import step
-with step(sys.argv[1]):
-    print("step 7", flush=True)
-    time.sleep(600)
-"""
-
-
 def test_a_real_step_runs_until_it_is_killed_and_then_has_failed(tmp_path: Path, say: Say) -> None:
     log = made(tmp_path, an_experiment()) / "logs/evaluate/m/zero-shot.log"
-    process = subprocess.Popen([sys.executable, "-c", STEP, str(log)])
+    process = subprocess.Popen(program("run_step", log, "wait", "step 7"))
     try:
         while not (log.exists() and "step 7" in log.read_text()):
             assert process.poll() is None
@@ -200,7 +192,7 @@ def test_a_real_step_runs_until_it_is_killed_and_then_has_failed(tmp_path: Path,
     failed = section(say(tmp_path)[1], "failed")
     assert failed[0] == "  evaluate, m/zero-shot: killed without a last word"
     assert failed[-1] == "    | step 7"
-    assert subprocess.run([sys.executable, "-c", STEP.replace("600", "0"), str(log)], check=False).returncode == 0
+    assert subprocess.run(program("run_step", log, "say", "step 7"), check=False).returncode == 0
     assert counts(say(tmp_path)[1]) == {"done": 9}
 
 

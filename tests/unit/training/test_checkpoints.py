@@ -3,7 +3,6 @@
 import fcntl
 import os
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import write_json
 from prunegrid.training import checkpoints, launch, memory
+from support.programs import program
 
 OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
 
@@ -117,10 +117,6 @@ def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, mon
         pass
 
 
-RANK = "import sys; from pathlib import Path; from prunegrid.training import checkpoints; "
-RANK += "checkpoints.share(Path(sys.argv[1])); print('here', flush=True); sys.stdin.read()"
-
-
 def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "patience", lambda: 60)
     with checkpoints.alone(tmp_path):
@@ -134,9 +130,7 @@ def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkey
     """It has the lock by itself, not by a descriptor that it was handed."""
     monkeypatch.setattr(locks, "patience", lambda: 0)
     with checkpoints.alone(tmp_path) as lock:
-        rank = subprocess.Popen(
-            [sys.executable, "-c", RANK, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        rank = subprocess.Popen(program("rank_lock", tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert rank.stdout and rank.stdin and rank.stdout.readline() == b"here\n"
         assert not checkpoints.wait_for_ranks(lock, 0.1)
     with pytest.raises(PrunegridError, match="is training this cell"), checkpoints.alone(tmp_path):

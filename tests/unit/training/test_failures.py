@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.training import checkpoints, launch
 from prunegrid.training.schedule import schedule
 from support.killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+from support.programs import program
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
@@ -245,16 +245,6 @@ def test_a_signal_before_the_ranks_can_hear_it(tmp_path: Path, inputs: Inputs, m
     thread.join()
 
 
-LAUNCHER = """
-import json, sys
-from pathlib import Path
-from prunegrid.training import checkpoints, launch
-from support.killed_jobs import Inputs, run
-launch.WORKER = "support.programs.killed_worker"
-run(Path(sys.argv[1]), Inputs(*map(Path, sys.argv[2:5])), **json.loads(sys.argv[5]))
-"""
-
-
 @pytest.mark.parametrize("settings", [TWO, pytest.param({}, marks=pytest.mark.slow)])
 def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     settings: dict[str, Any],
@@ -267,7 +257,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     marker, out = tmp_path / "marker", tmp_path / "out"
     befall(monkeypatch, "slow", step=3, marker=marker, seconds=4)
     path = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(launch.__file__).parents[2])])
-    line = [sys.executable, "-c", LAUNCHER, str(out), *map(str, inputs), json.dumps(settings | {"save_steps": 100})]
+    line = program("launcher", out, *inputs, json.dumps(settings | {"save_steps": 100}))
     launcher = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": path})
     while not marker.exists():
         assert launcher.poll() is None

@@ -1,0 +1,75 @@
+"""`python hold_gpus.py ORDER`: a job that takes GPUs, prints their ids and goes on as its order (JSON) says.
+
+`count`, `slots`, `wait`: what it takes, and for how long it waits for them. `then`: what it does with them (`ACTIONS`).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prunegrid.core.gpus import own, taken
+
+
+def hold() -> None:
+    """Until standard input closes."""
+    sys.stdin.read()
+
+
+def own_files(ids: list[str]) -> None:
+    """A file for each GPU, which must not exist yet."""
+    owned = [Path(f"{number}.owner") for number in ids]
+    for path in owned:
+        path.touch(exist_ok=False)
+    time.sleep(0.15)
+    for path in owned:
+        path.unlink()
+
+
+def look_around(ids: list[str], slots: int) -> None:
+    """Note of each GPU that this job has it, as one of so many, and see who else has."""
+    mine = [Path(f"{number}.{os.getpid()}.{slots}") for number in ids]
+    for path in mine:
+        path.touch()
+    time.sleep(0.1)
+    there = [[path.name.split(".")[2] for path in Path().glob(f"{number}.*")] for number in ids]
+    for path in mine:
+        path.unlink()
+    assert all(set(kinds) == {str(slots)} and len(kinds) <= slots for kinds in there), there
+
+
+def start_child(locks: Sequence[int]) -> None:
+    print(subprocess.Popen(["sleep", "60"], pass_fds=locks).pid, flush=True)
+    hold()
+
+
+def ask_again(environment: dict[str, str], slots: int) -> None:
+    """Two ranks of this job, each of which asks twice."""
+    line = [sys.executable, __file__, json.dumps({"rank": True, "slots": slots})]
+    ranks = [subprocess.Popen(line, env=os.environ | environment) for _ in range(2)]
+    sys.exit(max(rank.wait() for rank in ranks))
+
+
+ACTIONS: dict[str, Callable[[Any, int], None]] = {
+    "hold": lambda mine, slots: hold(),
+    "end": lambda mine, slots: None,
+    "own files": lambda mine, slots: own_files(mine.ids),
+    "look around": lambda mine, slots: look_around(mine.ids, slots),
+    "child with the locks": lambda mine, slots: start_child(mine.fds),
+    "child without": lambda mine, slots: start_child(()),
+    "ask again": lambda mine, slots: ask_again(mine.environment, slots),
+}
+
+if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
+    if "rank" in order:
+        with own("cuda", order["slots"]), taken(1) as mine:
+            print(*mine.ids)
+    else:
+        with taken(order["count"], order["wait"], order["slots"]) as mine:
+            print(*mine.ids, flush=True)
+            ACTIONS[order["then"]](mine, order["slots"])
