@@ -1,4 +1,4 @@
-"""Code that the docs show and tests run."""
+"""What the docs show and tests hold: code, and the tests that pages name."""
 
 import re
 
@@ -13,6 +13,24 @@ def example() -> str:
     return block.group(1)
 
 
+def pages() -> list[str]:
+    """All pages, from the repository's root."""
+    return sorted(str(page.relative_to(ROOT)) for part in ("", "docs", "tests") for page in (ROOT / part).glob("*.md"))
+
+
 def named_tests(page: str) -> list[tuple[str, str]]:
-    """(file, function) of every test that docs/<page> names as `tests/test_x.py::test_y`."""
-    return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", (ROOT / "docs" / page).read_text())
+    """(file, function) of every test that the page names: `tests/x.py::test_y`, and `::test_z` of the same file.
+
+    Where it names a file alone, there is no function.
+    """
+    found, file = [], ""
+    for path, function in re.findall(r"\b(tests/[\w/]+\.py)|::(test_\w+)", (ROOT / page).read_text()):
+        file = path or file
+        found.append((file, function))
+    return found
+
+
+def promises(page: str) -> list[str]:
+    """The rows of the page's table of promises, each with the tests that hold it."""
+    table = (ROOT / page).read_text().partition("\n| promise |")[2].partition("\n\n")[0]
+    return table.splitlines()[2:]

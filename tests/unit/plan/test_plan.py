@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
@@ -373,15 +372,9 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
     assert message in done.stderr
 
 
-def test_the_page_shows_what_the_command_prints_and_names_tests_that_are_there() -> None:
+def test_the_page_shows_what_the_command_prints() -> None:
     page = (ROOT / "docs/plan.md").read_text()
     assert textwrap.indent(report(of(PAPER)), "    ") in page
-    named = re.findall(r"`(tests/[\w/]+\.py)?::(test_\w+)`", page)
-    file = ""
-    for path, name in named:
-        file = path or file
-        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
-    assert len(named) > 12
 
 
 def test_units() -> None:
