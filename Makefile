@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 
-.PHONY: results test test-slow test-exhaustive test-all lowest lint schema environment clean
+.PHONY: results check test test-slow test-exhaustive test-all lowest lint schema environment clean
 
 results: $(READY)
 	snakemake --cores $(CORES)
@@ -24,6 +24,10 @@ $(READY): envs/requirements.txt pyproject.toml
 	pip install --quiet --requirement envs/requirements.txt
 	pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
+
+# While you work: a minute or two.
+check: lint
+	pytest tests/unit tests/docs -m "not slow and not training" --numprocesses $(WORKERS)
 
 test: $(READY)
 	pytest -m "not slow" --numprocesses $(WORKERS)

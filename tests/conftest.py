@@ -23,6 +23,7 @@ from support.tiny_llama import write_tiny_model
 from support.toy_tasks import ITEMS, write_jsonl, write_toy_model
 
 MARKS = {"faults": ["slow"], "cluster": ["slow", "cluster"]}  # of whole folders
+TRAINING = {"inputs", "server"}  # fixtures of tests that start training jobs
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for mark in MARKS.get(item.path.relative_to(Path(__file__).parent).parts[0], ()):
             item.add_marker(mark)
+        if TRAINING & set(getattr(item, "fixturenames", ())):
+            item.add_marker("training")
 
 
 QUESTIONS = [
