@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from prunegrid.core.frames import typed
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
-from prunegrid.statistics.deltas import DTYPES, SCHEMA
+from prunegrid.statistics.deltas import SCHEMA
 from prunegrid.status import Failure
 from prunegrid.table.document import Entry, Table
 from prunegrid.table.layout import lay_out
@@ -72,8 +73,7 @@ def over_two(low: float, high: float) -> collect.Row:
 
 def deltas(*rows: collect.Row) -> pd.DataFrame:
     """The deltas frame, with the columns and types that `prunegrid.statistics.deltas` gives it."""
-    types = {field.name: DTYPES[field.type] for field in SCHEMA}
-    return pd.DataFrame(rows, columns=SCHEMA.names).astype(types)
+    return typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA)
 
 
 def laid_out(*cells: Sequence[collect.Row], **options: Any) -> Table:

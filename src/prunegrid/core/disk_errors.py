@@ -34,13 +34,18 @@ def refusal(error: BaseException, path: Path) -> str:
     """
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL or any(words in str(error) for words in FULL.values()):
-        return f"{path}: cannot be written ({reason(error)}; {_free(path)}); make room, {AGAIN}"
+        return f"{path}: cannot be written ({reason(error)}; {free_space(path)}); make room, {AGAIN}"
     own = number in BY_OWNER and str(getattr(error, "filename", "")).startswith(str(path.parent))
     if own or number in FORBIDDEN or any(words in str(error) for words in FORBIDDEN.values()):
         return f"{path}: cannot be written ({reason(error)}); make its folder writable, {AGAIN}"
     return ""
 
 
-def _free(path: Path) -> str:
-    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
-    return f"{shutil.disk_usage(there).free / 1e9:.3f} GB are free there"
+def free_bytes(path: Path) -> int:
+    """Bytes free where `path` is, or will be."""
+    path = path.absolute()
+    return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.exists())).free
+
+
+def free_space(path: Path) -> str:
+    return f"{free_bytes(path) / 1e9:.3f} GB are free there"

@@ -1,9 +1,10 @@
 """Turn pydantic's findings into lines that name the key, its value and the fix."""
 
-import difflib
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+
+from prunegrid.core.text import did_you_mean
 
 
 def complain(error: ValidationError, model: type[BaseModel], source: str) -> str:
@@ -33,8 +34,7 @@ def _place(loc: tuple[int | str, ...]) -> str:
 
 def _nearest(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
     known = list(_fields(loc[:-1], model))
-    close = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(known)}"
+    return f"; {did_you_mean(str(loc[-1]), known) or 'known keys: ' + ', '.join(known)}"
 
 
 def _fields(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:

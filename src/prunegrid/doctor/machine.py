@@ -9,24 +9,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.text import byte_size
 from prunegrid.doctor import kernels
 from prunegrid.experiment.sections import USUAL_DTYPE
 
 PACKAGES = ("torch", "transformers", "deepspeed", "peft", "lm-eval", "liger-kernel", "vllm")
 AMPERE = (8, 0)  # from this compute capability on, bf16 and flash kernels are native
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
-
-
-def size(count: float) -> str:
-    """Bytes as people read them: 538 MB, 13.5 GB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def free(path: Path) -> int:
-    """Bytes free where `path` is, or will be."""
-    path = path.absolute()
-    return shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists())).free
 
 
 def capability() -> tuple[int, int] | None:
@@ -63,9 +54,9 @@ def _cores() -> str:
 def _memory() -> str:
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     kilobytes = {words[0]: int(words[1]) for words in lines}
-    text = f"{size(kilobytes['MemTotal:'] * 1024)}, {size(kilobytes['MemAvailable:'] * 1024)} available"
+    text = f"{byte_size(kilobytes['MemTotal:'] * 1024)}, {byte_size(kilobytes['MemAvailable:'] * 1024)} available"
     limits = [int(limit) for limit in _cgroup("memory.max") if limit != "max"]
-    return f"{text}, limited to {size(min(limits))}" if limits else text
+    return f"{text}, limited to {byte_size(min(limits))}" if limits else text
 
 
 def _cgroup(file: str) -> list[str]:
@@ -82,7 +73,7 @@ def _devices() -> str:
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     if not gpus and torch.version.cuda is None and shutil.which("nvidia-smi"):
         raise PrunegridError(f"torch {torch.__version__} sees no GPU: it is a CPU build; install a CUDA build of torch")
-    lines = [f"{g.name}, {size(g.total_memory)}, compute capability {g.major}.{g.minor}" for g in gpus]
+    lines = [f"{g.name}, {byte_size(g.total_memory)}, compute capability {g.major}.{g.minor}" for g in gpus]
     return "\n".join(f"cuda:{i} {line}" for i, line in enumerate(lines)) or f"cpu (torch {torch.__version__}: no GPU)"
 
 
@@ -159,7 +150,7 @@ def _version(package: str) -> str | None:
 
 def _disk() -> str:
     places = {"results": Path("results"), "temporary files": Path(tempfile.gettempdir())}
-    return "\n".join(f"{size(free(path))} free for {what}" for what, path in places.items())
+    return "\n".join(f"{byte_size(free_bytes(path))} free for {what}" for what, path in places.items())
 
 
 def offline() -> bool:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core import gpus as devices
+from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
+from prunegrid.core.text import byte_size
 from prunegrid.data.datasets import locate
 from prunegrid.doctor import kernels, machine
 from prunegrid.experiment import grid
@@ -152,7 +154,7 @@ def _model(experiment: Experiment, name: str) -> str:
     if not source.chat_template and not _has_template(folder):
         raise PrunegridError(f"{name}: {folder} has no chat template; give one in models.{name}.chat_template (Jinja)")
     trained = _trained(experiment, folder)
-    return f"{name}: {machine.size(_bytes(folder))} in {folder}, {trained}"
+    return f"{name}: {byte_size(_bytes(folder))} in {folder}, {trained}"
 
 
 def _trained(experiment: Experiment, folder: Path) -> str:
@@ -218,9 +220,9 @@ def _disk(experiment: Experiment) -> str:
     for name in dict.fromkeys(to_do):
         line, count = _leaves(experiment, name, to_do.count(name))
         lines, total = [*lines, line], total + count
-    if total > (here := machine.free(root)):
-        raise PrunegridError("\n".join([*lines, f"about {machine.size(total)}, but only {machine.size(here)} free"]))
-    return "\n".join([*lines, f"{machine.size(here)} free"])
+    if total > (here := free_bytes(root)):
+        raise PrunegridError("\n".join([*lines, f"about {byte_size(total)}, but only {byte_size(here)} free"]))
+    return "\n".join([*lines, f"{byte_size(here)} free"])
 
 
 def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
@@ -234,10 +236,8 @@ def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
     model = parameters * (2 if training.bf16 else 4)
     state = parameters * sum(disk.state(training).values())
     made_of = " + ".join(f"{width} {what}" for what, width in disk.state(training).items())
-    line = (
-        f"{name}: {cells} trained models of {machine.size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of"
-    )
-    return f"{line} {machine.size(state)} ({made_of} bytes a parameter)", cells * model + disk.CHECKPOINTS * state
+    line = f"{name}: {cells} trained models of {byte_size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of"
+    return f"{line} {byte_size(state)} ({made_of} bytes a parameter)", cells * model + disk.CHECKPOINTS * state
 
 
 def _width(folder: Path) -> int:

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from textwrap import fill
 
+from prunegrid.core.text import byte_size, duration
 from prunegrid.experiment import grid
 from prunegrid.plan import disk, gpu_rates, gpus, work
 from prunegrid.plan.calibrate import Rates, family, rates
@@ -51,10 +52,10 @@ def _by_rule(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[list[s
         own = [job for job in all_jobs if job.rule == rule]
         gpu = gpu_peak_mb(rule, experiment, root=known.root)
         memory = peak_mb(rule, experiment, root=known.root) * 2**20
-        space = size(left[family(rule)]) if family(rule) in left else ""
-        yield [rule, *_sums(own, level), space, size(memory), size(gpu * 2**20) if gpu else ""]
+        space = byte_size(left[family(rule)]) if family(rule) in left else ""
+        yield [rule, *_sums(own, level), space, byte_size(memory), byte_size(gpu * 2**20) if gpu else ""]
     total = sum(left.values())
-    yield ["total", *_sums(all_jobs, level), size(total), "", ""]
+    yield ["total", *_sums(all_jobs, level), byte_size(total), "", ""]
 
 
 def _disk(known: Known) -> dict[str, int]:
@@ -122,13 +123,14 @@ def _kept(known: Known) -> Iterator[str]:
     yield f"Weights kept of {len(cells)} trained cells ({experiment.training.method}), by runtime.retention:"
     for retention in disk.RETENTIONS:
         mark = "   <- this experiment's" if retention == experiment.runtime.retention else ""
-        yield f"  {retention:<9} {size(disk.kept_weights(known, retention)):>8}{mark}"
+        yield f"  {retention:<9} {byte_size(disk.kept_weights(known, retention)):>8}{mark}"
     if experiment.training.method == "lora":
-        yield f"  ({size(disk.whole_models(experiment, known))} if each were kept as a whole model in bf16)"
+        yield f"  ({byte_size(disk.whole_models(experiment, known))} if each were kept as a whole model in bf16)"
     largest = max(disk.weights(known, model) for model in experiment.models)
     yield (
-        f"Meanwhile, each training that runs: {size(disk.checkpoints(known))} ({disk.CHECKPOINTS} checkpoints at most)"
-        + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {size(largest)}")
+        f"Meanwhile, each training that runs: {byte_size(disk.checkpoints(known))} "
+        f"({disk.CHECKPOINTS} checkpoints at most)"
+        + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {byte_size(largest)}")
     )
 
 
@@ -155,19 +157,3 @@ def _rests_on(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[str]:
 
 def _wrapped(text: str) -> str:
     return fill(text, 118, initial_indent="  rates   ", subsequent_indent=" " * 10)
-
-
-def size(count: float) -> str:
-    """Bytes as people read them: 0, 538 MB, 13.5 GB, 1.46 TB."""
-    if not count:
-        return "0"
-    if count >= 1e12:
-        return f"{count / 1e12:.2f} TB"
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def duration(seconds: float) -> str:
-    """As people read it: 12 s, 34 min, 5.6 h."""
-    if seconds >= 3600:
-        return f"{seconds / 3600:,.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -3,11 +3,11 @@
 Either part may be `module:function`, a pruner from outside (`prunegrid.pruners.plugins`).
 """
 
-import difflib
 from dataclasses import dataclass
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.text import did_you_mean
 from prunegrid.pruners import plugins
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner
 
@@ -76,8 +76,7 @@ def _installed(name: str, registry: dict[str, Pruner]) -> bool:
 
 
 def _malformed(method: str) -> str:
-    whole = difflib.get_close_matches(method, JOINT, n=1)
-    guess = f"did you mean {whole[0]}? " if whole else ""
+    guess = (did_you_mean(method, JOINT) + " ").lstrip()
     return (
         f"{method!r} is neither a joint pruner nor a pair; {guess}joint pruners: {', '.join(JOINT)}; "
         f"a pair is sample+token, such as random+ppl (sample pruners: {', '.join(sorted(SAMPLE))}; "
@@ -86,6 +85,5 @@ def _malformed(method: str) -> str:
 
 
 def _nearest(name: str, known: list[str], what: str) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    guess = f"; did you mean {close[0]}?" if close else ""
-    return f"{guess}; {what}: {', '.join(known) or 'none'}"
+    parts = (did_you_mean(name, known), f"{what}: {', '.join(known) or 'none'}")
+    return "".join(f"; {part}" for part in parts if part)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from prunegrid import pruners
-from prunegrid.core import files as io
+from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment import grid, sections
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -61,7 +61,6 @@ SCHEMA = pa.schema(
         "status": pa.string(),
     }
 )
-DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64"}
 Row = dict[str, Any]
 
 
@@ -86,17 +85,17 @@ def collect_from(directory: Path | str) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Write the frame as Parquet with exactly the columns and types of `SCHEMA`, whole or not at all."""
-    io.write_parquet(path, pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False))
+    write_frame(frame, path, SCHEMA)
 
 
 def read(path: Path) -> pd.DataFrame:
     """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
-    return _typed(io.read_parquet(path, SCHEMA.names).to_pandas())
+    return read_frame(path, SCHEMA)
 
 
 def tidy(rows: list[Row]) -> pd.DataFrame:
     """Rows as a frame with the columns and types of `SCHEMA`; a column that no row has is null."""
-    return _typed(pd.DataFrame(rows, columns=SCHEMA.names))
+    return typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA)
 
 
 def average(rows: list[Row]) -> Row:
@@ -213,7 +212,3 @@ def _score(files: Files, cell: Cell, benchmark: str) -> Row:
     keys = ("protocol", "metric", "score", "n_items")
     record = f"evaluation/{cell.model}/{cell.path}/{benchmark}.json"
     return dict(zip(keys, files.values(record, *keys), strict=True))
-
-
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.astype({field.name: DTYPES[field.type] for field in SCHEMA})

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid.core import files, randomness
+from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.core.ragged import Floats
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import AVERAGE, Budget
@@ -52,7 +53,6 @@ SCHEMA = pa.schema(
         "significant": pa.bool_(),
     }
 )
-DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64", pa.bool_(): "boolean"}
 FAMILY = ["model", "sample_ratio", "token_ratio", "benchmark"]
 AGREE = 1e-6
 Pairs = tuple[tuple[Cell, Cell], ...]
@@ -95,17 +95,17 @@ def deltas(
     for (one, name), pairs in wanted.items():
         _check(scores, one, pairs, name, effects[name, pairs])
         rows.append({"experiment": experiment} | _place(one, name) | _row(effects[name, pairs]))
-    return _corrected(_typed(pd.DataFrame(rows, columns=SCHEMA.names)))
+    return _corrected(typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA))
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
     """Write the frame as Parquet with exactly the columns and types of `SCHEMA`, whole or not at all."""
-    files.write_parquet(path, pa.Table.from_pandas(frame, schema=SCHEMA, preserve_index=False))
+    write_frame(frame, path, SCHEMA)
 
 
 def read(path: Path) -> pd.DataFrame:
     """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
-    return _typed(files.read_parquet(path, SCHEMA.names).to_pandas())
+    return read_frame(path, SCHEMA)
 
 
 def _refuse_idle(contrasts: Sequence[Contrast]) -> None:
@@ -233,7 +233,3 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
         frame.loc[rows.index, "n_family"] = len(rows)
     known = frame["p_holm"].notna()
     return frame.assign(significant=(frame["p_holm"] < ALPHA).astype("boolean").where(known))
-
-
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.astype({field.name: DTYPES[field.type] for field in SCHEMA})

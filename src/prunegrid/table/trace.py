@@ -8,7 +8,6 @@ arithmetic of this module's own, and compared with results.parquet and table.csv
 out once more from the steps' files: results.parquet, deltas.parquet and the table in every format have to say just so.
 """
 
-import difflib
 from collections.abc import Iterator
 from math import isclose
 from pathlib import Path
@@ -21,6 +20,7 @@ import pandas as pd
 from prunegrid import status
 from prunegrid.core import files as io
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.text import did_you_mean
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -166,8 +166,8 @@ def _unknown(experiment: Experiment, cell: str, benchmark: str) -> str:
         return f"{benchmark} is the mean of the benchmarks; trace these: {', '.join(known['benchmark'])}"
     for what, name in {"cell": cell, "benchmark": benchmark}.items():
         if name not in known[what]:
-            close = difflib.get_close_matches(name, known[what], n=3, cutoff=0.3) or known[what][:3]
-            return f"there is no {what} {name!r}; did you mean {' or '.join(close)}?"
+            nearest = did_you_mean(name, known[what], count=3, cutoff=0.3)
+            return f"there is no {what} {name!r}; {nearest or 'give one such as ' + ' or '.join(known[what][:3])}"
     return f"{cell} has no score on {benchmark}: the table says why; run the workflow"
 
 

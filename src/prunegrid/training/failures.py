@@ -1,9 +1,7 @@
 """Why a rank of a training job ends early, told to the launcher in one clear message."""
 
-import errno
 import json
 import os
-import shutil
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +10,7 @@ from typing import Any
 
 import torch
 
+from prunegrid.core.disk_errors import FULL, free_space
 from prunegrid.core.errors import PrunegridError, reason
 
 CAUSES = {
@@ -43,7 +42,7 @@ def cause(error: BaseException) -> str:
         return "memory"
     if isinstance(error, PrunegridError):
         return "told"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if isinstance(error, OSError) and error.errno in FULL:
         return "disk"
     if NO_KERNEL in str(error):
         return "deterministic"
@@ -66,5 +65,4 @@ def leave_with_the_others(error: Path, seconds: float = 10) -> None:
 
 def failed_to(what: str, folder: Path, error: BaseException) -> str:
     """The message of a write that failed. Libraries put a full disk in odd words, so it names the room that is left."""
-    free = shutil.disk_usage(folder).free
-    return f"{folder}: could not {what} ({reason(error)}; {free / 1e9:.3f} GB are free there)"
+    return f"{folder}: could not {what} ({reason(error)}; {free_space(folder)})"

@@ -147,7 +147,7 @@ def test_a_models_folder_tells_what_the_cells_leave(doctor: Doctor, write: Write
 
 
 def test_a_full_disk_is_wrong(doctor: Doctor, write: Write, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "free", lambda _: 5)
+    monkeypatch.setattr(needs, "free_bytes", lambda _: 5)
     code, text = doctor(write(models={"tiny": {"path": str(tiny_model)}}))
     assert code == 1
     assert "but only 0 MB free" in wrong(text)[-1]

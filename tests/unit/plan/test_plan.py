@@ -24,7 +24,7 @@ from prunegrid.models.size import Shape, Size
 from prunegrid.plan import counts, disk, gpu_rates, work
 from prunegrid.plan.calibrate import measured, rates
 from prunegrid.plan.jobs import Job, Known, jobs, known
-from prunegrid.plan.report import duration, report, size
+from prunegrid.plan.report import report
 from prunegrid.plan.work import Work, seconds
 from support.plan_check import by_all, by_defaults
 from support.results_folder import an_experiment, finish, put, shared_files
@@ -375,8 +375,3 @@ def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
 def test_the_page_shows_what_the_command_prints() -> None:
     page = (ROOT / "docs/plan.md").read_text()
     assert textwrap.indent(report(of(PAPER)), "    ") in page
-
-
-def test_units() -> None:
-    assert [duration(s) for s in (12, 150, 7200, 1.8e7)] == ["12 s", "2 min", "2.0 h", "5,000.0 h"]
-    assert [size(b) for b in (0, 5e6, 1.35e10, 1.456e12)] == ["0", "5 MB", "13.5 GB", "1.46 TB"]

@@ -170,7 +170,7 @@ def test_an_experiment_that_changed_since(root: Path) -> None:
     [
         ("m/full/seed7", "A", "there is no cell 'm/full/seed7'; did you mean m/full/seed"),
         ("m/s0.125-t0.5/random+pl/seed1", "A", "did you mean m/s0.125-t0.5/random+ppl/seed1 or"),
-        (PPL, "C", "there is no benchmark 'C'; did you mean A or B?"),
+        (PPL, "C", "there is no benchmark 'C'; give one such as A or B"),
         (PPL, "Avg", "Avg is the mean of the benchmarks; trace these: A, B"),
         (f"{PPL}/", "A", ""),
     ],
