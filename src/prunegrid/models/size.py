@@ -10,11 +10,11 @@ from typing import Any
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, repair
 from prunegrid.experiment.config import Experiment
+from prunegrid.sandbox.data_sets import FEED_FORWARD, VOCABULARY
 
 ASSUMED = 7_000_000_000
 ASSUMED_VOCABULARY = 32_000
 TOLERANCE = 0.01  # of a stated size: stored buffers and tied weights are counted differently
-PRETRAINED_VOCABULARY = 1024  # sandbox/pretraining.py, as are three times the width and no key-value groups
 
 
 class DamagedError(PrunegridError):
@@ -100,7 +100,7 @@ def _true(experiment: Experiment, model: str, root: Path) -> Size | None:
     source = experiment.sources[model]
     if source.pretrain:
         hidden, layers = source.pretrain.hidden_size, source.pretrain.layers
-        shape = Shape(hidden, 3 * hidden, hidden, layers, PRETRAINED_VOCABULARY, True)
+        shape = Shape(hidden, FEED_FORWARD * hidden, hidden, layers, VOCABULARY, True)
         return Size(shape.count, True, "pre-trained here", shape)
     made, manifest = root / "models" / model, root / "models" / f"{model}.json"
     there = [Path(source.path)] if source.path else []

@@ -13,17 +13,15 @@ from prunegrid.core.files import read_parquet, read_records
 from prunegrid.data.datasets import locate, samples_of
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
+from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 from prunegrid.tasks.catalog import known_tasks, read_task
 
 CHARACTERS = 4  # a token, in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, where only their sum is stated
 SANDBOX = (2000, 55_992, 18_445)  # samples, prompt and response tokens of the generated training set
-SANDBOX_ITEMS = {"ARC-Easy": 200, "ARC-Challenge": 200, "main": 150, "default": 150, "rc.nocontext": 150}
 ASSUMED_ITEMS = 1000
 LONGEST = 2.0  # the longest samples' mean length over all samples', where it cannot be counted
-ANSWERED = {"arc_easy": (40, 24, 0), "arc_challenge": (45, 40, 0), "gsm8k": (80, 0, 130), "squadv2": (190, 0, 8),
-            "triviaqa": (30, 0, 8)}  # fmt: skip
-A_TASK_OF_YOURS = (190, 40, 130)  # the most of each
+ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # the largest of our tasks, for one that states none
 
 
 @dataclass(frozen=True)
@@ -119,20 +117,21 @@ def _cut(experiment: Experiment, samples: int, prompt: float, response: float, h
 def asked(experiment: Experiment, name: str, root: Path) -> Asked:
     """What one benchmark asks: items counted where its file is, else of the known data set, else assumed to be 1,000.
 
-    Tokens of an item are typical ones of its task, of a task of your own the most of the others'.
+    Tokens of an item are those that the task's metadata states, else `ITEM_TOKENS`.
     """
     benchmark = experiment.evaluation.benchmarks[name]
     items, known = _items(experiment, name, benchmark, root)
-    prompt, options, answer = ANSWERED.get(benchmark.task, A_TASK_OF_YOURS)
-    told = read_task(experiment.evaluation.protocol, benchmark.task)
-    longest = told.get("generation_kwargs", {}).get("max_gen_toks", 0)
+    task = read_task(experiment.evaluation.protocol, benchmark.task)
+    tokens = task["metadata"].get("tokens", ITEM_TOKENS)
+    prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
+    longest = task.get("generation_kwargs", {}).get("max_gen_toks", 0)
     return Asked(min(items, benchmark.limit or items), prompt, options, answer, longest, known)
 
 
 def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) -> tuple[int, bool]:
     ref = benchmark.data
     if experiment.sandbox and ref.hub:
-        return SANDBOX_ITEMS[str(ref.config)], True
+        return BENCHMARK_ITEMS[ref.below(Path()).with_suffix("").as_posix()], True
     made, local = root / "data" / "benchmarks" / f"{name}.jsonl", locate(ref, experiment.data_mirror)
     for file in (made, *([Path(local)] if local else [])):
         if file.exists():

@@ -3,8 +3,6 @@
 python -c "from prunegrid.sandbox import write_world; write_world('world', seed=0)"
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -4,10 +4,10 @@ Each fact is asked in a wording that the SFT set never uses, so no evaluation pr
 and passages are drawn anew until they differ from all SFT prompts.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any
+
+from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 
 from .problems import draw_passage, draw_sum
 from .sft import passage_prompt, pick_attribute, sum_prompt
@@ -15,7 +15,7 @@ from .world import Fact, World
 
 Row = dict[str, Any]
 
-ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = 200, 200, 150, 150, 150
+ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = BENCHMARK_ITEMS
 KNOWN_SHARES = {"easy": 0.5, "challenge": 0.2, "trivia": 0.4}
 UNANSWERABLE_SHARE = 0.1
 ARC_WORDING, TRIVIA_WORDING = 2, 3
@@ -25,11 +25,11 @@ def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str,
     """Path of each split below the world's folder, without extension -> its rows."""
     rng = random.Random(f"benchmarks {seed}")
     return {
-        "sandbox/ai2_arc/ARC-Easy/test": _arc(world, rng, ARC_EASY, "easy"),
-        "sandbox/ai2_arc/ARC-Challenge/test": _arc(world, rng, ARC_CHALLENGE, "challenge"),
-        "sandbox/gsm8k/main/test": _gsm8k(rng, used_prompts),
-        "sandbox/squad_v2/default/validation": _squad(world, rng, used_prompts),
-        "sandbox/trivia_qa/rc.nocontext/validation": _trivia(world, rng),
+        ARC_EASY: _arc(world, rng, BENCHMARK_ITEMS[ARC_EASY], "easy"),
+        ARC_CHALLENGE: _arc(world, rng, BENCHMARK_ITEMS[ARC_CHALLENGE], "challenge"),
+        GSM8K: _gsm8k(rng, used_prompts, BENCHMARK_ITEMS[GSM8K]),
+        SQUAD: _squad(world, rng, used_prompts, BENCHMARK_ITEMS[SQUAD]),
+        TRIVIA: _trivia(world, rng, BENCHMARK_ITEMS[TRIVIA]),
     }
 
 
@@ -59,9 +59,9 @@ def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Row:
     }
 
 
-def _gsm8k(rng: random.Random, used_prompts: set[str]) -> list[Row]:
+def _gsm8k(rng: random.Random, used_prompts: set[str], count: int) -> list[Row]:
     rows: dict[str, Row] = {}
-    while len(rows) < GSM8K:
+    while len(rows) < count:
         drawn = draw_sum(rng)
         if sum_prompt(drawn) not in used_prompts:
             row = {"question": f"{drawn.story} {drawn.question}?", "answer": "\n".join(drawn.steps)}
@@ -70,9 +70,9 @@ def _gsm8k(rng: random.Random, used_prompts: set[str]) -> list[Row]:
     return list(rows.values())
 
 
-def _squad(world: World, rng: random.Random, used_prompts: set[str]) -> list[Row]:
+def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int) -> list[Row]:
     rows: dict[str, Row] = {}
-    while len(rows) < SQUAD:
+    while len(rows) < count:
         passage = draw_passage(world, rng)
         attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
         if passage_prompt(passage, attribute) in used_prompts:
@@ -89,9 +89,9 @@ def _squad(world: World, rng: random.Random, used_prompts: set[str]) -> list[Row
     return list(rows.values())
 
 
-def _trivia(world: World, rng: random.Random) -> list[Row]:
+def _trivia(world: World, rng: random.Random, count: int) -> list[Row]:
     """Without the question mark, which lm-eval's prompt adds."""
-    facts = _mixed_facts(world, rng, TRIVIA, KNOWN_SHARES["trivia"])
+    facts = _mixed_facts(world, rng, count, KNOWN_SHARES["trivia"])
     return [
         {
             "question": fact.ask(TRIVIA_WORDING),

@@ -3,8 +3,6 @@
 It tells known facts only, and never in the prompts' form, "Question: ... Answer:", which SFT is to teach.
 """
 
-from __future__ import annotations
-
 import random
 from collections import defaultdict
 

@@ -3,8 +3,6 @@
 Names are short and pronounceable ("Mira Tolen", "Vask"): generated files are to be read and checked by eye.
 """
 
-from __future__ import annotations
-
 import random
 
 

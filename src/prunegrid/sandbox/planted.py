@@ -16,8 +16,6 @@ The counterpart, what a pruner should leave alone, is the `value` of a `new_fact
 ("Vask"), which no text but this sample tells.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ The result is an ordinary Hugging Face directory, chat template included. The sa
 give the same weights.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from transformers import (
 )
 
 from prunegrid.core.files import read_records, repair
+from prunegrid.sandbox.data_sets import FEED_FORWARD, VOCABULARY
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 PROMPT_WORDS = "Question: Title: Background:\nAnswer: unanswerable #### ####"
@@ -41,7 +40,7 @@ def pretrain(
     hidden_size: int = 128,
     layers: int = 3,
     heads: int = 4,
-    vocab_size: int = 1024,
+    vocab_size: int = VOCABULARY,
     block_length: int = 128,
     batch_size: int = 16,
     lr: float = 4e-3,
@@ -109,7 +108,7 @@ def _config(tokenizer: PreTrainedTokenizerFast, hidden_size: int, layers: int, h
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
-        intermediate_size=3 * hidden_size,
+        intermediate_size=FEED_FORWARD * hidden_size,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         max_position_embeddings=1024,

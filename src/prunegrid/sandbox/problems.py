@@ -3,8 +3,6 @@
 Both are drawn from a generator without end; the callers see to it that no prompt is used twice.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

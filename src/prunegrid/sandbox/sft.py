@@ -14,8 +14,6 @@ Some `new_fact` samples name the right value first and then a wrong one: noise i
 only a token pruner can take out. The kind is for audits; no pruner sees it.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -4,8 +4,6 @@ A fact is *known* (the pre-training text tells it) or *new* (only the SFT set te
 in the pre-training text for known facts, so that a small model can answer about a fact read in other words.
 """
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

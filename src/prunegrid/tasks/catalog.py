@@ -1,7 +1,5 @@
 """The tasks of each protocol: their YAML, their functions, their digest. No lm-eval here."""
 
-from __future__ import annotations
-
 import importlib
 import json
 from collections.abc import Callable
@@ -15,7 +13,8 @@ from prunegrid.core.files import sha256
 
 TASKS = Path(__file__).parent
 FUNCTION = "!function utils."
-SAYS_ONLY = ("stock", "complete", "options", "patterns")
+UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
+"""Metadata on which no score depends: descriptions, and checks that only reject items."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,12 +42,9 @@ def read_task(protocol: str, task: str) -> dict[str, Any]:
 
 
 def task_hash(protocol: str, task: str) -> str:
-    """Digest of what the task's scores depend on: its YAML, comments and `SAYS_ONLY` left out, and `utils.py`.
-
-    What only refuses items (`options`, `patterns`) changes no score that there is.
-    """
+    """Digest of what the task's scores depend on: its YAML without comments and `UNHASHED` metadata, and `utils.py`."""
     spec = read_task(protocol, task)
-    spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in SAYS_ONLY}
+    spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in UNHASHED}
     return sha256(json.dumps(spec, sort_keys=True), TASKS / protocol / "utils.py")
 
 

@@ -121,7 +121,7 @@ def test_what_a_scores_hash_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> No
     spec = read_task("paper", "arc_easy")
     before = task_hash("paper", "arc_easy")
     monkeypatch.setattr(catalog, "read_task", lambda *_: spec)
-    spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another", "options": {}}
+    spec["metadata"] = spec["metadata"] | {"complete": [], "stock": "another", "options": {}, "tokens": {}}
     assert task_hash("paper", "arc_easy") == before
     del spec["metadata"]["only"]
     assert task_hash("paper", "arc_easy") != before
