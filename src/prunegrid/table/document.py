@@ -116,6 +116,10 @@ class Table:
     def entries(self) -> list[Entry]:
         return [entry for row in self.rows for entry in row.entries.values()]
 
+    def marks(self, model: str) -> set[int]:
+        """The numbers of the footnotes that the model's entries refer to."""
+        return {mark for row in self.rows for (name, _), e in row.entries.items() if name == model for mark in e.marks}
+
     @property
     def deltas(self) -> bool:
         return any(entry.delta is not None for entry in self.entries)
