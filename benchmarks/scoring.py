@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from prunegrid.core.ragged import flat_rows
+from prunegrid.core.ragged import flat_indices
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
 from prunegrid.models import load_model, load_tokenizer
@@ -96,7 +96,7 @@ def chosen_rows(options: argparse.Namespace) -> Rows:
     some = np.linspace(0, len(rows) - 1, min(options.samples, len(rows))).astype(int)
     take = np.sort(np.argsort(-rows.length_N, kind="stable")[: options.samples]) if options.longest else some
     parts = (rows.sample_id_N[take], rows.prompt_N[take], rows.response_N[take], rows.truncated_N[take])
-    return Rows(*parts, rows.ids_T[flat_rows(rows.offsets, take)])
+    return Rows(*parts, rows.ids_T[flat_indices(rows.offsets, take)])
 
 
 def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:

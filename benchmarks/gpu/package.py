@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from prunegrid import models
-from prunegrid.core.ragged import flat_rows
+from prunegrid.core.ragged import flat_indices
 from prunegrid.models import head
 from prunegrid.scoring.passes import decode, over_batches
 from prunegrid.scoring.samples import Rows, batches, pad
@@ -139,7 +139,7 @@ def select(scores: Path, out: Path, method: str, sample_ratio: float, token_rati
 
 def of_sample(samples: Rows, i: int) -> tuple[np.ndarray, int, slice]:
     """The ids of sample i, the length of its prompt, and where its values stand among those of all samples."""
-    ids_T = samples.ids_T[flat_rows(samples.offsets, np.array([i]))].astype(np.int64)
+    ids_T = samples.ids_T[flat_indices(samples.offsets, np.array([i]))].astype(np.int64)
     start, end = samples.response_offsets[i : i + 2]
     return ids_T, int(samples.prompt_N[i]), slice(int(start), int(end))
 

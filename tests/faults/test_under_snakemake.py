@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from prunegrid.core.locks import held
-from prunegrid.core.step import lock_of
+from prunegrid.core.locks import is_held
+from prunegrid.core.step import lock_path
 from support.fault_runs import (
     CONFIG,
     R,
@@ -94,12 +94,12 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
         refused = run(folder, "all", warm=whole.warm)
         assert refused.code != 0 and "LockException" in refused.text
         assert run(folder, "--unlock").code == 0
-        assert held(lock_of(log))
+        assert is_held(lock_path(log))
         again = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
         assert re.search(r"this step runs already \(started by process \d+ on .*\); wait for it", again.text)
         (folder / "marker").unlink()
-    while held(lock_of(log)):
+    while is_held(lock_path(log)):
         time.sleep(0.1)
     is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 

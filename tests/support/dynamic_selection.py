@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from prunegrid import pruners
-from prunegrid.core.randomness import derive
+from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Selection
 from prunegrid.scoring.reader import read_scores
@@ -24,7 +24,7 @@ def pruning(method: str) -> dict[str, Any]:
 
 def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatches]:
     ids = pq.read_table(scores / "samples.parquet")["sample_id"].to_numpy()
-    return schedule(ids, len(ids), settings, derive(SEED, "data"), rank)
+    return schedule(ids, len(ids), settings, derive_seed(SEED, "data"), rank)
 
 
 def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20) -> Moment:
@@ -35,7 +35,7 @@ def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20
 def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
     of_batch = read_scores(scores, pruners.needs(method)).take(np.array(rows))
-    seed = derive(SEED, "pruning")
+    seed = derive_seed(SEED, "pruning")
     where = {"epoch": moment.epoch, "step": moment.step, "progress": moment.progress}
     return pruners.select(of_batch, method, pruners.filled(method, {}), 0.5, 0.5, seed, **where)
 

@@ -54,7 +54,7 @@ def test_a_job_shares_the_gpu_that_another_one_is_on(tmp_path: Path, monkeypatch
     config = experiment(tmp_path) | {"device": "cuda", "runtime": {"cells_per_gpu": 2}}
     target = "results/toy/scores/m/shards/1-of-2/meta.json"
     line = command(tmp_path, "--cores", "1", "--resources", "gpu_slots=2", "--notemp", target, config=config)
-    with gpus.taken(1, slots=2):
+    with gpus.reserve(1, slots=2):
         environment = {**os.environ, gpus.HOLDER: ""}
         done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=120)
     log = (tmp_path / "results/toy/logs/score/m/1-of-2.log").read_text()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prunegrid.core import locks
-from prunegrid.core.step import lock_of
+from prunegrid.core.step import lock_path
 from prunegrid.experiment import config, grid
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import snakemake
@@ -77,7 +77,7 @@ def test_a_job_whose_step_runs_already_is_refused(folder: Path) -> None:
     """Snakemake removes the log before it starts the job: a lock on the log itself would be no more."""
     log = folder / "results/tiny/logs/record.log"
     put(log, "of an orphan of a Snakemake that was killed\n")
-    descriptor = locks.hold(lock_of(log))
+    descriptor = locks.acquire(lock_path(log))
     assert descriptor is not None
     done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
     assert done.returncode == 1

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from prunegrid.core.gpus import own
+from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime
 from prunegrid.models.remote_code import reason_for, trusting
@@ -12,7 +12,7 @@ name, model, reference = snakemake.wildcards.model, snakemake.input.model, snake
 slots = Runtime.of(snakemake.config).cells_per_gpu
 own_code = trusting(reason_for(snakemake.config, name), model)
 its_code = trusting(reason_for(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
-with step(snakemake.log[0]), own(snakemake.params.device, slots), own_code, its_code:
+with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_code, its_code:
     import torch
 
     from prunegrid.experiment.sections import Scoring

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from prunegrid.core.gpus import own
+from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime
 from prunegrid.models.remote_code import reason_for, trusting
 
 slots = Runtime.of(snakemake.config).cells_per_gpu
 trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), own(snakemake.params.device, slots), trusting(trust, snakemake.input.model):
+with step(snakemake.log[0]), use_device(snakemake.params.device, slots), trusting(trust, snakemake.input.model):
     import torch
 
     from prunegrid.experiment import grid

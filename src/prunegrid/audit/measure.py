@@ -129,14 +129,14 @@ def methods() -> list[tuple[str, str, str]]:
 
 
 def _select(base: Base, method: str, sample_ratio: float, token_ratio: float) -> Selection:
-    return select(base.scores, method, {}, sample_ratio, token_ratio, randomness.derive(base.seed, "pruning"))
+    return select(base.scores, method, {}, sample_ratio, token_ratio, randomness.derive_seed(base.seed, "pruning"))
 
 
 def first_tokens(scores: Scores, token_ratio: float) -> Selection:
     """The first tokens of every response: what can be had from position alone."""
     chosen = Choice(
         rows=np.arange(len(scores)),
-        k=ragged.counts(token_ratio, scores.response_tokens),
+        k=ragged.keep_counts(token_ratio, scores.response_tokens),
         rank=lambda block: -ragged.positions(block.offsets).astype(np.float64),
         kept=Kept.because("first", len(scores)),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.gpus import own
+from prunegrid.core.gpus import use_device
 from prunegrid.experiment.sections import USUAL_DTYPE
 from prunegrid.pruners.columns import EXTRAS
 
@@ -87,7 +87,7 @@ def _score(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=_dtype(options))
     dataset = Dataset(name="data", path=str(options.data))
-    with own(options.device), tempfile.TemporaryDirectory() as work:
+    with use_device(options.device), tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
         write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
         meta = score(options.model, data, options.out, settings, options.device)
@@ -106,7 +106,7 @@ def _extra(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     settings = Scoring(batch_tokens=options.batch_tokens, dtype=_dtype(options))
     out = options.scores / "extra" / f"{options.name}.parquet"
-    with own(options.device):
+    with use_device(options.device):
         write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
     print(out)
 

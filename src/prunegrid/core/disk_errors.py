@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.errors import PrunegridError, first_line
 
-FULL = {errno.ENOSPC: "No space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "File too large"}
+FULL_DISK = {errno.ENOSPC: "No space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "File too large"}
 FORBIDDEN = {errno.EROFS: "Read-only file system"}
 BY_OWNER = (errno.EACCES, errno.EPERM)
-AGAIN = "then the same command goes on"
+RERUN = "then the same command goes on"
 
 
 @contextmanager
@@ -33,11 +33,11 @@ def refusal(error: BaseException, path: Path) -> str:
     Libraries wrap the system's error in their own (safetensors, torch), so its words count as its number does.
     """
     number = error.errno if isinstance(error, OSError) else None
-    if number in FULL or any(words in str(error) for words in FULL.values()):
-        return f"{path}: cannot be written ({reason(error)}; {free_space(path)}); make room, {AGAIN}"
+    if number in FULL_DISK or any(words in str(error) for words in FULL_DISK.values()):
+        return f"{path}: cannot be written ({first_line(error)}; {free_space(path)}); make room, {RERUN}"
     own = number in BY_OWNER and str(getattr(error, "filename", "")).startswith(str(path.parent))
     if own or number in FORBIDDEN or any(words in str(error) for words in FORBIDDEN.values()):
-        return f"{path}: cannot be written ({reason(error)}); make its folder writable, {AGAIN}"
+        return f"{path}: cannot be written ({first_line(error)}); make its folder writable, {RERUN}"
     return ""
 
 

@@ -31,6 +31,6 @@ class PrunegridErrors(PrunegridError):
         return "\n".join(map(str, self.errors))
 
 
-def reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of another library's error."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prunegrid.core.disk_errors import AGAIN, writing
+from prunegrid.core.disk_errors import RERUN, writing
 from prunegrid.core.errors import PrunegridError
 
 
@@ -99,7 +99,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str =
         return _open(path, columns).read(columns=None if columns is None else list(columns))
 
 
-def schema(path: Path) -> pa.Schema:
+def parquet_schema(path: Path) -> pa.Schema:
     """The file's columns, with its key-value metadata; errors as `read_parquet`'s."""
     with _reading(path):
         return _open(path, None).schema_arrow
@@ -107,15 +107,15 @@ def schema(path: Path) -> pa.Schema:
 
 def parquet_metadata(path: Path) -> dict[bytes, bytes]:
     """The key-value metadata of the file's schema; errors as `read_parquet`'s."""
-    return schema(path).metadata or {}
+    return parquet_schema(path).metadata or {}
 
 
 def column_names(path: Path) -> list[str]:
     """The names of the file's columns; errors as `read_parquet`'s."""
-    return list(schema(path).names)
+    return list(parquet_schema(path).names)
 
 
-def batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
+def read_batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     """The file's rows, at most `size` in memory at a time; errors as `read_parquet`'s."""
     with _reading(path):
         yield from _open(path, None).iter_batches(size)
@@ -180,8 +180,8 @@ def unreadable(path: Path, error: OSError) -> str:
     """The message for a file that the system does not let be read."""
     words = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
     if path.is_dir():
-        return f"{path}: is a folder, not a file; move it away, {AGAIN}"
-    return f"{path}: cannot be read ({words}); see to its rights and its disk, {AGAIN}"
+        return f"{path}: is a folder, not a file; move it away, {RERUN}"
+    return f"{path}: cannot be read ({words}); see to its rights and its disk, {RERUN}"
 
 
 def read_records(path: Path, remedy: str = "") -> list[dict[str, Any]]:

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from prunegrid.core import locks
+from prunegrid.core import locks, scheduler
 from prunegrid.core.errors import PrunegridError
 
-Held = dict[str, list[int]]
+Locks = dict[str, list[int]]
 
 
-def acquire(ids: list[str], count: int, slots: int, token: str) -> Held:
+def acquire(ids: list[str], count: int, slots: int, token: str) -> Locks:
     """One try for `count` of the GPUs: ids with the descriptors of their locks, or nothing where too few are free.
 
     One process at a time (`gate`), so that two do not each take half of what is free and both give up.
@@ -38,13 +38,13 @@ def acquire(ids: list[str], count: int, slots: int, token: str) -> Held:
         os.close(gate)
 
 
-def held_by(token: str, ids: list[str]) -> list[str]:
+def ids_locked_by(token: str, ids: list[str]) -> list[str]:
     """Those of the GPUs whose locks a living process holds under this token."""
     place = folder()
     return [name for name in ids if any(_is_held_by(token, path) for path in _files(place, name))]
 
 
-def release(held: Held) -> None:
+def release(held: Locks) -> None:
     """Close, never LOCK_UN, which would also take the lock from a child that was passed the descriptor."""
     for descriptor in (one for descriptors in held.values() for one in descriptors):
         os.close(descriptor)
@@ -63,9 +63,9 @@ def folder() -> Path:
     return place
 
 
-def _alone(place: Path, ids: list[str], count: int) -> Held:
+def _alone(place: Path, ids: list[str], count: int) -> Locks:
     """The first `count` GPUs that nobody uses."""
-    held: Held = {}
+    held: Locks = {}
     for name in ids:
         if len(held) < count and (descriptor := _lock(_card(place, name), fcntl.LOCK_EX)) is not None:
             held[name] = [descriptor]
@@ -75,7 +75,7 @@ def _alone(place: Path, ids: list[str], count: int) -> Held:
     return {}
 
 
-def _shared(place: Path, ids: list[str], slots: int) -> Held:
+def _shared(place: Path, ids: list[str], slots: int) -> Locks:
     """A slot of the GPU that the fewest share; the first of several."""
     used = {name: _used_slots(place, name, slots) for name in ids}
     for name in sorted(ids, key=lambda name: len(used[name])):
@@ -91,12 +91,12 @@ def _shared(place: Path, ids: list[str], slots: int) -> Held:
 def _used_slots(place: Path, name: str, slots: int) -> set[int]:
     """The numbers of the slots that are taken; all where the GPU is shared by another number of jobs."""
     own = {_slot(place, name, slot, slots): slot for slot in range(slots)}
-    taken = [path for path in _files(place, name)[1:] if locks.held(path)]
+    taken = [path for path in _files(place, name)[1:] if locks.is_held(path)]
     return {own[path] for path in taken} if set(taken) <= set(own) else set(range(slots))
 
 
 def _is_held_by(token: str, path: Path) -> bool:
-    return path.exists() and path.read_text() == token and locks.held(path)
+    return path.exists() and path.read_text() == token and locks.is_held(path)
 
 
 def _files(place: Path, name: str) -> list[Path]:
@@ -116,13 +116,13 @@ def _slot(place: Path, name: str, number: int, slots: int) -> Path:
 
 def _allocation() -> str:
     """The scheduler's job, if any: index 0 of two jobs is two GPUs where the scheduler shows each job only its own."""
-    names = (name for name in locks.ALLOCATIONS if os.environ.get(name))
-    return next((f"{name}-{quote(os.environ[name], safe='')}-" for name in names), "")
+    job = scheduler.job()
+    return f"{job[0]}-{quote(job[1], safe='')}-" if job else ""
 
 
 def _lock(path: Path, kind: int) -> int | None:
     descriptor = _open(path)
-    if locks.take(descriptor, kind):
+    if locks.try_lock(descriptor, kind):
         return descriptor
     os.close(descriptor)
     return None

@@ -32,7 +32,7 @@ from typing import NamedTuple
 
 from prunegrid.core import gpu_locks
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.gpu_locks import Held
+from prunegrid.core.gpu_locks import Locks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")  # the second is the older name
@@ -43,7 +43,7 @@ TOTALS = (
 )
 
 
-class Taken(NamedTuple):
+class Reservation(NamedTuple):
     """Ids as `CUDA_VISIBLE_DEVICES` has them, the open lock files, for a child's `pass_fds`, and the locks' token."""
 
     ids: list[str]
@@ -65,7 +65,7 @@ _blocks = _Blocks()
 
 
 @contextmanager
-def taken(count: int, wait_seconds: float | None = None, slots: int = 1) -> Iterator[Taken]:
+def reserve(count: int, wait_seconds: float | None = None, slots: int = 1) -> Iterator[Reservation]:
     """Hold `count` of this process's GPUs; while too few are free, wait (`None`: as long as it takes).
 
     One GPU may be shared with other jobs: one of its `slots` is held. Distinct GPUs are filled first. A job of several
@@ -75,17 +75,17 @@ def taken(count: int, wait_seconds: float | None = None, slots: int = 1) -> Iter
     is up.
     """
     if not count:
-        yield Taken([], [], "")
+        yield Reservation([], [], "")
         return
-    ids, outer = pool(), os.environ.get(HOLDER)
+    ids, outer = visible_ids(), os.environ.get(HOLDER)
     if len(ids) < count:
         raise PrunegridError(
             f"{count} GPU(s) are needed, but {_where()} there are {len(ids)} ({', '.join(ids) or 'none'}): "
             f"ask for fewer (training.ranks), or run where there are more"
         )
-    own = gpu_locks.held_by(outer, ids) if outer else []
+    own = gpu_locks.ids_locked_by(outer, ids) if outer else []
     if outer and len(own) >= count:
-        yield Taken(own[:count], [], outer)
+        yield Reservation(own[:count], [], outer)
         return
     token, slots = uuid.uuid4().hex, slots if count == 1 else 1
     held = (
@@ -93,13 +93,13 @@ def taken(count: int, wait_seconds: float | None = None, slots: int = 1) -> Iter
     )
     _blocks.number += 1
     try:
-        yield Taken(list(held), [fd for descriptors in held.values() for fd in descriptors], token)
+        yield Reservation(list(held), [fd for descriptors in held.values() for fd in descriptors], token)
     finally:
         _blocks.number -= 1
         gpu_locks.release(held)
 
 
-def allocator() -> dict[str, str]:
+def allocator_environment() -> dict[str, str]:
     """Environment of a process that uses a GPU: passes of ever other lengths do not fragment its memory.
 
     Whoever has set the variable, under either of its names, has decided that already.
@@ -109,18 +109,18 @@ def allocator() -> dict[str, str]:
 
 
 @contextmanager
-def own(device: str, slots: int = 1) -> Iterator[None]:
+def use_device(device: str, slots: int = 1) -> Iterator[None]:
     """Hold one GPU, or one of its `slots`, for this very process where `device` is cuda, and nothing elsewhere.
 
     Enter before CUDA is used.
     """
-    with taken(1 if device == "cuda" else 0, slots=slots) as mine:
+    with reserve(1 if device == "cuda" else 0, slots=slots) as mine:
         if mine.ids:
-            os.environ |= mine.environment | allocator()
+            os.environ |= mine.environment | allocator_environment()
         yield
 
 
-def pool() -> list[str]:
+def visible_ids() -> list[str]:
     """The ids that this process may use: those of `CUDA_VISIBLE_DEVICES` where it is set, else all of the node."""
     if (visible := os.environ.get(VISIBLE)) is not None:
         ids = [name.strip() for name in visible.split(",")]
@@ -151,7 +151,7 @@ def memory_bytes(ids: list[str]) -> int | None:
     return min(map(int, told.split()), default=None)
 
 
-def _wait(ids: list[str], count: int, slots: int, token: str, wait_seconds: float | None) -> Held:
+def _wait(ids: list[str], count: int, slots: int, token: str, wait_seconds: float | None) -> Locks:
     started, pause = time.monotonic(), FIRST_WAIT
     while not (held := gpu_locks.acquire(ids, count, slots, token)):
         left = float("inf") if wait_seconds is None else started + wait_seconds - time.monotonic()
@@ -168,7 +168,7 @@ def _wait(ids: list[str], count: int, slots: int, token: str, wait_seconds: floa
     return held
 
 
-def _at_once(ids: list[str], count: int, slots: int, token: str) -> Held:
+def _at_once(ids: list[str], count: int, slots: int, token: str) -> Locks:
     """What is free now: a job that holds GPUs and waits for more may wait for itself, or for one that waits for it."""
     held = gpu_locks.acquire(ids, count, slots, token)
     if not held:

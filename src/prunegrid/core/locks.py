@@ -5,14 +5,14 @@ import os
 import time
 from pathlib import Path
 
+from prunegrid.core import scheduler
 from prunegrid.core.errors import PrunegridError
 
-ALLOCATIONS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID")  # where schedulers name their job
-PATIENCE = 2.0  # seconds; a look at a lock (`held`) takes it for microseconds
-AFTER_A_REQUEUE = 120.0  # seconds; a dead node's locks on NFS are given back after its lease of about 90
+WAIT_SECONDS = 2.0  # seconds; a look at a lock (`is_held`) takes it for microseconds
+REQUEUE_WAIT_SECONDS = 120.0  # seconds; a dead node's locks on NFS are given back after its lease of about 90
 
 
-def take(descriptor: int, kind: int) -> bool:
+def try_lock(descriptor: int, kind: int) -> bool:
     """Whether the open file's lock of `kind`, `fcntl.LOCK_EX` or `LOCK_SH`, is ours now; never waits."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -28,21 +28,21 @@ def take(descriptor: int, kind: int) -> bool:
 
 def owner() -> str:
     """This process as `process 71 on node3, job 1204`, with the job where a scheduler has given one."""
-    job = next((os.environ[name] for name in ALLOCATIONS if os.environ.get(name)), None)
-    return f"process {os.getpid()} on {os.uname().nodename}" + (f", job {job}" if job else "")
+    job = scheduler.job()
+    return f"process {os.getpid()} on {os.uname().nodename}" + (f", job {job[1]}" if job else "")
 
 
-def patience() -> float:
+def wait_seconds() -> float:
     """Seconds to wait for a lock. A scheduler starts a requeued job while its old processes still end."""
-    return AFTER_A_REQUEUE if any(os.environ.get(name) for name in ALLOCATIONS) else PATIENCE
+    return REQUEUE_WAIT_SECONDS if scheduler.job() else WAIT_SECONDS
 
 
-def hold(path: Path) -> int | None:
+def acquire(path: Path) -> int | None:
     """The descriptor of the lock file `path`, made, locked and signed by `owner`; None while another holds it.
 
-    Waits for as long as `patience` says. Its folder is made too: who held it before may have removed that.
+    Waits for as long as `wait_seconds` says. Its folder is made too: who held it before may have removed that.
     """
-    until, pause = time.monotonic() + patience(), 0.02
+    until, pause = time.monotonic() + wait_seconds(), 0.02
     while (descriptor := _try(path)) is None and time.monotonic() < until:
         time.sleep(pause)
         pause = min(1.0, 1.2 * pause)
@@ -57,7 +57,7 @@ def _try(path: Path) -> int | None:
         if path.parent.is_dir():
             raise
         return None
-    if take(descriptor, fcntl.LOCK_EX) and _still_there(descriptor, path):
+    if try_lock(descriptor, fcntl.LOCK_EX) and _still_there(descriptor, path):
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{owner()}\n".encode())
         return descriptor
@@ -73,20 +73,20 @@ def _still_there(descriptor: int, path: Path) -> bool:
         return False
 
 
-def held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Whether some process holds the lock file `path`. Where there can be no locks, none does."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        return not take(descriptor, fcntl.LOCK_SH)
+        return not try_lock(descriptor, fcntl.LOCK_SH)
     except PrunegridError:
         return False
     finally:
         os.close(descriptor)
 
 
-def signed(path: Path) -> str:
+def holder(path: Path) -> str:
     """Who signed the lock file last, in the words of `owner`."""
     return (path.read_text().strip() if path.exists() else "") or "an unknown process"

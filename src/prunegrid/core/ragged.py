@@ -10,7 +10,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def exact(ratio: float) -> Fraction:
+def exact_fraction(ratio: float) -> Fraction:
     """The decimal that was written: 0.7 is 7/10, not the nearest double."""
     return Fraction(str(ratio))
 
@@ -22,12 +22,12 @@ def floor_times(factor: Fraction, numbers: Ints) -> Ints:
     return np.asarray(floors, dtype=np.int64)[inverse].reshape(numbers.shape)
 
 
-def counts(ratio: float, sizes: Ints) -> Ints:
+def keep_counts(ratio: float, sizes: Ints) -> Ints:
     """How many of `sizes` are kept: max(1, floor(ratio * size))."""
-    return np.maximum(1, floor_times(exact(ratio), sizes))
+    return np.maximum(1, floor_times(exact_fraction(ratio), sizes))
 
 
-def offsets_of(lengths: Ints | Bools) -> Ints:
+def offsets_from_lengths(lengths: Ints | Bools) -> Ints:
     """Lengths [n] to offsets [n+1]."""
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
@@ -37,25 +37,25 @@ def positions(offsets: Ints) -> Ints:
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
-def flat_rows(offsets: Ints, rows: Ints) -> Ints:
+def flat_indices(offsets: Ints, rows: Ints) -> Ints:
     """Flat indices of the segments `rows`, in that order."""
     lengths = np.diff(offsets)[rows]
-    taken = offsets_of(lengths)
+    taken = offsets_from_lengths(lengths)
     return np.arange(taken[-1]) + np.repeat(offsets[:-1][rows] - taken[:-1], lengths)
 
 
-def sums(values: Ints | Bools, offsets: Ints) -> Ints:
+def segment_sums(values: Ints | Bools, offsets: Ints) -> Ints:
     """The sum of each segment [n], empty ones included."""
-    ends = offsets_of(values)[offsets]
+    ends = offsets_from_lengths(values)[offsets]
     return ends[1:] - ends[:-1]
 
 
-def first(key: Floats, k: int) -> Ints:
+def top_k(key: Floats, k: int) -> Ints:
     """The rows [k] of largest key, ascending; of equal keys the earlier ones."""
     return np.sort(np.argsort(-key, kind="stable")[:k])
 
 
-def top(key: Floats, offsets: Ints, k: Ints) -> Bools:
+def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:
     """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones.
 
     Segments of one length and one k are handled together, so the loop is over those, not over segments.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def derive(seed: int, purpose: str) -> int:
+def derive_seed(seed: int, purpose: str) -> int:
     """A 63-bit seed for one purpose of a cell (`pruning`, `training`, `data`), independent of the others."""
     digest = hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
@@ -22,7 +22,7 @@ def uniform(
     seed: int, purpose: str, sample_id: ArrayLike, position: ArrayLike = 0, *, epoch: int = 0, step: int = 0
 ) -> NDArray[np.float64]:
     """Draws in [0, 1), one for each broadcast pair of `sample_id` and `position`."""
-    state = np.asarray(derive(seed, purpose), dtype=np.uint64)
+    state = np.asarray(derive_seed(seed, purpose), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for key in (epoch, step, sample_id, position):
             state = _mix((state ^ np.asarray(key, dtype=np.int64).astype(np.uint64)) + _GOLDEN)

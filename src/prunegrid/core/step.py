@@ -25,9 +25,9 @@ def step(log: str) -> Iterator[None]:
     process lives, or a child that has its standard input, the step's lock is held: a second process that runs
     the same step is refused. The lock is a file beside the log, since Snakemake removes the log before it starts a job.
     """
-    collect_rarely()
+    delay_garbage_collection()
     terminal = os.dup(2)
-    lock = lock_of(Path(log))
+    lock = lock_path(Path(log))
     started = time.monotonic()
     with _alone(lock, Path(log)) as file:
         sys.stdout.flush()
@@ -46,7 +46,7 @@ def step(log: str) -> Iterator[None]:
         lock.unlink(missing_ok=True)
 
 
-def lock_of(log: Path) -> Path:
+def lock_path(log: Path) -> Path:
     """The lock file of the step that writes this log. It is there while the step runs, and after one that failed."""
     return log.with_name(f".{log.name}.lock")
 
@@ -56,10 +56,10 @@ def _alone(lock: Path, log: Path) -> Iterator[int]:
     """Hold the lock as standard input, which children inherit; yield the log's descriptor, its first line written."""
     try:
         with writing(log):
-            descriptor = locks.hold(lock)
+            descriptor = locks.acquire(lock)
             if descriptor is None:
                 raise PrunegridError(
-                    f"{log}: this step runs already (started by {locks.signed(lock)}); wait for it, or stop it"
+                    f"{log}: this step runs already (started by {locks.holder(lock)}); wait for it, or stop it"
                 )
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.write(file, f"started by {locks.owner()}\n".encode())
@@ -75,7 +75,7 @@ def _tell(terminal: int, message: str) -> None:
     os.write(terminal, f"prunegrid: {message}\n".encode())
 
 
-def collect_rarely() -> None:
+def delay_garbage_collection() -> None:
     """Look for reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
 
     Importing torch and transformers makes a million objects and no garbage: two of an evaluation's ten seconds went

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.errors import PrunegridError, first_line
 
 LENGTHS = (5, 11)  # tokens of the two packed samples
 HEADS, GROUPS, WIDTH = 4, 2, 64
@@ -166,7 +166,7 @@ def _advice(advice: str) -> Iterator[None]:
     except PrunegridError as error:
         raise PrunegridError(f"{error}; {advice}") from None
     except Exception as error:
-        raise PrunegridError(f"failed: {type(error).__name__}: {reason(error)}; {advice}") from error
+        raise PrunegridError(f"failed: {type(error).__name__}: {first_line(error)}; {advice}") from error
 
 
 def _timed(device: str, run: Callable[[], Any]) -> tuple[Any, float]:

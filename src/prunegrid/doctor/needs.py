@@ -51,7 +51,7 @@ def _device(experiment: Experiment) -> str:
 def _sharing(experiment: Experiment) -> str:
     """Whether the jobs that share a GPU fit the smallest one here, or one as large as stated."""
     stated = experiment.runtime.gpu_memory_gb
-    here = None if stated else devices.memory_bytes(devices.pool())
+    here = None if stated else devices.memory_bytes(devices.visible_ids())
     card = stated * 1e9 if stated else here or plan_memory.ASSUMED_GPU
     right, words = gpus.fits(experiment, card)
     if not right:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StaticCache, StoppingCriteria, StoppingCriteriaList
 
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.ragged import Ints
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.scoring.samples import batches
@@ -122,7 +122,7 @@ def generate(
     except Exception as error:
         if implementation or isinstance(error, PrunegridError):
             raise
-        fallback = f"answers come from a dynamic cache, since the static one failed: {reason(error)}"
+        fallback = f"answers come from a dynamic cache, since the static one failed: {first_line(error)}"
     again = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
     return Generated(again.dynamic(batch_tokens), "dynamic", fallback)
 

@@ -17,7 +17,7 @@ from lm_eval.models.vllm_causallms import VLLM
 from transformers import AutoConfig
 from vllm.platforms import current_platform
 
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.models import load_tokenizer, merge, require_whole
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.models.remote_code import may_run
@@ -87,7 +87,7 @@ class VllmModel(VLLM):
             )
         except (ValueError, RuntimeError, AssertionError) as error:  # assertions: a neighbour freed memory meanwhile
             raise PrunegridError(
-                f"{name}: vLLM cannot load it ({reason(error)}); set evaluation.engine: transformers"
+                f"{name}: vLLM cannot load it ({first_line(error)}); set evaluation.engine: transformers"
             ) from error
 
     def was_cut(self, prompt: str, rest: str | dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
     budget = experiment.grid_budgets[0]
     scores = read_samples(scores_dir, Needs(pruners.needs("qtuning", options).samples, {}))
-    draw = Draw(randomness.derive(experiment.seeds[0], "pruning"))
+    draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
     chosen = _choice(scores.ordered(), options, budget, draw)
     sample_id, treated_as = row_of(scores.ordered(), chosen)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])

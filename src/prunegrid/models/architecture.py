@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.models.base_models import require_whole
 from prunegrid.models.remote_code import may_run
 
@@ -77,7 +77,7 @@ def outline(folder: Path, attention: str | None = None) -> Any:
             raise
         raise PrunegridError(
             f"{folder}: transformers cannot build the model of its config.json "
-            f"({type(error).__name__}: {reason(error)}); {OTHER_MODEL}"
+            f"({type(error).__name__}: {first_line(error)}); {OTHER_MODEL}"
         ) from error
     return model.eval()
 
@@ -106,7 +106,7 @@ def packing_unsupported(folder: Path) -> str | None:
     except (KeyError, ValueError):
         return "its layers do not use the attention interface of transformers"
     except Exception as error:  # code that a model brings along may raise anything
-        return f"it cannot be built with another attention ({type(error).__name__}: {reason(error)})"
+        return f"it cannot be built with another attention ({type(error).__name__}: {first_line(error)})"
     if getattr(model, "_is_stateful", False):
         return "its layers carry a state from token to token, over the borders of packed samples"
     ids_1T = torch.zeros((1, 6), dtype=torch.long, device="meta")
@@ -114,7 +114,7 @@ def packing_unsupported(folder: Path) -> str | None:
         with torch.no_grad():
             model.get_decoder()(input_ids=ids_1T, position_ids=ids_1T, segments=[3, 3], use_cache=False)
     except Exception as error:
-        return f"a forward pass with packed samples failed ({type(error).__name__}: {reason(error)})"
+        return f"a forward pass with packed samples failed ({type(error).__name__}: {first_line(error)})"
     return _border_lost(calls, model.config.get_text_config().num_hidden_layers)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.disk_errors import refusal
-from prunegrid.core.errors import PrunegridError, reason
-from prunegrid.core.files import read_json, repair, replacing, schema, sha256, write_json
+from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.core.files import parquet_schema, read_json, repair, replacing, sha256, write_json
 from prunegrid.experiment.sections import Source, Wheel
 from prunegrid.models.remote_code import may_run, trusting
 
@@ -94,7 +94,7 @@ def require_whole(folder: Path) -> None:
 
 def expected_digests(manifest: Path, data: Path) -> dict[str, str]:
     """What the scores' `meta.json` must say if they belong to this model and data set."""
-    schema(data)  # a damaged one is told as such, not as another data set
+    parquet_schema(data)  # a damaged one is told as such, not as another data set
     return {**read_json(manifest)["digests"], "data": sha256(data)}
 
 
@@ -119,7 +119,7 @@ def load_tokenizer(folder: Path) -> Any:
     except Exception as error:  # tokenizers raises Exception itself
         if isinstance(error, PrunegridError) or refusal(error, folder):
             raise
-        raise PrunegridError(f"{folder}: cannot load the tokenizer ({reason(error)}); {repair(folder)}") from error
+        raise PrunegridError(f"{folder}: cannot load the tokenizer ({first_line(error)}); {repair(folder)}") from error
 
 
 def load_model(folder: Path, dtype: str, device: str) -> Any:
@@ -142,7 +142,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
     except (OSError, SafetensorError) as error:
         if refusal(error, folder):  # of the log, which is written meanwhile
             raise
-        raise PrunegridError(f"{folder}: cannot load the model ({reason(error)}); {repair(folder)}") from None
+        raise PrunegridError(f"{folder}: cannot load the model ({first_line(error)}); {repair(folder)}") from None
     if loaded["missing_keys"]:
         names = ", ".join(sorted(loaded["missing_keys"])[:3])
         raise PrunegridError(f"{folder}: the weights lack {names} (transformers would make them up at random)")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-from prunegrid.core.errors import reason
+from prunegrid.core.errors import first_line
 from prunegrid.models.head_chunks import positions
 from prunegrid.models.probes import check_causal, check_plain_head
 
@@ -72,7 +72,7 @@ class Head:
 
     def _give_up_fused(self, error: Exception) -> None:
         self.fused = None
-        self.fallbacks["head"] = f"chunked instead of liger ({type(error).__name__}: {reason(error)})"
+        self.fallbacks["head"] = f"chunked instead of liger ({type(error).__name__}: {first_line(error)})"
         print(f"head: {self.fallbacks['head']}", file=sys.stderr, flush=True)
 
 

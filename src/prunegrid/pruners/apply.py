@@ -87,8 +87,8 @@ def _pair(
         rows, details = matched_rows(key_n, scores.response_tokens, match)
         k = matched_tokens(scores.response_tokens[rows], match.tokens)
     else:
-        rows = ragged.first(key_n, int(ragged.counts(sample_ratio, np.array([len(scores)]))[0]))
-        k = ragged.counts(token_ratio, scores.response_tokens[rows])
+        rows = ragged.top_k(key_n, int(ragged.keep_counts(sample_ratio, np.array([len(scores)]))[0]))
+        k = ragged.keep_counts(token_ratio, scores.response_tokens[rows])
     return Choice(
         rows=rows,
         k=k,
@@ -155,7 +155,7 @@ def keep(chosen: Choice, blocks: Blocks) -> Iterator[Selection]:
 
 def _mark(block: Scores, key: Floats, k: Ints) -> Bools:
     """Mark [T] the `k[n]` tokens of largest key, the end of the sequence first and counted among them."""
-    return ragged.top(_end_first(block, key), block.offsets, k)
+    return ragged.segment_top_k(_end_first(block, key), block.offsets, k)
 
 
 def _end_first(block: Scores, key: Floats) -> Floats:
@@ -173,14 +173,14 @@ def _compete(chosen: Choice, blocks: Blocks) -> Ints:
     keys, lengths, ids = [], [], []
     for block in blocks():
         key = _end_first(block, np.clip(chosen.rank(block), -LARGEST, LARGEST))
-        key[ragged.top(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
+        key[ragged.segment_top_k(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
         keys.append(key.astype(np.float32))
         lengths.append(block.response_tokens)
         ids.append(block.sample_id)
-    key_T, offsets = np.concatenate(keys), ragged.offsets_of(np.concatenate(lengths))
+    key_T, offsets = np.concatenate(keys), ragged.offsets_from_lengths(np.concatenate(lengths))
     total = int(chosen.k.sum())
     limit = np.partition(key_T, len(key_T) - total)[len(key_T) - total]
-    above, level = ragged.sums(key_T > limit, offsets), ragged.sums(key_T == limit, offsets)
+    above, level = ragged.segment_sums(key_T > limit, offsets), ragged.segment_sums(key_T == limit, offsets)
     order = np.argsort(np.concatenate(ids), kind="stable")
     before = np.cumsum(level[order]) - level[order]
     admitted = np.empty_like(level)
@@ -194,7 +194,7 @@ def _selection(block: Scores, kept: Bools, chosen: Choice, part: slice) -> Selec
     return Selection(
         sample_id=block.sample_id,
         weight=why.weight,
-        offsets=ragged.offsets_of(kept)[block.offsets],
+        offsets=ragged.offsets_from_lengths(kept)[block.offsets],
         positions=ragged.positions(block.offsets)[kept].astype(np.int32),
         quadrant=why.quadrant,
         reason=why.reason,

@@ -58,13 +58,13 @@ class Scores:
 
     def take(self, rows: Ints) -> "Scores":
         """The samples `rows`, in that order, with their tokens."""
-        flat = ragged.flat_rows(self.offsets, rows) if self.tokens else None
+        flat = ragged.flat_indices(self.offsets, rows) if self.tokens else None
         return replace(
             self,
             sample_id=self.sample_id[rows],
             response_tokens=self.response_tokens[rows],
             truncated=self.truncated[rows],
-            offsets=ragged.offsets_of(self.response_tokens[rows]),
+            offsets=ragged.offsets_from_lengths(self.response_tokens[rows]),
             samples={name: column[rows] for name, column in self.samples.items()},
             tokens={name: column[flat] for name, column in self.tokens.items()},
             prompt_tokens=None if self.prompt_tokens is None else self.prompt_tokens[rows],

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.core.ragged import Bools, Floats, Ints, counts, exact, floor_times
+from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, floor_times, keep_counts
 
 LISTED_WINDOWS = 64
 
@@ -150,8 +150,8 @@ def bisect(ppl_WB: Floats, entropy_WB: Floats, search: Search) -> Thresholds:
     alpha is the exact fraction upper * level / 2^steps, so no quantile's rank hangs on rounding.
     """
     windows, size = ppl_WB.shape
-    enough = ceil(exact(search.sample_ratio) * size)
-    unit = exact(search.upper) / 2**search.steps
+    enough = ceil(exact_fraction(search.sample_ratio) * size)
+    unit = exact_fraction(search.upper) / 2**search.steps
     ppl_sorted, entropy_sorted = np.sort(ppl_WB, axis=1), np.sort(entropy_WB, axis=1)
     low, high = np.zeros(windows, np.int64), np.full(windows, 2**search.steps)
     for _ in range(search.steps):
@@ -183,7 +183,7 @@ def normalised(values_WB: Floats) -> Floats:
 
 def _choose(members: Bools, contrast: Floats, luck: Floats, search: Search) -> Bools:
     """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm| or luck, of equals the earlier row [w, B]."""
-    many = np.broadcast_to(counts(search.sample_ratio, np.array([members.shape[1]])), len(members))
+    many = np.broadcast_to(keep_counts(search.sample_ratio, np.array([members.shape[1]])), len(members))
     if search.surplus == "keep":
         many = np.maximum(many, members.sum(axis=1))
     if search.fill == "none":

@@ -40,7 +40,7 @@ def infobatch_original(
     weight = np.where(low[rows], 1 / (1 - r), 1).astype(np.float32)
     return Choice(
         rows=rows,
-        k=ragged.counts(token_ratio, scores.response_tokens[rows]),
+        k=ragged.keep_counts(token_ratio, scores.response_tokens[rows]),
         rank=draw.tokens,
         kept=replace(Kept.because("draw", len(rows)), weight=weight),
     )

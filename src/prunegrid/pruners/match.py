@@ -48,7 +48,7 @@ def _among(key: Floats, lengths: Ints, shortest: int | None, m: int) -> Ints:
     """The m rows of largest key among responses of `shortest` tokens or more; None: of the longest responses."""
     if shortest is None:
         return np.sort(np.lexsort((-key, -lengths))[:m])
-    return ragged.first(np.where(lengths >= shortest, key, -np.inf), m)
+    return ragged.top_k(np.where(lengths >= shortest, key, -np.inf), m)
 
 
 def _holds(rows: Ints, lengths: Ints, match: Match) -> bool:

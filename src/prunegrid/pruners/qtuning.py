@@ -56,7 +56,7 @@ def qtuning(
     treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
     return Choice(
         rows=rows,
-        k=np.where(treated_as == 2, ragged.counts(token_ratio, lengths), lengths),
+        k=np.where(treated_as == 2, ragged.keep_counts(token_ratio, lengths), lengths),
         rank=lambda block: -smoothed(block, neighbor_lambda, edges == "repeat"),
         kept=Kept(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         details=plane.details(),

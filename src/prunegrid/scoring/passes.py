@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from prunegrid.core.progress import Progress
-from prunegrid.core.ragged import Ints, flat_rows
+from prunegrid.core.ragged import Ints, flat_indices
 from prunegrid.scoring.samples import Batch, Rows, batches, pad
 
 Values = dict[str, NDArray[np.float32]]
@@ -46,7 +46,7 @@ def over_batches(
 
 def scatter(values: Values, rows: Rows, chosen: Ints, found_KR: NDArray[np.float32]) -> None:
     """Put what was computed of the samples `chosen`, one row a name, where their response tokens are."""
-    places_R: Ints = flat_rows(rows.response_offsets, chosen)
+    places_R: Ints = flat_indices(rows.response_offsets, chosen)
     for column_T, found_R in zip(values.values(), found_KR, strict=True):
         column_T[places_R] = found_R
 

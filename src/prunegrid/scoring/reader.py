@@ -53,7 +53,7 @@ def read_samples(directory: Path, needs: Needs = NOTHING) -> Scores:
         sample_id=ids,
         response_tokens=lengths,
         truncated=truncated.astype(bool),
-        offsets=ragged.offsets_of(lengths),
+        offsets=ragged.offsets_from_lengths(lengths),
         samples=columns,
         prompt_tokens=prompt,
     )

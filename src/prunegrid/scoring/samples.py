@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
-from prunegrid.core.ragged import Ints, flat_rows, offsets_of, positions
+from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
 from prunegrid.scoring.tokenise import tokenise_all
 
 PADDING = 0.05
@@ -40,7 +40,7 @@ class Rows:
             self.prompt_N[chosen],
             self.response_N[chosen],
             self.truncated_N[chosen],
-            self.ids_T[flat_rows(self.offsets, chosen)],
+            self.ids_T[flat_indices(self.offsets, chosen)],
         )
 
     def ids(self, row: int) -> tuple[list[int], list[int]]:
@@ -57,12 +57,12 @@ class Rows:
     @cached_property
     def offsets(self) -> Ints:
         """int64[N + 1]: where each sample's ids begin."""
-        return offsets_of(self.length_N)
+        return offsets_from_lengths(self.length_N)
 
     @cached_property
     def response_offsets(self) -> Ints:
         """int64[N + 1]: where each sample's values begin in an array of one value a response token."""
-        return offsets_of(self.response_N)
+        return offsets_from_lengths(self.response_N)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def stored_rows(scores: Path) -> Rows:
             f"{scores}: tokens.parquet has a sample without a prompt or a response token; leave it out"
         )
     ids_T = np.empty(int((prompt_N + response_N).sum()), np.int32)
-    of_response = positions(offsets_of(prompt_N + response_N)) >= np.repeat(prompt_N, prompt_N + response_N)
+    of_response = positions(offsets_from_lengths(prompt_N + response_N)) >= np.repeat(prompt_N, prompt_N + response_N)
     ids_T[~of_response] = prompts.flatten().to_numpy()
     ids_T[of_response] = responses.flatten().to_numpy()
     unknown = np.zeros(len(table), bool)
@@ -126,7 +126,7 @@ def stored_rows(scores: Path) -> Rows:
 def after_prefix(rows: Rows, prefix: int) -> Rows:
     """The same responses after the one token `prefix` instead of their prompts."""
     ids_T = np.full(int((rows.response_N + 1).sum()), prefix, np.int32)
-    starts = offsets_of(rows.response_N + 1)[:-1]
+    starts = offsets_from_lengths(rows.response_N + 1)[:-1]
     into = np.ones(len(ids_T), bool)
     into[starts] = False
     of_response = positions(rows.offsets) >= np.repeat(rows.prompt_N, rows.length_N)
@@ -156,8 +156,8 @@ def pad(rows: Rows, chosen: Ints, device: Any) -> Batch:
     length_B, prompt_B, response_B = rows.length_N[chosen], rows.prompt_N[chosen], rows.response_N[chosen]
     own_BT = np.arange(length_B.max()) < length_B[:, None]
     ids_BT = np.zeros(own_BT.shape, np.int64)
-    ids_BT[own_BT] = rows.ids_T[flat_rows(rows.offsets, chosen)]
-    offsets = offsets_of(response_B)
+    ids_BT[own_BT] = rows.ids_T[flat_indices(rows.offsets, chosen)]
+    offsets = offsets_from_lengths(response_B)
     parts = {
         "ids_BT": ids_BT,
         "prompt_B": prompt_B,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import batches, read_json, replacing, schema, write_json
+from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from prunegrid.scoring.passes import Values
@@ -125,9 +125,9 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
 
 def _concatenate(parts: Sequence[Path], out: Path) -> None:
     """The rows of all parts in order, a row group in memory at a time."""
-    with pq.ParquetWriter(out, schema(parts[0]), compression="zstd") as writer:
+    with pq.ParquetWriter(out, parquet_schema(parts[0]), compression="zstd") as writer:
         for part in parts:
-            for batch in batches(part, GROUP):
+            for batch in read_batches(part, GROUP):
                 writer.write_batch(batch)
 
 

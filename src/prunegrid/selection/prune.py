@@ -64,7 +64,7 @@ def prune(
     meta = read_meta(scores_dir)
     check_digests(meta, expected_digests or {}, str(scores_dir))
     scores = read_samples(scores_dir, needs(method, options))
-    pruning_seed = randomness.derive(seed, "pruning")
+    pruning_seed = randomness.derive_seed(seed, "pruning")
     counts = _counts_of(match, len(scores), meta) if match else None
     ordered = scores.ordered()
     chosen = choose(ordered, method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)

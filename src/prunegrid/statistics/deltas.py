@@ -86,7 +86,7 @@ def deltas(
     effects: dict[tuple[str, Pairs], Effect] = {}
     for name in benchmarks:
         every = {pairs for (_, at), pairs in wanted.items() if at in (name, AVERAGE)}
-        found = _measured(root, name, every, resamples, randomness.derive(seed, f"bootstrap/{name}"))
+        found = _measured(root, name, every, resamples, randomness.derive_seed(seed, f"bootstrap/{name}"))
         effects |= {(name, pairs): one for pairs, one in found.items()}
     for pairs in {pairs for (_, at), pairs in wanted.items() if at == AVERAGE}:
         effects[AVERAGE, pairs] = average([effects[name, pairs] for name in benchmarks])

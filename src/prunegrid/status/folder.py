@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from prunegrid.core import files, locks
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.step import DONE, lock_of
+from prunegrid.core.step import DONE, lock_path
 
 GONE = object()
 UNKNOWN = "not recorded"
@@ -76,7 +76,7 @@ class Files:
             lines = None
         if lines and lines[-1].startswith(DONE):
             return "done"
-        return "running" if locks.held(lock_of(path)) else "failed" if lines is not None else None
+        return "running" if locks.is_held(lock_path(path)) else "failed" if lines is not None else None
 
     def scoring(self, model: str) -> list[str]:
         """The logs of the model's shards and of putting them together.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prunegrid.core import locks
-from prunegrid.core.step import FAILED, lock_of
+from prunegrid.core.step import FAILED, lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -72,10 +72,10 @@ def runs(files: Files, log: str) -> Running | None:
     if files.state(log) != "running":
         return None
     path = files.root / "logs" / log
-    lock = lock_of(path)
+    lock = lock_path(path)
     if not lock.exists():  # it has ended since
         return None
-    return Running(_rule(log), path, lock.stat().st_mtime, locks.signed(lock))
+    return Running(_rule(log), path, lock.stat().st_mtime, locks.holder(lock))
 
 
 def shared(experiment: Experiment, files: Files) -> list[Running]:

@@ -17,7 +17,7 @@ from typing import Any
 from prunegrid.core.disk_errors import writing
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, write_json
-from prunegrid.core.locks import hold, signed, take
+from prunegrid.core.locks import acquire, holder, try_lock
 
 KEPT = 2
 COMPLETE = "complete.json"
@@ -128,11 +128,11 @@ def alone(folder: Path) -> Iterator[int]:
     descriptor on, and a rank may outlive whatever started it.
     """
     with writing(folder / LOCK):
-        descriptor = hold(folder / LOCK)
+        descriptor = acquire(folder / LOCK)
     if descriptor is None:
         raise PrunegridError(_held(folder))
     try:
-        if not take(descriptor, fcntl.LOCK_SH):
+        if not try_lock(descriptor, fcntl.LOCK_SH):
             raise PrunegridError(_held(folder))
         yield descriptor
     finally:
@@ -142,7 +142,7 @@ def alone(folder: Path) -> Iterator[int]:
 def share(folder: Path) -> int:
     """Hold the lock as one of the job's ranks, until this process ends."""
     descriptor = os.open(folder / LOCK, os.O_RDWR)
-    if not take(descriptor, fcntl.LOCK_SH):
+    if not try_lock(descriptor, fcntl.LOCK_SH):
         raise PrunegridError(_held(folder))
     return descriptor
 
@@ -150,11 +150,11 @@ def share(folder: Path) -> int:
 def wait_for_ranks(lock: int, seconds: float) -> bool:
     """Whether all ranks have ended, for which this waits so long."""
     until = time.monotonic() + seconds
-    while not (ended := take(lock, fcntl.LOCK_EX)) and time.monotonic() < until:
-        take(lock, fcntl.LOCK_SH)
+    while not (ended := try_lock(lock, fcntl.LOCK_EX)) and time.monotonic() < until:
+        try_lock(lock, fcntl.LOCK_SH)
         time.sleep(0.2)
     return ended
 
 
 def _held(folder: Path) -> str:
-    return f"{folder}: a job (started by {signed(folder / LOCK)}) is training this cell; wait for it, or stop it"
+    return f"{folder}: a job (started by {holder(folder / LOCK)}) is training this cell; wait for it, or stop it"

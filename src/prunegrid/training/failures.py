@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from prunegrid.core.disk_errors import FULL, free_space
-from prunegrid.core.errors import PrunegridError, reason
+from prunegrid.core.disk_errors import FULL_DISK, free_space
+from prunegrid.core.errors import PrunegridError, first_line
 
 CAUSES = {
     "memory": "out of memory",
@@ -31,7 +31,7 @@ def tell(path: Path, error: BaseException, trainer: Any) -> None:
     if found != "told":
         step = trainer.state.global_step + 1 if trainer else 0
         samples = f" (sample_id {', '.join(map(str, trainer.current[:8]))})" if trainer and trainer.current else ""
-        message = f"step {step}{samples}: {CAUSES[found]} ({type(error).__name__}: {reason(error)})"
+        message = f"step {step}{samples}: {CAUSES[found]} ({type(error).__name__}: {first_line(error)})"
     with suppress(FileExistsError), path.open("x") as file:
         json.dump({"message": message, "cause": found}, file)
 
@@ -42,7 +42,7 @@ def cause(error: BaseException) -> str:
         return "memory"
     if isinstance(error, PrunegridError):
         return "told"
-    if isinstance(error, OSError) and error.errno in FULL:
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         return "disk"
     if NO_KERNEL in str(error):
         return "deterministic"
@@ -65,4 +65,4 @@ def leave_with_the_others(error: Path, seconds: float = 10) -> None:
 
 def failed_to(what: str, folder: Path, error: BaseException) -> str:
     """The message of a write that failed. Libraries put a full disk in odd words, so it names the room that is left."""
-    return f"{folder}: could not {what} ({reason(error)}; {free_space(folder)})"
+    return f"{folder}: could not {what} ({first_line(error)}; {free_space(folder)})"

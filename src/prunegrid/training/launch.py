@@ -118,7 +118,7 @@ def _run(order: Order, spec: Path, lock: int) -> None:
     on_this_gpu = job.device == "cuda" and job.runtime.nodes == 1  # else each node takes its own
     line = multinode.command(job, WORKER, spec) if job.runtime.nodes > 1 else command(ranks, [WORKER, str(spec)])
     with (
-        gpus.taken(ranks if on_this_gpu else 0, slots=job.sharers) as mine,
+        gpus.reserve(ranks if on_this_gpu else 0, slots=job.sharers) as mine,
         _forwarding(job.runtime.nodes > 1) as (children, asked, hand_on),
     ):
         order.checkpointing = order.checkpointing or memory.needs_checkpointing(job, mine.ids)
@@ -160,7 +160,7 @@ def _environment(job: Job) -> dict[str, str]:
     if job.device == "cpu":
         own["DS_ACCELERATOR"] = "cpu"
     else:
-        own |= gpus.allocator()
+        own |= gpus.allocator_environment()
     if job.training.deterministic:
         own.setdefault(CUBLAS, os.environ.get(CUBLAS, ":4096:8"))  # cuBLAS is deterministic with a fixed workspace
     return {**os.environ, **own}

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from prunegrid.core.errors import reason
+from prunegrid.core.errors import first_line
 
 TRIED = ("rope", "rms_norm", "swiglu")
 PLAIN = "layers without Liger's kernels"
@@ -26,11 +26,11 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
             return {"liger": f"{PLAIN}: liger-kernel knows no {kind}"}
         _try_kernels(device)
     except Exception as error:  # Triton compiles at the first call, and breaks in many ways
-        return {"liger": f"{PLAIN} ({type(error).__name__}: {reason(error)})"}
+        return {"liger": f"{PLAIN} ({type(error).__name__}: {first_line(error)})"}
     try:
         _apply_liger_kernel_to_instance(model, **_parts(known[kind]))
     except Exception as error:
-        return {"liger": f"some layers without Liger's kernels ({type(error).__name__}: {reason(error)})"}
+        return {"liger": f"some layers without Liger's kernels ({type(error).__name__}: {first_line(error)})"}
     return {}
 
 

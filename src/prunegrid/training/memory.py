@@ -55,7 +55,7 @@ def _longest(scores: Path) -> int:
 def _card_bytes(job: Job, ids: list[str]) -> float:
     if job.runtime.gpu_memory_gb:
         return job.runtime.gpu_memory_gb * 1e9
-    memory = gpus.memory_bytes(ids or gpus.pool())
+    memory = gpus.memory_bytes(ids or gpus.visible_ids())
     if memory is None:
         raise PrunegridError(
             "training.gradient_checkpointing is auto, but neither nvidia-smi nor torch tells the GPU's memory: "

@@ -20,7 +20,7 @@ def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
     nodes, number = os.environ["SLURM_STEP_NUM_NODES"], os.environ["SLURM_NODEID"]
     meeting = [f"--nnodes={nodes}", f"--node-rank={number}", f"--master-addr={address}", f"--master-port={port}"]
     on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu"
-    with gpus.taken(ranks if on_gpu else 0) as mine:
+    with gpus.reserve(ranks if on_gpu else 0) as mine:
         environment = os.environ | GRACE | (mine.environment if on_gpu else {})
         return _run(torchrun(ranks, meeting, arguments), environment)
 

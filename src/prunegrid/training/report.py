@@ -10,7 +10,7 @@ import torch
 from prunegrid import __version__
 from prunegrid.core.files import read_parquet, write_json, write_parquet
 from prunegrid.core.ragged import Ints
-from prunegrid.core.randomness import derive
+from prunegrid.core.randomness import derive_seed
 from prunegrid.training.job import Job, Order
 from prunegrid.training.launch import DYNAMIC
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
@@ -18,7 +18,7 @@ from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
 
 def plan_of(job: Job, sample_id_N: Ints, candidates: int, rank: int) -> list[MicroBatches]:
     """The micro-batches of one rank, step by step."""
-    return schedule(sample_id_N, candidates, job.training, derive(job.seed, "data"), rank)
+    return schedule(sample_id_N, candidates, job.training, derive_seed(job.seed, "data"), rank)
 
 
 def attach(dynamic: Any, trainer: Any) -> None:

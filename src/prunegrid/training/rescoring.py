@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from prunegrid.core.ragged import Ints, offsets_of
+from prunegrid.core.ragged import Ints, offsets_from_lengths
 from prunegrid.pruners import Scores
 from prunegrid.training.counters import Account
 from prunegrid.training.schedule import MicroBatches
@@ -73,7 +73,7 @@ def from_table(table: pa.Table) -> Scores:
     samples = {name: plain.pop(name) for name in list(plain) if name.startswith(SAMPLE)}
     return Scores(
         **plain,
-        offsets=offsets_of(plain["response_tokens"]),
+        offsets=offsets_from_lengths(plain["response_tokens"]),
         samples={name.removeprefix(SAMPLE): column for name, column in samples.items()},
         tokens={name.removeprefix(TOKEN): column for name, column in tokens.items()},
     )

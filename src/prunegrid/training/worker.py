@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.randomness import derive
-from prunegrid.core.step import collect_rarely
+from prunegrid.core.randomness import derive_seed
+from prunegrid.core.step import delay_garbage_collection
 from prunegrid.experiment.sections import Training
 from prunegrid.models import load_tokenizer
 from prunegrid.models.architecture import check_positions, outline, training_attention
@@ -25,7 +25,7 @@ from prunegrid.training.schedule import Example, MicroBatches, steps_per_epoch
 
 
 def main(path: Path) -> None:
-    collect_rarely()
+    delay_garbage_collection()
     order, rank = Order.model_validate_json(path.read_text()), int(os.environ["RANK"])
     checkpoints.share(order.checkpoints)
     launcher = os.open(path, os.O_RDONLY)
@@ -85,7 +85,7 @@ def with_attention(order: Order, rank: int) -> Order:
 
 def static_samples(job: Job, rows: Rows) -> Samples:
     """What a static or a reference cell trains on."""
-    giver = circle(rows.sample_id_N, derive(job.seed, "shuffled-responses")) if job.shuffled else None
+    giver = circle(rows.sample_id_N, derive_seed(job.seed, "shuffled-responses")) if job.shuffled else None
     samples = Samples(rows, job.training.removal, giver)
     if job.selection:
         samples.select(job.selection)
@@ -101,7 +101,7 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     assert job.pruning, "a dynamic cell has a pruning"
     samples = Samples(rows, job.training.removal)
     passes = max(1, job.training.batch_tokens >> order.halvings)
-    dynamic = Dynamic(samples, truncated(job.scores, rows), job.pruning, derive(job.seed, "pruning"), passes)
+    dynamic = Dynamic(samples, truncated(job.scores, rows), job.pruning, derive_seed(job.seed, "pruning"), passes)
     dynamic.log, dynamic.candidates.counts = account.log, account.counts
     each = steps_per_epoch(len(rows), job.training)
     rescoring = Rescoring(plan, each, job.training.rescore_every, dynamic.candidates.score, account)
@@ -134,7 +134,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         # An optional C++ op that takes over a minute to compile at first use; gloo serves instead.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(order.reports)
-    seed = derive(job.seed, "training") % 2**31
+    seed = derive_seed(job.seed, "training") % 2**31
     arguments = TrainingArguments(**trainer_arguments(job, len(plan), seed), output_dir=str(order.checkpoints))
     set_seed(seed)
     model = AutoModelForCausalLM.from_pretrained(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prunegrid.core.gpus import own, taken
+from prunegrid.core.gpus import reserve, use_device
 
 
 def hold() -> None:
@@ -67,9 +67,9 @@ ACTIONS: dict[str, Callable[[Any, int], None]] = {
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
     if "rank" in order:
-        with own("cuda", order["slots"]), taken(1) as mine:
+        with use_device("cuda", order["slots"]), reserve(1) as mine:
             print(*mine.ids)
     else:
-        with taken(order["count"], order["wait"], order["slots"]) as mine:
+        with reserve(order["count"], order["wait"], order["slots"]) as mine:
             print(*mine.ids, flush=True)
             ACTIONS[order["then"]](mine, order["slots"])

@@ -25,7 +25,7 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(gpus.VISIBLE, "0,1")
-    for name in (*locks.ALLOCATIONS, gpus.HOLDER):
+    for name in (*locks.JOB_VARIABLES, gpus.HOLDER):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -55,29 +55,29 @@ def ids_of(process: subprocess.Popen[str]) -> list[str]:
 
 
 def taken_now(count: int, slots: int = 1) -> list[str]:
-    with gpus.taken(count, wait_seconds=0, slots=slots) as mine:
+    with gpus.reserve(count, wait_seconds=0, slots=slots) as mine:
         return mine.ids
 
 
 def eventually_taken(count: int) -> list[str]:
-    with gpus.taken(count, wait_seconds=10) as mine:
+    with gpus.reserve(count, wait_seconds=10) as mine:
         return mine.ids
 
 
 def test_ids_are_the_pools_own_and_the_environment_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpus.VISIBLE, "GPU-8932f937-d72c, MIG-GPU-1/2/0,7")
-    with gpus.taken(2) as mine, gpus.taken(1) as other:
+    with gpus.reserve(2) as mine, gpus.reserve(1) as other:
         assert mine.ids == ["GPU-8932f937-d72c", "MIG-GPU-1/2/0"]
         assert mine.environment[gpus.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
         assert other.ids == ["7"]
-    with gpus.taken(0) as none:
+    with gpus.reserve(0) as none:
         assert (none.ids, none.fds) == ([], [])
 
 
 @pytest.mark.parametrize(("visible", "ids"), [("", []), ("-1", []), ("3,-1,4", ["3"]), ("1, 1,0", ["1", "0"])])
 def test_the_pool_is_read_as_cuda_reads_it(visible: str, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpus.VISIBLE, visible)
-    assert gpus.pool() == ids
+    assert gpus.visible_ids() == ids
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_without_the_variable_the_pool_is_the_node(
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv(gpus.VISIBLE)
-    assert gpus.pool() == ids
+    assert gpus.visible_ids() == ids
 
 
 def test_too_small_a_pool_is_one_line() -> None:
@@ -158,7 +158,7 @@ def test_a_child_that_was_passed_the_locks_keeps_its_devices_when_the_launcher_i
 
 
 def test_the_end_of_the_block_leaves_a_child_its_device() -> None:
-    with gpus.taken(1) as mine:
+    with gpus.reserve(1) as mine:
         child = subprocess.Popen(["sleep", "60"], pass_fds=mine.fds)
     try:
         assert taken_now(1) == ["1"]
@@ -170,7 +170,7 @@ def test_the_end_of_the_block_leaves_a_child_its_device() -> None:
 
 def test_two_jobs_of_a_scheduler_may_both_have_a_device_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    with gpus.taken(1) as first:
+    with gpus.reserve(1) as first:
         assert taken_now(1) == ["1"]
         monkeypatch.setenv("SLURM_JOB_ID", "18")
         assert taken_now(1) == first.ids == ["0"]
@@ -191,9 +191,9 @@ def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_process_of_a_cpu_experiment_takes_nothing_and_of_a_cuda_one_sees_its_own_gpu_only() -> None:
-    with gpus.own("cpu"):
+    with gpus.use_device("cpu"):
         assert os.environ[gpus.VISIBLE] == "0,1"
-    with gpus.taken(1) as other, gpus.own("cuda"):
+    with gpus.reserve(1) as other, gpus.use_device("cuda"):
         assert other.ids == ["0"]
         assert os.environ[gpus.VISIBLE] == "1"
 
@@ -251,7 +251,7 @@ def test_a_killed_sharer_frees_its_slot_and_a_child_with_its_locks_keeps_it(
     with pytest.raises(PrunegridError, match="did not become free"):
         taken_now(1, slots=2)
     os.kill(int(child), signal.SIGKILL)
-    with gpus.taken(1, wait_seconds=10, slots=2) as mine:
+    with gpus.reserve(1, wait_seconds=10, slots=2) as mine:
         assert mine.ids == ["0"]
     stays.kill()
     stays.wait()
@@ -289,7 +289,7 @@ def test_ranks_that_ask_for_their_own_jobs_gpus_have_them_at_once(count: int, sl
 def test_a_job_that_was_inside_one_that_has_ended_waits_like_any_other(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with gpus.taken(1) as mine:
+    with gpus.reserve(1) as mine:
         environment = mine.environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -301,17 +301,17 @@ def test_a_job_that_was_inside_one_that_has_ended_waits_like_any_other(
 
 
 def test_a_block_inside_another_one_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gpus.own("cuda"), gpus.own("cuda"), gpus.taken(1) as mine:
+    with gpus.use_device("cuda"), gpus.use_device("cuda"), gpus.reserve(1) as mine:
         assert mine.ids == ["0"], "own() tells this process what it has"
         monkeypatch.setenv(gpus.VISIBLE, "0,1")
-        with gpus.taken(1) as again:
+        with gpus.reserve(1) as again:
             assert again.ids == ["0"]
-        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.taken(2):
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.reserve(2):
             pass
     monkeypatch.delenv(gpus.HOLDER)
-    with gpus.taken(1), gpus.taken(1) as second:
+    with gpus.reserve(1), gpus.reserve(1) as second:
         assert second.ids == ["1"], "taken() alone tells it to its children only"
-        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.taken(1):
+        with pytest.raises(PrunegridError, match="take all that a job needs at once"), gpus.reserve(1):
             pass
 
 

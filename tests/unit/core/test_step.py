@@ -17,8 +17,8 @@ import pytest
 
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.locks import ALLOCATIONS
-from prunegrid.core.step import lock_of
+from prunegrid.core.scheduler import JOB_VARIABLES
+from prunegrid.core.step import lock_path
 from support.programs import program
 
 
@@ -71,7 +71,7 @@ def test_the_log_begins_with_process_host_and_the_schedulers_job(begin: Start, t
     process = begin(SLURM_JOB_ID="1204")
     who = f"process {process.pid} on {os.uname().nodename}, job 1204"
     assert (tmp_path / "log").read_text().splitlines()[0] == f"started by {who}"
-    assert locks.signed(lock_of(tmp_path / "log")) == who
+    assert locks.holder(lock_path(tmp_path / "log")) == who
 
 
 @pytest.mark.parametrize("removed", [False, True], ids=["as it is", "log removed, as Snakemake does"])
@@ -92,10 +92,10 @@ def test_a_step_that_runs_already_is_refused(begin: Start, tmp_path: Path, remov
 
 def test_a_kill_releases_the_step(begin: Start, tmp_path: Path) -> None:
     process = begin()
-    assert locks.held(lock_of(tmp_path / "log"))
+    assert locks.is_held(lock_path(tmp_path / "log"))
     process.kill()
     process.wait()
-    assert not locks.held(lock_of(tmp_path / "log"))
+    assert not locks.is_held(lock_path(tmp_path / "log"))
     assert script(tmp_path, "say", "the second").returncode == 0
     assert "the second" in (tmp_path / "log").read_text()
 
@@ -106,7 +106,7 @@ def test_a_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> N
     process.wait()
     assert "runs already" in script(tmp_path, "nothing").stderr
     os.killpg(process.pid, signal.SIGKILL)
-    wait_until(lambda: not locks.held(lock_of(tmp_path / "log")))
+    wait_until(lambda: not locks.is_held(lock_path(tmp_path / "log")))
     assert script(tmp_path, "nothing").returncode == 0
 
 
@@ -126,12 +126,12 @@ def test_what_ended_well_leaves_no_lock_file_and_what_failed_a_free_one(tmp_path
     assert names(tmp_path) == ["log"]
     script(tmp_path, "fail")
     assert names(tmp_path) == [".log.lock", "log"]
-    assert not locks.held(lock_of(tmp_path / "log"))
+    assert not locks.is_held(lock_path(tmp_path / "log"))
 
 
 def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
     """`prunegrid status` at the very moment."""
-    lock = lock_of(tmp_path / "log")
+    lock = lock_path(tmp_path / "log")
     with lock.open("w") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         process = subprocess.Popen(program("run_step", "log", "nothing"), cwd=tmp_path)
@@ -151,8 +151,8 @@ def test_a_lock_file_that_its_holder_removed_meanwhile_is_no_lock(
         fcntl.flock(descriptor, kind)
         return True
 
-    monkeypatch.setattr(locks, "take", taken_from_a_removed_file)
-    descriptor = locks.hold(path)
+    monkeypatch.setattr(locks, "try_lock", taken_from_a_removed_file)
+    descriptor = locks.acquire(path)
     assert descriptor is not None and len(opened) == 2
     assert os.path.samestat(os.fstat(descriptor), path.stat())
     os.close(descriptor)
@@ -172,16 +172,16 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) ->
 
 def test_a_requeued_job_waits_until_what_it_follows_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler starts it at once; else nobody waits for more than a look at the lock takes."""
-    for name in ALLOCATIONS:
+    for name in JOB_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(locks, "PATIENCE", 0.1)
-    before = locks.hold(tmp_path / "lock")
-    assert before is not None and locks.hold(tmp_path / "lock") is None
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.1)
+    before = locks.acquire(tmp_path / "lock")
+    assert before is not None and locks.acquire(tmp_path / "lock") is None
     monkeypatch.setenv("SLURM_JOB_ID", "1204")
-    assert locks.patience() == 120
+    assert locks.wait_seconds() == 120
     ends = threading.Timer(1.0, os.close, [before])
     ends.start()
-    after = locks.hold(tmp_path / "lock")
+    after = locks.acquire(tmp_path / "lock")
     assert after is not None and ends.finished.is_set()
     os.close(after)
 
@@ -189,9 +189,9 @@ def test_a_requeued_job_waits_until_what_it_follows_has_ended(tmp_path: Path, mo
 def test_a_lock_whose_folder_its_holder_removed_meanwhile_is_no_lock(tmp_path: Path) -> None:
     """A training that ends well removes its checkpoints with their lock, for which another one waits."""
     path = tmp_path / "checkpoints/lock"
-    before = locks.hold(path)
+    before = locks.acquire(path)
     assert before is not None
-    waiting = ThreadPoolExecutor(1).submit(locks.hold, path)
+    waiting = ThreadPoolExecutor(1).submit(locks.acquire, path)
     time.sleep(0.3)
     path.unlink()
     path.parent.rmdir()
@@ -207,5 +207,5 @@ def test_a_file_system_without_locks_is_one_clear_error(tmp_path: Path, monkeypa
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(PrunegridError, match=r"knows no locks .No locks available.*keep the results on one that does"):
-        locks.hold(tmp_path / "lock")
-    assert not locks.held(tmp_path / "lock")
+        locks.acquire(tmp_path / "lock")
+    assert not locks.is_held(tmp_path / "lock")

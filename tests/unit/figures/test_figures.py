@@ -287,7 +287,7 @@ def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
     assert (shown.sample_id, shown.treated_as, shown.prompt) == (4, 2, "Why so?")
     assert "".join(shown.texts) == "No, it is 4."
     assert shown.kept["sparsevlm"] == "one layer only"
-    seed = randomness.derive(0, "pruning")
+    seed = randomness.derive_seed(0, "pruning")
     for name in ("random", "ppl", "fastv"):
         all_samples = pruners.select(worked_scores(), f"random+{name}", {}, 1.0, 0.5, seed)
         assert shown.kept[name] == set(all_samples.kept(4).tolist())

@@ -220,9 +220,9 @@ def test_what_a_sample_draws_does_not_depend_on_the_others() -> None:
 
 def test_counts_are_exact() -> None:
     assert math.floor(0.7 * 90) == 62
-    assert ragged.counts(0.7, np.array([90, 1, 10])).tolist() == [63, 1, 7]
-    assert ragged.counts(0.1 + 0.2, np.array([10])).tolist() == [3]
-    assert ragged.counts(1, np.array([2**62])).tolist() == [2**62]
+    assert ragged.keep_counts(0.7, np.array([90, 1, 10])).tolist() == [63, 1, 7]
+    assert ragged.keep_counts(0.1 + 0.2, np.array([10])).tolist() == [3]
+    assert ragged.keep_counts(1, np.array([2**62])).tolist() == [2**62]
 
 
 def test_reasons_and_weights_of_pairs() -> None:

@@ -64,7 +64,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
     scores = handmade_scores.scores([4, 2, 6], samples={"nll": [1, 3, 2]}, tokens={"nll": range(12)})
     directory = handmade_scores.write(tmp_path / "scores", scores, prompt_tokens=10, meta={"digests": {"model": "abc"}})
     summary = run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
-    pruning = randomness.derive(3, "pruning")
+    pruning = randomness.derive_seed(3, "pruning")
     assert summary == {
         "mode": "static",
         "variant": "mine",
@@ -222,7 +222,7 @@ def test_blocks_and_row_groups_change_nothing(
     run(directory, method)
     found = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
-        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive(1, "pruning")
+        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive_seed(1, "pruning")
     )
     assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
 

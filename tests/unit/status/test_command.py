@@ -18,7 +18,7 @@ import pytest
 from prunegrid import status
 from prunegrid.cli import app
 from prunegrid.core import locks
-from prunegrid.core.step import lock_of
+from prunegrid.core.step import lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
@@ -57,7 +57,7 @@ def made(folder: Path, experiment: Experiment, finished: bool = True) -> Path:
 def held(log: Path, text: str = "") -> Iterator[None]:
     """The step of this log runs, as far as others can see."""
     put(log, text)
-    descriptor = locks.hold(lock_of(log))
+    descriptor = locks.acquire(lock_path(log))
     assert descriptor
     yield
     os.close(descriptor)
@@ -141,7 +141,7 @@ def test_the_sandboxs_world_is_before_all_cells(tmp_path: Path, say: Say) -> Non
 def test_a_step_that_runs_is_told_with_since_when_and_where(tmp_path: Path, say: Say) -> None:
     log = made(tmp_path, an_experiment()) / "logs/train/m/full/seed0.log"
     with held(log, "started by somebody\nstep 3\n"):
-        os.utime(lock_of(log), (1.75e9, 1.75e9))
+        os.utime(lock_path(log), (1.75e9, 1.75e9))
         code, text = say(tmp_path)
         frame = collect.collect(an_experiment(), tmp_path)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1.75e9))

@@ -109,7 +109,7 @@ def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch:
 
 
 def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "patience", lambda: 0)
+    monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     refused = pytest.raises(PrunegridError, match=r"process \d+ on .* is training this cell")
     with checkpoints.alone(tmp_path), refused, checkpoints.alone(tmp_path):
         pass
@@ -118,7 +118,7 @@ def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, mon
 
 
 def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, "patience", lambda: 60)
+    monkeypatch.setattr(locks, "wait_seconds", lambda: 60)
     with checkpoints.alone(tmp_path):
         rank = checkpoints.share(tmp_path)
     threading.Timer(0.5, os.close, [rank]).start()
@@ -128,7 +128,7 @@ def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pyt
 
 def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the lock by itself, not by a descriptor that it was handed."""
-    monkeypatch.setattr(locks, "patience", lambda: 0)
+    monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     with checkpoints.alone(tmp_path) as lock:
         rank = subprocess.Popen(program("rank_lock", tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert rank.stdout and rank.stdin and rank.stdout.readline() == b"here\n"

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
-from prunegrid.core.randomness import derive
+from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Selection
 from prunegrid.scoring.reader import read_scores
@@ -42,7 +42,7 @@ def training(**settings: Any) -> Training:
 def new(scores: Path, method: str, settings: Training) -> Dynamic:
     rows = stored_rows(scores)
     samples = Samples(rows, settings.removal)
-    return Dynamic(samples, truncated(scores, rows), pruning(method), derive(SEED, "pruning"), 100)
+    return Dynamic(samples, truncated(scores, rows), pruning(method), derive_seed(SEED, "pruning"), 100)
 
 
 def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> Dynamic:

@@ -17,7 +17,7 @@ import pytest
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet
-from prunegrid.core.randomness import derive
+from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.training import checkpoints, launch
 from prunegrid.training.schedule import schedule
@@ -79,7 +79,7 @@ def test_infinite_weights_while_pruning(
     message = fails(tmp_path, inputs, f"^step 5: {said}.*; lower training.learning_rate", **settings)
     if found := re.search("scores of sample_id ([0-9, ]+)", message):
         ids = np.sort(read_parquet(inputs.scores / "samples.parquet")["sample_id"].to_numpy())
-        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), derive(0, "data"), rank=0)
+        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), derive_seed(0, "data"), rank=0)
         assert {int(number) for number in found[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
     assert steps(tmp_path) == [3]
     assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
@@ -265,7 +265,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     launcher.kill()
     launcher.wait()
     assert list(out.glob(".model.*.tmp"))
-    monkeypatch.setattr(locks, "patience", lambda: 0)
+    monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     with pytest.raises(PrunegridError, match=f"process {launcher.pid} on .*is training this cell"):
         run(out, inputs, **settings)
     wait_for(lambda: steps(out) == [3])

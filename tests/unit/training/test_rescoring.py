@@ -10,7 +10,7 @@ import pytest
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet, write_parquet
-from prunegrid.core.ragged import offsets_of
+from prunegrid.core.ragged import offsets_from_lengths
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Scores
 from prunegrid.training.counters import Account
@@ -47,7 +47,7 @@ def scores_of(rows: Any, weights: float = 0.0) -> Scores:
         sample_id=100 + np.asarray(rows),
         response_tokens=response,
         truncated=np.asarray(rows) % 3 == 0,
-        offsets=offsets_of(response),
+        offsets=offsets_from_lengths(response),
         samples={"nll": np.cos(np.asarray(rows) + weights), "ppl": np.exp(np.asarray(rows) / 7.0)},
         tokens={"nll": tokens_T, "fastv": tokens_T * 3},
         prompt_tokens=2 + response,
