@@ -10,7 +10,7 @@ from prunegrid import pruners
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Selection
-from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.dynamic import Moment
 from prunegrid.training.schedule import MicroBatches, schedule, steps_in_all, steps_per_epoch
 
@@ -34,7 +34,7 @@ def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20
 
 def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
-    of_batch = read_scores(scores, pruners.needs(method)).take(np.array(rows))
+    of_batch = ScoresFolder(scores).read(pruners.needs(method)).take(np.array(rows))
     seed = derive_seed(SEED, "pruning")
     where = {"epoch": moment.epoch, "step": moment.step, "progress": moment.progress}
     return pruners.select(of_batch, method, pruners.filled(method, {}), 0.5, 0.5, seed, **where)

@@ -8,13 +8,13 @@ import numpy as np
 
 from prunegrid.audit.measure import PLACES, Base, Items, methods
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import column_names, read_parquet
+from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
 from prunegrid.pruners.arrays import missing
 from prunegrid.sandbox.planted import Span, overlapping, place_of, value_spans, wrong_spans
-from prunegrid.scoring.reader import check_digests, read_meta, read_scores
+from prunegrid.scoring.reader import ScoresFolder
 
 PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
 Samples = dict[int, dict[str, Any]]
@@ -34,10 +34,9 @@ def unusable(folders: Sequence[Path]) -> dict[str, str]:
     """The methods that need a column which some folder of scores lacks, each with the reason."""
     reasons: dict[str, str] = {}
     for folder in folders:
-        extra = [file.stem for file in sorted((folder / "extra").glob("*.parquet"))]
         for _, _, method in methods():
             for kind, wanted in (("sample", needs(method).samples), ("token", needs(method).tokens)):
-                found = [*column_names(folder / f"{kind}s.parquet"), *extra]
+                found = ScoresFolder(folder).columns(kind)
                 for column, pruner in wanted.items():
                     if column not in found:
                         reasons.setdefault(method, missing(kind, column, pruner, found))
@@ -52,10 +51,10 @@ def _together(wanted: Sequence[Needs]) -> Needs:
 
 
 def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> Base:
-    folder = root / "scores" / model
-    check_digests(read_meta(folder), expected_digests(root / "models" / f"{model}.json", data), str(folder))
-    scores = read_scores(folder, wanted).ordered()
-    return Base(model, seed, scores, _planted(folder, root / "models" / model, samples, scores.sample_id))
+    folder = ScoresFolder(root / "scores" / model)
+    folder.check_digests(expected_digests(root / "models" / f"{model}.json", data))
+    scores = folder.read(wanted).ordered()
+    return Base(model, seed, scores, _planted(folder.path, root / "models" / model, samples, scores.sample_id))
 
 
 def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:

@@ -17,7 +17,7 @@ from prunegrid.experiment.sections import Budget
 from prunegrid.figures.source import NothingToShow
 from prunegrid.models import require_whole
 from prunegrid.pruners import Choice, Draw, Needs, Scores
-from prunegrid.scoring.reader import read_meta, read_samples
+from prunegrid.scoring.reader import ScoresFolder
 
 TOKEN_PRUNERS = ("random", "ppl", "fastv", "sparsevlm")
 LEAST, MOST = 12, 60
@@ -41,21 +41,21 @@ class Response:
 
 def read(root: Path, experiment: Experiment, model: str) -> Response:
     """The response that `row_of` chooses, at the experiment's first budget and seed."""
-    scores_dir, tokenizer = root / "scores" / model, root / "models" / model / "tokenizer.json"
-    for file in (scores_dir / "samples.parquet", scores_dir / "tokens.parquet", tokenizer):
+    folder, tokenizer = ScoresFolder(root / "scores" / model), root / "models" / model / "tokenizer.json"
+    for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
             raise NothingToShow(f"{file.relative_to(root)} is not there")
     require_whole(tokenizer.parent)
     options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
     budget = experiment.grid_budgets[0]
-    scores = read_samples(scores_dir, Needs(pruners.needs("qtuning", options).samples, {}))
+    scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
     draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
     chosen = _choice(scores.ordered(), options, budget, draw)
     sample_id, treated_as = row_of(scores.ordered(), chosen)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
-    line = _line(scores_dir / "tokens.parquet", row)
+    line = _line(folder.tables["token"], row)
     alone = _alone(scores.take(np.array([row])), line)
-    kept = {name: _kept(alone, name, budget, draw.seed, scores_dir) for name in TOKEN_PRUNERS}
+    kept = {name: _kept(alone, name, budget, draw.seed, folder) for name in TOKEN_PRUNERS}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[chosen.rows] == sample_id)[0])
         (selection,) = pruners.keep(chosen.take(np.array([place])), lambda: [alone])
@@ -103,12 +103,12 @@ def _alone(scores: Scores, line: dict[str, Any]) -> Scores:
     return replace(scores, tokens={name: np.array(v.as_py(), float) for name, v in line.items() if name not in ids})
 
 
-def _kept(alone: Scores, token: str, budget: Budget, seed: int, scores_dir: Path) -> set[int] | str:
+def _kept(alone: Scores, token: str, budget: Budget, seed: int, folder: ScoresFolder) -> set[int] | str:
     """The positions that the pair `random+<token>` keeps of the sample, or why that cannot be told."""
     method = f"random+{token}"
     for column in pruners.needs(method).tokens:
         if column not in alone.tokens:
-            return str(read_meta(scores_dir).get("left_out", {}).get(column, f"the scores have no column {column}"))
+            return folder.left_out(column) or f"the scores have no column {column}"
     selection = pruners.select(alone, method, {}, ALONE, budget.token_ratio, seed)
     return set(selection.kept(0).tolist())
 

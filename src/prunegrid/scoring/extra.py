@@ -36,7 +36,7 @@ def write_extra(
 
     from prunegrid.core.files import write_parquet
     from prunegrid.models import describe
-    from prunegrid.scoring.reader import DIGESTS, check_digests, read_meta
+    from prunegrid.scoring.reader import DIGESTS, ScoresFolder
     from prunegrid.scoring.samples import stored_rows
     from prunegrid.scoring.writer import list_column
 
@@ -44,7 +44,8 @@ def write_extra(
         raise PrunegridError(f"{name!r} is not an extra score; choose one of {', '.join(EXTRAS)}")
     if (name == "reference_nll") != (reference_dir is not None):
         raise PrunegridError("reference_nll needs the folder of a reference model, and no other score takes one")
-    check_digests(read_meta(scores_dir), describe(model_dir)["digests"], str(scores_dir))
+    folder = ScoresFolder(scores_dir)
+    folder.check_digests(describe(model_dir)["digests"])
     rows = stored_rows(scores_dir)
     values: NDArray[np.floating[Any]]
     if name == "fastv_layer2":
@@ -56,7 +57,7 @@ def write_extra(
         values = reference_nll(rows, model_dir, reference_dir, settings, device)
     column = list_column(rows, values, 0, len(rows)) if EXTRAS[name] == "token" else pa.array(values, pa.float32())
     table = pa.table({"sample_id": pa.array(rows.sample_id_N, pa.int64()), name: column})
-    digests = read_meta(scores_dir).get("digests", {})
+    digests = folder.digests
     if reference_dir:
         digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
     write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)

@@ -1,11 +1,12 @@
-"""Read a scores directory (design: contract `scores`) into the arrays that pruners take.
+"""Read a folder of scores: into the arrays that pruners take, or as the token sequences that were scored.
 
-Only the columns that a pruner needs are read, never the token ids.
+Only the columns that a pruner needs are read, and the token ids only as sequences.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -22,144 +23,170 @@ from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.pruners.arrays import Scores, missing
 from prunegrid.pruners.method import Needs
 
-__all__ = ["Scores", "check_digests", "extra_digests", "read_meta", "read_samples", "read_scores", "token_blocks"]
+DIGESTS = b"prunegrid"  # key of an extra score's Parquet metadata: digests of what the score was made from
 
-DIGESTS = b"prunegrid"
-
-NOTHING = Needs(samples={}, tokens={})
+NO_COLUMNS = Needs(samples={}, tokens={})
 BLOCK_TOKENS = 2**22
+ROW_COST = 32  # a row's fixed memory, in tokens
 
 
-def read_scores(directory: Path, needs: Needs = NOTHING) -> Scores:
-    """The samples of `directory` with the columns needed, from the two tables or `extra/<column>.parquet`."""
-    samples = read_samples(directory, needs)
-    columns: dict[str, list[NDArray[np.floating[Any]]]] = {name: [] for name in needs.tokens}
-    for block in token_blocks(directory, samples, needs):
-        for name in columns:
-            columns[name].append(block.tokens[name])
-    return replace(samples, tokens={name: np.concatenate(parts) for name, parts in columns.items()})
+class ScoresFolder:
+    """The scores of one base model: two tables, optional scores in `extra/`, and `meta.json`, which is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tables = {"sample": path / "samples.parquet", "token": path / "tokens.parquet"}
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """`meta.json`; empty if the folder, made by hand, has none."""
+        path = self.path / "meta.json"
+        meta: dict[str, Any] = read_json(path) if path.exists() else {}
+        if meta.get("schema", SCORES_SCHEMA) != SCORES_SCHEMA:
+            writer = meta.get("version", "version not recorded")
+            raise PrunegridError(
+                path,
+                f"schema {meta['schema']}, but this version reads {SCORES_SCHEMA}",
+                f"score again, or use the prunegrid that wrote it ({writer})",
+            )
+        return meta
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digests of the model, tokenizer, template and data that were scored, and of the settings."""
+        digests: dict[str, str] = self.meta.get("digests", {})
+        return digests
+
+    def check_digests(self, expected: Mapping[str, str]) -> None:
+        """Refuse scores of another model, tokenizer, template or data set."""
+        check_digests(self.path, self.digests, expected, "remove it and score again")
+
+    def left_out(self, column: str) -> str | None:
+        """Why the scoring pass left `column` out; None if it did not."""
+        reason: str | None = self.meta.get("left_out", {}).get(column)
+        return reason
+
+    def columns(self, kind: str) -> list[str]:
+        """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""
+        extra = sorted(file.stem for file in (self.path / "extra").glob("*.parquet"))
+        return [*column_names(self.tables[kind]), *extra]
+
+    def extra_file(self, column: str) -> Path:
+        """Where the optional score `column` is, if it is there."""
+        return self.path / "extra" / f"{column}.parquet"
+
+    def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
+        """For each optional score that is needed, digests of what it was made from (a reference model's too)."""
+        files = {name: self.extra_file(name) for name in sorted({**needs.samples, **needs.tokens})}
+        return {name: _source_digests(file) for name, file in files.items() if file.exists()}
+
+    def read(self, needs: Needs = NO_COLUMNS) -> Scores:
+        """All samples, in the file's order, with the columns needed."""
+        samples = self.read_samples(needs)
+        columns: dict[str, list[NDArray[np.floating[Any]]]] = {name: [] for name in needs.tokens}
+        for block in self.token_blocks(samples, needs):
+            for name in columns:
+                columns[name].append(block.tokens[name])
+        return replace(samples, tokens={name: np.concatenate(parts) for name, parts in columns.items()})
+
+    def read_samples(self, needs: Needs = NO_COLUMNS) -> Scores:
+        """All samples, in the file's order, with the sample columns needed and no tokens."""
+        ids, prompt, lengths, truncated = _required_columns(self.tables["sample"])
+        columns: dict[str, ragged.Floats] = {}
+        for file, names in self._files("sample", needs.samples).items():
+            table = read_parquet(file, ["sample_id", *names])
+            _check_rows(table, ids, file)
+            columns |= {name: _floats(table[name]) for name in names}
+        return Scores(
+            sample_id=ids,
+            response_tokens=lengths,
+            truncated=truncated.astype(bool),
+            offsets=ragged.offsets_from_lengths(lengths),
+            samples=columns,
+            prompt_tokens=prompt,
+        )
+
+    def token_blocks(self, samples: Scores, needs: Needs = NO_COLUMNS) -> Iterator[Scores]:
+        """Consecutive blocks of `samples`, as `read_samples` gave them, with the token columns needed.
+
+        Only a block of about `BLOCK_TOKENS` tokens is in memory at a time, whatever the size of the file, of its
+        row groups or of a response.
+        """
+        files = {self.tables["token"]: [], **self._files("token", needs.tokens)}
+        sizes = _block_sizes(samples.response_tokens)
+        streams = [stream_parquet(file, ["sample_id", *names], sizes) for file, names in files.items()]
+        start = 0
+        # A file with more rows than `samples` yields one more table, one with fewer yields none: `_check_rows` sees it.
+        for size, *tables in zip_longest(sizes, *streams, fillvalue=0):
+            block = samples.take(np.arange(start, start + size))
+            columns: dict[str, NDArray[np.floating[Any]]] = {}
+            for (file, names), table in zip(files.items(), tables, strict=True):
+                _check_rows(table, block.sample_id, file)
+                columns |= {name: _flat(table, name, block, file) for name in names}
+            yield replace(block, tokens=columns)
+            start += size
+
+    def _files(self, kind: str, needed: dict[str, str]) -> dict[Path, list[str]]:
+        """The needed columns by the file that has them: the table of this `kind`, or `extra/<column>.parquet`."""
+        files: dict[Path, list[str]] = {}
+        table = self.tables[kind]
+        present = column_names(table) if needed else []
+        for name, pruner in needed.items():
+            file = table if name in present else self.extra_file(name)
+            if not file.exists():
+                raise PrunegridError(table, missing(kind, name, pruner, present, self.left_out(name) or ""))
+            if file != table:
+                check_digests(file, _source_digests(file), self.digests, "remove it and make it again")
+            files.setdefault(file, []).append(name)
+        return files
 
 
-def read_samples(directory: Path, needs: Needs = NOTHING) -> Scores:
-    """The samples of `directory` in the file's order, with the per-sample columns needed and no tokens."""
-    path = directory / "samples.parquet"
-    ids, prompt, lengths, truncated = _always(path)
-    columns: dict[str, ragged.Floats] = {}
-    for source, names in _sources(directory, path, "sample", needs.samples).items():
-        table = read_parquet(source, ["sample_id", *names])
-        _same_rows(table, ids, source)
-        columns |= {name: _floats(table[name]) for name in names}
-    return Scores(
-        sample_id=ids,
-        response_tokens=lengths,
-        truncated=truncated.astype(bool),
-        offsets=ragged.offsets_from_lengths(lengths),
-        samples=columns,
-        prompt_tokens=prompt,
-    )
+def check_digests(where: Path, digests: Mapping[str, str], expected: Mapping[str, str], fix: str) -> None:
+    """Refuse the file or folder `where` if it was made for another model, tokenizer, template or data set.
 
-
-def token_blocks(directory: Path, samples: Scores, needs: Needs = NOTHING) -> Iterator[Scores]:
-    """Consecutive blocks of the `samples` as read, with the token columns needed.
-
-    Only a block of about `BLOCK_TOKENS` tokens is in memory at a time, whatever the size of the file, of its
-    row groups or of a response.
+    A digest that either side lacks is not checked: older versions and hand-made files do not have all of them.
     """
-    path = directory / "tokens.parquet"
-    sources = {path: [], **_sources(directory, path, "token", needs.tokens)}
-    sizes = _block_sizes(samples.response_tokens)
-    streams = [stream_parquet(source, ["sample_id", *names], sizes) for source, names in sources.items()]
-    start = 0
-    for size, *tables in zip_longest(sizes, *streams, fillvalue=0):
-        block = samples.take(np.arange(start, start + size))
-        columns = {}
-        for (source, names), table in zip(sources.items(), tables, strict=True):
-            _same_rows(table, block.sample_id, source)
-            for name in names:
-                columns[name] = _flat(table[name], block, f"{directory}: token column {name}")
-        yield replace(block, tokens=columns)
-        start += size
+    differing = [name for name, digest in expected.items() if digests.get(name, digest) != digest]
+    if differing:
+        pairs = ", ".join(f"{name} {digests[name][:12]} instead of {expected[name][:12]}" for name in differing)
+        names = " and ".join(differing)
+        what = f"made for another {names} ({pairs})"
+        raise PrunegridError(where, what, f"{fix}, or go back to the {names} that it was made for")
 
 
 def _block_sizes(lengths: ragged.Ints) -> list[int]:
-    """Rows of each block: as many as have about `BLOCK_TOKENS` tokens, a row counting for 32 of its own."""
-    block_n = np.cumsum(lengths + 32) // BLOCK_TOKENS
+    """Rows of each block: as many as take about `BLOCK_TOKENS` tokens, each row's fixed cost included."""
+    block_n = np.cumsum(lengths + ROW_COST) // BLOCK_TOKENS
     sizes: list[int] = np.unique(block_n, return_counts=True)[1].tolist()
     return sizes
 
 
-def read_meta(directory: Path) -> dict[str, Any]:
-    """`meta.json`, or nothing where a hand-made directory has none."""
-    path = directory / "meta.json"
-    if not path.exists():
-        return {}
-    meta: dict[str, Any] = read_json(path)
-    if meta.get("schema", SCORES_SCHEMA) != SCORES_SCHEMA:
-        raise PrunegridError(
-            f"{path}: schema {meta['schema']}, but this one reads {SCORES_SCHEMA}; score again, or use the "
-            f"prunegrid that wrote it ({meta.get('version', 'version not recorded')})"
-        )
-    return meta
-
-
-def check_digests(meta: dict[str, Any], expected: dict[str, str], source: str = "the scores") -> None:
-    """Refuse scores of another model, tokenizer, template or data set; an absent digest is not checked."""
-    found = meta.get("digests", {})
-    differing = [name for name, digest in expected.items() if found.get(name, digest) != digest]
-    if differing:
-        pairs = ", ".join(f"{name} {found[name][:12]} instead of {expected[name][:12]}" for name in differing)
-        raise PrunegridError(
-            f"{source}: made for another {' and '.join(differing)} ({pairs}); remove it and score again, "
-            f"or go back to the {' and '.join(differing)} that it was made for"
-        )
-
-
-def _always(path: Path) -> list[NDArray[Any]]:
-    """sample_id, prompt_tokens, response_tokens and truncated, int64 [n]: what every pruner needs."""
+def _required_columns(path: Path) -> list[NDArray[Any]]:
+    """int64[n] each: sample_id, prompt_tokens, response_tokens and truncated, which every pruner needs."""
     names = ["sample_id", "prompt_tokens", "response_tokens", "truncated"]
     table = read_parquet(path, names)
     for name in names:
         if table[name].null_count:
-            raise PrunegridError(f"{path}: column {name} has nulls; {repair(path)}")
+            raise PrunegridError(path, f"column {name} has nulls", repair(path))
     columns = [table[name].cast(pa.int64()).to_numpy() for name in names]
     ids, lengths = columns[0], columns[2]
+    # Almost always ascending, which is cheap to see; only otherwise are they sorted to look for duplicates.
     if np.any(np.diff(ids) <= 0) and len(np.unique(ids)) < len(ids):
-        raise PrunegridError(f"{path}: a sample_id stands there twice; {repair(path)}")
+        raise PrunegridError(path, "a sample_id occurs twice", repair(path))
     if np.any(lengths < 1):
-        raise PrunegridError(f"{path}: sample_id {ids[lengths < 1][0]} has no response tokens; leave it out")
+        raise PrunegridError(path, f"sample_id {ids[lengths < 1][0]} has no response tokens", "leave the sample out")
     return columns
 
 
-def _sources(directory: Path, path: Path, kind: str, wanted: dict[str, str]) -> dict[Path, list[str]]:
-    """Which of the wanted columns each file holds: the table `path`, or `extra/<column>.parquet`."""
-    sources: dict[Path, list[str]] = {}
-    present = column_names(path) if wanted else []
-    for name, pruner in wanted.items():
-        source = path if name in present else directory / "extra" / f"{name}.parquet"
-        if not source.exists():
-            reason = read_meta(directory).get("left_out", {}).get(name, "")
-            raise PrunegridError(f"{path}: {missing(kind, name, pruner, present, reason)}")
-        if source != path:
-            check_digests(read_meta(directory), _made_from(source), f"{source}, beside these scores")
-        sources.setdefault(source, []).append(name)
-    return sources
-
-
-def extra_digests(directory: Path, needs: Needs) -> dict[str, dict[str, str]]:
-    """What each optional score that is needed was made from: digests of the scores' own and of a reference model."""
-    files = {name: directory / "extra" / f"{name}.parquet" for name in {**needs.samples, **needs.tokens}}
-    return {name: _made_from(file) for name, file in sorted(files.items()) if file.exists()}
-
-
-def _made_from(extra: Path) -> dict[str, str]:
-    """The digests that `prunegrid.scoring.extra` writes into the file; none in a hand-made one."""
+def _source_digests(extra: Path) -> dict[str, str]:
+    """Digests of what the optional score was made from (`prunegrid.scoring.extra`); none in a hand-made file."""
     digests: dict[str, str] = json.loads(parquet_metadata(extra).get(DIGESTS, b"{}"))
     return digests
 
 
-def _same_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
+def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
     if not table or not np.array_equal(table["sample_id"].to_numpy(), ids):
-        raise PrunegridError(f"{path}: its sample_id are not those of samples.parquet in the same order; score again")
+        raise PrunegridError(path, "its sample_id are not those of samples.parquet in the same order", "score again")
 
 
 def _floats(column: pa.ChunkedArray) -> ragged.Floats:
@@ -168,15 +195,16 @@ def _floats(column: pa.ChunkedArray) -> ragged.Floats:
     return values
 
 
-def _flat(column: pa.ChunkedArray, block: Scores, where: str) -> NDArray[np.floating[Any]]:
-    """The values [T] of a list column whose lists must have the responses' lengths [n]."""
+def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.floating[Any]]:
+    """The values [T] of the list column `name`, whose lists must have the responses' lengths [n]."""
+    column, lengths = table[name], block.response_tokens
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        raise PrunegridError(f"{where} is {column.type}, not lists of numbers; write one list a sample")
-    lengths = block.response_tokens
+        raise PrunegridError(
+            path, f"token column {name} is {column.type}, not lists of numbers", "write a list a sample"
+        )
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]
-        raise PrunegridError(
-            f"{where} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
-        )
+        what = f"{name} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
+        raise PrunegridError(path, what, repair(path))
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

@@ -29,7 +29,7 @@ from prunegrid.pruners import (
     needs,
     require_tokens,
 )
-from prunegrid.scoring.reader import check_digests, extra_digests, read_meta, read_samples, token_blocks
+from prunegrid.scoring.reader import ScoresFolder, check_digests
 
 SCHEMA = pa.schema(
     {
@@ -61,15 +61,15 @@ def prune(
     `match`: the `selection.json` whose realised counts a pair meets instead of the ratios.
     """
     options = filled(method, options)
-    meta = read_meta(scores_dir)
-    check_digests(meta, expected_digests or {}, str(scores_dir))
-    scores = read_samples(scores_dir, needs(method, options))
+    folder = ScoresFolder(scores_dir)
+    folder.check_digests(expected_digests or {})
+    scores = folder.read_samples(needs(method, options))
     pruning_seed = randomness.derive_seed(seed, "pruning")
-    counts = _counts_of(match, len(scores), meta) if match else None
+    counts = _counts_of(match, len(scores), folder) if match else None
     ordered = scores.ordered()
     chosen = choose(ordered, method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
     with files.replacing(out_dir / "selection.parquet") as temporary:
-        _write(temporary, scores_dir, scores, chosen, method, options)
+        _write(temporary, folder, scores, chosen, method, options)
         summary = {
             "mode": "static",
             "variant": variant,
@@ -81,15 +81,15 @@ def prune(
             "selection": files.sha256(temporary),
             "foreign_pruners": foreign(method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
-            "digests": meta.get("digests", {}),
-            "extras": extra_digests(scores_dir, needs(method, options)),
+            "digests": folder.digests,
+            "extras": folder.extra_digests(needs(method, options)),
             "version": __version__,
         }
         files.write_json(out_dir / "selection.json", summary)
     return summary
 
 
-def _counts_of(path: Path, n: int, meta: dict[str, Any]) -> Match:
+def _counts_of(path: Path, n: int, folder: ScoresFolder) -> Match:
     """The realised counts of another selection of the same n samples."""
     other = files.read_json(path)
     keys = ("variant", "n_samples", "n_kept_samples", "kept_tokens", "digests")
@@ -97,11 +97,13 @@ def _counts_of(path: Path, n: int, meta: dict[str, Any]) -> Match:
         raise PrunegridError(f"{path}: is no selection.json that prune wrote (it has no {', '.join(keys)})")
     if other["n_samples"] != n:
         raise PrunegridError(f"{path}: is a selection of {other['n_samples']} samples, not of these {n}")
-    check_digests(meta, other["digests"], f"the scores that {path} is to be matched on")
+    check_digests(path, other["digests"], folder.digests, "prune again")
     return Match(other["n_kept_samples"], other["kept_tokens"])
 
 
-def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method: str, options: dict[str, Any]) -> None:
+def _write(
+    path: Path, folder: ScoresFolder, scores: Scores, chosen: Choice, method: str, options: dict[str, Any]
+) -> None:
     """Stream the selection to `path`, in order of `sample_id`.
 
     Only where the scores are in another order is the selection (not the scores) held in memory, to be sorted.
@@ -111,7 +113,7 @@ def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method:
     rows, chosen = rows[by_file], chosen.take(by_file)
 
     def blocks() -> Iterator[Scores]:
-        return _kept_blocks(scores_dir, scores, rows, method, options)
+        return _kept_blocks(folder, scores, rows, method, options)
 
     tables: Iterator[pa.Table] = map(selection_table, keep(chosen, blocks))
     if not scores.is_ordered:
@@ -122,11 +124,11 @@ def _write(path: Path, scores_dir: Path, scores: Scores, chosen: Choice, method:
 
 
 def _kept_blocks(
-    scores_dir: Path, scores: Scores, rows: NDArray[np.int64], method: str, options: dict[str, Any]
+    folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], method: str, options: dict[str, Any]
 ) -> Iterator[Scores]:
     """The samples `rows` (ascending rows of the file) with their tokens, block by block; all values are checked."""
     start = 0
-    for block in token_blocks(scores_dir, scores, needs(method, options)):
+    for block in folder.token_blocks(scores, needs(method, options)):
         require_tokens(block, method, options)
         first, last = np.searchsorted(rows, [start, start + len(block)])
         if first < last:

@@ -20,7 +20,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, sha256, write_json
 from prunegrid.core.versions import STEP
 from prunegrid.models import check_device, require_whole, sizes, weights_digest
-from prunegrid.scoring.reader import check_digests
+from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.training import checkpoints, memory, multinode
 from prunegrid.training.job import Job, Order
 
@@ -40,11 +40,12 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
     check_device(job.device, job.ranks_per_node)
     multinode.check_allocation(job.runtime.nodes)
     require_whole(job.model)
-    meta = read_json(job.scores / "meta.json")
-    check_digests(meta, model_digests or {})
+    scores = ScoresFolder(job.scores)
+    scores.check_digests(model_digests or {})
     if job.selection is not None:
-        check_digests(read_json(job.selection.with_suffix(".json")), meta.get("digests", {}))
-    identity = _identity(job, meta.get("digests", {}))
+        summary = job.selection.with_suffix(".json")
+        check_digests(summary, read_json(summary).get("digests", {}), scores.digests, "remove it and prune again")
+    identity = _identity(job, scores.digests)
     folder = manifest.with_name("checkpoints")
     with checkpoints.alone(folder) as lock:
         _clear(folder, out)

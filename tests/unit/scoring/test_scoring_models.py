@@ -19,7 +19,7 @@ from prunegrid.models import load_tokenizer
 from prunegrid.pruners.columns import EXTRAS
 from prunegrid.scoring import extra
 from prunegrid.scoring.extra import write_extra
-from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.scoring.writer import gather
 from support.programs import imported_by
@@ -102,7 +102,7 @@ def test_shards_change_nothing(shards: int, tiny_model: Path, dataset: Path, tmp
         assert meta[key] == whole[key], key
     assert meta == read_json(tmp_path / "parts" / "meta.json")
     assert meta["shards"] == shards
-    read_scores(tmp_path / "parts")
+    ScoresFolder(tmp_path / "parts").read()
 
 
 def test_batch_composition_changes_nothing(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_extra_score_is_read_beside_the_scores(tiny_model: Path, dataset: Pat
     score(tiny_model, dataset, tmp_path, SETTINGS)
     write_extra("fastv_layer2", tmp_path, tiny_model, tmp_path / "extra" / "fastv_layer2.parquet", SETTINGS)
     needs = Needs(samples={}, tokens={"fastv_layer2": "fastv"})
-    read = read_scores(tmp_path, needs)
+    read = ScoresFolder(tmp_path).read(needs)
     assert len(read.tokens["fastv_layer2"]) == read.response_tokens.sum()
 
 

@@ -13,7 +13,7 @@ import pytest
 from prunegrid import __version__, pruners
 from prunegrid.core import files, randomness
 from prunegrid.core.errors import PrunegridError
-from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.prune import prune, selection_table
 from support import handmade_scores
 
@@ -97,7 +97,7 @@ def test_qtuning_tells_options_thresholds_and_corners(directory: Path) -> None:
 
 def test_what_is_read_is_what_was_written(directory: Path) -> None:
     given = handmade_scores.random_scores(60)
-    scores = read_scores(directory, pruners.needs("qtuning"))
+    scores = ScoresFolder(directory).read(pruners.needs("qtuning"))
     assert np.array_equal(scores.sample_id, given.sample_id)
     assert np.array_equal(scores.truncated, given.truncated)
     assert np.array_equal(scores.offsets, given.offsets)
@@ -222,7 +222,7 @@ def test_blocks_and_row_groups_change_nothing(
     run(directory, method)
     found = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
-        read_scores(directory, pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive_seed(1, "pruning")
+        ScoresFolder(directory).read(pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive_seed(1, "pruning")
     )
     assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
 
@@ -267,5 +267,5 @@ def test_an_optional_score_of_other_data_is_refused(tmp_path: Path) -> None:
     path = directory / "extra" / "ifd.parquet"
     made_from = {b"prunegrid": json.dumps({"data": "b" * 64, "reference": "c" * 64})}
     files.write_parquet(path, pq.read_table(path).replace_schema_metadata(made_from))
-    with pytest.raises(PrunegridError, match=r"ifd\.parquet, beside these scores: made for another data"):
+    with pytest.raises(PrunegridError, match=r"ifd\.parquet: made for another data"):
         run(directory, "ifd+random")

@@ -17,7 +17,7 @@ from prunegrid.core.files import read_json
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Selection
-from prunegrid.scoring.reader import read_scores
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.samples import batches, stored_rows
 from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.selection.prune import prune
@@ -121,7 +121,7 @@ def test_weights_that_stand_still_select_what_the_static_pruners_select(
 def test_the_window_is_the_mini_batch_and_an_empty_one_keeps_nothing(tiny_model: Path, scores: Path) -> None:
     """Of the four hardest samples two are kept where they are a mini-batch, all four among four easier ones."""
     dynamic, moment = attached(tiny_model, scores, "infobatch+ppl", training()), moment_of(0, training())
-    nll = read_scores(scores, pruners.Needs(samples={"nll": "test"}, tokens={})).samples["nll"]
+    nll = ScoresFolder(scores).read(pruners.Needs(samples={"nll": "test"}, tokens={})).samples["nll"]
     hardest = np.argsort(-nll)[:8].tolist()
 
     def kept(*micro_batches: list[int]) -> list[list[int]]:
@@ -179,7 +179,7 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
         tokens=dict.fromkeys(HEAD_SCORES + ATTENTION_SCORES, "test"),
     )
     rows = np.random.default_rng(0).permutation(20)[:13]
-    stored = read_scores(scores, needed).take(rows)
+    stored = ScoresFolder(scores).read(needed).take(rows)
     forwards: list[Any] = []
     dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
     dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
@@ -345,5 +345,5 @@ def test_scores_whose_two_tables_disagree_are_refused(tmp_path: Path, scores: Pa
 def test_scoring_needs_no_particular_model_seed(tmp_path: Path, scores: Path) -> None:
     """The scores of the moment are the model's own, not the files': another model's differ from theirs."""
     other = attached(write_tiny_model(tmp_path / "other", seed=5), scores, "random+ppl", training())
-    stored = read_scores(scores, pruners.Needs(samples={"nll": "test"}, tokens={}))
+    stored = ScoresFolder(scores).read(pruners.Needs(samples={"nll": "test"}, tokens={}))
     assert not np.allclose(other.candidates.score(np.arange(20)).samples["nll"], stored.samples["nll"], rtol=1e-2)
