@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import check_command_line, load
 from prunegrid.core.errors import PrunegridError
 
@@ -60,7 +60,7 @@ rule all:
     input:
         of_all_cells,
         rules.collect.output,
-        f"{R}/table/table.md",
+        f"{R}/{layout.table('md')}",
         rules.figures.output,
 
 

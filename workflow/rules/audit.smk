@@ -9,13 +9,13 @@ rule audit:
         manifests=audited(rules.model.output.manifest),
         data=rules.dataset.output.data,
     output:
-        table=f"{R}/audit/audit.parquet",
-        markdown=f"{R}/audit/audit.md",
-        figure=f"{R}/audit/audit.png",
+        table=f"{R}/{layout.audit('parquet')}",
+        markdown=f"{R}/{layout.audit('md')}",
+        figure=f"{R}/{layout.audit('png')}",
     log:
-        f"{R}/logs/audit.log",
+        f"{R}/{layout.log('audit')}",
     benchmark:
-        f"{R}/benchmarks/audit.jsonl"
+        f"{R}/{layout.benchmark('audit')}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 1

@@ -7,12 +7,13 @@ from prunegrid.pruners.columns import EXTRAS
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.core.versions import STEP
 
+MODEL, CELL = layout.MODEL, layout.CELL
 MODELS = grid.models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
 REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
 FOREIGN = [variant.method for variant in EXPERIMENT.variants if ":" in variant.method]
 ON_GPU = EXPERIMENT.device == "cuda"
-MIRROR = f"{R}/world" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
+MIRROR = f"{R}/{layout.WORLD}" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
 DATA_SETS = EXPERIMENT.data_sets
 
 
@@ -32,12 +33,12 @@ def benchmark_data(wildcards):
     return EXPERIMENT.evaluation.benchmarks[wildcards.benchmark].data
 
 
-CELL = {(cell.model, cell.path): cell for cell in CELLS}
+CELL_OF = {(cell.model, cell.path): cell for cell in CELLS}
 
 
 def cell_of(wildcards):
     try:
-        return CELL[wildcards.model, wildcards.cell]
+        return CELL_OF[wildcards.model, wildcards.cell]
     except KeyError:
         raise WorkflowError(f"{wildcards.model}/{wildcards.cell} is no cell of {EXPERIMENT.experiment}") from None
 
@@ -62,27 +63,28 @@ def foreign_pruners(wildcards):
 
 def extra_scores(wildcards):
     """Optional scores, made only because the cell's pruners read them."""
-    folder = Path(R, "scores", wildcards.model, "extra")
-    for name in (names := grid.extra_columns(EXPERIMENT, cell_of(wildcards))):
-        if name not in EXTRAS and not (folder / f"{name}.parquet").exists():
+    columns = grid.extra_columns(EXPERIMENT, cell_of(wildcards))
+    files = {name: f"{R}/{layout.extra_score(wildcards.model, name)}" for name in columns}
+    for name, file in files.items():
+        if name not in EXTRAS and not Path(file).exists():
             raise WorkflowError(
                 f"{wildcards.cell}: a pruner reads the column {name}, which no rule makes; "
-                f"score first ({folder.parent}/meta.json as the target), then write {folder}/{name}.parquet"
+                f"score first ({R}/{layout.scores_meta(wildcards.model)} as the target), then write {file}"
             )
-    return [str(folder / f"{name}.parquet") for name in names]
+    return list(files.values())
 
 
 def matched_summary(wildcards):
     """What the variant that this one is matched to really kept; none for most."""
     cell = grid.matched_cell(EXPERIMENT, cell_of(wildcards))
-    return f"{R}/pruned/{cell.model}/{cell.path}/selection.json" if cell else []
+    return f"{R}/{layout.pruned(cell.name)}/{layout.SUMMARY}" if cell else []
 
 
 def selection_of(wildcards):
     """The cell's selection; none for the full data set, nor for what is pruned while it is trained."""
     cell = cell_of(wildcards)
     static = cell.pruned and not grid.dynamic(EXPERIMENT, cell)
-    return f"{R}/pruned/{cell.model}/{cell.path}/selection.parquet" if static else []
+    return f"{R}/{layout.pruned(cell.name)}/{layout.SELECTION}" if static else []
 
 
 DYNAMIC = grid.dynamic_path(EXPERIMENT)
@@ -107,7 +109,7 @@ def weights(folder):
 def trained_model(wildcards):
     """The cell's fine-tuned model; none for zero-shot."""
     cell = cell_of(wildcards)
-    return f"{R}/trained/{cell.model}/{cell.path}/model" if cell.trained else []
+    return f"{R}/{layout.weights(cell.name)}" if cell.trained else []
 
 
 def audited(file):
@@ -130,7 +132,7 @@ def audited_extras(wildcards):
 def reference_model(wildcards):
     """The model that `reference_nll` asks: the base model's reference, which its replicas share."""
     name = wildcards.model.partition("@")[0]
-    return f"{R}/models/{name}@reference" if wildcards.extra == "reference_nll" else []
+    return f"{R}/{layout.base_model(name + '@reference')}" if wildcards.extra == "reference_nll" else []
 
 
 FIGURES = figures_of(EXPERIMENT)
@@ -139,22 +141,21 @@ FIGURES = figures_of(EXPERIMENT)
 def figure(model, name):
     """One figure's SVG, with the caption of its kind in the report."""
     caption = f"../report/{FIGURES[name]}.rst"
-    return report(f"{R}/figures/{model}/{name}.svg", caption=caption, category="Figures", subcategory=model)
+    return report(f"{R}/{layout.figure(model, name, 'svg')}", caption=caption, category="Figures", subcategory=model)
 
 
 def of_all_cells(wildcards):
     """What every cell leaves, so that a lost file is seen even where all that was made of it is still there."""
     for cell in CELLS:
-        name = f"{cell.model}/{cell.path}"
         if cell.pruned and grid.dynamic(EXPERIMENT, cell):
-            yield from (f"{R}/trained/{name}/{file}" for file in ("selection_log.parquet", "selection.json"))
+            yield from (f"{R}/{layout.trained(cell.name)}/{file}" for file in (layout.SELECTION_LOG, layout.SUMMARY))
         elif cell.pruned:
-            yield from (f"{R}/pruned/{name}/selection.{kind}" for kind in ("parquet", "json"))
+            yield from (f"{R}/{layout.pruned(cell.name)}/{file}" for file in (layout.SELECTION, layout.SUMMARY))
         if cell.trained:
-            yield f"{R}/trained/{name}/training.json"
+            yield f"{R}/{layout.training(cell.name)}"
         if cell.trained and grid.keeps_weights(EXPERIMENT):
-            yield f"{R}/trained/{name}/model"
-        yield from (f"{R}/evaluation/{name}/{b}.{kind}" for b in BENCHMARKS for kind in ("json", "parquet"))
+            yield f"{R}/{layout.weights(cell.name)}"
+        yield from (f"{R}/{file(cell.name, b)}" for b in BENCHMARKS for file in (layout.score, layout.answers))
 
 
 def what_the_config_invalidates():
@@ -182,8 +183,8 @@ def table_of_what_is_there():
         # What Snakemake remembers of their inputs is no longer what they are made from.
         workflow.persistence.cleanup_metadata(IOFile(output))
     try:
-        write_json(Path(R, "experiment.json"), EXPERIMENT.model_dump(mode="json"))
+        write_json(Path(R, layout.EXPERIMENT), EXPERIMENT.model_dump(mode="json"))
         build(Path(R))
-        print(f"prunegrid: a job failed; the table of what is there: {R}/table/table.md")
+        print(f"prunegrid: a job failed; the table of what is there: {R}/{layout.table('md')}")
     except PrunegridError as error:
         print(f"prunegrid: a job failed, and there is no table: {error}")

@@ -6,11 +6,11 @@ if EXPERIMENT.sandbox:
     rule world:
         output:
             sorted({source_file(ref) for ref in DATA_SETS if ref.hub}),
-            text=f"{MIRROR}/sandbox/pretrain/default/train.jsonl",
+            text=f"{R}/{layout.WORLD_TEXT}",
         log:
-            f"{R}/logs/world.log",
+            f"{R}/{layout.log('world')}",
         benchmark:
-            f"{R}/benchmarks/world.jsonl"
+            f"{R}/{layout.benchmark('world')}"
         conda:
             "../../envs/prunegrid.yaml"
         resources:
@@ -26,12 +26,12 @@ rule dataset:
     input:
         source=source_file(EXPERIMENT.dataset),
     output:
-        data=f"{R}/data/{EXPERIMENT.dataset.name}.parquet",
-        counts=f"{R}/data/{EXPERIMENT.dataset.name}.json",
+        data=f"{R}/{layout.dataset(EXPERIMENT.dataset.name)}",
+        counts=f"{R}/{layout.dataset_counts(EXPERIMENT.dataset.name)}",
     log:
-        f"{R}/logs/dataset.log",
+        f"{R}/{layout.log('dataset')}",
     benchmark:
-        f"{R}/benchmarks/dataset.jsonl"
+        f"{R}/{layout.benchmark('dataset')}"
     retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
@@ -48,11 +48,11 @@ rule benchmark_items:
     input:
         source=lambda w: source_file(benchmark_data(w)),
     output:
-        data=f"{R}/data/benchmarks/{{benchmark}}.jsonl",
+        data=f"{R}/{layout.benchmark_items('{benchmark}')}",
     log:
-        f"{R}/logs/benchmark/{{benchmark}}.log",
+        f"{R}/{layout.log('benchmark_items', '{benchmark}')}",
     benchmark:
-        f"{R}/benchmarks/benchmark/{{benchmark}}.jsonl"
+        f"{R}/{layout.benchmark('benchmark_items', '{benchmark}')}"
     retries: DATA_RETRIES
     conda:
         "../../envs/prunegrid.yaml"
@@ -69,12 +69,12 @@ rule model:
     input:
         world=lambda w: rules.world.output.text if MODELS[w.model].pretrain else [],
     output:
-        folder=directory(f"{R}/models/{{model}}"),
-        manifest=f"{R}/models/{{model}}.json",
+        folder=directory(f"{R}/{layout.base_model(MODEL)}"),
+        manifest=f"{R}/{layout.manifest(MODEL)}",
     log:
-        f"{R}/logs/model/{{model}}.log",
+        f"{R}/{layout.log('model', MODEL)}",
     benchmark:
-        f"{R}/benchmarks/model/{{model}}.jsonl"
+        f"{R}/{layout.benchmark('model', MODEL)}"
     retries: MODEL_RETRIES
     conda:
         "../../envs/prunegrid.yaml"

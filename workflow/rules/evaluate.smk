@@ -4,17 +4,17 @@
 
 rule evaluate:
     input:
-        model=f"{R}/models/{{model}}",
-        manifest=f"{R}/models/{{model}}.json",
+        model=f"{R}/{layout.base_model(MODEL)}",
+        manifest=f"{R}/{layout.manifest(MODEL)}",
         trained=trained_model,
         data=expand(rules.benchmark_items.output.data, benchmark=BENCHMARKS),
     output:
-        scores=expand(f"{R}/evaluation/{{{{model}}}}/{{{{cell}}}}/{{benchmark}}.json", benchmark=BENCHMARKS),
-        per_item=expand(f"{R}/evaluation/{{{{model}}}}/{{{{cell}}}}/{{benchmark}}.parquet", benchmark=BENCHMARKS),
+        scores=[f"{R}/{layout.score(CELL, name)}" for name in BENCHMARKS],
+        per_item=[f"{R}/{layout.answers(CELL, name)}" for name in BENCHMARKS],
     log:
-        f"{R}/logs/evaluate/{{model}}/{{cell}}.log",
+        f"{R}/{layout.log('evaluate', CELL)}",
     benchmark:
-        f"{R}/benchmarks/evaluate/{{model}}/{{cell}}.jsonl"
+        f"{R}/{layout.benchmark('evaluate', CELL)}"
     # Before the next training: cells come to their end one by one, not all at the end of the run.
     priority: 2
     retries: 1

@@ -11,11 +11,11 @@ rule figures:
         models=expand(rules.model.output.folder, model=EXPERIMENT.models),
     output:
         [figure(model, name) for model in EXPERIMENT.models for name in FIGURES],
-        expand(f"{R}/figures/{{model}}/{{name}}.png", model=EXPERIMENT.models, name=FIGURES),
+        [f"{R}/{layout.figure(model, name, 'png')}" for model in EXPERIMENT.models for name in FIGURES],
     log:
-        f"{R}/logs/figures.log",
+        f"{R}/{layout.log('figures')}",
     benchmark:
-        f"{R}/benchmarks/figures.jsonl"
+        f"{R}/{layout.benchmark('figures')}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 1

@@ -8,15 +8,15 @@ rule prune:
         meta=rules.gather_scores.output.meta,
         extras=extra_scores,
         match=matched_summary,
-        manifest=f"{R}/models/{{model}}.json",
+        manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
     output:
-        selection=f"{R}/pruned/{{model}}/{{cell}}/selection.parquet",
-        summary=f"{R}/pruned/{{model}}/{{cell}}/selection.json",
+        selection=f"{R}/{layout.pruned(CELL)}/{layout.SELECTION}",
+        summary=f"{R}/{layout.pruned(CELL)}/{layout.SUMMARY}",
     log:
-        f"{R}/logs/prune/{{model}}/{{cell}}.log",
+        f"{R}/{layout.log('prune', CELL)}",
     benchmark:
-        f"{R}/benchmarks/prune/{{model}}/{{cell}}.jsonl"
+        f"{R}/{layout.benchmark('prune', CELL)}"
     conda:
         "../../envs/prunegrid.yaml"
     resources:

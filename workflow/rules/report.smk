@@ -4,11 +4,11 @@ from prunegrid.published import V2_TABLES
 
 rule record:
     output:
-        experiment=f"{R}/experiment.json",
+        experiment=f"{R}/{layout.EXPERIMENT}",
     log:
-        f"{R}/logs/record.log",
+        f"{R}/{layout.log('record')}",
     benchmark:
-        f"{R}/benchmarks/record.jsonl"
+        f"{R}/{layout.benchmark('record')}"
     priority: 100
     conda:
         "../../envs/prunegrid.yaml"
@@ -25,12 +25,12 @@ rule collect:
         of_all_cells,
         experiment=rules.record.output.experiment,
     output:
-        results=f"{R}/results.parquet",
-        deltas=f"{R}/deltas.parquet",
+        results=f"{R}/{layout.RESULTS}",
+        deltas=f"{R}/{layout.DELTAS}",
     log:
-        f"{R}/logs/collect.log",
+        f"{R}/{layout.log('collect')}",
     benchmark:
-        f"{R}/benchmarks/collect.jsonl"
+        f"{R}/{layout.benchmark('collect')}"
     conda:
         "../../envs/prunegrid.yaml"
     resources:
@@ -47,14 +47,14 @@ rule table:
         deltas=rules.collect.output.deltas,
         experiment=rules.record.output.experiment,
     output:
-        markdown=f"{R}/table/table.md",
-        csv=f"{R}/table/table.csv",
-        latex=f"{R}/table/table.tex",
-        html=report(f"{R}/table/table.html", caption="../report/table.rst", category="Table"),
+        markdown=f"{R}/{layout.table('md')}",
+        csv=f"{R}/{layout.table('csv')}",
+        latex=f"{R}/{layout.table('tex')}",
+        html=report(f"{R}/{layout.table('html')}", caption="../report/table.rst", category="Table"),
     log:
-        f"{R}/logs/table.log",
+        f"{R}/{layout.log('table')}",
     benchmark:
-        f"{R}/benchmarks/table.jsonl"
+        f"{R}/{layout.benchmark('table')}"
     conda:
         "../../envs/prunegrid.yaml"
     resources:

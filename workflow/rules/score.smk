@@ -1,7 +1,8 @@
 # Once per model: statistics of every sample and token of the training set, under the base model.
 # What is scored does not depend on the number of shards.
 SCORING = EXPERIMENT.scoring.model_dump(mode="json", exclude={"shards"})
-SHARD = f"{R}/scores/{{model}}/shards/{{scatteritem}}"
+SCORES = f"{R}/{layout.scores(MODEL)}"
+SHARD = f"{R}/{layout.shard(MODEL, '{scatteritem}')}"
 
 
 wildcard_constraints:
@@ -14,17 +15,17 @@ scattergather:
 
 rule score:
     input:
-        model=f"{R}/models/{{model}}",
-        manifest=f"{R}/models/{{model}}.json",
+        model=f"{R}/{layout.base_model(MODEL)}",
+        manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
     output:
-        samples=temp(f"{SHARD}/samples.parquet"),
-        tokens=temp(f"{SHARD}/tokens.parquet"),
-        meta=temp(f"{SHARD}/meta.json"),
+        samples=temp(f"{SHARD}/{layout.SAMPLES}"),
+        tokens=temp(f"{SHARD}/{layout.TOKENS}"),
+        meta=temp(f"{SHARD}/{layout.META}"),
     log:
-        f"{R}/logs/score/{{model}}/{{scatteritem}}.log",
+        f"{R}/{layout.log('score', MODEL + '/{scatteritem}')}",
     benchmark:
-        f"{R}/benchmarks/score/{{model}}/{{scatteritem}}.jsonl"
+        f"{R}/{layout.benchmark('score', MODEL + '/{scatteritem}')}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2
@@ -40,17 +41,17 @@ rule score:
 
 rule gather_scores:
     input:
-        samples=gather.score(f"{SHARD}/samples.parquet", model="{model}"),
-        tokens=gather.score(f"{SHARD}/tokens.parquet", model="{model}"),
-        meta=gather.score(f"{SHARD}/meta.json", model="{model}"),
+        samples=gather.score(f"{SHARD}/{layout.SAMPLES}", model="{model}"),
+        tokens=gather.score(f"{SHARD}/{layout.TOKENS}", model="{model}"),
+        meta=gather.score(f"{SHARD}/{layout.META}", model="{model}"),
     output:
-        samples=f"{R}/scores/{{model}}/samples.parquet",
-        tokens=f"{R}/scores/{{model}}/tokens.parquet",
-        meta=f"{R}/scores/{{model}}/meta.json",
+        samples=f"{SCORES}/{layout.SAMPLES}",
+        tokens=f"{SCORES}/{layout.TOKENS}",
+        meta=f"{SCORES}/{layout.META}",
     log:
-        f"{R}/logs/gather_scores/{{model}}.log",
+        f"{R}/{layout.log('gather_scores', MODEL)}",
     benchmark:
-        f"{R}/benchmarks/gather_scores/{{model}}.jsonl"
+        f"{R}/{layout.benchmark('gather_scores', MODEL)}"
     conda:
         "../../envs/prunegrid.yaml"
     resources:
@@ -65,17 +66,17 @@ rule gather_scores:
 
 rule extra_score:
     input:
-        model=f"{R}/models/{{model}}",
+        model=f"{R}/{layout.base_model(MODEL)}",
         samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         reference=reference_model,
     output:
-        f"{R}/scores/{{model}}/extra/{{extra}}.parquet",
+        f"{R}/{layout.extra_score(MODEL, '{extra}')}",
     log:
-        f"{R}/logs/extra_score/{{model}}/{{extra}}.log",
+        f"{R}/{layout.log('extra_score', MODEL + '/{extra}')}",
     benchmark:
-        f"{R}/benchmarks/extra_score/{{model}}/{{extra}}.jsonl"
+        f"{R}/{layout.benchmark('extra_score', MODEL + '/{extra}')}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2

@@ -4,19 +4,19 @@
 
 rule train:
     input:
-        model=f"{R}/models/{{model}}",
-        manifest=f"{R}/models/{{model}}.json",
+        model=f"{R}/{layout.base_model(MODEL)}",
+        manifest=f"{R}/{layout.manifest(MODEL)}",
         samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         selection=selection_of,
     output:
-        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
-        manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
+        model=weights(f"{R}/{layout.weights(CELL)}"),
+        manifest=f"{R}/{layout.training(CELL)}",
     log:
-        f"{R}/logs/train/{{model}}/{{cell}}.log",
+        f"{R}/{layout.log('train', CELL)}",
     benchmark:
-        f"{R}/benchmarks/train/{{model}}/{{cell}}.jsonl"
+        f"{R}/{layout.benchmark('train', CELL)}"
     wildcard_constraints:
         cell=rf"(?!{DYNAMIC})(?:{grid.PATH})",
     priority: 1
@@ -39,9 +39,9 @@ rule train:
 
 use rule train as train_dynamic with:
     output:
-        model=weights(f"{R}/trained/{{model}}/{{cell}}/model"),
-        manifest=f"{R}/trained/{{model}}/{{cell}}/training.json",
-        log=f"{R}/trained/{{model}}/{{cell}}/selection_log.parquet",
-        summary=f"{R}/trained/{{model}}/{{cell}}/selection.json",
+        model=weights(f"{R}/{layout.weights(CELL)}"),
+        manifest=f"{R}/{layout.training(CELL)}",
+        log=f"{R}/{layout.trained(CELL)}/{layout.SELECTION_LOG}",
+        summary=f"{R}/{layout.trained(CELL)}/{layout.SUMMARY}",
     wildcard_constraints:
         cell=DYNAMIC,

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from prunegrid.core.step import step
+from prunegrid.experiment import layout
 from prunegrid.published import V2_TABLES
 from prunegrid.published.frame import NOTE, TITLE, frame, note_v2, table_v2, title_v2
 from prunegrid.results.collect import write
@@ -13,8 +14,8 @@ from prunegrid.table.layout import lay_out
 
 
 def render(published: pd.DataFrame, out: Path, title: str, note: str) -> None:
-    write(published, out / "results.parquet")
-    write_table(lay_out(published, title=title, note=note), out / "table")
+    write(published, out / layout.RESULTS)
+    write_table(lay_out(published, title=title, note=note), out / layout.TABLE)
 
 
 with step(snakemake.log[0]):

@@ -10,6 +10,7 @@ from prunegrid.audit.measure import PLACES, Base, Items, methods
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
+from prunegrid.experiment import layout
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
 from prunegrid.pruners.arrays import missing
@@ -23,7 +24,7 @@ Samples = dict[int, dict[str, Any]]
 def read(root: Path, models: Sequence[str], data: Path) -> tuple[Items, list[Base], dict[str, str]]:
     """Items, the base models `models` of the results folder `root`, and the methods that lack a score column."""
     samples: Samples = {row["sample_id"]: row for row in read_parquet(data, PLANTED).to_pylist()}
-    folders = [root / "scores" / model for model in models]
+    folders = [root / layout.scores(model) for model in models]
     left_out = unusable(folders)
     wanted = _together([needs(method) for _, _, method in methods() if method not in left_out])
     bases = [_base(root, model, seed, data, samples, wanted) for seed, model in enumerate(models)]
@@ -51,16 +52,16 @@ def _together(wanted: Sequence[Needs]) -> Needs:
 
 
 def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> Base:
-    folder = ScoresFolder(root / "scores" / model)
-    folder.check_digests(expected_digests(root / "models" / f"{model}.json", data))
+    folder = ScoresFolder(root / layout.scores(model))
+    folder.check_digests(expected_digests(root / layout.manifest(model), data))
     scores = folder.read(wanted).ordered()
-    return Base(model, seed, scores, _planted(folder.path, root / "models" / model, samples, scores.sample_id))
+    return Base(model, seed, scores, _planted(folder.path, root / layout.base_model(model), samples, scores.sample_id))
 
 
 def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:
     """Planted tokens [T] by place, samples in `order`; the end of the sequence never is one."""
     tokenizer = load_tokenizer(model)
-    table = read_parquet(folder / "tokens.parquet", ["sample_id", "response_ids"])
+    table = read_parquet(folder / layout.TOKENS, ["sample_id", "response_ids"])
     ids = dict(zip(table["sample_id"].to_pylist(), table["response_ids"].to_pylist(), strict=True))
     pieces = {i: tokenizer.decode([i]) for i in {i for response in ids.values() for i in response}}
     marks: dict[str, list[bool]] = {place: [] for place in PLACES["all"] + PLACES["value"]}

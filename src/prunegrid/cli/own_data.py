@@ -11,6 +11,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.gpus import use_device
+from prunegrid.experiment import layout
 from prunegrid.experiment.sections import USUAL_DTYPE
 from prunegrid.pruners.columns import EXTRAS
 
@@ -105,7 +106,7 @@ def _extra(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     settings = Scoring(batch_tokens=options.batch_tokens, dtype=_dtype(options))
-    out = options.scores / "extra" / f"{options.name}.parquet"
+    out = options.scores / layout.EXTRA / f"{options.name}.parquet"
     with use_device(options.device):
         write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
     print(out)
@@ -117,9 +118,9 @@ def _dtype(options: argparse.Namespace) -> Any:
 
 def _refuse_foreign(out: Path) -> None:
     """Refuse a folder that holds anything but scores, and one whose extra scores would no longer belong to them."""
-    ours = {"samples.parquet", "tokens.parquet", "meta.json", "data.parquet", "data.json"}
+    ours = {layout.SAMPLES, layout.TOKENS, layout.META, "data.parquet", "data.json"}
     foreign = sorted(file.name for file in out.iterdir() if file.name not in ours) if out.is_dir() else []
-    if (out / "extra").is_dir():
+    if (out / layout.EXTRA).is_dir():
         raise PrunegridError(
             f"{out}: extra/ holds scores that belong to those that would be replaced; remove it, or give another --out"
         )
@@ -151,7 +152,7 @@ def _prune(options: argparse.Namespace) -> None:
         sample_ratio=options.sample_ratio,
         token_ratio=options.token_ratio,
         seed=options.seed,
-        match=options.match / "selection.json" if options.match and options.match.is_dir() else options.match,
+        match=options.match / layout.SUMMARY if options.match and options.match.is_dir() else options.match,
         expected_digests=describe(options.model)["digests"] if options.model else None,
     )
     print(json.dumps(summary, indent=1))

@@ -13,7 +13,7 @@ from prunegrid.core.files import read_json
 from prunegrid.core.text import byte_size
 from prunegrid.data.datasets import locate
 from prunegrid.doctor import kernels, machine
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import DataRef, Source
 from prunegrid.models import check_device
@@ -174,8 +174,8 @@ def _has_template(folder: Path) -> bool:
 
 def _folder(experiment: Experiment, name: str) -> Path | None:
     """Where the model is: as the run left it, as a named folder, or in the hub's cache."""
-    source, made = experiment.sources[name], Path(experiment.results, "models", name)
-    manifest = made.with_name(f"{name}.json")
+    source, made = experiment.sources[name], Path(experiment.results, layout.base_model(name))
+    manifest = Path(experiment.results, layout.manifest(name))
     if manifest.exists() and made.exists() and read_json(manifest)["source"] == source.model_dump(mode="json"):
         return made
     if source.path:
@@ -216,7 +216,7 @@ def _disk(experiment: Experiment) -> str:
     root, total = Path(experiment.results), 0.0
     lines: list[str] = []
     cells = [cell for cell in grid.cells(experiment) if cell.trained]
-    to_do = [cell.model for cell in cells if not (root / "trained" / cell.model / cell.path / "model").exists()]
+    to_do = [cell.model for cell in cells if not (root / layout.weights(cell.name)).exists()]
     for name in dict.fromkeys(to_do):
         line, count = _leaves(experiment, name, to_do.count(name))
         lines, total = [*lines, line], total + count

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from prunegrid.core.files import read_parquet, replacing, sha256, write_json, write_parquet
+from prunegrid.experiment import layout
 
-FOLDER = "asked"
 FOUND = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
 FALLBACK = ("fallback",)
 """Why answers did not come about as planned: in records of such answers only, and no reason to generate them again."""
@@ -27,7 +27,7 @@ class Kept:
     """The folder of one cell's benchmarks that were asked to their end."""
 
     def __init__(self, out_dir: Path) -> None:
-        self.out_dir, self.folder = out_dir, out_dir / FOLDER
+        self.out_dir, self.folder = out_dir, out_dir / layout.ANSWERS
 
     def find(self, name: str, asking: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         """The record of `name` if it was asked just as `asking` says, and whole; else None and why not.

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from prunegrid import pruners
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import SCORED, Budget, Lora, Source, Training, Variant
 from prunegrid.pruners.columns import EXTRAS
@@ -33,6 +35,11 @@ class Cell:
             None if self.seed is None else f"seed{self.seed}",
         )
         return "/".join(part for part in parts if part)
+
+    @cached_property
+    def name(self) -> str:
+        """What `prunegrid.experiment.layout` calls the cell: its model, then its path."""
+        return f"{self.model}/{self.path}"
 
     @property
     def pruned(self) -> bool:
@@ -121,8 +128,13 @@ def dynamic_path(experiment: Experiment) -> str:
 
 
 def selection_folder(experiment: Experiment, cell: Cell) -> str:
-    """Where, below the results, the cell's `selection.json` stands: `pruned/...`, of a dynamic cell `trained/...`."""
-    return f"{'trained' if dynamic(experiment, cell) else 'pruned'}/{cell.model}/{cell.path}"
+    """The folder of a pruned cell's selection: of a dynamic cell, which has no prune job, that of its training."""
+    return (layout.trained if dynamic(experiment, cell) else layout.pruned)(cell.name)
+
+
+def selection_summary(experiment: Experiment, cell: Cell) -> str:
+    """What was selected for a pruned cell, static or dynamic, and how."""
+    return f"{selection_folder(experiment, cell)}/{layout.SUMMARY}"
 
 
 def pruning_of(experiment: Experiment, cell: Cell) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import yaml
 
 from prunegrid.core import files as io
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment import config
+from prunegrid.experiment import config, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.pruners import plugins
 
@@ -38,7 +38,7 @@ def read(file: Path) -> Experiment:
 
 def experiment_of(directory: Path) -> Experiment:
     """The experiment that `directory` holds the results of; `PrunegridError` where it is no such folder."""
-    path = directory / "experiment.json"
+    path = directory / layout.EXPERIMENT
     if not path.exists():
         raise PrunegridError(
             f"{directory}: no experiment.json there, so it is not an experiment's results; "

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from prunegrid.core import files as io
+from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
@@ -54,7 +55,7 @@ def draw(source: Source) -> Figure:
 def _trained(source: Source, budget: Budget, variant: str) -> list[dict[str, Any]]:
     """What the trainings that are done have reported, one per seed."""
     cells = [Cell(source.model, variant, budget, seed) for seed in source.experiment.seeds]
-    files = [source.root / "trained" / cell.model / cell.path / "training.json" for cell in cells]
+    files = [source.root / layout.training(cell.name) for cell in cells]
     return [io.read_json(file) for file in files if file.exists()]
 
 
@@ -69,8 +70,8 @@ def _lacking(trained: Iterable[list[dict[str, Any]]]) -> str:
     """Why there is no point of these cells; empty where there is one."""
     reports = [report for of_budget in trained for report in of_budget]
     if not reports:
-        return "no training.json"
-    return "" if any(report.get("probes") for report in reports) else "no probes in training.json"
+        return f"no {layout.TRAINING}"
+    return "" if any(report.get("probes") for report in reports) else f"no probes in {layout.TRAINING}"
 
 
 def _line(axis: Any, probes: pd.DataFrame, column: str, label: str, number: int) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens
 from prunegrid.figures.source import NothingToShow, Source
@@ -36,7 +37,7 @@ def draw_all(directory: Path, compared: pd.DataFrame | None) -> list[Path]:
     folder without `experiment.json` or `results.parquet`, and for a damaged file.
     """
     experiment = collect.experiment_of(directory)
-    frame = collect.read(directory / "results.parquet")
+    frame = collect.read(directory / layout.RESULTS)
     unit = cost_columns.unit(frame)
     sources = [_source(directory, experiment, model, frame, compared, unit) for model in experiment.models]
     return [path for source in sources for path in _of_model(source)]
@@ -45,10 +46,10 @@ def draw_all(directory: Path, compared: pd.DataFrame | None) -> list[Path]:
 def draw_folder(directory: Path) -> list[Path]:
     """`draw_all` with the folder's own deltas; `PrunegridError` where `prunegrid table` has not been run there."""
     collect.experiment_of(directory)
-    for name in ("results.parquet", "deltas.parquet"):
+    for name in (layout.RESULTS, layout.DELTAS):
         if not (directory / name).exists():
             raise PrunegridError(f"{directory}: no {name} there; write it with `prunegrid table {directory}`")
-    return draw_all(directory, deltas.read(directory / "deltas.parquet"))
+    return draw_all(directory, deltas.read(directory / layout.DELTAS))
 
 
 def drawings(experiment: Experiment) -> dict[str, Draw]:
@@ -65,7 +66,7 @@ def _source(
 
 
 def _of_model(source: Source) -> list[Path]:
-    folder, paths = source.root / "figures" / source.model, []
+    folder, paths = source.root / layout.FIGURES / source.model, []
     for name, draw in drawings(source.experiment).items():
         with style.styled():
             paths += style.save(_drawn(draw, source), folder, name)

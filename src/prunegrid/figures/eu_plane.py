@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from prunegrid.core import files
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget, Variant
 from prunegrid.figures import style
@@ -44,10 +44,10 @@ class Panel:
 
 def draw(source: Source) -> Figure:
     """One panel a sample ratio (tokens do not matter here), or the plane alone where no variant has thresholds."""
-    file = source.root / "scores" / source.model / "samples.parquet"
-    if not file.exists():
-        raise NothingToShow(f"scores/{source.model}/samples.parquet is not there")
-    samples = files.read_parquet(file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
+    file = f"{layout.scores(source.model)}/{layout.SAMPLES}"
+    if not (source.root / file).exists():
+        raise NothingToShow(f"{file} is not there")
+    samples = files.read_parquet(source.root / file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
     panels = _panels(source)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -87,14 +87,14 @@ def _panel(source: Source, variant: Variant, budget: Budget) -> Panel:
     heading = f"{percent(budget.sample_ratio)} of samples, {source.label(variant.name)}"
     for seed in source.experiment.seeds:
         folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
-        if (folder / "selection.json").exists() and (folder / "selection.parquet").exists():
+        if (folder / layout.SUMMARY).exists() and (folder / layout.SELECTION).exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
-            return Panel(f"{heading}: {fill:,} filled in", files.read_json(folder / "selection.json"), reason)
+            return Panel(f"{heading}: {fill:,} filled in", files.read_json(folder / layout.SUMMARY), reason)
     return Panel(f"{heading}: no selection")
 
 
 def _reasons(folder: Path) -> "pd.Series[str]":
-    table = files.read_parquet(folder / "selection.parquet", ["sample_id", "reason"]).to_pandas()
+    table = files.read_parquet(folder / layout.SELECTION, ["sample_id", "reason"]).to_pandas()
     return pd.Series(table["reason"].to_numpy(), index=table["sample_id"])
 
 

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from prunegrid import pruners
 from prunegrid.core import files, randomness
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures.source import NothingToShow
@@ -41,7 +42,7 @@ class Response:
 
 def read(root: Path, experiment: Experiment, model: str) -> Response:
     """The response that `row_of` chooses, at the experiment's first budget and seed."""
-    folder, tokenizer = ScoresFolder(root / "scores" / model), root / "models" / model / "tokenizer.json"
+    folder, tokenizer = ScoresFolder(root / layout.scores(model)), root / layout.base_model(model) / "tokenizer.json"
     for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
             raise NothingToShow(f"{file.relative_to(root)} is not there")

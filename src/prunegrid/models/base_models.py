@@ -15,6 +15,7 @@ from typing import Any
 from prunegrid.core.disk_errors import refusal
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import parquet_schema, read_json, repair, replacing, sha256, write_json
+from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Source, Wheel
 from prunegrid.models.remote_code import may_run, trusting
 
@@ -83,7 +84,7 @@ def require_whole(folder: Path) -> None:
     The manifest that says so stands beside the folder: of a base model `<folder>.json`, of a trained one
     `training.json`; a folder without one is not the workflow's, and is not checked.
     """
-    for manifest in (folder.with_name(f"{folder.name}.json"), folder.with_name("training.json")):
+    for manifest in (folder.with_name(f"{folder.name}.json"), folder.with_name(layout.TRAINING)):
         made: dict[str, int] = read_json(manifest).get("files", {}) if manifest.is_file() else {}
         for name, size in made.items():
             there = (folder / name).stat().st_size if (folder / name).is_file() else None

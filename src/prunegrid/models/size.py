@@ -9,6 +9,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, repair
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.sandbox.data_sets import FEED_FORWARD, VOCABULARY
 
@@ -102,7 +103,7 @@ def _true(experiment: Experiment, model: str, root: Path) -> Size | None:
         hidden, layers = source.pretrain.hidden_size, source.pretrain.layers
         shape = Shape(hidden, FEED_FORWARD * hidden, hidden, layers, VOCABULARY, True)
         return Size(shape.count, True, "pre-trained here", shape)
-    made, manifest = root / "models" / model, root / "models" / f"{model}.json"
+    made, manifest = root / layout.base_model(model), root / layout.manifest(model)
     there = [Path(source.path)] if source.path else []
     try:
         if manifest.exists() and read_json(manifest).get("source") == source.model_dump(mode="json"):

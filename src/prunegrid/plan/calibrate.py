@@ -56,7 +56,7 @@ def measured(root: Path, job: Job) -> float | None:
 
     Of a training: one that took other steps than this configuration's, or went on from a checkpoint.
     """
-    file = root / "benchmarks" / f"{job.benchmark}.jsonl"
+    file = root / f"benchmarks/{job.benchmark}.jsonl"
     if not (job.done and file.exists()):
         return None
     lines = [line for line in file.read_text().splitlines() if line.strip()]

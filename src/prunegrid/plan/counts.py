@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet, read_records
 from prunegrid.data.datasets import locate, samples_of
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
@@ -73,7 +74,7 @@ def tokens_of(
 
     Raises `PrunegridError` where nothing does, and neither is stated.
     """
-    scored = root / "scores" / model / "samples.parquet"
+    scored = root / layout.scores(model) / layout.SAMPLES
     if scored.exists():
         table = read_parquet(scored, ["sample_id", "prompt_tokens", "response_tokens"])
         ids, prompts, responses = (column.to_pylist() for column in table.columns)
@@ -132,7 +133,7 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
     ref = benchmark.data
     if experiment.sandbox and ref.hub:
         return BENCHMARK_ITEMS[ref.below(Path()).with_suffix("").as_posix()], True
-    made, local = root / "data" / "benchmarks" / f"{name}.jsonl", locate(ref, experiment.data_mirror)
+    made, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
     for file in (made, *([Path(local)] if local else [])):
         if file.exists():
             return _rows(file), True

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.models.size import Size, parameters
@@ -119,7 +119,7 @@ def _training(known: Known, cell: Cell) -> Work:
     training = memory.decided(known.experiment, size, grid.training_of(known.experiment, cell))
     kept, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
     if cell.budget:
-        selection = known.root / "pruned" / cell.model / cell.path / "selection.parquet"
+        selection = known.root / "pruned" / cell.model / cell.path / layout.SELECTION
         method, token_ratio = known.experiment.variant(cell.variant).method, cell.budget.token_ratio
         kept = kept_tokens(tokens, method, cell.budget.sample_ratio, selection)
     return work.trained(training, size, tokens, kept, token_ratio)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
 from prunegrid.models.size import DamagedError, Size, parameters, unseen
@@ -81,10 +82,10 @@ def _table(experiment: Experiment, root: Path | None) -> int:
 
 def tokens(experiment: Experiment, root: Path | None = None) -> int:
     """The data set's tokens: as scored, of the sandbox, of `max_samples` whole samples; else 32 million."""
-    scored = (root or Path(experiment.results)) / "scores"
+    folder = root or Path(experiment.results)
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
     unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
-    found = (_scored_tokens(scored / name / "meta.json") for name in experiment.models)
+    found = (_scored_tokens(folder / layout.scores_meta(name)) for name in experiment.models)
     return max((count or unknown for count in found), default=unknown)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import layout
 from prunegrid.published import frame as published
 from prunegrid.published.compare import ALONE, DIFFERS, ITEMS_OUTSIDE, ITEMS_WITHIN, WITHIN, compare, named_after_method
 from prunegrid.results import collect
@@ -43,16 +44,16 @@ def of_folders(directory: Path, other: Path | None, models: dict[str, str]) -> t
 
 def read(path: Path) -> pd.DataFrame:
     """A results frame: collected from a folder that has `experiment.json`, else from its `results.parquet`."""
-    file = path / "results.parquet" if path.is_dir() else path
-    if (path / "experiment.json").exists():
+    file = path / layout.RESULTS if path.is_dir() else path
+    if (path / layout.EXPERIMENT).exists():
         return collect.collect_from(path)
     if file.is_file():
         return collect.read(file)
     if path.suffix == ".parquet":
         raise PrunegridError(f"{path}: no such file; write it with `prunegrid table {path.parent}`")
     raise PrunegridError(
-        f"{path}: no experiment.json there, and no results.parquet; give the folder results/<experiment> of a run, "
-        f"where `prunegrid table {path}` writes results.parquet"
+        f"{path}: no {layout.EXPERIMENT} there, and no {layout.RESULTS}; give the folder "
+        f"results/<experiment> of a run, where `prunegrid table {path}` writes {layout.RESULTS}"
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from prunegrid import pruners
 from prunegrid.core.frames import read_frame, typed, write_frame
-from prunegrid.experiment import grid, sections
+from prunegrid.experiment import grid, layout, sections
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.locate import experiment_of
@@ -196,9 +196,9 @@ def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
     """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
-        selection = f"{grid.selection_folder(experiment, cell)}/selection.json"
+        selection = grid.selection_summary(experiment, cell)
         samples, tokens = files.values(selection, "realised.samples", "realised_token_ratio")
-    training = f"trained/{cell.model}/{cell.path}/training.json"
+    training = layout.training(cell.name)
     trained, seconds = files.values(training, "trained_tokens", "seconds") if cell.trained else (None, None)
     return {
         "realised_sample_ratio": samples,
@@ -210,5 +210,5 @@ def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
 
 def _score(files: Files, cell: Cell, benchmark: str) -> Row:
     keys = ("protocol", "metric", "score", "n_items")
-    record = f"evaluation/{cell.model}/{cell.path}/{benchmark}.json"
+    record = layout.score(cell.name, benchmark)
     return dict(zip(keys, files.values(record, *keys), strict=True))

@@ -16,6 +16,7 @@ from typing import Any
 from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.engines import TRANSFORMERS, engine_of
 from prunegrid.evaluation.fingerprint import PACKAGES, of_now
+from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import Files
 
@@ -95,9 +96,9 @@ def _said(root: Path, what: str, values: dict[str, Found], now: dict[str, str], 
 
 
 def _named(places: list[At]) -> str:
-    cells = list(dict.fromkeys(f"{cell.model}/{cell.path}" for cell, _ in places))
+    cells = list(dict.fromkeys(cell.name for cell, _ in places))
     return ", ".join(cells[:3]) + (f" and {len(cells) - 3} more cells" if cells[3:] else "")
 
 
 def _name(at: At) -> str:
-    return f"evaluation/{at[0].model}/{at[0].path}/{at[1]}.json"
+    return layout.score(at[0].name, at[1])

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from prunegrid import pruners
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import SCORED
@@ -50,9 +50,9 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
 def _seconds(files: Files, model: str, name: str) -> float | None:
     """Wall clock of a pass, all shards together; an optional score's from its rule's benchmark."""
     if name == PASS:
-        (seconds,) = files.values(f"scores/{model}/meta.json", "seconds", absent=math.nan)
+        (seconds,) = files.values(layout.scores_meta(model), "seconds", absent=math.nan)
     else:
-        (seconds,) = files.values(f"benchmarks/extra_score/{model}/{name}.jsonl", "s", absent=math.nan)
+        (seconds,) = files.values(layout.benchmark("extra_score", f"{model}/{name}"), "s", absent=math.nan)
     return None if seconds is None or math.isnan(seconds) else float(seconds)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +109,7 @@ def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", de
     from prunegrid.scoring.samples import after_prefix
     from prunegrid.scoring.writer import sample_means
 
-    table = read_parquet(scores_dir / "samples.parquet", ["sample_id", "nll"])
+    table = read_parquet(scores_dir / layout.SAMPLES, ["sample_id", "nll"])
     if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
         raise PrunegridError(f"{scores_dir}: samples.parquet and tokens.parquet hold other samples; score again")
     tokenizer = load_tokenizer(model_dir)

@@ -20,6 +20,7 @@ from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import column_names, parquet_metadata, read_json, read_parquet, repair, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
+from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing
 from prunegrid.pruners.method import Needs
 
@@ -35,12 +36,12 @@ class ScoresFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.tables = {"sample": path / "samples.parquet", "token": path / "tokens.parquet"}
+        self.tables = {"sample": path / layout.SAMPLES, "token": path / layout.TOKENS}
 
     @cached_property
     def meta(self) -> dict[str, Any]:
         """`meta.json`; empty if the folder, made by hand, has none."""
-        path = self.path / "meta.json"
+        path = self.path / layout.META
         meta: dict[str, Any] = read_json(path) if path.exists() else {}
         if meta.get("schema", SCORES_SCHEMA) != SCORES_SCHEMA:
             writer = meta.get("version", "version not recorded")
@@ -68,12 +69,12 @@ class ScoresFolder:
 
     def columns(self, kind: str) -> list[str]:
         """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""
-        extra = sorted(file.stem for file in (self.path / "extra").glob("*.parquet"))
+        extra = sorted(file.stem for file in (self.path / layout.EXTRA).glob("*.parquet"))
         return [*column_names(self.tables[kind]), *extra]
 
     def extra_file(self, column: str) -> Path:
         """Where the optional score `column` is, if it is there."""
-        return self.path / "extra" / f"{column}.parquet"
+        return self.path / layout.EXTRA / f"{column}.parquet"
 
     def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
         """For each optional score that is needed, digests of what it was made from (a reference model's too)."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
+from prunegrid.experiment import layout
 from prunegrid.scoring.tokenise import tokenise_all
 
 PADDING = 0.05
@@ -104,7 +105,7 @@ def read_rows(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)
 
 def stored_rows(scores: Path) -> Rows:
     """The samples of a scores directory, from the token ids that are there."""
-    table = read_parquet(scores / "tokens.parquet", ["sample_id", "prompt_ids", "response_ids"])
+    table = read_parquet(scores / layout.TOKENS, ["sample_id", "prompt_ids", "response_ids"])
     prompts, responses = (table[name].combine_chunks() for name in ("prompt_ids", "response_ids"))
     prompt_N, response_N = (
         column.value_lengths().fill_null(0).to_numpy().astype(np.int64) for column in (prompts, responses)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
+from prunegrid.experiment import layout
 
 if TYPE_CHECKING:
     from prunegrid.scoring.passes import Values
@@ -26,14 +27,14 @@ GROUP = 4096
 
 def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     """Put the folders of shards 1, 2, ... n together as the scores `out`, a row group at a time; return the meta."""
-    metas = [read_json(folder / "meta.json") for folder in shards]
+    metas = [read_json(folder / layout.META) for folder in shards]
     _check_same(shards, metas)
     sums = {key: round(sum(meta[key] for meta in metas), 3) for key in SUMS}
     meta = {key: value for key, value in metas[0].items() if key != "shard"} | sums | {"shards": len(metas)}
     refuse_empty(meta, out)
     meta |= rates(meta)
     with _three(out) as (samples, tokens, written):
-        for name, temporary in (("samples.parquet", samples), ("tokens.parquet", tokens)):
+        for name, temporary in ((layout.SAMPLES, samples), (layout.TOKENS, tokens)):
             _concatenate([folder / name for folder in shards], temporary)
         write_json(written, meta)
     return meta
@@ -118,7 +119,7 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
         differing = [key for key in SAME if meta[key] != metas[0][key]]
         if differing:
             raise PrunegridError(
-                f"{folder / 'meta.json'}: {', '.join(differing)} differ from those of {shards[0]}; "
+                f"{folder / layout.META}: {', '.join(differing)} differ from those of {shards[0]}; "
                 "score all shards again with one model, data set and setting"
             )
 
@@ -135,8 +136,8 @@ def _concatenate(parts: Sequence[Path], out: Path) -> None:
 def _three(out: Path) -> Iterator[tuple[Path, Path, Path]]:
     """Temporary names of the three files, renamed if all of the block succeeds, the meta last."""
     with (
-        replacing(out / "meta.json") as meta,
-        replacing(out / "samples.parquet") as samples,
-        replacing(out / "tokens.parquet") as tokens,
+        replacing(out / layout.META) as meta,
+        replacing(out / layout.SAMPLES) as samples,
+        replacing(out / layout.TOKENS) as tokens,
     ):
         yield samples, tokens, meta

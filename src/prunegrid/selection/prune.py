@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from prunegrid import __version__
 from prunegrid.core import files, randomness
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import layout
 from prunegrid.pruners import (
     Choice,
     Draw,
@@ -68,7 +69,7 @@ def prune(
     counts = _counts_of(match, len(scores), folder) if match else None
     ordered = scores.ordered()
     chosen = choose(ordered, method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
-    with files.replacing(out_dir / "selection.parquet") as temporary:
+    with files.replacing(out_dir / layout.SELECTION) as temporary:
         _write(temporary, folder, scores, chosen, method, options)
         summary = {
             "mode": "static",
@@ -85,7 +86,7 @@ def prune(
             "extras": folder.extra_digests(needs(method, options)),
             "version": __version__,
         }
-        files.write_json(out_dir / "selection.json", summary)
+        files.write_json(out_dir / layout.SUMMARY, summary)
     return summary
 
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
+from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 
 KEY = ["doc_id", "doc_hash", "filter"]
@@ -59,7 +60,7 @@ def pair(root: Path, cells: Sequence[Cell], benchmark: str) -> Paired:
 
 def read(root: Path, cell: Cell, benchmark: str) -> Items:
     """The rows of the record's `filter`; `PrunegridError` where file and record do not belong together."""
-    path = root / "evaluation" / cell.model / cell.path / f"{benchmark}.json"
+    path = root / layout.score(cell.name, benchmark)
     record = files.read_json(path)
     if lacking := [key for key in (*ASKED, "items_hash") if key not in record]:
         raise PrunegridError(f"{path}: lacks {', '.join(lacking)}; {_again(path)}")

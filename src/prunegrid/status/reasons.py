@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from prunegrid import pruners
 from prunegrid.core import files as io
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Section
@@ -95,7 +95,7 @@ def _settings(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     (digests,) = files.values(scores, "digests")
     if digests is not None:
         made["digests"] = ("the scores' digests", digests)
-    yield from _made(files, f"trained/{cell.model}/{cell.path}/training.json", made)
+    yield from _made(files, layout.training(cell.name), made)
     if cell.pruned:
         yield from _selected(experiment, files, cell)
     if cell.pruned and not grid.dynamic(experiment, cell):
@@ -107,7 +107,7 @@ def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     assert cell.budget
     variant = experiment.variant(cell.variant)
     at = f"variants.{variant.name}"
-    selection = f"{grid.selection_folder(experiment, cell)}/selection.json"
+    selection = grid.selection_summary(experiment, cell)
     made: dict[str, tuple[str, Any]] = {
         "nominal.samples": ("sample_ratio", cell.budget.sample_ratio),
         "nominal.tokens": ("token_ratio", cell.budget.token_ratio),
@@ -154,7 +154,7 @@ def _pruned_by(variant: str, was: dict[str, Any] | None, now: dict[str, Any] | N
 
 def _trained_on(files: Files, at: str) -> Iterator[Reason]:
     """Whether a static cell was trained on the selection that is there."""
-    selection = files.root / "pruned" / at / "selection.parquet"
+    selection = files.root / "pruned" / at / layout.SELECTION
     (trained_on,) = files.values(f"trained/{at}/training.json", "selection", absent=UNKNOWN)
     if trained_on in (None, UNKNOWN) or not selection.exists():
         return

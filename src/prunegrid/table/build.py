@@ -10,6 +10,7 @@ import pandas as pd
 
 from prunegrid import status
 from prunegrid.core import files
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import BEST
 from prunegrid.results import collect as results
@@ -39,7 +40,7 @@ class Collected:
 
     @property
     def deltas(self) -> Path:
-        return (self.folder if self.against else self.directory) / "deltas.parquet"
+        return (self.folder if self.against else self.directory) / layout.DELTAS
 
 
 def build(directory: Path, against: str | None = None) -> Table:
@@ -60,7 +61,7 @@ def build(directory: Path, against: str | None = None) -> Table:
 
 def again(directory: Path) -> None:
     """Bring the tables against other rows, where there are any, up to the results that are there."""
-    for path in sorted((directory / "table").glob("against-*")):
+    for path in sorted(directory.glob(layout.comparison("*"))):
         build(directory, path.name.removeprefix("against-"))
 
 
@@ -74,20 +75,20 @@ def collect(directory: Path, against: str | None = None) -> Collected:
 
 def read(directory: Path) -> Collected:
     """What `save` wrote."""
-    frame = results.read(directory / "results.parquet")
-    return Collected(directory, results.experiment_of(directory), frame, deltas.read(directory / "deltas.parquet"))
+    frame = results.read(directory / layout.RESULTS)
+    return Collected(directory, results.experiment_of(directory), frame, deltas.read(directory / layout.DELTAS))
 
 
 def save(collected: Collected) -> None:
     """Write `deltas.parquet` and, of the comparison with the baseline, `results.parquet`."""
     if collected.against is None:
-        results.write(collected.frame, collected.directory / "results.parquet")
+        results.write(collected.frame, collected.directory / layout.RESULTS)
     deltas.write(collected.compared, collected.deltas)
 
 
 def folder(directory: Path, against: str | None = None) -> Path:
     """Where `build` writes the table."""
-    return directory / "table" / f"against-{against}" if against else directory / "table"
+    return directory / (layout.comparison(against) if against else layout.TABLE)
 
 
 def laid_out(collected: Collected, failures: Failures | None = None) -> Table:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from prunegrid import __version__
 from prunegrid.core import files
+from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.statistics.power import detectable
@@ -63,7 +64,7 @@ def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> di
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in experiment.evaluation.benchmarks}
     for cell, name in collect.done(experiment, frame):
         if name != collect.AVERAGE:
-            found[name].append(files.read_json(directory / "evaluation" / cell.model / cell.path / f"{name}.json"))
+            found[name].append(files.read_json(directory / layout.score(cell.name, name)))
     return {name: records for name, records in found.items() if records}
 
 

@@ -21,7 +21,7 @@ from prunegrid import status
 from prunegrid.core import files as io
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.text import did_you_mean
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
@@ -52,7 +52,7 @@ def trace_all(directory: Path) -> Traced:
     Raises `PrunegridError` that names the first number or line that differs, what it should be, and the file.
     """
     files = _as_collected(directory)
-    experiment, file = collect.experiment_of(directory), directory / "results.parquet"
+    experiment, file = collect.experiment_of(directory), directory / layout.RESULTS
     rows = _rows(directory, experiment)
     if not rows:
         raise PrunegridError(f"{directory}: nothing is evaluated yet, so there is no number to trace; run the workflow")
@@ -76,13 +76,13 @@ def trace_all(directory: Path) -> Traced:
 
 def _as_collected(directory: Path) -> list[Path]:
     """The files that say what is collected now; raises for the first that does not. Other rows' tables too."""
-    rows = [path.name.removeprefix("against-") for path in sorted((directory / "table").glob("against-*"))]
+    rows = [path.name.removeprefix("against-") for path in sorted(directory.glob(layout.comparison("*")))]
     files = []
     for against in (None, *rows):
         collected = build.collect(directory, against)
         if against is None:
-            _same_frame(directory, directory / "results.parquet", collect.read, collected.frame)
-            files.append(directory / "results.parquet")
+            _same_frame(directory, directory / layout.RESULTS, collect.read, collected.frame)
+            files.append(directory / layout.RESULTS)
         _same_frame(directory, collected.deltas, deltas.read, collected.compared)
         table = build.laid_out(collected, status.failures(collected.experiment, directory))
         files.append(collected.deltas)
@@ -173,7 +173,7 @@ def _unknown(experiment: Experiment, cell: str, benchmark: str) -> str:
 
 def _rows(directory: Path, experiment: Experiment) -> dict[tuple[Cell, str], Any]:
     """The rows of results.parquet that are done, by cell and benchmark."""
-    path = directory / "results.parquet"
+    path = directory / layout.RESULTS
     _there(directory, path)
     frame = collect.read(path)
     try:
@@ -191,7 +191,7 @@ def _base(experiment: Experiment, cell: Cell) -> Cell | None:
 
 def _shown(directory: Path, means: Means, gaps: Means) -> int:
     """How many scores, spreads and deltas table.csv shows: means over seeds of these, and no number beside them."""
-    path = directory / "table" / "table.csv"
+    path = directory / layout.table("csv")
     table = pd.read_csv(path, comment="#", dtype={"variant": str})
     expected = {"": _over_seeds(means, fmean), " sd": _over_seeds(means, _spread), " delta": _over_seeds(gaps, fmean)}
     benchmarks = {benchmark for _, benchmark in means}
@@ -234,16 +234,16 @@ def _over_seeds(numbers: Means, summed: Any) -> dict[tuple[Any, ...], float | No
 
 def _made_of(directory: Path, experiment: Experiment, cell: Cell, benchmark: str) -> Iterator[str]:
     """The files that the score's record names, on the way back to the data."""
-    path = _path(directory, "evaluation", cell) / f"{benchmark}.json"
+    path = directory / layout.score(cell.name, benchmark)
     record = io.read_json(path)
     yield f"  evaluated: {path}, weights {record['digests']['weights'][:12]}"
     if cell.trained:
-        trained = _path(directory, "trained", cell)
-        yield f"  trained: {trained}/training.json{', model/' if (trained / 'model').exists() else ''}"
+        weights = ", model/" if (directory / layout.weights(cell.name)).exists() else ""
+        yield f"  trained: {directory / layout.training(cell.name)}{weights}"
     if cell.pruned:
-        yield f"  selected: {directory / grid.selection_folder(experiment, cell)}/selection.json"
-        yield f"  scored with: {directory / 'scores' / cell.model}/meta.json"
-    yield f"  base model: {directory / 'models' / cell.model}, digest {record['digests']['model'][:12]}"
+        yield f"  selected: {directory / grid.selection_summary(experiment, cell)}"
+        yield f"  scored with: {directory / layout.scores_meta(cell.model)}"
+    yield f"  base model: {directory / layout.base_model(cell.model)}, digest {record['digests']['model'][:12]}"
 
 
 def _compared(items: pd.DataFrame, others: pd.DataFrame, base: str) -> Iterator[str]:
@@ -261,10 +261,6 @@ def _compared(items: pd.DataFrame, others: pd.DataFrame, base: str) -> Iterator[
 
 def _name(cell: Cell) -> str:
     return f"{cell.model}/{cell.path}"
-
-
-def _path(directory: Path, step: str, cell: Cell) -> Path:
-    return directory / step / cell.model / cell.path
 
 
 def _same(path: Path, what: str, recorded: float, again: float) -> None:

@@ -16,6 +16,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
 from prunegrid.core.randomness import uniform
+from prunegrid.experiment import layout
 from prunegrid.pruners import Match, Scores, Selection, needs, select
 from prunegrid.scoring.samples import Rows
 from prunegrid.scoring.writer import ATTENTION_SCORES
@@ -123,7 +124,7 @@ class Dynamic:
 
 def truncated(scores: Path, rows: Rows) -> Bools:
     """Whether each sample's response was cut off."""
-    table = read_parquet(scores / "samples.parquet", ["sample_id", "truncated"])
+    table = read_parquet(scores / layout.SAMPLES, ["sample_id", "truncated"])
     if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
         raise PrunegridError(f"{scores}: samples.parquet and tokens.parquet hold other samples; score again")
     truncated_N: Bools = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)

@@ -19,6 +19,7 @@ from prunegrid.core import gpus
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, sha256, write_json
 from prunegrid.core.versions import STEP
+from prunegrid.experiment import layout
 from prunegrid.models import check_device, require_whole, sizes, weights_digest
 from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.training import checkpoints, memory, multinode
@@ -26,7 +27,7 @@ from prunegrid.training.job import Job, Order
 
 WORKER = "prunegrid.training.worker"
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
-DYNAMIC = ("selection_log.parquet", "selection.json")
+DYNAMIC = (layout.SELECTION_LOG, layout.SUMMARY)
 
 
 def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
         summary = job.selection.with_suffix(".json")
         check_digests(summary, read_json(summary).get("digests", {}), scores.digests, "remove it and prune again")
     identity = _identity(job, scores.digests)
-    folder = manifest.with_name("checkpoints")
+    folder = manifest.with_name(layout.CHECKPOINTS)
     with checkpoints.alone(folder) as lock:
         _clear(folder, out)
         shared = folder if job.runtime.nodes > 1 else None

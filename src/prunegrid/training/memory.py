@@ -7,6 +7,7 @@ from typing import Any
 from prunegrid.core import gpus
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, repair, write_json
+from prunegrid.experiment import layout
 from prunegrid.models.architecture import training_attention
 from prunegrid.models.size import of_folder
 from prunegrid.training.job import Job, Order
@@ -42,7 +43,7 @@ def needs_checkpointing(job: Job, ids: list[str]) -> bool:
 
 def _longest(scores: Path) -> int:
     """Tokens of the longest sample that there may be: the scores' cut-off."""
-    path = scores / "meta.json"
+    path = scores / layout.META
     longest = read_json(path).get("max_length")
     if longest is None:
         raise PrunegridError(

@@ -11,6 +11,7 @@ from prunegrid import __version__
 from prunegrid.core.files import read_parquet, write_json, write_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed
+from prunegrid.experiment import layout
 from prunegrid.training.job import Job, Order
 from prunegrid.training.launch import DYNAMIC
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
@@ -76,7 +77,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
     import transformers
 
     job, account = order.job, trainer.account
-    lengths = read_parquet(job.scores / "samples.parquet", ["response_tokens"])["response_tokens"]
+    lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
     epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
     curve = [
         {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate") if key in entry}

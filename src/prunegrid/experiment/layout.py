@@ -1,0 +1,132 @@
+"""The paths of a results folder `results/<experiment>/`: no other module knows them.
+
+All are strings relative to that folder, since `status` asks for tens of thousands. A cell is given by its name,
+`<model>/<budget>/<variant>/seed<n>` (`Cell.name`). Snakemake's patterns are the same paths of `MODEL` and `CELL`.
+"""
+
+MODEL, CELL = "{model}", "{model}/{cell}"
+
+EXPERIMENT = "experiment.json"
+RESULTS = "results.parquet"
+DELTAS = "deltas.parquet"
+WORLD = "world"
+WORLD_TEXT = f"{WORLD}/sandbox/pretrain/default/train.jsonl"
+TABLE, FIGURES, AUDIT = "table", "figures", "audit"
+
+# Names within a folder, for steps that are given the folder itself: scores, selections and models of one's own.
+SAMPLES, TOKENS, META, EXTRA = "samples.parquet", "tokens.parquet", "meta.json", "extra"
+SELECTION, SUMMARY, SELECTION_LOG = "selection.parquet", "selection.json", "selection_log.parquet"
+TRAINING, WEIGHTS, CHECKPOINTS = "training.json", "model", "checkpoints"
+ANSWERS = "asked"
+
+# Static and dynamic cells share the logs of training; those of benchmark items have a shorter name than their rule.
+LOG_FOLDERS = {"train_dynamic": "train", "benchmark_items": "benchmark"}
+
+
+def dataset(name: str) -> str:
+    return f"data/{name}.parquet"
+
+
+def dataset_counts(name: str) -> str:
+    """What was read, and how many records were left out, by reason."""
+    return f"data/{name}.json"
+
+
+def benchmark_items(benchmark: str) -> str:
+    return f"data/benchmarks/{benchmark}.jsonl"
+
+
+def base_model(model: str) -> str:
+    return f"models/{model}"
+
+
+def manifest(model: str) -> str:
+    """Source and digests of a base model."""
+    return f"models/{model}.json"
+
+
+def scores(model: str) -> str:
+    """The folder of a model's scores, which holds `SAMPLES`, `TOKENS`, `META` and `EXTRA`."""
+    return f"scores/{model}"
+
+
+def scores_meta(model: str) -> str:
+    return f"{scores(model)}/{META}"
+
+
+def extra_score(model: str, column: str) -> str:
+    return f"{scores(model)}/{EXTRA}/{column}.parquet"
+
+
+def shard(model: str, part: str) -> str:
+    """The folder of the scores of one part of the data set, `1-of-4`."""
+    return f"{scores(model)}/shards/{part}"
+
+
+def pruned(cell: str) -> str:
+    """The folder of a static cell's selection: `SELECTION` and `SUMMARY`."""
+    return f"pruned/{cell}"
+
+
+def trained(cell: str) -> str:
+    """The folder of a trained cell: `TRAINING`, `WEIGHTS`; of a dynamic one its `SELECTION_LOG` and `SUMMARY`, too."""
+    return f"trained/{cell}"
+
+
+def training(cell: str) -> str:
+    """What a training reports."""
+    return f"{trained(cell)}/{TRAINING}"
+
+
+def weights(cell: str) -> str:
+    """The folder of a trained model or adapter."""
+    return f"{trained(cell)}/{WEIGHTS}"
+
+
+def evaluation(cell: str) -> str:
+    """The folder of a cell's evaluations; its folder `ANSWERS` is the cache of finished benchmarks."""
+    return f"evaluation/{cell}"
+
+
+def score(cell: str, benchmark: str) -> str:
+    """The score of a cell on a benchmark, with how it was evaluated."""
+    return f"{evaluation(cell)}/{benchmark}.json"
+
+
+def answers(cell: str, benchmark: str) -> str:
+    """The answers behind a `score`, item by item."""
+    return f"{evaluation(cell)}/{benchmark}.parquet"
+
+
+def table(kind: str) -> str:
+    """The table as `md`, `csv`, `tex` or `html`."""
+    return f"{TABLE}/table.{kind}"
+
+
+def comparison(variant: str) -> str:
+    """The folder of a table whose deltas are against that variant."""
+    return f"{TABLE}/against-{variant}"
+
+
+def figure(model: str, name: str, kind: str) -> str:
+    return f"{FIGURES}/{model}/{name}.{kind}"
+
+
+def audit(kind: str) -> str:
+    """The audit as `parquet`, `md` or `png`."""
+    return f"{AUDIT}/audit.{kind}"
+
+
+def log(rule: str, job: str = "") -> str:
+    """The log of a rule's job; `job` is what it is of: a cell, a model, a benchmark."""
+    return f"logs/{_job(rule, job)}.log"
+
+
+def benchmark(rule: str, job: str = "") -> str:
+    """Snakemake's benchmark file of a rule's job: seconds and memory."""
+    return f"benchmarks/{_job(rule, job)}.jsonl"
+
+
+def _job(rule: str, job: str) -> str:
+    folder = LOG_FOLDERS.get(rule, rule)
+    return f"{folder}/{job}" if job else folder
