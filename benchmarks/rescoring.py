@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prunegrid import pruners
 from prunegrid.core.files import read_json, read_parquet
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models import is_adapter, load_model, with_adapter
 from prunegrid.models.head import Head
+from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.passes import over_batches
 from prunegrid.scoring.samples import batches, stored_rows
 from prunegrid.scoring.score import scorer
@@ -83,13 +83,8 @@ def every(options: argparse.Namespace) -> Row:
 def run(options: argparse.Namespace, value: str, seed: int, learning_rate: float) -> Row:
     every = int(value) if value.isdigit() else value
     settings = options.training | {"mode": "dynamic", "rescore_every": every, "learning_rate": learning_rate}
-    pruning = {
-        "variant": "benchmark",
-        "method": options.method,
-        "options": pruners.filled(options.method, {}),
-        "sample_ratio": options.sample_ratio,
-        "token_ratio": options.token_ratio,
-    }
+    ratios = {"sample_ratio": options.sample_ratio, "token_ratio": options.token_ratio}
+    pruning = PruningSpec(method=options.method, **ratios).complete()
     given = {"model": options.model, "scores": options.scores, "device": options.device, "threads": options.threads}
     runtime = Runtime(save_steps=10**9, report_to=[])
     with tempfile.TemporaryDirectory() as work:

@@ -31,6 +31,7 @@ import torch
 
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.sections import USUAL_DTYPE, Dataset, Runtime, Scoring, Training
+from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.score import score
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job
@@ -86,7 +87,7 @@ class Bench:
 
     def selection(self, method: str, budget: Row, seed: int) -> Path:
         out = self.work / "-".join(map(str, (method, *budget.values(), seed)))
-        prune(self.scores, out, variant="benchmark", method=method, options={}, seed=seed, **budget)
+        prune(self.scores, out, PruningSpec(method=method, **budget), seed)
         return out / "selection.parquet"
 
     def run(self, side: str, training: Row | None = None, epochs: int | None = None, **fields: Any) -> Row:
@@ -216,7 +217,7 @@ def dynamic(bench: Bench) -> Row:
     found, method = [], bench.options.method
     for number, names in rounds(bench, ("dynamic", "static", "forward")):
         for budget in BUDGETS:
-            pruning = {"variant": "benchmark", "method": method, "options": {}, **budget}
+            pruning = PruningSpec(method=method, **budget)
             makers = {
                 "dynamic": partial(bench.run, "ours", {"mode": "dynamic"}, pruning=pruning),
                 "static": partial(bench.run, "ours", selection=bench.selection(method, budget, number)),

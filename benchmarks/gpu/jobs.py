@@ -24,11 +24,12 @@ from gpu import package
 from gpu.measure import Section
 from gpu.random_model import MAX_LENGTH, build, write_folder
 from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.pruners import PruningSpec
 from prunegrid.training import Job, checkpoints, launch, worker
 from prunegrid.training.trainer import STOPPING, PrunedTrainer
 
 BUDGET = {"sample_ratio": 0.125, "token_ratio": 0.5}
-PRUNING = {"variant": "kit", "method": "qtuning", "options": {}, **BUDGET}
+PRUNING = PruningSpec(method="qtuning", **BUDGET)
 
 
 class Jobs:

@@ -13,6 +13,7 @@ import torch
 from prunegrid import models
 from prunegrid.core.ragged import flat_indices
 from prunegrid.models import head
+from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.passes import decode, over_batches
 from prunegrid.scoring.samples import Rows, batches, pad
 from prunegrid.scoring.score import score_rows, scorer
@@ -132,8 +133,7 @@ def store_scores(folder: Path, samples: Rows, values: Values, max_length: int) -
 
 def select(scores: Path, out: Path, method: str, sample_ratio: float, token_ratio: float) -> Path:
     """Prune by these scores; the selection's Parquet file."""
-    ratios = {"sample_ratio": sample_ratio, "token_ratio": token_ratio}
-    prune(scores, out, variant="kit", method=method, options={}, seed=0, **ratios)
+    prune(scores, out, PruningSpec(method=method, sample_ratio=sample_ratio, token_ratio=token_ratio), 0)
     return out / "selection.parquet"
 
 

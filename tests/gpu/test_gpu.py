@@ -31,6 +31,7 @@ from prunegrid.training.packed_attention import NAME, borders_of, packed_attenti
 from prunegrid.training.schedule import Example, example
 from prunegrid.training.worker import checkpoint_layers
 from support import killed_jobs
+from support.handmade_scores import spec
 from support.killed_jobs import Inputs, assert_same, befall, steps
 from support.training_jobs import run
 
@@ -231,8 +232,7 @@ def test_a_job_on_a_gpu_has_the_cpus_losses(tmp_path: Path, tiny_model: Path, sc
 
 def test_a_dynamic_job_scores_with_the_packed_attention(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     """In half precision, the attention scores included; weights that stand still have the scoring pass's PPL."""
-    ratios = {"sample_ratio": 0.5, "token_ratio": 0.5}
-    pruning = {"variant": "v", "method": "infobatch+fastv", "options": {"fastv": "adapted"}, **ratios}
+    pruning = spec("infobatch+fastv", fastv="adapted")
     settings = {"mode": "dynamic", "learning_rate": 0, "bf16": True, "gradient_checkpointing": True}
     report = run(tmp_path, tiny_model, scores, pruning=pruning, device=DEVICE, **settings)
     expected = pc.mean(pq.read_table(scores / "samples.parquet")["entropy"]).as_py()

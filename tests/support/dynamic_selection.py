@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from prunegrid import pruners
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
-from prunegrid.pruners import Selection
+from prunegrid.pruners import Draw, PruningSpec, Selection, select
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.dynamic import Moment
 from prunegrid.training.schedule import MicroBatches, schedule, steps_in_all, steps_per_epoch
@@ -17,9 +17,8 @@ from prunegrid.training.schedule import MicroBatches, schedule, steps_in_all, st
 SEED = 0
 
 
-def pruning(method: str) -> dict[str, Any]:
-    options = pruners.filled(method, {})
-    return {"variant": method, "method": method, "options": options, "sample_ratio": 0.5, "token_ratio": 0.5}
+def pruning(method: str) -> PruningSpec:
+    return PruningSpec(method=method, sample_ratio=0.5, token_ratio=0.5).complete()
 
 
 def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatches]:
@@ -35,9 +34,8 @@ def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20
 def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
     of_batch = ScoresFolder(scores).read(pruners.needs(method)).take(np.array(rows))
-    seed = derive_seed(SEED, "pruning")
-    where = {"epoch": moment.epoch, "step": moment.step, "progress": moment.progress}
-    return pruners.select(of_batch, method, pruners.filled(method, {}), 0.5, 0.5, seed, **where)
+    draw = Draw(derive_seed(SEED, "pruning"), moment.epoch, moment.step, moment.progress)
+    return select(of_batch, pruning(method), draw)
 
 
 def expected_log(scores: Path, method: str, settings: Training) -> list[dict[str, Any]]:

@@ -99,8 +99,8 @@ def fill(root: Path) -> None:
     finish(root, cells[f"{AT}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
     put(root / f"logs/train/m/{AT}/longest+random/seed0.log", "FAILED: out of memory\n")
     for cell in (cells[f"{AT}/q3/seed{seed}"] for seed in (0, 1)):
-        pruning = grid.pruning_of(experiment, cell)
-        prune(root / "scores/m", root / "pruned/m" / cell.path, seed=cell.seed or 0, **pruning)
+        spec = grid.pruning_of(experiment, cell)
+        prune(root / "scores/m", root / "pruned/m" / cell.path, spec, cell.seed or 0)
     for seed, ppl in enumerate((30.0, 50.0)):
         file = root / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
         probes = [{"step": 0, "ppl": 100.0, "entropy": 2.0}, {"step": 7, "ppl": ppl, "entropy": 1.0}]

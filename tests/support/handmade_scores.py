@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from prunegrid.core import files
-from prunegrid.pruners import Scores
+from prunegrid.pruners import PruningSpec, Scores
 
 TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
 
@@ -77,3 +77,7 @@ def write_extra(directory: Path, name: str, given: Scores, values: Sequence[floa
     """Write `extra/<name>.parquet`: a per-sample column."""
     table = pa.table({"sample_id": pa.array(given.sample_id, pa.int64()), name: pa.array(values, pa.float32())})
     files.write_parquet(directory / "extra" / f"{name}.parquet", table)
+
+
+def spec(method: str, sample_ratio: float = 0.5, token_ratio: float = 0.5, **options: Any) -> PruningSpec:
+    return PruningSpec(method=method, options=options, sample_ratio=sample_ratio, token_ratio=token_ratio)

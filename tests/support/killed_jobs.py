@@ -8,6 +8,7 @@ import pytest
 
 from prunegrid.core.files import read_json, read_parquet
 from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.pruners import PruningSpec
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, launch, train
 
@@ -19,7 +20,7 @@ SETTINGS: dict[str, Any] = {
     "gradient_accumulation_steps": 2,
     "batch_tokens": 128,
 }
-DYNAMIC = {"variant": "q", "method": "qtuning", "options": {}, "sample_ratio": 0.5, "token_ratio": 0.5}
+DYNAMIC = PruningSpec(method="qtuning", sample_ratio=0.5, token_ratio=0.5)
 VOLATILE = ("seconds", "loop_seconds", "peak_memory_bytes", "resumed", "halvings")
 
 
@@ -30,9 +31,7 @@ class Inputs(NamedTuple):
 
 
 def prepare(folder: Path, model: Path, scores: Path) -> Inputs:
-    prune(
-        scores, folder, variant="r", method="random+random", options={}, sample_ratio=0.5, token_ratio=0.5, seed=0
-    )  # fmt: skip
+    prune(scores, folder, PruningSpec(method="random+random", sample_ratio=0.5, token_ratio=0.5), 0)
     return Inputs(model, scores, folder / "selection.parquet")
 
 

@@ -61,7 +61,7 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
             "realised_token_ratio": 0.51,
         }
         if grid.dynamic(experiment, cell):
-            selection["pruning"] = grid.pruning_of(experiment, cell)
+            selection["pruning"] = grid.pruning_of(experiment, cell).model_dump()
         put(root / grid.selection_folder(experiment, cell) / "selection.json", selection)
     if cell.trained:
         training = grid.training_of(experiment, cell).model_dump(mode="json")

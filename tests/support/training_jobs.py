@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.models import describe
+from prunegrid.pruners import PruningSpec
 from prunegrid.training import Job, train
 from prunegrid.training.schedule import schedule
 
@@ -29,7 +30,7 @@ def run(
     scores: Path,
     selection: Path | None = None,
     *,
-    pruning: dict[str, Any] | None = None,
+    pruning: PruningSpec | None = None,
     seed: int = 0,
     device: str = "cpu",
     **settings: Any,

@@ -46,13 +46,13 @@ def cell_of(wildcards):
 def pruning(wildcards):
     """What decides a selection, besides the scores."""
     cell = cell_of(wildcards)
-    return {**grid.pruning_of(EXPERIMENT, cell), "seed": cell.seed}
+    return {**grid.pruning_of(EXPERIMENT, cell).model_dump(), "seed": cell.seed}
 
 
 def pruning_while_training(wildcards):
     """What prunes a dynamic cell's mini-batches; none for the others."""
     cell = cell_of(wildcards)
-    return grid.pruning_of(EXPERIMENT, cell) if grid.dynamic(EXPERIMENT, cell) else None
+    return grid.pruning_of(EXPERIMENT, cell).model_dump() if grid.dynamic(EXPERIMENT, cell) else None
 
 
 def foreign_pruners(wildcards):

@@ -4,13 +4,16 @@ from pathlib import Path
 
 from prunegrid.core.step import step
 from prunegrid.models import expected_digests
+from prunegrid.pruners import PruningSpec
 from prunegrid.selection.prune import prune
 
 with step(snakemake.log[0]):
+    spec = {key: value for key, value in snakemake.params.pruning.items() if key != "seed"}
     prune(
         Path(snakemake.input.samples).parent,
         Path(snakemake.output.selection).parent,
+        PruningSpec.model_validate(spec),
+        snakemake.params.pruning["seed"],
         match=Path(snakemake.input.match) if snakemake.input.match else None,
         expected_digests=expected_digests(Path(snakemake.input.manifest), Path(snakemake.input.data)),
-        **snakemake.params.pruning,
     )

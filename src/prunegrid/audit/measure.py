@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from prunegrid.audit.intervals import Bootstrap, Counts, Estimate
 from prunegrid.core import ragged, randomness
 from prunegrid.core.ragged import Bools, Floats, Ints
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Kept, Scores, Selection, keep, select
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, PruningSpec, Scores, Selection, keep, select
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.inference import holm
 
@@ -129,7 +129,8 @@ def methods() -> list[tuple[str, str, str]]:
 
 
 def _select(base: Base, method: str, sample_ratio: float, token_ratio: float) -> Selection:
-    return select(base.scores, method, {}, sample_ratio, token_ratio, randomness.derive_seed(base.seed, "pruning"))
+    spec = PruningSpec(method=method, sample_ratio=sample_ratio, token_ratio=token_ratio)
+    return select(base.scores, spec, Draw(randomness.derive_seed(base.seed, "pruning")))
 
 
 def first_tokens(scores: Scores, token_ratio: float) -> Selection:

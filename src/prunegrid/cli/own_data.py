@@ -139,19 +139,22 @@ def _at_least(least: int) -> Callable[[str], int]:
 
 def _prune(options: argparse.Namespace) -> None:
     from prunegrid.models import describe
+    from prunegrid.pruners import PruningSpec
     from prunegrid.selection.prune import prune
 
     if options.out.is_file():
         raise PrunegridError(f"{options.out}: is a file; --out is a folder")
+    spec = PruningSpec(
+        method=options.pair,
+        options=dict(map(_option, options.option)),
+        sample_ratio=options.sample_ratio,
+        token_ratio=options.token_ratio,
+    )
     summary = prune(
         options.scores,
         options.out,
-        variant=options.pair,
-        method=options.pair,
-        options=dict(_option(text) for text in options.option),
-        sample_ratio=options.sample_ratio,
-        token_ratio=options.token_ratio,
-        seed=options.seed,
+        spec,
+        options.seed,
         match=options.match / layout.SUMMARY if options.match and options.match.is_dir() else options.match,
         expected_digests=describe(options.model)["digests"] if options.model else None,
     )

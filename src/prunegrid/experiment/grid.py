@@ -10,6 +10,7 @@ from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import SCORED, Budget, Lora, Source, Training, Variant
+from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import EXTRAS
 
 AUDIT_SEEDS = 3
@@ -137,19 +138,15 @@ def selection_summary(experiment: Experiment, cell: Cell) -> str:
     return f"{selection_folder(experiment, cell)}/{layout.SUMMARY}"
 
 
-def pruning_of(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+def pruning_of(experiment: Experiment, cell: Cell) -> PruningSpec:
     """What decides the cell's selection, besides the scores; of a dynamic cell also what it is matched to."""
     assert cell.budget, f"{cell.path} is not pruned"
     variant = experiment.variant(cell.variant)
     match = experiment.variant(variant.match) if variant.match and dynamic(experiment, cell) else None
-    return {
-        **_pruner_of(variant),
-        **cell.budget.model_dump(),
-        **({"match": _pruner_of(match)} if match else {}),
-    }
+    return PruningSpec(**_method_of(variant), **dict(cell.budget), match=match and MethodSpec(**_method_of(match)))
 
 
-def _pruner_of(variant: Variant) -> dict[str, Any]:
+def _method_of(variant: Variant) -> dict[str, Any]:
     options = pruners.filled(variant.method, variant.options)
     return {"variant": variant.name, "method": variant.method, "options": options}
 

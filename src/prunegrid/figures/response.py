@@ -17,7 +17,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures.source import NothingToShow
 from prunegrid.models import require_whole
-from prunegrid.pruners import Choice, Draw, Needs, Scores
+from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
 
 TOKEN_PRUNERS = ("random", "ppl", "fastv", "sparsevlm")
@@ -51,12 +51,13 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     budget = experiment.grid_budgets[0]
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
     draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
-    chosen = _choice(scores.ordered(), options, budget, draw)
+    spec = PruningSpec(method="qtuning", options=options, **dict(budget))
+    chosen = pruners.choose(scores.ordered(), spec, draw)
     sample_id, treated_as = row_of(scores.ordered(), chosen)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
     alone = _alone(scores.take(np.array([row])), line)
-    kept = {name: _kept(alone, name, budget, draw.seed, folder) for name in TOKEN_PRUNERS}
+    kept = {name: _kept(alone, name, budget, draw, folder) for name in TOKEN_PRUNERS}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[chosen.rows] == sample_id)[0])
         (selection,) = pruners.keep(chosen.take(np.array([place])), lambda: [alone])
@@ -64,10 +65,6 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     vocabulary = Tokenizer.from_file(str(tokenizer))
     prompt = vocabulary.decode(line["prompt_ids"].as_py())
     return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), kept, treated_as)
-
-
-def _choice(scores: Scores, options: dict[str, Any], budget: Budget, draw: Draw) -> Choice:
-    return pruners.choose(scores, "qtuning", options, budget.sample_ratio, budget.token_ratio, draw)
 
 
 def row_of(scores: Scores, chosen: Choice) -> tuple[int, int]:
@@ -104,13 +101,14 @@ def _alone(scores: Scores, line: dict[str, Any]) -> Scores:
     return replace(scores, tokens={name: np.array(v.as_py(), float) for name, v in line.items() if name not in ids})
 
 
-def _kept(alone: Scores, token: str, budget: Budget, seed: int, folder: ScoresFolder) -> set[int] | str:
+def _kept(alone: Scores, token: str, budget: Budget, draw: Draw, folder: ScoresFolder) -> set[int] | str:
     """The positions that the pair `random+<token>` keeps of the sample, or why that cannot be told."""
     method = f"random+{token}"
     for column in pruners.needs(method).tokens:
         if column not in alone.tokens:
             return folder.left_out(column) or f"the scores have no column {column}"
-    selection = pruners.select(alone, method, {}, ALONE, budget.token_ratio, seed)
+    spec = PruningSpec(method=method, sample_ratio=ALONE, token_ratio=budget.token_ratio)
+    selection = pruners.select(alone, spec, draw)
     return set(selection.kept(0).tolist())
 
 

@@ -17,11 +17,12 @@ from prunegrid.pruners import (
     sparsevlm,
     token_cleaning,
 )
-from prunegrid.pruners.apply import check_ratio, choose, keep, require_tokens, select
+from prunegrid.pruners.apply import choose, keep, require_tokens, select
 from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
 from prunegrid.pruners.match import Match
 from prunegrid.pruners.method import Needs, check, filled, members, needs, parts
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, sample_pruner, token_pruner
+from prunegrid.pruners.spec import MethodSpec, PruningSpec
 
 __all__ = [
     "JOINT",
@@ -31,12 +32,13 @@ __all__ = [
     "Draw",
     "Kept",
     "Match",
+    "MethodSpec",
     "Needs",
     "Pruner",
+    "PruningSpec",
     "Scores",
     "Selection",
     "check",
-    "check_ratio",
     "choose",
     "entropy",
     "fastv",

@@ -15,80 +15,50 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Bools, Floats, Ints
 from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
 from prunegrid.pruners.match import Match, matched_rows, matched_tokens
-from prunegrid.pruners.method import filled, members
+from prunegrid.pruners.method import members
 from prunegrid.pruners.registry import Pruner
+from prunegrid.pruners.spec import PruningSpec
 
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def select(
-    scores: Scores,
-    method: str,
-    options: dict[str, Any],
-    sample_ratio: float,
-    token_ratio: float,
-    seed: int,
-    *,
-    epoch: int = 0,
-    step: int = 0,
-    progress: float = 0.0,
-    match: Match | None = None,
-) -> Selection:
-    """What `method` keeps of `scores`; `seed` is the pruning seed. Pure, whatever the order of the rows.
-
-    `epoch`, `step` and `progress` (the share of all steps that are done) are a training loop's.
-    """
+def select(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = None) -> Selection:
+    """The samples and tokens of `scores` to keep: a pure function, independent of the order of the rows."""
     scores = scores.ordered()
-    chosen = choose(scores, method, options, sample_ratio, token_ratio, Draw(seed, epoch, step, progress), match)
-    require_tokens(scores, method, options)
+    chosen = choose(scores, spec, draw, match)
+    require_tokens(scores, spec)
     (selection,) = keep(chosen, lambda: [scores.take(chosen.rows)])
     return selection
 
 
-def choose(
-    scores: Scores,
-    method: str,
-    options: dict[str, Any],
-    sample_ratio: float,
-    token_ratio: float,
-    draw: Draw,
-    match: Match | None = None,
-) -> Choice:
-    """The samples that `method` keeps, and how many tokens of each; `scores` in order of `sample_id`."""
-    options = filled(method, options)
-    check_ratio("sample_ratio", sample_ratio)
-    check_ratio("token_ratio", token_ratio)
+def choose(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = None) -> Choice:
+    """The samples to keep, and how many tokens of each; `scores` in order of `sample_id`."""
+    spec = spec.complete()
     if not len(scores):
         raise PrunegridError("there are no samples to prune; the scores are empty")
-    pruners = members(method)
+    pruners = members(spec.method)
     for pruner in pruners:
-        scores.require_samples(pruner.sample_columns(options), pruner.name)
+        scores.require_samples(pruner.sample_columns(spec.options), pruner.name)
     if len(pruners) == 2:
-        return _pair(scores, draw, pruners[0], pruners[1], options, sample_ratio, token_ratio, match)
+        return _pair(scores, spec, draw, match)
     if match:
-        raise PrunegridError(f"{method} prunes by rules of its own and cannot match another's counts; a pair can")
-    return _checked(pruners[0], scores, pruners[0].call(scores, draw, sample_ratio, token_ratio, options=options))
+        raise PrunegridError(f"{spec.method} prunes by rules of its own and cannot match another's counts; a pair can")
+    (joint,) = pruners
+    ratios = spec.sample_ratio, spec.token_ratio
+    return _checked(joint, scores, joint.call(scores, draw, *ratios, options=spec.options))
 
 
-def _pair(
-    scores: Scores,
-    draw: Draw,
-    first: Pruner,
-    second: Pruner,
-    options: dict[str, Any],
-    sample_ratio: float,
-    token_ratio: float,
-    match: Match | None,
-) -> Choice:
+def _pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None) -> Choice:
     """Rank the samples; the tokens of those kept are ranked later."""
+    (first, second), options = members(spec.method), spec.options
     key_n = _key(first, first.call(scores, draw, options=options), len(scores))
     details: dict[str, Any] = {}
     if match:
         rows, details = matched_rows(key_n, scores.response_tokens, match)
         k = matched_tokens(scores.response_tokens[rows], match.tokens)
     else:
-        rows = ragged.top_k(key_n, int(ragged.keep_counts(sample_ratio, np.array([len(scores)]))[0]))
-        k = ragged.keep_counts(token_ratio, scores.response_tokens[rows])
+        rows = ragged.top_k(key_n, int(ragged.keep_counts(spec.sample_ratio, np.array([len(scores)]))[0]))
+        k = ragged.keep_counts(spec.token_ratio, scores.response_tokens[rows])
     return Choice(
         rows=rows,
         k=k,
@@ -131,11 +101,11 @@ def _checked(pruner: Pruner, scores: Scores, chosen: Any) -> Choice:
     return replace(chosen, rank=lambda block: _key(pruner, rank(block), int(block.offsets[-1])))
 
 
-def require_tokens(block: Scores, method: str, options: dict[str, Any]) -> None:
-    """Refuse a block of scores that lacks a token column of `method`, or has a value that is not finite."""
-    options = filled(method, options)
-    for pruner in members(method):
-        block.require_tokens(pruner.token_columns(options), pruner.name)
+def require_tokens(block: Scores, spec: PruningSpec) -> None:
+    """Refuse a block of scores that lacks a token column of the method, or has a value that is not finite."""
+    spec = spec.complete()
+    for pruner in members(spec.method):
+        block.require_tokens(pruner.token_columns(spec.options), pruner.name)
 
 
 Blocks = Callable[[], Iterable[Scores]]
@@ -201,8 +171,3 @@ def _selection(block: Scores, kept: Bools, chosen: Choice, part: slice) -> Selec
         treated_as=why.treated_as,
         details=chosen.details,
     )
-
-
-def check_ratio(name: str, value: float) -> None:
-    if not (0 < value <= 1):
-        raise PrunegridError(f"{name} is {value}; give a fraction in (0, 1]")

@@ -21,13 +21,12 @@ from prunegrid.pruners import (
     Choice,
     Draw,
     Match,
+    PruningSpec,
     Scores,
     Selection,
     choose,
-    filled,
     keep,
     members,
-    needs,
     require_tokens,
 )
 from prunegrid.scoring.reader import ScoresFolder, check_digests
@@ -47,13 +46,9 @@ SCHEMA = pa.schema(
 def prune(
     scores_dir: Path,
     out_dir: Path,
-    *,
-    variant: str,
-    method: str,
-    options: dict[str, Any],
-    sample_ratio: float,
-    token_ratio: float,
+    spec: PruningSpec,
     seed: int,
+    *,
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -61,29 +56,29 @@ def prune(
 
     `match`: the `selection.json` whose realised counts a pair meets instead of the ratios.
     """
-    options = filled(method, options)
+    spec = spec.complete()
     folder = ScoresFolder(scores_dir)
     folder.check_digests(expected_digests or {})
-    scores = folder.read_samples(needs(method, options))
+    scores = folder.read_samples(spec.needs)
     pruning_seed = randomness.derive_seed(seed, "pruning")
     counts = _counts_of(match, len(scores), folder) if match else None
     ordered = scores.ordered()
-    chosen = choose(ordered, method, options, sample_ratio, token_ratio, Draw(pruning_seed), counts)
+    chosen = choose(ordered, spec, Draw(pruning_seed), counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
-        _write(temporary, folder, scores, chosen, method, options)
+        _write(temporary, folder, scores, chosen, spec)
         summary = {
             "mode": "static",
-            "variant": variant,
-            "method": method,
-            "options": options,
+            "variant": spec.variant,
+            "method": spec.method,
+            "options": spec.options,
             "match": files.read_json(match)["variant"] if match else None,
-            "nominal": {"samples": sample_ratio, "tokens": token_ratio},
+            "nominal": {"samples": spec.sample_ratio, "tokens": spec.token_ratio},
             **summarise(ordered, chosen),
             "selection": files.sha256(temporary),
-            "foreign_pruners": foreign(method),
+            "foreign_pruners": foreign(spec.method),
             "seeds": {"cell": seed, "pruning": pruning_seed},
             "digests": folder.digests,
-            "extras": folder.extra_digests(needs(method, options)),
+            "extras": folder.extra_digests(spec.needs),
             "version": __version__,
         }
         files.write_json(out_dir / layout.SUMMARY, summary)
@@ -102,9 +97,7 @@ def _counts_of(path: Path, n: int, folder: ScoresFolder) -> Match:
     return Match(other["n_kept_samples"], other["kept_tokens"])
 
 
-def _write(
-    path: Path, folder: ScoresFolder, scores: Scores, chosen: Choice, method: str, options: dict[str, Any]
-) -> None:
+def _write(path: Path, folder: ScoresFolder, scores: Scores, chosen: Choice, spec: PruningSpec) -> None:
     """Stream the selection to `path`, in order of `sample_id`.
 
     Only where the scores are in another order is the selection (not the scores) held in memory, to be sorted.
@@ -114,7 +107,7 @@ def _write(
     rows, chosen = rows[by_file], chosen.take(by_file)
 
     def blocks() -> Iterator[Scores]:
-        return _kept_blocks(folder, scores, rows, method, options)
+        return _kept_blocks(folder, scores, rows, spec)
 
     tables: Iterator[pa.Table] = map(selection_table, keep(chosen, blocks))
     if not scores.is_ordered:
@@ -124,13 +117,11 @@ def _write(
             writer.write_table(table)
 
 
-def _kept_blocks(
-    folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], method: str, options: dict[str, Any]
-) -> Iterator[Scores]:
+def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], spec: PruningSpec) -> Iterator[Scores]:
     """The samples `rows` (ascending rows of the file) with their tokens, block by block; all values are checked."""
     start = 0
-    for block in folder.token_blocks(scores, needs(method, options)):
-        require_tokens(block, method, options)
+    for block in folder.token_blocks(scores, spec.needs):
+        require_tokens(block, spec)
         first, last = np.searchsorted(rows, [start, start + len(block)])
         if first < last:
             yield block.take(rows[first:last] - start)

@@ -134,7 +134,8 @@ def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
         yield from _since(files, "the reference model", (manifest, "digests.model"), asked, SCORED)
     if grid.dynamic(experiment, cell):
         (pruning,) = files.values(selection, "pruning")
-        yield from _pruned_by(str(variant.match), pruning.get("match"), grid.pruning_of(experiment, cell).get("match"))
+        match = grid.pruning_of(experiment, cell).match
+        yield from _pruned_by(str(variant.match), pruning.get("match"), match.model_dump() if match else None)
     if matched := grid.matched_cell(experiment, cell):
         yield from _selected(experiment, files, matched)
         other = f"{grid.selection_folder(experiment, matched)}/selection.json"

@@ -17,7 +17,7 @@ from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
 from prunegrid.core.randomness import uniform
 from prunegrid.experiment import layout
-from prunegrid.pruners import Match, Scores, Selection, needs, select
+from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
 from prunegrid.scoring.samples import Rows
 from prunegrid.scoring.writer import ATTENTION_SCORES
 from prunegrid.selection.prune import foreign
@@ -54,12 +54,12 @@ class Dynamic:
     """Prunes the mini-batches of one rank."""
 
     def __init__(
-        self, samples: Samples, truncated_N: Bools, pruning: dict[str, Any], seed: int, batch_tokens: int
+        self, samples: Samples, truncated_N: Bools, pruning: PruningSpec, seed: int, batch_tokens: int
     ) -> None:
         self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
         self.log: list[pa.Table] = []
-        methods = [pruning, pruning["match"]] if pruning.get("match") else [pruning]
-        wanted = {column for one in methods for column in needs(one["method"], one["options"]).tokens}
+        specs = filter(None, (pruning, pruning.matched))
+        wanted = {column for spec in specs for column in spec.needs.tokens}
         self.candidates = Candidates(self.rows, truncated_N, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
 
     def attach(self, model: Any, ask: Any, most: Any) -> None:
@@ -69,9 +69,7 @@ class Dynamic:
         """
         reason = self.candidates.attach(model, ask, most)
         if reason:
-            raise PrunegridError(
-                f"{self.pruning['method']} needs attention scores, but {reason}; choose another pruner"
-            )
+            raise PrunegridError(f"{self.pruning.method} needs attention scores, but {reason}; choose another pruner")
 
     def keep(self, micro_batches: MicroBatches, moment: Moment, scores: Scores) -> list[list[Example]]:
         """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample.
@@ -87,32 +85,17 @@ class Dynamic:
 
     def _prune(self, candidates: Scores, rows: Ints, moment: Moment) -> list[Example]:
         match = None
-        if other := self.pruning.get("match"):
-            like = self._select(candidates, other, moment)
+        draw = Draw(self.seed, moment.epoch, moment.step, moment.progress)
+        if other := self.pruning.matched:
+            like = select(candidates, other, draw)
             match = Match(len(like), len(like.positions))
-        selection = self._select(candidates, self.pruning, moment, match)
+        selection = select(candidates, self.pruning, draw, match)
         self.log.append(log_table(selection, moment))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
             self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
             for i, sample_id in enumerate(selection.sample_id.tolist())
         ]
-
-    def _select(
-        self, candidates: Scores, pruner: dict[str, Any], moment: Moment, match: Match | None = None
-    ) -> Selection:
-        return select(
-            candidates,
-            pruner["method"],
-            pruner["options"],
-            self.pruning["sample_ratio"],
-            self.pruning["token_ratio"],
-            self.seed,
-            epoch=moment.epoch,
-            step=moment.step,
-            progress=moment.progress,
-            match=match,
-        )
 
     def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
         """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
@@ -162,11 +145,11 @@ def summarise(
     kept_tokens, tokens = int(pa.compute.sum(log["kept"]).as_py()), int(rows.response_N[candidates].sum())
     return {
         "mode": "dynamic",
-        **{key: pruning[key] for key in ("variant", "method", "options")},
-        "match": (pruning.get("match") or {}).get("variant"),
-        "pruning": pruning,
+        **pruning.model_dump(include={"variant", "method", "options"}),
+        "match": pruning.match and pruning.match.variant,
+        "pruning": pruning.model_dump(),
         **({} if every == 1 else {"rescore_every": every}),
-        "nominal": {"samples": pruning["sample_ratio"], "tokens": pruning["token_ratio"]},
+        "nominal": {"samples": pruning.sample_ratio, "tokens": pruning.token_ratio},
         "realised": {
             "samples": len(log) / len(candidates),
             "response_tokens": kept_tokens / tokens,
@@ -177,7 +160,7 @@ def summarise(
         "n_kept_samples": len(log),
         "kept_tokens": kept_tokens,
         "counts": {name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
-        "foreign_pruners": foreign(pruning["method"]),
+        "foreign_pruners": foreign(pruning.method),
         "seeds": {"cell": cell_seed, "pruning": dynamic.seed},
         "digests": digests,
         "extras": {},

@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models.architecture import TrainingAttention
+from prunegrid.pruners import PruningSpec
 
 
 class Job(BaseModel):
     """What one training job reads and does.
 
-    `selection` is a static cell's; `pruning` (variant, method, options and the two ratios) a dynamic one's; the
-    full data set has neither. `shuffled`: each prompt is given another sample's response.
+    `selection` is a static cell's, `pruning` a dynamic one's; the full data set has neither. `shuffled`: each prompt
+    is given another sample's response.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,7 +22,7 @@ class Job(BaseModel):
     model: Path
     scores: Path
     selection: Path | None = None
-    pruning: dict[str, Any] | None = None
+    pruning: PruningSpec | None = None
     shuffled: bool = False
     training: Training
     runtime: Runtime = Runtime()

@@ -20,11 +20,12 @@ from prunegrid.core import files as io
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import load
-from prunegrid.pruners import Scores, select
+from prunegrid.pruners import Draw, Scores, select
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
 from prunegrid.statistics.inference import holm
 from support import handmade_scores
+from support.handmade_scores import spec
 from support.snakemake_runs import DEFAULT, planned, snakemake
 
 KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")
@@ -135,7 +136,7 @@ def test_dropped_wrong_tokens_by_hand() -> None:
     """
     scores = handmade_scores.scores([4, 2], tokens={"nll": [3, 1, 2, 0, 5, 0]})
     model = base(scores, [True, True, False, False, True, False])
-    selection = select(scores, "random+ppl", {}, 1.0, 0.5, 0)
+    selection = select(scores, spec("random+ppl", 1.0, 0.5), Draw(0))
     counts = token_counts([model], [selection], ("slip", "fact"))
     assert counts.part.tolist() == [[1, 1]]
     assert counts.whole.tolist() == [[2, 1]]
@@ -146,7 +147,7 @@ def test_dropped_wrong_tokens_by_hand() -> None:
 def test_samples_that_are_not_kept_count_nowhere() -> None:
     scores = handmade_scores.scores([3, 3], samples={"nll": [1, 2]}, tokens={"nll": [1, 2, 0, 1, 2, 0]})
     model = base(scores, [False, True, False, False, True, False])
-    selection = select(scores, "infobatch+ppl", {}, 0.5, 0.5, 0)
+    selection = select(scores, spec("infobatch+ppl"), Draw(0))
     counts = token_counts([model], [selection], ("fact",))
     assert counts.whole.tolist() == [[0, 1]]
     assert counts.part.tolist() == [[0, 1]]

@@ -21,11 +21,13 @@ from prunegrid.figures import bars, curves, names, points, response
 from prunegrid.figures.draw import draw_all, draw_folder, drawings
 from prunegrid.figures.source import Source
 from prunegrid.figures.style import save, styled
+from prunegrid.pruners import Draw
 from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.table.layout import lay_out
 from support import handmade_scores
 from support.figures_folder import AT, DELTAS, HALF, deltas_of, fill, many, worked_scores
+from support.handmade_scores import spec
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import ROOT
 
@@ -289,9 +291,9 @@ def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
     assert shown.kept["sparsevlm"] == "one layer only"
     seed = randomness.derive_seed(0, "pruning")
     for name in ("random", "ppl", "fastv"):
-        all_samples = pruners.select(worked_scores(), f"random+{name}", {}, 1.0, 0.5, seed)
+        all_samples = pruners.select(worked_scores(), spec(f"random+{name}", 1.0, 0.5), Draw(seed))
         assert shown.kept[name] == set(all_samples.kept(4).tolist())
-    qtuning = pruners.select(worked_scores(), "qtuning", {"bisection_steps": 3}, 0.5, 0.5, seed)
+    qtuning = pruners.select(worked_scores(), spec("qtuning", bisection_steps=3), Draw(seed))
     assert qtuning.sample_id.tolist() == [0, 3, 4, 7]
     assert shown.kept["qtuning"] == set(qtuning.kept(2).tolist())
 

@@ -8,9 +8,11 @@ import pytest
 from prunegrid import pruners
 from prunegrid.figures import bars, names, pareto, response, tokens
 from prunegrid.figures.source import signed
+from prunegrid.pruners import Draw
 from prunegrid.results import collect
 from support import handmade_scores
 from support.figures_folder import byte_tokenizer, deltas_of
+from support.handmade_scores import spec
 from support.programs import imported_by
 from support.results_folder import an_experiment
 
@@ -72,14 +74,14 @@ def test_which_sample_is_shown_where_no_response_is_long() -> None:
     given = handmade_scores.scores(
         [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
     )
-    chosen = pruners.choose(given, "qtuning", {}, 0.5, 0.5, pruners.Draw(0))
+    chosen = pruners.choose(given, spec("qtuning"), Draw(0))
     assert response.row_of(given, chosen)[0] == 4
 
 
 def test_which_sample_is_shown_of_long_responses() -> None:
     plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
     given = handmade_scores.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
-    chosen = pruners.choose(given, "qtuning", {"final": "loose"}, 1.0, 0.5, pruners.Draw(0))
+    chosen = pruners.choose(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
     assert response.row_of(given, chosen) == (2, 2)
 
 

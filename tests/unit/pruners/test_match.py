@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
-from prunegrid.pruners import Match
+from prunegrid.pruners import Draw, Match
 from prunegrid.pruners.match import matched_rows, matched_tokens
 from prunegrid.selection.prune import prune
 from support import handmade_scores
+from support.handmade_scores import spec
 
 
 def test_tokens_are_shared_out_by_hand() -> None:
@@ -54,9 +55,9 @@ def test_what_no_samples_hold_is_refused() -> None:
 @hypothesis.given(st.integers(2, 40), st.integers(0, 10**6), st.sampled_from([0.125, 0.25, 0.5, 1.0]))
 def test_counts_are_qtunings_to_the_token(n: int, seed: int, ratio: float) -> None:
     scores = handmade_scores.random_scores(n, seed)
-    ours = pruners.select(scores, "qtuning", {}, ratio, 0.5, 0)
+    ours = pruners.select(scores, spec("qtuning", ratio, 0.5), Draw(0))
     match = Match(len(ours), len(ours.positions))
-    control = pruners.select(scores, "random+random", {}, ratio, 0.5, 0, match=match)
+    control = pruners.select(scores, spec("random+random", ratio, 0.5), Draw(0), match)
     assert len(control) == len(ours)
     assert len(control.positions) == len(ours.positions)
     assert all(len(control.kept(row)) >= 1 for row in range(len(control)))
@@ -64,13 +65,12 @@ def test_counts_are_qtunings_to_the_token(n: int, seed: int, ratio: float) -> No
 
 def test_files_are_matched(tmp_path: Path) -> None:
     scores = handmade_scores.write(tmp_path / "scores", handmade_scores.random_scores(200))
-    given = {"sample_ratio": 0.25, "token_ratio": 0.5, "seed": 0, "options": {}}
-    ours = prune(scores, tmp_path / "q", variant="qtuning", method="qtuning", **given)
+    ours = prune(scores, tmp_path / "q", spec("qtuning", 0.25), 0)
     summary = tmp_path / "q" / "selection.json"
-    control = prune(scores, tmp_path / "c", variant="even", method="random+random", match=summary, **given)
+    control = prune(scores, tmp_path / "c", spec("random+random", 0.25), 0, match=summary)
     assert (control["n_kept_samples"], control["kept_tokens"]) == (ours["n_kept_samples"], ours["kept_tokens"])
     assert control["match"] == "qtuning"
-    plain = prune(scores, tmp_path / "p", variant="plain", method="random+random", **given)
+    plain = prune(scores, tmp_path / "p", spec("random+random", 0.25), 0)
     assert plain["match"] is None
     assert plain["kept_tokens"] < control["kept_tokens"]
 
@@ -93,11 +93,10 @@ def test_another_data_sets_selection_is_refused(tmp_path: Path, other: Any, mess
     )
     summary = tmp_path / "selection.json"
     summary.write_text(json.dumps(other))
-    given = {"sample_ratio": 0.5, "token_ratio": 0.5, "seed": 0, "options": {}}
     with pytest.raises(PrunegridError, match=message):
-        prune(scores, tmp_path / "o", variant="v", method="random+ppl", match=summary, **given)
+        prune(scores, tmp_path / "o", spec("random+ppl"), 0, match=summary)
 
 
 def test_a_joint_pruner_cannot_match() -> None:
     with pytest.raises(PrunegridError, match="cannot match another's counts"):
-        pruners.select(handmade_scores.random_scores(9), "qtuning", {}, 0.5, 0.5, 0, match=Match(2, 9))
+        pruners.select(handmade_scores.random_scores(9), spec("qtuning"), Draw(0), Match(2, 9))

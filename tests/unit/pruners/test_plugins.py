@@ -17,6 +17,7 @@ from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
 from prunegrid.selection.prune import prune
 from support import handmade_scores
 from support.docs import example
+from support.handmade_scores import spec
 from support.snakemake_runs import DEFAULT, ROOT, planned, snakemake
 
 
@@ -40,8 +41,7 @@ def test_the_example_is_at_most_20_lines() -> None:
 
 def test_the_example_prunes(folder: Path) -> None:
     scores = handmade_scores.write(folder / "scores", handmade_scores.random_scores(40))
-    given = {"options": {"target": 1.5}, "sample_ratio": 0.25, "token_ratio": 0.5, "seed": 0}
-    summary = prune(scores, folder / "out", variant="mine", method="my_pruners:moderate+ppl", **given)
+    summary = prune(scores, folder / "out", spec("my_pruners:moderate+ppl", 0.25, target=1.5), 0)
     assert summary["n_kept_samples"] == 10
     told = summary["foreign_pruners"]["moderate"]
     assert (told["module"], told["version"]) == ("my_pruners", 1)
@@ -102,7 +102,7 @@ def test_what_a_pruner_returns_is_checked(folder: Path, body: str, message: str)
     del scores.samples["ppl"]
     pruners.sample_pruner("bad", samples=("nll",))(eval(f"lambda scores, draw: {body}"))
     with pytest.raises(PrunegridError, match=message):
-        pruners.select(scores, "bad+random", {}, 0.5, 0.5, 0)
+        pruners.select(scores, spec("bad+random"), Draw(0))
 
 
 @pytest.mark.parametrize("value", [1e300, -1e300])
@@ -112,7 +112,7 @@ def test_huge_keys_do_not_outrank_the_end_of_the_sequence(folder: Path, value: f
 
     pruners.token_pruner("huge", across=True)(huge)
     scores = handmade_scores.scores([6, 6, 6])
-    selection = pruners.select(scores, "random+huge", {}, 1, 0.5, 0)
+    selection = pruners.select(scores, spec("random+huge", 1, 0.5), Draw(0))
     assert len(selection.positions) == 9
     assert all(selection.kept(row)[-1] == 5 for row in range(3))
 
@@ -138,7 +138,7 @@ def test_what_a_joint_pruner_returns_is_checked(folder: Path, changes: dict[str,
 
     pruners.joint_pruner("joint")(joint)
     with pytest.raises(PrunegridError, match=message):
-        pruners.select(handmade_scores.scores([6, 6, 6]), "joint", {}, 0.5, 0.5, 0)
+        pruners.select(handmade_scores.scores([6, 6, 6]), spec("joint"), Draw(0))
 
 
 def with_bare_option(scores: Scores, draw: Draw, *, target=1.0) -> Any:  # type: ignore[no-untyped-def]

@@ -14,6 +14,7 @@ from prunegrid.core import ragged, randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection
 from support import handmade_scores
+from support.handmade_scores import spec
 from support.programs import imported_by
 
 STOCHASTIC = "infobatch-original"
@@ -40,12 +41,12 @@ TOKENS = {
 
 def kept_samples(method: str, **options: Any) -> list[int]:
     scores = handmade_scores.scores(LENGTHS, samples={"nll": NLL, "entropy": ENTROPY, "ifd": IFD})
-    return pruners.select(scores, f"{method}+random", options, 0.5, 1, 0).sample_id.tolist()
+    return pruners.select(scores, spec(f"{method}+random", 0.5, 1, **options), Draw(0)).sample_id.tolist()
 
 
 def kept_tokens(pruner: str, truncated: bool = False, ratio: float = 0.5, **options: Any) -> list[int]:
     scores = handmade_scores.scores([6], truncated=[truncated], tokens=TOKENS)
-    return pruners.select(scores, f"random+{pruner}", options, 1, ratio, 0).kept(0).tolist()
+    return pruners.select(scores, spec(f"random+{pruner}", 1, ratio, **options), Draw(0)).kept(0).tolist()
 
 
 def test_sample_pruners_by_hand() -> None:
@@ -82,7 +83,7 @@ def test_a_truncated_response_has_no_end_to_keep() -> None:
 @pytest.mark.parametrize("method", EXACT)
 def test_counts_order_and_end_of_sequence(method: str) -> None:
     scores = handmade_scores.random_scores(120)
-    selection = pruners.select(scores, method, {}, *RATIOS, 1)
+    selection = pruners.select(scores, spec(method, *RATIOS), Draw(1))
     assert len(selection) == 30
     assert np.all(np.diff(selection.sample_id) > 0)
     row_of = {int(i): row for row, i in enumerate(scores.sample_id)}
@@ -101,7 +102,9 @@ def test_counts_order_and_end_of_sequence(method: str) -> None:
 @pytest.mark.parametrize("sample", sorted(SAMPLE))
 def test_token_cleaning_keeps_as_many_tokens_as_the_others(sample: str) -> None:
     scores = handmade_scores.random_scores(120)
-    other, own = (pruners.select(scores, f"{sample}+{token}", {}, *RATIOS, 1) for token in ("rho1", "token-cleaning"))
+    other, own = (
+        pruners.select(scores, spec(f"{sample}+{token}", *RATIOS), Draw(1)) for token in ("rho1", "token-cleaning")
+    )
     assert np.array_equal(other.sample_id, own.sample_id)
     assert len(other.positions) == len(own.positions)
 
@@ -110,18 +113,18 @@ def test_token_cleaning_by_hand() -> None:
     """Excess losses 3 1 | 5 4 | 0 0 (cut off): of 6 tokens 3 are kept; two ends, the cut one's first, no more."""
     tokens = {"nll": [3, 1, 5, 4, 0, 0], "reference_nll": [0] * 6}
     scores = handmade_scores.scores([2, 2, 2], truncated=[False, False, True], tokens=tokens)
-    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
     assert [selection.kept(row).tolist() for row in range(3)] == [[1], [1], [0]]
     tokens = {"nll": [3, 1, 5, 4, 4, 0, 7, 7, 7, 0], "reference_nll": [0] * 10}
     scores = handmade_scores.scores([4, 6], tokens=tokens)
-    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
     assert [selection.kept(row).tolist() for row in range(2)] == [[3], [2, 3, 4, 5]]
 
 
 def test_token_cleaning_takes_ties_by_sample_and_position() -> None:
     tokens = {"nll": [1] * 12, "reference_nll": [0] * 12}
     scores = handmade_scores.scores([4, 4, 4], sample_id=[7, 3, 5], tokens=tokens)
-    selection = pruners.select(scores, "random+token-cleaning", {}, 1, 0.5, 0)
+    selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
     assert selection.sample_id.tolist() == [3, 5, 7]
     assert [selection.kept(row).tolist() for row in range(3)] == [[0, 1, 2, 3], [3], [3]]
 
@@ -129,7 +132,7 @@ def test_token_cleaning_takes_ties_by_sample_and_position() -> None:
 @pytest.mark.parametrize("pair", [f"{sample}+ppl" for sample in sorted(SAMPLE)])
 def test_rankings_of_samples_are_nested(pair: str) -> None:
     scores = handmade_scores.random_scores(90)
-    kept = [set(pruners.select(scores, pair, {}, r, 1, 2).sample_id.tolist()) for r in (0.1, 0.25, 0.5, 0.9)]
+    kept = [set(pruners.select(scores, spec(pair, r, 1), Draw(2)).sample_id.tolist()) for r in (0.1, 0.25, 0.5, 0.9)]
     assert kept == sorted(kept, key=len)
     assert all(small <= large for small, large in itertools.pairwise(kept))
 
@@ -137,7 +140,7 @@ def test_rankings_of_samples_are_nested(pair: str) -> None:
 @pytest.mark.parametrize("pair", [f"random+{token}" for token in sorted(TOKEN)])
 def test_rankings_of_tokens_are_nested(pair: str) -> None:
     scores = handmade_scores.random_scores(40)
-    selections = [pruners.select(scores, pair, {}, 1, r, 2) for r in (0.1, 0.25, 0.5, 0.9)]
+    selections = [pruners.select(scores, spec(pair, 1, r), Draw(2)) for r in (0.1, 0.25, 0.5, 0.9)]
     for small, large in itertools.pairwise(selections):
         assert all(set(small.kept(row)) <= set(large.kept(row)) for row in range(40))
 
@@ -150,7 +153,7 @@ def test_equal_scores_are_decided_by_id_and_position(method: str) -> None:
         samples={name: np.ones_like(column) for name, column in scores.samples.items()},
         tokens={name: np.ones_like(column) for name, column in scores.tokens.items()},
     )
-    selection = pruners.select(flat, method, {}, 0.5, 0.5, 0)
+    selection = pruners.select(flat, spec(method), Draw(0))
     assert len(selection) == 6
     if method.startswith(("entropy", "ifd", "infobatch", "loss", "qtuning")):
         assert selection.sample_id.tolist() == sorted(scores.sample_id)[:6]
@@ -159,7 +162,7 @@ def test_equal_scores_are_decided_by_id_and_position(method: str) -> None:
 @pytest.mark.parametrize("method", EXACT)
 def test_responses_of_one_token_are_kept_whole(method: str) -> None:
     scores = handmade_scores.random_scores(20, longest=1)
-    selection = pruners.select(scores, method, {}, 0.5, 0.5, 0)
+    selection = pruners.select(scores, spec(method), Draw(0))
     assert len(selection) == 10
     assert selection.positions.tolist() == [0] * 10
 
@@ -168,13 +171,15 @@ def test_responses_of_one_token_are_kept_whole(method: str) -> None:
 def test_selection_ignores_the_order_of_rows(method: str) -> None:
     scores = handmade_scores.random_scores(80)
     shuffled = scores.take(np.random.default_rng(5).permutation(80))
-    assert_same(pruners.select(scores, method, {}, *RATIOS, 3), pruners.select(shuffled, method, {}, *RATIOS, 3))
+    assert_same(
+        pruners.select(scores, spec(method, *RATIOS), Draw(3)), pruners.select(shuffled, spec(method, *RATIOS), Draw(3))
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_decides_the_random_ones_only(method: str) -> None:
     scores = handmade_scores.random_scores(80)
-    first, again, other = (pruners.select(scores, method, {}, *RATIOS, seed) for seed in (3, 3, 4))
+    first, again, other = (pruners.select(scores, spec(method, *RATIOS), Draw(seed)) for seed in (3, 3, 4))
     assert_same(first, again)
     if "random" in method.split("+") or method == STOCHASTIC:
         with pytest.raises(AssertionError):
@@ -186,7 +191,7 @@ def test_a_seed_decides_the_random_ones_only(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_ratio_one_keeps_all(method: str) -> None:
     scores = handmade_scores.random_scores(40)
-    selection = pruners.select(scores, method, {}, 1, 1, 0)
+    selection = pruners.select(scores, spec(method, 1, 1), Draw(0))
     assert len(selection) == 40
     assert len(selection.positions) == scores.offsets[-1]
 
@@ -194,14 +199,14 @@ def test_ratio_one_keeps_all(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_one_sample_of_one_token_survives_any_ratio(method: str) -> None:
     one = handmade_scores.random_scores(1, longest=1)
-    selection = pruners.select(one, method, {}, 0.01, 0.01, 0)
+    selection = pruners.select(one, spec(method, 0.01, 0.01), Draw(0))
     assert selection.kept(0).tolist() == [0]
 
 
 def test_epoch_and_step_draw_anew() -> None:
     scores = handmade_scores.random_scores(80)
     kept = {
-        tuple(pruners.select(scores, "random+random", {}, 0.5, 0.5, 0, epoch=epoch, step=step).sample_id)
+        tuple(pruners.select(scores, spec("random+random"), Draw(0, epoch=epoch, step=step)).sample_id)
         for epoch in (0, 1)
         for step in (0, 1)
     }
@@ -228,7 +233,7 @@ def test_counts_are_exact() -> None:
 def test_reasons_and_weights_of_pairs() -> None:
     scores = handmade_scores.random_scores(20)
     for method, reason in (("random+ppl", "random"), ("entropy+random", "rank")):
-        selection = pruners.select(scores, method, {}, *RATIOS, 0)
+        selection = pruners.select(scores, spec(method, *RATIOS), Draw(0))
         assert set(selection.reason) == {reason}
         assert not selection.quadrant.any()
         assert not selection.treated_as.any()
@@ -301,37 +306,37 @@ def test_partners_may_not_share_an_option() -> None:
 def test_a_missing_column_matters_only_to_its_pruner() -> None:
     scores = handmade_scores.random_scores(10)
     del scores.tokens["fastv"]
-    pruners.select(scores, "random+ppl", {}, *RATIOS, 0)
+    pruners.select(scores, spec("random+ppl", *RATIOS), Draw(0))
     with pytest.raises(PrunegridError, match=r"fastv needs the token column fastv.*extra/fastv\.parquet"):
-        pruners.select(scores, "random+fastv", {}, *RATIOS, 0)
+        pruners.select(scores, spec("random+fastv", *RATIOS), Draw(0))
 
 
 def test_a_value_that_is_not_finite_names_its_sample() -> None:
     scores = handmade_scores.scores([2, 3], sample_id=[11, 7], tokens={"nll": [0, 1, 2, np.nan, 4]})
     with pytest.raises(PrunegridError, match="nll of sample_id 7 is nan at position 1"):
-        pruners.select(scores, "random+ppl", {}, 1, 1, 0)
+        pruners.select(scores, spec("random+ppl", 1, 1), Draw(0))
     scores = handmade_scores.scores([2, 3], sample_id=[11, 7], samples={"nll": [np.inf, 1]})
     with pytest.raises(PrunegridError, match="nll of sample_id 11 is inf;"):
-        pruners.select(scores, "infobatch+random", {}, 1, 1, 0)
+        pruners.select(scores, spec("infobatch+random", 1, 1), Draw(0))
 
 
 @pytest.mark.parametrize("ratio", [0, -0.5, 1.4, math.nan])
 def test_bad_ratios(ratio: float) -> None:
     scores = handmade_scores.random_scores(5)
-    with pytest.raises(PrunegridError, match=r"token_ratio is .*; give a fraction in \(0, 1\]"):
-        pruners.select(scores, "random+random", {}, 0.5, ratio, 0)
+    with pytest.raises(PrunegridError, match=r"token_ratio: .* is out of range; give a fraction in \(0, 1\]"):
+        pruners.select(scores, spec("random+random", 0.5, ratio), Draw(0))
 
 
 def test_no_samples() -> None:
     with pytest.raises(PrunegridError, match="no samples"):
-        pruners.select(handmade_scores.scores([]), "random+random", {}, 0.5, 0.5, 0)
+        pruners.select(handmade_scores.scores([]), spec("random+random"), Draw(0))
 
 
 def test_input_is_left_as_it_was() -> None:
     scores = handmade_scores.random_scores(30)
     before = replace(scores, tokens={name: column.copy() for name, column in scores.tokens.items()})
     for method in METHODS:
-        pruners.select(scores, method, {}, *RATIOS, 0)
+        pruners.select(scores, spec(method, *RATIOS), Draw(0))
     assert all(np.array_equal(scores.tokens[name], before.tokens[name]) for name in before.tokens)
 
 
@@ -348,7 +353,7 @@ def infobatch_original(r: float | None, progress: float = 0.0) -> Selection:
     scores = handmade_scores.random_scores(4000)
     draw = pruners.Draw(3, progress=progress)
     options = {"prune_probability": r}
-    chosen = pruners.choose(scores.ordered(), "infobatch-original", options, 0.25, 0.5, draw)
+    chosen = pruners.choose(scores.ordered(), spec("infobatch-original", 0.25, 0.5, **options), draw)
     (selection,) = pruners.keep(chosen, lambda: [scores.ordered().take(chosen.rows)])
     return selection
 

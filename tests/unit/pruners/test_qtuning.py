@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from prunegrid import pruners
 from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
-from prunegrid.pruners import Scores, Selection
+from prunegrid.pruners import Draw, Scores, Selection
 from prunegrid.pruners.qtuning import smoothed
 from support import handmade_scores
+from support.handmade_scores import spec
 
 PPL = [1, 2, 3, 4, 5, 6, 7, 8]
 ENTROPY = [8, 2, 3, 5, 4, 6, 7, 1]
@@ -29,7 +30,7 @@ def example() -> Scores:
 
 
 def qtuning(scores: Scores, sample_ratio: float, token_ratio: float = 0.5, **options: Any) -> Selection:
-    return pruners.select(scores, "qtuning", options, sample_ratio, token_ratio, 0)
+    return pruners.select(scores, spec("qtuning", sample_ratio, token_ratio, **options), Draw(0))
 
 
 def places(selection: Selection) -> dict[int, tuple[str, int, int]]:

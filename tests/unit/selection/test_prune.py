@@ -13,9 +13,11 @@ import pytest
 from prunegrid import __version__, pruners
 from prunegrid.core import files, randomness
 from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners import Draw, PruningSpec
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.prune import prune, selection_table
 from support import handmade_scores
+from support.handmade_scores import spec
 
 SCHEMA = {
     "sample_id": pa.int64(),
@@ -33,8 +35,10 @@ def directory(tmp_path: Path) -> Path:
 
 
 def run(directory: Path, method: str = "random+ppl", **given: Any) -> dict[str, Any]:
-    options = {"variant": method, "options": {}, "sample_ratio": 0.25, "token_ratio": 0.5, "seed": 1} | given
-    return prune(directory, directory.parent / "out", method=method, **options)
+    """`given`: what differs from the usual spec, and the arguments of `prune`."""
+    values = {key: given.pop(key) for key in PruningSpec.model_fields if key in given}
+    spec = PruningSpec(**{"method": method, "sample_ratio": 0.25, "token_ratio": 0.5} | values)
+    return prune(directory, directory.parent / "out", spec, **{"seed": 1} | given)
 
 
 def refused(directory: Path, match: str, **given: Any) -> None:
@@ -186,8 +190,8 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
     [
         ({"method": "random+pppl"}, "did you mean ppl"),
         ({"options": {"colour": 1}}, "no option 'colour'"),
-        ({"sample_ratio": 1.4}, r"sample_ratio is 1.4; give a fraction in \(0, 1\]"),
-        ({"token_ratio": 0}, r"token_ratio is 0; give a fraction in \(0, 1\]"),
+        ({"sample_ratio": 1.4}, r"sample_ratio: 1.4 is out of range; give a fraction in \(0, 1\]"),
+        ({"token_ratio": 0}, r"token_ratio: 0.0 is out of range; give a fraction in \(0, 1\]"),
     ],
 )
 def test_bad_requests(directory: Path, given: dict[str, Any], match: str) -> None:
@@ -222,7 +226,9 @@ def test_blocks_and_row_groups_change_nothing(
     run(directory, method)
     found = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
-        ScoresFolder(directory).read(pruners.needs(method)), method, {}, 0.25, 0.5, randomness.derive_seed(1, "pruning")
+        ScoresFolder(directory).read(pruners.needs(method)),
+        spec(method, 0.25, 0.5),
+        Draw(randomness.derive_seed(1, "pruning")),
     )
     assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
 

@@ -16,7 +16,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
-from prunegrid.pruners import Selection
+from prunegrid.pruners import MethodSpec, PruningSpec, Selection
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.samples import batches, stored_rows
 from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES
@@ -136,7 +136,7 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
     """The equal-budget control: as many samples and tokens as Q-Tuning keeps of the same candidates, at random."""
     settings = training()
     dynamic = attached(tiny_model, scores, "random+random", settings)
-    dynamic.pruning["match"] = pruning("qtuning")
+    dynamic.pruning = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="qtuning")})
     for step, micro_batches in enumerate(plan_of(scores, settings)):
         moment = moment_of(step, settings)
         for batch, kept in zip(micro_batches, keep(dynamic, micro_batches, moment), strict=True):
@@ -145,7 +145,7 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
                 continue
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
-    matched = pruning("random+random") | {"match": pruning("random+fastv")}
+    matched = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="random+fastv")})
     own = Dynamic(dynamic.samples, dynamic.candidates.truncated_N, matched, SEED, 100)
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
 
@@ -280,8 +280,7 @@ def test_a_jobs_summary_follows_from_its_log(still: Path, scores: Path, tmp_path
     )
     assert summary["realised_token_ratio"] == pytest.approx(tokens / sum(row["response_tokens"] for row in kept_of))
     assert sum(summary["counts"]["quadrant"].values()) == sum(summary["counts"]["reason"].values()) == len(log)
-    settings = {key: value for key, value in pruning("random+ppl").items() if key != "variant"}
-    static = prune(scores, tmp_path, variant="static", seed=0, **settings)
+    static = prune(scores, tmp_path, pruning("random+ppl"), 0)
     assert set(summary) == {*static, "pruning"} - {"selection"}, "results read both alike"
     assert {key: type(summary[key]) for key in STATIC_KEYS} == {key: type(static[key]) for key in STATIC_KEYS}
 

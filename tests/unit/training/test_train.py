@@ -19,6 +19,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.models import describe, weights_digest
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, train
+from support.handmade_scores import spec
 from support.training_jobs import SETTINGS, contract_loss, in_float64, run, samples_of_steps
 
 PLAIN: dict[str, Any] = {  # one step: weights before - weights after = learning rate x gradient
@@ -40,8 +41,7 @@ def started_warm(warm_module: None) -> None:
 def selection(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Path:
     """Half of the samples, half of their tokens, and weights that are not 1."""
     out = tmp_path_factory.mktemp("pruned")
-    ratios = {"sample_ratio": 0.5, "token_ratio": 0.5}
-    prune(scores, out, variant="r", method="random+random", options={}, **ratios, seed=0)
+    prune(scores, out, spec("random+random"), 0)
     path = out / "selection.parquet"
     table = pq.read_table(path)
     weights = pa.array([0.5 + number % 3 for number in range(len(table))], pa.float32())

@@ -13,6 +13,7 @@ from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.selection.prune import prune
 from prunegrid.training.schedule import schedule
+from support.handmade_scores import spec
 from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, befall, run
 from support.tiny_llama import write_tiny_model
 
@@ -25,7 +26,7 @@ CHUNK = 8
 def lopsided(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Inputs:
     """All samples are kept: those of rank 0 whole, of rank 1 the first token of the response."""
     out = tmp_path_factory.mktemp("lopsided")
-    prune(scores, out, variant="r", method="random+random", options={}, sample_ratio=1, token_ratio=1, seed=0)
+    prune(scores, out, spec("random+random", 1, 1), 0)
     table = pq.read_table(out / "selection.parquet")
     ids, kept = table["sample_id"].to_numpy(), table["kept"].to_pylist()
     training = Training(**SETTINGS | TWO)
