@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models th
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import grid
 from prunegrid.experiment.sections import Dataset, Scoring
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from support import fault_runs
+from support.docs import example
 from support.killed_jobs import Inputs, prepare, run
 from support.programs import warm_ranks
 from support.results_folder import an_experiment, finish, put, shared_files
@@ -118,6 +121,20 @@ def root(tmp_path: Path) -> Path:
     put(logs / "train/m/s0.125-t0.5/q0/seed0.log", "step 1\nFAILED: CUDA out of memory\n")
     put(logs / "train/m/s0.125-t0.5/q0/seed1.log", "step 1\n")
     return tmp_path
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the example of docs/pruners.md, `my_pruners.py`; the registries are restored."""
+    (tmp_path / "my_pruners.py").write_text(example())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    registered = [dict(registry) for registry in (SAMPLE, TOKEN, JOINT)]
+    yield tmp_path
+    sys.modules.pop("my_pruners", None)
+    for registry, pruners in zip((SAMPLE, TOKEN, JOINT), registered, strict=True):
+        registry.clear()
+        registry.update(pruners)
 
 
 @pytest.fixture(scope="session")

@@ -1,29 +1,34 @@
-"""What stands below the table: what it can detect, how and by which versions it was asked, which config and code."""
+"""The sentences below a table: what it can detect, how its cells were evaluated, and by which config and code."""
 
+import inspect
 import json
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from prunegrid import __version__
+from prunegrid import __version__, pruners
 from prunegrid.core import files
-from prunegrid.experiment import layout
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.statistics.power import detectable
+from prunegrid.table.code_version import DIGITS, code_version
+
+Records = dict[str, list[dict[str, Any]]]
 
 
 def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
-    """Sentences on what the table can detect, protocol and items, versions, config and code."""
+    """What the table can detect; protocol, items and versions; code from outside the package; config and code."""
     records = _records(experiment, directory, frame)
-    asked = [_asked(experiment, records), _incomplete(records), _cut(records)] if records else []
-    return [*filter(None, [_detects(compared), *asked, _trusted(experiment)]), _made(experiment)]
+    evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
+    code = [_plugins(experiment, directory, frame), _trusted(experiment)]
+    return [*filter(None, [_detects(compared), *evaluated, *code]), _versions(experiment)]
 
 
 def _detects(compared: pd.DataFrame) -> str:
-    """The minimum detectable effects of the table's median row, of those with the most seeds."""
+    """The minimum detectable effects of the table's median row, among the rows with the most seeds."""
     effects = detectable(compared[compared["n_seeds"] == compared["n_seeds"].max()], by=()).dropna(subset="mde")
     if effects.empty:
         return ""
@@ -37,70 +42,70 @@ def _detects(compared: pd.DataFrame) -> str:
 
 
 def config_digest(experiment: Experiment) -> str:
-    """SHA-256 of the validated config as canonical JSON: the same whatever file it was written in."""
+    """SHA-256 of the validated config as canonical JSON: independent of the file that it was written in."""
     return files.sha256(json.dumps(experiment.model_dump(mode="json"), sort_keys=True))
 
 
-def commit() -> str:
-    """The git commit that this package is checked out from, and whether files differ from it."""
-    here = Path(__file__).parent
-    found = _git(here, "rev-parse", "--short=12", "HEAD")
-    if not found or not _git(here, "ls-files", Path(__file__).name):
-        return "no git checkout"
-    changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", "..")
-    return f"commit {found}{', with local changes' if changed else ''}"
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return run.stdout.strip() if run.returncode == 0 else ""
-
-
-def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The records that are shown, by benchmark; those of one agree in what is told here (`evaluation.alike`)."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in experiment.evaluation.benchmarks}
+def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Records:
+    """The evaluation records behind the table, by benchmark. Those of one benchmark agree (`results.comparability`)."""
+    records: Records = {name: [] for name in experiment.evaluation.benchmarks}
     for cell, name in collect.done(experiment, frame):
         if name != collect.AVERAGE:
-            found[name].append(files.read_json(directory / layout.score(cell.name, name)))
-    return {name: records for name, records in found.items() if records}
+            records[name].append(files.read_json(directory / layout.score(cell.name, name)))
+    return {name: members for name, members in records.items() if members}
 
 
-def _asked(experiment: Experiment, records: dict[str, list[dict[str, Any]]]) -> str:
-    items = ", ".join(f"{name} {own[0]['n_items']}" for name, own in records.items())
+def _evaluated(experiment: Experiment, records: Records) -> str:
+    items = ", ".join(f"{name} {members[0]['n_items']}" for name, members in records.items())
     first = next(iter(records.values()))[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
     return f"Protocol {experiment.evaluation.protocol}, {first['dtype']}; items: {items}. Evaluated with {versions}."
 
 
-def _incomplete(records: dict[str, list[dict[str, Any]]]) -> str:
-    """Which benchmarks were asked fewer items than the complete data has."""
-    lacking = [
-        f"{name} {own[0]['n_items']} of {own[0]['n_complete']}"
-        for name, own in records.items()
-        if own[0].get("n_complete") and own[0]["n_items"] < own[0]["n_complete"]
-    ]
-    return f"Not all items were asked: {', '.join(lacking)}." if lacking else ""
+def _incomplete(records: Records) -> str:
+    """The benchmarks that were evaluated on fewer items than the complete data has."""
+    sizes = {name: (members[0]["n_items"], members[0].get("n_complete")) for name, members in records.items()}
+    partial = [f"{name} {items} of {total}" for name, (items, total) in sizes.items() if total and items < total]
+    return f"Not all items were evaluated: {', '.join(partial)}." if partial else ""
 
 
-def _cut(records: dict[str, list[dict[str, Any]]]) -> str:
-    """In which benchmarks prompts did not fit the model's context."""
-    most = {name: max(record.get("n_truncated", 0) for record in own) for name, own in records.items()}
-    told = [f"{name} {count} of {records[name][0]['n_items']}" for name, count in most.items() if count]
-    return (
-        f"Prompts were cut on the left to fit the context, at most in a cell: {', '.join(told)} items." if told else ""
+def _truncated(records: Records) -> str:
+    """The benchmarks in which prompts did not fit the model's context."""
+    most = {name: max(record.get("n_truncated", 0) for record in members) for name, members in records.items()}
+    shown = ", ".join(f"{name} {count} of {records[name][0]['n_items']}" for name, count in most.items() if count)
+    return f"Prompts were truncated on the left to fit the context, at most in a cell: {shown} items." if shown else ""
+
+
+def _plugins(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> str:
+    """Pruners from outside the package, with the digest of the source that each selection was made with."""
+    shown = dict.fromkeys(
+        f"{name} ({pruner['module']}, sha256 {pruner['source'][:DIGITS]})"
+        for summary in _plugin_selections(experiment, directory, frame)
+        for name, pruner in summary.get("foreign_pruners", {}).items()
     )
+    return f"Pruners from outside the package: {', '.join(shown)}." if shown else ""
+
+
+def _plugin_selections(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """`selection.json` of each evaluated cell that such a pruner selected for."""
+    for cell in dict.fromkeys(cell for cell, _ in collect.done(experiment, frame)):
+        if cell.budget and _plugin_files(experiment.variant(cell.variant).method):
+            yield files.read_json(directory / grid.selection_summary(experiment, cell))
+
+
+def _plugin_files(method: str) -> list[Path]:
+    """The files of the method's pruners from outside the package."""
+    return [Path(inspect.getfile(pruner.function)) for pruner in pruners.members(method) if pruner.foreign]
 
 
 def _trusted(experiment: Experiment) -> str:
-    """Which models ran code that came with them, and why that was allowed."""
+    """The models that ran code of their own, and why that was allowed."""
     reasons = {name: source.trust_remote_code for name, source in experiment.sources.items()}
-    told = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
-    return f"Models that ran code which came with them, and why: {told}." if told else ""
+    shown = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
+    return f"Models that ran code of their own, and why: {shown}." if shown else ""
 
 
-def _made(experiment: Experiment) -> str:
-    digest = config_digest(experiment)[:12]
-    return f"Config {digest} ({experiment.experiment}); table by prunegrid {__version__}, {commit()}."
+def _versions(experiment: Experiment) -> str:
+    digest = config_digest(experiment)[:DIGITS]
+    code = code_version(file for variant in experiment.variants for file in _plugin_files(variant.method))
+    return f"Config {digest} ({experiment.experiment}); table by prunegrid {__version__}, {code}."

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.sections import Variant
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, Scores
+from prunegrid.pruners import SAMPLE, Choice, Draw, Kept, Scores
 from prunegrid.selection.prune import prune
 from support import handmade_scores
 from support.docs import example
@@ -22,17 +21,8 @@ from support.snakemake_runs import DEFAULT, ROOT, planned, snakemake
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with the example as `my_pruners.py`; what it registers is forgotten afterwards."""
-    (tmp_path / "my_pruners.py").write_text(example())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = [dict(registry) for registry in (SAMPLE, TOKEN, JOINT)]
-    yield tmp_path
-    sys.modules.pop("my_pruners", None)
-    for registry, kept in zip((SAMPLE, TOKEN, JOINT), before, strict=True):
-        registry.clear()
-        registry.update(kept)
+def folder(plugin_folder: Path) -> Path:
+    return plugin_folder
 
 
 def test_the_example_is_at_most_20_lines() -> None:

@@ -1,4 +1,4 @@
-"""What stands below the table, from records made by hand."""
+"""The sentences below the table, from records made by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 
 from prunegrid.core import files
 from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import deltas
 from prunegrid.table import provenance
@@ -26,8 +27,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(root: Path) -> list[str]:
-    experiment = an_experiment()
+def footer(root: Path, experiment: Experiment | None = None) -> list[str]:
+    experiment = experiment or an_experiment()
     frame = collect.collect(experiment, root)
     return provenance.footer(experiment, root, frame, deltas(frame, root, contrasts(experiment, frame)))
 
@@ -37,38 +38,53 @@ def record(root: Path, cell: str, **values: Any) -> None:
     files.write_json(path, files.read_json(path) | values)
 
 
-def test_protocol_items_versions_config_and_code(root: Path) -> None:
-    detects, asked, made = told(root)
+def test_footer_names_protocol_items_versions_config_and_code(root: Path) -> None:
+    detects, evaluated, versions = footer(root)
     assert detects.startswith(
         "Smallest true difference that one comparison finds with 80 % power (5 %, two-sided, items"
     )
-    assert asked == ("Protocol harness, float32; items: A 100, B 50. Evaluated with lm_eval 0.4.13, torch 2.13.0.")
+    assert evaluated == "Protocol harness, float32; items: A 100, B 50. Evaluated with lm_eval 0.4.13, torch 2.13.0."
     digest = provenance.config_digest(an_experiment())[:12]
-    assert made.startswith(f"Config {digest} (tiny); table by prunegrid 0.1.0, ")
+    assert versions.startswith(f"Config {digest} (tiny); table by prunegrid 0.1.0, ")
 
 
-def test_what_is_incomplete_and_what_was_cut(root: Path) -> None:
+def test_footer_names_incomplete_benchmarks_and_truncated_prompts(root: Path) -> None:
     for cell in grid.cells(an_experiment()):
         record(root, cell.path, n_complete=120)
     record(root, "full/seed1", n_truncated=7)
-    _, _, incomplete, cut, _ = told(root)
-    assert incomplete == "Not all items were asked: A 100 of 120."
-    assert cut == "Prompts were cut on the left to fit the context, at most in a cell: A 7 of 100 items."
+    _, _, incomplete, truncated, _ = footer(root)
+    assert incomplete == "Not all items were evaluated: A 100 of 120."
+    assert truncated == "Prompts were truncated on the left to fit the context, at most in a cell: A 7 of 100 items."
 
 
-def test_a_stale_cell_tells_nothing(root: Path) -> None:
-    """The first cell of its variant was asked another limit: its record is not what the table shows."""
+def test_footer_ignores_stale_cells(root: Path) -> None:
+    """The first cell of its variant was evaluated with another limit: the table does not show it."""
     record(root, "s0.125-t0.5/random+random/seed0", limit=7, n_items=7)
     record(root, "zero-shot", limit=7, n_items=7)
-    assert "items: A 100, B 50." in told(root)[1]
+    assert "items: A 100, B 50." in footer(root)[1]
 
 
-def test_nothing_evaluated(tmp_path: Path) -> None:
+def test_footer_without_evaluations_has_the_versions_alone(tmp_path: Path) -> None:
     shared_files(tmp_path, an_experiment())
-    assert [line.partition(" ")[0] for line in told(tmp_path)] == ["Config"]
+    assert [line.partition(" ")[0] for line in footer(tmp_path)] == ["Config"]
 
 
-def test_the_digest_is_of_what_the_config_says() -> None:
+def test_config_digest_depends_on_the_validated_values() -> None:
     same, other = an_experiment(), an_experiment(seeds=[0])
     assert provenance.config_digest(same) == provenance.config_digest(an_experiment())
     assert provenance.config_digest(same) != provenance.config_digest(other)
+
+
+def test_footer_names_the_source_of_a_pruner_plug_in(root: Path, plugin_folder: Path) -> None:
+    """The digests are those that the selections recorded, whatever the file holds now. Older selections have none."""
+    experiment = an_experiment(variants=["random+random", "my_pruners:moderate+random"], seeds=[0, 1, 2])
+    cells = [cell for cell in grid.cells(experiment) if cell.variant == "moderate+random"]
+    for cell, digest in zip(cells, ("a" * 64, "b" * 64, None), strict=True):
+        finish(root, cell, 30, 40, experiment=experiment)
+        answer(root, cell, "A", [0.0] * 100)
+        if digest:
+            path = root / grid.selection_summary(experiment, cell)
+            plugin = {"moderate": {"module": "my_pruners", "version": 1, "source": digest}}
+            files.write_json(path, files.read_json(path) | {"foreign_pruners": plugin})
+    shown = ", ".join(f"moderate (my_pruners, sha256 {digest * 12})" for digest in "ab")
+    assert f"Pruners from outside the package: {shown}." in footer(root, experiment)
