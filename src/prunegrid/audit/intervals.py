@@ -11,7 +11,7 @@ from math import erfc, sqrt
 import numpy as np
 
 from prunegrid.core.ragged import Floats, Ints
-from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES, by_cluster, weights
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES, cluster_sums, cluster_weights
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Bootstrap:
 
     def __init__(self, cluster_n: Ints, resamples: int = RESAMPLES, seed: int = 0) -> None:
         self.cluster_n = cluster_n
-        self.weights_BC = np.concatenate(list(weights(int(cluster_n.max()) + 1, resamples, seed)))
+        self.weights_BC = np.concatenate(list(cluster_weights(int(cluster_n.max()) + 1, resamples, seed)))
 
     def estimate(self, counts: Counts) -> Estimate:
         """The shares as they are, and the interval unless some model has samples of fewer than 10 clusters."""
-        sums = np.stack([by_cluster(column_Sn, self.cluster_n) for column_Sn in counts.columns])
+        sums = np.stack([cluster_sums(column_Sn, self.cluster_n) for column_Sn in counts.columns])
         share, chance = _shares(sums.sum(axis=2))
-        if (np.count_nonzero(sums[1], axis=1) < FEWEST).any():
+        if (np.count_nonzero(sums[1], axis=1) < MIN_CLUSTERS).any():
             return Estimate(share, chance)
         share_SB, chance_SB = _shares(sums @ self.weights_BC.T)
         means_B = (share_SB - chance_SB).mean(axis=0)

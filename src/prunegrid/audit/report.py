@@ -6,7 +6,7 @@ import pandas as pd
 
 from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
-from prunegrid.statistics.bootstrap import FEWEST, RESAMPLES
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES
 from prunegrid.table.labels import LABELS
 from prunegrid.table.text import NONE
 
@@ -37,10 +37,11 @@ def legend(seeds: int, models: str) -> str:
         f"interval of the mean of (share - chance), in points, from {RESAMPLES} resamples of the training set's "
         "samples (exact copies together; the same resamples for every model). It covers other samples of the same "
         "kinds under these models and selections, not other models or pruning seeds; no brackets: fewer than "
-        f"{FEWEST} samples. ↑ ↓: every model lies above or below chance, and their mean does after Holm's correction "
-        "over the whole table (5 %, normal approximation); the intervals are not corrected. Spread: the row's widest "
-        f"difference between two models, in points. {NONE}: some model's kept samples have none. Right new fact: the "
-        "answer of a new fact, which should stay. (first tokens) keeps the beginning of each response and is no pruner."
+        f"{MIN_CLUSTERS} samples. ↑ ↓: every model lies above or below chance, and their mean does after Holm's "
+        "correction over the whole table (5 %, normal approximation); the intervals are not corrected. Spread: the "
+        f"row's widest difference between two models, in points. {NONE}: some model's kept samples have none. "
+        "Right new fact: the answer of a new fact, which should stay. (first tokens) keeps the beginning of each "
+        "response and is no pruner."
     )
 
 

@@ -16,23 +16,23 @@ import pyarrow as pa
 from prunegrid.core.files import read_parquet, replacing, sha256, write_json, write_parquet
 from prunegrid.experiment import layout
 
-FOUND = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
+RESULT_KEYS = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
 FALLBACK = ("fallback",)
 """Why answers did not come about as planned: in records of such answers only, and no reason to generate them again."""
-SAID_OF_DATA = ("data", "n_complete")
+DATA_KEYS = ("data", "n_complete")
 """Where the items are from and how many there should be: no score depends on it while `data_hash` is the same."""
 
 
-class Kept:
+class EvaluationCache:
     """The folder of one cell's benchmarks that were asked to their end."""
 
     def __init__(self, out_dir: Path) -> None:
         self.out_dir, self.folder = out_dir, out_dir / layout.ANSWERS
 
-    def find(self, name: str, asking: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+    def lookup(self, name: str, asking: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         """The record of `name` if it was asked just as `asking` says, and whole; else None and why not.
 
-        Of the record's own, only what is `SAID_OF_DATA` follows `asking`.
+        Of the record's own, only what is `DATA_KEYS` follows `asking`.
         """
         path = self.folder / f"{name}.json"
         try:
@@ -41,9 +41,9 @@ class Kept:
             return None, "not asked before"
         except ValueError:
             record = None
-        if not isinstance(record, dict) or not record.keys() >= set(FOUND):
+        if not isinstance(record, dict) or not record.keys() >= set(RESULT_KEYS):
             return None, "its kept record is damaged"
-        compared = (record.keys() | asking.keys()) - {*FOUND, *FALLBACK, *SAID_OF_DATA}
+        compared = (record.keys() | asking.keys()) - {*RESULT_KEYS, *FALLBACK, *DATA_KEYS}
         if differing := sorted(key for key in compared if record.get(key) != asking.get(key)):
             return None, f"asked before with another {', '.join(differing)}"
         items = path.with_suffix(".parquet")
@@ -51,9 +51,9 @@ class Kept:
             return None, "its kept items are lost or damaged"
         if not _is_mean(record["score"], items, record["filter"]):
             return None, "its kept record is damaged"
-        return record | {key: asking[key] for key in SAID_OF_DATA}, "kept"
+        return record | {key: asking[key] for key in DATA_KEYS}, "kept"
 
-    def keep(self, name: str, items: pa.Table, record: dict[str, Any]) -> dict[str, Any]:
+    def store(self, name: str, items: pa.Table, record: dict[str, Any]) -> dict[str, Any]:
         """Write the items, then the record, which is complete with their digest."""
         path = self.folder / f"{name}.parquet"
         write_parquet(path, items)
@@ -61,7 +61,7 @@ class Kept:
         write_json(path.with_suffix(".json"), record)
         return record
 
-    def hand_over(self, name: str, record: dict[str, Any]) -> None:
+    def export(self, name: str, record: dict[str, Any]) -> None:
         """Give the workflow the files that it declares: the items as a hard link, or a copy where there can be none.
 
         The record is a file of its own: were a linked one written to in place, nothing would tell. Items have a digest.

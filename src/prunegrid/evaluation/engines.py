@@ -9,18 +9,18 @@ TRANSFORMERS = "transformers"
 VLLM = "vllm"
 
 
-def engine_of(record: dict[str, Any]) -> str:
+def recorded_engine(record: dict[str, Any]) -> str:
     """The engine of a benchmark's record. Records that name none are of the transformers library."""
     engine: str = record.get("engine", TRANSFORMERS)
     return engine
 
 
-def recorded(engine: str) -> dict[str, str]:
+def engine_entry(engine: str) -> dict[str, str]:
     """What a record says about its engine: nothing for transformers, so that older records stay valid."""
     return {} if engine == TRANSFORMERS else {"engine": engine}
 
 
-def require(engine: str) -> None:
+def require_installed(engine: str) -> None:
     """Raise a `PrunegridError` unless the engine's package is installed."""
     try:
         version(engine)

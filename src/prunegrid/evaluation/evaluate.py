@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
-from prunegrid.evaluation.cache import Kept
-from prunegrid.evaluation.engines import TRANSFORMERS, VLLM, engine_of, require
-from prunegrid.evaluation.fingerprint import of_now
-from prunegrid.evaluation.items import Items, read_items
+from prunegrid.evaluation.cache import EvaluationCache
+from prunegrid.evaluation.engines import TRANSFORMERS, VLLM, recorded_engine, require_installed
+from prunegrid.evaluation.fingerprint import code_fingerprint
+from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.experiment.sections import Benchmark
 from prunegrid.tasks.catalog import known_tasks, read_task, resolve
 
@@ -87,40 +87,40 @@ def evaluate(
     `out_dir` of an earlier run is not asked again; without `digests` nothing tells whose it is, and all is asked.
     `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     """
-    require(engine)
+    require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
         raise PrunegridError(f"no data file for benchmark {', '.join(missing)}")
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     questions = [
-        _question(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
+        _prepare(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
     ]
-    kept = Kept(out_dir)
+    kept = EvaluationCache(out_dir)
     records, to_ask = {}, []
     for question in questions:
-        record, state = kept.find(question.name, question.asking) if digests else (None, "its model has no digests")
+        record, state = kept.lookup(question.name, question.asking) if digests else (None, "its model has no digests")
         if record:
             records[question.name] = record
-            kept.hand_over(question.name, record)
+            kept.export(question.name, record)
             print(f"{question.name}: kept", flush=True)
         else:
             to_ask.append(question)
             print(f"{question.name}: to be asked, {state}", flush=True)
     if to_ask:
-        records |= _ask(to_ask, kept, model_dir, adapter_dir, jobs_per_gpu)
+        records |= _run_benchmarks(to_ask, kept, model_dir, adapter_dir, jobs_per_gpu)
     return {name: records[name] for name in benchmarks}
 
 
-class Question(NamedTuple):
+class PreparedBenchmark(NamedTuple):
     """A benchmark made ready: its items, and all that its record says before it is asked."""
 
     name: str
-    items: Items
+    items: BenchmarkItems
     asking: dict[str, Any]
 
 
-def _question(
+def _prepare(
     protocol: str, name: str, benchmark: Benchmark, data: Path, engine: str, setting: dict[str, Any]
-) -> Question:
+) -> PreparedBenchmark:
     items = read_items(data, protocol, benchmark.task, benchmark.data, benchmark.limit)
     asking = {
         "benchmark": name,
@@ -133,21 +133,25 @@ def _question(
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,
-        **of_now(protocol, benchmark.task, engine),
+        **code_fingerprint(protocol, benchmark.task, engine),
         **setting,
     }
-    return Question(name, items, asking)
+    return PreparedBenchmark(name, items, asking)
 
 
-def _ask(
-    questions: list[Question], kept: Kept, model_dir: Path, adapter_dir: Path | None, jobs_per_gpu: int
+def _run_benchmarks(
+    questions: list[PreparedBenchmark],
+    kept: EvaluationCache,
+    model_dir: Path,
+    adapter_dir: Path | None,
+    jobs_per_gpu: int,
 ) -> dict[str, Any]:
     """Load the model and ask it; each benchmark's files are whole before the next is asked."""
     os.environ |= OFFLINE | ENVIRONMENT
     from prunegrid.evaluation import harness
 
     how = questions[0].asking
-    if engine_of(how) == VLLM:
+    if recorded_engine(how) == VLLM:
         from prunegrid.evaluation import vllm_model
 
         settings = {key: how[key] for key in ("dtype", "device", "batch_tokens", "seed")}
@@ -163,8 +167,8 @@ def _ask(
         record = asking | _scores(name, spec["metadata"], len(items.docs), run)
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
-        records[name] = kept.keep(name, _item_table(run["samples"], items.clusters, record["metric"]), record)
-        kept.hand_over(name, records[name])
+        records[name] = kept.store(name, _item_table(run["samples"], items.clusters, record["metric"]), record)
+        kept.export(name, records[name])
         print(f"{name}: asked, {record['score']:.2f} % of {record['n_items']} in {record['seconds']} s", flush=True)
     return records
 

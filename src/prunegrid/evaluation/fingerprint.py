@@ -5,16 +5,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunegrid.core.versions import STEP
-from prunegrid.evaluation.engines import TRANSFORMERS, recorded
+from prunegrid.evaluation.engines import TRANSFORMERS, engine_entry
 from prunegrid.tasks.catalog import task_hash
 
 SCHEMA = 2
 PACKAGES = ("lm_eval", "transformers", "torch", "peft", "datasets")
 
 
-def of_now(protocol: str, task: str, engine: str = TRANSFORMERS) -> dict[str, Any]:
+def code_fingerprint(protocol: str, task: str, engine: str = TRANSFORMERS) -> dict[str, Any]:
     """The record's schema, step, digest of the task, engine, and versions of those packages that are installed here."""
-    own = {"schema": SCHEMA, "step": STEP["evaluate"], "task_hash": task_hash(protocol, task), **recorded(engine)}
+    own = {"schema": SCHEMA, "step": STEP["evaluate"], "task_hash": task_hash(protocol, task), **engine_entry(engine)}
     return {**own, "versions": _installed(dict.fromkeys([*PACKAGES, engine]))}
 
 

@@ -79,13 +79,13 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
-    lm.cut.clear()
+    lm.truncated.clear()
     try:
         results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
     except PrunegridError as error:
         raise PrunegridError(f"{name}: {error}") from None
     samples = results["samples"][name]
-    cut = {sample["doc_id"] for sample in samples for request in sample["arguments"] if lm.was_cut(*request)}
+    cut = {sample["doc_id"] for sample in samples for request in sample["arguments"] if lm.is_truncated(*request)}
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(cut)}
 
 

@@ -18,10 +18,10 @@ from prunegrid.core.files import read_records, repair, sha256
 
 if TYPE_CHECKING:
     from prunegrid.experiment.sections import DataRef
-from prunegrid.tasks.catalog import _function, read_task
+from prunegrid.tasks.catalog import read_task, task_function
 
 
-class Items(NamedTuple):
+class BenchmarkItems(NamedTuple):
     """The documents to ask, the digests that group them (None: each by itself), and how many there are of them.
 
     `available`: rows of the file; `eligible`: those that the protocol asks; `complete`: as many as it asks of the
@@ -35,7 +35,7 @@ class Items(NamedTuple):
     complete: int | None
 
 
-def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | None = None) -> Items:
+def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | None = None) -> BenchmarkItems:
     """The first `limit` items of `path` that the task asks, reduced to the fields that it reads.
 
     `ref` is the data set that the file is a copy of: its row and item counts are checked where the task knows them.
@@ -43,13 +43,13 @@ def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | 
     told = read_task(protocol, task)["metadata"]
     rows = read_records(path, repair(path))
     reduced = [_whole(row, told, f"{path}: item {i}") for i, row in enumerate(rows)]
-    docs = list(filter(_function(protocol, told["only"]), reduced)) if "only" in told else reduced
+    docs = list(filter(task_function(protocol, told["only"]), reduced)) if "only" in told else reduced
     if not docs:
         raise PrunegridError(
             f"{path}: none of its {len(rows)} items is one that {protocol}'s {task} asks ({told['only']})"
         )
     complete = _complete(path, told.get("complete", []), ref, len(rows), len(docs))
-    return Items(docs[:limit], _clusters(docs[:limit], told), len(rows), len(docs), complete)
+    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], told), len(rows), len(docs), complete)
 
 
 def _complete(path: Path, known: list[dict[str, Any]], ref: DataRef, rows: int, eligible: int) -> int | None:

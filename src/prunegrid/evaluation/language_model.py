@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.progress import Progress
 from prunegrid.evaluation.generation import generate
-from prunegrid.evaluation.shared_prefix import Batch, Row, RowLimit, Scored, shared_rows
+from prunegrid.evaluation.shared_prefix import OptionBatch, OptionRow, RowLimit, ScoredString, option_rows
 from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
 from prunegrid.scoring.samples import batches
@@ -34,8 +34,8 @@ class LanguageModel(HFLM):
 
     Where a model changes its logits after the head, options' passes compute all of them: `LOGITS`, or one row.
     For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
-    `was_cut` tells which requests lost tokens to fit the model's context, `fallback` why answers were not generated
-    as planned.
+    `is_truncated` tells which requests lost tokens to fit the model's context, `fallback` why answers were not
+    generated as planned.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
@@ -44,7 +44,7 @@ class LanguageModel(HFLM):
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_tokens, softmax_dtype="float32"
         )
         self.batch_tokens = batch_tokens
-        self.cut: set[Hashable] = set()
+        self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
         encode: Any = super().tok_encode
         self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
@@ -67,7 +67,9 @@ class LanguageModel(HFLM):
         """
         texts = [request.args for request in requests]
         wholes = [self.tok_encode("".join(parts)) for parts in texts]
-        strings = [Scored(self._kept(ids, self.max_length, parts), 1) for ids, parts in zip(wholes, texts, strict=True)]
+        strings = [
+            ScoredString(self._kept(ids, self.max_length, parts), 1) for ids, parts in zip(wholes, texts, strict=True)
+        ]
         questions = [(request.task_name, request.doc_id) for request in requests]
         nll_N, _ = self._score(strings, questions, texts)
         return [float(nll) / len(string.ids) for nll, string in zip(nll_N, strings, strict=True)]
@@ -76,7 +78,7 @@ class LanguageModel(HFLM):
         """(log-probability of the continuation, in nats; whether greedy decoding would give it) of each request."""
         room = self.max_length + 1  # as HFLM: the last token is not read
         kept = [self._kept(context + rest, room, texts) for texts, context, rest in requests]
-        strings = [Scored(ids, len(ids) - len(rest)) for ids, (_, _, rest) in zip(kept, requests, strict=True)]
+        strings = [ScoredString(ids, len(ids) - len(rest)) for ids, (_, _, rest) in zip(kept, requests, strict=True)]
         questions = [tuple(context) for _, context, _ in requests]
         nll_N, missed_N = self._score(strings, questions, [texts for texts, _, _ in requests])
         return [(-float(nll), not missed) for nll, missed in zip(nll_N, missed_N, strict=True)]
@@ -84,15 +86,15 @@ class LanguageModel(HFLM):
     def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
         """The last `room` tokens."""
         if len(ids) > room:
-            self.cut.add(texts)
+            self.truncated.add(texts)
         return ids[-room:]
 
-    def was_cut(self, prompt: str, rest: str | dict[str, Any]) -> bool:
-        """Whether the request of these arguments lost tokens on the left, since `cut` was last cleared."""
-        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.cut
+    def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
+        """Whether the request of these arguments lost tokens on the left, since `truncated` was last cleared."""
+        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.truncated
 
     def _score(
-        self, strings: list[Scored], questions: Sequence[Hashable], texts: Sequence[Any]
+        self, strings: list[ScoredString], questions: Sequence[Hashable], texts: Sequence[Any]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """float64[N] each: the summed NLL of the strings' scored tokens, and how many were not the likeliest."""
         for string, text in zip(strings, texts, strict=True):
@@ -105,22 +107,22 @@ class LanguageModel(HFLM):
         sums_2N = np.zeros((2, len(strings)))
         for kind in (alone, shared):
             for chosen in batches(np.array([row.length for row in kind], np.int64), self.pass_tokens):
-                batch = Batch(strings, [kind[place] for place in chosen])
+                batch = OptionBatch(strings, [kind[place] for place in chosen])
                 sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
                 progress.add(sum(kind[place].length for place in chosen))
         for place in (~np.isfinite(sums_2N[0])).nonzero()[0]:
             raise non_finite_logits(self.model, f"at {' '.join(''.join(texts[place]).split())[:60]!r}")
         return sums_2N[0], sums_2N[1]
 
-    def _rows(self, strings: list[Scored], questions: Sequence[Hashable]) -> list[Row]:
+    def _rows(self, strings: list[ScoredString], questions: Sequence[Hashable]) -> list[OptionRow]:
         """Rows of which those that are shared are no longer than was tried."""
-        rows = shared_rows(strings, questions, self.row_limit.tokens)
+        rows = option_rows(strings, questions, self.row_limit.tokens)
         wanted = max((row.length for row in rows if len(row.members) > 1), default=0)
         if self.row_limit.reach(wanted) < wanted:
-            rows = shared_rows(strings, questions, self.row_limit.tokens)
+            rows = option_rows(strings, questions, self.row_limit.tokens)
         return rows
 
-    def _judge(self, batch: Batch) -> NDArray[np.float32]:
+    def _judge(self, batch: OptionBatch) -> NDArray[np.float32]:
         """float32[2, U]: of the batch's distinct tokens the NLL, and 1 where another token is likelier."""
         first_U, _ = batch.distinct
         row_U, place_U, target_U = (

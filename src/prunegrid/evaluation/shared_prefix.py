@@ -19,7 +19,7 @@ from prunegrid.models.architecture import WINDOWS, accepts_tree_masks
 SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of a row's two options
 
 
-class Scored(NamedTuple):
+class ScoredString(NamedTuple):
     """A tokenised string whose tokens from `start` (1 or more) on are scored, each from those before it."""
 
     ids: list[int]
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
         return self.ids[:-1]
 
 
-class Row(NamedTuple):
+class OptionRow(NamedTuple):
     """The strings `members` in one row of `length` tokens, the first `prefix` of which they share."""
 
     members: list[int]
@@ -39,15 +39,15 @@ class Row(NamedTuple):
     length: int
 
 
-def shared_rows(strings: Sequence[Scored], questions: Sequence[Hashable], limit: int) -> list[Row]:
+def option_rows(strings: Sequence[ScoredString], questions: Sequence[Hashable], limit: int) -> list[OptionRow]:
     """Neighbours that belong to the same question put into rows, in order.
 
     A string joins the row before it where the row stays within `limit` tokens and within twice its longest
     string: what is shared is then worth the wider attention.
     """
-    made: list[Row] = []
+    made: list[OptionRow] = []
     for _, group in groupby(range(len(strings)), key=questions.__getitem__):
-        rows: list[Row] = []
+        rows: list[OptionRow] = []
         for place in group:
             joined = _row(strings, [*(rows[-1].members if rows else []), place])
             longest = max(len(strings[member].inputs) for member in joined.members)
@@ -59,21 +59,21 @@ def shared_rows(strings: Sequence[Scored], questions: Sequence[Hashable], limit:
     return made
 
 
-def _row(strings: Sequence[Scored], members: list[int]) -> Row:
+def _row(strings: Sequence[ScoredString], members: list[int]) -> OptionRow:
     inputs = [strings[member].inputs for member in members]
     first, last = min(inputs), max(inputs)
     differ = (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
     prefix = next(differ, min(len(first), len(last)))
-    return Row(members, prefix, prefix + sum(len(ids) - prefix for ids in inputs))
+    return OptionRow(members, prefix, prefix + sum(len(ids) - prefix for ids in inputs))
 
 
-class Batch:
+class OptionBatch:
     """B rows padded on the right to T tokens, and the S tokens to score: where each is predicted, and whose it is.
 
     `part_BT` is 0 in a shared prefix, 1, 2, ... in what the options have left, -1 in padding.
     """
 
-    def __init__(self, strings: Sequence[Scored], rows: Sequence[Row]) -> None:
+    def __init__(self, strings: Sequence[ScoredString], rows: Sequence[OptionRow]) -> None:
         shape = (len(rows), max(row.length for row in rows))
         self.ids_BT, self.position_BT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.part_BT = np.full(shape, -1)
@@ -82,7 +82,7 @@ class Batch:
         columns = np.concatenate(found, axis=1)
         self.row_S, self.place_S, self.target_S, self.owner_S = columns
 
-    def _fill(self, b: int, row: Row, strings: Sequence[Scored]) -> Iterator[Ints]:
+    def _fill(self, b: int, row: OptionRow, strings: Sequence[ScoredString]) -> Iterator[Ints]:
         """Put a row in; for each member int64[4, its tokens]: row, place of prediction, target, member."""
         self._put(b, slice(0, row.prefix), strings[row.members[0]].ids[: row.prefix], 0, 0)
         at = row.prefix
@@ -162,7 +162,7 @@ class RowLimit:
     def _try(self, length: int) -> None:
         """Try a row of `length` tokens; where an option comes out otherwise than alone, the power of two below."""
         while length > self.tried:
-            if _far(self.model, length) <= self.far:
+            if _deviation(self.model, length) <= self.far:
                 self.tried = length
             else:
                 length = self.tokens = max(self.tried, _power(length) // 2 if length > SHORTEST else 0)
@@ -173,14 +173,14 @@ def _power(length: int) -> int:
     return 1 << (length - 1).bit_length()
 
 
-def _far(model: Any, length: int) -> float:
+def _deviation(model: Any, length: int) -> float:
     """How far an option's last state in a row of `length` tokens is from that of the option alone, relative to it."""
     vocabulary = model.get_input_embeddings().num_embeddings
     *prefix, nothing = (1 + np.arange(length - 2 * REST + 1) * 7919 % (vocabulary - 1)).tolist()
-    strings = [Scored([*prefix, *first, nothing], 1) for first in ([1, 2, 3, 4], [5, 1, 2, 6])]
+    strings = [ScoredString([*prefix, *first, nothing], 1) for first in ([1, 2, 3, 4], [5, 1, 2, 6])]
 
     def last(members: list[int]) -> torch.Tensor:
-        inputs = Batch(strings, [_row(strings, members)]).inputs(model.dtype, model.device)
+        inputs = OptionBatch(strings, [_row(strings, members)]).inputs(model.dtype, model.device)
         state: torch.Tensor = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[0, -1].float()
         return state
 

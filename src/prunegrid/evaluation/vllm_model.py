@@ -46,8 +46,8 @@ def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any)
 class VllmModel(VLLM):
     """lm-eval's wrapper of vLLM, with what `harness.run` asks of a model.
 
-    `cut` holds the requests that lost tokens to fit the context. Requests that score prompts are cut two tokens earlier
-    than `LanguageModel` cuts them: vLLM reads the last token, and generates one more.
+    `truncated` holds the requests that lost tokens to fit the context. Requests that score prompts are cut two tokens
+    earlier than `LanguageModel` cuts them: vLLM reads the last token, and generates one more.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class VllmModel(VLLM):
                 "install the build for this device, or set evaluation.engine: transformers"
             )
         self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
-        self.cut: set[Hashable] = set()
+        self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
         context = min(CONTEXT, _context(base))
         try:
@@ -90,9 +90,9 @@ class VllmModel(VLLM):
                 f"{name}: vLLM cannot load it ({first_line(error)}); set evaluation.engine: transformers"
             ) from error
 
-    def was_cut(self, prompt: str, rest: str | dict[str, Any]) -> bool:
-        """Whether the request of these arguments lost tokens on the left, since `cut` was last cleared."""
-        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.cut
+    def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
+        """Whether the request of these arguments lost tokens on the left, since `truncated` was last cleared."""
+        return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.truncated
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """As `LanguageModel.nll_per_token`: the sum over all tokens but the first, divided by all of them."""
@@ -127,7 +127,7 @@ class VllmModel(VLLM):
     def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
         """The last `room` tokens."""
         if len(ids) > room:
-            self.cut.add(texts)
+            self.truncated.add(texts)
         return ids[-room:]
 
     @staticmethod

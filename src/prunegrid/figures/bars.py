@@ -10,7 +10,7 @@ from prunegrid.experiment.sections import Budget
 from prunegrid.figures import style
 from prunegrid.figures.source import NothingToShow, Source
 from prunegrid.results import collect
-from prunegrid.statistics.bootstrap import FEWEST
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.labels import LABELS
 
 ACROSS, ROW = 6, 0.165
@@ -18,7 +18,7 @@ GREY = "0.45"
 LOOKS: dict[str, dict[str, Any]] = {
     "both": {"color": style.BLACK, "label": "95 % interval: items and seeds"},
     "items": {"color": GREY, "label": "95 % interval: item noise only (one seed)"},
-    "none": {"linestyle": "none", "label": f"no interval: fewer than {FEWEST} clusters of items"},
+    "none": {"linestyle": "none", "label": f"no interval: fewer than {MIN_CLUSTERS} clusters of items"},
 }
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 2.8, "markeredgewidth": 0.7}
 DOTS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ import pandas as pd
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.results import collect
-from prunegrid.statistics.inference import ALPHA, critical
+from prunegrid.statistics.inference import ALPHA, critical_value
 
 KEY = ["model", "sample_ratio", "token_ratio", "variant", "benchmark", "over"]
 CELL = ["dataset", "model", "sample_ratio", "token_ratio", "variant"]
@@ -84,7 +84,7 @@ def item_variance(score: pd.Series, items: pd.Series) -> pd.Series:
 
 def half_width(item_se: float, seed_half: float) -> float:
     """Half the 95 % interval of a difference: both parts' half widths, added as variances are (MOVER)."""
-    return hypot(critical(inf, ALPHA) * item_se, seed_half)
+    return hypot(critical_value(inf, ALPHA) * item_se, seed_half)
 
 
 def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
@@ -93,7 +93,7 @@ def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
     if not freedom:
         return nan
     squares = sum((count - 1) * spread**2 for count, spread in ((n, sd), (their_n, their_sd)) if count > 1)
-    return critical(freedom, ALPHA) * sqrt(squares / freedom * (1 / n + 1 / their_n))
+    return critical_value(freedom, ALPHA) * sqrt(squares / freedom * (1 / n + 1 / their_n))
 
 
 def verdict(difference: float, half: float, seeds_known: bool) -> str:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.evaluation.engines import TRANSFORMERS, engine_of
-from prunegrid.evaluation.fingerprint import PACKAGES, of_now
+from prunegrid.evaluation.engines import TRANSFORMERS, recorded_engine
+from prunegrid.evaluation.fingerprint import PACKAGES, code_fingerprint
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import Files
@@ -45,7 +45,7 @@ def refuse_unlike(files: Files, done: Sequence[At]) -> None:
 def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
     """What has to be equal: (of whom and what, value); None where the record does not say."""
     (cell, benchmark), versions, digests = at, record.get("versions", {}), record.get("digests", {})
-    yield "engine", engine_of(record)
+    yield "engine", recorded_engine(record)
     yield from ((f"{benchmark}: {key}", record.get(key)) for key in OF_BENCHMARK)
     yield from ((f"version of {name}", versions.get(name)) for name in packages)
     yield from ((f"{cell.model}: digest of the {key}", digests.get(key)) for key in OF_MODEL)
@@ -54,10 +54,10 @@ def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator
 def _now(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The values that evaluations would write now, of the properties of which that is known; a record a benchmark."""
     values: dict[str, Any] = {}
-    engines = {engine_of(record) for record in records.values()}
+    engines = {recorded_engine(record) for record in records.values()}
     engine = engines.pop() if len(engines) == 1 else TRANSFORMERS
     for benchmark, record in records.items():
-        current = of_now(record["protocol"], record["task"], engine)
+        current = code_fingerprint(record["protocol"], record["task"], engine)
         current.pop("engine", None)
         values |= {f"version of {name}": version for name, version in current.pop("versions").items()}
         values |= {f"{benchmark}: {key}": value for key, value in current.items()}

@@ -13,11 +13,11 @@ import numpy as np
 from prunegrid.core.ragged import Floats, Ints
 
 RESAMPLES = 4000
-FEWEST = 10
+MIN_CLUSTERS = 10
 BLOCK = 2**21
 
 
-def weights(clusters: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
+def cluster_weights(clusters: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
     """How often each cluster is in a resample of as many [b, C], in blocks of about 16 MiB that make up all of them.
 
     They depend on the number of clusters and the seed, not on the size of a block.
@@ -29,13 +29,15 @@ def weights(clusters: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterato
         yield rng.multinomial(clusters, alike, min(rows, resamples - start)).astype(np.float64)
 
 
-def by_cluster(values_RI: Floats, cluster_I: Ints) -> Floats:
+def cluster_sums(values_RI: Floats, cluster_I: Ints) -> Floats:
     """Sums over the items of each cluster [R, C]; clusters are numbered from 0."""
     number = int(cluster_I.max()) + 1
     return np.stack([np.bincount(cluster_I, values_I, number) for values_I in values_RI])
 
 
-def means(sums_RC: Floats, sizes_RC: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+def resampled_means(sums_RC: Floats, sizes_RC: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
     """Each row's mean over items in every resample [R, B], given its clusters' sums and numbers of items."""
-    blocks = [(sums_RC @ part_bC.T) / (sizes_RC @ part_bC.T) for part_bC in weights(sums_RC.shape[1], resamples, seed)]
+    blocks = [
+        (sums_RC @ part_bC.T) / (sizes_RC @ part_bC.T) for part_bC in cluster_weights(sums_RC.shape[1], resamples, seed)
+    ]
     return np.concatenate(blocks, axis=1)

@@ -21,9 +21,9 @@ from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.core.ragged import Floats
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import AVERAGE, Budget
-from prunegrid.statistics.bootstrap import RESAMPLES, by_cluster, means
-from prunegrid.statistics.inference import ALPHA, Effect, average, effect, holm
-from prunegrid.statistics.paired_items import Paired, pair
+from prunegrid.statistics.bootstrap import RESAMPLES, cluster_sums, resampled_means
+from prunegrid.statistics.inference import ALPHA, Effect, average_effect, estimate_effect, holm
+from prunegrid.statistics.paired_items import PairedItems, pair_items
 
 SCHEMA = pa.schema(
     {
@@ -66,8 +66,8 @@ class Contrast:
     model: str
     budget: Budget | None
     variant: str
-    against_budget: Budget | None
-    against: str
+    baseline_budget: Budget | None
+    baseline: str
 
 
 def deltas(
@@ -89,7 +89,7 @@ def deltas(
         found = _measured(root, name, every, resamples, randomness.derive_seed(seed, f"bootstrap/{name}"))
         effects |= {(name, pairs): one for pairs, one in found.items()}
     for pairs in {pairs for (_, at), pairs in wanted.items() if at == AVERAGE}:
-        effects[AVERAGE, pairs] = average([effects[name, pairs] for name in benchmarks])
+        effects[AVERAGE, pairs] = average_effect([effects[name, pairs] for name in benchmarks])
     experiment = frame["experiment"].iloc[0] if len(frame) else None
     rows = []
     for (one, name), pairs in wanted.items():
@@ -111,10 +111,10 @@ def read(path: Path) -> pd.DataFrame:
 def _refuse_idle(contrasts: Sequence[Contrast]) -> None:
     """A contrast given twice, or of a cell with itself, would make Holm's family larger than it is."""
     for one in contrasts:
-        if (one.budget, one.variant) == (one.against_budget, one.against):
+        if (one.budget, one.variant) == (one.baseline_budget, one.baseline):
             raise PrunegridError(f"{one.model}: {one.variant} is compared with itself; leave that contrast out")
         if contrasts.count(one) > 1:
-            raise PrunegridError(f"{one.model}: {one.variant} against {one.against} is given twice; give it once")
+            raise PrunegridError(f"{one.model}: {one.variant} against {one.baseline} is given twice; give it once")
 
 
 def _scores(frame: pd.DataFrame) -> Scores:
@@ -136,7 +136,7 @@ def _cell(row: Any) -> Cell:
 def _pairs(scores: Scores, one: Contrast, benchmark: str) -> Pairs:
     """The cells that are done on both sides, in order of their seeds."""
     ours = {cell.seed: cell for cell in scores.get((one.model, one.budget, one.variant, benchmark), {})}
-    theirs = {cell.seed: cell for cell in scores.get((one.model, one.against_budget, one.against, benchmark), {})}
+    theirs = {cell.seed: cell for cell in scores.get((one.model, one.baseline_budget, one.baseline, benchmark), {})}
     numbers = sorted(seed for seed in {*ours, *theirs} if seed is not None)
     seeds: list[int | None] = [*numbers] or [None]
     both = [(_at(ours, seed), _at(theirs, seed)) for seed in seeds]
@@ -154,15 +154,15 @@ def _measured(root: Path, benchmark: str, every: set[Pairs], resamples: int, see
     for model in sorted({pairs[0][0].model for pairs in every}):
         own = [pairs for pairs in every if pairs[0][0].model == model]
         cells = sorted({cell for pairs in own for both in pairs for cell in both}, key=lambda cell: cell.path)
-        sides += _sides(pair(root, cells, benchmark), cells, own)
+        sides += _sides(pair_items(root, cells, benchmark), cells, own)
     found = {}
     for clusters in {one.sums_C.size for one in sides}:
         alike = [one for one in sides if one.sums_C.size == clusters]
         sums_RC, sizes_RC = (np.stack([getattr(one, name) for one in alike]) for name in ("sums_C", "sizes_C"))
-        drawn_RB = 100 * means(sums_RC, sizes_RC, resamples, seed)
+        drawn_RB = 100 * resampled_means(sums_RC, sizes_RC, resamples, seed)
         for one, draws_B in zip(alike, drawn_RB, strict=True):
             items, differing = int(one.sizes_C.sum()), int(np.count_nonzero(one.sums_C))
-            found[one.pairs] = effect(100 * one.means_S, draws_B, items, clusters, differing)
+            found[one.pairs] = estimate_effect(100 * one.means_S, draws_B, items, clusters, differing)
     return found
 
 
@@ -176,20 +176,20 @@ class _Sides:
     sizes_C: Floats
 
 
-def _sides(paired: Paired, cells: Sequence[Cell], every: Iterable[Pairs]) -> Iterator[_Sides]:
+def _sides(paired: PairedItems, cells: Sequence[Cell], every: Iterable[Pairs]) -> Iterator[_Sides]:
     at = {cell: row for row, cell in enumerate(cells)}
-    (sizes_C,) = by_cluster(np.ones((1, len(paired.cluster_I))), paired.cluster_I)
+    (sizes_C,) = cluster_sums(np.ones((1, len(paired.cluster_I))), paired.cluster_I)
     for pairs in every:
         own, base = ([at[cell] for cell in side] for side in zip(*pairs, strict=True))
         diffs_SI = paired.values_CI[own] - paired.values_CI[base]
-        (sums_C,) = by_cluster(diffs_SI.mean(axis=0, keepdims=True), paired.cluster_I)
+        (sums_C,) = cluster_sums(diffs_SI.mean(axis=0, keepdims=True), paired.cluster_I)
         yield _Sides(pairs, diffs_SI.mean(axis=1), sums_C, sizes_C)
 
 
 def _check(scores: Scores, one: Contrast, pairs: Pairs, benchmark: str, found: Effect) -> None:
     """The items have to give the difference of the table's scores, seed by seed."""
     ours = scores[one.model, one.budget, one.variant, benchmark]
-    theirs = scores[one.model, one.against_budget, one.against, benchmark]
+    theirs = scores[one.model, one.baseline_budget, one.baseline, benchmark]
     for (own, base), delta in zip(pairs, found.deltas_S, strict=True):
         printed = ours[own] - theirs[base]
         if not abs(printed - delta) <= AGREE:
@@ -207,22 +207,22 @@ def _place(one: Contrast, benchmark: str) -> dict[str, Any]:
         "token_ratio": one.budget and one.budget.token_ratio,
         "variant": one.variant,
         "benchmark": benchmark,
-        "against": one.against,
+        "against": one.baseline,
     }
 
 
 def _row(found: Effect) -> dict[str, Any]:
-    ends = {"item_": found.items(), "seed_": found.seeds(), "": found.both()}
+    ends = {"item_": found.item_interval(), "seed_": found.seed_interval(), "": found.interval()}
     intervals = {f"{name}{end}": limits[i] for name, limits in ends.items() for i, end in enumerate(("low", "high"))}
     return intervals | {
-        "n_seeds": found.n,
+        "n_seeds": found.n_seeds,
         "n_items": found.n_items,
         "n_clusters": found.n_clusters,
         "delta": found.delta,
         "seed_sd": found.seed_sd,
         "item_se": found.item_se,
         "item_df": found.item_df,
-        "p": found.p(),
+        "p": found.p_value(),
     }
 
 

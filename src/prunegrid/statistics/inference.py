@@ -5,7 +5,7 @@
 - *Items*: other items of the same kind, given the trained models. Bootstrap over clusters, percentile interval.
 - *Seeds*: other training runs, given the items. t interval of the per-seed differences.
 
-`Effect.both` covers both. Half its width is sqrt((t_item item_se)^2 + (t_seed seed_se)^2): each part's own limit, added
+`Effect.interval` covers both. Its half width is sqrt((t_item item_se)^2 + (t_seed seed_se)^2): each part's limit, added
 in squares (Howe 1974, JASA 69:789; "MOVER": Zou and Donner 2008, Statistics in Medicine 27:1693). Why it errs on the
 safe side in every mixture: write g(u) = P(|Z| > sqrt u), convex and falling, Z standard normal. If item noise is the
 share w of the variance, a true null is rejected with probability E g(w t_item^2 X + (1 - w) t_seed^2 Y), where X and Y
@@ -34,11 +34,11 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from prunegrid.core.ragged import Floats
-from prunegrid.statistics.bootstrap import FEWEST
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 
 ALPHA = 0.05
-FEWEST_SEEDS = 3
-NOTHING = 1e-9
+MIN_SEEDS = 3
+NEGLIGIBLE = 1e-9
 SMALLEST, LARGEST = 1e-100, 1 - 1e-6
 Interval = tuple[float, float]
 
@@ -61,7 +61,7 @@ class Effect:
     n_differing: int
 
     @property
-    def n(self) -> int:
+    def n_seeds(self) -> int:
         return len(self.deltas_S)
 
     @property
@@ -70,40 +70,40 @@ class Effect:
 
     @cached_property
     def seed_sd(self) -> float:
-        return float(self.deltas_S.std(ddof=1)) if self.n > 1 else nan
+        return float(self.deltas_S.std(ddof=1)) if self.n_seeds > 1 else nan
 
     @property
     def seed_se(self) -> float:
-        return self.seed_sd / sqrt(self.n)
+        return self.seed_sd / sqrt(self.n_seeds)
 
     @cached_property
     def item_se(self) -> float:
         return float(np.hypot(self.draws_B.std(), self.added_se))
 
-    def items(self) -> Interval:
+    def item_interval(self) -> Interval:
         """95 %: how the mean of these very models could differ with other items."""
         if np.isnan(self.item_df):
             return nan, nan
-        limit = critical(self.item_df, ALPHA)
+        limit = critical_value(self.item_df, ALPHA)
         tail = special.ndtr(-limit)
         low, high = np.hypot(np.quantile(self.draws_B, [tail, 1 - tail]) - self.delta, limit * self.added_se)
         return self.delta - float(low), self.delta + float(high)
 
-    def seeds(self) -> Interval:
+    def seed_interval(self) -> Interval:
         """95 %: how the mean could differ with other training seeds; NaN for one seed."""
-        return self._around(critical(self.n - 1, ALPHA) * self.seed_se if self.n > 1 else nan)
+        return self._around(critical_value(self.n_seeds - 1, ALPHA) * self.seed_se if self.n_seeds > 1 else nan)
 
-    def both(self) -> Interval:
+    def interval(self) -> Interval:
         """95 %, items and seeds; NaN for one seed or too few clusters."""
-        return self._around(self.half(ALPHA))
+        return self._around(self.half_width(ALPHA))
 
-    def half(self, alpha: float) -> float:
+    def half_width(self, alpha: float) -> float:
         """Half the width of `both` at the level 1 - alpha."""
-        if self.n < 2 or np.isnan(self.item_df):
+        if self.n_seeds < 2 or np.isnan(self.item_df):
             return nan
-        return half_width(self.item_se, self.item_df, self.seed_se, self.n, alpha)
+        return half_width(self.item_se, self.item_df, self.seed_se, self.n_seeds, alpha)
 
-    def p(self) -> float:
+    def p_value(self) -> float:
         """The level at which `both` touches zero; 1 where the difference is zero. NaN for fewer than three seeds.
 
         Two seeds' differences, counts over the same items, are often equal to the last item: their spread of zero is
@@ -112,31 +112,31 @@ class Effect:
         that is also the answer where nothing varies and the difference is not zero.
         """
         size, least = abs(self.delta), max(2.0 ** (1 - self.n_differing), SMALLEST)
-        if self.n < FEWEST_SEEDS:
+        if self.n_seeds < MIN_SEEDS:
             return nan
-        if np.isnan(self.half(ALPHA)):
+        if np.isnan(self.half_width(ALPHA)):
             return nan
-        if size < NOTHING or self.half(LARGEST) >= size:
+        if size < NEGLIGIBLE or self.half_width(LARGEST) >= size:
             return 1.0
-        if self.half(least) <= size:
+        if self.half_width(least) <= size:
             return least
-        found = optimize.brentq(lambda x: log(self.half(exp(x)) / size), log(least), log(LARGEST), xtol=1e-12)
+        found = optimize.brentq(lambda x: log(self.half_width(exp(x)) / size), log(least), log(LARGEST), xtol=1e-12)
         return exp(found)
 
     def _around(self, half: float) -> Interval:
         return self.delta - half, self.delta + half
 
 
-def effect(deltas_S: Floats, draws_B: Floats, n_items: int, n_clusters: int, n_differing: int) -> Effect:
+def estimate_effect(deltas_S: Floats, draws_B: Floats, n_items: int, n_clusters: int, n_differing: int) -> Effect:
     """From per-seed differences and the plain bootstrap's draws of their mean, both in points."""
-    if n_clusters < FEWEST:
+    if n_clusters < MIN_CLUSTERS:
         return Effect(deltas_S, np.full_like(draws_B, nan), nan, nan, n_items, n_clusters, n_differing)
     mean = deltas_S.mean()
     spread_B = mean + sqrt(n_clusters / (n_clusters - 1)) * (draws_B - mean)
     return Effect(deltas_S, spread_B, sqrt(2) * 100 / n_items, n_clusters - 1, n_items, n_clusters, n_differing)
 
 
-def average(effects: Sequence[Effect]) -> Effect:
+def average_effect(effects: Sequence[Effect]) -> Effect:
     """The plain mean over benchmarks of the same seeds, each resampled by itself: a stratified bootstrap."""
     variances = np.array([part.item_se**2 for part in effects])
     dfs = np.array([part.item_df for part in effects])
@@ -154,10 +154,10 @@ def average(effects: Sequence[Effect]) -> Effect:
 
 def half_width(item_se: float, item_df: float, seed_se: float, n: int, alpha: float) -> float:
     """Half the width of the interval for both noises at the level 1 - alpha, with n seeds."""
-    return float(np.hypot(critical(item_df, alpha) * item_se, critical(n - 1, alpha) * seed_se))
+    return float(np.hypot(critical_value(item_df, alpha) * item_se, critical_value(n - 1, alpha) * seed_se))
 
 
-def critical(df: float, alpha: float) -> float:
+def critical_value(df: float, alpha: float) -> float:
     """Two-sided critical value of Student's t (`scipy.stats.t.isf(alpha / 2, df)`, which costs a second to import)."""
     return -float(special.stdtrit(df, alpha / 2))
 

@@ -1,6 +1,6 @@
 """Item by item, the same questions to several models: read from the cells' item files, and refused where they differ.
 
-`prunegrid.statistics.deltas` calls `pair`. Two rows are the same item where doc_id, doc_hash and filter agree; then
+`prunegrid.statistics.deltas` calls `pair_items`. Two rows are one item where doc_id, doc_hash and filter agree; then
 prompt, target and cluster have to agree too. docs/evaluation.md describes the files.
 """
 
@@ -21,12 +21,12 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 
 KEY = ["doc_id", "doc_hash", "filter"]
-ALIKE = ["prompt_hash", "target_hash", "cluster"]
-ASKED = ("protocol", "task", "task_version", "metric", "filter")
+PAIRED_COLUMNS = ["prompt_hash", "target_hash", "cluster"]
+PAIRED_KEYS = ("protocol", "task", "task_version", "metric", "filter")
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedItems:
     """Item values, 0..1, of cells in the order they were asked for [C, I], and each item's cluster, from 0 [I]."""
 
     values_CI: Floats
@@ -34,7 +34,7 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Items:
+class ItemScores:
     """One cell's items on one benchmark: what was asked of it, and a row an item, in order of `KEY`."""
 
     record: Path
@@ -46,26 +46,26 @@ class Items:
         return np.asarray(self.rows["value"], dtype=np.float64)
 
 
-def pair(root: Path, cells: Sequence[Cell], benchmark: str) -> Paired:
+def pair_items(root: Path, cells: Sequence[Cell], benchmark: str) -> PairedItems:
     """Join the cells' items one to one, reading each file once; `PrunegridError` where they are not the same items."""
-    first = read(root, cells[0], benchmark)
+    first = read_item_scores(root, cells[0], benchmark)
     values = [first.values]
     for cell in cells[1:]:
-        other = read(root, cell, benchmark)
+        other = read_item_scores(root, cell, benchmark)
         check_same(first, other)
         values.append(other.values)
     cluster_I, _ = pd.factorize(first.rows["cluster"].to_numpy())
-    return Paired(np.stack(values), cluster_I.astype(np.int64))
+    return PairedItems(np.stack(values), cluster_I.astype(np.int64))
 
 
-def read(root: Path, cell: Cell, benchmark: str) -> Items:
+def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     """The rows of the record's `filter`; `PrunegridError` where file and record do not belong together."""
     path = root / layout.score(cell.name, benchmark)
     record = files.read_json(path)
-    if lacking := [key for key in (*ASKED, "items_hash") if key not in record]:
+    if lacking := [key for key in (*PAIRED_KEYS, "items_hash") if key not in record]:
         raise PrunegridError(f"{path}: lacks {', '.join(lacking)}; {_again(path)}")
     file = path.with_suffix(".parquet")
-    rows = files.read_parquet(file, [*KEY, *ALIKE, "value"])
+    rows = files.read_parquet(file, [*KEY, *PAIRED_COLUMNS, "value"])
     if (found := files.sha256(file)) != record["items_hash"]:
         raise PrunegridError(
             f"{file}: its SHA-256 is {found[:12]}..., but {path.name} says {record['items_hash'][:12]}...: "
@@ -73,12 +73,12 @@ def read(root: Path, cell: Cell, benchmark: str) -> Items:
         )
     rows = rows.filter(pc.field("filter") == record["filter"]).sort_by([(key, "ascending") for key in KEY])
     _check(file, rows, record["filter"], path)
-    return Items(path, {key: record[key] for key in ASKED}, rows)
+    return ItemScores(path, {key: record[key] for key in PAIRED_KEYS}, rows)
 
 
-def check_same(one: Items, other: Items) -> None:
+def check_same(one: ItemScores, other: ItemScores) -> None:
     """Raise `PrunegridError` unless both are answers to the same items, asked and marked alike."""
-    if differing := [key for key in ASKED if one.asked[key] != other.asked[key]]:
+    if differing := [key for key in PAIRED_KEYS if one.asked[key] != other.asked[key]]:
         found = "; ".join(f"{key} is {one.asked[key]} and {other.asked[key]}" for key in differing)
         raise PrunegridError(_refusal(one, other, found))
     if not one.rows.select(KEY).equals(other.rows.select(KEY)):
@@ -87,7 +87,7 @@ def check_same(one: Items, other: Items) -> None:
         )
         alone = where.loc[where["side"] != "both", "doc_id"]
         raise PrunegridError(_refusal(one, other, f"{_named(alone.to_numpy())} in one only"))
-    for column in ALIKE:
+    for column in PAIRED_COLUMNS:
         if not one.rows[column].equals(other.rows[column]):
             differ = one.rows.filter(pc.not_equal(one.rows[column], other.rows[column]))
             raise PrunegridError(_refusal(one, other, f"{_named(differ['doc_id'])} with different {column}"))
@@ -105,7 +105,7 @@ def _check(file: Path, rows: pa.Table, chosen: str, record: Path) -> None:
         raise PrunegridError(f"{file}: {_named(rows[1:].filter(twice)['doc_id'])} there twice; {_again(record)}")
 
 
-def _refusal(one: Items, other: Items, what: str) -> str:
+def _refusal(one: ItemScores, other: ItemScores, what: str) -> str:
     return f"{one.record} and {other.record} cannot be paired: {what}; {_again(one.record, other.record)}"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from prunegrid.statistics.inference import ALPHA, critical
+from prunegrid.statistics.inference import ALPHA, critical_value
 
 POWER = 0.8
 NODES = 1000
@@ -26,7 +26,7 @@ def detectable(frame: pd.DataFrame, by: Sequence[str] = ("model", "sample_ratio"
     `seed_se` is null. `by=()` takes all contrasts of a benchmark together. Without item noise: null.
     """
     rows = [
-        dict(zip((*by, "benchmark", "n_seeds"), place, strict=True)) | {"n_contrasts": len(part)} | _of_median(part)
+        dict(zip((*by, "benchmark", "n_seeds"), place, strict=True)) | {"n_contrasts": len(part)} | _median_noise(part)
         for place, part in frame.groupby([*by, "benchmark", "n_seeds"], sort=False, dropna=False)
     ]
     return pd.DataFrame(rows, columns=[*by, "benchmark", "n_seeds", "n_contrasts", *NOISE, "mde"])
@@ -35,7 +35,7 @@ def detectable(frame: pd.DataFrame, by: Sequence[str] = ("model", "sample_ratio"
 NOISE = ("item_se", "item_df", "seed_se")
 
 
-def _of_median(part: pd.DataFrame) -> dict[str, Any]:
+def _median_noise(part: pd.DataFrame) -> dict[str, Any]:
     n = int(part["n_seeds"].iloc[0])
     item_se, item_df = float(part["item_se"].median()), float(part["item_df"].median())
     seed_se = nan
@@ -64,14 +64,14 @@ def power(effect: float, item_se: float, item_df: float, seed_se: float, n: int)
     (`NormalIndPower`): the tests compare them. Neither has the mixture.
     """
     if n == 1:
-        half, noise = np.array([critical(item_df, ALPHA) * item_se]), item_se
+        half, noise = np.array([critical_value(item_df, ALPHA) * item_se]), item_se
     else:
         variance_K = 2 * special.gammaincinv((n - 1) / 2, (np.arange(NODES) + 0.5) / NODES) / (n - 1)
-        seeds = critical(n - 1, ALPHA) * seed_se * np.sqrt(variance_K)
-        half, noise = np.hypot(critical(item_df, ALPHA) * item_se, seeds), np.hypot(item_se, seed_se)
+        seeds = critical_value(n - 1, ALPHA) * seed_se * np.sqrt(variance_K)
+        half, noise = np.hypot(critical_value(item_df, ALPHA) * item_se, seeds), np.hypot(item_se, seed_se)
     return float((special.ndtr((effect - half) / noise) + special.ndtr((-effect - half) / noise)).mean())
 
 
 def _most(item_df: float, n: int) -> float:
     """An effect that is always found, in multiples of the noise."""
-    return 10 * (critical(item_df, ALPHA) + (critical(n - 1, ALPHA) if n > 1 else 0))
+    return 10 * (critical_value(item_df, ALPHA) + (critical_value(n - 1, ALPHA) if n > 1 else 0))

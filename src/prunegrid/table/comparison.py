@@ -22,7 +22,7 @@ def contrasts(experiment: Experiment, frame: pd.DataFrame, against: str | None =
         raise PrunegridError(f"{experiment.experiment}: there is no {against!r} to compare with; give one of {known}")
     rows = [(m, b, name) for m in experiment.models for b in experiment.grid_budgets for name in _names(experiment)]
     pairs = [Contrast(m, b, name, *_other(experiment, frame, m, b, name, against)) for m, b, name in rows]
-    return [pair for pair in pairs if pair.against and pair.against != pair.variant]
+    return [pair for pair in pairs if pair.baseline and pair.baseline != pair.variant]
 
 
 def _other(

@@ -1,7 +1,7 @@
 """The sentences above or below a table that say how to read the figures that it really has."""
 
 from prunegrid.results.collect import AVERAGE, SEVERITY
-from prunegrid.statistics.bootstrap import FEWEST
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.document import TIMES, Table
 from prunegrid.table.text import SIGNS, compared, partial
 
@@ -87,7 +87,7 @@ def _no_interval(table: Table) -> str:
     own = ", ".join(name for name in table.benchmarks if (name, True) in compared and name != AVERAGE)
     average = f" and so for {AVERAGE}" if (AVERAGE, True) in compared else ""
     where = f" for {own}{average}" if any(not without for _, without in compared) else ""
-    return f"No interval{where}: fewer than {FEWEST} clusters of items."
+    return f"No interval{where}: fewer than {MIN_CLUSTERS} clusters of items."
 
 
 def _means(table: Table) -> str:

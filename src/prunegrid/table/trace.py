@@ -26,7 +26,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
 from prunegrid.statistics import deltas
-from prunegrid.statistics.paired_items import KEY, read
+from prunegrid.statistics.paired_items import KEY, read_item_scores
 from prunegrid.table import build
 
 TOLERANCE = 1e-9
@@ -61,7 +61,7 @@ def trace_all(directory: Path) -> Traced:
         if benchmark == collect.AVERAGE:
             means[cell, benchmark] = fmean(means[cell, name] for name in experiment.evaluation.benchmarks)
         else:
-            items = read(directory, cell, benchmark).rows["value"].to_pylist()
+            items = read_item_scores(directory, cell, benchmark).rows["value"].to_pylist()
             means[cell, benchmark] = 100 * fmean(items)
             values += len(items)
         _same(file, f"{_name(cell)}, {benchmark}: score", row.score, means[cell, benchmark])
@@ -143,7 +143,7 @@ def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     if (cell_name, benchmark) not in found:
         raise PrunegridError(f"{directory}: {_unknown(experiment, cell_name, benchmark)}")
     cell, row = found[cell_name, benchmark]
-    answers = read(directory, cell, benchmark)
+    answers = read_item_scores(directory, cell, benchmark)
     items, file, chosen = answers.rows.to_pandas(), answers.record.with_suffix(".parquet"), answers.asked["filter"]
     lines = [
         f"{cell_name}, {benchmark}: {row.score:.2f} % in {directory / 'results.parquet'}",
@@ -152,7 +152,7 @@ def trace_one(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     ]
     base = _base(experiment, cell)
     if base and (_name(base), benchmark) in found:
-        lines += _compared(items, read(directory, base, benchmark).rows.to_pandas(), _name(base))
+        lines += _compared(items, read_item_scores(directory, base, benchmark).rows.to_pandas(), _name(base))
     return lines
 
 

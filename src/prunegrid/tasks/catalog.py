@@ -50,14 +50,14 @@ def task_hash(protocol: str, task: str) -> str:
 
 def resolve(protocol: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The task's YAML with functions in place of their names; its metadata stays text."""
-    return {key: _function(protocol, value) if _named(value) else value for key, value in spec.items()}
+    return {key: task_function(protocol, value) if _named(value) else value for key, value in spec.items()}
 
 
 def _named(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(FUNCTION)
 
 
-def _function(protocol: str, value: str) -> Callable[..., Any]:
+def task_function(protocol: str, value: str) -> Callable[..., Any]:
     utils = importlib.import_module(f"prunegrid.tasks.{protocol}.utils")
     function: Callable[..., Any] = getattr(utils, value.removeprefix(FUNCTION))
     return function

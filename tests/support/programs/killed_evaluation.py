@@ -11,17 +11,17 @@ from prunegrid.evaluation import cache
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment.sections import Benchmark
 
-hand_over = cache.Kept.hand_over
+export = cache.EvaluationCache.export
 
 
 def then_die(self: Any, name: str, record: dict[str, Any]) -> None:
-    hand_over(self, name, record)
+    export(self, name, record)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    cache.Kept.hand_over = then_die
+    cache.EvaluationCache.export = then_die
     evaluate(
         Path(given["model"]),
         Path(given["out"]),

@@ -85,12 +85,12 @@ def test_whole_strings_are_equal(both: tuple[Any, LanguageModel]) -> None:
 
 def test_cut_requests_are_counted(both: tuple[Any, LanguageModel]) -> None:
     theirs, _ = both
-    theirs.cut.clear()
+    theirs.truncated.clear()
     theirs.nll_per_token(options(kind="nll_per_token"))
-    assert theirs.was_cut(LONG, " milk") and not theirs.was_cut("x", ",")
-    theirs.cut.clear()
+    assert theirs.is_truncated(LONG, " milk") and not theirs.is_truncated("x", ",")
+    theirs.truncated.clear()
     answers(theirs, [LONG, "Cats"], ["&"])
-    assert theirs.was_cut(LONG, {"max_gen_toks": 24}) and not theirs.was_cut("Cats", {"max_gen_toks": 24})
+    assert theirs.is_truncated(LONG, {"max_gen_toks": 24}) and not theirs.is_truncated("Cats", {"max_gen_toks": 24})
 
 
 def test_nothing_to_score_is_an_error(both: tuple[Any, LanguageModel]) -> None:

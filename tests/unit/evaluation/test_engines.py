@@ -11,7 +11,7 @@ import pytest
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation import engines, fingerprint
-from prunegrid.evaluation.cache import Kept
+from prunegrid.evaluation.cache import EvaluationCache
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment import grid
 from prunegrid.results import comparability
@@ -39,7 +39,10 @@ def test_a_missing_engine_is_refused_before_anything_is_read(tmp_path: Path, mon
 
 def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "version", versions(vllm="0.32.0", torch="2.13.0"))
-    ours, theirs = fingerprint.of_now("harness", "arc_easy"), fingerprint.of_now("harness", "arc_easy", "vllm")
+    ours, theirs = (
+        fingerprint.code_fingerprint("harness", "arc_easy"),
+        fingerprint.code_fingerprint("harness", "arc_easy", "vllm"),
+    )
     assert "engine" not in ours and ours["versions"] == {"torch": "2.13.0"}
     assert theirs == ours | {"engine": "vllm", "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
 
@@ -49,11 +52,16 @@ def test_another_engines_answers_are_not_kept(tmp_path: Path) -> None:
 
     found = {"metric": "acc", "filter": "none", "score": 100, "stderr": None, "n_items": 1, "n_truncated": 0}
     record = {"data": {}, "n_complete": None, **found, "metrics": {}, "seconds": 1}
-    Kept(tmp_path).keep("A", pa.table({"filter": ["none"], "value": [1.0]}), record | {"fallback": "no compiler"})
+    EvaluationCache(tmp_path).store(
+        "A", pa.table({"filter": ["none"], "value": [1.0]}), record | {"fallback": "no compiler"}
+    )
     asking = {"data": {}, "n_complete": None}
-    kept, state = Kept(tmp_path).find("A", asking)
+    kept, state = EvaluationCache(tmp_path).lookup("A", asking)
     assert state == "kept" and kept is not None and kept["fallback"] == "no compiler"
-    assert Kept(tmp_path).find("A", asking | {"engine": "vllm"}) == (None, "asked before with another engine")
+    assert EvaluationCache(tmp_path).lookup("A", asking | {"engine": "vllm"}) == (
+        None,
+        "asked before with another engine",
+    )
 
 
 def test_a_table_never_mixes_engines(tmp_path: Path) -> None:

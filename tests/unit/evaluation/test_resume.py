@@ -64,17 +64,17 @@ def test_after_an_error_the_others_only_are_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As in the workflow, the declared files are removed in between."""
-    keep = cache.Kept.keep
+    keep = cache.EvaluationCache.store
 
-    def fails_at_the_second(self: cache.Kept, name: str, *rest: Any) -> dict[str, Any]:
+    def fails_at_the_second(self: cache.EvaluationCache, name: str, *rest: Any) -> dict[str, Any]:
         if name == "S":
             raise RuntimeError("out of memory")
         return keep(self, name, *rest)
 
-    monkeypatch.setattr(cache.Kept, "keep", fails_at_the_second)
+    monkeypatch.setattr(cache.EvaluationCache, "store", fails_at_the_second)
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
-    monkeypatch.setattr(cache.Kept, "keep", keep)
+    monkeypatch.setattr(cache.EvaluationCache, "store", keep)
     assert asked == ["A", "S"]
     for file in tmp_path.glob("*.*"):
         file.unlink()

@@ -7,15 +7,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from prunegrid.evaluation import shared_prefix  # noqa: E402
-from prunegrid.evaluation.shared_prefix import Batch, Row, RowLimit, Scored, shared_rows, tree_mask  # noqa: E402
+from prunegrid.evaluation.shared_prefix import OptionBatch, OptionRow, RowLimit, ScoredString, option_rows, tree_mask  # noqa: E402
 from support.tiny_models import tiny  # noqa: E402
 
 
 def test_rows_by_hand() -> None:
-    strings = [Scored([1, 2, 3, 4, 9], 2), Scored([1, 2, 5, 6, 8], 3), Scored([1, 2, 3], 2)]
-    rows = shared_rows(strings[:2], ["q", "q"], limit=6)
-    assert rows == [Row([0, 1], 2, 6)]
-    batch = Batch(strings, rows)
+    strings = [ScoredString([1, 2, 3, 4, 9], 2), ScoredString([1, 2, 5, 6, 8], 3), ScoredString([1, 2, 3], 2)]
+    rows = option_rows(strings[:2], ["q", "q"], limit=6)
+    assert rows == [OptionRow([0, 1], 2, 6)]
+    batch = OptionBatch(strings, rows)
     assert batch.ids_BT.tolist() == [[1, 2, 3, 4, 5, 6]]
     assert batch.position_BT.tolist() == [[0, 1, 2, 3, 2, 3]]
     assert batch.part_BT.tolist() == [[0, 0, 1, 1, 2, 2]]
@@ -35,8 +35,8 @@ def test_rows_by_hand() -> None:
 
 def test_one_token_and_an_option_within_another_by_hand() -> None:
     """Inputs [1, 2, 3], [1, 2], [1, 2]: the row is the first string's; 3 after [1, 2] is scored once for two."""
-    strings = [Scored([1, 2, 3, 4], 2), Scored([1, 2, 3], 2), Scored([1, 2, 5], 2)]
-    batch = Batch(strings, shared_rows(strings, "qqq", limit=9))
+    strings = [ScoredString([1, 2, 3, 4], 2), ScoredString([1, 2, 3], 2), ScoredString([1, 2, 5], 2)]
+    batch = OptionBatch(strings, option_rows(strings, "qqq", limit=9))
     assert batch.ids_BT.tolist() == [[1, 2, 3]] and batch.part_BT.tolist() == [[0, 0, 1]]
     assert (batch.place_S.tolist(), batch.target_S.tolist()) == ([1, 2, 1, 1], [3, 4, 3, 5])
     first_U, which_S = batch.distinct
@@ -44,15 +44,15 @@ def test_one_token_and_an_option_within_another_by_hand() -> None:
 
 
 def test_who_shares_a_row() -> None:
-    def string(*ids: int) -> Scored:
-        return Scored([*ids, 0], 1)
+    def string(*ids: int) -> ScoredString:
+        return ScoredString([*ids, 0], 1)
 
     same = [string(1, 2, 3, 4 + k) for k in range(6)]
-    members = [row.members for row in shared_rows(same, "qqqqqq", limit=99)]
+    members = [row.members for row in option_rows(same, "qqqqqq", limit=99)]
     assert members == [[0, 1, 2, 3, 4], [5]], "3 + 5 is twice 4"
-    assert [row.members for row in shared_rows(same, "qqqqqq", limit=5)] == [[0, 1], [2, 3], [4, 5]]
-    assert all(len(row.members) == 1 for row in shared_rows(same, "qqqqqq", limit=0))
-    assert [row.members for row in shared_rows(same[:4], "qppq", limit=99)] == [[0], [1, 2], [3]]
+    assert [row.members for row in option_rows(same, "qqqqqq", limit=5)] == [[0, 1], [2, 3], [4, 5]]
+    assert all(len(row.members) == 1 for row in option_rows(same, "qqqqqq", limit=0))
+    assert [row.members for row in option_rows(same[:4], "qppq", limit=99)] == [[0], [1, 2], [3]]
 
 
 def reached(model: Any, most: int = 256) -> int:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.sections import Budget
-from prunegrid.statistics.bootstrap import by_cluster, means
+from prunegrid.statistics.bootstrap import cluster_sums, resampled_means
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
-from prunegrid.statistics.inference import Effect, effect
+from prunegrid.statistics.inference import Effect, estimate_effect
 from support.item_files import BUDGET, Values, cell, experiment, put, rows
 
 OURS = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
@@ -247,14 +247,21 @@ def test_symmetries_of_the_frame(tmp_path: Path) -> None:
 
 
 def of_items(diffs_SI: Any, cluster_I: Any) -> Effect:
-    sums_RC = by_cluster(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
-    sizes_RC = by_cluster(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
-    (draws_B,) = means(sums_RC, sizes_RC, 100)
-    return effect(np.mean(diffs_SI, axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC))
+    sums_RC = cluster_sums(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
+    sizes_RC = cluster_sums(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
+    (draws_B,) = resampled_means(sums_RC, sizes_RC, 100)
+    return estimate_effect(np.mean(diffs_SI, axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC))
 
 
 def told(found: Effect) -> list[float]:
-    return [found.delta, found.item_se, *found.items(), *found.seeds(), *found.both(), found.p()]
+    return [
+        found.delta,
+        found.item_se,
+        *found.item_interval(),
+        *found.seed_interval(),
+        *found.interval(),
+        found.p_value(),
+    ]
 
 
 differences = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1.0]), min_size=15, max_size=15)
@@ -272,9 +279,9 @@ def test_symmetries_of_an_effect(diffs: list[list[float]], items: list[int], see
     plain = of_items(diffs_SI, cluster_I)
     assert told(of_items(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(told(plain), abs=1e-9)
     turned = of_items(-diffs_SI, cluster_I)
-    for own, theirs in ((plain.items(), turned.items()), (plain.both(), turned.both())):
+    for own, theirs in ((plain.item_interval(), turned.item_interval()), (plain.interval(), turned.interval())):
         assert own == pytest.approx((-theirs[1], -theirs[0]), abs=1e-9)
-    assert turned.p() == pytest.approx(plain.p())
-    low, high = plain.both()
-    assert (plain.p() < 0.05) == (low > 0 or high < 0)
-    assert plain.half(plain.p()) == pytest.approx(abs(plain.delta), abs=1e-9) or plain.p() == 2.0**-11
+    assert turned.p_value() == pytest.approx(plain.p_value())
+    low, high = plain.interval()
+    assert (plain.p_value() < 0.05) == (low > 0 or high < 0)
+    assert plain.half_width(plain.p_value()) == pytest.approx(abs(plain.delta), abs=1e-9) or plain.p_value() == 2.0**-11

@@ -11,7 +11,7 @@ import pytest
 
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
-from prunegrid.statistics.paired_items import pair
+from prunegrid.statistics.paired_items import pair_items
 from support.item_files import cell, put, rows
 
 ONE, OTHER = cell("qtuning"), cell("random+random")
@@ -22,7 +22,7 @@ def test_pairs_by_hand(tmp_path: Path) -> None:
     first = pd.concat([rows([1, 0, 0.5], "aba"), rows([9, 9, 9], "aba", chosen="strict")])
     put(tmp_path, ONE, "SQuAD", first)
     put(tmp_path, OTHER, "SQuAD", pd.concat([rows([0, 1, 0.25], "aba")[::-1], rows([8, 8, 8], "aba", chosen="strict")]))
-    found = pair(tmp_path, [ONE, OTHER], "SQuAD")
+    found = pair_items(tmp_path, [ONE, OTHER], "SQuAD")
     assert found.values_CI.tolist() == [[1, 0, 0.5], [0, 1, 0.25]]
     assert found.cluster_I.tolist() == [0, 1, 0]
 
@@ -37,7 +37,7 @@ def test_same_doc_id_of_different_documents_is_not_paired(tmp_path: Path) -> Non
 def pair_of(root: Path, one: pd.DataFrame, other: pd.DataFrame, **changes: Any) -> Any:
     put(root, ONE, "B", one)
     put(root, OTHER, "B", other, **changes)
-    return pair(root, [ONE, OTHER], "B")
+    return pair_items(root, [ONE, OTHER], "B")
 
 
 def changed(column: str, value: Any, at: int = 2) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -100,11 +100,11 @@ def test_items_of_another_evaluation_are_refused(tmp_path: Path) -> None:
     pq.write_table(pq.read_table(put(tmp_path, OTHER, "B", rows([1, 1])).with_suffix(".parquet")), tmp_path / "new")
     (tmp_path / "new").replace(record.with_suffix(".parquet"))
     with pytest.raises(PrunegridError, match=r"B\.parquet: its SHA-256 is .* not the items of that score; evaluate it"):
-        pair(tmp_path, [OTHER, ONE], "B")
+        pair_items(tmp_path, [OTHER, ONE], "B")
 
 
 def test_a_record_of_an_older_version_is_refused(tmp_path: Path) -> None:
     record = put(tmp_path, ONE, "B", rows([1, 0]))
     files.write_json(record, {key: value for key, value in files.read_json(record).items() if key != "items_hash"})
     with pytest.raises(PrunegridError, match=r"B\.json: lacks items_hash; evaluate it again"):
-        pair(tmp_path, [ONE, OTHER], "B")
+        pair_items(tmp_path, [ONE, OTHER], "B")

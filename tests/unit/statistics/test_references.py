@@ -10,8 +10,8 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import NormalIndPower, TTestPower
 
-from prunegrid.statistics.bootstrap import RESAMPLES, by_cluster, means, weights
-from prunegrid.statistics.inference import Effect, average, effect, holm
+from prunegrid.statistics.bootstrap import RESAMPLES, cluster_sums, cluster_weights, resampled_means
+from prunegrid.statistics.inference import Effect, average_effect, estimate_effect, holm
 from prunegrid.statistics.power import detectable, mde, power
 
 # the standard deviation of a standard error from B resamples is 1 / sqrt(2 B) of it: four of these
@@ -22,10 +22,12 @@ def of_items(diffs_SI: Any, cluster_I: Any = None) -> Effect:
     """In points."""
     diffs_SI = np.asarray(diffs_SI, float)
     cluster_I = np.arange(diffs_SI.shape[1]) if cluster_I is None else cluster_I
-    sums_RC = by_cluster(diffs_SI.mean(axis=0, keepdims=True), cluster_I)
-    sizes_RC = by_cluster(np.ones((1, len(cluster_I))), cluster_I)
-    (draws_B,) = 100 * means(sums_RC, sizes_RC)
-    return effect(100 * diffs_SI.mean(axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC))
+    sums_RC = cluster_sums(diffs_SI.mean(axis=0, keepdims=True), cluster_I)
+    sizes_RC = cluster_sums(np.ones((1, len(cluster_I))), cluster_I)
+    (draws_B,) = 100 * resampled_means(sums_RC, sizes_RC)
+    return estimate_effect(
+        100 * diffs_SI.mean(axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC)
+    )
 
 
 def known(item_se: float, item_df: float, deltas_S: Any) -> Effect:
@@ -43,7 +45,7 @@ def test_items_against_a_published_example() -> None:
     found = of_items([[0] * 794 + [-1] * 150 + [1] * 86 + [0] * 570])
     assert found.delta == pytest.approx(-4)
     assert found.item_se == pytest.approx(0.95, rel=TOLERANCE)
-    assert np.round(found.items(), 0).tolist() == [-6, -2]
+    assert np.round(found.item_interval(), 0).tolist() == [-6, -2]
 
 
 def test_clusters_against_cluster_robust_regression() -> None:
@@ -62,8 +64,8 @@ def test_item_interval_against_the_t_interval() -> None:
     """Twelve normal items: the ends lie where the t interval's do, within the error of a quantile from 4000 draws."""
     diffs_I = stats.norm.ppf((np.arange(12) + 0.5) / 12)
     low, high = stats.t.interval(0.95, 11, 0, stats.sem(diffs_I))
-    assert of_items([diffs_I]).items() == pytest.approx((100 * low, 100 * high), rel=0.12)
-    plain = np.quantile(means(diffs_I[None], np.ones((1, 12)))[0], [0.025, 0.975])
+    assert of_items([diffs_I]).item_interval() == pytest.approx((100 * low, 100 * high), rel=0.12)
+    plain = np.quantile(resampled_means(diffs_I[None], np.ones((1, 12)))[0], [0.025, 0.975])
     assert (plain[1] - plain[0]) < 0.88 * (high - low), "the plain percentile interval is shorter"
 
 
@@ -71,38 +73,38 @@ def test_seeds_against_the_paired_t_test() -> None:
     ours, base = np.array([61.2, 58.9, 60.4, 63.0, 59.9]), np.array([59.1, 58.5, 59.9, 60.2, 60.1])
     test = stats.ttest_rel(ours, base)
     found = known(0.0, 99, ours - base)
-    assert found.seeds() == pytest.approx((test.confidence_interval().low, test.confidence_interval().high))
-    assert found.both() == pytest.approx(found.seeds()), "without item noise"
-    assert found.p() == pytest.approx(test.pvalue)
+    assert found.seed_interval() == pytest.approx((test.confidence_interval().low, test.confidence_interval().high))
+    assert found.interval() == pytest.approx(found.seed_interval()), "without item noise"
+    assert found.p_value() == pytest.approx(test.pvalue)
 
 
 @pytest.mark.parametrize("ratio", [1e-3, 0.5, 3.0, 7.0, 30.0])
 def test_p_without_seed_noise_is_that_of_the_t_test_over_items(ratio: float) -> None:
     found = known(2.0, 149, [2 * ratio] * 3)
-    assert found.p() == pytest.approx(2 * stats.t.sf(ratio, 149), rel=1e-9)
+    assert found.p_value() == pytest.approx(2 * stats.t.sf(ratio, 149), rel=1e-9)
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 1e-6, 0.5, 20.0])
 @pytest.mark.parametrize("delta", [0.001, -4.0, 30.0])
 def test_p_is_the_level_at_which_the_interval_touches_zero(delta: float, seed_sd: float) -> None:
     found = known(1.5, 299, delta + seed_sd * np.array([-1, 0, 1]))
-    assert found.half(found.p()) == pytest.approx(abs(delta), rel=1e-9)
+    assert found.half_width(found.p_value()) == pytest.approx(abs(delta), rel=1e-9)
 
 
 def test_p_of_what_does_not_vary() -> None:
-    assert known(0.0, 99, [0, 0, 0]).p() == 1
-    assert known(0.0, 99, [5, 5, 5]).p() == 1e-100
-    assert known(0.0, 99, [3, -3, 0]).p() == 1
-    assert known(1.0, 1e4, [500, 500, 500]).p() == 1e-100
+    assert known(0.0, 99, [0, 0, 0]).p_value() == 1
+    assert known(0.0, 99, [5, 5, 5]).p_value() == 1e-100
+    assert known(0.0, 99, [3, -3, 0]).p_value() == 1
+    assert known(1.0, 1e4, [500, 500, 500]).p_value() == 1e-100
 
 
 def test_average_is_stratified() -> None:
     """Benchmarks of 40 and 400 items: variances add, and Satterthwaite's degrees of freedom by hand."""
     rng = np.random.default_rng(0)
     parts = [of_items(rng.normal(size=(2, n))) for n in (40, 400)]
-    both = average(
+    both = average_effect(
         [
-            effect(p.deltas_S, w, p.n_items, p.n_clusters, p.n_differing)
+            estimate_effect(p.deltas_S, w, p.n_items, p.n_clusters, p.n_differing)
             for p, w in zip(parts, _apart(parts), strict=True)
         ]
     )
@@ -120,9 +122,9 @@ def _apart(parts: list[Effect]) -> list[Any]:
 
 
 def test_weights_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = np.concatenate(list(weights(20, 50, 7)))
+    whole = np.concatenate(list(cluster_weights(20, 50, 7)))
     monkeypatch.setattr("prunegrid.statistics.bootstrap.BLOCK", 60)
-    assert (np.concatenate(list(weights(20, 50, 7))) == whole).all()
+    assert (np.concatenate(list(cluster_weights(20, 50, 7))) == whole).all()
     assert (whole.sum(axis=1) == 20).all()
 
 

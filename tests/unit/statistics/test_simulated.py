@@ -16,8 +16,8 @@ import pytest
 from scipy import stats
 
 from prunegrid.core.ragged import Floats, Ints
-from prunegrid.statistics.bootstrap import by_cluster, means
-from prunegrid.statistics.inference import ALPHA, Effect, effect
+from prunegrid.statistics.bootstrap import cluster_sums, resampled_means
+from prunegrid.statistics.inference import ALPHA, Effect, estimate_effect
 from prunegrid.statistics.power import detectable, mde
 
 ITEMS, RUNS, BLOCK, RESAMPLES, CHANCE = 200, 2000, 500, 1000, 1e-4
@@ -56,11 +56,13 @@ def effects(diffs_RSI: Any, cluster_I: Ints | None = None, resamples: int = RESA
     """Each experiment's effect; all see the same resamples, as good as new ones where there are many clusters."""
     items = diffs_RSI.shape[2]
     cluster_I = np.arange(items) if cluster_I is None else cluster_I
-    sums_RC = by_cluster(diffs_RSI.mean(axis=1), cluster_I)
-    sizes_RC = by_cluster(np.ones((1, items)), cluster_I)
-    drawn_RB = means(sums_RC, sizes_RC, resamples)
+    sums_RC = cluster_sums(diffs_RSI.mean(axis=1), cluster_I)
+    sizes_RC = cluster_sums(np.ones((1, items)), cluster_I)
+    drawn_RB = resampled_means(sums_RC, sizes_RC, resamples)
     found = zip(100 * diffs_RSI.mean(axis=2), 100 * drawn_RB, strict=True)
-    return [effect(deltas_S, draws_B, items, sums_RC.shape[1], sums_RC.shape[1]) for deltas_S, draws_B in found]
+    return [
+        estimate_effect(deltas_S, draws_B, items, sums_RC.shape[1], sums_RC.shape[1]) for deltas_S, draws_B in found
+    ]
 
 
 def blocks(times: int, seed: int) -> Iterator[np.random.Generator]:
@@ -76,7 +78,7 @@ def about(found: int, runs: int, low: float, high: float) -> bool:
 
 
 def rejects(one: Effect) -> bool:
-    low, high = one.both()
+    low, high = one.interval()
     return low > 0 or high < 0
 
 
@@ -127,7 +129,7 @@ def test_family_wise_error_with_a_shared_baseline(mixture: str, times: int) -> N
         hard_RI = rng.normal(size=(runs, ITEMS))
         base = answers(rng, noise, hard_RI, n)
         every = np.concatenate([answers(rng, noise, hard_RI, n) - base for _ in range(rows)])
-        p = np.array([one.p() for one in effects(every)]).reshape(rows, runs)
+        p = np.array([one.p_value() for one in effects(every)]).reshape(rows, runs)
         wrong += int((p.min(axis=0) * rows < ALPHA).sum())
     assert at_most(wrong, 8 * times * runs)
 
@@ -142,7 +144,7 @@ def test_coverage_of_items(accuracies: tuple[float, float], times: int) -> None:
         ours, base = (
             np.sqrt(0.5) * (alike_RI + rng.normal(size=alike_RI.shape)) < stats.norm.ppf(share) for share in accuracies
         )
-        ends = np.array([one.items() for one in effects(ours.astype(float) - base)])
+        ends = np.array([one.item_interval() for one in effects(ours.astype(float) - base)])
         covered += int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
         runs += BLOCK
     assert about(covered, runs, 0.93, 0.97)
@@ -161,7 +163,7 @@ def test_coverage_of_clustered_items(clusters: int, times: int) -> None:
         base = rng.random(size=own.shape) < 0.4
         diffs = (np.sqrt(0.5) * (shared + own) < stats.norm.ppf(0.5)).astype(float) - base
         for groups in (cluster_I, None):
-            ends = np.array([one.items() for one in effects(diffs, groups)])
+            ends = np.array([one.item_interval() for one in effects(diffs, groups)])
             inside = int(((ends[:, 0] <= 10) & (ends[:, 1] >= 10)).sum())
             whole, single = (whole + inside, single) if groups is not None else (whole, single + inside)
         runs += BLOCK
@@ -178,7 +180,7 @@ def test_coverage_where_few_items_differ(items: int, won: float, lost: float, ti
     for rng in blocks(times, seed=3):
         chance = rng.random(size=(BLOCK, 1, items))
         diffs = (chance < won).astype(float) - ((chance >= won) & (chance < won + lost))
-        ends = np.array([one.items() for one in effects(diffs)])
+        ends = np.array([one.item_interval() for one in effects(diffs)])
         covered += int(((ends[:, 0] <= 100 * (won - lost)) & (100 * (won - lost) <= ends[:, 1])).sum())
         runs += BLOCK
     assert about(covered, runs, 0.93, 1.0)

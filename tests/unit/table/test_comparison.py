@@ -30,7 +30,7 @@ def compare(root: Path, against: str | None, leave_out: str = "") -> list[tuple[
             finish(root, cell, *SCORES.get(cell.variant, (50, 50)), experiment=experiment)
     found = contrasts(experiment, collect.collect(experiment, root), against)
     assert {(pair.model, pair.budget) for pair in found} == {("m", BUDGET)}
-    return [(pair.variant, pair.against_budget, pair.against) for pair in found]
+    return [(pair.variant, pair.baseline_budget, pair.baseline) for pair in found]
 
 
 def test_by_default_the_baseline(tmp_path: Path) -> None:
