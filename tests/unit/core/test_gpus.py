@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.core import gpus, locks
+from prunegrid.core import gpus, scheduler
 from prunegrid.core.errors import PrunegridError
 from support.programs import program
 
@@ -25,7 +25,7 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv(gpus.VISIBLE, "0,1")
-    for name in (*locks.JOB_VARIABLES, gpus.HOLDER):
+    for name in (*scheduler.JOB_VARIABLES, gpus.HOLDER):
         monkeypatch.delenv(name, raising=False)
 
 
