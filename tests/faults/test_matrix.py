@@ -61,7 +61,7 @@ UNREADABLE = {
     "figures": "scores/m/samples.parquet",
     "audit": "scores/m@seed1/extra/ifd.parquet",
 }
-REFUSED = r"^results/\S+: cannot be written \(.*%s.*\); make .*, then the same command goes on$"
+REFUSED = r"^results/\S+: cannot be written \(.*%s.*\); make .*, then rerun the same command$"
 ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
 
 
@@ -187,7 +187,7 @@ def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
     with lost(small, job, whole.folder):
         remove(small, [job.log])
         with disk_full(small):
-            refuses(rule, whole, small, REFUSED % "No space left.*GB are free there", [])
+            refuses(rule, whole, small, REFUSED % "No space left.*GB free there", [])
 
 
 @ROOT_ONLY
@@ -204,7 +204,7 @@ def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     if not job.inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
     name = f"{R}/{UNREADABLE[rule]}"
-    said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then the same command goes on$"
+    said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then rerun the same command$"
     with lost(small, job, whole.folder):
         (small / name).chmod(0)
         refuses(rule, whole, small, said, ["not root"])

@@ -90,10 +90,10 @@ def test_parsing_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trainng": {}}, "trainng is not a key; did you mean training?"),
+        ({"trainng": {}}, "trainng: is not a key; did you mean training?"),
         (
             {"budgets": [{"sample_ratio": 0.125, "token_ratio": 1.4}]},
-            "budgets[0].token_ratio is 1.4; give a fraction in (0, 1]",
+            "budgets[0].token_ratio: is 1.4; give a fraction in (0, 1]",
         ),
         ({"variants": ["random+perplexity"]}, "variants[0]: 'perplexity' is not a token pruner"),
     ],

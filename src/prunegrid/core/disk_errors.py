@@ -1,4 +1,4 @@
-"""Writes that fail because the disk is full or may not be written to, in one clear line."""
+"""One clear line for a write that fails because the disk is full or the folder is not writable."""
 
 import errno
 import shutil
@@ -9,36 +9,43 @@ from pathlib import Path
 from prunegrid.core.errors import PrunegridError, first_line
 
 FULL_DISK = {errno.ENOSPC: "No space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "File too large"}
-FORBIDDEN = {errno.EROFS: "Read-only file system"}
-BY_OWNER = (errno.EACCES, errno.EPERM)
-RERUN = "then the same command goes on"
+READ_ONLY = {errno.EROFS: "Read-only file system"}
+NO_PERMISSION = (errno.EACCES, errno.EPERM)
+RERUN = "then rerun the same command"
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell a write of `path`, or of what it is made of, that the disk refuses in the block as a `PrunegridError`."""
+    """Turn a refusal of the disk in the block, which writes `path` or parts of it, into a `PrunegridError`."""
     try:
         yield
     except PrunegridError:
         raise
     except Exception as error:
-        if words := refusal(error, path):
-            raise PrunegridError(words) from error
+        if refusal := disk_error(error, path):
+            raise refusal from error
         raise
 
 
-def refusal(error: BaseException, path: Path) -> str:
-    """What to say of `path` if the disk is full, or it may not be written there; empty of any other error.
+def disk_error(error: BaseException, path: Path) -> PrunegridError | None:
+    """The error to raise for `path` if the disk is full or not writable; None for any other error.
 
-    Libraries wrap the system's error in their own (safetensors, torch), so its words count as its number does.
+    Libraries wrap the system's error in their own (safetensors, torch), so its text counts as well as its number.
     """
-    number = error.errno if isinstance(error, OSError) else None
-    if number in FULL_DISK or any(words in str(error) for words in FULL_DISK.values()):
-        return f"{path}: cannot be written ({first_line(error)}; {free_space(path)}); make room, {RERUN}"
-    own = number in BY_OWNER and str(getattr(error, "filename", "")).startswith(str(path.parent))
-    if own or number in FORBIDDEN or any(words in str(error) for words in FORBIDDEN.values()):
-        return f"{path}: cannot be written ({first_line(error)}); make its folder writable, {RERUN}"
-    return ""
+    number, text = (error.errno if isinstance(error, OSError) else None), str(error)
+    if number in FULL_DISK or any(words in text for words in FULL_DISK.values()):
+        what, fix = f"cannot be written ({first_line(error)}; {free_space(path)})", "make room"
+    elif _is_not_writable(error, path) or number in READ_ONLY or any(words in text for words in READ_ONLY.values()):
+        what, fix = f"cannot be written ({first_line(error)})", "make its folder writable"
+    else:
+        return None
+    return PrunegridError(path, what, f"{fix}, {RERUN}")
+
+
+def _is_not_writable(error: BaseException, path: Path) -> bool:
+    if not isinstance(error, OSError) or error.errno not in NO_PERMISSION:
+        return False
+    return str(error.filename or "").startswith(str(path.parent))
 
 
 def free_bytes(path: Path) -> int:
@@ -48,4 +55,4 @@ def free_bytes(path: Path) -> int:
 
 
 def free_space(path: Path) -> str:
-    return f"{free_bytes(path) / 1e9:.3f} GB are free there"
+    return f"{free_bytes(path) / 1e9:.3f} GB free there"

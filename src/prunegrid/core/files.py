@@ -1,4 +1,4 @@
-"""Read and write the files between steps: whole or not at all, and a clear word when one is damaged."""
+"""Read and write the files between steps: written whole or not at all; a damaged file is named with its repair."""
 
 import glob
 import hashlib
@@ -14,21 +14,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prunegrid.core.disk_errors import RERUN, writing
-from prunegrid.core.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError, first_line
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (file or folder), renamed to `path` only if the block succeeds.
 
-    A block that fails leaves nothing behind, not even the folder that was made for it; that the disk is full or
-    read-only is a `PrunegridError`.
+    A block that fails leaves nothing behind, not even a folder created for it. A full or read-only disk is a
+    `PrunegridError`.
     """
-    made = not path.parent.is_dir()
+    new_folder = not path.parent.is_dir()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left(path)
+        _remove_leftovers(path)
         try:
             yield temporary
             if path.is_dir():
@@ -36,19 +36,19 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             _remove(temporary)
-            if made and not any(path.parent.iterdir()):
+            if new_folder and not any(path.parent.iterdir()):
                 path.parent.rmdir()
 
 
-def _remove_left(path: Path) -> None:
-    """Remove what a process that was killed left of an earlier `path` under its temporary name."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        number = left.name.split(".")[-2]
-        if number.isdigit() and not _runs(int(number)):
-            _remove(left)
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary siblings of `path` whose process was killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdigit() and not _is_running(int(process)):
+            _remove(leftover)
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -81,151 +81,144 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def read_json(path: Path) -> Any:
-    """The file's content; a missing or damaged file is a `PrunegridError` that says how to repair it."""
+def read_json(path: Path, fix: str = "") -> Any:
+    """The file's content; a missing or damaged file is a `PrunegridError`.
+
+    `fix` says how to repair a damaged file; by default, `repair(path)`.
+    """
     with _opening(path):
         try:
             return json.loads(path.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise PrunegridError(f"{path}: not complete JSON ({error}); {repair(path)}") from None
+            raise PrunegridError(path, f"not complete JSON ({error})", fix or repair(path)) from None
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None, remedy: str = "") -> pa.Table:
-    """The file's table, `columns` only where given; damage and missing columns are a `PrunegridError`.
-
-    `remedy` says what to do about damage, for a file that no step has made.
-    """
-    with _reading(path, remedy):
-        return _open(path, columns).read(columns=None if columns is None else list(columns))
+def read_parquet(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pa.Table:
+    """The file's table, or only `columns` of it; damage and missing columns are a `PrunegridError` with `fix`."""
+    with _reading(path, fix):
+        return _open(path, columns, fix).read(columns=None if columns is None else list(columns))
 
 
 def parquet_schema(path: Path) -> pa.Schema:
-    """The file's columns, with its key-value metadata; errors as `read_parquet`'s."""
+    """The file's columns, with its key-value metadata; errors as in `read_parquet`."""
     with _reading(path):
-        return _open(path, None).schema_arrow
+        return _open(path).schema_arrow
 
 
 def parquet_metadata(path: Path) -> dict[bytes, bytes]:
-    """The key-value metadata of the file's schema; errors as `read_parquet`'s."""
+    """The key-value metadata of the file's schema; errors as in `read_parquet`."""
     return parquet_schema(path).metadata or {}
 
 
 def column_names(path: Path) -> list[str]:
-    """The names of the file's columns; errors as `read_parquet`'s."""
+    """The names of the file's columns; errors as in `read_parquet`."""
     return list(parquet_schema(path).names)
 
 
 def read_batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
-    """The file's rows, at most `size` in memory at a time; errors as `read_parquet`'s."""
+    """The file's rows, at most `size` in memory at a time; errors as in `read_parquet`."""
     with _reading(path):
-        yield from _open(path, None).iter_batches(size)
+        yield from _open(path).iter_batches(size)
 
 
 def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> Iterator[pa.Table]:
-    """The file's table in pieces of `sizes` rows, then what is left, if anything; errors as `read_parquet`'s.
+    """The file's table in pieces of `sizes` rows, then the rest, if any; errors as in `read_parquet`.
 
-    The size of the file's row groups matters neither to the pieces nor to the memory they take.
+    Neither the pieces nor the memory they take depend on the size of the file's row groups.
     """
     with _reading(path):
         file = _open(path, columns)
-        held = file.schema_arrow.empty_table().select(list(columns))
-        batches = file.iter_batches(1024, columns=list(columns))
+        batches = (pa.Table.from_batches([batch]) for batch in file.iter_batches(1024, columns=list(columns)))
+        # Batches do not end where pieces do: the rows of a batch beyond a piece's end wait here for the next piece.
+        surplus = file.schema_arrow.empty_table().select(list(columns))
         for size in sizes:
-            parts = [held]
+            parts = [surplus]
             while sum(map(len, parts)) < size and (batch := next(batches, None)) is not None:
-                parts.append(pa.Table.from_batches([batch]))
-            table = pa.concat_tables(parts)
-            yield table[:size]
-            held = table[size:]
-        left = pa.concat_tables([held, *(pa.Table.from_batches([batch]) for batch in batches)])
-        if len(left):
-            yield left
+                parts.append(batch)
+            rows = pa.concat_tables(parts)  # copies nothing: slices of it share the batches' memory
+            yield rows[:size]
+            surplus = rows[size:]
+        rest = pa.concat_tables([surplus, *batches])
+        if len(rest):
+            yield rest
 
 
-def _open(path: Path, columns: Sequence[str] | None) -> pq.ParquetFile:
+def _open(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq.ParquetFile:
     file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
-    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
-    if missing:
-        raise PrunegridError(f"{path}: no column {', '.join(missing)}; found: {', '.join(file.schema_arrow.names)}")
+    names = file.schema_arrow.names
+    if missing := sorted(set(columns or ()) - set(names)):
+        raise PrunegridError(path, f"no column {', '.join(missing)} among {', '.join(names)}", fix or repair(path))
     return file
 
 
 @contextmanager
-def _reading(path: Path, remedy: str = "") -> Iterator[None]:
+def _reading(path: Path, fix: str = "") -> Iterator[None]:
     with _opening(path):
         try:
             yield
-        except pa.ArrowInvalid as error:
-            reason = str(error).splitlines()[0]
-            raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {remedy or repair(path)}") from None
-        except OSError as error:
-            if error.errno:
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
                 raise
-            reason = str(error).splitlines()[0]
-            raise PrunegridError(f"{path}: damaged or not Parquet ({reason}); {remedy or repair(path)}") from None
+            damage = f"damaged or not Parquet ({first_line(error)})"
+            raise PrunegridError(path, damage, fix or repair(path)) from None
 
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
-    """Tell that the system refuses to open or read `path`, which says nothing of what is in it."""
+    """Report that the system refuses to open or read `path`, whatever its content."""
     try:
         yield
     except FileNotFoundError:
-        raise PrunegridError(f"{path}: no such file") from None
+        raise PrunegridError(path, "no such file", "correct the path, or run the step that writes it") from None
     except OSError as error:
-        raise PrunegridError(unreadable(path, error)) from None
+        if path.is_dir():
+            raise PrunegridError(path, "is a folder, not a file", f"move it away, {RERUN}") from None
+        words = os.strerror(error.errno) if error.errno else first_line(error)
+        what, fix = f"cannot be read ({words})", f"check its permissions and its disk, {RERUN}"
+        raise PrunegridError(path, what, fix) from None
 
 
-def unreadable(path: Path, error: OSError) -> str:
-    """The message for a file that the system does not let be read."""
-    words = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-    if path.is_dir():
-        return f"{path}: is a folder, not a file; move it away, {RERUN}"
-    return f"{path}: cannot be read ({words}); see to its rights and its disk, {RERUN}"
+def read_records(path: Path, fix: str = "") -> list[dict[str, Any]]:
+    """The rows of a JSON lines or Parquet file; an absent, empty or damaged one is a `PrunegridError`.
 
-
-def read_records(path: Path, remedy: str = "") -> list[dict[str, Any]]:
-    """The rows of a JSON lines or Parquet file; an absent, empty or unreadable one is a `PrunegridError`.
-
-    `remedy` says what to do about damage; without one the file is the user's own.
+    `fix` says how to repair a damaged file that a step has written; without it the file is the user's own.
     """
     if not path.exists():
-        raise PrunegridError(f"{path}: no such file; name an existing one")
+        raise PrunegridError(path, "no such file", "name an existing one")
     if path.suffix == ".parquet":
-        rows: list[dict[str, Any]] = read_parquet(path, remedy=remedy or "fetch or write it again").to_pylist()
+        rows: list[dict[str, Any]] = read_parquet(path, fix=fix or "fetch or write it again").to_pylist()
     else:
         with _opening(path):
-            rows = list(_records(path, f"; {remedy}" if remedy else ""))
+            rows = list(_json_lines(path, fix))
     if not rows:
-        raise PrunegridError(f"{path}: holds no rows" + (f"; {remedy}" if remedy else ""))
+        raise PrunegridError(path, "holds no rows", fix or "give a file with at least one")
     return rows
 
 
-def _records(path: Path, remedy: str) -> Iterator[dict[str, Any]]:
+def _json_lines(path: Path, fix: str) -> Iterator[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _record(line, f"{path}: line {number}", remedy)
+                    yield _json_object(line, f"{path}:{number}", fix)
     except UnicodeDecodeError as error:
-        raise PrunegridError(f"{path}: is not UTF-8 text ({error}){remedy or '; save it as UTF-8'}") from None
+        raise PrunegridError(path, f"is not UTF-8 text ({error})", fix or "save it as UTF-8") from None
 
 
-def _record(line: str, where: str, remedy: str) -> dict[str, Any]:
+def _json_object(line: str, place: str, fix: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
-        raise PrunegridError(f"{where} is not JSON ({error}){remedy}") from None
+        raise PrunegridError(place, f"is not JSON ({error})", fix or "write one JSON object a line") from None
     if not isinstance(row, dict):
-        raise PrunegridError(f"{where} is a {type(row).__name__}, not an object with named fields")
+        what = f"is a {type(row).__name__}, not an object with named fields"
+        raise PrunegridError(place, what, fix or "write one JSON object a line")
     return row
 
 
 def repair(path: Path) -> str:
-    """What to do about a damaged file that a step has made; models are folders made as a whole."""
-    whole = any((path.parent / name).exists() for name in ("config.json", "adapter_config.json"))
-    remove = f"rm -r {path}" if path.is_dir() else f"rm -r {path.parent}" if whole else f"rm {path}"
-    return f"make it again (in a workflow: {remove}, then the same snakemake command)"
+    """How to repair a damaged file or folder that a step has written; of a model, give the folder."""
+    return f"regenerate it (in a workflow: rm {'-r ' * path.is_dir()}{path}, then the same snakemake command)"
 
 
 def sha256sum(path: Path) -> str:

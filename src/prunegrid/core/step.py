@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prunegrid.core import locks
-from prunegrid.core.disk_errors import refusal, writing
+from prunegrid.core.disk_errors import disk_error, writing
 from prunegrid.core.errors import PrunegridError
 
 DONE, FAILED = "done", "FAILED:"
@@ -90,7 +90,7 @@ def _message(error: BaseException, log: str) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on from here"
-    return refusal(error, Path(log)) or f"{type(error).__name__}: {error}"
+    return str(disk_error(error, Path(log)) or f"{type(error).__name__}: {error}")
 
 
 def _trace(error: BaseException) -> None:

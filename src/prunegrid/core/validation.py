@@ -1,53 +1,53 @@
-"""Turn pydantic's findings into lines that name the key, its value and the fix."""
+"""pydantic's findings as errors that name the key, its value and the fix."""
 
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.core.text import did_you_mean
 
-
-def complain(error: ValidationError, model: type[BaseModel], source: str) -> str:
-    """One line a finding: `config.yaml: budgets[1].token_ratio is 1.4; give a fraction in (0, 1]`."""
-    return "\n".join(f"{source}: {_line(finding, model)}" for finding in error.errors())
+RATIOS = ("sample_ratio", "token_ratio")
 
 
-def _line(finding: Any, model: type[BaseModel]) -> str:
-    place, kind, value = _place(finding["loc"]), finding["type"], finding["input"]
+def validation_errors(error: ValidationError, model: type[BaseModel], source: str) -> PrunegridErrors:
+    """One error a finding: `config.yaml: budgets[1].token_ratio: is 1.4; give a fraction in (0, 1]`."""
+    return PrunegridErrors([_finding_error(finding, model, source) for finding in error.errors()])
+
+
+def _finding_error(finding: Any, model: type[BaseModel], source: str) -> PrunegridError:
+    key, kind, value = _key(finding["loc"]), finding["type"], finding["input"]
+    place = f"{source}: {key}" if key else source
     if kind == "extra_forbidden":
-        return f"{place} is not a key{_nearest(finding['loc'], model)}"
+        known = _known_keys(finding["loc"][:-1], model)
+        nearest = did_you_mean(str(finding["loc"][-1]), known)
+        return PrunegridError(place, "is not a key", nearest or f"known keys: {', '.join(known)}")
     if kind == "missing":
-        return f"{place} is missing"
-    if kind in ("greater_than", "less_than_equal") and place.rpartition(".")[2].startswith(
-        ("sample_ratio", "token_ratio")
-    ):
-        return f"{place} is {value}; give a fraction in (0, 1]"
-    if kind == "value_error":
-        return f"{place}: {finding['ctx']['error']}" if place else str(finding["ctx"]["error"])
-    return f"{place} is {value!r}; {finding['msg'][0].lower()}{finding['msg'][1:]}"
+        return PrunegridError(place, "is missing", "add it")
+    if kind in ("greater_than", "less_than_equal") and key.rpartition(".")[2].startswith(RATIOS):
+        return PrunegridError(place, f"is {value}", "give a fraction in (0, 1]")
+    if kind == "value_error":  # raised by a validator of the model as "what is wrong; how to fix it"
+        what, _, fix = str(finding["ctx"]["error"]).partition("; ")
+        return PrunegridError(place, what, fix)
+    return PrunegridError(place, f"is {value!r}", f"{finding['msg'][0].lower()}{finding['msg'][1:]}")
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
+def _key(loc: tuple[int | str, ...]) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
     return text.removeprefix(".")
 
 
-def _nearest(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    known = list(_fields(loc[:-1], model))
-    return f"; {did_you_mean(str(loc[-1]), known) or 'known keys: ' + ', '.join(known)}"
-
-
-def _fields(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """The keys allowed at `loc`; a part that is no field is a list's index or a dict's key, and is passed by."""
-    here = model
+def _known_keys(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """The keys allowed at `loc`. A part that is no field is a list's index or a dictionary's key, and is skipped."""
+    section = model
     for part in loc:
-        if part in here.model_fields:
-            here = _section(here.model_fields[str(part)].annotation) or here
-    return list(here.model_fields)
+        if part in section.model_fields:
+            section = _section(section.model_fields[str(part)].annotation) or section
+    return list(section.model_fields)
 
 
 def _section(annotation: Any) -> Any:
     """The section inside `Section | None`, `list[Section]` or `dict[str, Section]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for inner in get_args(annotation) if (found := _section(inner))), None)
+    return next((section for inner in get_args(annotation) if (section := _section(inner))), None)

@@ -9,7 +9,7 @@ from typing import Any
 from prunegrid.core import gpus as devices
 from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json
+from prunegrid.core.files import read_json, repair
 from prunegrid.core.text import byte_size
 from prunegrid.data.datasets import locate
 from prunegrid.doctor import kernels, machine
@@ -168,8 +168,10 @@ def _template(source: Source) -> str:
 
 
 def _has_template(folder: Path) -> bool:
+    if any(folder.glob("chat_template*")):
+        return True
     settings = folder / "tokenizer_config.json"
-    return any(folder.glob("chat_template*")) or (settings.exists() and "chat_template" in read_json(settings))
+    return settings.exists() and "chat_template" in read_json(settings, repair(folder))
 
 
 def _folder(experiment: Experiment, name: str) -> Path | None:
@@ -242,6 +244,6 @@ def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
 
 def _width(folder: Path) -> int:
     """Bytes a parameter of stored weights."""
-    settings: dict[str, Any] = read_json(folder / "config.json")
+    settings: dict[str, Any] = read_json(folder / "config.json", repair(folder))
     stored = settings.get("dtype") or settings.get("torch_dtype") or "float32"
     return 4 if stored == "float32" else 2

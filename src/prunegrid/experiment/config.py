@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.validation import complain
+from prunegrid.core.validation import validation_errors
 from prunegrid.experiment.sections import (
     SCORED,
     USUAL_DTYPE,
@@ -197,7 +197,7 @@ def load(values: dict[str, Any], source: str = "config.yaml") -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise PrunegridError(complain(error, Experiment, source)) from None
+        raise validation_errors(error, Experiment, source) from None
 
 
 def check_command_line(texts: Iterable[str]) -> None:

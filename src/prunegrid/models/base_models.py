@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from prunegrid.core.disk_errors import refusal
+from prunegrid.core.disk_errors import disk_error
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import parquet_schema, read_json, repair, replacing, sha256, write_json
 from prunegrid.experiment import layout
@@ -118,7 +118,7 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
     except Exception as error:  # tokenizers raises Exception itself
-        if isinstance(error, PrunegridError) or refusal(error, folder):
+        if isinstance(error, PrunegridError) or disk_error(error, folder):
             raise
         raise PrunegridError(f"{folder}: cannot load the tokenizer ({first_line(error)}); {repair(folder)}") from error
 
@@ -141,7 +141,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             **_straight_to(device),
         )
     except (OSError, SafetensorError) as error:
-        if refusal(error, folder):  # of the log, which is written meanwhile
+        if disk_error(error, folder):  # of the log, which is written meanwhile
             raise
         raise PrunegridError(f"{folder}: cannot load the model ({first_line(error)}); {repair(folder)}") from None
     if loaded["missing_keys"]:

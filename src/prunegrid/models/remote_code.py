@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json
+from prunegrid.core.files import read_json, repair
 
 ALLOWED = "PRUNEGRID_MAY_RUN_CODE_OF"
 
@@ -63,7 +63,7 @@ def may_run(folder: Path) -> bool:
 def own_code(folder: Path) -> list[str]:
     """The classes that the folder asks transformers to load from code of its own, as `module.Class`."""
     files = [folder / name for name in ("config.json", "tokenizer_config.json")]
-    maps = [read_json(file).get("auto_map") or {} for file in files if file.exists()]
+    maps = [read_json(file, repair(folder)).get("auto_map") or {} for file in files if file.exists()]
     named = [item for found in maps for item in (found.values() if isinstance(found, dict) else [found])]
     return [name for item in named for name in (item if isinstance(item, list) else [item]) if name]
 
@@ -71,4 +71,4 @@ def own_code(folder: Path) -> list[str]:
 def _known_to_transformers(folder: Path) -> bool:
     from transformers import CONFIG_MAPPING
 
-    return read_json(folder / "config.json").get("model_type") in CONFIG_MAPPING
+    return read_json(folder / "config.json", repair(folder)).get("model_type") in CONFIG_MAPPING

@@ -117,7 +117,7 @@ def of_folder(folder: Path) -> Size:
     """The size of the model in a folder of config.json and safetensors, of which only the headers are read."""
     files = sorted(folder.glob("*.safetensors"))
     counts = {name: elements for file in files for name, elements in _tensors(file).items()}
-    count, settings = sum(counts.values()), read_json(folder / "config.json")
+    count, settings = sum(counts.values()), read_json(folder / "config.json", repair(folder))
     return Size(count, True, f"counted in {folder}", _shape(settings.get("text_config", settings), count))
 
 
@@ -128,7 +128,7 @@ def _tensors(file: Path) -> dict[str, int]:
             (length,) = struct.unpack("<Q", stream.read(8))
             header = json.loads(stream.read(length))
     except (struct.error, ValueError, OSError) as error:
-        raise PrunegridError(f"{file}: damaged or no safetensors file ({error}); {repair(file)}") from None
+        raise PrunegridError(f"{file}: damaged or no safetensors file ({error}); {repair(file.parent)}") from None
     return {name: prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"}
 
 

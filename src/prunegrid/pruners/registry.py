@@ -20,7 +20,7 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.validation import complain
+from prunegrid.core.validation import validation_errors
 
 F = TypeVar("F", bound=Callable[..., Any])
 Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
@@ -101,8 +101,7 @@ class Pruner:
         try:
             return self.options.model_validate(self.own(options)).model_dump()
         except ValidationError as error:
-            known = f"options of {method}: {', '.join(self.known)}"
-            raise PrunegridError(f"{complain(error, self.options, method)} ({known})") from None
+            raise validation_errors(error, self.options, method) from None
 
 
 SAMPLE: dict[str, Pruner] = {}

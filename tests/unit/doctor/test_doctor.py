@@ -102,7 +102,7 @@ def test_the_published_grid_lacks_gpus(doctor: Doctor) -> None:
 def test_a_broken_experiment_is_the_configs_error(doctor: Doctor, write: Write, tmp_path: Path) -> None:
     file = write(budgets=[{"sample_ratio": 0.125, "token_ratio": 1.4}])
     code, text = doctor(file)
-    assert str(code) == f"prunegrid doctor: {file}: budgets[0].token_ratio is 1.4; give a fraction in (0, 1]"
+    assert str(code) == f"prunegrid doctor: {file}: budgets[0].token_ratio: is 1.4; give a fraction in (0, 1]"
     assert text == ""
     for content, complaint in {"a: [": "not YAML", "- a": "holds no keys"}.items():
         (tmp_path / "broken.yaml").write_text(content)

@@ -295,7 +295,7 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
     with pytest.raises(PrunegridError, match=r"d\.jsonl: holds no rows"):
         run("gsm8k", write_jsonl(tmp_path / "d.jsonl", []))
     (tmp_path / "d.jsonl").write_text('{"question": "x", "answer": "#### 1"}\n{"question": ')
-    with pytest.raises(PrunegridError, match=r"d\.jsonl: line 2 is not JSON"):
+    with pytest.raises(PrunegridError, match=r"d\.jsonl:2: is not JSON"):
         run("gsm8k", tmp_path / "d.jsonl")
     with pytest.raises(PrunegridError, match="no data file for benchmark C"):
         evaluate(nowhere, tmp_path, benchmarks={"C": ask("gsm8k")}, data={})

@@ -50,7 +50,7 @@ WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
             config({"s": STATIC | {"method": "qtuning", "window": 100}}, {"d": DYNAMIC | {"match": "s"}}),
             f"d: its match s: {WINDOW}",
         ),
-        (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode is 'dynamc'"),
+        (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode: is 'dynamc'"),
     ],
 )
 def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str, Any], message: str) -> None:

@@ -175,7 +175,7 @@ def test_full_disk(
     small_disk: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     (small_disk / "other").write_bytes(b"x" * 5_000_000)
-    fails(small_disk, inputs, "could not save step 4 .*0.00. GB are free there.; the checkpoint of step 2 is intact")
+    fails(small_disk, inputs, "could not save step 4 .*0.00. GB free there.; the checkpoint of step 2 is intact")
     (small_disk / "other").unlink()
     assert goes_on(small_disk, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 
