@@ -23,10 +23,12 @@ from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models import is_adapter, load_model, with_adapter
 from prunegrid.models.head import Head
 from prunegrid.pruners import PruningSpec
-from prunegrid.scoring.passes import over_batches
-from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.pruners.columns import HEAD_SCORES
+from prunegrid.scoring.batches import batches_by_length
+from prunegrid.scoring.forward import compute_in_batches
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
-from prunegrid.scoring.writer import HEAD_SCORES, sample_means
+from prunegrid.scoring.writer import sample_means
 from prunegrid.training import Job, train
 from prunegrid.training.candidates import passes
 
@@ -60,7 +62,7 @@ def forwards(options: argparse.Namespace) -> Row:
     random, rows = np.random.default_rng(0), []
     for candidates in options.candidates:
         steps = [random.choice(length_N, candidates, replace=False) for _ in range(LENGTHS_DRAWN)]
-        for name, divide in (("padded", batches), ("packed", passes)):
+        for name, divide in (("padded", batches_by_length), ("packed", passes)):
             counts = [len(list(divide(step, options.batch_tokens))) for step in steps]
             tokens = float(np.mean([step.sum() for step in steps]))
             row = {"candidates": candidates, "side": name, "forwards": float(np.mean(counts))}
@@ -101,8 +103,8 @@ def mean_nll(options: argparse.Namespace, trained: Path) -> float:
     whole = not is_adapter(trained)
     model = load_model(trained if whole else options.model, "float32", options.device)
     model = model if whole else with_adapter(model, trained)
-    rows, compute = stored_rows(options.scores), scorer(model, Head(model), None)
-    values, _ = over_batches(rows, options.batch_tokens, model.device, HEAD_SCORES, compute, "trained model")
+    rows, compute = ScoresFolder(options.scores).sequences(), scorer(model, Head(model), None)
+    values, _ = compute_in_batches(rows, options.batch_tokens, model.device, HEAD_SCORES, compute, "trained model")
     return float(sample_means(values["nll"], rows).mean())
 
 

@@ -30,12 +30,13 @@ from prunegrid.core.ragged import flat_indices
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
 from prunegrid.models import load_model, load_tokenizer
-from prunegrid.models.attention_capture import Capture
+from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.head_chunks import CHUNK
-from prunegrid.scoring.passes import decode
-from prunegrid.scoring.samples import Rows, batches, pad, read_rows
+from prunegrid.scoring.batches import batches_by_length, pad
+from prunegrid.scoring.forward import hidden_states
 from prunegrid.scoring.score import scorer
+from prunegrid.scoring.sequences import Sequences, tokenise_shard
 
 SIDES = ("bare", "naive", "ours")
 Run = Callable[[np.ndarray], Any]
@@ -88,38 +89,38 @@ def main() -> None:
     print(json.dumps({**facts, "model": options.model.name, **ratios, "sides": table.round(1).to_dict("index")}))
 
 
-def chosen_rows(options: argparse.Namespace) -> Rows:
+def chosen_rows(options: argparse.Namespace) -> Sequences:
     with tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
         write_dataset(Dataset(name="data", path=str(options.data)), str(options.data), data, Path(work, "data.json"))
-        rows, _ = read_rows(data, load_tokenizer(options.model), options.max_length)
+        rows, _ = tokenise_shard(data, load_tokenizer(options.model), options.max_length)
     some = np.linspace(0, len(rows) - 1, min(options.samples, len(rows))).astype(int)
     take = np.sort(np.argsort(-rows.length_N, kind="stable")[: options.samples]) if options.longest else some
     parts = (rows.sample_id_N[take], rows.prompt_N[take], rows.response_N[take], rows.truncated_N[take])
-    return Rows(*parts, rows.ids_T[flat_indices(rows.offsets, take)])
+    return Sequences(*parts, rows.ids_T[flat_indices(rows.offsets, take)])
 
 
-def side(name: str, options: argparse.Namespace, rows: Rows) -> Side:
+def side(name: str, options: argparse.Namespace, rows: Sequences) -> Side:
     model = load_model(options.model, USUAL_DTYPE[options.device], options.device)
     if name == "naive":
         model.set_attn_implementation("eager")
         count = max(1, options.batch_tokens // options.max_length)
         in_order = [np.arange(start, min(start + count, len(rows))) for start in range(0, len(rows), count)]
         return Side(in_order, lambda chosen: naive(model, rows, chosen))
-    ordered = list(batches(rows.length_N, options.batch_tokens))
+    ordered = list(batches_by_length(rows.length_N, options.batch_tokens))
     if name == "bare":
         return Side(ordered, lambda chosen: bare(model, rows, chosen))
-    compute = scorer(model, Head(model), Capture(model).__enter__())
+    compute = scorer(model, Head(model), AttentionCapture(model).__enter__())
     return Side(ordered, lambda chosen: [values.cpu().numpy() for values in compute(pad(rows, chosen, model.device))])
 
 
-def bare(model: Any, rows: Rows, chosen: np.ndarray) -> None:
-    hidden_BTD = decode(model, pad(rows, chosen, model.device))
+def bare(model: Any, rows: Sequences, chosen: np.ndarray) -> None:
+    hidden_BTD = hidden_states(model, pad(rows, chosen, model.device))
     for hidden_CD in hidden_BTD.flatten(0, 1).split(CHUNK[hidden_BTD.device.type]):
         model.get_output_embeddings()(hidden_CD)
 
 
-def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Tensor]]:
+def naive(model: Any, rows: Sequences, chosen: np.ndarray) -> list[dict[str, torch.Tensor]]:
     batch = pad(rows, chosen, model.device)
     mask_BT = (torch.arange(batch.ids_BT.shape[1], device=model.device) < batch.length_B[:, None]).long()
     out = model(batch.ids_BT, attention_mask=mask_BT, output_attentions=True, output_hidden_states=True)
@@ -142,7 +143,7 @@ def naive(model: Any, rows: Rows, chosen: np.ndarray) -> list[dict[str, torch.Te
     return made
 
 
-def race(sides: dict[str, Side], rows: Rows, device: str) -> dict[str, list[float]]:
+def race(sides: dict[str, Side], rows: Sequences, device: str) -> dict[str, list[float]]:
     """Wall and CPU seconds of each side; the one that has done the smallest share of the tokens goes next.
 
     Of equals naive goes first, and bare and ours swap places each time: the one behind naive may pay for the
@@ -180,7 +181,7 @@ def memory_of(name: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def peak_megabytes(one: Side, rows: Rows, device: str) -> float:
+def peak_megabytes(one: Side, rows: Sequences, device: str) -> float:
     """Growth of the peak memory over the side's largest batch, the model itself being in memory."""
     largest = max(one.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max())
     with torch.inference_mode():

@@ -24,10 +24,10 @@ from prunegrid.core.files import read_json, read_parquet, write_json
 from prunegrid.experiment.sections import USUAL_DTYPE
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.models.head import Head
-from prunegrid.scoring.passes import over_batches
-from prunegrid.scoring.samples import stored_rows
+from prunegrid.pruners.columns import HEAD_SCORES
+from prunegrid.scoring.forward import compute_in_batches
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
-from prunegrid.scoring.writer import HEAD_SCORES
 from prunegrid.training import Job, launch, worker
 from prunegrid.training.schedule import IGNORE
 
@@ -93,12 +93,12 @@ def peak_megabytes(device: str) -> float:
 
 def forward(job: Job) -> dict[str, float]:
     """One scoring pass over all samples, a step's candidates at a time, for pruners that read no attention."""
-    rows, model = stored_rows(job.scores), load_model(job.model, USUAL_DTYPE[job.device], job.device)
+    rows, model = ScoresFolder(job.scores).sequences(), load_model(job.model, USUAL_DTYPE[job.device], job.device)
     compute, step = scorer(model, Head(model), None), job.training.per_device_train_batch_size
     began, cpu = time.monotonic(), time.process_time()
     for start in range(0, len(rows), step):
         part = rows.take(np.arange(start, min(start + step, len(rows))))
-        over_batches(part, job.training.batch_tokens, model.device, HEAD_SCORES, compute, "forward")
+        compute_in_batches(part, job.training.batch_tokens, model.device, HEAD_SCORES, compute, "forward")
     seconds = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu}
     return {**seconds, "trained_tokens": 0, "forwarded_tokens": int(rows.length_N.sum())}
 

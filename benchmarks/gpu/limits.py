@@ -9,7 +9,7 @@ A measurement far below `eager` has a cause worth finding; one above it has fuse
 
 from dataclasses import dataclass
 
-from prunegrid.models.head_chunks import positions
+from prunegrid.models.head_chunks import chunk_positions
 
 EFFICIENCY, ATTENTION, HEAD = 0.80, 0.45, 0.50  # of the matrix rate
 LOGITS = 40  # bytes moved for a float32 logit that is written and read ten times
@@ -95,7 +95,7 @@ def scoring(s: Shape, context: float, scored: float, card: Card) -> Limit:
     """`scored` is the share of tokens that go through the head."""
     attention, head = attention_operations(s, context), 2 * s.head * scored
     operations = 2 * s.body + attention + head
-    weights = 2 * s.head / positions("cuda", s.vocabulary)  # read once a chunk
+    weights = 2 * s.head / chunk_positions("cuda", s.vocabulary)  # read once a chunk
     moved = forward_bytes(s) + scored * (LOGITS * s.vocabulary + weights)
     seconds = _seconds(2 * s.body, attention, moved, card) + head / (HEAD * card.peak)
     return Limit(operations, card.peak / operations, 1 / seconds)

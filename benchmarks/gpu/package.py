@@ -14,10 +14,12 @@ from prunegrid import models
 from prunegrid.core.ragged import flat_indices
 from prunegrid.models import head
 from prunegrid.pruners import PruningSpec
-from prunegrid.scoring.passes import decode, over_batches
-from prunegrid.scoring.samples import Rows, batches, pad
+from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.scoring.batches import batches_by_length, pad
+from prunegrid.scoring.forward import compute_in_batches, hidden_states
 from prunegrid.scoring.score import score_rows, scorer
-from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES, write_scores
+from prunegrid.scoring.sequences import Sequences
+from prunegrid.scoring.writer import write_scores
 from prunegrid.selection.prune import prune
 from prunegrid.training.loss import chunked_nll, collate, total_nll
 from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
@@ -31,26 +33,28 @@ Values = dict[str, np.ndarray]
 # ------------------------------------------------------------------------------------------------------------ scoring
 
 
-def rows(prompt_N: np.ndarray, response_N: np.ndarray, ids_T: np.ndarray) -> Rows:
+def rows(prompt_N: np.ndarray, response_N: np.ndarray, ids_T: np.ndarray) -> Sequences:
     """Samples 0, 1, 2, ... of these lengths."""
-    return Rows(np.arange(len(prompt_N)), prompt_N, response_N, np.zeros(len(prompt_N), bool), ids_T)
+    return Sequences(np.arange(len(prompt_N)), prompt_N, response_N, np.zeros(len(prompt_N), bool), ids_T)
 
 
-def score(model: Any, samples: Rows, batch_tokens: int) -> Values:
+def score(model: Any, samples: Sequences, batch_tokens: int) -> Values:
     """The scoring pass: of each score an array of one value a response token."""
     return score_rows(model, samples, batch_tokens)[0]
 
 
-def score_head_only(model: Any, samples: Rows, batch_tokens: int) -> None:
+def score_head_only(model: Any, samples: Sequences, batch_tokens: int) -> None:
     """The scoring pass without the attention scores."""
-    over_batches(samples, batch_tokens, model.device, HEAD_SCORES, scorer(model, head.Head(model), None), "scoring")
+    compute_in_batches(
+        samples, batch_tokens, model.device, HEAD_SCORES, scorer(model, head.Head(model), None), "scoring"
+    )
 
 
-def bare_forward(model: Any, samples: Rows, batch_tokens: int, with_head: bool) -> None:
+def bare_forward(model: Any, samples: Sequences, batch_tokens: int, with_head: bool) -> None:
     """The least that a pass over the same batches can be: no statistics, nothing kept."""
     with torch.inference_mode():
-        for chosen in batches(samples.length_N, batch_tokens):
-            hidden_BTD = decode(model, pad(samples, chosen, model.device))
+        for chosen in batches_by_length(samples.length_N, batch_tokens):
+            hidden_BTD = hidden_states(model, pad(samples, chosen, model.device))
             for part_CD in hidden_BTD.flatten(0, 1).split(2048) if with_head else ():
                 model.get_output_embeddings()(part_CD)
 
@@ -61,15 +65,15 @@ def one_token(model: Any) -> None:
         model.get_decoder()(input_ids=torch.ones(1, 1, dtype=torch.long, device=model.device), use_cache=False)
 
 
-def longest_batch(samples: Rows, batch_tokens: int) -> Rows:
-    return samples.take(next(iter(batches(samples.length_N, batch_tokens))))
+def longest_batch(samples: Sequences, batch_tokens: int) -> Sequences:
+    return samples.take(next(iter(batches_by_length(samples.length_N, batch_tokens))))
 
 
-def batch_count(samples: Rows, batch_tokens: int) -> int:
-    return sum(1 for _ in batches(samples.length_N, batch_tokens))
+def batch_count(samples: Sequences, batch_tokens: int) -> int:
+    return sum(1 for _ in batches_by_length(samples.length_N, batch_tokens))
 
 
-def padded(samples: Rows, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(samples: Sequences, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask [B, T], as anyone pads them."""
     batch = pad(samples, chosen, device)
     mask_BT = (torch.arange(batch.ids_BT.shape[1], device=device) < batch.length_B[:, None]).long()
@@ -110,7 +114,7 @@ def attention(lengths: list[int], device: str) -> Attention:
     return lambda q, k, v: packed_attention(module, q, k, v, None, segments=lengths, borders=borders)[0]
 
 
-def examples(samples: Rows, removal: str) -> list[Any]:
+def examples(samples: Sequences, removal: str) -> list[Any]:
     """Of every sample two of three response tokens."""
     kept = [[i for i in range(int(n)) if i % 3] or [0] for n in samples.response_N]
     return [example(i, *samples.ids(i), kept[i], 1.0, removal) for i in range(len(samples))]
@@ -126,7 +130,7 @@ def loss(model: Any, some: list[Any], packed: bool) -> torch.Tensor:
 # --------------------------------------------------------------------------------------------------------- selections
 
 
-def store_scores(folder: Path, samples: Rows, values: Values, max_length: int) -> Path:
+def store_scores(folder: Path, samples: Sequences, values: Values, max_length: int) -> Path:
     write_scores(folder, samples, values, {"digests": {}, "max_length": max_length})
     return folder
 
@@ -137,7 +141,7 @@ def select(scores: Path, out: Path, method: str, sample_ratio: float, token_rati
     return out / "selection.parquet"
 
 
-def of_sample(samples: Rows, i: int) -> tuple[np.ndarray, int, slice]:
+def of_sample(samples: Sequences, i: int) -> tuple[np.ndarray, int, slice]:
     """The ids of sample i, the length of its prompt, and where its values stand among those of all samples."""
     ids_T = samples.ids_T[flat_indices(samples.offsets, np.array([i]))].astype(np.int64)
     start, end = samples.response_offsets[i : i + 2]

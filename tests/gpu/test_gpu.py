@@ -22,7 +22,7 @@ from prunegrid.experiment.sections import Scoring
 from prunegrid.models import load_model
 from prunegrid.models.head import logits
 from prunegrid.models.probes import check_isolated
-from prunegrid.scoring.samples import stored_rows
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.training import liger
 from prunegrid.training.candidates import Candidates
@@ -269,10 +269,10 @@ def test_infinite_weights_on_a_gpu_end_the_job_before_anything_is_saved(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny_model: Path, scores: Path) -> None:
     """NLL, entropy and attention scores, in several passes whose results return one behind. By their norms."""
-    rows, found = stored_rows(scores), []
+    rows, found = ScoresFolder(scores).sequences(), []
     for kernel in (NAME, "sdpa"):
         model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
-        candidates = Candidates(rows, np.zeros(len(rows), bool), 200, attention=True)
+        candidates = Candidates(rows, 200, attention=True)
         candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)
         found.append(candidates.score(np.arange(len(rows))).tokens)
         assert candidates.counts["scoring_passes"] > 2

@@ -16,7 +16,7 @@ from prunegrid.models.architecture import (
     TrainingAttention,
     check_positions,
     headless_decoder,
-    outline,
+    meta_model,
     training_attention,
 )
 from prunegrid.models.head import Head
@@ -186,7 +186,7 @@ def reads_positions(family: str) -> bool:
     """Whether `removal: drop` is accepted, by the modules and by the weights."""
     try:
         with tempfile.TemporaryDirectory() as folder:
-            check_positions(outline(write_config(family, Path(folder))))
+            check_positions(meta_model(write_config(family, Path(folder))))
         check_reads_positions(padded(family))
     except PrunegridError:
         return False

@@ -311,7 +311,7 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path: Path) -> None:
         if name == "yaml.load":
             assert keywords["Loader"] == "_Loader", f"{path}:{call.lineno}"  # a SafeLoader
         if name.endswith(".from_pretrained") and "gguf_file" not in keywords and "Peft" not in name:
-            assert keywords["trust_remote_code"].startswith("may_run("), f"{path}:{call.lineno}"
+            assert keywords["trust_remote_code"].startswith("may_run_code("), f"{path}:{call.lineno}"
         if name in ("load_dataset", "snapshot_download"):
             assert "revision" in keywords, f"{path}:{call.lineno}"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime
-from prunegrid.models.remote_code import reason_for, trusting
+from prunegrid.models.remote_code import allow_code, trust_reason
 
 base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
 slots = Runtime.of(snakemake.config).cells_per_gpu
-trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), use_device(snakemake.params.device, slots), trusting(trust, base, trained):
+trust = trust_reason(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, base, trained):
     import torch
 
     from prunegrid.core.files import read_json

@@ -6,12 +6,12 @@ from pathlib import Path
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime
-from prunegrid.models.remote_code import reason_for, trusting
+from prunegrid.models.remote_code import allow_code, trust_reason
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
 slots = Runtime.of(snakemake.config).cells_per_gpu
-own_code = trusting(reason_for(snakemake.config, name), model)
-its_code = trusting(reason_for(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
+own_code = allow_code(trust_reason(snakemake.config, name), model)
+its_code = allow_code(trust_reason(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_code, its_code:
     import torch
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime
-from prunegrid.models.remote_code import reason_for, trusting
+from prunegrid.models.remote_code import allow_code, trust_reason
 
 slots = Runtime.of(snakemake.config).cells_per_gpu
-trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), use_device(snakemake.params.device, slots), trusting(trust, snakemake.input.model):
+trust = trust_reason(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, snakemake.input.model):
     import torch
 
     from prunegrid.experiment import grid

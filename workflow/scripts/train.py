@@ -5,11 +5,11 @@ from pathlib import Path
 from prunegrid.core.files import read_json
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime, Training
-from prunegrid.models.remote_code import reason_for, trusting
+from prunegrid.models.remote_code import allow_code, trust_reason
 from prunegrid.training import Job, train
 
-trust = reason_for(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), trusting(trust, snakemake.input.model):
+trust = trust_reason(snakemake.config, snakemake.wildcards.model)
+with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
     job = Job(
         model=snakemake.input.model,
         scores=Path(snakemake.input.tokens).parent,

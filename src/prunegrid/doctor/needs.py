@@ -18,7 +18,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import DataRef, Source
 from prunegrid.models import check_device
 from prunegrid.models.architecture import check_trainable
-from prunegrid.models.remote_code import own_code
+from prunegrid.models.remote_code import code_classes
 from prunegrid.plan import disk, gpus
 from prunegrid.plan import memory as plan_memory
 
@@ -158,7 +158,7 @@ def _model(experiment: Experiment, name: str) -> str:
 
 
 def _trained(experiment: Experiment, folder: Path) -> str:
-    if own_code(folder):
+    if code_classes(folder):
         return "which brings code of its own (not run here, so not checked)"
     return check_trainable(folder, experiment.training.packing, grid.removals(experiment))
 

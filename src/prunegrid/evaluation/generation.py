@@ -21,7 +21,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StaticCache, Stop
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.ragged import Ints
 from prunegrid.models.probes import non_finite_logits
-from prunegrid.scoring.samples import batches
+from prunegrid.scoring.batches import batches_by_length
 
 IMPLEMENTATIONS = ("dynamic", "static")
 COMPILED_STEPS = 2000  # that pay for compiling: about 30 s at 15 ms less a step (estimated for 7B on an H100)
@@ -162,7 +162,9 @@ class _Run:
     def dynamic(self, batch_tokens: int) -> list[list[int]]:
         left = np.arange(len(self.prompts))
         while len(left):
-            chosen = [left[places].tolist() for places in batches(self.lengths[left], batch_tokens, padding=1.0)]
+            chosen = [
+                left[places].tolist() for places in batches_by_length(self.lengths[left], batch_tokens, padding=1.0)
+            ]
             left = np.array([place for places in chosen for place in self._batch(places, regroup=True)], np.int64)
         return self.answers
 

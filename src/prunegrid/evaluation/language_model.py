@@ -23,7 +23,7 @@ from prunegrid.evaluation.generation import generate
 from prunegrid.evaluation.shared_prefix import OptionBatch, OptionRow, RowLimit, ScoredString, option_rows
 from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
-from prunegrid.scoring.samples import batches
+from prunegrid.scoring.batches import batches_by_length
 
 LOGITS = {"cpu": 2**27, "cuda": 2**29}  # of a pass that computes all of its logits: 0.5 and 2 GiB in float32
 ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # logits of scored tokens at a time
@@ -106,7 +106,7 @@ class LanguageModel(HFLM):
         progress = Progress(sum(row.length for row in rows), "options")
         sums_2N = np.zeros((2, len(strings)))
         for kind in (alone, shared):
-            for chosen in batches(np.array([row.length for row in kind], np.int64), self.pass_tokens):
+            for chosen in batches_by_length(np.array([row.length for row in kind], np.int64), self.pass_tokens):
                 batch = OptionBatch(strings, [kind[place] for place in chosen])
                 sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
                 progress.add(sum(kind[place].length for place in chosen))

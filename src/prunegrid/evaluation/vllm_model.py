@@ -20,7 +20,7 @@ from vllm.platforms import current_platform
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.models import load_tokenizer, merge, require_whole
 from prunegrid.models.probes import non_finite_logits
-from prunegrid.models.remote_code import may_run
+from prunegrid.models.remote_code import may_run_code
 
 CONTEXT = 8192  # tokens at most: the cache must have room for one request of this length
 GPU_MEMORY = 0.9  # of the card, shared by the jobs on it
@@ -77,7 +77,7 @@ class VllmModel(VLLM):
                 pretrained=str(folder),
                 dtype=dtype,
                 seed=seed,
-                trust_remote_code=may_run(base),
+                trust_remote_code=may_run_code(base),
                 batch_size=ALL,
                 max_model_len=context,
                 max_num_batched_tokens=max(batch_tokens, context),
@@ -153,6 +153,6 @@ class VllmModel(VLLM):
 def _context(folder: Path) -> int:
     """The model's context as the transformers engine reads it."""
     length: int = resolve_max_length(
-        AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder)), load_tokenizer(folder), default=2048
+        AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code(folder)), load_tokenizer(folder), default=2048
     )
     return length

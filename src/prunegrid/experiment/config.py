@@ -18,7 +18,6 @@ from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
 from prunegrid.experiment.sections import (
-    SCORED,
     USUAL_DTYPE,
     Budget,
     DataRef,
@@ -36,6 +35,7 @@ from prunegrid.experiment.sections import (
     Training,
     Variant,
 )
+from prunegrid.pruners.columns import PASS_COLUMNS
 from prunegrid.sandbox.data_sets import DATA_SETS
 
 
@@ -160,7 +160,7 @@ class Experiment(Section):
             for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
                 where = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
                 needs = pruners.needs(pruner.method, pruner.options)
-                if extras := sorted({*needs.samples, *needs.tokens} - set(SCORED)):
+                if extras := sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS)):
                     raise ValueError(f"{where}: no mini-batch has the column {extras[0]}; give it mode: static")
                 if pruner.options.get("window") is not None:
                     raise ValueError(f"{where}: the window of mode: dynamic is the mini-batch; leave window out")

@@ -9,9 +9,9 @@ from typing import Any
 from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import SCORED, Budget, Lora, Source, Training, Variant
+from prunegrid.experiment.sections import Budget, Lora, Source, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners.columns import EXTRAS, PASS_COLUMNS
 
 AUDIT_SEEDS = 3
 PLANTED = ("kind", "wrong_words")
@@ -73,7 +73,7 @@ def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
     """The optional score columns that the cell's pruners read, beyond those of every scoring pass."""
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
-    return sorted({*needs.samples, *needs.tokens} - set(SCORED))
+    return sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS))
 
 
 def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:

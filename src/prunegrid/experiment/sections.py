@@ -18,7 +18,6 @@ RESERVED = ("zero-shot", "full", "shuffled-responses")
 AVERAGE = "Avg"
 BEST = "best"
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU float32 takes nine times as long, and twice the memory
-SCORED = ("prompt_tokens", "response_tokens", "truncated", "nll", "ppl", "entropy", "fastv", "sparsevlm")
 
 
 def _name(value: str) -> str:

@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.models.base_models import require_whole
-from prunegrid.models.remote_code import may_run
+from prunegrid.models.remote_code import may_run_code
 
-FOREIGN = ("softcap", "s_aux", "position_bias")  # arguments that change attention weights in ways we do not compute
-WINDOWS = ("sliding_window", "attention_chunk_size", "window_size")  # keys of a configuration that bound attention
+UNSUPPORTED_ATTENTION = (
+    "softcap",
+    "s_aux",
+    "position_bias",
+)  # arguments that change attention weights in ways we do not compute
+WINDOW_KEYS = ("sliding_window", "attention_chunk_size", "window_size")  # keys of a configuration that bound attention
 MASKED = ("eager", "sdpa")  # attention implementations that add the mask they are given
 LOGIT_CHANGES = ("final_logit_softcapping", "logits_soft_cap", "logits_scaling", "logit_scale")
 PACKED = "prunegrid_packed"
@@ -42,12 +46,12 @@ def training_attention(folder: Path, packing: bool) -> TrainingAttention:
     because = packing_unsupported(folder) if packing else "training.packing is false"
     if because is None:
         return TrainingAttention(PACKED)
-    return TrainingAttention("sdpa" if outline(folder)._supports_sdpa else "eager", because)
+    return TrainingAttention("sdpa" if meta_model(folder)._supports_sdpa else "eager", because)
 
 
 def check_trainable(folder: Path, packing: bool, removals: Collection[str]) -> str:
     """How the model is trained, in words; refused if it cannot be scored or lacks what one of `removals` needs."""
-    model = outline(folder)
+    model = meta_model(folder)
     if unscorable := scoring_unsupported(model):
         raise PrunegridError(f"{unscorable}; {OTHER_MODEL}")
     if "drop" in removals:
@@ -58,7 +62,7 @@ def check_trainable(folder: Path, packing: bool, removals: Collection[str]) -> s
     return f"trained padded with {attention.implementation} attention: {attention.padded_because}"
 
 
-def outline(folder: Path, attention: str | None = None) -> Any:
+def meta_model(folder: Path, attention: str | None = None) -> Any:
     """The model of the folder's config.json on the meta device; `attention` is transformers' choice by default."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -66,11 +70,11 @@ def outline(folder: Path, attention: str | None = None) -> Any:
     require_whole(folder)
     options = {} if attention is None else {"attn_implementation": attention}
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code(folder))
         config.get_text_config().pad_token_id = None  # else a forward looks for padding in ids that have no values
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
-                config, dtype=torch.bfloat16, trust_remote_code=may_run(folder), **options
+                config, dtype=torch.bfloat16, trust_remote_code=may_run_code(folder), **options
             )
     except Exception as error:
         if attention is not None or isinstance(error, PrunegridError):
@@ -100,7 +104,7 @@ def packing_unsupported(folder: Path) -> str | None:
 
     AttentionInterface.register(RECORDED, record)
     try:
-        model = outline(folder, RECORDED)
+        model = meta_model(folder, RECORDED)
     except PrunegridError:
         raise
     except (KeyError, ValueError):
@@ -126,7 +130,9 @@ def _border_lost(calls: list[dict[str, Any]], layers: int) -> str | None:
         return f"{layers - len(calls)} of its {layers} layers do not use the attention interface of transformers"
     if any(call.get("segments") != [3, 3] for call in calls):
         return "its layers do not pass the borders of packed samples on to the attention"
-    foreign = sorted({name for call in calls for name in (*FOREIGN, "attention_mask") if call.get(name) is not None})
+    foreign = sorted(
+        {name for call in calls for name in (*UNSUPPORTED_ATTENTION, "attention_mask") if call.get(name) is not None}
+    )
     return f"its attention needs {', '.join(foreign)}, which the packed attention does not compute" if foreign else None
 
 

@@ -8,12 +8,12 @@ import torch
 from transformers import AttentionInterface
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.models.architecture import FOREIGN
+from prunegrid.models.architecture import UNSUPPORTED_ATTENTION
 
 NAME = "prunegrid_capture"
 
 
-class Seen(NamedTuple):
+class AttentionInputs(NamedTuple):
     """A layer's queries and keys after rotary embedding, and what else decides its weights.
 
     `mask` is the library's: None (causal), or one that broadcasts to [B, H, T, T], bool or additive.
@@ -27,7 +27,7 @@ class Seen(NamedTuple):
     foreign: list[str]
 
 
-class Capture:
+class AttentionCapture:
     """Within the block, `take()` gives what attention layer `layer` of the latest forward saw.
 
     Only that layer's module gets another attention function, which passes everything on to the model's own; so
@@ -37,7 +37,7 @@ class Capture:
     def __init__(self, model: Any, layer: int = -1) -> None:
         self.module = model.get_decoder().layers[layer].self_attn
         self.config = self.module.config
-        self.seen: Seen | None = None
+        self.seen: AttentionInputs | None = None
 
     def __enter__(self) -> Self:
         eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
@@ -51,7 +51,7 @@ class Capture:
         self.module.config = self.config
         self.seen = None
 
-    def take(self) -> Seen:
+    def take(self) -> AttentionInputs:
         seen, self.seen = self.seen, None
         if seen is None:
             raise PrunegridError("the layer whose attention is needed took no part in the forward pass")
@@ -67,7 +67,7 @@ class Capture:
         scaling: float | None = None,
         **others: Any,
     ) -> Any:
-        foreign = [name for name in FOREIGN if others.get(name) is not None]
+        foreign = [name for name in UNSUPPORTED_ATTENTION if others.get(name) is not None]
         scale = query_BHTD.shape[-1] ** -0.5 if scaling is None else scaling
-        self.seen = Seen(query_BHTD, key_BGTD, attention_mask, scale, others.get("sliding_window"), foreign)
+        self.seen = AttentionInputs(query_BHTD, key_BGTD, attention_mask, scale, others.get("sliding_window"), foreign)
         return self.kernel(module, query_BHTD, key_BGTD, value_BGTD, attention_mask, scaling=scaling, **others)

@@ -17,7 +17,7 @@ from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import parquet_schema, read_json, repair, replacing, sha256, write_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Source, Wheel
-from prunegrid.models.remote_code import may_run, trusting
+from prunegrid.models.remote_code import allow_code, may_run_code
 
 FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
@@ -26,7 +26,7 @@ def materialise(
     name: str, source: Source, out: Path, manifest: Path, world: Path | None = None, threads: int = 1
 ) -> None:
     """Make the model's folder `out` and its `manifest` (source, digests, size)."""
-    with replacing(out) as folder, trusting(source.trust_remote_code, folder):
+    with replacing(out) as folder, allow_code(source.trust_remote_code, folder):
         made = _make(source, folder, world, threads)
         _set_chat_template(name, source, folder)
         write_json(manifest, {"name": name, "source": source.model_dump(mode="json"), **describe(folder), **made})
@@ -47,7 +47,7 @@ def describe(folder: Path) -> dict[str, Any]:
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.exists():
         raise PrunegridError(f"{folder}: no tokenizer.json; save the tokenizer there with save_pretrained")
-    code = sorted(folder.glob("*.py")) if may_run(folder) else []
+    code = sorted(folder.glob("*.py")) if may_run_code(folder) else []
     return {
         "digests": (None if code else _digests_of_manifest(folder))
         or {
@@ -116,7 +116,7 @@ def load_tokenizer(folder: Path) -> Any:
         raise PrunegridError(f"{folder}: no config.json; give the folder of a model saved with save_pretrained")
     require_whole(folder)
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run_code(folder))
     except Exception as error:  # tokenizers raises Exception itself
         if isinstance(error, PrunegridError) or disk_error(error, folder):
             raise
@@ -137,7 +137,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             dtype=getattr(torch, dtype),
             output_loading_info=True,
             use_safetensors=True,
-            trust_remote_code=may_run(folder),
+            trust_remote_code=may_run_code(folder),
             **_straight_to(device),
         )
     except (OSError, SafetensorError) as error:

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import linear
 
 from prunegrid.core.errors import first_line
-from prunegrid.models.head_chunks import positions
+from prunegrid.models.head_chunks import chunk_positions
 from prunegrid.models.probes import check_causal, check_plain_head
 
 HALF = (torch.bfloat16, torch.float16)
@@ -18,7 +18,7 @@ CACHE = {"cpu": 2**20, "cuda": 2**26}  # on a CPU the statistics of this many lo
 Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 
 
-def run_inside(module: Any) -> None:
+def patch_forward(module: Any) -> None:
     """Make `module(run=f)` return f(), whatever wraps its calls; a call without `run` is the module's own."""
     own = module.forward
 
@@ -29,8 +29,8 @@ def run_inside(module: Any) -> None:
     module.forward = forward
 
 
-def inside(module: Any, run: Callable[[], Any]) -> Any:
-    """run() within one call of the module, where calls are `run_inside`: ZeRO-3 shows weights in them only.
+def run_in_forward(module: Any, run: Callable[[], Any]) -> Any:
+    """run() within one call of the module, where calls are `patch_forward`: ZeRO-3 shows weights in them only.
 
     One call, however many chunks: each call is a collective, and ranks differ in their number of chunks.
     """
@@ -68,7 +68,7 @@ class Head:
                 raise
             except Exception as error:  # it is compiled at its first call
                 self._give_up_fused(error)
-        return inside(self.module, partial(chunked, self.module, hidden_RD, targets_R))  # type: ignore[no-any-return]
+        return run_in_forward(self.module, partial(chunked, self.module, hidden_RD, targets_R))  # type: ignore[no-any-return]
 
     def _give_up_fused(self, error: Exception) -> None:
         self.fused = None
@@ -111,7 +111,7 @@ def chunked(
     there are.
     """
     kind, vocabulary = hidden_RD.device.type, module.out_features
-    size = positions(kind, vocabulary, elements)
+    size = chunk_positions(kind, vocabulary, elements)
     rows = max(1, min(size, CACHE[kind] // vocabulary))
     nll_R, entropy_R = torch.empty((2, len(targets_R)), dtype=torch.float32, device=hidden_RD.device)
     space_BV = torch.empty(rows, vocabulary, device=hidden_RD.device)

@@ -7,6 +7,6 @@ CHUNK = {"cpu": 256, "cuda": 4096}  # positions
 ELEMENTS = {"cpu": 2**23, "cuda": 2**29}  # logits
 
 
-def positions(device: str, vocabulary: int, elements: int | None = None) -> int:
+def chunk_positions(device: str, vocabulary: int, elements: int | None = None) -> int:
     """Positions of a chunk, of at most `elements` logits; at least one."""
     return max(1, min(CHUNK[device], (elements or ELEMENTS[device]) // vocabulary))

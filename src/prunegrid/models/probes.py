@@ -6,7 +6,7 @@ import torch
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.models.architecture import OTHER_MODEL, UNPACKED, headless_decoder, positions_ignored
-from prunegrid.models.attention_capture import Capture
+from prunegrid.models.attention_capture import AttentionCapture
 
 
 def attention_scores_unavailable(model: Any, layer: int = -1) -> str | None:
@@ -15,7 +15,7 @@ def attention_scores_unavailable(model: Any, layer: int = -1) -> str | None:
     layers = getattr(decoder, "layers", None)
     if layers is None or getattr(getattr(layers[layer], "self_attn", None), "config", None) is None:
         return f"model type {kind} has no attention at get_decoder().layers[{layer}].self_attn"
-    with Capture(model, layer) as capture, torch.no_grad():
+    with AttentionCapture(model, layer) as capture, torch.no_grad():
         decoder(input_ids=torch.zeros((1, 2), dtype=torch.long, device=model.device), use_cache=False)
         seen = capture.seen
     if seen is None:

@@ -1,6 +1,7 @@
 """Code that a model's folder brings along: it runs only where the config names the model and says why.
 
-transformers runs it where `config.json` or `tokenizer_config.json` has an `auto_map`. Every load asks `may_run` first.
+transformers runs it if `config.json` or `tokenizer_config.json` has an `auto_map`. Every load calls `may_run_code`
+first.
 """
 
 import os
@@ -16,7 +17,7 @@ ALLOWED = "PRUNEGRID_MAY_RUN_CODE_OF"
 
 
 @contextmanager
-def trusting(reason: str | None, *folders: Path | str) -> Iterator[None]:
+def allow_code(reason: str | None, *folders: Path | str) -> Iterator[None]:
     """Within the block these folders' own code may run, in this process and those it starts; without a reason none."""
     before = os.environ.get(ALLOWED, "")
     if reason:
@@ -28,7 +29,7 @@ def trusting(reason: str | None, *folders: Path | str) -> Iterator[None]:
         os.environ[ALLOWED] = before
 
 
-def reason_for(config: Mapping[str, Any], model: str) -> str | None:
+def trust_reason(config: Mapping[str, Any], model: str) -> str | None:
     """Why the experiment's `config` trusts the code of `model` (or of `<model>@reference`); None where it does not."""
     name, _, which = model.partition("@")
     source = config["models"][name]
@@ -36,13 +37,13 @@ def reason_for(config: Mapping[str, Any], model: str) -> str | None:
     return reason
 
 
-def may_run(folder: Path) -> bool:
+def may_run_code(folder: Path) -> bool:
     """Whether the folder has code of its own that may run: the value of `trust_remote_code`.
 
     What transformers has a class of its own for is loaded with that one. A folder that needs its code, which nobody
     allowed, or whose code stands elsewhere, is a `PrunegridError`.
     """
-    code = own_code(folder)
+    code = code_classes(folder)
     if not code:
         return False
     if str(folder.resolve()) not in os.environ.get(ALLOWED, "").splitlines():
@@ -60,7 +61,7 @@ def may_run(folder: Path) -> bool:
     return True
 
 
-def own_code(folder: Path) -> list[str]:
+def code_classes(folder: Path) -> list[str]:
     """The classes that the folder asks transformers to load from code of its own, as `module.Class`."""
     files = [folder / name for name in ("config.json", "tokenizer_config.json")]
     maps = [read_json(file, repair(folder)).get("auto_map") or {} for file in files if file.exists()]

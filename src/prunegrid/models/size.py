@@ -18,7 +18,7 @@ ASSUMED_VOCABULARY = 32_000
 TOLERANCE = 0.01  # of a stated size: stored buffers and tied weights are counted differently
 
 
-class DamagedError(PrunegridError):
+class DamagedModelError(PrunegridError):
     """A model's folder or manifest cannot be read."""
 
 
@@ -59,18 +59,18 @@ class Size:
     shape: Shape
 
 
-def parameters(experiment: Experiment, model: str, root: Path | None = None) -> Size:
+def model_size(experiment: Experiment, model: str, root: Path | None = None) -> Size:
     """The size of `model` (`m` or `m@reference`); `root` is the results folder, the experiment's own by default.
 
     Counted from the safetensors where the model's folder is there, computed where it is pre-trained here, else
     `models.m.parameters`, else 7e9 is assumed. Raises `PrunegridError` where the stated number is more than 1 %
-    off the true one, and for a damaged folder (`DamagedError`).
+    off the true one, and for a damaged folder (`DamagedModelError`).
     """
     base = model.partition("@")[0]
     stated = experiment.models[base].parameters
     true = _true(experiment, model, root or Path(experiment.results))
     if true is None:
-        return unseen(experiment, model)
+        return stated_size(experiment, model)
     if model == base and stated is not None and abs(stated - true.count) > TOLERANCE * true.count:
         raise PrunegridError(
             f"models.{base}.parameters is {stated:,}, but the model has {true.count:,} ({true.how}); "
@@ -79,18 +79,18 @@ def parameters(experiment: Experiment, model: str, root: Path | None = None) -> 
     return true
 
 
-def unseen(experiment: Experiment, model: str) -> Size:
+def stated_size(experiment: Experiment, model: str) -> Size:
     """The size of a model that is not there: as stated, else assumed; a reference's as its base model's."""
     base = model.partition("@")[0]
     stated = experiment.models[base].parameters
     if model == base and stated is not None:
-        return Size(stated, True, f"models.{base}.parameters", shape_of(stated))
+        return Size(stated, True, f"models.{base}.parameters", usual_shape(stated))
     count = stated or ASSUMED
     how = f"assumed, as {base} is" if model != base else f"assumed; give models.{base}.parameters"
-    return Size(count, False, how, shape_of(count))
+    return Size(count, False, how, usual_shape(count))
 
 
-def shape_of(count: int) -> Shape:
+def usual_shape(count: int) -> Shape:
     """A Llama of about `count` parameters: L layers, 128 L wide, 8/3 as wide in between, so 12 L (128 L)^2."""
     layers = max(1, round((count / (12 * 128**2)) ** (1 / 3)))
     hidden = 128 * layers
@@ -108,12 +108,12 @@ def _true(experiment: Experiment, model: str, root: Path) -> Size | None:
     try:
         if manifest.exists() and read_json(manifest).get("source") == source.model_dump(mode="json"):
             there.insert(0, made)
-        return next((of_folder(folder) for folder in there if any(folder.glob("*.safetensors"))), None)
+        return next((stored_size(folder) for folder in there if any(folder.glob("*.safetensors"))), None)
     except PrunegridError as error:
-        raise DamagedError(str(error)) from None
+        raise DamagedModelError(str(error)) from None
 
 
-def of_folder(folder: Path) -> Size:
+def stored_size(folder: Path) -> Size:
     """The size of the model in a folder of config.json and safetensors, of which only the headers are read."""
     files = sorted(folder.glob("*.safetensors"))
     counts = {name: elements for file in files for name, elements in _tensors(file).items()}
@@ -143,7 +143,7 @@ ALIASES = {
 
 def _shape(settings: dict[str, Any], count: int) -> Shape:
     """The shape that a config.json tells; what it does not tell, as a model of `count` parameters has it."""
-    usual = shape_of(count)
+    usual = usual_shape(count)
     for name, others in ALIASES.items():
         if value := next((settings[other] for other in others if settings.get(other)), None):
             settings = {name: value} | settings

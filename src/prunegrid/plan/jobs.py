@@ -7,7 +7,7 @@ from pathlib import Path
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.models.size import Size, parameters
+from prunegrid.models.size import Size, model_size
 from prunegrid.plan import memory, work
 from prunegrid.plan.counts import Asked, Tokens, asked, kept_tokens, tokens_of
 from prunegrid.plan.work import Work
@@ -48,7 +48,7 @@ def known(experiment: Experiment, root: Path, samples: int | None = None, each: 
     return Known(
         experiment,
         root,
-        {name: parameters(experiment, name, root) for name in used},
+        {name: model_size(experiment, name, root) for name in used},
         {name: tokens_of(experiment, name, root, samples, each) for name in experiment.models},
         {name: asked(experiment, name, root) for name in experiment.evaluation.benchmarks},
     )

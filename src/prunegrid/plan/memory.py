@@ -26,7 +26,7 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
-from prunegrid.models.size import DamagedError, Size, parameters, unseen
+from prunegrid.models.size import DamagedModelError, Size, model_size, stated_size
 from prunegrid.training.memory_model import (
     ADAM,
     CUDA_CONTEXT,
@@ -173,6 +173,6 @@ def sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[
 def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
     """Of a damaged model as if it were not there yet: the job that reads it says what is wrong with it."""
     try:
-        return parameters(experiment, name, root)
-    except DamagedError:
-        return unseen(experiment, name)
+        return model_size(experiment, name, root)
+    except DamagedModelError:
+        return stated_size(experiment, name)

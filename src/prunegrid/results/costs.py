@@ -11,7 +11,7 @@ from prunegrid import pruners
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import SCORED
+from prunegrid.pruners.columns import PASS_COLUMNS
 from prunegrid.status import Files
 
 COUNTED = ("prompt_tokens", "response_tokens", "truncated")  # known from the tokenizer alone
@@ -44,7 +44,7 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     read = {*needs.samples, *needs.tokens} - set(COUNTED)
-    return [*([PASS] if read & set(SCORED) else []), *sorted(read - set(SCORED))]
+    return [*([PASS] if read & set(PASS_COLUMNS) else []), *sorted(read - set(PASS_COLUMNS))]
 
 
 def _seconds(files: Files, model: str, name: str) -> float | None:

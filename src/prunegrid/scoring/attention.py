@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import torch
 
-from prunegrid.models.attention_capture import Seen
-from prunegrid.scoring.samples import Batch
+from prunegrid.models.attention_capture import AttentionInputs
+from prunegrid.scoring.batches import Batch
 
 ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
 
 
-def weights(seen: Seen, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:
+def weights(seen: AttentionInputs, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:
     """float32[B, Q, upto]: attention from the queries at `place_BQ` to the first `upto` keys, heads averaged."""
     of_B = torch.arange(len(place_BQ), device=place_BQ.device)[:, None]
     batch, groups, _, width = seen.key_BGTD.shape
@@ -39,7 +39,7 @@ def weights(seen: Seen, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:
     return weights_BQT
 
 
-def of_responses(seen: Seen, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+def of_responses(seen: AttentionInputs, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """Chunks of the response positions 0, 1, ...: (chunk, weights_BQT, valid_BQ); shorter ones repeat their end."""
     samples, length = batch.ids_BT.shape
     row = samples * seen.query_BHTD.shape[1] * length
@@ -52,7 +52,9 @@ def of_responses(seen: Seen, batch: Batch) -> Iterator[tuple[slice, torch.Tensor
         yield slice(start, end), weights(seen, place_BQ, min(length, batch.most_prompt + end)), valid_BQ
 
 
-def fastv_and_sparsevlm(seen: Seen, batch: Batch, hidden_BTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def fastv_and_sparsevlm(
+    seen: AttentionInputs, batch: Batch, hidden_BTD: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """float32[R] each: attention that a response token receives, and that it pays to the prompt's raters.
 
     FastV (Chen et al., ECCV 2024) sums the columns; in a causal model early positions are seen by more queries,
@@ -90,7 +92,7 @@ def raters(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
     return share_BT
 
 
-def from_last(seen: Seen, batch: Batch) -> torch.Tensor:
+def from_last(seen: AttentionInputs, batch: Batch) -> torch.Tensor:
     """float32[R]: attention that the last token of the sequence pays to each response token."""
     last_B1 = batch.length_B[:, None] - 1
     paid_R: torch.Tensor = weights(seen, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]

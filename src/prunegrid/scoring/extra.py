@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from prunegrid.experiment.sections import Scoring
-    from prunegrid.scoring.samples import Rows
+    from prunegrid.scoring.sequences import Sequences
 from prunegrid.pruners.columns import EXTRAS
 
 
@@ -38,7 +38,6 @@ def write_extra(
     from prunegrid.core.files import write_parquet
     from prunegrid.models import describe
     from prunegrid.scoring.reader import DIGESTS, ScoresFolder
-    from prunegrid.scoring.samples import stored_rows
     from prunegrid.scoring.writer import list_column
 
     if name not in EXTRAS:
@@ -47,7 +46,7 @@ def write_extra(
         raise PrunegridError("reference_nll needs the folder of a reference model, and no other score takes one")
     folder = ScoresFolder(scores_dir)
     folder.check_digests(describe(model_dir)["digests"])
-    rows = stored_rows(scores_dir)
+    rows = ScoresFolder(scores_dir).sequences()
     values: NDArray[np.floating[Any]]
     if name == "fastv_layer2":
         values = fastv_layer2(rows, model_dir, settings, device)
@@ -64,15 +63,15 @@ def write_extra(
     write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
 
 
-def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float32]":
+def fastv_layer2(rows: "Sequences", model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float32]":
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
     from prunegrid.models import load_model
-    from prunegrid.models.attention_capture import Capture
+    from prunegrid.models.attention_capture import AttentionCapture
     from prunegrid.models.probes import attention_scores_unavailable
     from prunegrid.scoring.attention import from_last
-    from prunegrid.scoring.passes import decode, over_batches
+    from prunegrid.scoring.forward import compute_in_batches, hidden_states
 
     model = load_model(model_dir, settings.dtype, device)
     decoder = model.get_decoder()
@@ -86,15 +85,17 @@ def fastv_layer2(rows: "Rows", model_dir: Path, settings: "Scoring", device: str
         raise PrunegridError(f"{model_dir}: fastv_layer2 cannot be computed: {reason}; leave it out")
 
     def compute(batch: Any) -> Any:
-        decode(model, batch)
+        hidden_states(model, batch)
         return (from_last(capture.take(), batch),)
 
-    with Capture(model, 1) as capture:
-        values, _ = over_batches(rows, settings.batch_tokens, model.device, ("fastv",), compute, "fastv_layer2")
+    with AttentionCapture(model, 1) as capture:
+        values, _ = compute_in_batches(rows, settings.batch_tokens, model.device, ("fastv",), compute, "fastv_layer2")
     return values["fastv"]
 
 
-def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float64]":
+def ifd(
+    rows: "Sequences", scores_dir: Path, model_dir: Path, settings: "Scoring", device: str
+) -> "NDArray[np.float64]":
     """Instruction-following difficulty (Li et al., "From Quantity to Quality", NAACL 2024): PPL(y|x) / PPL(y).
 
     Perplexities are exp of the mean NLL over the response, as in the authors' Superfiltering (ACL 2024); the
@@ -106,7 +107,6 @@ def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", de
 
     from prunegrid.core.files import read_parquet
     from prunegrid.models import load_tokenizer
-    from prunegrid.scoring.samples import after_prefix
     from prunegrid.scoring.writer import sample_means
 
     table = read_parquet(scores_dir / layout.SAMPLES, ["sample_id", "nll"])
@@ -114,14 +114,14 @@ def ifd(rows: "Rows", scores_dir: Path, model_dir: Path, settings: "Scoring", de
         raise PrunegridError(f"{scores_dir}: samples.parquet and tokens.parquet hold other samples; score again")
     tokenizer = load_tokenizer(model_dir)
     prefix = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    alone = after_prefix(rows, prefix)
+    alone = rows.with_prompt(prefix)
     nll_N = sample_means(nll(alone, model_dir, settings, device, "ifd"), alone)
     ratio_N: NDArray[np.float64] = np.exp(table["nll"].to_numpy().astype(np.float64) - nll_N)
     return ratio_N
 
 
 def reference_nll(
-    rows: "Rows", model_dir: Path, reference_dir: Path, settings: "Scoring", device: str
+    rows: "Sequences", model_dir: Path, reference_dir: Path, settings: "Scoring", device: str
 ) -> "NDArray[np.float32]":
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     from prunegrid.models import load_tokenizer
@@ -134,17 +134,17 @@ def reference_nll(
     return nll(rows, reference_dir, settings, device, "reference_nll")
 
 
-def nll(rows: "Rows", model_dir: Path, settings: "Scoring", device: str, title: str) -> "NDArray[np.float32]":
+def nll(rows: "Sequences", model_dir: Path, settings: "Scoring", device: str, title: str) -> "NDArray[np.float32]":
     """NLL of every response token, in nats, under the model in `model_dir`."""
     from prunegrid.models import load_model
     from prunegrid.models.head import Head
-    from prunegrid.scoring.passes import before, decode, over_batches
+    from prunegrid.scoring.forward import compute_in_batches, hidden_states, predicting_states
 
     model = load_model(model_dir, settings.dtype, device)
     head = Head(model)
 
     def compute(batch: Any) -> Any:
-        return head(before(decode(model, batch), batch), batch.targets_R)[:1]
+        return head(predicting_states(hidden_states(model, batch), batch), batch.targets_R)[:1]
 
-    values, _ = over_batches(rows, settings.batch_tokens, model.device, ("nll",), compute, title)
+    values, _ = compute_in_batches(rows, settings.batch_tokens, model.device, ("nll",), compute, title)
     return values["nll"]

@@ -23,6 +23,7 @@ from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing
 from prunegrid.pruners.method import Needs
+from prunegrid.scoring.sequences import Sequences
 
 DIGESTS = b"prunegrid"  # key of an extra score's Parquet metadata: digests of what the score was made from
 
@@ -126,6 +127,22 @@ class ScoresFolder:
                 columns |= {name: _flat(table, name, block, file) for name in names}
             yield replace(block, tokens=columns)
             start += size
+
+    def sequences(self) -> Sequences:
+        """The token ids that were scored, and which responses were cut off."""
+        path = self.tables["token"]
+        table = read_parquet(path, ["sample_id", "prompt_ids", "response_ids"])
+        samples = read_parquet(self.tables["sample"], ["sample_id", "truncated"])
+        ids = samples["sample_id"].to_numpy()
+        _check_rows(table, ids, path)
+        truncated = samples["truncated"].to_numpy().astype(bool)
+        lists = (table[name].combine_chunks() for name in ("prompt_ids", "response_ids"))
+        sequences = Sequences.from_lists(ids, truncated, *lists)
+        if not len(sequences):
+            raise PrunegridError(self.path, "holds no samples", "score again")
+        if min(sequences.prompt_N.min(), sequences.response_N.min()) < 1:
+            raise PrunegridError(path, "a sample has no prompt token or no response token", "leave the sample out")
+        return sequences
 
     def _files(self, kind: str, needed: dict[str, str]) -> dict[Path, list[str]]:
         """The needed columns by the file that has them: the table of this `kind`, or `extra/<column>.parquet`."""

@@ -21,13 +21,15 @@ from prunegrid.core.files import sha256
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import check_device, describe, load_model, load_tokenizer
-from prunegrid.models.attention_capture import Capture
+from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
+from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.attention import fastv_and_sparsevlm
-from prunegrid.scoring.passes import Compute, Values, before, decode, over_batches
-from prunegrid.scoring.samples import Batch, Rows, Shard, read_rows
-from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES, rates, refuse_empty, write_scores
+from prunegrid.scoring.batches import Batch
+from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
+from prunegrid.scoring.sequences import Sequences, Shard, Values, tokenise_shard
+from prunegrid.scoring.writer import rates, refuse_empty, write_scores
 
 
 def score(
@@ -52,7 +54,7 @@ def score(
         raise PrunegridError(f"{model_dir}: its tokenizer has no chat template; set one and save_pretrained it there")
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
-        rows, cut = read_rows(data, tokenizer, settings.max_length, shard)
+        rows, cut = tokenise_shard(data, tokenizer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
@@ -79,12 +81,14 @@ def _digest(settings: Scoring) -> str:
     return sha256(json.dumps({"max_length": settings.max_length, "dtype": settings.dtype}))
 
 
-def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
+def score_rows(model: Any, rows: Sequences, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
     """The token scores of all rows, and what the meta says of how they were made."""
     head, reason = Head(model), attention_scores_unavailable(model)
     names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
-    with nullcontext() if reason else Capture(model) as capture:
-        values, work = over_batches(rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring")
+    with nullcontext() if reason else AttentionCapture(model) as capture:
+        values, work = compute_in_batches(
+            rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring"
+        )
     return values, {
         "head": head.name,
         **({"fallbacks": head.fallbacks} if head.fallbacks else {}),
@@ -94,7 +98,7 @@ def score_rows(model: Any, rows: Rows, batch_tokens: int) -> tuple[Values, dict[
     }
 
 
-def counts(rows: Rows, cut: int) -> dict[str, int]:
+def counts(rows: Sequences, cut: int) -> dict[str, int]:
     return {
         "samples": len(rows),
         "fully_cut": cut,
@@ -103,12 +107,12 @@ def counts(rows: Rows, cut: int) -> dict[str, int]:
     }
 
 
-def scorer(model: Any, head: Head, capture: Capture | None) -> Compute:
+def scorer(model: Any, head: Head, capture: AttentionCapture | None) -> Compute:
     """NLL, entropy and, where the attention is captured, FastV and SparseVLM scores of a batch's response tokens."""
 
     def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
-        hidden_BTD = decode(model, batch)
-        of_head = head(before(hidden_BTD, batch), batch.targets_R)
+        hidden_BTD = hidden_states(model, batch)
+        of_head = head(predicting_states(hidden_BTD, batch), batch.targets_R)
         return (*of_head, *fastv_and_sparsevlm(capture.take(), batch, hidden_BTD)) if capture else of_head
 
     return compute

@@ -10,7 +10,7 @@ Messages = Sequence[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenisedSample:
     """One sample: the response ends in the end-of-sequence token unless it was cut off."""
 
     prompt_ids: list[int]
@@ -18,7 +18,7 @@ class Tokens:
     truncated: bool
 
 
-def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> Tokens | None:
+def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> TokenisedSample | None:
     """Apply the chat template, split at the last assistant turn, cut off at `max_length` tokens.
 
     A token that straddles the border belongs to the response. None if the cut leaves no response.
@@ -27,7 +27,7 @@ def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> Tokens | No
     return tokenise_all([messages], tokenizer, max_length)[0]
 
 
-def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: int) -> list[Tokens | None]:
+def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: int) -> list[TokenisedSample | None]:
     """`tokenise` of each conversation. A fast tokenizer encodes them on all cores, without Python's lock."""
     if not conversations:
         return []
@@ -49,7 +49,9 @@ def _texts(messages: Messages, tokenizer: Any) -> tuple[str, str]:
     return prompt, text
 
 
-def _split(border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int, max_length: int) -> Tokens | None:
+def _split(
+    border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int, max_length: int
+) -> TokenisedSample | None:
     split = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
     if split == 0:
         raise PrunegridError("the chat template puts no token before the answer, so its first token has no context")
@@ -57,7 +59,7 @@ def _split(border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int
     room = max_length - split
     if room <= 0:
         return None
-    return Tokens(ids[:split], response[:room], truncated=len(response) > room)
+    return TokenisedSample(ids[:split], response[:room], truncated=len(response) > room)
 
 
 def _end(response: list[int], eos: int) -> list[int]:

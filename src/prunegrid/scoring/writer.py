@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +13,9 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
 from prunegrid.experiment import layout
+from prunegrid.pruners.columns import HEAD_SCORES
+from prunegrid.scoring.sequences import Sequences, Values
 
-if TYPE_CHECKING:
-    from prunegrid.scoring.passes import Values
-    from prunegrid.scoring.samples import Rows
-
-HEAD_SCORES = ("nll", "entropy")
-ATTENTION_SCORES = ("fastv", "sparsevlm")
 SAME = ("schema", "digests", "dtype", "head", "max_length", "left_out")
 SUMS = ("samples", "fully_cut", "truncated", "tokens", "positions", "seconds", "forward_seconds")
 GROUP = 4096
@@ -52,7 +48,7 @@ def refuse_empty(meta: dict[str, Any], data: Path) -> None:
         raise PrunegridError(f"{data}: no sample keeps a response token under max_length {meta['max_length']}")
 
 
-def write_scores(out: Path, rows: "Rows", values: "Values", meta: dict[str, Any]) -> None:
+def write_scores(out: Path, rows: Sequences, values: Values, meta: dict[str, Any]) -> None:
     """The files of one shard, or of all the data. `values`: one float32 a response token, by column."""
     with _three(out) as (samples, tokens, written):
         pq.write_table(samples_table(rows, values), samples, compression="zstd", row_group_size=50_000)
@@ -62,7 +58,7 @@ def write_scores(out: Path, rows: "Rows", values: "Values", meta: dict[str, Any]
         write_json(written, meta)
 
 
-def samples_table(rows: "Rows", values: "Values") -> pa.Table:
+def samples_table(rows: Sequences, values: Values) -> pa.Table:
     nll_N, entropy_N = (sample_means(values[name], rows) for name in HEAD_SCORES)
     return pa.table(
         {
@@ -77,7 +73,7 @@ def samples_table(rows: "Rows", values: "Values") -> pa.Table:
     )
 
 
-def tokens_table(rows: "Rows", values: "Values", start: int, end: int) -> pa.Table:
+def tokens_table(rows: Sequences, values: Values, start: int, end: int) -> pa.Table:
     """The samples from `start` up to `end`: token ids, and of each of `values` a list a sample."""
     offsets = rows.offsets[start : end + 1]
     borders = np.stack([offsets[:-1], offsets[:-1] + rows.prompt_N[start:end]], 1)
@@ -91,12 +87,12 @@ def tokens_table(rows: "Rows", values: "Values", start: int, end: int) -> pa.Tab
     return pa.table(columns)
 
 
-def list_column(rows: "Rows", values_T: NDArray[np.floating[Any]], start: int, end: int) -> pa.ListArray:
+def list_column(rows: Sequences, values_T: NDArray[np.floating[Any]], start: int, end: int) -> pa.ListArray:
     """The values of the samples from `start` up to `end`, a list a sample."""
     return _lists(values_T, rows.response_offsets[start : end + 1])
 
 
-def sample_means(values_T: NDArray[np.float32], rows: "Rows") -> NDArray[np.float64]:
+def sample_means(values_T: NDArray[np.float32], rows: Sequences) -> NDArray[np.float64]:
     """float64[N]: means over each sample's response tokens."""
     sums: NDArray[np.float64] = np.add.reduceat(values_T, rows.response_offsets[:-1], dtype=np.float64)
     return sums / rows.response_N

@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from torch.nn.functional import pad as pad_end
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.ragged import Bools, Ints, positions
-from prunegrid.models.attention_capture import Capture
+from prunegrid.core.ragged import Ints, positions
+from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable
 from prunegrid.pruners import Scores
+from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.attention import fastv_and_sparsevlm
-from prunegrid.scoring.passes import on_host, scatter
-from prunegrid.scoring.samples import Rows, batches, pad, to_device
+from prunegrid.scoring.batches import batches_by_length, pad, to_device
+from prunegrid.scoring.forward import scatter, to_host
 from prunegrid.scoring.score import scorer
-from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES, sample_means
+from prunegrid.scoring.sequences import Sequences
+from prunegrid.scoring.writer import sample_means
 from prunegrid.training.packed_attention import NAME
 
 GROUP_PADDING = 0.25  # of a group whose attention is computed together; fewer groups are worth more than no padding
@@ -38,14 +40,14 @@ GROUP_PADDING = 0.25  # of a group whose attention is computed together; fewer g
 class Pass:
     """Samples of one forward, the longest first, behind one another in a row of T tokens."""
 
-    rows: Rows
+    rows: Sequences
     ids_1T: torch.Tensor
     position_1T: torch.Tensor
     start_N: torch.Tensor
     response_R: torch.Tensor
 
 
-def pack(rows: Rows, device: Any) -> Pass:
+def pack(rows: Sequences, device: Any) -> Pass:
     response_T = positions(rows.offsets) >= np.repeat(rows.prompt_N, rows.length_N)
     arrays = {
         "ids_1T": rows.ids_T[None].astype(np.int64),
@@ -91,7 +93,7 @@ def decode(model: Any, one: Pass) -> torch.Tensor:
 
 
 def packed_scorer(
-    model: Any, head: Head, capture: Capture | None, batch_tokens: int
+    model: Any, head: Head, capture: AttentionCapture | None, batch_tokens: int
 ) -> Callable[[Pass], tuple[torch.Tensor, ...]]:
     """As `score.scorer`, of samples that are packed."""
 
@@ -104,14 +106,14 @@ def packed_scorer(
 
 
 def attention_scores(
-    capture: Capture, one: Pass, hidden_1TD: torch.Tensor, batch_tokens: int
+    capture: AttentionCapture, one: Pass, hidden_1TD: torch.Tensor, batch_tokens: int
 ) -> tuple[torch.Tensor, ...]:
     """float32[R] each: FastV and SparseVLM scores, of groups of samples that are padded on the right.
 
     What stands in a group's padding is other samples': no score reads it.
     """
     seen, found = capture.take(), []
-    for group in batches(one.rows.length_N, batch_tokens, GROUP_PADDING):
+    for group in batches_by_length(one.rows.length_N, batch_tokens, GROUP_PADDING):
         batch = pad(one.rows, group, hidden_1TD.device)
         place_T = torch.arange(batch.ids_BT.shape[1], device=hidden_1TD.device)
         start_B = one.start_N[group[0] : group[-1] + 1]  # samples go from long to short, so a group is a run of them
@@ -129,8 +131,8 @@ class Candidates:
     `counts` has the number of forwards, `scoring_passes`.
     """
 
-    def __init__(self, rows: Rows, truncated_N: Bools, batch_tokens: int, attention: bool) -> None:
-        self.rows, self.truncated_N, self.batch_tokens, self.attention = rows, truncated_N, batch_tokens, attention
+    def __init__(self, rows: Sequences, batch_tokens: int, attention: bool) -> None:
+        self.rows, self.batch_tokens, self.attention = rows, batch_tokens, attention
         self.names = HEAD_SCORES + ATTENTION_SCORES if attention else HEAD_SCORES
         self.counts: Counter[str] = Counter()
         self.model: Any = None
@@ -149,19 +151,19 @@ class Candidates:
         them within one call of the wrapped model, whose own bookkeeping costs more than a small model's forward.
         """
         rows = self.rows.take(rows_N)
-        divide = passes if self.packed else batches
+        divide = passes if self.packed else batches_by_length
         parts = list(divide(rows.length_N, self.batch_tokens))
         idle = self.most(len(parts)) - len(parts)  # before the first forward, which is itself collective
         self.counts["scoring_passes"] += len(parts) + idle
         values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in self.names}
-        with Capture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
+        with AttentionCapture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
             self.ask(partial(self._fill, values, rows, parts, idle, capture))
         _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(
             sample_id=rows.sample_id_N,
             response_tokens=rows.response_N,
-            truncated=self.truncated_N[rows_N],
+            truncated=self.rows.truncated_N[rows_N],
             offsets=rows.response_offsets,
             samples={"nll": _single(nll_N), "ppl": _single(np.exp(nll_N)), "entropy": _single(entropy_N)},
             tokens=values,
@@ -169,13 +171,20 @@ class Candidates:
         )
 
     def _fill(
-        self, values: dict[str, NDArray[np.float32]], rows: Rows, parts: list[Ints], idle: int, capture: Capture | None
+        self,
+        values: dict[str, NDArray[np.float32]],
+        rows: Sequences,
+        parts: list[Ints],
+        idle: int,
+        capture: AttentionCapture | None,
     ) -> None:
-        for number, found_KR in enumerate(on_host(self._forwards(rows, parts, idle, capture))):
+        for number, found_KR in enumerate(to_host(self._forwards(rows, parts, idle, capture))):
             if number < len(parts):
                 scatter(values, rows, parts[number], found_KR)
 
-    def _forwards(self, rows: Rows, parts: list[Ints], idle: int, capture: Capture | None) -> Iterator[torch.Tensor]:
+    def _forwards(
+        self, rows: Sequences, parts: list[Ints], idle: int, capture: AttentionCapture | None
+    ) -> Iterator[torch.Tensor]:
         device, one_sample = self.model.device, np.zeros(1, np.int64)
         chosen = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
         if self.packed:
@@ -186,7 +195,7 @@ class Candidates:
             yield from (torch.stack(padded(pad(of, part, device))) for of, part in chosen)
 
 
-def _require_finite(rows: Rows, values: dict[str, NDArray[np.float32]]) -> None:
+def _require_finite(rows: Sequences, values: dict[str, NDArray[np.float32]]) -> None:
     sample_T = np.repeat(rows.sample_id_N, rows.response_N)
     bad = np.unique(sample_T[~np.isfinite([*values.values()]).all(0)])
     if len(bad):

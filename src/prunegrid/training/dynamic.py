@@ -5,7 +5,6 @@ and made in every step, or less often (`rescoring`). The pruners are those of th
 mini-batch.
 """
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +12,10 @@ import pyarrow as pa
 
 from prunegrid import __version__
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet
-from prunegrid.core.ragged import Bools, Ints
+from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import uniform
-from prunegrid.experiment import layout
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
-from prunegrid.scoring.samples import Rows
-from prunegrid.scoring.writer import ATTENTION_SCORES
+from prunegrid.pruners.columns import ATTENTION_SCORES
 from prunegrid.selection.prune import foreign
 from prunegrid.training.candidates import Candidates
 from prunegrid.training.rescoring import Every
@@ -53,14 +49,12 @@ class Moment(NamedTuple):
 class Dynamic:
     """Prunes the mini-batches of one rank."""
 
-    def __init__(
-        self, samples: Samples, truncated_N: Bools, pruning: PruningSpec, seed: int, batch_tokens: int
-    ) -> None:
+    def __init__(self, samples: Samples, pruning: PruningSpec, seed: int, batch_tokens: int) -> None:
         self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
         self.log: list[pa.Table] = []
         specs = filter(None, (pruning, pruning.matched))
         wanted = {column for spec in specs for column in spec.needs.tokens}
-        self.candidates = Candidates(self.rows, truncated_N, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
+        self.candidates = Candidates(self.rows, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
 
     def attach(self, model: Any, ask: Any, most: Any) -> None:
         """The model whose weights score; refused where a pruner needs an attention that cannot be reached.
@@ -103,15 +97,6 @@ class Dynamic:
         chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE])[rank::ranks]
         found = self.candidates.score(chosen).samples
         return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
-
-
-def truncated(scores: Path, rows: Rows) -> Bools:
-    """Whether each sample's response was cut off."""
-    table = read_parquet(scores / layout.SAMPLES, ["sample_id", "truncated"])
-    if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
-        raise PrunegridError(f"{scores}: samples.parquet and tokens.parquet hold other samples; score again")
-    truncated_N: Bools = table["truncated"].to_numpy(zero_copy_only=False).astype(bool)
-    return truncated_N
 
 
 def log_table(selection: Selection, moment: Moment) -> pa.Table:

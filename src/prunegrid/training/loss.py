@@ -12,8 +12,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from prunegrid.models.head import inside, logits
-from prunegrid.models.head_chunks import positions
+from prunegrid.models.head import logits, run_in_forward
+from prunegrid.models.head_chunks import chunk_positions
 from prunegrid.training.packed_attention import borders_of
 from prunegrid.training.schedule import IGNORE, Example
 
@@ -86,7 +86,7 @@ def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
     hidden_RD = hidden_BTD.flatten(0, 1)[inputs["before_R"]]
     head = model.get_output_embeddings()
     run = partial(chunked_nll, head, hidden_RD, inputs["target_R"], inputs["weight_R"])
-    return inside(head, run)  # type: ignore[no-any-return]
+    return run_in_forward(head, run)  # type: ignore[no-any-return]
 
 
 def chunked_nll(
@@ -97,7 +97,7 @@ def chunked_nll(
     A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
     more in the backward.
     """
-    size = size or positions(hidden_RD.device.type, head.out_features)
+    size = size or chunk_positions(hidden_RD.device.type, head.out_features)
     parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
     if not any(parameter.requires_grad for parameter in head.parameters()):
         return _FrozenHead.apply(head, parts, hidden_RD, target_R, weight_R)  # type: ignore[no-any-return]

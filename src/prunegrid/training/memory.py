@@ -9,7 +9,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, repair, write_json
 from prunegrid.experiment import layout
 from prunegrid.models.architecture import training_attention
-from prunegrid.models.size import of_folder
+from prunegrid.models.size import stored_size
 from prunegrid.training.job import Job, Order
 from prunegrid.training.memory_model import checkpointing_needed
 
@@ -25,7 +25,7 @@ def needs_checkpointing(job: Job, ids: list[str]) -> bool:
     training = job.training
     if training.gradient_checkpointing != "auto" or job.device == "cpu":
         return training.gradient_checkpointing is True
-    card, size = _card_bytes(job, ids), of_folder(job.model)
+    card, size = _card_bytes(job, ids), stored_size(job.model)
     attention = training_attention(job.model, training.packing)
     in_passes = training.model_copy(update={"packing": attention.packed})
     # Eager attention keeps its weights, T x T a head and layer, which the estimate does not count.

@@ -1,7 +1,7 @@
 """Estimated memory of one rank of a training job (the formulas stand in `prunegrid.plan.memory`)."""
 
 from prunegrid.experiment.sections import Lora, Training
-from prunegrid.models.head_chunks import positions
+from prunegrid.models.head_chunks import chunk_positions
 from prunegrid.models.size import Shape, Size
 
 MIB = 2**20
@@ -77,4 +77,4 @@ def _width(training: Training) -> int:
 
 
 def _logits(shape: Shape, device: str) -> int:
-    return 3 * 4 * shape.vocabulary * positions(device, shape.vocabulary)
+    return 3 * 4 * shape.vocabulary * chunk_positions(device, shape.vocabulary)

@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.models.architecture import FOREIGN, PACKED, UNPACKED
+from prunegrid.models.architecture import PACKED, UNPACKED, UNSUPPORTED_ATTENTION
 
 NAME = PACKED
 
@@ -40,7 +40,7 @@ def packed_attention(
     **others: Any,
 ) -> tuple[torch.Tensor, None]:
     """The output [B, T, H, D]. Without `segments` each row is one sample, padded on the right or not at all."""
-    foreign = [name for name in FOREIGN if others.get(name) is not None]
+    foreign = [name for name in UNSUPPORTED_ATTENTION if others.get(name) is not None]
     if foreign or attention_mask is not None:
         what = ", ".join(foreign) or "a mask"
         raise PrunegridError(f"{module.__class__.__name__} attends by {what}, which packing does not know; {UNPACKED}")

@@ -10,7 +10,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import uniform
-from prunegrid.scoring.samples import Rows
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.training.schedule import Example, example
 
 
@@ -25,7 +25,7 @@ def circle(sample_id_N: Ints, seed: int) -> Ints:
 class Samples:
     """What is trained on: all samples whole, or the `rows_N` of a selection with the positions that it keeps."""
 
-    def __init__(self, rows: Rows, removal: str, giver: Ints | None = None) -> None:
+    def __init__(self, rows: Sequences, removal: str, giver: Ints | None = None) -> None:
         self.rows, self.removal, self.giver = rows, removal, giver
         self.rows_N: Ints = np.arange(len(rows))
         self.kept: pa.ListArray | None = None

@@ -12,9 +12,10 @@ from prunegrid.core.randomness import derive_seed
 from prunegrid.core.step import delay_garbage_collection
 from prunegrid.experiment.sections import Training
 from prunegrid.models import load_tokenizer
-from prunegrid.models.architecture import check_positions, outline, training_attention
-from prunegrid.models.remote_code import may_run
-from prunegrid.scoring.samples import Rows, stored_rows
+from prunegrid.models.architecture import check_positions, meta_model, training_attention
+from prunegrid.models.remote_code import may_run_code
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.training import checkpoints, liger
 from prunegrid.training.counters import Account
 from prunegrid.training.failures import leave_with_the_others, tell
@@ -58,7 +59,7 @@ def use_deterministic_kernels() -> None:
 
 def prepare(order: Order, rank: int) -> Any:
     """The Trainer with its samples; its account goes on from the checkpoint that it resumes from."""
-    job, account, rows = order.job, Account(rank), stored_rows(order.job.scores)
+    job, account, rows = order.job, Account(rank), ScoresFolder(order.job.scores).sequences()
     if order.resume:
         account.load(order.resume, checkpoints.step_of(order.resume))
     if job.pruning:
@@ -75,7 +76,7 @@ def with_attention(order: Order, rank: int) -> Order:
     """The order with the attention to train with; a model that cannot be packed is trained padded."""
     job = order.job
     if job.training.removal == "drop":
-        check_positions(outline(job.model))
+        check_positions(meta_model(job.model))
     attention = training_attention(job.model, job.training.packing)
     if attention.packed != job.training.packing and rank == 0:
         print(f"trained padded with {attention.implementation} attention: {attention.padded_because}", flush=True)
@@ -83,7 +84,7 @@ def with_attention(order: Order, rank: int) -> Order:
     return order.model_copy(update={"job": job.model_copy(update={"training": training}), "attention": attention})
 
 
-def static_samples(job: Job, rows: Rows) -> Samples:
+def static_samples(job: Job, rows: Sequences) -> Samples:
     """What a static or a reference cell trains on."""
     giver = circle(rows.sample_id_N, derive_seed(job.seed, "shuffled-responses")) if job.shuffled else None
     samples = Samples(rows, job.training.removal, giver)
@@ -92,8 +93,8 @@ def static_samples(job: Job, rows: Rows) -> Samples:
     return samples
 
 
-def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
-    from prunegrid.training.dynamic import Dynamic, Moment, truncated
+def _dynamic(order: Order, rows: Sequences, account: Account) -> Any:
+    from prunegrid.training.dynamic import Dynamic, Moment
     from prunegrid.training.rescoring import Rescoring
 
     job = order.job
@@ -101,7 +102,7 @@ def _dynamic(order: Order, rows: Rows, account: Account) -> Any:
     assert job.pruning, "a dynamic cell has a pruning"
     samples = Samples(rows, job.training.removal)
     passes = max(1, job.training.batch_tokens >> order.halvings)
-    dynamic = Dynamic(samples, truncated(job.scores, rows), job.pruning, derive_seed(job.seed, "pruning"), passes)
+    dynamic = Dynamic(samples, job.pruning, derive_seed(job.seed, "pruning"), passes)
     dynamic.log, dynamic.candidates.counts = account.log, account.counts
     each = steps_per_epoch(len(rows), job.training)
     rescoring = Rescoring(plan, each, job.training.rescore_every, dynamic.candidates.score, account)
@@ -124,7 +125,7 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
     import deepspeed
     from transformers import AutoModelForCausalLM, TrainingArguments, set_seed
 
-    from prunegrid.models.head import run_inside
+    from prunegrid.models.head import patch_forward
     from prunegrid.training.trainer import PrunedTrainer
 
     job = order.job
@@ -142,14 +143,14 @@ def build(order: Order, plan: list[MicroBatches], keep: Any, account: Account) -
         dtype=torch.bfloat16 if job.training.bf16 else torch.float32,
         attn_implementation=order.attention.implementation,
         use_safetensors=True,
-        trust_remote_code=may_run(job.model),
+        trust_remote_code=may_run_code(job.model),
         **placement(job),
     )
     fallbacks = liger.apply(model, arguments.device) if job.training.use_liger_kernel else {}
     for what in fallbacks.values():
         print(what, flush=True)
     for module in (model, model.get_output_embeddings()):
-        run_inside(module)
+        patch_forward(module)
     if order.checkpoints_layers:
         checkpoint_layers(model)
     if job.training.method == "lora":

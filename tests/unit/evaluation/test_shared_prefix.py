@@ -72,7 +72,7 @@ def test_models_that_share(kind: str, tokens: int) -> None:
 )
 def test_a_window_without_a_name_is_found(kind: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 tokens: a row of 32 comes out as alone, one of 64 does not. A window by tokens, and one by places."""
-    monkeypatch.setattr(shared_prefix, "WINDOWS", ())
+    monkeypatch.setattr(shared_prefix, "WINDOW_KEYS", ())
     assert RowLimit(tiny(kind), 256).tokens == 256
     assert reached(tiny(kind).to(dtype)) == 32
 

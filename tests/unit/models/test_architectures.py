@@ -17,15 +17,16 @@ from prunegrid.models.architecture import (
     PACKED,
     TrainingAttention,
     check_trainable,
-    outline,
+    meta_model,
     scoring_unsupported,
     training_attention,
 )
 from prunegrid.models.head import Head
 from prunegrid.models.probes import check_isolated
-from prunegrid.scoring.passes import before, decode
-from prunegrid.scoring.samples import Rows, pad
+from prunegrid.scoring.batches import pad
+from prunegrid.scoring.forward import hidden_states, predicting_states
 from prunegrid.scoring.score import score
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.schedule import Example, example
 from support.model_families import (
@@ -90,10 +91,10 @@ def test_scores_equal_those_of_each_sample_alone(family: str) -> None:
     length_N = np.array([len(one.ids) for one in whole])
     response_N = np.array(LENGTHS)
     ids_T = np.concatenate([one.ids for one in whole]).astype(np.int32)
-    rows = Rows(np.arange(len(whole)), length_N - response_N, response_N, np.zeros(len(whole), bool), ids_T)
+    rows = Sequences(np.arange(len(whole)), length_N - response_N, response_N, np.zeros(len(whole), bool), ids_T)
     batch = pad(rows, np.arange(len(whole)), "cpu")
     with torch.no_grad():
-        nll_R, _ = Head(model)(before(decode(model, batch), batch), batch.targets_R)
+        nll_R, _ = Head(model)(predicting_states(hidden_states(model, batch), batch), batch.targets_R)
     learned = [
         one._replace(labels=[-100] * (len(one.ids) - n) + one.ids[-n:]) for one, n in zip(whole, LENGTHS, strict=True)
     ]
@@ -169,7 +170,7 @@ def test_an_outline_has_the_full_size_and_no_memory(tmp_path: Path) -> None:
     from transformers import LlamaConfig
 
     LlamaConfig().save_pretrained(tmp_path)
-    model = outline(tmp_path)
+    model = meta_model(tmp_path)
     assert sum(p.numel() for p in model.parameters()) > 6e9
     assert {p.device.type for p in model.parameters()} == {"meta"}
     assert check_trainable(tmp_path, True, {"drop"}) == "trained packed"
@@ -215,8 +216,8 @@ def test_a_model_that_sees_ahead_is_not_scored() -> None:
 
 def test_what_changes_the_logits_is_known_from_the_configuration(tmp_path: Path) -> None:
     for family in ("cohere", "cohere2", "gemma2", "recurrent_gemma"):
-        assert "changes its logits" in str(scoring_unsupported(outline(write_config(family, tmp_path / family))))
-    assert scoring_unsupported(outline(write_config("mpt", tmp_path / "mpt"))) is None
+        assert "changes its logits" in str(scoring_unsupported(meta_model(write_config(family, tmp_path / family))))
+    assert scoring_unsupported(meta_model(write_config("mpt", tmp_path / "mpt"))) is None
 
 
 UNPACKED = {

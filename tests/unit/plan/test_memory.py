@@ -10,7 +10,7 @@ import pytest
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Lora, Training
-from prunegrid.models.size import ASSUMED, Shape, Size, parameters, shape_of
+from prunegrid.models.size import ASSUMED, Shape, Size, model_size, usual_shape
 from prunegrid.plan.gpus import fits
 from prunegrid.plan.memory import decided, gpu_peak_mb, peak_mb, rank_bytes
 from prunegrid.plan.minutes import minutes
@@ -64,19 +64,19 @@ def test_the_parameters_of_known_models_follow_from_their_shapes(shape: Shape, c
 
 
 def test_a_model_in_a_folder_is_counted(folder: Path, tmp_path: Path) -> None:
-    found = parameters(an_experiment(models={"m": {"path": str(folder)}}), "m", tmp_path)
+    found = model_size(an_experiment(models={"m": {"path": str(folder)}}), "m", tmp_path)
     assert (found.count, found.known, found.shape.layers) == (100 * 8 + 8 + 4 * 2, True, 2)
 
 
 def test_a_stated_size_that_is_wrong_is_an_error(folder: Path, tmp_path: Path) -> None:
     stated = an_experiment(models={"m": {"path": str(folder), "parameters": 820}})
-    assert parameters(stated, "m", tmp_path).count == 816, "within 1 %: the true one"
+    assert model_size(stated, "m", tmp_path).count == 816, "within 1 %: the true one"
     with pytest.raises(PrunegridError, match=r"models.m.parameters is 900, but the model has 816"):
-        parameters(an_experiment(models={"m": {"path": str(folder), "parameters": 900}}), "m", tmp_path)
+        model_size(an_experiment(models={"m": {"path": str(folder), "parameters": 900}}), "m", tmp_path)
 
 
 def test_an_unknown_size_is_assumed_and_says_so(tmp_path: Path) -> None:
-    found = parameters(an_experiment(models={"m": {"hub": "org/m"}}), "m", tmp_path)
+    found = model_size(an_experiment(models={"m": {"hub": "org/m"}}), "m", tmp_path)
     assert (found.count, found.known, found.how) == (ASSUMED, False, "assumed; give models.m.parameters")
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_model_is_an_error_of_the_plan_and_none_of_a_jobs_memory(folde
     (folder / "model-1.safetensors").write_bytes(b"short")
     experiment = an_experiment(models={"m": {"path": str(folder)}})
     with pytest.raises(PrunegridError, match=r"model-1.safetensors: damaged"):
-        parameters(experiment, "m", tmp_path)
+        model_size(experiment, "m", tmp_path)
     assert peak_mb("score", experiment, root=tmp_path) > 2 * 4 * ASSUMED / MIB
 
 
@@ -97,7 +97,7 @@ def test_stating_the_size_makes_nothing_stale() -> None:
 
 def test_an_assumed_shape_is_near_the_true_one() -> None:
     """12 L (128 L)^2 = 6.74e9 at L = 32.5: 32 layers, 4096 wide, as LLaMA2-7B has."""
-    assert (shape_of(P).layers, shape_of(P).hidden) == (32, 4096)
+    assert (usual_shape(P).layers, usual_shape(P).hidden) == (32, 4096)
 
 
 def test_lora_of_rank_8_on_all_linear_layers() -> None:

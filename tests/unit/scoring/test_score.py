@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import head_chunks, load_model, load_tokenizer
-from prunegrid.scoring.passes import on_host
-from prunegrid.scoring.samples import batches, pad, stored_rows
+from prunegrid.scoring.batches import batches_by_length, pad
+from prunegrid.scoring.forward import to_host
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.scoring.tokenise import tokenise, tokenise_all
 from support.tiny_llama import TEMPLATE, write_tiny_model
@@ -75,7 +76,7 @@ def test_batching_changes_nothing(tiny_model: Path, dataset: Path, scores: Path,
 
 def test_batches_hold_the_budget_and_every_sample() -> None:
     lengths = np.array([5, 100, 7, 50, 50, 3])
-    made = list(batches(lengths, 100))
+    made = list(batches_by_length(lengths, 100))
     assert sorted(i for batch in made for i in batch) == list(range(6))
     assert all(len(batch) == 1 or max(lengths[i] for i in batch) * len(batch) <= 100 for batch in made)
 
@@ -132,10 +133,10 @@ def test_cut_off(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
 
 
 def test_model_is_as_before_after_scoring(tiny_model: Path) -> None:
-    from prunegrid.models.attention_capture import Capture
+    from prunegrid.models.attention_capture import AttentionCapture
 
     model = load_model(tiny_model, "float32", "cpu")
-    with Capture(model):
+    with AttentionCapture(model):
         assert model.model.layers[-1].self_attn.config._attn_implementation != model.config._attn_implementation
     assert model.model.layers[-1].self_attn.config is model.config
 
@@ -208,7 +209,7 @@ def test_a_batch_reaches_its_device_by_one_copy(scores: Path) -> None:
     """Counted by torch's profiler; the meta device stands for any that is not the host."""
     from torch.profiler import ProfilerActivity, profile
 
-    rows, chosen = stored_rows(scores), np.arange(7)
+    rows, chosen = ScoresFolder(scores).sequences(), np.arange(7)
     with profile(activities=[ProfilerActivity.CPU]) as watched:
         elsewhere = pad(rows, chosen, "meta")
     copies = {event.key: event.count for event in watched.key_averages() if "copy" in event.key}
@@ -228,7 +229,7 @@ def test_results_come_to_the_host_in_order_without_a_batch_to_spare() -> None:
             launched.append(number)
             yield torch.full((2, 3), float(number), dtype=torch.bfloat16)
 
-    for number, found in enumerate(on_host(work())):
+    for number, found in enumerate(to_host(work())):
         assert launched == list(range(number + 1))
         np.testing.assert_array_equal(found, np.full((2, 3), number, np.float32))
 

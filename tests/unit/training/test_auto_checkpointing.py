@@ -11,7 +11,7 @@ from prunegrid.core import gpus
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Runtime, Training
-from prunegrid.models.size import of_folder
+from prunegrid.models.size import stored_size
 from prunegrid.training import Job
 from prunegrid.training.memory import needs_checkpointing
 from prunegrid.training.memory_model import CUDA_CONTEXT, MIB, USABLE, training_bytes
@@ -113,7 +113,7 @@ def test_eager_attention_checkpoints_since_its_weights_are_not_estimated(
     model.save_pretrained(tmp_path)
     padded = job(inputs, gpu_memory_gb=80).model_copy(update={"model": tmp_path})
     assert needs_checkpointing(padded, ["0"]) is on
-    shape = of_folder(tmp_path).shape
+    shape = stored_size(tmp_path).shape
     assert (shape.layers, shape.hidden) == (2, 16)
 
 
@@ -125,7 +125,7 @@ def test_what_cannot_be_packed_is_estimated_padded(inputs: Inputs, tmp_path: Pat
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
     unpackable, settings = job(inputs), {"batch_tokens": 64, "per_device_train_batch_size": 64}
     training = unpackable.training.model_copy(update=settings)
-    size, longest = of_folder(tmp_path), read_json(inputs.scores / "meta.json")["max_length"]
+    size, longest = stored_size(tmp_path), read_json(inputs.scores / "meta.json")["max_length"]
     packed, padded = (
         sum(training_bytes(training.model_copy(update={"packing": packing}), size, longest, "cuda").values())
         for packing in (True, False)

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prunegrid.pruners import Scores
-from prunegrid.scoring.samples import batches, stored_rows
+from prunegrid.scoring.batches import batches_by_length
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.candidates import Candidates, passes
 from prunegrid.training.packed_attention import NAME
 from support.tiny_architectures import MODELS, write_model
@@ -18,8 +19,8 @@ from support.tiny_architectures import MODELS, write_model
 def candidates(
     model: Path, scores: Path, attention: bool, packed: bool, batch_tokens: int, most: Any = lambda n: n
 ) -> Candidates:
-    rows = stored_rows(scores)
-    made = Candidates(rows, np.zeros(len(rows), bool), batch_tokens, attention)
+    rows = ScoresFolder(scores).sequences()
+    made = Candidates(rows, batch_tokens, attention)
     kernel = NAME if packed else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=kernel).eval()
     assert made.attach(own, lambda run: run(), most) is None
@@ -71,7 +72,7 @@ def test_a_step_of_32_candidates_takes_a_fifth_of_the_forwards() -> None:
     """Lengths as of an instruction data set: log-normal, 400 tokens on average, 2,048 at most."""
     random, counts = np.random.default_rng(0), {}
     steps = [random.lognormal(5.9, 0.7, 32).astype(np.int64).clip(20, 2048) for _ in range(50)]
-    for name, divide in (("packed", passes), ("padded", batches)):
+    for name, divide in (("packed", passes), ("padded", batches_by_length)):
         counts[name] = np.mean([len(list(divide(step, 8192))) for step in steps])
     fewest = np.mean([np.ceil(step.sum() / 8192) for step in steps])
     assert counts["packed"] == fewest, "no division has fewer passes than the tokens fill"

@@ -17,17 +17,18 @@ from prunegrid.core.files import read_json
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import MethodSpec, PruningSpec, Selection
+from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.scoring.samples import batches, stored_rows
-from prunegrid.scoring.writer import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
 from prunegrid.training.candidates import passes
-from prunegrid.training.dynamic import Dynamic, Moment, truncated
+from prunegrid.training.dynamic import Dynamic, Moment
 from prunegrid.training.packed_attention import NAME
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import Example, MicroBatches, example, schedule, steps_per_epoch
 from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically
+from support.errors import refused
 from support.tiny_llama import write_tiny_model
 from support.training_jobs import SETTINGS, run
 
@@ -40,9 +41,9 @@ def training(**settings: Any) -> Training:
 
 
 def new(scores: Path, method: str, settings: Training) -> Dynamic:
-    rows = stored_rows(scores)
+    rows = ScoresFolder(scores).sequences()
     samples = Samples(rows, settings.removal)
-    return Dynamic(samples, truncated(scores, rows), pruning(method), derive_seed(SEED, "pruning"), 100)
+    return Dynamic(samples, pruning(method), derive_seed(SEED, "pruning"), 100)
 
 
 def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> Dynamic:
@@ -146,7 +147,7 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
     matched = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="random+fastv")})
-    own = Dynamic(dynamic.samples, dynamic.candidates.truncated_N, matched, SEED, 100)
+    own = Dynamic(dynamic.samples, matched, SEED, 100)
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
 
 
@@ -184,7 +185,7 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
     dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
     dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
     found = dynamic.candidates.score(rows)
-    divide = passes if packing else batches
+    divide = passes if packing else batches_by_length
     parts = len(list(divide(dynamic.rows.take(rows).length_N, 100)))
     assert parts > 1 and len(forwards) == parts + 2, "as many forwards as the rank with the most makes"
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
@@ -337,7 +338,7 @@ def test_scores_whose_two_tables_disagree_are_refused(tmp_path: Path, scores: Pa
     for name in ("samples.parquet", "tokens.parquet"):
         table = pq.read_table(scores / name)
         pq.write_table(table[:-1] if name == "samples.parquet" else table, tmp_path / name)
-    with pytest.raises(PrunegridError, match="hold other samples; score again"):
+    with refused(tmp_path / "tokens.parquet", "samples.parquet", fix="score again"):
         new(tmp_path, "random+ppl", training())
 
 

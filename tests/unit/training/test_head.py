@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
 from prunegrid.models import head, head_chunks
-from prunegrid.models.head import Product, inside, run_inside
+from prunegrid.models.head import Product, patch_forward, run_in_forward
 from prunegrid.training.loss import chunked_nll
 
 R, D, V = 23, 8, 31
@@ -147,10 +147,10 @@ def counted(module: torch.nn.Module) -> list[int]:
 def test_the_head_is_called_once_a_pass_however_many_its_chunks(trained: bool, rows: int, watch: Watch) -> None:
     """Ranks have different numbers of tokens, and each call waits for the other ranks'."""
     plain, case = Case(trained, rows, bias=True), Case(trained, rows, bias=True)
-    run_inside(case.head)
+    patch_forward(case.head)
     calls = counted(case.head)
     expected = plain.chunked(2)
-    loss = inside(case.head, partial(case.chunked, 2))
+    loss = run_in_forward(case.head, partial(case.chunked, 2))
     assert loss.item() == expected.item()
     for one, two in zip(case.gradients(loss), plain.gradients(expected), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=0)
@@ -160,7 +160,7 @@ def test_the_head_is_called_once_a_pass_however_many_its_chunks(trained: bool, r
 
 @pytest.mark.parametrize("rows", [R, 1, 0])
 def test_scoring_calls_the_head_once_too(rows: int, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both with chunks of 2 tokens; what it says is what it says without `run_inside`."""
+    """Both with chunks of 2 tokens; what it says is what it says without `patch_forward`."""
     monkeypatch.setitem(head_chunks.CHUNK, "cpu", 2)
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     of_model = head.Head(model)
@@ -169,7 +169,7 @@ def test_scoring_calls_the_head_once_too(rows: int, tiny_model: Path, monkeypatc
     target = torch.randint(0, model.config.vocab_size, (rows,))
     with torch.no_grad():
         expected = of_model(hidden, target)
-        run_inside(of_model.module)
+        patch_forward(of_model.module)
         calls = counted(of_model.module)
         found = of_model(hidden, target)
     assert calls == [1]

@@ -17,7 +17,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import write_json
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import Training
-from prunegrid.scoring.samples import stored_rows
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training import Job
 from prunegrid.training.schedule import IGNORE
 from prunegrid.training.worker import deepspeed_config, static_samples, trainer_arguments
@@ -120,7 +120,9 @@ def test_deepspeed_is_told_the_stage_the_clipping_and_the_precision(stage: int) 
 def texts(folder: Path, n: int) -> Path:
     """Token ids that tell their sample: prompts 1000 + n, responses 2000 + n of two lengths."""
     rows = [{"sample_id": 3 * n, "prompt_ids": [1000 + n], "response_ids": [2000 + n] * (1 + n % 2)} for n in range(n)]
-    pq.write_table(pa.Table.from_pylist(rows), folder / "tokens.parquet")
+    table = pa.Table.from_pylist([{**row, "truncated": False} for row in rows])
+    pq.write_table(table, folder / "tokens.parquet")
+    pq.write_table(table, folder / "samples.parquet")
     write_json(folder / "meta.json", {})
     return folder
 
@@ -128,7 +130,7 @@ def texts(folder: Path, n: int) -> Path:
 def shuffled(folder: Path, n: int, seed: int) -> list[tuple[int, int, list[int]]]:
     """(sample_id, prompt's sample, response ids) of each sample of the reference cell `shuffled-responses`."""
     given = Job(model=Path("m"), scores=folder, shuffled=True, training=Training(), seed=seed)
-    samples = static_samples(given, stored_rows(folder))
+    samples = static_samples(given, ScoresFolder(folder).sequences())
     examples = [samples[number] for number in range(len(samples.rows_N))]
     assert len(examples) == n
     return [(one.sample_id, one.ids[0] - 1000, [i for i in one.labels if i != IGNORE]) for one in examples]
@@ -153,6 +155,6 @@ def test_shuffled_responses_depend_on_the_seed_alone(tmp_path: Path) -> None:
 def test_shuffled_responses_do_not_depend_on_the_rows_order(tmp_path: Path) -> None:
     folder = texts(tmp_path, 20)
     before = {number: response for number, _, response in shuffled(folder, 20, seed=0)}
-    table = pq.read_table(folder / "tokens.parquet")
-    pq.write_table(table.take(pa.array(np.arange(20)[::-1])), folder / "tokens.parquet")
+    for file in (folder / "samples.parquet", folder / "tokens.parquet"):
+        pq.write_table(pq.read_table(file).take(pa.array(np.arange(20)[::-1])), file)
     assert {number: response for number, _, response in shuffled(folder, 20, seed=0)} == before

@@ -10,26 +10,26 @@ from numpy.typing import NDArray
 
 from prunegrid.core.progress import Progress
 from prunegrid.core.ragged import Ints, flat_indices
-from prunegrid.scoring.samples import Batch, Rows, batches, pad
+from prunegrid.scoring.batches import Batch, batches_by_length, pad
+from prunegrid.scoring.sequences import Sequences, Values
 
-Values = dict[str, NDArray[np.float32]]
 Compute = Callable[[Batch], tuple[torch.Tensor, ...]]
 
 
-class Work(NamedTuple):
+class PassCost(NamedTuple):
     """Positions that were forwarded, padding included, and how long that took."""
 
     positions: int
     seconds: float
 
 
-def over_batches(
-    rows: Rows, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
-) -> tuple[Values, Work]:
+def compute_in_batches(
+    rows: Sequences, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
+) -> tuple[Values, PassCost]:
     """What `compute` says of each batch (one float32[R] a name), as arrays of one value a response token of `rows`."""
     values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in names}
     progress = Progress(int(rows.length_N.sum()), title)
-    parts = list(batches(rows.length_N, batch_tokens))
+    parts = list(batches_by_length(rows.length_N, batch_tokens))
 
     def work() -> Iterator[torch.Tensor]:
         for chosen in parts:
@@ -37,21 +37,21 @@ def over_batches(
                 found_KR = torch.stack(compute(pad(rows, chosen, device)))
             yield found_KR
 
-    for chosen, found_KR in zip(parts, on_host(work()), strict=True):
+    for chosen, found_KR in zip(parts, to_host(work()), strict=True):
         scatter(values, rows, chosen, found_KR)
         progress.add(int(rows.length_N[chosen].sum()))
     positions = sum(len(chosen) * int(rows.length_N[chosen].max()) for chosen in parts)
-    return values, Work(positions, progress.seconds)
+    return values, PassCost(positions, progress.seconds)
 
 
-def scatter(values: Values, rows: Rows, chosen: Ints, found_KR: NDArray[np.float32]) -> None:
+def scatter(values: Values, rows: Sequences, chosen: Ints, found_KR: NDArray[np.float32]) -> None:
     """Put what was computed of the samples `chosen`, one row a name, where their response tokens are."""
     places_R: Ints = flat_indices(rows.response_offsets, chosen)
     for column_T, found_R in zip(values.values(), found_KR, strict=True):
         column_T[places_R] = found_R
 
 
-def on_host(results: Iterable[torch.Tensor]) -> Iterator[NDArray[np.float32]]:
+def to_host(results: Iterable[torch.Tensor]) -> Iterator[NDArray[np.float32]]:
     """Each result in host memory. A GPU's is waited for only when the next one's work has been launched.
 
     So a GPU works on one batch while the host stores the results of the one before and prepares the one after.
@@ -77,12 +77,12 @@ def _finished(copy: torch.Tensor, done: Any) -> NDArray[np.float32]:
     return array
 
 
-def decode(model: Any, batch: Batch) -> torch.Tensor:
+def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
     """The final hidden states [B, T, D]. No mask: causal attention hides padding on the right from every real token."""
     hidden_BTD: torch.Tensor = model.get_decoder()(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
     return hidden_BTD
 
 
-def before(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
+def predicting_states(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
     """[R, D]: the hidden states from which the response tokens are predicted."""
     return hidden_BTD[batch.sample_R, batch.place_R - 1]

@@ -1,0 +1,109 @@
+"""Tokenised samples, held flat: all token ids one after another in a single array."""
+
+from array import array
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prunegrid.core.files import read_parquet
+from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
+from prunegrid.scoring.tokenise import tokenise_all
+
+Shard = tuple[int, int]
+Values = dict[str, NDArray[np.float32]]  # by score column, one value for each response token
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N samples: `ids_T` holds prompt and response of the first, then of the second, ..."""
+
+    sample_id_N: Ints
+    prompt_N: Ints
+    response_N: Ints
+    truncated_N: NDArray[np.bool_]
+    ids_T: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.sample_id_N)
+
+    @classmethod
+    def from_lists(
+        cls, sample_id_N: Ints, truncated_N: NDArray[np.bool_], prompts: pa.ListArray, responses: pa.ListArray
+    ) -> "Sequences":
+        """Samples whose prompt and response ids are one list each."""
+        prompt_N, response_N = (
+            lists.value_lengths().fill_null(0).to_numpy().astype(np.int64) for lists in (prompts, responses)
+        )
+        ids_T = np.empty(int((prompt_N + response_N).sum()), np.int32)
+        sequences = cls(sample_id_N, prompt_N, response_N, truncated_N, ids_T)
+        ids_T[~sequences.response_T] = prompts.flatten().to_numpy()
+        ids_T[sequences.response_T] = responses.flatten().to_numpy()
+        return sequences
+
+    def take(self, rows: Ints) -> "Sequences":
+        """The samples `rows`, in that order."""
+        return Sequences(
+            self.sample_id_N[rows],
+            self.prompt_N[rows],
+            self.response_N[rows],
+            self.truncated_N[rows],
+            self.ids_T[flat_indices(self.offsets, rows)],
+        )
+
+    def with_prompt(self, token: int) -> "Sequences":
+        """The same responses, each after the one token `token` instead of its prompt."""
+        ids_T = np.full(int((self.response_N + 1).sum()), token, np.int32)
+        changed = replace(self, prompt_N=np.ones_like(self.prompt_N), ids_T=ids_T)
+        ids_T[changed.response_T] = self.ids_T[self.response_T]
+        return changed
+
+    def ids(self, row: int) -> tuple[list[int], list[int]]:
+        """Prompt and response ids of one sample."""
+        start, end = self.offsets[row : row + 2]
+        ids: list[int] = self.ids_T[start:end].tolist()
+        return ids[: self.prompt_N[row]], ids[self.prompt_N[row] :]
+
+    @cached_property
+    def length_N(self) -> Ints:
+        """Tokens of prompt and response."""
+        return self.prompt_N + self.response_N
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """int64[N + 1]: where each sample's ids begin."""
+        return offsets_from_lengths(self.length_N)
+
+    @cached_property
+    def response_T(self) -> NDArray[np.bool_]:
+        """bool[T]: whether a token belongs to a response."""
+        return positions(self.offsets) >= np.repeat(self.prompt_N, self.length_N)
+
+    @cached_property
+    def response_offsets(self) -> Ints:
+        """int64[N + 1]: where each sample's values begin in an array of one value a response token."""
+        return offsets_from_lengths(self.response_N)
+
+
+def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
+    """The shard's samples that keep a response token under the cut-off, and the number of those that do not.
+
+    Shard i of n holds rows (i - 1) N // n up to i N // n of the file.
+    """
+    table = read_parquet(data, ["sample_id", "messages"])
+    start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))
+    ids, facts = array("i"), []
+    for chunk in table.slice(start, end - start).to_batches(max_chunksize=1024):
+        samples = tokenise_all(chunk["messages"].to_pylist(), tokenizer, max_length)
+        for sample_id, tokens in zip(chunk["sample_id"].to_pylist(), samples, strict=True):
+            if tokens is not None:
+                ids.extend(tokens.prompt_ids)
+                ids.extend(tokens.response_ids)
+                facts.append((sample_id, len(tokens.prompt_ids), len(tokens.response_ids), tokens.truncated))
+    columns = np.array(facts, dtype=np.int64).reshape(-1, 4).T
+    sequences = Sequences(columns[0], columns[1], columns[2], columns[3].astype(bool), np.frombuffer(ids, np.int32))
+    return sequences, end - start - len(sequences)
