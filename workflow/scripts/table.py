@@ -8,5 +8,5 @@ with step(snakemake.log[0]):
     from prunegrid.table import build
 
     collected = build.read(Path(snakemake.input.results).parent)
-    build.write(build.laid_out(collected), collected.folder)
-    build.again(collected.directory)
+    build.write(build.make_table(collected), collected.folder)
+    build.rebuild_comparisons(collected.directory)

@@ -80,10 +80,10 @@ def _compare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from prunegrid.table.build import FORMATS, build, folder
+    from prunegrid.table.build import FORMATS, build, table_folder
 
     build(options.directory, options.against)
-    out = folder(options.directory, options.against)
+    out = table_folder(options.directory, options.against)
     print((out / "table.md").read_text())
     print(f"{out}: {', '.join(f'table.{ending}' for ending in FORMATS)}")
 
@@ -120,7 +120,7 @@ def _compare(options: argparse.Namespace) -> None:
         raise PrunegridError("--with and --model compare results; give the results to compare first")
     if options.results:
         models = dict(own_data.named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
-        found, said = compare_report.of_folders(options.results, options.other, models)
+        found, said = compare_report.compare_folders(options.results, options.other, models)
         print(compare_report.markdown(found, said))
     else:
         found, said = audit.audit(), list[str]()

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import style
-from prunegrid.figures.source import NothingToShow, Source
+from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.labels import LABELS
@@ -28,14 +28,14 @@ DOTS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(source: Source, budget: Budget) -> Figure:
+def draw(source: ModelResults, budget: Budget) -> Figure:
     """Bars from the baseline to the delta (points), intervals over them, statuses where there is none."""
     if source.deltas is None or source.deltas.empty:
         raise NothingToShow("no deltas.parquet, or nothing in it")
-    deltas = source.at(source.deltas, budget)
+    deltas = source.budget_rows(source.deltas, budget)
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
-    bases = source.bases
+    bases = source.baselines
     variants = [v.name for v in source.experiment.variants if bases.get(v.name) != v.name]
     benchmarks = [*source.experiment.evaluation.benchmarks, collect.AVERAGE]
     down = -(-len(benchmarks) // ACROSS)
@@ -51,13 +51,13 @@ def draw(source: Source, budget: Budget) -> Figure:
     return figure
 
 
-def _bases(source: Source, bases: dict[str, str]) -> str:
+def _bases(source: ModelResults, bases: dict[str, str]) -> str:
     """The one baseline's label, or what the baselines are where each mode and removal has its own."""
     found = [source.label(name) for name in dict.fromkeys(bases.values())]
     return found[0] if len(found) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
 
 
-def _label(source: Source, deltas: pd.DataFrame, variant: str) -> str:
+def _label(source: ModelResults, deltas: pd.DataFrame, variant: str) -> str:
     """The row's name; `(1/3)` where its deltas are over fewer seeds than there are, `(1-2/3)` where they differ."""
     own = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
     least, most = (int(own.min()), int(own.max())) if len(own) else (0, 0)
@@ -67,7 +67,7 @@ def _label(source: Source, deltas: pd.DataFrame, variant: str) -> str:
 
 
 def _panel(
-    axis: Any, source: Source, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
+    axis: Any, source: ModelResults, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
 ) -> None:
     rows = {row.variant: row for row in deltas.itertuples()}
     for y, variant in enumerate(variants):
@@ -109,9 +109,9 @@ def tested(row: Any) -> str:
     return "differs" if row.significant else "not significant"
 
 
-def _status(source: Source, benchmark: str, variant: str, budget: Budget) -> str:
+def _status(source: ModelResults, benchmark: str, variant: str, budget: Budget) -> str:
     """Why there is no delta: the cell's worst status; a cell that is done has nothing to be compared with."""
-    rows = source.at(source.frame, budget)
+    rows = source.budget_rows(source.frame, budget)
     own = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
     worst = max(own, key=collect.SEVERITY.index, default="missing")
     return "not compared" if worst == "done" else worst

@@ -15,16 +15,16 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
-from prunegrid.figures.source import NothingToShow, Source, heading
+from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 
 AXES = {"ppl": "Mean perplexity", "entropy": "Mean entropy (nats)"}
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = "os^Dv<>PX"
 
 
-def draw(source: Source) -> Figure:
+def draw(source: ModelResults) -> Figure:
     """A row a budget; a line a dynamic variant, the mean over the seeds that are there."""
-    variants = [variant.name for variant in names.dynamic(source.experiment)]
+    variants = [variant.name for variant in names.dynamic_variants(source.experiment)]
     budgets = source.experiment.grid_budgets
     trained = {(budget, name): _trained(source, budget, name) for budget in budgets for name in variants}
     probes = {at: _probes(reports) for at, reports in trained.items()}
@@ -52,7 +52,7 @@ def draw(source: Source) -> Figure:
     return figure
 
 
-def _trained(source: Source, budget: Budget, variant: str) -> list[dict[str, Any]]:
+def _trained(source: ModelResults, budget: Budget, variant: str) -> list[dict[str, Any]]:
     """What the trainings that are done have reported, one per seed."""
     cells = [Cell(source.model, variant, budget, seed) for seed in source.experiment.seeds]
     files = [source.root / layout.training(cell.name) for cell in cells]

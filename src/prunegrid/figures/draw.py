@@ -14,14 +14,14 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens
-from prunegrid.figures.source import NothingToShow, Source
+from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.table import cost_columns
 from prunegrid.table.document import Unit
 
-Draw = Callable[[Source], Figure]
-KINDS: dict[str, Draw] = {
+Plot = Callable[[ModelResults], Figure]
+KINDS: dict[str, Plot] = {
     "eu-plane": eu_plane.draw,
     "heat-map": heat_map.draw,
     "pareto": pareto.draw,
@@ -38,7 +38,7 @@ def draw_all(directory: Path, compared: pd.DataFrame | None) -> list[Path]:
     """
     experiment = collect.experiment_of(directory)
     frame = collect.read(directory / layout.RESULTS)
-    unit = cost_columns.unit(frame)
+    unit = cost_columns.cost_unit(frame)
     sources = [_source(directory, experiment, model, frame, compared, unit) for model in experiment.models]
     return [path for source in sources for path in _of_model(source)]
 
@@ -52,28 +52,28 @@ def draw_folder(directory: Path) -> list[Path]:
     return draw_all(directory, deltas.read(directory / layout.DELTAS))
 
 
-def drawings(experiment: Experiment) -> dict[str, Draw]:
+def plots(experiment: Experiment) -> dict[str, Plot]:
     """What draws each of a model's figures, by name."""
-    of_budgets = {names.bars(budget): partial(bars.draw, budget=budget) for budget in experiment.grid_budgets}
+    of_budgets = {names.bars_name(budget): partial(bars.draw, budget=budget) for budget in experiment.grid_budgets}
     return {name: of_budgets.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
 
 
 def _source(
     root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, compared: pd.DataFrame | None, unit: Unit
-) -> Source:
+) -> ModelResults:
     own = None if compared is None else compared[compared["model"] == model]
-    return Source(root, experiment, model, frame[frame["model"] == model], own, unit)
+    return ModelResults(root, experiment, model, frame[frame["model"] == model], own, unit)
 
 
-def _of_model(source: Source) -> list[Path]:
+def _of_model(source: ModelResults) -> list[Path]:
     folder, paths = source.root / layout.FIGURES / source.model, []
-    for name, draw in drawings(source.experiment).items():
+    for name, draw in plots(source.experiment).items():
         with style.styled():
             paths += style.save(_drawn(draw, source), folder, name)
     return paths
 
 
-def _drawn(draw: Draw, source: Source) -> Figure:
+def _drawn(draw: Plot, source: ModelResults) -> Figure:
     try:
         return draw(source)
     except NothingToShow as reason:

@@ -19,7 +19,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget, Variant
 from prunegrid.figures import style
-from prunegrid.figures.source import NothingToShow, Source, percent
+from prunegrid.figures.model_results import ModelResults, NothingToShow, percent
 
 DENSE = 5_000
 RAISED = str.maketrans("0123456789-", "".join(map(chr, (0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A), 0x207B))))
@@ -42,7 +42,7 @@ class Panel:
     reason: "pd.Series[str] | None" = None
 
 
-def draw(source: Source) -> Figure:
+def draw(source: ModelResults) -> Figure:
     """One panel a sample ratio (tokens do not matter here), or the plane alone where no variant has thresholds."""
     file = f"{layout.scores(source.model)}/{layout.SAMPLES}"
     if not (source.root / file).exists():
@@ -68,7 +68,7 @@ def draw(source: Source) -> Figure:
     return figure
 
 
-def _panels(source: Source) -> list[Panel]:
+def _panels(source: ModelResults) -> list[Panel]:
     """A panel a sample ratio, by the first static Q-Tuning variant."""
     variant = next(filter(_static_qtuning(source), source.experiment.variants), None)
     if variant is None:
@@ -77,12 +77,12 @@ def _panels(source: Source) -> list[Panel]:
     return [_panel(source, variant, budgets[ratio]) for ratio in sorted(budgets)]
 
 
-def _static_qtuning(source: Source) -> Any:
+def _static_qtuning(source: ModelResults) -> Any:
     usual = source.experiment.training.mode
     return lambda variant: variant.method == "qtuning" and (variant.mode or usual) == "static"
 
 
-def _panel(source: Source, variant: Variant, budget: Budget) -> Panel:
+def _panel(source: ModelResults, variant: Variant, budget: Budget) -> Panel:
     """The first seed whose selection is there: Q-Tuning's own rules draw nothing."""
     heading = f"{percent(budget.sample_ratio)} of samples, {source.label(variant.name)}"
     for seed in source.experiment.seeds:

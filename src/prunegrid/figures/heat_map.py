@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from prunegrid import pruners
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
-from prunegrid.figures.source import NothingToShow, Source, heading, signed
+from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
 from prunegrid.results import collect
 from prunegrid.table.labels import LABELS
 
@@ -19,7 +19,7 @@ CELL_WIDTH, CELL_HEIGHT, BESIDE, LEAST = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"
 
 
-def draw(source: Source) -> Figure:
+def draw(source: ModelResults) -> Figure:
     """Means over seeds of the deltas of Avg (points), blue better and red worse than the baseline."""
     shown = _shown(source)
     pairs = [pruners.parts(v.method) for v in source.experiment.variants if v.name in shown]
@@ -56,25 +56,25 @@ def _across(panels: int, columns: int) -> int:
     return min(panels, fitting)
 
 
-Cell = tuple[float | None, str]
+Square = tuple[float | None, str]
 
 
-def _shown(source: Source) -> set[str]:
+def _shown(source: ModelResults) -> set[str]:
     """The variants in the map: plain pairs, and the baselines that their deltas are against."""
-    pairs = {variant.name for variant in source.experiment.variants if names.in_grid(variant)}
-    return pairs | {source.bases[name] for name in pairs}
+    pairs = {variant.name for variant in source.experiment.variants if names.is_plain_pair(variant)}
+    return pairs | {source.baselines[name] for name in pairs}
 
 
-def _cells(source: Source, budget: Budget) -> dict[tuple[str, str], Cell]:
+def _cells(source: ModelResults, budget: Budget) -> dict[tuple[str, str], Square]:
     """By pair: the mean delta, or None, and what to print."""
-    rows = source.at(source.averages, budget)
+    rows = source.budget_rows(source.averages, budget)
     pairs = rows[rows["variant"].isin(_shown(source))].groupby(["sample_pruner", "token_pruner"], sort=False)
     return {(str(sample), str(token)): _cell(source, budget, part) for (sample, token), part in pairs}
 
 
-def _cell(source: Source, budget: Budget, part: pd.DataFrame) -> Cell:
+def _cell(source: ModelResults, budget: Budget, part: pd.DataFrame) -> Square:
     variant = str(part["variant"].iloc[0])
-    if variant in source.bases.values() and part["score"].notna().any():
+    if variant in source.baselines.values() and part["score"].notna().any():
         return 0.0, "base"
     deltas = part["delta"].dropna()
     if not len(deltas):
@@ -84,17 +84,17 @@ def _cell(source: Source, budget: Budget, part: pd.DataFrame) -> Cell:
     return float(deltas.mean()), signed(deltas.mean()) + _mark(source, budget, variant) + seeds
 
 
-def _mark(source: Source, budget: Budget, variant: str) -> str:
+def _mark(source: ModelResults, budget: Budget, variant: str) -> str:
     """A star where the delta is significant after Holm's correction."""
     if source.deltas is None:
         return ""
-    rows = source.at(source.deltas, budget)
+    rows = source.budget_rows(source.deltas, budget)
     own = rows[(rows["variant"] == variant) & (rows["benchmark"] == collect.AVERAGE)]
     return "*" if own["significant"].eq(True).any() else ""
 
 
 def _panel(
-    axis: Any, cells: dict[tuple[str, str], Cell], rows: list[str], columns: list[str], norm: CenteredNorm
+    axis: Any, cells: dict[tuple[str, str], Square], rows: list[str], columns: list[str], norm: CenteredNorm
 ) -> None:
     values = np.full((len(rows), len(columns)), np.nan)
     for y, row in enumerate(rows):

@@ -14,32 +14,32 @@ FORMATS = ("svg", "png")
 def figures(experiment: Experiment) -> dict[str, str]:
     """The names of one model's figures, each with its kind: the module that draws it, and its caption."""
     kinds = {"eu-plane": "eu-plane", "tokens": "tokens", "pareto": "pareto"}
-    if comparable(experiment):
-        if any(map(in_grid, experiment.variants)):
+    if has_baseline(experiment):
+        if any(map(is_plain_pair, experiment.variants)):
             kinds["heat-map"] = "heat-map"
-        kinds |= {bars(budget): "bars" for budget in experiment.grid_budgets}
-    if dynamic(experiment):
+        kinds |= {bars_name(budget): "bars" for budget in experiment.grid_budgets}
+    if dynamic_variants(experiment):
         kinds["curves"] = "curves"
     return kinds
 
 
-def bars(budget: Budget) -> str:
+def bars_name(budget: Budget) -> str:
     """The name of a budget's figure of deltas."""
     return f"bars-{budget.name}"
 
 
-def comparable(experiment: Experiment) -> bool:
+def has_baseline(experiment: Experiment) -> bool:
     """Whether there is a plain random+random, which deltas are against, and a variant beside it."""
     plain = [v for v in experiment.variants if v.method == BASELINE and not v.options and not v.match]
     return bool(plain) and len(experiment.variants) > 1
 
 
-def in_grid(variant: Variant) -> bool:
+def is_plain_pair(variant: Variant) -> bool:
     """Whether the variant is a plain pair, named after its method, other than the baseline: a place in the heat map."""
     parts = [part for part in pruners.parts(variant.method) if part]
     return len(parts) == 2 and variant.name == "+".join(parts) != BASELINE
 
 
-def dynamic(experiment: Experiment) -> list[Variant]:
+def dynamic_variants(experiment: Experiment) -> list[Variant]:
     """The variants that are pruned while they are trained."""
     return [v for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]

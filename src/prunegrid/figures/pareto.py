@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import placing, points, style
-from prunegrid.figures.source import NothingToShow, Source, heading
+from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 from prunegrid.table.labels import LABELS
 
 MARKERS = "osD^vPX<>h"
@@ -20,7 +20,7 @@ CIRCLE: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.35", "linewidth":
 WIDE, DECADES = 4.0, 50.0
 
 
-def draw(source: Source) -> Figure:
+def draw(source: ModelResults) -> Figure:
     """One point a variant and budget, means over seeds; what is left out is counted."""
     every = points.points(source)
     found = every[every["score"].notna()]
@@ -48,15 +48,15 @@ def draw(source: Source) -> Figure:
     return figure
 
 
-def _marked(source: Source) -> dict[str, dict[str, Any]]:
+def _marked(source: ModelResults) -> dict[str, dict[str, Any]]:
     """The variants that look the same at every budget, and how."""
-    return {"qtuning": QTUNING} | dict.fromkeys(source.bases.values(), BASELINE)
+    return {"qtuning": QTUNING} | dict.fromkeys(source.baselines.values(), BASELINE)
 
 
-def _handles(source: Source, found: pd.DataFrame) -> list[Line2D]:
+def _handles(source: ModelResults, found: pd.DataFrame) -> list[Line2D]:
     """The legend's marks that no budget has; only what the figure has."""
     there = set(found["variant"])
-    bases = [source.label(name) for name in dict.fromkeys(source.bases.values()) if name in there]
+    bases = [source.label(name) for name in dict.fromkeys(source.baselines.values()) if name in there]
     said = [
         (f"baseline: {', '.join(bases)}", BASELINE, bool(bases)),
         (LABELS["qtuning"], QTUNING, "qtuning" in there),
@@ -128,14 +128,14 @@ def _front_line(axis: Any, known: pd.DataFrame, column: str, floor: float) -> No
     axis.step(cost[rows], score[rows], where="post", color="0.45", linewidth=0.9, zorder=2, label="Pareto front")
 
 
-def zero_shot(source: Source) -> float:
+def zero_shot(source: ModelResults) -> float:
     """Avg of the untrained model (percent), which costs nothing; minus infinity where it is not there."""
     rows = source.averages
     score = rows.loc[rows["variant"] == "zero-shot", "score"].dropna()
     return float(score.iloc[0]) if len(score) else -np.inf
 
 
-def _labels(axis: Any, known: pd.DataFrame, column: str, source: Source) -> None:
+def _labels(axis: Any, known: pd.DataFrame, column: str, source: ModelResults) -> None:
     """Names of the points on the front, and of those without a budget; `(1/3)` where seeds are missing."""
     named = set(front(known[column].to_numpy(), known["score"].to_numpy(), zero_shot(source)))
     named |= set(np.flatnonzero(known["sample_ratio"].isna()).tolist())
@@ -145,6 +145,6 @@ def _labels(axis: Any, known: pd.DataFrame, column: str, source: Source) -> None
         placing.place(axis, labels, fontsize=style.SMALL)
 
 
-def _name(source: Source, line: Any) -> str:
+def _name(source: ModelResults, line: Any) -> str:
     lacks = f" ({line.done}/{line.seeds})" if line.done < line.seeds else ""
     return source.label(line.variant) + lacks

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from prunegrid.figures.source import Source
+from prunegrid.figures.model_results import ModelResults
 from prunegrid.results import collect
 from prunegrid.table import cost_columns
 from prunegrid.table.document import budget_of
@@ -10,7 +10,7 @@ from prunegrid.table.document import budget_of
 ROW = ["sample_ratio", "token_ratio", "variant"]
 
 
-def points(source: Source) -> pd.DataFrame:
+def points(source: ModelResults) -> pd.DataFrame:
     """A line a trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
 
     Tokens and cost (in the source's unit) are the table's, over all trained seeds; NaN where they are not known.
@@ -23,7 +23,7 @@ def points(source: Source) -> pd.DataFrame:
         seeds=("status", "size"),
         status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
     ).reset_index()
-    spent = cost_columns.by_row(source.frame, source.unit)
+    spent = cost_columns.row_measurements(source.frame, source.unit)
     own = [spent[budget_of(line), line.variant][source.model] for line in means.itertuples()]
     tokens, cost = ([getattr(one, name) for one in own] for name in ("tokens", "cost"))
     return means.assign(tokens=pd.Series(tokens, dtype="float64"), cost=pd.Series(cost, dtype="float64"))

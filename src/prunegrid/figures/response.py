@@ -15,7 +15,7 @@ from prunegrid.core import files, randomness
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
-from prunegrid.figures.source import NothingToShow
+from prunegrid.figures.model_results import NothingToShow
 from prunegrid.models import require_whole
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
@@ -41,7 +41,7 @@ class Response:
 
 
 def read(root: Path, experiment: Experiment, model: str) -> Response:
-    """The response that `row_of` chooses, at the experiment's first budget and seed."""
+    """The response that `pick_sample` chooses, at the experiment's first budget and seed."""
     folder, tokenizer = ScoresFolder(root / layout.scores(model)), root / layout.base_model(model) / "tokenizer.json"
     for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
@@ -53,7 +53,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
     chosen = pruners.choose(scores.ordered(), spec, draw)
-    sample_id, treated_as = row_of(scores.ordered(), chosen)
+    sample_id, treated_as = pick_sample(scores.ordered(), chosen)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
     alone = _alone(scores.take(np.array([row])), line)
@@ -67,7 +67,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), kept, treated_as)
 
 
-def row_of(scores: Scores, chosen: Choice) -> tuple[int, int]:
+def pick_sample(scores: Scores, chosen: Choice) -> tuple[int, int]:
     """(sample_id, Q-Tuning's token rule) of the sample to show, `scores` in order of `sample_id`.
 
     Of the samples that Q-Tuning keeps and treats as Q2, those of 12 to 60 response tokens; where there are none,

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from prunegrid.figures import response, style
+from prunegrid.figures.model_results import ModelResults, percent
 from prunegrid.figures.response import MOST, Response
-from prunegrid.figures.source import Source, percent
 from prunegrid.table.labels import LABELS
 
 FAMILY = "DejaVu Sans Mono"
@@ -38,7 +38,7 @@ class Piece:
     text: str
 
 
-def draw(source: Source) -> Figure:
+def draw(source: ModelResults) -> Figure:
     """A block of lines a pruner, all of the same response at the experiment's first budget."""
     shown = response.read(source.root, source.experiment, source.model)
     pieces = lay_out(shown.texts[:MOST])
@@ -126,7 +126,7 @@ def _words(figure: Figure, top: float, label: str, text: str) -> None:
     figure.text(LEFT / width, y, text, va="center_baseline", fontsize=style.SMALL)
 
 
-def _note(shown: Response, source: Source) -> str:
+def _note(shown: Response, source: ModelResults) -> str:
     """What is seen: how much is shown, the ratio, and what Q-Tuning makes of the sample."""
     n = len(shown.texts)
     part = f"the first {MOST} of {n}" if n > MOST else f"{n}"

@@ -42,7 +42,7 @@ def audit() -> pd.DataFrame:
         "baseline": other_baselines(printed),
         "identical": identical(printed),
         "zero-shot": zero_shot(printed),
-        "count": no_count(printed),
+        "count": impossible_counts(printed),
     }
     parts = [part.assign(finding=name).reindex(columns=COLUMNS) for name, part in found.items()]
     return pd.concat([part for part in parts if len(part)], ignore_index=True).astype(
@@ -119,7 +119,7 @@ def zero_shot(printed: pd.DataFrame) -> pd.DataFrame:
     return own[own.groupby(place)["score"].transform("nunique") > 1].drop_duplicates([*place, "score"])
 
 
-def no_count(printed: pd.DataFrame) -> pd.DataFrame:
+def impossible_counts(printed: pd.DataFrame) -> pd.DataFrame:
     """Scores on a known number of items that no number of right answers gives, rounded or cut."""
     counted = fits(printed).assign(printed=lambda own: own["score"])
     return counted[~counted["rounded"] & ~counted["cut"]]
@@ -158,7 +158,7 @@ def _rows(printed: pd.DataFrame) -> pd.DataFrame:
     return own.groupby(ROW, dropna=False, sort=False)["scores"].agg("; ".join).reset_index()
 
 
-def by_chance(items: int) -> float:
+def chance_share(items: int) -> float:
     """The share of all two-decimal percentages that some count of so many items is printed as."""
     shares = [Fraction(10_000 * k, items) for k in range(items + 1)]
     half = Fraction(1, 2)

@@ -99,7 +99,7 @@ def counts(printed: pd.DataFrame) -> str:
     for (edition, name), part in audit.fits(printed).groupby(["edition", "benchmark"], sort=False):
         rounded, cut = part["rounded"], part["cut"]
         ways = [(rounded & cut).sum(), (rounded & ~cut).sum(), (cut & ~rounded).sum(), (~rounded & ~cut).sum()]
-        chance = f"{100 * audit.by_chance(ITEMS[str(name)]):.0f} %"
+        chance = f"{100 * audit.chance_share(ITEMS[str(name)]):.0f} %"
         lines.append([edition, name, ITEMS[str(name)], len(part), *ways, chance])
     header = ["edition", "column", "items", "scores", "rounded or cut", "only rounded", "only cut", "neither"]
     return _table([*header, "of all numbers that fit"], lines)

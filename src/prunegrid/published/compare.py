@@ -53,8 +53,8 @@ COLUMNS = {
     "half_width": "float64",
     "verdict": "string",
 }
-WITHIN, DIFFERS = "within noise", "differs"
-ITEMS_WITHIN, ITEMS_OUTSIDE, ALONE = "items only: within noise", "items only: outside", "no counterpart"
+WITHIN_NOISE, DIFFERS = "within noise", "differs"
+ITEMS_WITHIN, ITEMS_OUTSIDE, UNMATCHED = "items only: within noise", "items only: outside", "no counterpart"
 SETTINGS = ["protocol", "their_protocol", "mode", "their_mode", "metric", "their_metric"]
 
 
@@ -103,7 +103,7 @@ def verdict(difference: float, half: float, seeds_known: bool) -> str:
     """
     within = abs(difference) <= half
     if seeds_known:
-        return WITHIN if within else DIFFERS
+        return WITHIN_NOISE if within else DIFFERS
     return ITEMS_WITHIN if within else ITEMS_OUTSIDE
 
 
@@ -111,7 +111,7 @@ def _measured(pair: Any) -> dict[str, Any]:
     """Difference, interval and verdict of one cell and benchmark. A model that is not trained has no seed noise."""
     if isnan(pair["their_score"]):
         unknown = dict.fromkeys(("difference", "item_se", "low", "high", "half_width"), nan)
-        return unknown | {"verdict": ALONE}
+        return unknown | {"verdict": UNMATCHED}
     difference = pair["score"] - pair["their_score"]
     item_se = sqrt(pair["variance"] + pair["their_variance"])
     seed = seed_half_width(pair["seed_sd"], pair["n_seeds"], pair["their_seed_sd"], int(pair["their_n_seeds"]))

@@ -9,7 +9,15 @@ from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.published import frame as published
-from prunegrid.published.compare import ALONE, DIFFERS, ITEMS_OUTSIDE, ITEMS_WITHIN, WITHIN, compare, named_after_method
+from prunegrid.published.compare import (
+    DIFFERS,
+    ITEMS_OUTSIDE,
+    ITEMS_WITHIN,
+    UNMATCHED,
+    WITHIN_NOISE,
+    compare,
+    named_after_method,
+)
 from prunegrid.results import collect
 from prunegrid.statistics.inference import ALPHA
 from prunegrid.table.document import TIMES
@@ -29,10 +37,10 @@ DIFFERENT = {
 }
 
 
-def of_folders(directory: Path, other: Path | None, models: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+def compare_folders(directory: Path, other: Path | None, models: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
     """The comparison of a results folder (or results.parquet) with another or with the published tables; what to
     say of it, the summary first."""
-    ours, theirs = read(directory), read(other) if other else published.reference()
+    ours, theirs = read_results(directory), read_results(other) if other else published.reference()
     compared = compare(ours, theirs, models)
     return compared, [
         summary(compared),
@@ -42,7 +50,7 @@ def of_folders(directory: Path, other: Path | None, models: dict[str, str]) -> t
     ]
 
 
-def read(path: Path) -> pd.DataFrame:
+def read_results(path: Path) -> pd.DataFrame:
     """A results frame: collected from a folder that has `experiment.json`, else from its `results.parquet`."""
     file = path / layout.RESULTS if path.is_dir() else path
     if (path / layout.EXPERIMENT).exists():
@@ -59,11 +67,13 @@ def read(path: Path) -> pd.DataFrame:
 
 def summary(compared: pd.DataFrame) -> str:
     """How many cells and benchmarks were compared, how they came out, how wide the noise is."""
-    n = {name: int((compared["verdict"] == name).sum()) for name in (WITHIN, DIFFERS, ITEMS_WITHIN, ITEMS_OUTSIDE)}
-    total, alone = sum(n.values()), int((compared["verdict"] == ALONE).sum())
-    both = compared["verdict"].isin([WITHIN, DIFFERS]) & (compared["variant"] != "zero-shot")
+    n = {
+        name: int((compared["verdict"] == name).sum()) for name in (WITHIN_NOISE, DIFFERS, ITEMS_WITHIN, ITEMS_OUTSIDE)
+    }
+    total, alone = sum(n.values()), int((compared["verdict"] == UNMATCHED).sum())
+    both = compared["verdict"].isin([WITHIN_NOISE, DIFFERS]) & (compared["variant"] != "zero-shot")
     said = (
-        f"{total} scores compared: {n[WITHIN]} within noise, {n[DIFFERS]} differ; items only: "
+        f"{total} scores compared: {n[WITHIN_NOISE]} within noise, {n[DIFFERS]} differ; items only: "
         f"{n[ITEMS_WITHIN]} within noise, {n[ITEMS_OUTSIDE]} outside; {alone} more have no counterpart.",
         _widths(compared["half_width"].dropna()),
         _by_chance(int(both.sum())),
@@ -93,7 +103,7 @@ def markdown(compared: pd.DataFrame, said: list[str]) -> str:
     for _, part in compared.groupby(["model", "dataset", "their_model", "their_dataset"], sort=False, dropna=False):
         first: Any = next(part.itertuples())
         beside = f"beside {first.their_model}, {first.their_dataset}"
-        beside = ALONE if first.verdict == ALONE else beside
+        beside = UNMATCHED if first.verdict == UNMATCHED else beside
         parts += [f"## {first.model}, {first.dataset}: {beside}", _table(part)]
     return "\n\n".join(parts) + "\n"
 
@@ -116,7 +126,7 @@ def _left_out(ours: pd.DataFrame) -> list[str]:
 
 def _caveats(compared: pd.DataFrame, whose: str) -> list[str]:
     """What else but noise may make the sides differ, from their settings."""
-    there = compared[compared["verdict"] != ALONE]
+    there = compared[compared["verdict"] != UNMATCHED]
     said = []
     if (there["protocol"] != there["their_protocol"]).any():
         ours, theirs = _distinct(there["protocol"]), _distinct(there["their_protocol"])
@@ -146,7 +156,7 @@ def _line(row: Any) -> list[str]:
     ratios = "" if pd.isna(row.sample_ratio) else f"{100 * row.sample_ratio:.6g} {TIMES} {100 * row.token_ratio:.6g}"
     parts = [row.sample_pruner] if pd.isna(row.token_pruner) else [row.sample_pruner, row.token_pruner]
     at = [ratios, " + ".join(LABELS.get(part, part) for part in parts), row.benchmark]
-    if row.verdict == ALONE:
+    if row.verdict == UNMATCHED:
         return [*at, _score(row.score, row.n_seeds), "", "", row.verdict]
     difference = f"{row.difference:+.2f} ± {row.half_width:.2f}"
     return [*at, _score(row.score, row.n_seeds), _score(row.their_score, row.their_n_seeds), difference, row.verdict]

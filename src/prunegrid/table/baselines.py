@@ -5,14 +5,14 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.table.document import TIMES, budget_of
-from prunegrid.table.labels import LABELS, of_method, of_variant
+from prunegrid.table.labels import LABELS, method_label, variant_labels
 
 PLAIN = f"{LABELS['random']} + {LABELS['random']}"
 MANNER = ["mode", "removal"]
 PLACE = ["model", "sample_ratio", "token_ratio"]
 
 
-def delta_of(line: Any) -> dict[str, Any]:
+def delta_fields(line: Any) -> dict[str, Any]:
     """The fields of an entry about its delta, from a line of `layout._places` or of the deltas frame, or None.
 
     The interval is that of both noises where several seeds are compared, else that of the items alone.
@@ -20,11 +20,11 @@ def delta_of(line: Any) -> dict[str, Any]:
     if line is None or pd.isna(line.delta):
         return {}
     if not hasattr(line, "item_low"):
-        return {"delta": rounded(line.delta), "compared": line.compared}
+        return {"delta": rounded(line.delta), "n_compared": line.n_compared}
     several = line.n_seeds > 1
     return {
         "delta": rounded(line.delta),
-        "compared": int(line.n_seeds),
+        "n_compared": int(line.n_seeds),
         "low": rounded(line.low if several else line.item_low),
         "high": rounded(line.high if several else line.item_high),
         "p_holm": None if pd.isna(line.p_holm) else float(line.p_holm),
@@ -45,7 +45,7 @@ def labels(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> dict[tuple[Any, 
     return {(budget_of(line), line.variant): _label(rows[line.against]) for line in lines}
 
 
-def described(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
+def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
     """What the table's deltas are against, for its legend: one row, one for each mode and removal, or one a budget."""
     same = "at the same model, budget and seed"
     if deltas is None or deltas.empty:
@@ -56,7 +56,7 @@ def described(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
         return f"{_label(found[0])} {_of_reference(found[0]) if pd.isna(found[0].sample_ratio) else same}"
     if (deltas.groupby(PLACE, dropna=False)["against"].nunique() == 1).all():
         return f"one row of each model and budget ({_by_place(rows, deltas)}) at the same seed"
-    methods = " or ".join(dict.fromkeys(of_method(row.sample_pruner, row.token_pruner) for row in found))
+    methods = " or ".join(dict.fromkeys(method_label(row.sample_pruner, row.token_pruner) for row in found))
     varying = [name for name in MANNER if len({getattr(row, name) for row in found}) > 1]
     return f"the {methods} row of the same {' and '.join(varying)}{_but(rows, deltas)} {same}"
 
@@ -72,7 +72,7 @@ def _by_place(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
 
 
 def _but(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
-    """The exception to `described`, where a row has no baseline of its own mode and removal."""
+    """The exception to `describe`, where a row has no baseline of its own mode and removal."""
     pairs = deltas[["variant", "against"]].drop_duplicates().itertuples(index=False)
     alike = all(getattr(rows[own], name) == getattr(rows[its], name) for own, its in pairs for name in MANNER)
     return "" if alike else " (where there is none, of the experiment's own)"
@@ -86,6 +86,6 @@ def _variants(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _label(line: Any) -> str:
     """How the table names a row in a sentence: `Random + Random`, or a variant's own name."""
-    _, first, second = of_variant(line.variant, line.sample_pruner, line.token_pruner)
-    method = of_method(line.sample_pruner, line.token_pruner)
+    _, first, second = variant_labels(line.variant, line.sample_pruner, line.token_pruner)
+    method = method_label(line.sample_pruner, line.token_pruner)
     return first if second == method else method

@@ -25,7 +25,7 @@ CHOSEN = "Deltas are against the pair with the highest Avg of its budget, chosen
 
 
 @dataclass(frozen=True)
-class Collected:
+class TableData:
     """What a results folder holds: its results, and their differences from the row `against` (None: the baseline)."""
 
     directory: Path
@@ -36,7 +36,7 @@ class Collected:
 
     @property
     def folder(self) -> Path:
-        return folder(self.directory, self.against)
+        return table_folder(self.directory, self.against)
 
     @property
     def deltas(self) -> Path:
@@ -52,46 +52,46 @@ def build(directory: Path, against: str | None = None) -> Table:
     """
     collected = collect(directory, against)
     save(collected)
-    table = laid_out(collected, status.failures(collected.experiment, directory))
+    table = make_table(collected, status.failures(collected.experiment, directory))
     write(table, collected.folder)
     if against is None:
-        again(directory)
+        rebuild_comparisons(directory)
     return table
 
 
-def again(directory: Path) -> None:
+def rebuild_comparisons(directory: Path) -> None:
     """Bring the tables against other rows, where there are any, up to the results that are there."""
     for path in sorted(directory.glob(layout.comparison("*"))):
         build(directory, path.name.removeprefix("against-"))
 
 
-def collect(directory: Path, against: str | None = None) -> Collected:
+def collect(directory: Path, against: str | None = None) -> TableData:
     """The results of the files that are there, and their differences item by item."""
     experiment = results.experiment_of(directory)
     frame = results.collect(experiment, directory)
     compared = deltas.deltas(frame, directory, contrasts(experiment, frame, against))
-    return Collected(directory, experiment, frame, compared, against)
+    return TableData(directory, experiment, frame, compared, against)
 
 
-def read(directory: Path) -> Collected:
+def read(directory: Path) -> TableData:
     """What `save` wrote."""
     frame = results.read(directory / layout.RESULTS)
-    return Collected(directory, results.experiment_of(directory), frame, deltas.read(directory / layout.DELTAS))
+    return TableData(directory, results.experiment_of(directory), frame, deltas.read(directory / layout.DELTAS))
 
 
-def save(collected: Collected) -> None:
+def save(collected: TableData) -> None:
     """Write `deltas.parquet` and, of the comparison with the baseline, `results.parquet`."""
     if collected.against is None:
         results.write(collected.frame, collected.directory / layout.RESULTS)
     deltas.write(collected.compared, collected.deltas)
 
 
-def folder(directory: Path, against: str | None = None) -> Path:
+def table_folder(directory: Path, against: str | None = None) -> Path:
     """Where `build` writes the table."""
     return directory / (layout.comparison(against) if against else layout.TABLE)
 
 
-def laid_out(collected: Collected, failures: Failures | None = None) -> Table:
+def make_table(collected: TableData, failures: Failures | None = None) -> Table:
     """The table; `failures` (from `status.failures`) become footnotes."""
     experiment, frame = collected.experiment, collected.frame
     return lay_out(
@@ -104,7 +104,7 @@ def laid_out(collected: Collected, failures: Failures | None = None) -> Table:
     )
 
 
-def _remarks(collected: Collected) -> list[str]:
+def _remarks(collected: TableData) -> list[str]:
     """What to know of the deltas: that they are against a chosen row, or why there are none."""
     chosen = [CHOSEN] if collected.against == BEST else []
     wanted = contrasts(collected.experiment, collected.frame, collected.against)

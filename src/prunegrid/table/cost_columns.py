@@ -5,18 +5,18 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.results import collect
-from prunegrid.table.document import Measured, Unit, budget_of
+from prunegrid.table.document import Measurements, Unit, budget_of
 
 SPENT = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
-ByRow = dict[tuple[Any, ...], dict[str, Measured]]
+RowMeasurements = dict[tuple[Any, ...], dict[str, Measurements]]
 
 
-def unit(frame: pd.DataFrame) -> Unit:
+def cost_unit(frame: pd.DataFrame) -> Unit:
     """GPU-hours where the frame has them, else seconds: one unit for the whole table."""
     return "GPU-hours" if frame["gpu_hours"].notna().any() else "seconds"
 
 
-def by_row(frame: pd.DataFrame, unit: Unit) -> ByRow:
+def row_measurements(frame: pd.DataFrame, unit: Unit) -> RowMeasurements:
     """By (budget, variant), then by model. A cell's cost is its training and its share of the scoring pass."""
     cost = frame["gpu_hours"] if unit == "GPU-hours" else frame["train_seconds"] + frame["scoring_seconds"]
     complete = frame["score"].notna().where(frame["benchmark"] == collect.AVERAGE, True)
@@ -24,19 +24,19 @@ def by_row(frame: pd.DataFrame, unit: Unit) -> ByRow:
         ["sample_ratio", "token_ratio", "variant", "model", "seed"], sort=False, dropna=False
     )
     spent = cells.agg(dict.fromkeys(SPENT, "first") | {"complete": "all"}).reset_index()
-    rows: ByRow = {}
+    rows: RowMeasurements = {}
     for _, part in spent.groupby(["sample_ratio", "token_ratio", "variant", "model"], sort=False, dropna=False):
         first: Any = next(part.itertuples())
         rows.setdefault((budget_of(first), first.variant), {})[first.model] = _mean(part)
     return rows
 
 
-def _mean(cells: pd.DataFrame) -> Measured:
+def _mean(cells: pd.DataFrame) -> Measurements:
     """The cells of one row and model, one per seed."""
     samples, tokens, trained, cost = (None if pd.isna(mean) else float(mean) for mean in cells[SPENT].mean())
-    return Measured(
-        kept=None if samples is None or tokens is None else (samples, tokens),
+    return Measurements(
+        realised=None if samples is None or tokens is None else (samples, tokens),
         tokens=trained,
         cost=cost,
-        seeds=int(cells["complete"].sum()) if cells["seed"].notna().any() else None,
+        n_seeds=int(cells["complete"].sum()) if cells["seed"].notna().any() else None,
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from prunegrid.table import legend
-from prunegrid.table.document import Entry, Group, Measured, Row, Table
+from prunegrid.table.document import Entry, Group, Measurements, Row, Table
 
 
 def render(table: Table) -> str:
@@ -24,21 +24,21 @@ def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
         "token_pruner": row.token,
     }
     if table.intervals:
-        line["against"] = row.against or None
+        line["against"] = row.baseline or None
     for model in table.models:
         for benchmark in table.benchmarks:
             shown = _entry(table, row.entries[model, benchmark])
             line |= {f"{model} {benchmark} {name}".rstrip(): value for name, value in shown.items()}
     for model in table.models:
-        shown = _measured(table, row.measured.get(model, Measured()))
+        shown = _measured(table, row.measurements.get(model, Measurements()))
         line |= {f"{model} {name}": value for name, value in shown.items()}
     return line
 
 
 def _entry(table: Table, entry: Entry) -> dict[str, object]:
-    several, intervals = table.seeds > 1, table.intervals
-    seeds = f"{entry.compared}/{entry.seeds}" if entry.delta is not None else None
-    done = {"sd": _points(entry.sd), "seeds": f"{entry.done}/{entry.seeds}", "status": entry.status}
+    several, intervals = table.n_seeds > 1, table.intervals
+    seeds = f"{entry.n_compared}/{entry.n_seeds}" if entry.delta is not None else None
+    done = {"sd": _points(entry.sd), "seeds": f"{entry.n_done}/{entry.n_seeds}", "status": entry.status}
     return (
         {"": entry.status if entry.score is None else _points(entry.score)}
         | (done if several else {})
@@ -53,12 +53,12 @@ def _points(value: float | None) -> str | None:
     return None if value is None else f"{value + 0:.2f}"
 
 
-def _measured(table: Table, measured: Measured) -> dict[str, object]:
-    samples, tokens = measured.kept or (None, None)
+def _measured(table: Table, measured: Measurements) -> dict[str, object]:
+    samples, tokens = measured.realised or (None, None)
     columns: dict[str, dict[str, object]] = {
         "Kept": {"realised samples": samples, "realised tokens": tokens},
         "Tokens": {"trained tokens": None if measured.tokens is None else f"{measured.tokens:.0f}"},
         "Cost": {f"cost {table.unit}": measured.cost},
-        "Seeds": {"seeds": None if measured.seeds is None else str(measured.seeds)},
+        "Seeds": {"seeds": None if measured.n_seeds is None else str(measured.n_seeds)},
     }
     return {name: value for measure in table.measures for name, value in columns[measure].items()}

@@ -8,7 +8,7 @@ import pandas as pd
 from prunegrid.experiment.sections import Budget
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-Kind = Literal["pair", "joint", "reference"]
+RowKind = Literal["pair", "joint", "reference"]
 Unit = Literal["seconds", "GPU-hours"]
 
 
@@ -24,12 +24,12 @@ class Entry:
     """
 
     status: str = "missing"
-    seeds: int = 1
+    n_seeds: int = 1
     score: float | None = None
     sd: float | None = None
-    done: int = 0
+    n_done: int = 0
     delta: float | None = None
-    compared: int = 0
+    n_compared: int = 0
     low: float | None = None
     high: float | None = None
     p_holm: float | None = None
@@ -39,17 +39,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """What one row of one model kept, trained on and cost: means over seeds; None where it is not known.
 
     `kept` is (samples, tokens of the kept samples) as fractions, `tokens` those in the loss, `cost` in the table's
     unit, `seeds` how many of the row's seeds have every benchmark (None for Zero-Shot, which has no seed).
     """
 
-    kept: tuple[float, float] | None = None
+    realised: tuple[float, float] | None = None
     tokens: float | None = None
     cost: float | None = None
-    seeds: int | None = None
+    n_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Row:
     """
 
     variant: str
-    kind: Kind
+    kind: RowKind
     sample: str
     token: str
     entries: dict[tuple[str, str], Entry]
-    measured: dict[str, Measured]
-    against: str = ""
+    measurements: dict[str, Measurements]
+    baseline: str = ""
 
 
 def budget_of(line: Any) -> Budget | None:
@@ -101,9 +101,9 @@ class Table:
     models: list[str]
     benchmarks: list[str]
     groups: list[Group]
-    seeds: int
-    against: str
-    judged: bool
+    n_seeds: int
+    baseline: str
+    noise_estimated: bool
     unit: Unit
     footnotes: list[str]
     footer: tuple[str, ...] = ()
@@ -137,12 +137,12 @@ class Table:
     @property
     def measures(self) -> list[str]:
         """The columns after the benchmarks: those that a pruned row has something in, and `Seeds` where they differ."""
-        pruned = [measured for row in self.rows if row.kind != "reference" for measured in row.measured.values()]
-        seeds = {measured.seeds for row in self.rows for measured in row.measured.values()} - {None}
+        pruned = [measured for row in self.rows if row.kind != "reference" for measured in row.measurements.values()]
+        seeds = {measured.n_seeds for row in self.rows for measured in row.measurements.values()} - {None}
         there = {
-            "Kept": any(measured.kept for measured in pruned),
+            "Kept": any(measured.realised for measured in pruned),
             "Tokens": any(measured.tokens is not None for measured in pruned),
             "Cost": any(measured.cost is not None for measured in pruned),
-            "Seeds": self.seeds > 1 and len(seeds) > 1,
+            "Seeds": self.n_seeds > 1 and len(seeds) > 1,
         }
         return [name for name, holds in there.items() if holds]

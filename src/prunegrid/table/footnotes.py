@@ -14,7 +14,7 @@ Failed = list[tuple[Cell, Failure]]
 Marks = dict[tuple[Any, ...], tuple[int, ...]]
 
 
-def explaining(frame: pd.DataFrame, failures: Failures) -> Failed:
+def failures_to_explain(frame: pd.DataFrame, failures: Failures) -> Failed:
     """The failures of cells that lack scores; one that failed after it was done has nothing to explain."""
     rows: Any = frame[frame["status"] == "failed"].itertuples()
     lacking = {(row.model, budget_of(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.results import collect
-from prunegrid.table.document import Kind
+from prunegrid.table.document import RowKind
 
 LABELS = {
     "random": "Random",
@@ -31,35 +31,35 @@ LABELS = {
 }
 USUAL = {"mode": "static", "removal": "mask"}
 UNUSUAL = {"mode": "dynamic", "removal": "drop"}
-SAID = {
+SENTENCES = {
     "mode": "Every mini-batch is pruned with the weights of the moment (mode: dynamic).",
     "removal": "Pruned tokens leave the input (removal: drop).",
 }
 
 
-def of_method(sample: str, token: Any) -> str:
+def method_label(sample: str, token: Any) -> str:
     """`Random + PPL`, or `Q-Tuning` for a joint method, which has no token pruner."""
     return " + ".join(LABELS.get(part, part) for part in ([sample] if pd.isna(token) else [sample, token]))
 
 
-def of_variant(variant: str, sample: str, token: Any) -> tuple[Kind, str, str]:
+def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str, str]:
     """(kind, first column, second column); a variant that is not named after its method shows both."""
     pair = not pd.isna(token)
-    kind: Kind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
+    kind: RowKind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
     if variant != (f"{sample}+{token}" if pair else sample):
-        return kind, variant, of_method(sample, token)
+        return kind, variant, method_label(sample, token)
     return kind, LABELS.get(sample, sample), LABELS.get(token, token) if pair else ""
 
 
-def marked(frame: pd.DataFrame, row: Any) -> list[str]:
+def unusual_settings(frame: pd.DataFrame, row: Any) -> list[str]:
     """Of mode and removal what a row has to say for itself: it is unusual, and not all pruned rows have it."""
     mixed = [name for name in USUAL if len(_kinds(frame, name)) > 1 and not pd.isna(row.sample_ratio)]
     return [getattr(row, name) for name in mixed if getattr(row, name) != USUAL[name]]
 
 
-def of_all(frame: pd.DataFrame) -> str:
+def shared_settings(frame: pd.DataFrame) -> str:
     """What is unusual of mode and removal and holds for all pruned rows."""
-    return " ".join(SAID[name] for name in USUAL if _kinds(frame, name) == {UNUSUAL[name]})
+    return " ".join(SENTENCES[name] for name in USUAL if _kinds(frame, name) == {UNUSUAL[name]})
 
 
 def _kinds(frame: pd.DataFrame, name: str) -> set[str]:

@@ -15,7 +15,7 @@ from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
 from prunegrid.table.document import Entry, Group, Row, Table, budget_of
 from prunegrid.table.footnotes import Failures, Marks
-from prunegrid.table.labels import marked, of_all, of_variant
+from prunegrid.table.labels import shared_settings, unusual_settings, variant_labels
 
 __all__ = ["Failures", "Table", "lay_out"]
 
@@ -42,17 +42,17 @@ def lay_out(
     """
     if frame.empty:
         raise PrunegridError(f"{title}: no results to show; collect an experiment that has cells first")
-    failed = footnotes.explaining(frame, failures or {})
-    unit = cost_columns.unit(frame)
+    failed = footnotes.failures_to_explain(frame, failures or {})
+    unit = cost_columns.cost_unit(frame)
     return Table(
         title=title,
-        note=" ".join(filter(None, (note, of_all(frame)))),
+        note=" ".join(filter(None, (note, shared_settings(frame)))),
         models=list(frame["model"].unique()),
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == collect.AVERAGE),
-        groups=_groups(_rows(frame, deltas, footnotes.marks(failed), cost_columns.by_row(frame, unit))),
-        seeds=max(1, frame["seed"].nunique()),
-        against=baselines.described(frame, deltas),
-        judged=deltas is not None,
+        groups=_groups(_rows(frame, deltas, footnotes.marks(failed), cost_columns.row_measurements(frame, unit))),
+        n_seeds=max(1, frame["seed"].nunique()),
+        baseline=baselines.describe(frame, deltas),
+        noise_estimated=deltas is not None,
         unit=unit,
         footnotes=footnotes.texts(failed),
         footer=tuple(footer),
@@ -72,7 +72,7 @@ def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
 
 
 def _rows(
-    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, spent: cost_columns.ByRow
+    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, spent: cost_columns.RowMeasurements
 ) -> list[tuple[Budget | None, str, Row]]:
     """(budget, variant, row) for every row of the table, in the frame's order."""
     places = _places(frame)
@@ -87,8 +87,8 @@ def _rows(
             column: _entry(places.get((*at, *column)), compared.get((*at, *column)), marks.get((*at, column[0]), ()))
             for column in columns
         }
-        kind, sample, token = of_variant(variant, first.sample_pruner, first.token_pruner)
-        token = ", ".join(filter(None, (token, *marked(frame, first))))
+        kind, sample, token = variant_labels(variant, first.sample_pruner, first.token_pruner)
+        token = ", ".join(filter(None, (token, *unusual_settings(frame, first))))
         row = Row(variant, kind, sample, token, entries, spent.get(at, {}), against.get(at, ""))
         rows.append((budget, variant, row))
     return rows
@@ -100,14 +100,14 @@ def _places(frame: pd.DataFrame) -> Lines:
     places = seeds.agg(
         score=("score", "mean"),
         sd=("score", "std"),
-        done=("score", "count"),
+        n_done=("score", "count"),
         delta=("delta", "mean"),
-        compared=("delta", "count"),
-        seeds=("status", "size"),
+        n_compared=("delta", "count"),
+        n_seeds=("status", "size"),
         status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
     ).reset_index()
     places["score"] = places["score"].map(lambda value: round(value, 2))
-    whole = places["sample_ratio"].notna() & (places["done"] == places["seeds"])
+    whole = places["sample_ratio"].notna() & (places["n_done"] == places["n_seeds"])
     rivals = places["score"].where(whole)
     column = [places[name] for name in (*BUDGET, "model", "benchmark")]
     places["best"] = rivals == rivals.groupby(column, dropna=False).transform("max")
@@ -130,11 +130,11 @@ def _entry(place: Any, compared: Any, marks: tuple[int, ...]) -> Entry:
         return Entry()
     return Entry(
         status=place.status,
-        seeds=place.seeds,
-        score=place.score if place.done else None,
+        n_seeds=place.n_seeds,
+        score=place.score if place.n_done else None,
         sd=baselines.rounded(place.sd),
-        done=place.done,
+        n_done=place.n_done,
         best=place.best,
         marks=marks if place.status == "failed" else (),
-        **baselines.delta_of(compared),
+        **baselines.delta_fields(compared),
     )

@@ -3,7 +3,7 @@
 from prunegrid.results.collect import AVERAGE, SEVERITY
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.document import TIMES, Table
-from prunegrid.table.text import SIGNS, compared, partial
+from prunegrid.table.text import SIGNS, delta_seeds_note, seeds_note
 
 ONE_SEED = "One seed: deltas carry item noise only; no significance is claimed."
 TWO_SEEDS = "Two seeds: intervals are over items and seeds; no test is made with fewer than three."
@@ -45,17 +45,17 @@ def plain(table: Table) -> list[str]:
 
 
 def _against(table: Table, deltas: str) -> str:
-    return f"{deltas}: points above or below {table.against}." if table.deltas else ""
+    return f"{deltas}: points above or below {table.baseline}." if table.deltas else ""
 
 
 def _noise(table: Table, mark: str) -> list[str]:
     """What is known of the deltas' noise: over one seed, over two, over more, with too few items; all that apply."""
-    deltas = [entry for entry in table.entries if entry.delta is not None] if table.judged else []
-    mixed = len({entry.compared for entry in deltas}) > 1
+    deltas = [entry for entry in table.entries if entry.delta is not None] if table.noise_estimated else []
+    mixed = len({entry.n_compared for entry in deltas}) > 1
     untested = [entry for entry in deltas if entry.low is not None and entry.p_holm is None]
     said = {
-        _where(ONE_SEED, mixed): any(entry.compared == 1 for entry in deltas),
-        _where(TWO_SEEDS, mixed): any(entry.compared > 1 for entry in untested),
+        _where(ONE_SEED, mixed): any(entry.n_compared == 1 for entry in deltas),
+        _where(TWO_SEEDS, mixed): any(entry.n_compared > 1 for entry in untested),
         _significant(table, mark): table.tested,
         SINGLE: table.tested,
         _no_interval(table): any(entry.low is None for entry in deltas),
@@ -91,16 +91,16 @@ def _no_interval(table: Table) -> str:
 
 
 def _means(table: Table) -> str:
-    if table.seeds < 2:
+    if table.n_seeds < 2:
         return ""
     spread = " ± standard deviations" if any(entry.sd is not None for entry in table.entries) else ""
-    lacking = any(partial(entry) or compared(entry) for entry in table.entries)
-    return f"Means{spread} over {table.seeds} seeds" + (f"; (k/{table.seeds}): k of them." if lacking else ".")
+    lacking = any(seeds_note(entry) or delta_seeds_note(entry) for entry in table.entries)
+    return f"Means{spread} over {table.n_seeds} seeds" + (f"; (k/{table.n_seeds}): k of them." if lacking else ".")
 
 
 def _lacking(table: Table) -> str:
     """What stands beside k of n seeds for the others."""
-    entries = [entry for entry in table.entries if partial(entry)]
+    entries = [entry for entry in table.entries if seeds_note(entry)]
     shown = {entry.status: entry.marks for entry in sorted(entries, key=lambda entry: bool(entry.marks))}
     signs = {"missing": "no sign", "failed": "a footnote" if shown.get("failed") else ""} | SIGNS
     said = [f"{word} ({signs[word]})" if signs[word] else word for word in SEVERITY if word in shown]

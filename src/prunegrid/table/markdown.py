@@ -73,14 +73,14 @@ def _plain(entry: Entry, table: Table) -> str:
         return " ".join([f"  {text.status(entry)}", *marks])
     score = f"{entry.score:.2f}"
     score = f"{f'**{score}**':>9}" if entry.best else f"{score:>7}  "
-    parts = [score, _spread(entry, table), text.partial(entry)]
+    parts = [score, _spread(entry, table), text.seeds_note(entry)]
     if entry.delta is not None:
-        parts += [f"{text.arrow(entry.delta):>5}{text.star(entry)}", text.compared(entry)]
+        parts += [f"{text.arrow(entry.delta):>5}{text.star(entry)}", text.delta_seeds_note(entry)]
     return " ".join(filter(None, (*parts, *marks))).rstrip()
 
 
 def _spread(entry: Entry, table: Table) -> str:
     """`± 1.10`, or as many blanks in a table whose other entries have that."""
     if entry.sd is None:
-        return " " * 6 if table.seeds > 1 else ""
+        return " " * 6 if table.n_seeds > 1 else ""
     return f"±{entry.sd:5.2f}"

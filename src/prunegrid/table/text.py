@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from prunegrid.table.document import TIMES, Entry, Group, Measured, Row, Table
+from prunegrid.table.document import TIMES, Entry, Group, Measurements, Row, Table
 
 NONE = "\N{EN DASH}"
 SIGNS = {"stale": "†", "running": "…"}
@@ -19,18 +19,18 @@ def star(entry: Entry) -> str:
     return "*" if entry.significant else ""
 
 
-def partial(entry: Entry) -> str:
+def seeds_note(entry: Entry) -> str:
     """`(2/3)` where a mean lacks seeds, with the sign of the worst of these: `(2/3 †)`; a footnote is one too."""
-    if entry.score is None or entry.done == entry.seeds:
+    if entry.score is None or entry.n_done == entry.n_seeds:
         return ""
     sign = SIGNS.get(entry.status) or ("failed" if entry.status == "failed" and not entry.marks else "")
-    return f"({entry.done}/{entry.seeds}{f' {sign}' if sign else ''})"
+    return f"({entry.n_done}/{entry.n_seeds}{f' {sign}' if sign else ''})"
 
 
-def compared(entry: Entry) -> str:
+def delta_seeds_note(entry: Entry) -> str:
     """`(1/3)` where a delta is over fewer seeds than its score."""
-    fewer = entry.delta is not None and entry.compared < entry.done
-    return f"({entry.compared}/{entry.seeds})" if fewer else ""
+    fewer = entry.delta is not None and entry.n_compared < entry.n_done
+    return f"({entry.n_compared}/{entry.n_seeds})" if fewer else ""
 
 
 def status(entry: Entry) -> str:
@@ -43,8 +43,8 @@ def interval(entry: Entry, row: Row) -> str:
     if entry.low is None or entry.high is None:
         return ""
     tested = "not tested" if entry.p_holm is None else f"p = {entry.p_holm:.3g} after Holm"
-    noise = "item noise only" if entry.compared == 1 else f"items and seeds; {tested}"
-    return f"95 % interval {entry.low:+.2f} to {entry.high:+.2f} points, {noise}; against {row.against}"
+    noise = "item noise only" if entry.n_compared == 1 else f"items and seeds; {tested}"
+    return f"95 % interval {entry.low:+.2f} to {entry.high:+.2f} points, {noise}; against {row.baseline}"
 
 
 def percent(realised: tuple[float, float] | None) -> str:
@@ -63,12 +63,12 @@ def compact(value: float | None) -> str:
 
 def measures(table: Table, row: Row, model: str) -> list[str]:
     """What the table's `measures` say of a row and model."""
-    measured = row.measured.get(model, Measured())
+    measured = row.measurements.get(model, Measurements())
     shown = {
-        "Kept": percent(measured.kept),
+        "Kept": percent(measured.realised),
         "Tokens": compact(measured.tokens),
         "Cost": compact(measured.cost),
-        "Seeds": NONE if measured.seeds is None else str(measured.seeds),
+        "Seeds": NONE if measured.n_seeds is None else str(measured.n_seeds),
     }
     return [shown[name] for name in table.measures]
 

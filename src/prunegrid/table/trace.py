@@ -84,7 +84,7 @@ def _as_collected(directory: Path) -> list[Path]:
             _same_frame(directory, directory / layout.RESULTS, collect.read, collected.frame)
             files.append(directory / layout.RESULTS)
         _same_frame(directory, collected.deltas, deltas.read, collected.compared)
-        table = build.laid_out(collected, status.failures(collected.experiment, directory))
+        table = build.make_table(collected, status.failures(collected.experiment, directory))
         files.append(collected.deltas)
         for ending, form in build.FORMATS.items():
             _same_text(directory, collected.folder / f"table.{ending}", form(table))

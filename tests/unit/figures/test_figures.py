@@ -18,8 +18,8 @@ from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid
 from prunegrid.figures import bars, curves, names, points, response
-from prunegrid.figures.draw import draw_all, draw_folder, drawings
-from prunegrid.figures.source import Source
+from prunegrid.figures.draw import draw_all, draw_folder, plots
+from prunegrid.figures.model_results import ModelResults
 from prunegrid.figures.style import save, styled
 from prunegrid.pruners import Draw
 from prunegrid.results import collect
@@ -65,13 +65,13 @@ def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> lis
     """Draw one figure of the folder; its texts."""
     given = source(folder, deltas)
     with styled():
-        save(drawings(given.experiment)[name](given), folder / "figures/m", name)
+        save(plots(given.experiment)[name](given), folder / "figures/m", name)
     return said(folder, name)
 
 
-def source(folder: Path, deltas: pd.DataFrame | None = None) -> Source:
+def source(folder: Path, deltas: pd.DataFrame | None = None) -> ModelResults:
     frame = collect.collect_from(folder)
-    return Source(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
+    return ModelResults(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
 
 
 def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
@@ -83,7 +83,7 @@ def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
 
 def test_every_figure_has_its_drawing_and_its_caption() -> None:
     experiment = many()
-    assert list(drawings(experiment)) == list(names.figures(experiment))
+    assert list(plots(experiment)) == list(names.figures(experiment))
     captions = {kind: (ROOT / f"workflow/report/{kind}.rst").read_text() for kind in names.figures(experiment).values()}
     assert all(len(text) > 200 for text in captions.values())
 
@@ -193,7 +193,7 @@ def test_a_baseline_of_another_name_is_the_base(tmp_path: Path) -> None:
     assert "baseline: plain" in texts_of(tmp_path, "pareto")
 
 
-def with_costs(given: Source, frame: pd.DataFrame, unit: Any = "seconds") -> "pd.Series[float]":
+def with_costs(given: ModelResults, frame: pd.DataFrame, unit: Any = "seconds") -> "pd.Series[float]":
     found = points.points(replace(given, frame=frame, unit=unit)).set_index("variant")["cost"]
     return found.dropna()
 
@@ -206,7 +206,7 @@ def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
     assert with_costs(given, frame).to_dict() == {"random+random": 5, "q3": 7, "full": 5}
     assert set(with_costs(given, frame.assign(gpu_hours=0.5), "GPU-hours")) == {0.5}
     table = lay_out(frame, title="t")
-    shown = {row.variant: row.measured["m"].cost for row in table.rows}
+    shown = {row.variant: row.measurements["m"].cost for row in table.rows}
     assert {name: shown[name] for name in ("random+random", "q3", "full", "random+ppl")} == {
         "random+random": 5,
         "q3": 7,

@@ -7,7 +7,7 @@ import pytest
 
 from prunegrid import pruners
 from prunegrid.figures import bars, names, pareto, response, tokens
-from prunegrid.figures.source import signed
+from prunegrid.figures.model_results import signed
 from prunegrid.pruners import Draw
 from prunegrid.results import collect
 from support import handmade_scores
@@ -37,7 +37,7 @@ def test_what_an_experiment_has_no_figures_of() -> None:
 )
 def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any]) -> None:
     experiment = an_experiment(variants=variants)
-    assert names.comparable(experiment) == bool(collect.baselines(experiment))
+    assert names.has_baseline(experiment) == bool(collect.baselines(experiment))
 
 
 def test_names_are_cheap_to_ask_for() -> None:
@@ -75,14 +75,14 @@ def test_which_sample_is_shown_where_no_response_is_long() -> None:
         [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
     )
     chosen = pruners.choose(given, spec("qtuning"), Draw(0))
-    assert response.row_of(given, chosen)[0] == 4
+    assert response.pick_sample(given, chosen)[0] == 4
 
 
 def test_which_sample_is_shown_of_long_responses() -> None:
     plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
     given = handmade_scores.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
     chosen = pruners.choose(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
-    assert response.row_of(given, chosen) == (2, 2)
+    assert response.pick_sample(given, chosen) == (2, 2)
 
 
 def test_parts_of_a_character_are_shown_with_its_last() -> None:

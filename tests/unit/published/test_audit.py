@@ -134,14 +134,14 @@ def test_counts_as_they_are_printed(score: float, items: int, rounded: bool, cut
 
 def test_the_share_of_numbers_that_fit_by_chance() -> None:
     """0, 1/3, 2/3 and 1 are printed as 0, 33.33, 66.66 or 66.67, and 100: five of 10001 numbers."""
-    assert audit.by_chance(3) == 5 / 10_001
+    assert audit.chance_share(3) == 5 / 10_001
 
 
 def test_every_score_is_a_count(found: pd.DataFrame, printed: pd.DataFrame) -> None:
     assert not (found["finding"] == "count").any()
     third = printed["benchmark"].eq("ARC-C") & printed["score"].eq(41.02)
     off = printed.assign(score=printed["score"].mask(third, 41.06))  # 121 / 295 = 41.0169, 122 / 295 = 41.3559
-    assert set(audit.no_count(off).index) == set(printed.index[third])
+    assert set(audit.impossible_counts(off).index) == set(printed.index[third])
 
 
 def test_repeated_rows_have_the_same_scores(printed: pd.DataFrame) -> None:

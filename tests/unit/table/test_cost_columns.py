@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.table import csv, html, markdown, text
-from prunegrid.table.document import Measured
+from prunegrid.table.document import Measurements
 from prunegrid.table.legend import legend
 from support.table_frames import SPENT, cell, laid_out, seeded
 
@@ -36,8 +36,8 @@ def test_a_cost_is_training_and_the_share_of_scoring_averaged_over_seeds() -> No
         cell("qtuning", 1, 2, seed=1, **SPENT | {"scoring_seconds": None}),
     )
     assert table.measures == ["Kept", "Tokens", "Cost"]
-    ppl, qtuning = (row.measured["m"] for row in table.rows)
-    assert ppl == Measured(kept=(0.125, 0.5134), tokens=12395, cost=140.5, seeds=2)
+    ppl, qtuning = (row.measurements["m"] for row in table.rows)
+    assert ppl == Measurements(realised=(0.125, 0.5134), tokens=12395, cost=140.5, n_seeds=2)
     assert qtuning.cost is None
     assert text.measures(table, table.rows[0], "m") == ["12.5 × 51.3", "12.4k", "140"]
     assert "Cost: training and the row's share of the scoring pass, seconds." in legend(table)
@@ -47,7 +47,7 @@ def test_a_cost_is_training_and_the_share_of_scoring_averaged_over_seeds() -> No
 
 def test_a_cost_is_in_gpu_hours_where_there_are_any() -> None:
     table = laid_out(cell("random+ppl", 1, **SPENT, gpu_hours=0.25), cell("qtuning", 1, **SPENT, gpu_hours=1.5))
-    assert [row.measured["m"].cost for row in table.rows] == [0.25, 1.5]
+    assert [row.measurements["m"].cost for row in table.rows] == [0.25, 1.5]
     assert "Cost: training and the row's share of the scoring pass, GPU-hours." in legend(table)
     assert "m cost GPU-hours" in csv.render(table)
 
@@ -55,7 +55,7 @@ def test_a_cost_is_in_gpu_hours_where_there_are_any() -> None:
 def test_each_model_has_its_own_measures() -> None:
     other = [row | {"model": "n"} for row in cell("qtuning", 1, **SPENT | {"trained_tokens": 7})]
     table = laid_out(cell("qtuning", 1, **SPENT), other)
-    assert [table.rows[0].measured[model].tokens for model in "mn"] == [12345, 7]
+    assert [table.rows[0].measurements[model].tokens for model in "mn"] == [12345, 7]
     (frame,) = pd.read_html(io.StringIO(html.render(table)))
     shown = frame.iloc[1].tolist()[2:]
     assert shown == [*("1.00", "1.00", "12.5 × 51.3", "12.3k", "120"), *("1.00", "1.00", "12.5 × 51.3", "7.00", "120")]
@@ -64,7 +64,7 @@ def test_each_model_has_its_own_measures() -> None:
 def test_seeds_are_a_column_where_rows_have_different_numbers() -> None:
     table = seeded()
     assert table.measures[-1] == "Seeds"
-    assert [row.measured["m"].seeds for row in table.rows] == [None, 3, 3, 1, 1, 0, 0]
+    assert [row.measurements["m"].n_seeds for row in table.rows] == [None, 3, 3, 1, 1, 0, 0]
     assert "Seeds: those with every benchmark." in legend(table)
     alike = [cell(name, 1, seed=seed) for name in ("random+ppl", "qtuning") for seed in (0, 1)]
     assert laid_out(cell("zero-shot", 1), *alike).measures == []

@@ -17,7 +17,7 @@ def test_seeds_are_averaged_score_and_delta() -> None:
         *(cell("random+ppl", score, seed=seed) for seed, score in enumerate((11, 20, 35))),
     )
     shown = entry(table, "Random+PPL", "A")
-    assert (shown.score, shown.delta, shown.done, shown.seeds) == (22, 2, 3, 3)
+    assert (shown.score, shown.delta, shown.n_done, shown.n_seeds) == (22, 2, 3, 3)
     assert (shown.sd, entry(table, "Random+Random", "A").sd) == (12.12, 10)  # sqrt((11^2 + 2^2 + 13^2) / 2)
     assert "Means ± standard deviations over 3 seeds." in legend(table)
     assert "(3/3)" not in markdown.render(table)
@@ -48,7 +48,7 @@ def test_what_the_other_seeds_are_stands_beside_a_part_of_them_and_in_the_legend
     said = legend(seeded())
     assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in said
     assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in said}
-    shown = text.partial(entry(seeded(), "Longest+PPL", "A")), text.partial(entry(seeded(), "Entropy+PPL", "A"))
+    shown = text.seeds_note(entry(seeded(), "Longest+PPL", "A")), text.seeds_note(entry(seeded(), "Entropy+PPL", "A"))
     assert shown == ("(1/3 †)", "(1/3)")
     assert '<span class="seeds">(1/3 †)</span>' in html.render(seeded())
     assert '<span class="seeds">(1/3)</span>' in html.render(seeded())
@@ -58,7 +58,7 @@ def test_a_missing_seed_has_no_sign_and_a_failed_one_without_a_footnote_its_word
     lacking = {
         word: laid_out(cell("random+ppl", 10), cell("random+ppl", word, seed=1)) for word in ("missing", "failed")
     }
-    shown = {word: text.partial(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
+    shown = {word: text.seeds_note(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
     assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
     assert legend(lacking["missing"])[-2:] == [
         *("Of the other seeds the worst is told: missing (no sign).", "missing: not computed yet.")
@@ -161,7 +161,7 @@ def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_sa
 def test_a_delta_over_one_of_several_seeds_has_the_items_interval_and_is_not_tested() -> None:
     table = seeded()
     alone = entry(table, "Entropy+PPL", "A")
-    assert (alone.compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
+    assert (alone.n_compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
     assert "Over one seed: deltas carry item noise only; no significance is claimed." in legend(table)
     assert "item noise only; against Random + Random" in html.render(table)
 
@@ -226,7 +226,7 @@ def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
     untrained = [cell("zero-shot", 5), *cells]
     against_none = laid_out(*untrained, deltas=deltas(delta("random+ppl", "A", 7, against="zero-shot")))
     assert "Arrows: points above or below Zero-Shot of the same model." in legend(against_none)
-    assert next(row.against for row in against_full.rows if row.variant == "random+ppl") == "Full Dataset"
+    assert next(row.baseline for row in against_full.rows if row.variant == "random+ppl") == "Full Dataset"
     other = {"sample_ratio": 0.25, "token_ratio": 0.7}
     cells += [[row | other for row in rows] for rows in cells[1:]]
     lines = [delta("random+ppl", "A", 3, against="random+fastv"), delta("random+fastv", "A", -3, against="random+ppl")]
@@ -239,5 +239,5 @@ def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
 
 def test_each_row_names_what_it_is_against() -> None:
     table = mixed(("random+ppl", "static", "random+random"), ("ppl-live", "dynamic", "live"))
-    assert [row.against for row in table.rows] == ["", "", "Random + Random", "live"]
+    assert [row.baseline for row in table.rows] == ["", "", "Random + Random", "live"]
     assert "item noise only; against live" in html.render(table)

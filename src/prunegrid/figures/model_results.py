@@ -18,7 +18,7 @@ class NothingToShow(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelResults:
     """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any.
 
     `unit` is what costs are in, in the table and so here.
@@ -37,11 +37,11 @@ class Source:
         return self.frame[self.frame["benchmark"] == collect.AVERAGE]
 
     @property
-    def bases(self) -> dict[str, str]:
+    def baselines(self) -> dict[str, str]:
         """What each variant's deltas are against, whatever its name."""
         return collect.baselines(self.experiment)
 
-    def at(self, frame: pd.DataFrame, budget: Budget) -> pd.DataFrame:
+    def budget_rows(self, frame: pd.DataFrame, budget: Budget) -> pd.DataFrame:
         """The rows of `frame` at `budget`."""
         same = (frame["sample_ratio"] == budget.sample_ratio) & (frame["token_ratio"] == budget.token_ratio)
         return frame[same]
