@@ -97,7 +97,7 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
         assert is_held(lock_path(log))
         again = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
-        assert re.search(r"this step runs already \(started by process \d+ on .*\); wait for it", again.text)
+        assert re.search(r"this step is running already \(started by process \d+ on .*\); wait for it", again.text)
         (folder / "marker").unlink()
     while is_held(lock_path(log)):
         time.sleep(0.1)

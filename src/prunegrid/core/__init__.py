@@ -1,4 +1,4 @@
-"""Foundations that every room uses: files, locks, errors, ragged arrays, randomness. They import no other room.
+"""Foundations of every room: errors, files, locks, GPUs, ragged arrays, randomness, words. They import no other room.
 
 Shape suffixes, in every room: `nll_T` is one value a token, `query_BHTD` an array of four dimensions.
 

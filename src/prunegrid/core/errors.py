@@ -32,5 +32,5 @@ class PrunegridErrors(PrunegridError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of another library's error."""
+    """The first line of a library's error message, which may be a page long."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,4 +1,8 @@
-"""How far a pass over tokens is: a bar on a terminal, elsewhere a line in the log now and then."""
+"""Progress of a pass over tokens: a bar on a terminal, otherwise a line in the log now and then.
+
+tqdm alone would not do for a log: it separates its updates by carriage returns, so the log's last line would be all of
+them.
+"""
 
 import sys
 import time
@@ -9,11 +13,11 @@ SECONDS = 30.0
 
 
 class Progress:
-    """`add` counts tokens done of `total`; a log gets at most a line every `SECONDS`, and one at the end."""
+    """`add` counts the tokens done of `total`; a log gets at most one line every `SECONDS`, and one at the end."""
 
     def __init__(self, total: int, title: str) -> None:
         self.total, self.title, self.done = total, title, 0
-        self.started = self.told = time.monotonic()
+        self.start = self.last_print = time.monotonic()
         terminal = sys.stderr.isatty()
         self.bar = tqdm(total=total, desc=title, unit=" tokens", unit_scale=True) if terminal else None
 
@@ -21,18 +25,19 @@ class Progress:
         self.done += tokens
         if self.bar is not None:
             self.bar.update(tokens)
-        elif self.done >= self.total or time.monotonic() - self.told >= SECONDS:
-            self.told = time.monotonic()
+        elif self.done >= self.total or time.monotonic() - self.last_print >= SECONDS:
+            self.last_print = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
         if self.bar is not None and self.done >= self.total:
             self.bar.close()
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.started
+        return time.monotonic() - self.start
 
     def line(self) -> str:
         rate = self.done / max(self.seconds, 1e-9)
-        left = tqdm.format_interval((self.total - self.done) / max(rate, 1e-9))
+        remaining = tqdm.format_interval((self.total - self.done) / max(rate, 1e-9))
         share = self.done / max(self.total, 1)
-        return f"{self.title}: {self.done:,} of {self.total:,} tokens ({share:.0%}), {rate:,.0f} tokens/s, {left} left"
+        counts = f"{self.done:,} of {self.total:,} tokens ({share:.0%})"
+        return f"{self.title}: {counts}, {rate:,.0f} tokens/s, {remaining} left"

@@ -11,19 +11,19 @@ Bools = NDArray[np.bool_]
 
 
 def exact_fraction(ratio: float) -> Fraction:
-    """The decimal that was written: 0.7 is 7/10, not the nearest double."""
+    """The decimal as written: 0.7 is 7/10, not the nearest double."""
     return Fraction(str(ratio))
 
 
 def floor_times(factor: Fraction, numbers: Ints) -> Ints:
-    """floor(factor * number) of each, in unbounded integers: one Python operation a distinct number."""
+    """floor(factor * number) for each, in unbounded integers: one Python operation a distinct number."""
     distinct, inverse = np.unique(numbers, return_inverse=True)
     floors = [factor.numerator * number // factor.denominator for number in distinct.tolist()]
     return np.asarray(floors, dtype=np.int64)[inverse].reshape(numbers.shape)
 
 
 def keep_counts(ratio: float, sizes: Ints) -> Ints:
-    """How many of `sizes` are kept: max(1, floor(ratio * size))."""
+    """How many to keep of each of `sizes`: max(1, floor(ratio * size))."""
     return np.maximum(1, floor_times(exact_fraction(ratio), sizes))
 
 
@@ -40,42 +40,42 @@ def positions(offsets: Ints) -> Ints:
 def flat_indices(offsets: Ints, rows: Ints) -> Ints:
     """Flat indices of the segments `rows`, in that order."""
     lengths = np.diff(offsets)[rows]
-    taken = offsets_from_lengths(lengths)
-    return np.arange(taken[-1]) + np.repeat(offsets[:-1][rows] - taken[:-1], lengths)
+    new_offsets = offsets_from_lengths(lengths)
+    return np.arange(new_offsets[-1]) + np.repeat(offsets[:-1][rows] - new_offsets[:-1], lengths)
 
 
 def segment_sums(values: Ints | Bools, offsets: Ints) -> Ints:
-    """The sum of each segment [n], empty ones included."""
+    """The sum of each segment [n]; 0 for an empty one, which `np.add.reduceat` would get wrong."""
     ends = offsets_from_lengths(values)[offsets]
     return ends[1:] - ends[:-1]
 
 
 def top_k(key: Floats, k: int) -> Ints:
-    """The rows [k] of largest key, ascending; of equal keys the earlier ones."""
+    """The rows [k] of the largest keys, ascending; of equal keys the earlier ones."""
     return np.sort(np.argsort(-key, kind="stable")[:k])
 
 
 def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:
-    """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones.
-
-    Segments of one length and one k are handled together, so the loop is over those, not over segments.
-    """
+    """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones."""
     lengths = np.diff(offsets)
-    kept = np.repeat(k >= lengths, lengths)
-    some = np.flatnonzero((k > 0) & (k < lengths))
-    some = some[np.lexsort((k[some], lengths[some]))]
-    borders = np.flatnonzero(np.diff(lengths[some]) | np.diff(k[some])) + 1
-    for rows in np.split(some, borders) if len(some) else ():
-        flat_ML = offsets[rows][:, None] + np.arange(lengths[rows[0]])
-        kept[flat_ML] = _largest(key[flat_ML], int(k[rows[0]]))
-    return kept
+    marks = np.repeat(k >= lengths, lengths)  # segments that are kept whole need no ranking
+    rows = np.flatnonzero((k > 0) & (k < lengths))
+    # Segments of one length and one k form a rectangle, which numpy partitions at once. Sorted by both, the members of
+    # a rectangle are neighbours, so the loop below is over distinct (length, k), not over segments.
+    rows = rows[np.lexsort((k[rows], lengths[rows]))]
+    borders = np.flatnonzero(np.diff(lengths[rows]) | np.diff(k[rows])) + 1
+    for group in np.split(rows, borders) if len(rows) else ():
+        flat_NT = offsets[group][:, None] + np.arange(lengths[group[0]])
+        marks[flat_NT] = _largest(key[flat_NT], int(k[group[0]]))
+    return marks
 
 
-def _largest(key_ML: Floats, k: int) -> Bools:
+def _largest(key_NT: Floats, k: int) -> Bools:
     """Mark the k largest of each row, of equal ones the earlier."""
-    rank = key_ML.shape[1] - k
-    limit_M1 = np.partition(key_ML, rank, axis=1)[:, rank, None]
-    above, level = key_ML > limit_M1, key_ML == limit_M1
-    room_M1 = k - above.sum(axis=1, keepdims=True)
-    largest: Bools = above | (level & (np.cumsum(level, axis=1) <= room_M1))
+    rank = key_NT.shape[1] - k
+    kth_N1 = np.partition(key_NT, rank, axis=1)[:, rank, None]
+    larger_NT, equal_NT = key_NT > kth_N1, key_NT == kth_N1
+    # Fewer than k are larger than the k-th largest: the ties with it fill the rest, from the left.
+    ties_N1 = k - larger_NT.sum(axis=1, keepdims=True)
+    largest: Bools = larger_NT | (equal_NT & (np.cumsum(equal_NT, axis=1) <= ties_N1))
     return largest

@@ -1,6 +1,6 @@
 """Stateless randomness: a draw is a hash of (seed, purpose, epoch, step, sample_id, position).
 
-So what is drawn for one sample depends neither on the order of the rows nor on which other samples there are.
+So the draw of a sample depends neither on the order of the rows nor on which other samples there are.
 The mixer is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
 """
 
@@ -29,7 +29,7 @@ def uniform(
     return np.asarray((state >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
-def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+def _mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))

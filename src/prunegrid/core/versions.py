@@ -1,6 +1,6 @@
-"""Version of each step, bumped by hand when its result changes: the version is a parameter of the step's rule.
+"""Version of each step, raised by hand when its result changes: a parameter of the step's rule.
 
-A comment or a refactoring must not cost GPU-weeks, so the source itself is no rerun trigger.
+The source itself triggers no rerun: a comment or a refactoring must not cost GPU-weeks.
 """
 
 STEP = {

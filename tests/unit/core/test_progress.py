@@ -9,7 +9,7 @@ from prunegrid.core import progress
 from prunegrid.core.progress import Progress
 
 
-def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(monkeypatch: Any, capsys: Any) -> None:
+def test_progress_in_a_log_is_a_line_every_half_minute(monkeypatch: Any, capsys: Any) -> None:
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     shown = Progress(1000, "scoring")
@@ -25,7 +25,7 @@ def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(monkeypatch: Any
     ]
 
 
-def test_a_terminal_gets_a_bar(monkeypatch: Any) -> None:
+def test_progress_on_a_terminal_is_a_bar(monkeypatch: Any) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from prunegrid.core import locks
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.scheduler import JOB_VARIABLES
 from prunegrid.core.step import lock_path
+from support.errors import refused
 from support.programs import program
 
 
@@ -26,7 +26,7 @@ def script(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program("run_step", "log", *what), cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_garbage_is_looked_for_rarely_but_still(tmp_path: Path) -> None:
+def test_step_collects_garbage_rarely(tmp_path: Path) -> None:
     done = script(tmp_path, "garbage")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     _, said, ended = (tmp_path / "log").read_text().splitlines()
@@ -34,7 +34,7 @@ def test_garbage_is_looked_for_rarely_but_still(tmp_path: Path) -> None:
     assert ended.startswith("done in ")
 
 
-def test_a_failure_is_one_line_and_its_traceback_in_the_log(tmp_path: Path) -> None:
+def test_failed_step_is_one_line_with_a_traceback_in_the_log(tmp_path: Path) -> None:
     done = script(tmp_path, "fail")
     assert (done.returncode, done.stderr) == (1, "prunegrid: OSError: disk full (log: log)\n")
     log = (tmp_path / "log").read_text()
@@ -67,7 +67,7 @@ def begin(tmp_path: Path) -> Iterator[Start]:
         process.wait()
 
 
-def test_the_log_begins_with_process_host_and_the_schedulers_job(begin: Start, tmp_path: Path) -> None:
+def test_log_begins_with_process_host_and_scheduler_job(begin: Start, tmp_path: Path) -> None:
     process = begin(SLURM_JOB_ID="1204")
     who = f"process {process.pid} on {os.uname().nodename}, job 1204"
     assert (tmp_path / "log").read_text().splitlines()[0] == f"started by {who}"
@@ -75,7 +75,7 @@ def test_the_log_begins_with_process_host_and_the_schedulers_job(begin: Start, t
 
 
 @pytest.mark.parametrize("removed", [False, True], ids=["as it is", "log removed, as Snakemake does"])
-def test_a_step_that_runs_already_is_refused(begin: Start, tmp_path: Path, removed: bool) -> None:
+def test_step_that_is_running_is_refused(begin: Start, tmp_path: Path, removed: bool) -> None:
     process = begin()
     if removed:
         (tmp_path / "log").unlink()
@@ -83,14 +83,14 @@ def test_a_step_that_runs_already_is_refused(begin: Start, tmp_path: Path, remov
     second = script(tmp_path, "say", "the second")
     assert second.returncode == 1
     assert second.stderr == (
-        f"prunegrid: log: this step runs already (started by process {process.pid} on {os.uname().nodename}); "
+        f"prunegrid: log: this step is running already (started by process {process.pid} on {os.uname().nodename}); "
         "wait for it, or stop it\n"
     )
     assert names(tmp_path) == before
     assert removed or "the second" not in (tmp_path / "log").read_text()
 
 
-def test_a_kill_releases_the_step(begin: Start, tmp_path: Path) -> None:
+def test_killed_step_is_released(begin: Start, tmp_path: Path) -> None:
     process = begin()
     assert locks.is_held(lock_path(tmp_path / "log"))
     process.kill()
@@ -100,11 +100,11 @@ def test_a_kill_releases_the_step(begin: Start, tmp_path: Path) -> None:
     assert "the second" in (tmp_path / "log").read_text()
 
 
-def test_a_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> None:
+def test_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> None:
     process = begin("wait in a child")
     process.kill()
     process.wait()
-    assert "runs already" in script(tmp_path, "nothing").stderr
+    assert "is running already" in script(tmp_path, "nothing").stderr
     os.killpg(process.pid, signal.SIGKILL)
     wait_until(lambda: not locks.is_held(lock_path(tmp_path / "log")))
     assert script(tmp_path, "nothing").returncode == 0
@@ -121,7 +121,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_what_ended_well_leaves_no_lock_file_and_what_failed_a_free_one(tmp_path: Path) -> None:
+def test_lock_file_is_removed_unless_the_step_failed(tmp_path: Path) -> None:
     script(tmp_path, "nothing")
     assert names(tmp_path) == ["log"]
     script(tmp_path, "fail")
@@ -129,7 +129,7 @@ def test_what_ended_well_leaves_no_lock_file_and_what_failed_a_free_one(tmp_path
     assert not locks.is_held(lock_path(tmp_path / "log"))
 
 
-def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
+def test_looking_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
     """`prunegrid status` at the very moment."""
     lock = lock_path(tmp_path / "log")
     with lock.open("w") as looking:
@@ -139,9 +139,7 @@ def test_who_looks_at_a_lock_does_not_stop_the_step(tmp_path: Path) -> None:
     assert process.wait() == 0
 
 
-def test_a_lock_file_that_its_holder_removed_meanwhile_is_no_lock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_acquire_of_a_file_removed_meanwhile_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, opened = tmp_path / "lock", []
 
     def taken_from_a_removed_file(descriptor: int, kind: int) -> bool:
@@ -159,7 +157,7 @@ def test_a_lock_file_that_its_holder_removed_meanwhile_is_no_lock(
 
 
 @pytest.mark.parametrize("place", ["/sys/log", "/sys/logs/log", "full/log"])
-def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
+def test_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) -> None:
     """Nobody may write below /sys; what is written to /dev/full meets a full disk."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full/log").symlink_to("/dev/full")
@@ -170,7 +168,7 @@ def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, place: str) ->
     assert len(done.stderr.splitlines()) == 1 and not done.stdout
 
 
-def test_a_requeued_job_waits_until_what_it_follows_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acquire_waits_longer_for_a_requeued_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler starts it at once; else nobody waits for more than a look at the lock takes."""
     for name in JOB_VARIABLES:
         monkeypatch.delenv(name, raising=False)
@@ -186,7 +184,7 @@ def test_a_requeued_job_waits_until_what_it_follows_has_ended(tmp_path: Path, mo
     os.close(after)
 
 
-def test_a_lock_whose_folder_its_holder_removed_meanwhile_is_no_lock(tmp_path: Path) -> None:
+def test_acquire_in_a_folder_removed_meanwhile_makes_it_again(tmp_path: Path) -> None:
     """A training that ends well removes its checkpoints with their lock, for which another one waits."""
     path = tmp_path / "checkpoints/lock"
     before = locks.acquire(path)
@@ -201,11 +199,11 @@ def test_a_lock_whose_folder_its_holder_removed_meanwhile_is_no_lock(tmp_path: P
     os.close(descriptor)
 
 
-def test_a_file_system_without_locks_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_acquire_on_a_file_system_without_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(PrunegridError, match=r"knows no locks .No locks available.*keep the results on one that does"):
+    with refused(tmp_path / "lock", "flock", "No locks available", fix="Lustre"):
         locks.acquire(tmp_path / "lock")
     assert not locks.is_held(tmp_path / "lock")
