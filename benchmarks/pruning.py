@@ -33,7 +33,7 @@ spec = PruningSpec(method=method, sample_ratio=float(sample_ratio), token_ratio=
 summary = prune(Path(scores), Path(out), spec, 0)
 measured = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-print(json.dumps(measured | {"peak_mb": peak / 1024, "kept_tokens": summary["kept_tokens"]}))
+print(json.dumps(measured | {"peak_mb": peak / 1024, "kept_tokens": summary.kept_tokens}))
 """
 
 

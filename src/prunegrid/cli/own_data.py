@@ -158,7 +158,7 @@ def _prune(options: argparse.Namespace) -> None:
         match=options.match / layout.SUMMARY if options.match and options.match.is_dir() else options.match,
         expected_digests=describe(options.model)["digests"] if options.model else None,
     )
-    print(json.dumps(summary, indent=1))
+    print(json.dumps(summary.model_dump(), indent=1))
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -20,6 +20,7 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget, Variant
 from prunegrid.figures import style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, percent
+from prunegrid.selection.summary import SelectionSummary
 
 DENSE = 5_000
 RAISED = str.maketrans("0123456789-", "".join(map(chr, (0x2070, 0xB9, 0xB2, 0xB3, *range(0x2074, 0x207A), 0x207B))))
@@ -38,7 +39,7 @@ class Panel:
     """One plane: its heading, and what Q-Tuning kept there (`reason` by sample_id), if it did."""
 
     heading: str
-    summary: dict[str, Any] | None = None
+    summary: SelectionSummary | None = None
     reason: "pd.Series[str] | None" = None
 
 
@@ -89,7 +90,7 @@ def _panel(source: ModelResults, variant: Variant, budget: Budget) -> Panel:
         folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
         if (folder / layout.SUMMARY).exists() and (folder / layout.SELECTION).exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
-            return Panel(f"{heading}: {fill:,} filled in", files.read_json(folder / layout.SUMMARY), reason)
+            return Panel(f"{heading}: {fill:,} filled in", SelectionSummary.read(folder / layout.SUMMARY), reason)
     return Panel(f"{heading}: no selection")
 
 
@@ -147,9 +148,10 @@ def _handles(panels: list[Panel], n: int) -> list[Line2D]:
     return [Line2D([], [], color=colour, marker=marker, label=text, **bare) for text, colour, marker in looks]
 
 
-def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> None:
+def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> None:
     """The thresholds as lines, and at each corner its name and how many samples it holds."""
-    found = summary["thresholds"]
+    found, corners, kept = summary.thresholds, summary.corners, reason.value_counts()
+    assert found is not None and corners is not None, "a selection by Q-Tuning has both"
     if isinstance(found, list) and len(found) == 1:
         for name, line in {"ppl": axis.axhline, "entropy": axis.axvline}.items():
             for end, look in {"low": (0, (1, 1.5)), "high": (0, (4, 2))}.items():
@@ -157,7 +159,6 @@ def _corners(axis: Any, summary: dict[str, Any], reason: "pd.Series[str]") -> No
     else:
         many = len(found) if isinstance(found, list) else found["windows"]
         _say(axis, 0.5, 0.5, f"{many:,} windows, each with thresholds of its own")
-    corners, kept = summary["corners"], reason.value_counts()
     for name, (x, y) in PLACES.items():
         own = f", kept {kept.get(name, 0):,}" if name in REASONS else ""
         _say(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{own}")

@@ -6,14 +6,12 @@ rule `prune`. Samples are chosen from the sample table; tokens stream through bl
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from prunegrid import __version__
 from prunegrid.core import files, randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
@@ -26,10 +24,10 @@ from prunegrid.pruners import (
     Selection,
     choose,
     keep,
-    members,
     require_tokens,
 )
 from prunegrid.scoring.reader import ScoresFolder, check_digests
+from prunegrid.selection.summary import SelectionSummary, Totals
 
 SCHEMA = pa.schema(
     {
@@ -51,7 +49,7 @@ def prune(
     *,
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
-) -> dict[str, Any]:
+) -> SelectionSummary:
     """Write a cell's selection, whole or not at all; return what `selection.json` says. `seed`: cell's.
 
     `match`: the `selection.json` whose realised counts a pair meets instead of the ratios.
@@ -61,40 +59,35 @@ def prune(
     folder.check_digests(expected_digests or {})
     scores = folder.read_samples(spec.needs)
     pruning_seed = randomness.derive_seed(seed, "pruning")
-    counts = _counts_of(match, len(scores), folder) if match else None
+    other = _matched_summary(match, len(scores), folder) if match else None
+    counts = Match(other.n_kept_samples, other.kept_tokens) if other else None
     ordered = scores.ordered()
     chosen = choose(ordered, spec, Draw(pruning_seed), counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
         _write(temporary, folder, scores, chosen, spec)
-        summary = {
-            "mode": "static",
-            "variant": spec.variant,
-            "method": spec.method,
-            "options": spec.options,
-            "match": files.read_json(match)["variant"] if match else None,
-            "nominal": {"samples": spec.sample_ratio, "tokens": spec.token_ratio},
-            **summarise(ordered, chosen),
-            "selection": files.sha256(temporary),
-            "foreign_pruners": foreign(spec.method),
-            "seeds": {"cell": seed, "pruning": pruning_seed},
-            "digests": folder.digests,
-            "extras": folder.extra_digests(spec.needs),
-            "version": __version__,
-        }
-        files.write_json(out_dir / layout.SUMMARY, summary)
+        summary = SelectionSummary.build(
+            "static",
+            spec,
+            _totals(ordered, chosen),
+            chosen.details,
+            match=other and other.variant,
+            counts=_counts(chosen),
+            selection=files.sha256(temporary),
+            seeds={"cell": seed, "pruning": pruning_seed},
+            digests=folder.digests,
+            extras=folder.extra_digests(spec.needs),
+        )
+        summary.write(out_dir / layout.SUMMARY)
     return summary
 
 
-def _counts_of(path: Path, n: int, folder: ScoresFolder) -> Match:
-    """The realised counts of another selection of the same n samples."""
-    other = files.read_json(path)
-    keys = ("variant", "n_samples", "n_kept_samples", "kept_tokens", "digests")
-    if not isinstance(other, dict) or not set(keys) <= set(other):
-        raise PrunegridError(f"{path}: is no selection.json that prune wrote (it has no {', '.join(keys)})")
-    if other["n_samples"] != n:
-        raise PrunegridError(f"{path}: is a selection of {other['n_samples']} samples, not of these {n}")
-    check_digests(path, other["digests"], folder.digests, "prune again")
-    return Match(other["n_kept_samples"], other["kept_tokens"])
+def _matched_summary(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
+    """The summary of another selection of the same n samples, whose counts are to be met."""
+    other = SelectionSummary.read(path)
+    if other.n_samples != n:
+        raise PrunegridError(path, f"is a selection of {other.n_samples} samples, not of these {n}", "match another")
+    check_digests(path, other.digests, folder.digests, "prune again")
+    return other
 
 
 def _write(path: Path, folder: ScoresFolder, scores: Scores, chosen: Choice, spec: PruningSpec) -> None:
@@ -142,43 +135,23 @@ def selection_table(selection: Selection) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def summarise(scores: Scores, chosen: Choice) -> dict[str, Any]:
-    """What was really kept. `realised_token_ratio` is within the kept samples, `response_tokens` of all."""
-    kept_tokens, own_tokens = int(chosen.k.sum()), int(scores.response_tokens[chosen.rows].sum())
+def _totals(scores: Scores, chosen: Choice) -> Totals:
+    response, prompt, rows = scores.response_tokens, scores.prompt_tokens, chosen.rows
+    return Totals(
+        samples=len(scores),
+        response_tokens=int(response.sum()),
+        all_tokens=None if prompt is None else int(prompt.sum() + response.sum()),
+        kept_samples=len(chosen),
+        kept_tokens=int(chosen.k.sum()),
+        response_tokens_of_kept=int(response[rows].sum()),
+        prompt_tokens_of_kept=None if prompt is None else int(prompt[rows].sum()),
+    )
+
+
+def _counts(chosen: Choice) -> dict[str, dict[str, int]]:
+    """How many kept samples have each quadrant, reason and token rule."""
+    columns = {name: getattr(chosen.kept, name) for name in ("quadrant", "reason", "treated_as")}
     return {
-        "realised": {
-            "samples": len(chosen) / len(scores),
-            "response_tokens": kept_tokens / int(scores.response_tokens.sum()),
-            "all_tokens": _all_tokens(scores, chosen, kept_tokens),
-        },
-        "realised_token_ratio": kept_tokens / own_tokens,
-        "n_samples": len(scores),
-        "n_kept_samples": len(chosen),
-        "kept_tokens": kept_tokens,
-        "counts": {
-            name: {str(value): int(count) for value, count in zip(*np.unique(column, return_counts=True), strict=True)}
-            for name, column in (
-                ("quadrant", chosen.kept.quadrant),
-                ("reason", chosen.kept.reason),
-                ("treated_as", chosen.kept.treated_as),
-            )
-        },
-        **chosen.details,
-    }
-
-
-def _all_tokens(scores: Scores, chosen: Choice, kept_tokens: int) -> float | None:
-    """(Prompt tokens of kept samples + kept response tokens) / all tokens; None without prompt lengths."""
-    if scores.prompt_tokens is None:
-        return None
-    whole = int(scores.prompt_tokens.sum() + scores.response_tokens.sum())
-    return (int(scores.prompt_tokens[chosen.rows].sum()) + kept_tokens) / whole
-
-
-def foreign(method: str) -> dict[str, Any]:
-    """Of the pruners from outside the package: version, and the digest of the module's source."""
-    return {
-        pruner.name: {"module": pruner.function.__module__, "version": pruner.version, "source": pruner.source_digest}
-        for pruner in members(method)
-        if pruner.foreign
+        name: {str(value): int(count) for value, count in zip(*np.unique(column, return_counts=True), strict=True)}
+        for name, column in columns.items()
     }

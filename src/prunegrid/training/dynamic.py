@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from prunegrid import __version__
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import uniform
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
-from prunegrid.selection.prune import foreign
+from prunegrid.selection.summary import SelectionSummary, Totals
 from prunegrid.training.candidates import Candidates
 from prunegrid.training.rescoring import Every
 from prunegrid.training.samples import Samples
@@ -118,8 +117,8 @@ def log_table(selection: Selection, moment: Moment) -> pa.Table:
 
 def summarise(
     dynamic: Dynamic, candidates: Ints, cell_seed: int, digests: dict[str, str], log: pa.Table, every: Every = 1
-) -> dict[str, Any]:
-    """`selection.json` of a dynamic cell, with the static one's keys; its counts are over all mini-batches.
+) -> SelectionSummary:
+    """`selection.json` of a dynamic cell; its counts are over all mini-batches.
 
     `candidates` are the rows of all samples of all mini-batches: one that comes in three epochs counts thrice.
     `every` is `training.rescore_every`, which is recorded where it is not 1.
@@ -127,30 +126,28 @@ def summarise(
     pruning, rows = dynamic.pruning, dynamic.rows
     row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
     kept_rows = np.array([row_of[number] for number in log["sample_id"].to_pylist()], dtype=np.int64)
-    kept_tokens, tokens = int(pa.compute.sum(log["kept"]).as_py()), int(rows.response_N[candidates].sum())
-    return {
-        "mode": "dynamic",
-        **pruning.model_dump(include={"variant", "method", "options"}),
-        "match": pruning.match and pruning.match.variant,
-        "pruning": pruning.model_dump(),
-        **({} if every == 1 else {"rescore_every": every}),
-        "nominal": {"samples": pruning.sample_ratio, "tokens": pruning.token_ratio},
-        "realised": {
-            "samples": len(log) / len(candidates),
-            "response_tokens": kept_tokens / tokens,
-            "all_tokens": (int(rows.prompt_N[kept_rows].sum()) + kept_tokens) / int(rows.length_N[candidates].sum()),
-        },
-        "realised_token_ratio": kept_tokens / int(rows.response_N[kept_rows].sum()),
-        "n_samples": len(candidates),
-        "n_kept_samples": len(log),
-        "kept_tokens": kept_tokens,
-        "counts": {name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
-        "foreign_pruners": foreign(pruning.method),
-        "seeds": {"cell": cell_seed, "pruning": dynamic.seed},
-        "digests": digests,
-        "extras": {},
-        "version": __version__,
-    }
+    totals = Totals(
+        samples=len(candidates),
+        response_tokens=int(rows.response_N[candidates].sum()),
+        all_tokens=int(rows.length_N[candidates].sum()),
+        kept_samples=len(log),
+        kept_tokens=int(pa.compute.sum(log["kept"]).as_py()),
+        response_tokens_of_kept=int(rows.response_N[kept_rows].sum()),
+        prompt_tokens_of_kept=int(rows.prompt_N[kept_rows].sum()),
+    )
+    return SelectionSummary.build(
+        "dynamic",
+        pruning,
+        totals,
+        {},
+        match=pruning.match and pruning.match.variant,
+        pruning=pruning,
+        rescore_every=every,
+        counts={name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
+        seeds={"cell": cell_seed, "pruning": dynamic.seed},
+        digests=digests,
+        extras={},
+    )
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

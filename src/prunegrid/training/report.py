@@ -60,7 +60,7 @@ def finish(order: Order, trainer: Any) -> None:
             digests = order.identity["digests"]
             every = order.job.training.rescore_every
             summary = summarise(trainer.dynamic, candidates, order.job.seed, digests, log, every)
-            write_json(order.out / DYNAMIC[1], summary)
+            summary.write(order.out / DYNAMIC[1])
         write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
     trainer.accelerator.wait_for_everyone()
 

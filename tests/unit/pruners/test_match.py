@@ -68,33 +68,32 @@ def test_files_are_matched(tmp_path: Path) -> None:
     ours = prune(scores, tmp_path / "q", spec("qtuning", 0.25), 0)
     summary = tmp_path / "q" / "selection.json"
     control = prune(scores, tmp_path / "c", spec("random+random", 0.25), 0, match=summary)
-    assert (control["n_kept_samples"], control["kept_tokens"]) == (ours["n_kept_samples"], ours["kept_tokens"])
-    assert control["match"] == "qtuning"
+    assert (control.n_kept_samples, control.kept_tokens) == (ours.n_kept_samples, ours.kept_tokens)
+    assert control.match == "qtuning"
     plain = prune(scores, tmp_path / "p", spec("random+random", 0.25), 0)
-    assert plain["match"] is None
-    assert plain["kept_tokens"] < control["kept_tokens"]
-
-
-OTHER = {"variant": "q", "n_samples": 20, "n_kept_samples": 3, "kept_tokens": 9, "digests": {"data": "b"}}
+    assert plain.match is None
+    assert plain.kept_tokens < control.kept_tokens
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("changes", "message"),
     [
-        (OTHER | {"n_samples": 19}, "a selection of 19 samples, not of these 20"),
-        (OTHER, "made for another data"),
-        ({"n_samples": 20}, "is no selection.json that prune wrote"),
-        ([1], "is no selection.json that prune wrote"),
+        ({"n_samples": 19}, "a selection of 19 samples, not of these 20"),
+        ({}, "made for another data"),
+        ({"kept_tokens": "many"}, "not a selection.json of prunegrid: kept_tokens"),
+        (None, "not a selection.json of prunegrid"),
     ],
 )
-def test_another_data_sets_selection_is_refused(tmp_path: Path, other: Any, message: str) -> None:
-    scores = handmade_scores.write(
-        tmp_path / "scores", handmade_scores.random_scores(20), meta={"digests": {"data": "a"}}
+def test_another_data_sets_selection_is_refused(tmp_path: Path, changes: dict[str, Any] | None, message: str) -> None:
+    first, second = (
+        handmade_scores.write(tmp_path / name, handmade_scores.random_scores(20), meta={"digests": {"data": name}})
+        for name in ("a", "b")
     )
-    summary = tmp_path / "selection.json"
-    summary.write_text(json.dumps(other))
+    summary = prune(first, tmp_path / "q", spec("qtuning"), 0)
+    path = tmp_path / "q/selection.json"
+    path.write_text(json.dumps([1] if changes is None else summary.model_dump() | changes))
     with pytest.raises(PrunegridError, match=message):
-        prune(scores, tmp_path / "o", spec("random+ppl"), 0, match=summary)
+        prune(second, tmp_path / "o", spec("random+ppl"), 0, match=path)
 
 
 def test_a_joint_pruner_cannot_match() -> None:

@@ -32,8 +32,8 @@ def test_the_example_is_at_most_20_lines() -> None:
 def test_the_example_prunes(folder: Path) -> None:
     scores = handmade_scores.write(folder / "scores", handmade_scores.random_scores(40))
     summary = prune(scores, folder / "out", spec("my_pruners:moderate+ppl", 0.25, target=1.5), 0)
-    assert summary["n_kept_samples"] == 10
-    told = summary["foreign_pruners"]["moderate"]
+    assert summary.n_kept_samples == 10
+    told = summary.foreign_pruners["moderate"]
     assert (told["module"], told["version"]) == ("my_pruners", 1)
     assert re.fullmatch("[0-9a-f]{64}", told["source"])
     assert pruners.parts("my_pruners:moderate+ppl") == ("moderate", "ppl")

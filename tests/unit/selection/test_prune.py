@@ -16,6 +16,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Draw, PruningSpec
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.prune import prune, selection_table
+from prunegrid.selection.summary import SelectionSummary
 from support import handmade_scores
 from support.handmade_scores import spec
 
@@ -34,7 +35,7 @@ def directory(tmp_path: Path) -> Path:
     return handmade_scores.write(tmp_path / "scores", handmade_scores.random_scores(60))
 
 
-def run(directory: Path, method: str = "random+ppl", **given: Any) -> dict[str, Any]:
+def run(directory: Path, method: str = "random+ppl", **given: Any) -> SelectionSummary:
     """`given`: what differs from the usual spec, and the arguments of `prune`."""
     values = {key: given.pop(key) for key in PruningSpec.model_fields if key in given}
     spec = PruningSpec(**{"method": method, "sample_ratio": 0.25, "token_ratio": 0.5} | values)
@@ -54,7 +55,7 @@ def test_files_follow_the_contract(directory: Path, method: str) -> None:
     summary = run(directory, method)
     out = directory.parent / "out"
     assert sorted(path.name for path in out.iterdir()) == ["selection.json", "selection.parquet"]
-    assert json.loads((out / "selection.json").read_text()) == summary
+    assert SelectionSummary.read(out / "selection.json") == summary
     table = pq.read_table(out / "selection.parquet")
     assert {field.name: field.type for field in table.schema} == SCHEMA
     ids = table["sample_id"].to_pylist()
@@ -67,9 +68,9 @@ def test_files_follow_the_contract(directory: Path, method: str) -> None:
 def test_summary_by_hand(tmp_path: Path) -> None:
     scores = handmade_scores.scores([4, 2, 6], samples={"nll": [1, 3, 2]}, tokens={"nll": range(12)})
     directory = handmade_scores.write(tmp_path / "scores", scores, prompt_tokens=10, meta={"digests": {"model": "abc"}})
-    summary = run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
+    run(directory, "infobatch+ppl", variant="mine", sample_ratio=0.7, token_ratio=0.5, seed=3)
     pruning = randomness.derive_seed(3, "pruning")
-    assert summary == {
+    assert files.read_json(tmp_path / "out/selection.json") == {
         "mode": "static",
         "variant": "mine",
         "method": "infobatch+ppl",
@@ -93,10 +94,10 @@ def test_summary_by_hand(tmp_path: Path) -> None:
 
 def test_qtuning_tells_options_thresholds_and_corners(directory: Path) -> None:
     summary = run(directory, "qtuning", options={"window": 25})
-    assert summary["options"] == pruners.filled("qtuning", {"window": 25})
-    assert [found["samples"] for found in summary["thresholds"]] == [25, 25, 10]
-    assert sum(summary["corners"].values()) == 60
-    assert sum(summary["counts"]["reason"].values()) == summary["n_kept_samples"] == 6 + 6 + 2
+    assert summary.options == pruners.filled("qtuning", {"window": 25})
+    assert [found["samples"] for found in summary.thresholds] == [25, 25, 10]
+    assert sum(summary.corners.values()) == 60
+    assert sum(summary.counts["reason"].values()) == summary.n_kept_samples == 6 + 6 + 2
 
 
 def test_what_is_read_is_what_was_written(directory: Path) -> None:
@@ -116,7 +117,7 @@ def test_columns_may_come_from_extra(directory: Path) -> None:
     files.write_parquet(path, pq.read_table(path).drop_columns(["entropy"]))
     refused(directory, r"entropy needs the sample column entropy.*extra/entropy.parquet", method="entropy+ppl")
     handmade_scores.write_extra(directory, "entropy", given, given.samples["entropy"])
-    assert run(directory, "entropy+ppl")["n_kept_samples"] == 15
+    assert run(directory, "entropy+ppl").n_kept_samples == 15
 
 
 def test_a_missing_token_column_names_the_pruner(directory: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_missing_token_column_names_the_pruner(directory: Path) -> None:
         "tokens.parquet: fastv needs the token column fastv.*found: sample_id",
         method="random+fastv",
     )
-    assert run(directory, "random+ppl")["n_kept_samples"] == 15
+    assert run(directory, "random+ppl").n_kept_samples == 15
 
 
 @pytest.mark.parametrize("name", ["samples.parquet", "tokens.parquet"])
@@ -177,7 +178,7 @@ def test_digests(tmp_path: Path) -> None:
     expected = {"model": "a" * 64, "data": "c" * 64, "template": "d" * 64}
     refused(directory, "another data .data bbbbbbbbbbbb instead of c.*score again", expected_digests=expected)
     summary = run(directory, expected_digests={**expected, "data": "b" * 64})
-    assert summary["digests"] == meta["digests"]
+    assert summary.digests == meta["digests"]
 
 
 def test_another_schema_is_refused(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_an_optional_score_of_other_data_is_refused(tmp_path: Path) -> None:
     directory = handmade_scores.write(tmp_path / "scores", replace(given, samples={"ppl": given.samples["ppl"]}))
     files.write_json(directory / "meta.json", {"digests": {"data": "a" * 64}})
     handmade_scores.write_extra(directory, "ifd", given, given.samples["ifd"])
-    assert run(directory, "ifd+random")["extras"] == {"ifd": {}}, "a hand-made one has no digests"
+    assert run(directory, "ifd+random").extras == {"ifd": {}}, "a hand-made one has no digests"
     path = directory / "extra" / "ifd.parquet"
     made_from = {b"prunegrid": json.dumps({"data": "b" * 64, "reference": "c" * 64})}
     files.write_parquet(path, pq.read_table(path).replace_schema_metadata(made_from))

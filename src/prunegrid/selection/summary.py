@@ -1,0 +1,112 @@
+"""`selection.json`: what was kept and how it was decided, of a static or a dynamic cell."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prunegrid import __version__
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners import PruningSpec, members
+
+UNSET: Any = Field(None, exclude_if=lambda value: value is None)
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Numbers of samples and tokens, over all candidates and over the kept samples; None without prompt lengths."""
+
+    samples: int
+    response_tokens: int
+    all_tokens: int | None
+    kept_samples: int
+    kept_tokens: int
+    response_tokens_of_kept: int
+    prompt_tokens_of_kept: int | None
+
+    def realised(self) -> dict[str, float | None]:
+        """The kept share of samples, of response tokens, and of prompt and response tokens together."""
+        prompt, everything = self.prompt_tokens_of_kept, self.all_tokens
+        return {
+            "samples": self.kept_samples / self.samples,
+            "response_tokens": self.kept_tokens / self.response_tokens,
+            "all_tokens": None if prompt is None or everything is None else (prompt + self.kept_tokens) / everything,
+        }
+
+
+class SelectionSummary(BaseModel):
+    """The fields in the order of the file. A field that has a default here may be absent in a file.
+
+    A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
+    `match` names the variant whose counts were met; `matched` says which counts those were. `realised_token_ratio` is
+    within the kept samples; in a dynamic cell every number is over all mini-batches, so that a sample that is a
+    candidate in three epochs counts three times.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    mode: Literal["static", "dynamic"]
+    variant: str
+    method: str
+    options: dict[str, Any]
+    match: str | None
+    pruning: PruningSpec | None = UNSET
+    rescore_every: int | Literal["epoch"] = Field(1, exclude_if=lambda value: value == 1)
+    nominal: dict[str, float]
+    realised: dict[str, float | None]
+    realised_token_ratio: float
+    n_samples: int
+    n_kept_samples: int
+    kept_tokens: int
+    counts: dict[str, dict[str, int]]
+    matched: dict[str, int] | None = UNSET
+    thresholds: list[dict[str, Any]] | dict[str, Any] | None = UNSET
+    corners: dict[str, int] | None = UNSET
+    paths: dict[str, int] | None = UNSET
+    selection: str | None = UNSET
+    foreign_pruners: dict[str, dict[str, Any]]
+    seeds: dict[str, int]
+    digests: dict[str, str]
+    extras: dict[str, dict[str, str]]
+    version: str
+
+    @classmethod
+    def build(cls, mode: str, spec: PruningSpec, totals: Totals, details: dict[str, Any], **rest: Any) -> Self:
+        """The summary of a selection made by `spec`. `details` are a joint pruner's, `rest` all remaining fields."""
+        own = {
+            "mode": mode,
+            **spec.model_dump(include={"variant", "method", "options"}),
+            "nominal": {"samples": spec.sample_ratio, "tokens": spec.token_ratio},
+            "realised": totals.realised(),
+            "realised_token_ratio": totals.kept_tokens / totals.response_tokens_of_kept,
+            "n_samples": totals.samples,
+            "n_kept_samples": totals.kept_samples,
+            "kept_tokens": totals.kept_tokens,
+            "foreign_pruners": foreign_pruners(spec.method),
+            "version": __version__,
+        }
+        return cls(**details | own | rest)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        try:
+            return cls.model_validate(files.read_json(path))
+        except ValidationError as error:
+            finding = error.errors()[0]
+            key = ".".join(map(str, finding["loc"]))
+            what = f"is not a selection.json of prunegrid: {key} {finding['msg']}"
+            raise PrunegridError(path, what, files.repair(path)) from None
+
+    def write(self, path: Path) -> None:
+        files.write_json(path, self.model_dump())
+
+
+def foreign_pruners(method: str) -> dict[str, Any]:
+    """Module, version and source digest of each pruner of `method` that comes from outside the package."""
+    return {
+        pruner.name: {"module": pruner.function.__module__, "version": pruner.version, "source": pruner.source_digest}
+        for pruner in members(method)
+        if pruner.foreign
+    }
