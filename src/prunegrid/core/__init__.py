@@ -9,5 +9,5 @@ Shape suffixes, in every room: `nll_T` is one value a token, `query_BHTD` an arr
     V  entries of the vocabulary          H  query heads                 J  bootstrap resamples
     D  features of a hidden state or      G  key-value heads             M  base models
        of a head                          L  layers                      W  rows of a table
-    K  kinds of values (score columns)
+    K  kinds of values (score columns)     X  queries of all heads of a group
 """

@@ -1,6 +1,6 @@
-"""Attention of one layer at chosen queries, and the token scores made of it (FastV, SparseVLM).
+"""Token scores from the attention of one layer: FastV and SparseVLM.
 
-The layer runs on the model's own fast kernel; its queries and keys are kept, and the weights that a score needs
+The layer runs on the model's own fast kernel. Its queries and keys are captured, and the weights that a score needs
 are computed from them after the forward, a chunk of queries at a time: no length x length tensor exists.
 """
 
@@ -11,26 +11,28 @@ import torch
 from prunegrid.models.attention_capture import AttentionInputs
 from prunegrid.scoring.batches import Batch
 
-ELEMENTS = {"cpu": 2**21, "cuda": 2**26}
+ELEMENTS = {"cpu": 2**21, "cuda": 2**26}  # attention weights of all heads that exist at a time
 
 
-def weights(seen: AttentionInputs, place_BQ: torch.Tensor, upto: int) -> torch.Tensor:
-    """float32[B, Q, upto]: attention from the queries at `place_BQ` to the first `upto` keys, heads averaged."""
-    of_B = torch.arange(len(place_BQ), device=place_BQ.device)[:, None]
-    batch, groups, _, width = seen.key_BGTD.shape
-    query_BQHD = seen.query_BHTD[of_B, :, place_BQ]
+def attention_weights(layer: AttentionInputs, place_BQ: torch.Tensor, keys: int) -> torch.Tensor:
+    """float32[B, Q, keys]: attention from the queries at `place_BQ` to the first `keys` keys, heads averaged."""
+    row_B1 = torch.arange(len(place_BQ), device=place_BQ.device)[:, None]
+    batch, groups, _, width = layer.key_BGTD.shape
+    query_BQHD = layer.query_BHTD[row_B1, :, place_BQ]
     size, heads = query_BQHD.shape[1:3]
-    query_BGSD = query_BQHD.transpose(1, 2).reshape(batch, groups, -1, width)
-    scores_BGST = query_BGSD @ seen.key_BGTD[:, :, :upto].transpose(2, 3)
-    scores_BHQT = scores_BGST.mul_(seen.scaling).view(batch, heads, size, upto)
-    if seen.mask is None:
-        key_T = torch.arange(upto, device=place_BQ.device)
+    # The heads that share a group's keys are put behind one another, as more queries of that group (X = Q x H / G):
+    # one product a group, and keys are not repeated for each head.
+    query_BGXD = query_BQHD.transpose(1, 2).reshape(batch, groups, -1, width)
+    scores_BGXT = query_BGXD @ layer.key_BGTD[:, :, :keys].transpose(2, 3)
+    scores_BHQT = scores_BGXT.mul_(layer.scaling).view(batch, heads, size, keys)
+    if layer.mask is None:
+        key_T = torch.arange(keys, device=place_BQ.device)
         visible_BQT = key_T <= place_BQ[:, :, None]
-        if seen.window is not None:
-            visible_BQT &= key_T > place_BQ[:, :, None] - seen.window
+        if layer.window is not None:
+            visible_BQT &= key_T > place_BQ[:, :, None] - layer.window
         mask_BHQT = visible_BQT[:, None]
     else:
-        mask_BHQT = seen.mask.expand(batch, -1, -1, -1)[of_B, :, place_BQ, :upto].transpose(1, 2)
+        mask_BHQT = layer.mask.expand(batch, -1, -1, -1)[row_B1, :, place_BQ, :keys].transpose(1, 2)
     if mask_BHQT.dtype == torch.bool:
         scores_BHQT.masked_fill_(~mask_BHQT, torch.finfo(scores_BHQT.dtype).min)
     else:
@@ -39,21 +41,25 @@ def weights(seen: AttentionInputs, place_BQ: torch.Tensor, upto: int) -> torch.T
     return weights_BQT
 
 
-def of_responses(seen: AttentionInputs, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
-    """Chunks of the response positions 0, 1, ...: (chunk, weights_BQT, valid_BQ); shorter ones repeat their end."""
+def response_chunks(layer: AttentionInputs, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+    """Attention of the response positions 0, 1, ... in chunks: (chunk, weights_BQT, valid_BQ).
+
+    Where a response is shorter than the chunk, its last token stands in and `valid_BQ` is False.
+    """
     samples, length = batch.ids_BT.shape
-    row = samples * seen.query_BHTD.shape[1] * length
-    size = max(1, ELEMENTS[batch.ids_BT.device.type] // row)
+    query_elements = samples * layer.query_BHTD.shape[1] * length
+    size = max(1, ELEMENTS[batch.ids_BT.device.type] // query_elements)
     for start in range(0, batch.most_response, size):
         end = min(start + size, batch.most_response)
         place_BQ = batch.prompt_B[:, None] + torch.arange(start, end, device=batch.ids_BT.device)
         valid_BQ = place_BQ < batch.length_B[:, None]
         place_BQ = torch.minimum(place_BQ, batch.length_B[:, None] - 1)
-        yield slice(start, end), weights(seen, place_BQ, min(length, batch.most_prompt + end)), valid_BQ
+        # No query of this chunk or of an earlier one sees a key behind the longest prompt plus `end` tokens.
+        yield slice(start, end), attention_weights(layer, place_BQ, min(length, batch.most_prompt + end)), valid_BQ
 
 
 def fastv_and_sparsevlm(
-    seen: AttentionInputs, batch: Batch, hidden_BTD: torch.Tensor
+    layer: AttentionInputs, batch: Batch, hidden_BTD: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """float32[R] each: attention that a response token receives, and that it pays to the prompt's raters.
 
@@ -63,11 +69,13 @@ def fastv_and_sparsevlm(
     raters_BT = raters(hidden_BTD, batch)
     received_BT = torch.zeros(batch.ids_BT.shape, device=hidden_BTD.device)
     paid_BR = torch.zeros(len(batch.ids_BT), batch.most_response, device=hidden_BTD.device)
-    for chunk, weights_BQT, valid_BQ in of_responses(seen, batch):
-        upto = weights_BQT.shape[-1]
-        received_BT[:, :upto] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
-        paid_BR[:, chunk] = (weights_BQT @ raters_BT[:, :upto, None])[:, :, 0]
+    for chunk, weights_BQT, valid_BQ in response_chunks(layer, batch):
+        keys = weights_BQT.shape[-1]
+        # The sum of each column over valid queries, as a product: a query that stands in gives nothing.
+        received_BT[:, :keys] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
+        paid_BR[:, chunk] = (weights_BQT @ raters_BT[:, :keys, None])[:, :, 0]
     sample_R, place_R = batch.sample_R, batch.place_R
+    # Queries before `place_R` cannot see it and those of the prompt lie before it: length - place of them can.
     fastv_R = received_BT[sample_R, place_R] / (batch.length_B[sample_R] - place_R)
     return fastv_R, paid_BR[sample_R, place_R - batch.prompt_B[sample_R]]
 
@@ -79,21 +87,24 @@ def raters(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
     to the response's hidden states is at least the prompt's average. The original's direction, prompt to
     response, is zero in a causal model.
     """
+    # The mean cosine is one product with the sum of the response's unit vectors. Dividing by their number is left out:
+    # it scales all similarities of a sample alike, and they are only compared with one another.
     places_T = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device)
     prompt_BT = places_T < batch.prompt_B[:, None]
     response_BT = ~prompt_BT & (places_T < batch.length_B[:, None])
     norm_BT = torch.linalg.vector_norm(hidden_BTD, dim=-1, dtype=torch.float32).clamp_min(1e-12)
-    mean_B1D = (response_BT / norm_BT)[:, None] @ hidden_BTD.float()
-    similarity_BT = (hidden_BTD.float() @ mean_B1D.transpose(1, 2))[:, :, 0] / norm_BT
+    sum_B1D = (response_BT / norm_BT)[:, None] @ hidden_BTD.float()
+    similarity_BT = (hidden_BTD.float() @ sum_B1D.transpose(1, 2))[:, :, 0] / norm_BT
     mean_B = (similarity_BT * prompt_BT).sum(1) / batch.prompt_B
-    most_B = similarity_BT.masked_fill(~prompt_BT, -torch.inf).amax(1)
-    raters_BT = prompt_BT & (similarity_BT >= torch.minimum(mean_B, most_B)[:, None])
+    # A rounded mean can exceed every value that it is the mean of (a prompt of one token); then no rater would be left.
+    largest_B = similarity_BT.masked_fill(~prompt_BT, -torch.inf).amax(1)
+    raters_BT = prompt_BT & (similarity_BT >= torch.minimum(mean_B, largest_B)[:, None])
     share_BT: torch.Tensor = raters_BT / raters_BT.sum(1, keepdim=True)
     return share_BT
 
 
-def from_last(seen: AttentionInputs, batch: Batch) -> torch.Tensor:
+def paid_by_last_token(layer: AttentionInputs, batch: Batch) -> torch.Tensor:
     """float32[R]: attention that the last token of the sequence pays to each response token."""
     last_B1 = batch.length_B[:, None] - 1
-    paid_R: torch.Tensor = weights(seen, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]
+    paid_R: torch.Tensor = attention_weights(layer, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]
     return paid_R

@@ -31,9 +31,9 @@ class Batch:
 
 
 def batches_by_length(length_N: Ints, batch_tokens: int, padding: float = PADDING) -> Iterator[Ints]:
-    """Indices, longest first, in batches whose padded size is at most `batch_tokens` (or one sample).
+    """Indices, longest first, in batches whose padded size is at most `batch_tokens`, or of a single sample.
 
-    A batch ends, too, where one more sample would make more than the share `padding` of it padding.
+    A batch also ends if one more sample would raise its share of padding above `padding`.
     """
     order = np.lexsort((np.arange(len(length_N)), -length_N))
     start = tokens = 0
@@ -47,18 +47,18 @@ def batches_by_length(length_N: Ints, batch_tokens: int, padding: float = PADDIN
         yield order[start:]
 
 
-def pad(rows: Sequences, chosen: Ints, device: Any) -> Batch:
-    """The samples `chosen` as one batch; the padding id does not matter, since no real token sees it."""
-    length_B, prompt_B, response_B = rows.length_N[chosen], rows.prompt_N[chosen], rows.response_N[chosen]
-    own_BT = np.arange(length_B.max()) < length_B[:, None]
-    ids_BT = np.zeros(own_BT.shape, np.int64)
-    ids_BT[own_BT] = rows.ids_T[flat_indices(rows.offsets, chosen)]
+def pad(sequences: Sequences, rows: Ints, device: Any) -> Batch:
+    """The samples `rows` as one batch. The padding id does not matter: no real token sees it."""
+    length_B, prompt_B, response_B = sequences.length_N[rows], sequences.prompt_N[rows], sequences.response_N[rows]
+    real_BT = np.arange(length_B.max()) < length_B[:, None]
+    ids_BT = np.zeros(real_BT.shape, np.int64)
+    ids_BT[real_BT] = sequences.ids_T[flat_indices(sequences.offsets, rows)]
     offsets = offsets_from_lengths(response_B)
     parts = {
         "ids_BT": ids_BT,
         "prompt_B": prompt_B,
         "length_B": length_B,
-        "sample_R": np.repeat(np.arange(len(chosen)), response_B),
+        "sample_R": np.repeat(np.arange(len(rows)), response_B),
         "place_R": np.repeat(prompt_B, response_B) + positions(offsets),
     }
     tensors = to_device(parts, device)
@@ -66,7 +66,7 @@ def pad(rows: Sequences, chosen: Ints, device: Any) -> Batch:
 
 
 def to_device(arrays: dict[str, Ints], device: Any) -> dict[str, torch.Tensor]:
-    """The arrays as int64 tensors on the device, by one copy; to a GPU from pinned memory, which nobody waits for."""
+    """The arrays as int64 tensors on the device, by one copy: to a GPU from pinned memory, without waiting for it."""
     flat_T = torch.from_numpy(np.concatenate([array.ravel() for array in arrays.values()]))
     if torch.device(device).type == "cuda":
         flat_T = flat_T.pin_memory()

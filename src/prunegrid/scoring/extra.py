@@ -1,23 +1,52 @@
-"""Optional scores, each a file of its own beside the scores: `scores/<model>/extra/<name>.parquet`.
+"""Optional scores, each in a file of its own beside the scores: `extra/<name>.parquet`.
 
-The rule `extra_score` makes one when a variant needs it. Token ids come from `tokens.parquet`: nothing is
-tokenised again, and the rows have its order.
+The rule `extra_score` makes one if a variant reads it, from the token ids of the scores, in the order of their rows.
+A new one needs a function in `COMPUTE` and an entry in `prunegrid.pruners.columns`.
 """
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment import layout
+from prunegrid.core.files import write_parquet
+from prunegrid.experiment.sections import Scoring
+from prunegrid.models import describe, load_model, load_tokenizer
+from prunegrid.models.attention_capture import AttentionCapture
+from prunegrid.models.head import Head
+from prunegrid.models.probes import attention_scores_unavailable
+from prunegrid.pruners import Needs
+from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.scoring.attention import paid_by_last_token
+from prunegrid.scoring.batches import Batch
+from prunegrid.scoring.forward import compute_in_batches, hidden_states, predicting_states
+from prunegrid.scoring.reader import DIGESTS, ScoresFolder
+from prunegrid.scoring.sequences import Sequences
+from prunegrid.scoring.writer import list_column, sample_means
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Floats = NDArray[np.floating[Any]]
 
-    from prunegrid.experiment.sections import Scoring
-    from prunegrid.scoring.sequences import Sequences
-from prunegrid.pruners.columns import EXTRAS
+
+@dataclass(frozen=True)
+class ExtraInputs:
+    """What optional scores are computed from; `reference_dir` is set for those in `REFERENCE_EXTRAS` alone."""
+
+    scores: ScoresFolder
+    sequences: Sequences
+    model_dir: Path
+    reference_dir: Path | None
+    settings: Scoring
+    device: str
+
+    def load(self, folder: Path) -> Any:
+        return load_model(folder, self.settings.dtype, self.device)
 
 
 def write_extra(
@@ -25,126 +54,99 @@ def write_extra(
     scores_dir: Path,
     model_dir: Path,
     out_file: Path,
-    settings: "Scoring",
+    settings: Scoring,
     device: str = "cpu",
     reference_dir: Path | None = None,
 ) -> None:
-    """Write `sample_id` and the column `name`: float32 a sample, or a list of float32, one a response token.
-
-    `reference_dir` is the folder of the model that `reference_nll` asks; the others ask the scores' own.
-    """
-    import pyarrow as pa
-
-    from prunegrid.core.files import write_parquet
-    from prunegrid.models import describe
-    from prunegrid.scoring.reader import DIGESTS, ScoresFolder
-    from prunegrid.scoring.writer import list_column
-
-    if name not in EXTRAS:
-        raise PrunegridError(f"{name!r} is not an extra score; choose one of {', '.join(EXTRAS)}")
-    if (name == "reference_nll") != (reference_dir is not None):
-        raise PrunegridError("reference_nll needs the folder of a reference model, and no other score takes one")
-    folder = ScoresFolder(scores_dir)
-    folder.check_digests(describe(model_dir)["digests"])
-    rows = ScoresFolder(scores_dir).sequences()
-    values: NDArray[np.floating[Any]]
-    if name == "fastv_layer2":
-        values = fastv_layer2(rows, model_dir, settings, device)
-    elif name == "ifd":
-        values = ifd(rows, scores_dir, model_dir, settings, device)
-    else:
-        assert reference_dir
-        values = reference_nll(rows, model_dir, reference_dir, settings, device)
-    column = list_column(rows, values, 0, len(rows)) if EXTRAS[name] == "token" else pa.array(values, pa.float32())
-    table = pa.table({"sample_id": pa.array(rows.sample_id_N, pa.int64()), name: column})
-    digests = folder.digests
+    """Write `sample_id` and the column `name`: float32 a sample, or a list of float32, one a response token."""
+    if name not in COMPUTE:
+        raise PrunegridError(name, "is not an optional score", f"choose one of {', '.join(COMPUTE)}")
+    if name in REFERENCE_EXTRAS and reference_dir is None:
+        raise PrunegridError(name, "needs a reference model", "give its folder (--reference DIR)")
+    if name not in REFERENCE_EXTRAS and reference_dir is not None:
+        raise PrunegridError(name, f"reads no reference model, but {reference_dir} is given", "leave --reference out")
+    scores = ScoresFolder(scores_dir)
+    scores.check_digests(describe(model_dir)["digests"])
+    digests = scores.digests
     if reference_dir:
         digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
+    sequences = scores.sequences()
+    values = COMPUTE[name](ExtraInputs(scores, sequences, model_dir, reference_dir, settings, device))
+    by_token = EXTRAS[name] == "token"
+    column = list_column(sequences, values, 0, len(sequences)) if by_token else pa.array(values, pa.float32())
+    table = pa.table({"sample_id": pa.array(sequences.sample_id_N, pa.int64()), name: column})
     write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
 
 
-def fastv_layer2(rows: "Sequences", model_dir: Path, settings: "Scoring", device: str) -> "NDArray[np.float32]":
+def fastv_layer2(inputs: ExtraInputs) -> Floats:
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
-    from prunegrid.models import load_model
-    from prunegrid.models.attention_capture import AttentionCapture
-    from prunegrid.models.probes import attention_scores_unavailable
-    from prunegrid.scoring.attention import from_last
-    from prunegrid.scoring.forward import compute_in_batches, hidden_states
-
-    model = load_model(model_dir, settings.dtype, device)
+    model = inputs.load(inputs.model_dir)
     decoder = model.get_decoder()
     layers = getattr(decoder, "layers", None)
-    if layers is not None and len(layers) < 2:
-        raise PrunegridError(f"{model_dir}: has {len(layers)} layer, but fastv_layer2 reads the second; leave it out")
     if layers is not None:
+        if len(layers) < 2:
+            what = f"has {len(layers)} layer, but fastv_layer2 reads the second"
+            raise PrunegridError(inputs.model_dir, what, "leave fastv_layer2 out")
         decoder.layers = layers[:2]
-    reason = attention_scores_unavailable(model, 1)
-    if reason:
-        raise PrunegridError(f"{model_dir}: fastv_layer2 cannot be computed: {reason}; leave it out")
+    if reason := attention_scores_unavailable(model, 1):
+        raise PrunegridError(inputs.model_dir, f"fastv_layer2 cannot be computed: {reason}", "leave it out")
 
-    def compute(batch: Any) -> Any:
+    def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
         hidden_states(model, batch)
-        return (from_last(capture.take(), batch),)
+        return (paid_by_last_token(capture.take(), batch),)
 
     with AttentionCapture(model, 1) as capture:
-        values, _ = compute_in_batches(rows, settings.batch_tokens, model.device, ("fastv",), compute, "fastv_layer2")
+        values, _ = compute_in_batches(
+            inputs.sequences, inputs.settings.batch_tokens, model.device, ("fastv",), compute, "fastv_layer2"
+        )
     return values["fastv"]
 
 
-def ifd(
-    rows: "Sequences", scores_dir: Path, model_dir: Path, settings: "Scoring", device: str
-) -> "NDArray[np.float64]":
+def ifd(inputs: ExtraInputs) -> Floats:
     """Instruction-following difficulty (Li et al., "From Quantity to Quality", NAACL 2024): PPL(y|x) / PPL(y).
 
     Perplexities are exp of the mean NLL over the response, as in the authors' Superfiltering (ACL 2024); the
     first paper divides the mean NLLs themselves. PPL(y|x) is that of the scores. Departure: for PPL(y) the
-    response stands alone after one token, so that its first token has a prediction, too: the tokenizer's
-    beginning of sequence, or its end of sequence where there is none (lm-eval's prefix token).
+    response follows a single token, so that its first token has a prediction, too: the tokenizer's beginning of
+    sequence, or its end of sequence if there is none (lm-eval's prefix token).
     """
-    import numpy as np
-
-    from prunegrid.core.files import read_parquet
-    from prunegrid.models import load_tokenizer
-    from prunegrid.scoring.writer import sample_means
-
-    table = read_parquet(scores_dir / layout.SAMPLES, ["sample_id", "nll"])
-    if not np.array_equal(table["sample_id"].to_numpy(), rows.sample_id_N):
-        raise PrunegridError(f"{scores_dir}: samples.parquet and tokens.parquet hold other samples; score again")
-    tokenizer = load_tokenizer(model_dir)
+    tokenizer = load_tokenizer(inputs.model_dir)
     prefix = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    alone = rows.with_prompt(prefix)
-    nll_N = sample_means(nll(alone, model_dir, settings, device, "ifd"), alone)
-    ratio_N: NDArray[np.float64] = np.exp(table["nll"].to_numpy().astype(np.float64) - nll_N)
+    unprompted = inputs.sequences.with_prompt(prefix)
+    nll_N = sample_means(token_nll(inputs, unprompted, inputs.model_dir, "ifd"), unprompted)
+    scores = inputs.scores.read_samples(Needs(samples={"nll": "ifd"}, tokens={}))
+    ratio_N: NDArray[np.float64] = np.exp(scores.samples["nll"] - nll_N)
     return ratio_N
 
 
-def reference_nll(
-    rows: "Sequences", model_dir: Path, reference_dir: Path, settings: "Scoring", device: str
-) -> "NDArray[np.float32]":
+def reference_nll(inputs: ExtraInputs) -> Floats:
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
-    from prunegrid.models import load_tokenizer
-
-    if load_tokenizer(model_dir).get_vocab() != load_tokenizer(reference_dir).get_vocab():
+    assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
+    if load_tokenizer(inputs.model_dir).get_vocab() != load_tokenizer(inputs.reference_dir).get_vocab():
         raise PrunegridError(
-            f"{reference_dir}: its tokenizer has another vocabulary than that of {model_dir}, so the same token ids "
-            "mean other text; choose a reference model of the same family"
+            inputs.reference_dir,
+            f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean other text",
+            "choose a reference model of the same family",
         )
-    return nll(rows, reference_dir, settings, device, "reference_nll")
+    return token_nll(inputs, inputs.sequences, inputs.reference_dir, "reference_nll")
 
 
-def nll(rows: "Sequences", model_dir: Path, settings: "Scoring", device: str, title: str) -> "NDArray[np.float32]":
+def token_nll(inputs: ExtraInputs, sequences: Sequences, model_dir: Path, title: str) -> NDArray[np.float32]:
     """NLL of every response token, in nats, under the model in `model_dir`."""
-    from prunegrid.models import load_model
-    from prunegrid.models.head import Head
-    from prunegrid.scoring.forward import compute_in_batches, hidden_states, predicting_states
-
-    model = load_model(model_dir, settings.dtype, device)
+    model = inputs.load(model_dir)
     head = Head(model)
 
-    def compute(batch: Any) -> Any:
+    def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
         return head(predicting_states(hidden_states(model, batch), batch), batch.targets_R)[:1]
 
-    values, _ = compute_in_batches(rows, settings.batch_tokens, model.device, ("nll",), compute, title)
+    values, _ = compute_in_batches(sequences, inputs.settings.batch_tokens, model.device, ("nll",), compute, title)
     return values["nll"]
+
+
+COMPUTE: dict[str, Callable[[ExtraInputs], Floats]] = {
+    "fastv_layer2": fastv_layer2,
+    "ifd": ifd,
+    "reference_nll": reference_nll,
+}

@@ -1,4 +1,4 @@
-"""Run a model over tokenised samples in batches: what the scoring pass and the extra scores share."""
+"""Run a model over sequences in batches: shared by the scoring pass, the optional scores and dynamic training."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,61 +24,63 @@ class PassCost(NamedTuple):
 
 
 def compute_in_batches(
-    rows: Sequences, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
+    sequences: Sequences, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
 ) -> tuple[Values, PassCost]:
-    """What `compute` says of each batch (one float32[R] a name), as arrays of one value a response token of `rows`."""
-    values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in names}
-    progress = Progress(int(rows.length_N.sum()), title)
-    parts = list(batches_by_length(rows.length_N, batch_tokens))
+    """Run `compute`, which gives one float32[R] a name, on all batches; its values are in the order of `sequences`."""
+    values = {name: np.empty(sequences.response_offsets[-1], np.float32) for name in names}
+    progress = Progress(int(sequences.length_N.sum()), title)
+    batches = list(batches_by_length(sequences.length_N, batch_tokens))
 
-    def work() -> Iterator[torch.Tensor]:
-        for chosen in parts:
+    def results() -> Iterator[torch.Tensor]:
+        for rows in batches:
             with torch.inference_mode():
-                found_KR = torch.stack(compute(pad(rows, chosen, device)))
-            yield found_KR
+                values_KR = torch.stack(compute(pad(sequences, rows, device)))
+            yield values_KR  # outside the block: inference mode would stay on in whatever runs between two batches
 
-    for chosen, found_KR in zip(parts, to_host(work()), strict=True):
-        scatter(values, rows, chosen, found_KR)
-        progress.add(int(rows.length_N[chosen].sum()))
-    positions = sum(len(chosen) * int(rows.length_N[chosen].max()) for chosen in parts)
+    for rows, values_KR in zip(batches, to_host(results()), strict=True):
+        scatter(values, sequences, rows, values_KR)
+        progress.add(int(sequences.length_N[rows].sum()))
+    positions = sum(len(rows) * int(sequences.length_N[rows].max()) for rows in batches)
     return values, PassCost(positions, progress.seconds)
 
 
-def scatter(values: Values, rows: Sequences, chosen: Ints, found_KR: NDArray[np.float32]) -> None:
-    """Put what was computed of the samples `chosen`, one row a name, where their response tokens are."""
-    places_R: Ints = flat_indices(rows.response_offsets, chosen)
-    for column_T, found_R in zip(values.values(), found_KR, strict=True):
-        column_T[places_R] = found_R
+def scatter(values: Values, sequences: Sequences, rows: Ints, values_KR: NDArray[np.float32]) -> None:
+    """Store the values of the samples `rows`, one line of `values_KR` a column, where their response tokens are."""
+    places_R: Ints = flat_indices(sequences.response_offsets, rows)
+    for column_T, values_R in zip(values.values(), values_KR, strict=True):
+        column_T[places_R] = values_R
 
 
 def to_host(results: Iterable[torch.Tensor]) -> Iterator[NDArray[np.float32]]:
-    """Each result in host memory. A GPU's is waited for only when the next one's work has been launched.
+    """Each result in host memory. A GPU's is waited for only after the next batch has been launched.
 
-    So a GPU works on one batch while the host stores the results of the one before and prepares the one after.
+    So a GPU computes one batch while the host stores the results of the previous one and prepares the next one.
     """
-    launched: deque[tuple[torch.Tensor, Any]] = deque()
+    copies: deque[tuple[torch.Tensor, Any]] = deque()
     for result in results:
-        # The copy goes to pinned memory. It must be queued now: later it would wait for the next batch, too.
-        copy, done, ahead = result.float().to("cpu", non_blocking=True), None, 0
+        # The copy goes to pinned memory and must be queued now: a stream runs in order, so a copy that is queued after
+        # the next batch would wait for that batch, too. The event marks the point where the copy is complete.
+        copy, event = result.float().to("cpu", non_blocking=True), None
         if result.is_cuda:
-            done, ahead = torch.cuda.Event(), 1
-            done.record(torch.cuda.current_stream(result.device))
-        launched.append((copy, done))
-        if len(launched) > ahead:
-            yield _finished(*launched.popleft())
-    while launched:
-        yield _finished(*launched.popleft())
+            event = torch.cuda.Event()
+            event.record(torch.cuda.current_stream(result.device))
+        copies.append((copy, event))
+        # On a GPU one batch is in flight when the next is requested; on a CPU that would only take memory.
+        if len(copies) > result.is_cuda:
+            yield _synchronised(*copies.popleft())
+    while copies:
+        yield _synchronised(*copies.popleft())
 
 
-def _finished(copy: torch.Tensor, done: Any) -> NDArray[np.float32]:
-    if done is not None:
-        done.synchronize()
+def _synchronised(copy: torch.Tensor, event: Any) -> NDArray[np.float32]:
+    if event is not None:
+        event.synchronize()
     array: NDArray[np.float32] = copy.numpy()
     return array
 
 
 def hidden_states(model: Any, batch: Batch) -> torch.Tensor:
-    """The final hidden states [B, T, D]. No mask: causal attention hides padding on the right from every real token."""
+    """The final hidden states [B, T, D]. No mask: in causal attention no real token sees padding on its right."""
     hidden_BTD: torch.Tensor = model.get_decoder()(input_ids=batch.ids_BT, use_cache=False).last_hidden_state
     return hidden_BTD
 

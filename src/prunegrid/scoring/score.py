@@ -41,9 +41,9 @@ def score(
     shard: Shard = (1, 1),
     removals: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Write `samples.parquet`, `tokens.parquet` and `meta.json` (design: contract `scores`); return the meta.
+    """Write `samples.parquet`, `tokens.parquet` and `meta.json` (docs/files.md); return the meta.
 
-    `shard` (i, n) scores only the i-th of n parts of the data; `shards.gather` puts the parts together. A model that
+    `shard` (i, n) scores only the i-th of n parts of the data; `writer.gather` puts the parts together. A model that
     cannot be trained under one of `removals` is refused before the pass.
     """
     started = time.monotonic()
@@ -51,10 +51,12 @@ def score(
     check_device(device)
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.chat_template is None:
-        raise PrunegridError(f"{model_dir}: its tokenizer has no chat template; set one and save_pretrained it there")
+        raise PrunegridError(
+            model_dir, "its tokenizer has no chat template", "set tokenizer.chat_template and save_pretrained it there"
+        )
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
-        rows, cut = tokenise_shard(data, tokenizer, settings.max_length, shard)
+        sequences, cut = tokenise_shard(data, tokenizer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
@@ -63,56 +65,58 @@ def score(
         "max_length": settings.max_length,
         "shard": list(shard),
         "shards": shard[1],
-        **counts(rows, cut),
+        **counts(sequences, cut),
     }
     if shard == (1, 1):
         refuse_empty(meta, data)
     if "drop" in removals:
         check_reads_positions(model.result())
-    values, found = score_rows(model.result(), rows, settings.batch_tokens)
-    meta |= found | {"seconds": round(time.monotonic() - started, 1)}
+    values, facts = score_sequences(model.result(), sequences, settings.batch_tokens)
+    meta |= facts | {"seconds": round(time.monotonic() - started, 1)}
     meta |= rates(meta)
-    write_scores(out, rows, values, meta)
+    write_scores(out, sequences, values, meta)
     return meta
 
 
 def _digest(settings: Scoring) -> str:
-    """Of what decides the scores besides model and data; batches and shards do not."""
+    """Digest of the settings that decide the scores; the sizes of batches and shards do not."""
     return sha256(json.dumps({"max_length": settings.max_length, "dtype": settings.dtype}))
 
 
-def score_rows(model: Any, rows: Sequences, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
-    """The token scores of all rows, and what the meta says of how they were made."""
+def score_sequences(model: Any, sequences: Sequences, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
+    """The token scores of all samples, and the meta's facts about how they were computed."""
     head, reason = Head(model), attention_scores_unavailable(model)
     names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
     with nullcontext() if reason else AttentionCapture(model) as capture:
-        values, work = compute_in_batches(
-            rows, batch_tokens, model.device, names, scorer(model, head, capture), "scoring"
+        values, cost = compute_in_batches(
+            sequences, batch_tokens, model.device, names, scorer(model, head, capture), "scoring"
         )
     return values, {
         "head": head.name,
         **({"fallbacks": head.fallbacks} if head.fallbacks else {}),
         "left_out": dict.fromkeys(ATTENTION_SCORES, reason) if reason else {},
-        "positions": work.positions,
-        "forward_seconds": round(work.seconds, 3),
+        "positions": cost.positions,
+        "forward_seconds": round(cost.seconds, 3),
     }
 
 
-def counts(rows: Sequences, cut: int) -> dict[str, int]:
+def counts(sequences: Sequences, cut: int) -> dict[str, int]:
     return {
-        "samples": len(rows),
+        "samples": len(sequences),
         "fully_cut": cut,
-        "truncated": int(rows.truncated_N.sum()),
-        "tokens": int(rows.length_N.sum()),
+        "truncated": int(sequences.truncated_N.sum()),
+        "tokens": int(sequences.length_N.sum()),
     }
 
 
 def scorer(model: Any, head: Head, capture: AttentionCapture | None) -> Compute:
-    """NLL, entropy and, where the attention is captured, FastV and SparseVLM scores of a batch's response tokens."""
+    """The function that scores a batch: `HEAD_SCORES` and, if attention is captured, `ATTENTION_SCORES`, in order."""
 
     def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
         hidden_BTD = hidden_states(model, batch)
-        of_head = head(predicting_states(hidden_BTD, batch), batch.targets_R)
-        return (*of_head, *fastv_and_sparsevlm(capture.take(), batch, hidden_BTD)) if capture else of_head
+        head_scores = head(predicting_states(hidden_BTD, batch), batch.targets_R)
+        if capture is None:
+            return head_scores
+        return (*head_scores, *fastv_and_sparsevlm(capture.take(), batch, hidden_BTD))
 
     return compute

@@ -20,7 +20,7 @@ Values = dict[str, NDArray[np.float32]]  # by score column, one value for each r
 
 @dataclass(frozen=True)
 class Sequences:
-    """N samples: `ids_T` holds prompt and response of the first, then of the second, ..."""
+    """N samples: `ids_T` holds the prompt and response of the first sample, then of the second, ..."""
 
     sample_id_N: Ints
     prompt_N: Ints
@@ -85,14 +85,14 @@ class Sequences:
 
     @cached_property
     def response_offsets(self) -> Ints:
-        """int64[N + 1]: where each sample's values begin in an array of one value a response token."""
+        """int64[N + 1]: where each sample's values begin in an array with one value for each response token."""
         return offsets_from_lengths(self.response_N)
 
 
 def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
-    """The shard's samples that keep a response token under the cut-off, and the number of those that do not.
+    """The shard's samples that keep a response token under the cut-off, and the number of samples that do not.
 
-    Shard i of n holds rows (i - 1) N // n up to i N // n of the file.
+    Shard i of n has the rows from (i - 1) N // n up to i N // n of the file.
     """
     table = read_parquet(data, ["sample_id", "messages"])
     start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))

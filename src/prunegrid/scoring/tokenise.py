@@ -1,4 +1,4 @@
-"""From messages to token ids: what the model reads (prompt) and what it learns (response)."""
+"""Tokenise conversations: the prompt, which the model reads, and the response, which it learns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ class TokenisedSample:
 
 
 def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> TokenisedSample | None:
-    """Apply the chat template, split at the last assistant turn, cut off at `max_length` tokens.
+    """Apply the chat template, split at the last assistant turn, and cut off at `max_length` tokens.
 
     A token that straddles the border belongs to the response. None if the cut leaves no response.
-    Raises `PrunegridError` if the template gives nothing to condition on.
+    Raises `PrunegridError` if the template leaves nothing to condition the response on.
     """
     return tokenise_all([messages], tokenizer, max_length)[0]
 
 
 def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: int) -> list[TokenisedSample | None]:
-    """`tokenise` of each conversation. A fast tokenizer encodes them on all cores, without Python's lock."""
+    """`tokenise` many conversations at once: a fast tokenizer encodes them on all cores, without Python's lock."""
     if not conversations:
         return []
     prompts, texts = zip(*(_texts(messages, tokenizer) for messages in conversations), strict=True)
@@ -38,13 +38,15 @@ def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: 
 
 
 def _texts(messages: Messages, tokenizer: Any) -> tuple[str, str]:
-    """The prompt, and the whole conversation, which begins with it."""
+    """The prompt, and the whole conversation, which starts with it."""
     prompt = tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True)
     text = tokenizer.apply_chat_template(list(messages), tokenize=False)
     if not text.startswith(prompt):
         raise PrunegridError(
-            "the chat template changes earlier turns when the answer is added, so the answer cannot be told apart: "
-            f"{prompt[-40:]!r} is no prefix of {text[:80]!r}; give another models.<name>.chat_template"
+            "chat template",
+            "changes earlier turns when the response is added, so the response cannot be separated from the prompt: "
+            f"the text {text[:80]!r} does not start with the prompt, which ends in {prompt[-40:]!r}",
+            "give another models.<name>.chat_template",
         )
     return prompt, text
 
@@ -52,18 +54,23 @@ def _texts(messages: Messages, tokenizer: Any) -> tuple[str, str]:
 def _split(
     border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int, max_length: int
 ) -> TokenisedSample | None:
+    """One conversation, whose prompt has `border` characters; `offsets` are the characters of each token."""
     split = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
     if split == 0:
-        raise PrunegridError("the chat template puts no token before the answer, so its first token has no context")
-    response = _end(ids[split:], eos)
+        raise PrunegridError(
+            "chat template",
+            "puts no token before the response, so the response's first token has no context",
+            "give another models.<name>.chat_template",
+        )
+    response = _ended(ids[split:], eos)
     room = max_length - split
     if room <= 0:
         return None
     return TokenisedSample(ids[:split], response[:room], truncated=len(response) > room)
 
 
-def _end(response: list[int], eos: int) -> list[int]:
-    """Up to the last end-of-sequence token, which is added where the template has none."""
+def _ended(response: list[int], eos: int) -> list[int]:
+    """The response up to its last end-of-sequence token, which is added if the template writes none."""
     if eos not in response:
         return [*response, eos]
     return response[: len(response) - response[::-1].index(eos)]

@@ -11,7 +11,6 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import head_chunks, load_model, load_tokenizer
 from prunegrid.scoring.batches import batches_by_length, pad
@@ -19,6 +18,7 @@ from prunegrid.scoring.forward import to_host
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.scoring.tokenise import tokenise, tokenise_all
+from support.errors import refused
 from support.tiny_llama import TEMPLATE, write_tiny_model
 
 
@@ -127,7 +127,7 @@ def test_cut_off(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     assert meta["samples"] == len(samples) == 20 - meta["fully_cut"]
     assert all(s["prompt_tokens"] + s["response_tokens"] <= 22 for s in samples)
     assert all(s["prompt_tokens"] + s["response_tokens"] == 22 for s in samples if s["truncated"])
-    with pytest.raises(PrunegridError, match="no sample keeps a response token under max_length 8"):
+    with refused(dataset, "max_length 8", fix="scoring.max_length"):
         score(tiny_model, dataset, tmp_path / "t", Scoring(max_length=8))
     assert not (tmp_path / "t").exists()
 
@@ -184,7 +184,7 @@ def test_cut_keeps_the_start_of_the_response(tiny_model: Path) -> None:
 def test_template_that_hides_the_answer_is_refused(tiny_model: Path) -> None:
     tokenizer = load_tokenizer(tiny_model)
     tokenizer.chat_template = "{{ messages | length }} turns: {{ messages[-1]['content'] }}"
-    with pytest.raises(PrunegridError, match="chat template changes earlier turns"):
+    with refused("chat template", "changes earlier turns", fix="models.<name>.chat_template"):
         tokenise(QA, tokenizer, 100)
 
 
@@ -192,7 +192,7 @@ def test_truncated_weights_are_named(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "m")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(PrunegridError, match="cannot load the model"):
+    with refused(folder, "cannot load the model"):
         load_model(folder, "float32", "cpu")
 
 

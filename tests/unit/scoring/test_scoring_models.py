@@ -12,16 +12,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import load_tokenizer
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners import columns
 from prunegrid.scoring import extra
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.scoring.writer import gather
+from support.errors import refused
 from support.programs import imported_by
 from support.tiny_architectures import MODELS, write_model
 from support.tiny_llama import write_tiny_model
@@ -118,7 +118,7 @@ def test_a_shard_without_samples_is_an_error_only_if_all_are(tiny_model: Path, d
     for shard, part in enumerate(parts, 1):
         meta = score(tiny_model, dataset, part, short, shard=(shard, 2))
         assert (meta["samples"], meta["padding_waste"]) == (0, 0)
-    with pytest.raises(PrunegridError, match="no sample keeps a response token under max_length 8"):
+    with refused(tmp_path / "out", "max_length 8", fix="scoring.max_length"):
         gather(parts, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -128,9 +128,9 @@ def test_shards_of_different_passes_are_refused(tiny_model: Path, dataset: Path,
     for shard, part in enumerate(parts, 1):
         settings = SETTINGS.model_copy(update={"max_length": 50 + shard})
         score(tiny_model, dataset, part, settings, shard=(shard, 2))
-    with pytest.raises(PrunegridError, match=r"2/meta.json: digests, max_length differ from those of .*1; score"):
+    with refused(parts[1] / "meta.json", "digests, max_length", parts[0], fix="score all shards again"):
         gather(parts, tmp_path / "out")
-    with pytest.raises(PrunegridError, match=r"shards \[\[2, 2\], \[1, 2\]\] are not 1 to 2 of 2"):
+    with refused(tmp_path, [[2, 2], [1, 2]], "1 to 2 of 2"):
         gather(parts[::-1], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -162,7 +162,7 @@ def test_unreachable_attention_is_left_out(tiny_model: Path, dataset: Path, tmp_
     assert set(rows[0]) == {"sample_id", "prompt_ids", "response_ids", "nll", "entropy"}
     for row in rows[::4]:
         np.testing.assert_allclose(row["nll"], plain_nll(folder, row["prompt_ids"], row["response_ids"]), **TOLERANCE)
-    with pytest.raises(PrunegridError, match="fastv_layer2 cannot be computed: model type gpt2"):
+    with refused(folder, "fastv_layer2", "model type gpt2"):
         write_extra("fastv_layer2", tmp_path / "scores", folder, tmp_path / "x", SETTINGS)
 
 
@@ -204,20 +204,21 @@ def test_an_extra_score_is_read_beside_the_scores(tiny_model: Path, dataset: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "message"),
+    ("name", "change", "where", "value"),
     [
-        ("reference_nll", "vocabulary", "other: its tokenizer has another vocabulary than that of .*tiny"),
-        ("reference_nll", "none", "needs the folder of a reference model"),
-        ("fastv_layer2", "one layer", "has 1 layer, but fastv_layer2 reads the second"),
-        ("fastv_layer2", "model", "made for another model"),
-        ("perplexity", "none", "'perplexity' is not an extra score"),
+        ("reference_nll", "vocabulary", "reference", "vocabulary"),
+        ("reference_nll", "none", "name", "reference model"),
+        ("fastv_layer2", "reference", "name", "reference model"),
+        ("fastv_layer2", "one layer", "model", "has 1 layer"),
+        ("fastv_layer2", "model", "scores", "made for another model"),
+        ("perplexity", "none", "name", "not an optional score"),
     ],
 )
-def test_extra_scores_that_cannot_be_made(
-    name: str, change: str, message: str, tiny_model: Path, dataset: Path, scores: Path, tmp_path: Path
+def test_write_extra_of_unfit_input_is_refused(
+    name: str, change: str, where: str, value: str, tiny_model: Path, dataset: Path, scores: Path, tmp_path: Path
 ) -> None:
     model, reference = tiny_model, None
-    if change == "vocabulary":
+    if change in ("vocabulary", "reference"):
         reference = write_tiny_model(tmp_path / "other")
         tokenizer: PreTrainedTokenizerFast = load_tokenizer(reference)
         tokenizer.add_tokens(["zebra"])
@@ -228,20 +229,22 @@ def test_extra_scores_that_cannot_be_made(
         model = write_model(tmp_path / "flat", tiny_model, model_type="llama", num_hidden_layers=1)
         scores = tmp_path / "scores"
         score(model, dataset, scores, SETTINGS)
-    with pytest.raises(PrunegridError, match=message):
+    with refused({"name": name, "model": model, "reference": reference, "scores": scores}[where], value):
         write_extra(name, scores, model, tmp_path / "x.parquet", SETTINGS, reference_dir=reference)
     assert not (tmp_path / "x.parquet").exists()
 
 
 def test_a_softcapped_head_is_refused(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "granite", tiny_model, model_type="granite", logits_scaling=2.0)
-    with pytest.raises(PrunegridError, match="granite: it changes its logits after the head"):
+    with refused("granite", "changes its logits", fix="another model"):
         score(folder, dataset, tmp_path / "s", SETTINGS)
 
 
-def test_extras_import_nothing_heavy() -> None:
-    assert not {"torch", "pandas", "pyarrow"} & imported_by(extra)
-    assert set(EXTRAS.values()) <= {"token", "sample"}
+def test_columns_declare_every_extra_score_and_import_nothing_heavy() -> None:
+    assert not {"torch", "pandas", "pyarrow"} & imported_by(columns)
+    assert set(columns.EXTRAS.values()) <= {"token", "sample"}
+    assert columns.EXTRAS.keys() == extra.COMPUTE.keys()
+    assert set(columns.REFERENCE_EXTRAS) <= columns.EXTRAS.keys()
 
 
 @pytest.mark.parametrize("elements", [1, 40 * 7, 2**23])
