@@ -3,24 +3,24 @@
 from pathlib import Path
 
 from prunegrid.experiment.config import Experiment
-from prunegrid.plan.calibrate import Rates, measured, rates
-from prunegrid.plan.jobs import Job, jobs, known
+from prunegrid.plan.calibrate import Rates, calibrate, measured_seconds
+from prunegrid.plan.jobs import PlannedJob, jobs, read_basis
 
 
-def timed(experiment: Experiment, root: Path) -> list[Job]:
+def timed(experiment: Experiment, root: Path) -> list[PlannedJob]:
     """The jobs whose seconds are known."""
-    return [job for job in jobs(known(experiment, root)) if measured(root, job) is not None]
+    return [job for job in jobs(read_basis(experiment, root)) if measured_seconds(root, job) is not None]
 
 
-def total(root: Path, some: list[Job], level: Rates) -> tuple[float, float]:
+def total(root: Path, some: list[PlannedJob], level: Rates) -> tuple[float, float]:
     """Seconds that the plan says of these jobs, and that they took."""
-    return sum(map(level.seconds, some)), sum(measured(root, job) or 0.0 for job in some)
+    return sum(map(level.seconds, some)), sum(measured_seconds(root, job) or 0.0 for job in some)
 
 
 def by_all(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Of a finished run, by its own benchmark files: what `prunegrid plan` prints, and what it took."""
     found = timed(experiment, root)
-    return total(root, found, rates(root, found, experiment.device))
+    return total(root, found, calibrate(root, found, experiment.device))
 
 
 def by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
@@ -30,7 +30,7 @@ def by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
     by_rule = {rule: [job for job in ended if job.rule == rule] for rule in {job.rule for job in cells}}
     first = [job for own in by_rule.values() for job in own[::3]]
     rest = [job for job in cells if job not in first]
-    return total(root, rest, rates(root, first, experiment.device))
+    return total(root, rest, calibrate(root, first, experiment.device))
 
 
 def by_defaults(experiment: Experiment, root: Path) -> tuple[float, float]:

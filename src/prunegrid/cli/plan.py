@@ -15,13 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from prunegrid.experiment.locate import find
-    from prunegrid.plan.jobs import known
+    from prunegrid.plan.jobs import read_basis
     from prunegrid.plan.report import report
 
     experiment, root = find(options.experiment)
     if (options.samples is None) != (options.tokens_per_sample is None):
         raise PrunegridError("--samples and --tokens-per-sample go together; give both, or neither")
-    print(report(known(experiment, root, options.samples, options.tokens_per_sample)))
+    print(report(read_basis(experiment, root, options.samples, options.tokens_per_sample)))
 
 
 def _positive(text: str) -> int:

@@ -53,7 +53,7 @@ def _sharing(experiment: Experiment) -> str:
     stated = experiment.runtime.gpu_memory_gb
     here = None if stated else devices.memory_bytes(devices.visible_ids())
     card = stated * 1e9 if stated else here or plan_memory.ASSUMED_GPU
-    right, words = gpus.fits(experiment, card)
+    right, words = gpus.sharing_fits(experiment, card)
     if not right:
         raise PrunegridError(words)
     return words if stated or here else f"{words} (assumed; give runtime.gpu_memory_gb)"
@@ -236,8 +236,8 @@ def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
         return f"{name}: {cells} trained models; how large is not known before the model is here", 0
     parameters = _bytes(folder) / _width(folder)
     model = parameters * (2 if training.bf16 else 4)
-    state = parameters * sum(disk.state(training).values())
-    made_of = " + ".join(f"{width} {what}" for what, width in disk.state(training).items())
+    state = parameters * sum(disk.optimizer_state(training).values())
+    made_of = " + ".join(f"{width} {what}" for what, width in disk.optimizer_state(training).items())
     line = f"{name}: {cells} trained models of {byte_size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of"
     return f"{line} {byte_size(state)} ({made_of} bytes a parameter)", cells * model + disk.CHECKPOINTS * state
 

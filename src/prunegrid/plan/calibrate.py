@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from prunegrid.core.files import read_json
-from prunegrid.plan.jobs import Job
-from prunegrid.plan.work import computing, seconds
+from prunegrid.plan.jobs import PlannedJob
+from prunegrid.plan.workload import compute_seconds, seconds
 
 OUTLIER = 3.0
 
@@ -26,32 +26,32 @@ class Rates:
     factors: dict[str, float]
     files: dict[str, int]
 
-    def seconds(self, job: Job) -> float:
+    def seconds(self, job: PlannedJob) -> float:
         """How long the job takes."""
-        return self._factor(job) * seconds(job.rule, job.work, self.device)
+        return self._factor(job) * seconds(job.rule, job.workload, self.device)
 
-    def gpu_seconds(self, job: Job) -> float:
+    def gpu_seconds(self, job: PlannedJob) -> float:
         """How long it holds GPUs: of one that jobs share its part of the time, or as long as it computes."""
         if job.sharers == 1 or not job.gpus:
             return job.gpus * self.seconds(job)
-        return max(self.seconds(job) / job.sharers, self._factor(job) * computing(job.work, self.device))
+        return max(self.seconds(job) / job.sharers, self._factor(job) * compute_seconds(job.workload, self.device))
 
-    def _factor(self, job: Job) -> float:
-        return self.factors.get(family(job.rule), 1.0)
+    def _factor(self, job: PlannedJob) -> float:
+        return self.factors.get(rule_family(job.rule), 1.0)
 
 
-def rates(root: Path, jobs: list[Job], device: str) -> Rates:
+def calibrate(root: Path, jobs: list[PlannedJob], device: str) -> Rates:
     """From the benchmark files of `jobs` below `root`; the defaults for rules without any."""
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job in jobs:
-        took = measured(root, job)
+        took = measured_seconds(root, job)
         if took is not None:
-            found[family(job.rule)].append((took, seconds(job.rule, job.work, device)))
+            found[rule_family(job.rule)].append((took, seconds(job.rule, job.workload, device)))
     factors = {rule: _factor(pairs) for rule, pairs in found.items()}
     return Rates(device, factors, {rule: len(pairs) for rule, pairs in found.items()})
 
 
-def measured(root: Path, job: Job) -> float | None:
+def measured_seconds(root: Path, job: PlannedJob) -> float | None:
     """Seconds of the job by its benchmark file; None without one, and where it tells of another or of half a job.
 
     Of a training: one that took other steps than this configuration's, or went on from a checkpoint.
@@ -63,7 +63,7 @@ def measured(root: Path, job: Job) -> float | None:
     report = root / f"{job.benchmark.replace('train/', 'trained/', 1)}" / "training.json"
     if job.rule in ("train", "train_dynamic") and report.exists():
         told = read_json(report)
-        if told.get("steps") != round(job.work.steps) or told.get("resumed"):
+        if told.get("steps") != round(job.workload.steps) or told.get("resumed"):
             return None
     try:
         return float(json.loads(lines[-1])["s"])
@@ -71,7 +71,7 @@ def measured(root: Path, job: Job) -> float | None:
         return None
 
 
-def family(rule: str) -> str:
+def rule_family(rule: str) -> str:
     """Static and dynamic cells are trained by one program, and share a factor."""
     return rule.removesuffix("_dynamic")
 

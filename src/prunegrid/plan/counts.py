@@ -17,37 +17,37 @@ from prunegrid.experiment.sections import Benchmark, DataRef
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 from prunegrid.tasks.catalog import known_tasks, read_task
 
-CHARACTERS = 4  # a token, in English
+CHARACTERS_PER_TOKEN = 4  # a token, in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, where only their sum is stated
 SANDBOX = (2000, 55_992, 18_445)  # samples, prompt and response tokens of the generated training set
 ASSUMED_ITEMS = 1000
-LONGEST = 2.0  # the longest samples' mean length over all samples', where it cannot be counted
+LONGEST_FACTOR = 2.0  # the longest samples' mean length over all samples', where it cannot be counted
 ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # the largest of our tasks, for one that states none
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenCounts:
     """A training set's size: samples, and tokens of their prompts and responses; `lengths` of each, where counted."""
 
     samples: int
     prompt: int
     response: int
-    how: str
-    known: bool = True
+    source: str
+    counted: bool = True
     lengths: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         return self.prompt + self.response
 
-    def of_longest(self, ratio: float) -> tuple[float, float]:
+    def longest(self, ratio: float) -> tuple[float, float]:
         """Prompt and response tokens of the longest responses, a fraction `ratio` of the samples."""
         if not self.lengths:
-            return self.prompt * ratio, self.response * min(1.0, ratio * LONGEST)
+            return self.prompt * ratio, self.response * min(1.0, ratio * LONGEST_FACTOR)
         chosen = sorted(self.lengths.values(), key=lambda pair: -pair[1])[: max(1, int(ratio * self.samples))]
         return _sums(chosen)
 
-    def of_ids(self, ids: Iterable[int]) -> tuple[float, float]:
+    def selected(self, ids: Iterable[int]) -> tuple[float, float]:
         """Prompt and response tokens of these samples."""
         return _sums([self.lengths[number] for number in ids])
 
@@ -56,7 +56,7 @@ def _sums(lengths: list[tuple[int, int]]) -> tuple[float, float]:
     return float(sum(prompt for prompt, _ in lengths)), float(sum(response for _, response in lengths))
 
 
-class Asked(NamedTuple):
+class BenchmarkSize(NamedTuple):
     """A benchmark's items, and of one: tokens of the prompt, of all options, of an answer, and of the longest."""
 
     items: int
@@ -67,10 +67,10 @@ class Asked(NamedTuple):
     known: bool
 
 
-def tokens_of(
-    experiment: Experiment, model: str, root: Path, samples: int | None = None, each: int | None = None
-) -> Tokens:
-    """The training set under the model's tokenizer; `samples` x `each` tokens where nothing tells them.
+def count_tokens(
+    experiment: Experiment, model: str, root: Path, samples: int | None = None, tokens_per_sample: int | None = None
+) -> TokenCounts:
+    """The training set under the model's tokenizer; `samples` x `tokens_per_sample` tokens where nothing tells them.
 
     Raises `PrunegridError` where nothing does, and neither is stated.
     """
@@ -79,13 +79,15 @@ def tokens_of(
         table = read_parquet(scored, ["sample_id", "prompt_tokens", "response_tokens"])
         ids, prompts, responses = (column.to_pylist() for column in table.columns)
         lengths = dict(zip(ids, zip(prompts, responses, strict=True), strict=True))
-        return Tokens(len(lengths), sum(prompts), sum(responses), f"counted in {scored}", True, lengths)
-    if samples and each:
-        return _cut(experiment, samples, (1 - RESPONSE_SHARE) * each, RESPONSE_SHARE * each, "stated")
+        return TokenCounts(len(lengths), sum(prompts), sum(responses), f"counted in {scored}", True, lengths)
+    if samples and tokens_per_sample:
+        return _limited(
+            experiment, samples, (1 - RESPONSE_SHARE) * tokens_per_sample, RESPONSE_SHARE * tokens_per_sample, "stated"
+        )
     dataset = experiment.dataset
     if experiment.sandbox and dataset.hub:
         number, prompt, response = SANDBOX
-        return _cut(experiment, number, prompt / number, response / number, "the sandbox's known counts")
+        return _limited(experiment, number, prompt / number, response / number, "the sandbox's known counts")
     local = locate(dataset, experiment.data_mirror)
     if local is not None and Path(local).exists():
         return _estimated(experiment, local)
@@ -95,7 +97,7 @@ def tokens_of(
     )
 
 
-def _estimated(experiment: Experiment, local: str) -> Tokens:
+def _estimated(experiment: Experiment, local: str) -> TokenCounts:
     """By the characters of the file's texts."""
     rows = read_records(Path(local))
     found, _ = samples_of(rows, experiment.dataset, local)
@@ -103,19 +105,19 @@ def _estimated(experiment: Experiment, local: str) -> Tokens:
         raise PrunegridError(f"{local}: no sample is left of its {len(rows)} rows")
     texts = [[len(message["content"]) for message in sample["messages"]] for sample in found]
     prompt, response = sum(sum(sample[:-1]) for sample in texts), sum(sample[-1] for sample in texts)
-    each = CHARACTERS * len(found)
-    how = f"{local}, at {CHARACTERS} characters a token"
-    return _cut(experiment, len(found), prompt / each, response / each, how)
+    each = CHARACTERS_PER_TOKEN * len(found)
+    how = f"{local}, at {CHARACTERS_PER_TOKEN} characters a token"
+    return _limited(experiment, len(found), prompt / each, response / each, how)
 
 
-def _cut(experiment: Experiment, samples: int, prompt: float, response: float, how: str) -> Tokens:
+def _limited(experiment: Experiment, samples: int, prompt: float, response: float, how: str) -> TokenCounts:
     """With `max_samples`, and the mean sample no longer than the cut-off."""
     number = min(samples, experiment.dataset.max_samples or samples)
     share = min(1.0, experiment.scoring.max_length / (prompt + response))
-    return Tokens(number, round(number * prompt * share), round(number * response * share), how, False)
+    return TokenCounts(number, round(number * prompt * share), round(number * response * share), how, False)
 
 
-def asked(experiment: Experiment, name: str, root: Path) -> Asked:
+def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSize:
     """What one benchmark asks: items counted where its file is, else of the known data set, else assumed to be 1,000.
 
     Tokens of an item are those that the task's metadata states, else `ITEM_TOKENS`.
@@ -126,7 +128,7 @@ def asked(experiment: Experiment, name: str, root: Path) -> Asked:
     tokens = task["metadata"].get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
     longest = task.get("generation_kwargs", {}).get("max_gen_toks", 0)
-    return Asked(min(items, benchmark.limit or items), prompt, options, answer, longest, known)
+    return BenchmarkSize(min(items, benchmark.limit or items), prompt, options, answer, longest, known)
 
 
 def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) -> tuple[int, bool]:
@@ -168,10 +170,10 @@ def _entries() -> tuple[tuple[str, dict[str, Any]], ...]:
     )
 
 
-def kept_tokens(tokens: Tokens, method: str, sample_ratio: float, selection: Path) -> tuple[float, float]:
+def selected_tokens(tokens: TokenCounts, method: str, sample_ratio: float, selection: Path) -> tuple[float, float]:
     """Prompt and response tokens of the samples that a cell keeps, all of theirs; counted once it is pruned."""
     if tokens.lengths and selection.exists():
-        return tokens.of_ids(read_parquet(selection, ["sample_id"])["sample_id"].to_pylist())
+        return tokens.selected(read_parquet(selection, ["sample_id"])["sample_id"].to_pylist())
     if method.startswith("longest+"):
-        return tokens.of_longest(sample_ratio)
+        return tokens.longest(sample_ratio)
     return tokens.prompt * sample_ratio, tokens.response * sample_ratio

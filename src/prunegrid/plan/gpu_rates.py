@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from prunegrid.core.files import read_json
 
 FILE = Path(__file__).with_name("gpu_rates.json")
-Kind = Literal["forward", "lora", "full"]
+PassKind = Literal["forward", "lora", "full"]
 
 
 class ModelRates(BaseModel):
@@ -41,13 +41,13 @@ class GpuRates(BaseModel):
     decode_bytes_s: float
     start_s: float
 
-    def of_model(self, parameters: int) -> ModelRates:
+    def nearest(self, parameters: int) -> ModelRates:
         """Those of the model nearest in size: small ones reach a smaller share of the matrix rate."""
         return min(self.models, key=lambda model: abs(log(max(1, parameters) / model.parameters)))
 
-    def operations(self, kind: Kind, parameters: int, bf16: bool) -> float:
+    def operations(self, kind: PassKind, parameters: int, bf16: bool) -> float:
         """Operations a second; where training all weights was not measured, as LoRA's."""
-        model = self.of_model(parameters)
+        model = self.nearest(parameters)
         if not bf16:
             return model.float32
         return {"forward": model.forward, "lora": model.lora, "full": model.full or model.lora}[kind]
@@ -78,10 +78,10 @@ def measured() -> bool:
     return gpu_rates() is not ESTIMATED
 
 
-def described(parameters: list[int]) -> str:
+def description(parameters: list[int]) -> str:
     """The rates of models of these sizes, and where they are from."""
     rates = gpu_rates()
-    models = list(dict.fromkeys(rates.of_model(count) for count in parameters))
+    models = list(dict.fromkeys(rates.nearest(count) for count in parameters))
     each = "; ".join(
         f"{model.parameters / 1e9:.1f}e9 parameters: {_short(model.forward)} operations a second forward, "
         f"{_short(model.lora)} LoRA, {_short(model.full or model.lora)} all weights in bf16, "

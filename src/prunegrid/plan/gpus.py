@@ -10,10 +10,10 @@ from prunegrid.plan.memory import PASSES, TRAINING
 from prunegrid.training.memory_model import MIB, USABLE
 
 
-def fits(experiment: Experiment, card_bytes: float, root: Path | None = None) -> tuple[bool, str]:
+def sharing_fits(experiment: Experiment, card_bytes: float, root: Path | None = None) -> tuple[bool, str]:
     """Whether the jobs that share a GPU of so many bytes fit it together, and in words how they do."""
     jobs = experiment.runtime.cells_per_gpu
-    peaks = {rule: MIB * memory.gpu_peak_mb(rule, experiment, root=root) for rule in _sharing(experiment)}
+    peaks = {rule: MIB * memory.gpu_peak_mb(rule, experiment, root=root) for rule in _sharing_rules(experiment)}
     rule = max(peaks, key=peaks.__getitem__)
     largest = peaks[rule]
     words = f"{jobs} x {largest / 1e9:.1f} GB ({rule}, the largest) = {jobs * largest / 1e9:.1f} GB"
@@ -26,7 +26,7 @@ def fits(experiment: Experiment, card_bytes: float, root: Path | None = None) ->
     )
 
 
-def lines(experiment: Experiment, root: Path) -> Iterator[str]:
+def gpu_lines(experiment: Experiment, root: Path) -> Iterator[str]:
     """What the plan assumes about GPUs, and what follows for checkpointing and for jobs that share one."""
     if experiment.device != "cuda":
         return
@@ -36,14 +36,14 @@ def lines(experiment: Experiment, root: Path) -> Iterator[str]:
     if experiment.training.gradient_checkpointing == "auto":
         for name in experiment.models:
             (size,) = memory.sizes(experiment, name, root).values()
-            decided = memory.decided(experiment, size).gradient_checkpointing
+            decided = memory.resolve_checkpointing(experiment, size).gradient_checkpointing
             yield f"  GPU     {name}: gradient_checkpointing is auto: {'on' if decided else 'off'}"
     if experiment.runtime.cells_per_gpu > 1:
-        right, words = fits(experiment, card, root)
+        right, words = sharing_fits(experiment, card, root)
         mark = "  " if right else "!!"
         yield fill(f"jobs that share one: {words}", 118, initial_indent=f"{mark}GPU     ", subsequent_indent=" " * 10)
 
 
-def _sharing(experiment: Experiment) -> list[str]:
+def _sharing_rules(experiment: Experiment) -> list[str]:
     """The rules whose jobs share a GPU."""
     return [*PASSES, *(TRAINING if experiment.training.ranks == 1 else ())]

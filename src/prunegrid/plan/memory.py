@@ -44,7 +44,7 @@ from prunegrid.training.memory_model import (
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST = 2500
 ASSUMED_GPU = 80e9  # bytes
-TABLE = 40  # bytes a token of the data set, of its ids and scores
+TABLE_BYTES_PER_TOKEN = 40  # bytes a token of the data set, of its ids and scores
 ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
 READING = ("dataset", "prune", "figures", "audit")
 PASSES = ("score", "extra_score", "evaluate")
@@ -54,15 +54,15 @@ TRAINING = ("train", "train_dynamic")
 def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
     """MiB of main memory that one job of `rule` is estimated to need at its peak."""
     if rule == "model":
-        return max(_made(experiment, name, size) for name, size in sizes(experiment, model, root).items())
+        return max(_model_host_mb(experiment, name, size) for name, size in sizes(experiment, model, root).items())
     if rule in TRAINING:
-        hosts = max(_training_host(experiment, size) for size in sizes(experiment, model, root).values())
-        return hosts + ranks_of_a_node(experiment) * _table(experiment, root)
+        hosts = max(_training_host_mb(experiment, size) for size in sizes(experiment, model, root).values())
+        return hosts + ranks_per_node(experiment) * _table_mb(experiment, root)
     if rule in PASSES:
-        needed = max(_pass_host(rule, experiment, size) for size in sizes(experiment, model, root).values())
-        return needed + (0 if rule == "evaluate" else _table(experiment, root))
+        needed = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
+        return needed + (0 if rule == "evaluate" else _table_mb(experiment, root))
     start = DRAWING if rule in ("figures", "audit") else SMALL
-    return start + (_table(experiment, root) if rule in READING else 0)
+    return start + (_table_mb(experiment, root) if rule in READING else 0)
 
 
 def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
@@ -75,12 +75,12 @@ def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, roo
     return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
 
 
-def _table(experiment: Experiment, root: Path | None) -> int:
+def _table_mb(experiment: Experiment, root: Path | None) -> int:
     """MiB of the data set's tokens."""
-    return TABLE * tokens(experiment, root) // MIB
+    return TABLE_BYTES_PER_TOKEN * dataset_tokens(experiment, root) // MIB
 
 
-def tokens(experiment: Experiment, root: Path | None = None) -> int:
+def dataset_tokens(experiment: Experiment, root: Path | None = None) -> int:
     """The data set's tokens: as scored, of the sandbox, of `max_samples` whole samples; else 32 million."""
     folder = root or Path(experiment.results)
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
@@ -99,11 +99,11 @@ def _scored_tokens(meta: Path) -> int | None:
 
 def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
     """Bytes of one rank of a training job, by what they hold, without the process itself."""
-    training = decided(experiment, size)
+    training = resolve_checkpointing(experiment, size)
     return training_bytes(training, size, experiment.scoring.max_length, experiment.device)
 
 
-def decided(experiment: Experiment, size: Size, training: Training | None = None) -> Training:
+def resolve_checkpointing(experiment: Experiment, size: Size, training: Training | None = None) -> Training:
     """The training settings with `gradient_checkpointing: auto` decided for the GPU that the plan assumes."""
     training = training or experiment.training
     if experiment.device == "cuda":
@@ -123,12 +123,12 @@ def gpu_bytes(experiment: Experiment) -> float:
     return stated * 1e9 if stated else ASSUMED_GPU
 
 
-def ranks_of_a_node(experiment: Experiment) -> int:
+def ranks_per_node(experiment: Experiment) -> int:
     return experiment.training.ranks // experiment.runtime.nodes
 
 
-def _training_host(experiment: Experiment, size: Size) -> int:
-    training, here = experiment.training, ranks_of_a_node(experiment)
+def _training_host_mb(experiment: Experiment, size: Size) -> int:
+    training, here = experiment.training, ranks_per_node(experiment)
     if experiment.device == "cpu":
         own = sum(rank_bytes(experiment, size).values())
         return here * (TRAINER + own // MIB)
@@ -138,7 +138,7 @@ def _training_host(experiment: Experiment, size: Size) -> int:
     return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
 
 
-def _pass_host(rule: str, experiment: Experiment, size: Size) -> int:
+def _pass_host_mb(rule: str, experiment: Experiment, size: Size) -> int:
     weights, activations = _pass_bytes(rule, experiment, size)
     start = HARNESS if rule == "evaluate" else TORCH
     if experiment.device == "cuda":
@@ -156,7 +156,7 @@ def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int
     return width * size.count, token * section.batch_tokens + _logits(shape, experiment.device)
 
 
-def _made(experiment: Experiment, name: str, size: Size) -> int:
+def _model_host_mb(experiment: Experiment, name: str, size: Size) -> int:
     """A model is downloaded and linked; converted from a wheel, or trained, where it is held whole."""
     source = experiment.sources[name]
     if source.wheel:

@@ -6,30 +6,30 @@ from textwrap import fill
 
 from prunegrid.core.text import byte_size, duration
 from prunegrid.experiment import grid
-from prunegrid.plan import disk, gpu_rates, gpus, work
-from prunegrid.plan.calibrate import Rates, family, rates
-from prunegrid.plan.jobs import SHARED, Job, Known, jobs
+from prunegrid.plan import disk, gpu_rates, gpus, workload
+from prunegrid.plan.calibrate import Rates, calibrate, rule_family
+from prunegrid.plan.jobs import SHARED, Basis, PlannedJob, jobs
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb
 
 REFERENCES = ("zero-shot", "shuffled-responses", "full")
 
 
-def report(known: Known) -> str:
+def report(known: Basis) -> str:
     """All of the plan."""
     all_jobs = jobs(known)
-    level = rates(known.root, all_jobs, known.experiment.device)
+    level = calibrate(known.root, all_jobs, known.experiment.device)
     parts = [
-        _grid(known),
-        _table(_by_rule(known, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
-        _table(_by_group(all_jobs, level), "part", []),
-        _explained(known),
-        "\n".join(_kept(known)),
-        "\n".join(_rests_on(known, all_jobs, level)),
+        _grid_line(known),
+        _table(_rule_rows(known, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
+        _table(_group_rows(all_jobs, level), "part", []),
+        _time_note(known),
+        "\n".join(_retention_lines(known)),
+        "\n".join(_basis_lines(known, all_jobs, level)),
     ]
     return "\n\n".join(parts)
 
 
-def _grid(known: Known) -> str:
+def _grid_line(known: Basis) -> str:
     experiment, cells = known.experiment, grid.cells(known.experiment)
     factors = {
         "model": len(experiment.models),
@@ -42,36 +42,36 @@ def _grid(known: Known) -> str:
     beside = ", ".join(f"{count} {name}" for name, count in references.items())
     return (
         f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
-        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(known.questions)} benchmarks"
+        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(known.benchmarks)} benchmarks"
     )
 
 
-def _by_rule(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[list[str]]:
-    experiment, left = known.experiment, _disk(known)
+def _rule_rows(known: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
+    experiment, left = known.experiment, _bytes_by_rule(known)
     for rule in dict.fromkeys(job.rule for job in all_jobs):
         own = [job for job in all_jobs if job.rule == rule]
         gpu = gpu_peak_mb(rule, experiment, root=known.root)
         memory = peak_mb(rule, experiment, root=known.root) * 2**20
-        space = byte_size(left[family(rule)]) if family(rule) in left else ""
+        space = byte_size(left[rule_family(rule)]) if rule_family(rule) in left else ""
         yield [rule, *_sums(own, level), space, byte_size(memory), byte_size(gpu * 2**20) if gpu else ""]
     total = sum(left.values())
     yield ["total", *_sums(all_jobs, level), byte_size(total), "", ""]
 
 
-def _disk(known: Known) -> dict[str, int]:
+def _bytes_by_rule(known: Basis) -> dict[str, int]:
     """What each rule leaves for good, under the experiment's own retention."""
     experiment = known.experiment
-    kept = disk.kept_weights(known, experiment.runtime.retention)
+    kept = disk.retained_weight_bytes(known, experiment.runtime.retention)
     return {
-        "model": disk.base_models(known),
-        "gather_scores": disk.scores(known),
+        "model": disk.base_model_bytes(known),
+        "gather_scores": disk.score_bytes(known),
         "train": kept,
-        "evaluate": sum(disk.of_cell(known, cell) for cell in grid.cells(experiment)),
+        "evaluate": sum(disk.cell_bytes(known, cell) for cell in grid.cells(experiment)),
     }
 
 
-def _by_group(all_jobs: list[Job], level: Rates) -> Iterator[list[str]]:
-    groups: dict[str, list[Job]] = defaultdict(list)
+def _group_rows(all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
+    groups: dict[str, list[PlannedJob]] = defaultdict(list)
     for job in all_jobs:
         groups[job.group].append(job)
     for name in sorted(groups, key=lambda name: (name == SHARED, name in REFERENCES)):
@@ -79,7 +79,7 @@ def _by_group(all_jobs: list[Job], level: Rates) -> Iterator[list[str]]:
     yield ["total", *_sums(all_jobs, level)]
 
 
-def _sums(own: list[Job], level: Rates) -> list[str]:
+def _sums(own: list[PlannedJob], level: Rates) -> list[str]:
     """Jobs, of which done, time on machines and on GPUs, and what is left of both."""
     to_do = [job for job in own if not job.done]
     gpus = any(job.gpus for job in own)
@@ -101,7 +101,7 @@ def _table(rows: Iterator[list[str]], first: str, more: list[str]) -> str:
     return "\n".join("  ".join([row[0].strip().ljust(widths[0]), *row[1:]]).rstrip() for row in lines)
 
 
-def _explained(known: Known) -> str:
+def _time_note(known: Basis) -> str:
     text = (
         "Time is that of jobs one after another; N of them side by side take an N-th, if as many fit on the machines."
     )
@@ -116,44 +116,44 @@ def _explained(known: Known) -> str:
     return text
 
 
-def _kept(known: Known) -> Iterator[str]:
+def _retention_lines(known: Basis) -> Iterator[str]:
     """What stays of the trained cells, by retention, and what is there meanwhile."""
     experiment = known.experiment
     cells = [cell for cell in grid.cells(experiment) if cell.trained]
     yield f"Weights kept of {len(cells)} trained cells ({experiment.training.method}), by runtime.retention:"
     for retention in disk.RETENTIONS:
         mark = "   <- this experiment's" if retention == experiment.runtime.retention else ""
-        yield f"  {retention:<9} {byte_size(disk.kept_weights(known, retention)):>8}{mark}"
+        yield f"  {retention:<9} {byte_size(disk.retained_weight_bytes(known, retention)):>8}{mark}"
     if experiment.training.method == "lora":
-        yield f"  ({byte_size(disk.whole_models(experiment, known))} if each were kept as a whole model in bf16)"
-    largest = max(disk.weights(known, model) for model in experiment.models)
+        yield f"  ({byte_size(disk.whole_model_bytes(experiment, known))} if each were kept as a whole model in bf16)"
+    largest = max(disk.weight_bytes(known, model) for model in experiment.models)
     yield (
-        f"Meanwhile, each training that runs: {byte_size(disk.checkpoints(known))} "
+        f"Meanwhile, each training that runs: {byte_size(disk.checkpoint_bytes(known))} "
         f"({disk.CHECKPOINTS} checkpoints at most)"
         + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {byte_size(largest)}")
     )
 
 
-def _rests_on(known: Known, all_jobs: list[Job], level: Rates) -> Iterator[str]:
+def _basis_lines(known: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
     yield "The estimate rests on:"
     for name, own in known.sizes.items():
         yield f"  model   {name}: {own.count:,} parameters ({own.how})"
     for name, tokens in known.tokens.items():
-        yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.how})"
+        yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.source})"
     items = ", ".join(
-        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in known.questions.items()
+        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in known.benchmarks.items()
     )
     yield f"  items   {items}"
-    yield from gpus.lines(known.experiment, known.root)
-    rules = list(dict.fromkeys(family(job.rule) for job in all_jobs))
+    yield from gpus.gpu_lines(known.experiment, known.root)
+    rules = list(dict.fromkeys(rule_family(job.rule) for job in all_jobs))
     told = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
     if told:
-        yield _wrapped(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
+        yield _rate_line(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
     if lacking := [rule for rule in rules if rule not in level.factors]:
         cuda = known.experiment.device == "cuda"
-        rate = gpu_rates.described([own.count for own in known.sizes.values()]) if cuda else work.CPU
-        yield _wrapped(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
+        rate = gpu_rates.description([own.count for own in known.sizes.values()]) if cuda else workload.CPU
+        yield _rate_line(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
 
 
-def _wrapped(text: str) -> str:
+def _rate_line(text: str) -> str:
     return fill(text, 118, initial_indent="  rates   ", subsequent_indent=" " * 10)

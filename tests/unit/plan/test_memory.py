@@ -11,8 +11,8 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Lora, Training
 from prunegrid.models.size import ASSUMED, Shape, Size, model_size, usual_shape
-from prunegrid.plan.gpus import fits
-from prunegrid.plan.memory import decided, gpu_peak_mb, peak_mb, rank_bytes
+from prunegrid.plan.gpus import sharing_fits
+from prunegrid.plan.memory import gpu_peak_mb, peak_mb, rank_bytes, resolve_checkpointing
 from prunegrid.plan.minutes import minutes
 from prunegrid.training.memory_model import (
     CUDA_CONTEXT,
@@ -200,12 +200,16 @@ def auto(device: str = "cuda", runtime: dict[str, Any] | None = None, **training
 
 
 def test_the_plan_decides_auto_for_the_gpu_that_it_assumes() -> None:
-    assert decided(auto(), SEVEN).gradient_checkpointing is False
-    assert decided(auto(runtime={"gpu_memory_gb": 40}), SEVEN).gradient_checkpointing is True
-    assert decided(auto(runtime={"cells_per_gpu": 2}), SEVEN).gradient_checkpointing is True, "it has half of 80 GB"
+    assert resolve_checkpointing(auto(), SEVEN).gradient_checkpointing is False
+    assert resolve_checkpointing(auto(runtime={"gpu_memory_gb": 40}), SEVEN).gradient_checkpointing is True
+    assert resolve_checkpointing(auto(runtime={"cells_per_gpu": 2}), SEVEN).gradient_checkpointing is True, (
+        "it has half of 80 GB"
+    )
     two_ranks = auto(runtime={"cells_per_gpu": 2}, ranks=2)
-    assert decided(two_ranks, SEVEN).gradient_checkpointing is False, "several ranks are alone on their GPUs"
-    assert decided(auto("cpu"), SEVEN).gradient_checkpointing is False
+    assert resolve_checkpointing(two_ranks, SEVEN).gradient_checkpointing is False, (
+        "several ranks are alone on their GPUs"
+    )
+    assert resolve_checkpointing(auto("cpu"), SEVEN).gradient_checkpointing is False
 
 
 def test_auto_is_no_more_work_than_off_where_it_is_off() -> None:
@@ -222,12 +226,12 @@ def test_jobs_that_share_a_gpu_fit_it_or_are_told_how_many_do() -> None:
     settings = {"batch_tokens": 8192, "ranks": 1}
     largest = MIB * gpu_peak_mb("train", an_experiment(**small, training=settings))
     eight = an_experiment(**small, training=settings, runtime={"cells_per_gpu": 8})
-    right, words = fits(eight, 9 * largest)
+    right, words = sharing_fits(eight, 9 * largest)
     assert right and words.startswith(f"8 x {largest / 1e9:.1f} GB (train, the largest)")
-    right, words = fits(eight, 8 * largest)
+    right, words = sharing_fits(eight, 8 * largest)
     assert not right and "do not fit 90% of" in words and "take runtime.cells_per_gpu: 7" in words
     several = an_experiment(**small, training=settings | {"ranks": 2}, runtime={"cells_per_gpu": 8})
-    assert "(train" not in fits(several, 80e9)[1], "a training of two ranks shares no GPU"
+    assert "(train" not in sharing_fits(several, 80e9)[1], "a training of two ranks shares no GPU"
 
 
 def test_an_offloaded_optimizer_moves_to_main_memory() -> None:

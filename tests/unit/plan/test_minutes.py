@@ -44,7 +44,7 @@ def test_training_is_divided_by_the_ranks(tmp_path: Path) -> None:
 
 
 def test_little_work_is_given_an_hour(tmp_path: Path) -> None:
-    assert of(tmp_path, "score", 1000) == minutes.LEAST == 60
+    assert of(tmp_path, "score", 1000) == minutes.MINIMUM == 60
 
 
 @pytest.mark.parametrize(("rule", "asked"), [("prune", 5), ("benchmark_items", 10), ("table", 30), ("collect", 60)])

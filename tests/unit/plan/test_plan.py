@@ -21,18 +21,18 @@ from prunegrid.experiment import config, grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
 from prunegrid.models.size import Shape, Size
-from prunegrid.plan import counts, disk, gpu_rates, work
-from prunegrid.plan.calibrate import measured, rates
-from prunegrid.plan.jobs import Job, Known, jobs, known
+from prunegrid.plan import counts, disk, gpu_rates, workload
+from prunegrid.plan.calibrate import calibrate, measured_seconds
+from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
-from prunegrid.plan.work import Work, seconds
+from prunegrid.plan.workload import Workload, seconds
 from support.plan_check import by_all, by_defaults
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import DEFAULT, ROOT, planned
 
 PAPER = config.load(yaml.safe_load((ROOT / "experiments/paper.yaml").read_text()))
 TINY = Size(10_000, True, "known", Shape(10, 20, 10, 2, 100, tied=True))
-TOKENS = counts.Tokens(640, 6400, 19_200, "known")
+TOKENS = counts.TokenCounts(640, 6400, 19_200, "known")
 
 
 @pytest.fixture
@@ -49,16 +49,16 @@ def run(tmp_path: Path) -> tuple[Experiment, Path]:
     return experiment, root
 
 
-def timed(root: Path, job: Job, took: float) -> None:
+def timed(root: Path, job: PlannedJob, took: float) -> None:
     put(root / "benchmarks" / f"{job.benchmark}.jsonl", json.dumps({"s": took, "max_rss": 700.0}) + "\n")
 
 
-def trainings(experiment: Experiment, root: Path) -> list[Job]:
+def trainings(experiment: Experiment, root: Path) -> list[PlannedJob]:
     """The training jobs, each with the steps that its report must tell to be counted."""
-    found = [job for job in jobs(known(experiment, root)) if job.rule == "train"]
+    found = [job for job in jobs(read_basis(experiment, root)) if job.rule == "train"]
     for job in found:
         report = root / job.benchmark.replace("train/", "trained/", 1) / "training.json"
-        put(report, files.read_json(report) | {"steps": round(job.work.steps)})
+        put(report, files.read_json(report) | {"steps": round(job.workload.steps)})
     return found
 
 
@@ -80,34 +80,34 @@ def changed(**changes: Any) -> dict[str, Any]:
     ids=["default", "extras-dynamic-shards"],
 )
 def test_the_jobs_are_snakemakes(values: dict[str, Any], tmp_path: Path) -> None:
-    found = Counter(job.rule for job in jobs(known(config.load(values), tmp_path)))
+    found = Counter(job.rule for job in jobs(read_basis(config.load(values), tmp_path)))
     assert found == planned(tmp_path, config=values)
 
 
 def test_the_papers_grid() -> None:
     """2 models x (3 budgets x 17 variants + full) = 104 trained cells, and 2 zero-shot ones."""
-    found = Counter(job.rule for job in jobs(known(PAPER, Path("nowhere"), 70_000, 550)))
+    found = Counter(job.rule for job in jobs(read_basis(PAPER, Path("nowhere"), 70_000, 550)))
     assert (found["train"], found["evaluate"], found["prune"], found["score"]) == (104, 106, 102, 2)
 
 
 def test_a_task_that_was_added_is_planned_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Else its KeyError would end the workflow, which asks for minutes (`needs`)."""
-    known_one = counts.asked(an_experiment(), "A", tmp_path)
+    known_one = counts.benchmark_size(an_experiment(), "A", tmp_path)
     spec = counts.read_task("harness", "arc_easy")
     del spec["metadata"]["tokens"]
     monkeypatch.setattr(counts, "read_task", lambda *_: spec)
-    added = counts.asked(an_experiment(), "A", tmp_path)
+    added = counts.benchmark_size(an_experiment(), "A", tmp_path)
     assert added._asdict().items() >= counts.ITEM_TOKENS.items()
     assert added.items == known_one.items
 
 
 def test_what_is_done_is_told_by_files(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
-    done = {job.benchmark: job.done for job in jobs(known(experiment, root))}
+    done = {job.benchmark: job.done for job in jobs(read_basis(experiment, root))}
     assert done["train/m/full/seed0"] and done["evaluate/m/zero-shot"] and not done["table"]
     (root / "evaluation/m/full/seed0/B.json").unlink()
     (root / "trained/m/full/seed1/model").rmdir()
-    again = {job.benchmark: job.done for job in jobs(known(experiment, root))}
+    again = {job.benchmark: job.done for job in jobs(read_basis(experiment, root))}
     assert {name for name, was in done.items() if was and not again[name]} == {
         "evaluate/m/full/seed0",
         "train/m/full/seed1",
@@ -119,14 +119,14 @@ def test_weights_that_were_let_go_are_no_job_to_do(run: tuple[Experiment, Path])
     _, root = run
     (root / "trained/m/full/seed0/model").rmdir()
     scores = an_experiment(runtime={"retention": "scores"})
-    assert {job.benchmark: job.done for job in jobs(known(scores, root))}["train/m/full/seed0"]
+    assert {job.benchmark: job.done for job in jobs(read_basis(scores, root))}["train/m/full/seed0"]
     (root / "evaluation/m/full/seed0/B.parquet").unlink()
-    assert not {job.benchmark: job.done for job in jobs(known(scores, root))}["train/m/full/seed0"]
+    assert not {job.benchmark: job.done for job in jobs(read_basis(scores, root))}["train/m/full/seed0"]
 
 
 def test_a_forward_pass() -> None:
     """Head 10 x 100, tied: 9,000 parameters inside. 50 tokens x (18,000 + 2 x 2 x 10 x 30) + 20 x 2,000."""
-    assert work.forward(TINY, 50, 30, 20) == 50 * (18_000 + 1_200) + 40_000
+    assert workload.forward_operations(TINY, 50, 30, 20) == 50 * (18_000 + 1_200) + 40_000
 
 
 @pytest.mark.parametrize(
@@ -142,25 +142,27 @@ def test_a_forward_pass() -> None:
 def test_a_trainings_operations(changes: dict[str, Any], times: int, through: int) -> None:
     """640 samples / (8 x 4) = 20 steps an epoch, 2 epochs; half of the 19,200 response tokens are learned."""
     training = Training.model_validate({"num_train_epochs": 2, "batch_tokens": 1000} | changes)
-    found = work.trained(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
+    found = workload.training_workload(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
     assert found.steps == 40
-    assert found.operations == 2 * times * work.forward(TINY, through, 40, 9600)
+    assert found.operations == 2 * times * workload.forward_operations(TINY, through, 40, 9600)
     passes = 2 if through == 25_600 else 1  # 1,280 or 800 tokens a step, 1,000 a pass
     assert found.layers == 40 * times * passes * 2
 
 
 def test_ranks_share_a_trainings_operations() -> None:
     """640 / (8 x 4 x 4) = 5 steps an epoch, a quarter of the operations for each rank."""
-    one, four = (work.trained(Training(ranks=n), TINY, TOKENS, (6400.0, 19_200.0), 1.0) for n in (1, 4))
+    one, four = (workload.training_workload(Training(ranks=n), TINY, TOKENS, (6400.0, 19_200.0), 1.0) for n in (1, 4))
     assert (one.steps, four.steps) == (60, 15)
     assert four.operations == one.operations / 4
 
 
 def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
     kept = (800.0, 2400.0)
-    static, dynamic = (work.trained(Training(mode=mode), TINY, TOKENS, kept, 0.5) for mode in ("static", "dynamic"))
+    static, dynamic = (
+        workload.training_workload(Training(mode=mode), TINY, TOKENS, kept, 0.5) for mode in ("static", "dynamic")
+    )
     assert dynamic.operations == static.operations
-    assert dynamic.scored == 3 * work.forward(TINY, 25_600, 40, 19_200)
+    assert dynamic.scored == 3 * workload.forward_operations(TINY, 25_600, 40, 19_200)
     assert dynamic.mini_batches == 60 * 4
 
 
@@ -170,39 +172,41 @@ def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
 def test_candidates_are_scored_in_full_passes(every: int | str, passes: float) -> None:
     """20 steps an epoch of 1,280 tokens, 1,000 a pass: 2 a step, 6 in four steps, 26 in an epoch."""
     training = Training.model_validate({"mode": "dynamic", "rescore_every": every, "batch_tokens": 1000})
-    assert work.scoring_passes(training, 1280, 20) == passes
+    assert workload.scoring_passes(training, 1280, 20) == passes
     kept = (800.0, 2400.0)
-    static = work.trained(training.model_copy(update={"mode": "static"}), TINY, TOKENS, kept, 0.5)
-    dynamic = work.trained(training, TINY, TOKENS, kept, 0.5)
+    static = workload.training_workload(training.model_copy(update={"mode": "static"}), TINY, TOKENS, kept, 0.5)
+    dynamic = workload.training_workload(training, TINY, TOKENS, kept, 0.5)
     assert dynamic.layers - static.layers == pytest.approx(60 * passes * 2)
 
 
 def test_max_steps_decides() -> None:
-    found = work.trained(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
+    found = workload.training_workload(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
     assert found.steps == 10
-    assert found.operations == pytest.approx(0.5 * 2 * work.forward(TINY, 25_600, 40, 19_200))
+    assert found.operations == pytest.approx(0.5 * 2 * workload.forward_operations(TINY, 25_600, 40, 19_200))
 
 
 def test_an_evaluation() -> None:
     """100 items: 80 prompt tokens, then 130 of an answer one by one; 100 x (80 + 256) tokens are 5 passes of 8,192."""
     benchmarks = {"G": {"task": "gsm8k", "data": {"path": "d.jsonl"}}}
-    asked = counts.Asked(100, 80, 0, 130, 256, True)
-    found = work.evaluation(an_experiment(evaluation={"benchmarks": benchmarks}), TINY, [asked])
-    assert found.operations == work.forward(TINY, 8000, 80, 100) + work.forward(TINY, 13_000, 210, 13_000)
+    asked = counts.BenchmarkSize(100, 80, 0, 130, 256, True)
+    found = workload.evaluation_workload(an_experiment(evaluation={"benchmarks": benchmarks}), TINY, [asked])
+    assert found.operations == workload.forward_operations(TINY, 8000, 80, 100) + workload.forward_operations(
+        TINY, 13_000, 210, 13_000
+    )
     assert found.layers == 5 * 257 * 2
     assert found.read == 5 * 256 * 10_000 * 4
 
 
 def test_seconds_of_work() -> None:
     """Scoring has two threads of 5e10 each; on a GPU a process starts 10 s later, and its rates are its model's."""
-    job = Work(operations=1e12, layers=1000, table_tokens=1e7, loaded=2e9)
+    job = Workload(operations=1e12, layers=1000, table_tokens=1e7, loaded=2e9)
     assert seconds("score", job, "cpu") == pytest.approx(4.5 + 10 + 0.6 + 3 + 2)
-    seven = Work(operations=3.2e15, bf16=True, kind="lora", parameters=7 * 10**9)
+    seven = Workload(operations=3.2e15, bf16=True, kind="lora", parameters=7 * 10**9)
     assert seconds("train", replace(seven, steps=100), "cuda") == pytest.approx(6 + 10 + 10 + 3)
     assert seconds("train", replace(seven, scored=9.2e15), "cuda") == pytest.approx(6 + 10 + 10 + 20)
     assert seconds("train", replace(seven, bf16=False), "cuda") == pytest.approx(6 + 10 + 64)
-    assert seconds("prune", Work(table_tokens=1e6), "cuda") == pytest.approx(0.7 + 0.3), "it uses no GPU"
-    decoding = Work(layers=1000, read=6e12)
+    assert seconds("prune", Workload(table_tokens=1e6), "cuda") == pytest.approx(0.7 + 0.3), "it uses no GPU"
+    decoding = Workload(layers=1000, read=6e12)
     assert seconds("evaluate", decoding, "cuda") == pytest.approx(5 + 10 + 2), "weights are read while layers start"
 
 
@@ -230,18 +234,18 @@ def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.M
 
 def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
-    tokens = counts.tokens_of(experiment, "m", root)
-    assert (tokens.samples, tokens.prompt, tokens.response, tokens.known) == (10, 200, 300, True)
+    tokens = counts.count_tokens(experiment, "m", root)
+    assert (tokens.samples, tokens.prompt, tokens.response, tokens.counted) == (10, 200, 300, True)
     selection = root / "pruned/selection.parquet"
     files.write_parquet(selection, pa.table({"sample_id": [3, 4, 5]}))
-    assert counts.kept_tokens(tokens, "random+ppl", 0.125, selection) == (60, 90)
+    assert counts.selected_tokens(tokens, "random+ppl", 0.125, selection) == (60, 90)
 
 
 def test_the_longest_samples_are_longer() -> None:
-    tokens = counts.Tokens(4, 40, 100, "known", True, {0: (10, 10), 1: (10, 20), 2: (10, 30), 3: (10, 40)})
-    assert counts.kept_tokens(tokens, "longest+ppl", 0.5, Path("none")) == (20, 70)
-    assert counts.kept_tokens(TOKENS, "longest+ppl", 0.25, Path("none")) == (1600, 9600)
-    assert counts.kept_tokens(TOKENS, "random+ppl", 0.25, Path("none")) == (1600, 4800)
+    tokens = counts.TokenCounts(4, 40, 100, "known", True, {0: (10, 10), 1: (10, 20), 2: (10, 30), 3: (10, 40)})
+    assert counts.selected_tokens(tokens, "longest+ppl", 0.5, Path("none")) == (20, 70)
+    assert counts.selected_tokens(TOKENS, "longest+ppl", 0.25, Path("none")) == (1600, 9600)
+    assert counts.selected_tokens(TOKENS, "random+ppl", 0.25, Path("none")) == (1600, 4800)
 
 
 def test_samples_are_read_from_the_source_file(tmp_path: Path) -> None:
@@ -249,27 +253,27 @@ def test_samples_are_read_from_the_source_file(tmp_path: Path) -> None:
     source = tmp_path / "d.jsonl"
     source.write_text(3 * (json.dumps({"prompt": "p" * 16, "response": "r" * 40}) + "\n"))
     experiment = an_experiment(dataset={"name": "world", "path": str(source), "max_samples": 2})
-    tokens = counts.tokens_of(experiment, "m", tmp_path)
-    assert (tokens.samples, tokens.prompt, tokens.response, tokens.known) == (2, 8, 20, False)
+    tokens = counts.count_tokens(experiment, "m", tmp_path)
+    assert (tokens.samples, tokens.prompt, tokens.response, tokens.counted) == (2, 8, 20, False)
 
 
 def test_a_training_set_that_is_nowhere_must_be_stated(tmp_path: Path) -> None:
     with pytest.raises(PrunegridError, match="give --samples N --tokens-per-sample T"):
-        known(PAPER, tmp_path)
-    tokens = counts.tokens_of(PAPER, "LLaMA2-7B", tmp_path, 1000, 400)
+        read_basis(PAPER, tmp_path)
+    tokens = counts.count_tokens(PAPER, "LLaMA2-7B", tmp_path, 1000, 400)
     assert (tokens.total, tokens.response) == (400_000, 300_000)
-    assert counts.tokens_of(PAPER, "LLaMA2-7B", tmp_path, 10, 5000).total == 10 * 2048, "the cut-off"
+    assert counts.count_tokens(PAPER, "LLaMA2-7B", tmp_path, 10, 5000).total == 10 * 2048, "the cut-off"
 
 
 def test_known_benchmarks_are_counted_without_their_files(tmp_path: Path) -> None:
-    found = {name: counts.asked(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
+    found = {name: counts.benchmark_size(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
     assert found == {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11_873, "TriviaQA": 17_944}
     put(tmp_path / "data/benchmarks/GSM8K.jsonl", 7 * "{}\n")
-    assert counts.asked(PAPER, "GSM8K", tmp_path).items == 7
+    assert counts.benchmark_size(PAPER, "GSM8K", tmp_path).items == 7
 
 
 def test_defaults_without_benchmark_files(run: tuple[Experiment, Path]) -> None:
-    level = rates(run[1], jobs(known(*run)), "cpu")
+    level = calibrate(run[1], jobs(read_basis(*run)), "cpu")
     assert level.factors == {}
 
 
@@ -278,8 +282,8 @@ def test_a_run_twice_as_slow_is_seen_and_one_stalled_job_is_not(run: tuple[Exper
     found = trainings(*run)
     assert len(found) == 8
     for number, job in enumerate(found):
-        timed(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.work, "cpu"))
-    level = rates(run[1], found, "cpu")
+        timed(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.workload, "cpu"))
+    level = calibrate(run[1], found, "cpu")
     assert level.factors == {"train": pytest.approx(2)}
     assert level.files == {"train": 8}
 
@@ -287,8 +291,8 @@ def test_a_run_twice_as_slow_is_seen_and_one_stalled_job_is_not(run: tuple[Exper
 def test_a_lasting_load_counts_in_proportion(run: tuple[Experiment, Path]) -> None:
     """Half as long again in half of the jobs, of nearly equal work: 1.25, within the promise of 30 %."""
     for number, job in enumerate(found := trainings(*run)):
-        timed(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.work, "cpu"))
-    assert rates(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
+        timed(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.workload, "cpu"))
+    assert calibrate(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
     said, took = by_all(*run)
     assert said == pytest.approx(took)
     assert by_defaults(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
@@ -300,27 +304,27 @@ def test_times_of_other_settings_and_of_half_a_job_are_left_out(
 ) -> None:
     job = trainings(*run)[0]
     timed(run[1], job, 50.0)
-    assert measured(run[1], job) == 50.0
+    assert measured_seconds(run[1], job) == 50.0
     file = run[1] / job.benchmark.replace("train/", "trained/", 1) / "training.json"
     put(file, files.read_json(file) | told)
-    assert measured(run[1], job) is None
+    assert measured_seconds(run[1], job) is None
 
 
-def of(experiment: Experiment) -> Known:
-    return known(experiment, Path("nowhere"), 70_000, 550)
+def of(experiment: Experiment) -> Basis:
+    return read_basis(experiment, Path("nowhere"), 70_000, 550)
 
 
 def test_what_104_cells_of_seven_billion_leave() -> None:
     """Adapters of 2 bytes x about 20 million and a tokenizer of 4 MB; 52 x 2 x (6.74 + 7.24) GB as whole models."""
     found = of(PAPER)
-    kept = {retention: disk.kept_weights(found, retention) for retention in disk.RETENTIONS}
+    kept = {retention: disk.retained_weight_bytes(found, retention) for retention in disk.RETENTIONS}
     assert kept["all"] == kept["adapters"] == pytest.approx(104 * (2 * 20.2e6 + 4e6), rel=0.05)
     assert kept["scores"] == 0
-    assert disk.whole_models(PAPER, found) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
+    assert disk.whole_model_bytes(PAPER, found) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
     whole = of(PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"method": "full"})}))
-    assert disk.kept_weights(whole, "all") == disk.whole_models(PAPER, found) + 104 * disk.TOKENIZER
-    assert disk.kept_weights(whole, "adapters") == 0
-    assert disk.checkpoints(whole) == 3 * 14 * 7_241_732_096, "Adam 8, master 4, weights 2 bytes a parameter"
+    assert disk.retained_weight_bytes(whole, "all") == disk.whole_model_bytes(PAPER, found) + 104 * disk.TOKENIZER
+    assert disk.retained_weight_bytes(whole, "adapters") == 0
+    assert disk.checkpoint_bytes(whole) == 3 * 14 * 7_241_732_096, "Adam 8, master 4, weights 2 bytes a parameter"
 
 
 def test_the_report_says_what_is_assumed() -> None:

@@ -11,8 +11,8 @@ from math import ceil
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Scoring, Training
 from prunegrid.models.size import Size
-from prunegrid.plan.counts import Asked, Tokens
-from prunegrid.plan.gpu_rates import Kind, gpu_rates
+from prunegrid.plan.counts import BenchmarkSize, TokenCounts
+from prunegrid.plan.gpu_rates import PassKind, gpu_rates
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
@@ -32,7 +32,7 @@ MINI_BATCH = 0.015  # s it takes to prune a mini-batch of a dynamic cell
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What one job does on each of its ranks; `kind` and `parameters` say how fast a GPU does it.
 
     `scored` are the operations in which a dynamic training scores its candidates, beside its own `operations`.
@@ -47,29 +47,29 @@ class Work:
     read: float = 0.0
     loaded: float = 0.0
     bf16: bool = False
-    kind: Kind = "forward"
+    kind: PassKind = "forward"
     parameters: int = 0
 
 
-def seconds(rule: str, work: Work, device: str) -> float:
+def seconds(rule: str, work: Workload, device: str) -> float:
     """How long a job of `rule` takes at the default rates, start-up included."""
     of_tables = work.mini_batches * MINI_BATCH + work.table_tokens * TABLE + work.loaded / LOADED
     passes = _on_gpu(work) if device == "cuda" and rule in ON_GPU else _on_cpu(work, THREADS.get(rule, 1))
     return START[rule] + passes + of_tables
 
 
-def _on_cpu(work: Work, threads: int) -> float:
+def _on_cpu(work: Workload, threads: int) -> float:
     least = max(work.layers * CPU_LAYER, work.read / CPU_MEMORY)
-    return computing(work, "cpu") / threads + least + work.steps * CPU_STEP
+    return compute_seconds(work, "cpu") / threads + least + work.steps * CPU_STEP
 
 
-def _on_gpu(work: Work) -> float:
+def _on_gpu(work: Workload) -> float:
     rates = gpu_rates()
     least = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
-    return rates.start_s + computing(work, "cuda") + least + work.steps * rates.step_s
+    return rates.start_s + compute_seconds(work, "cuda") + least + work.steps * rates.step_s
 
 
-def computing(work: Work, device: str) -> float:
+def compute_seconds(work: Workload, device: str) -> float:
     """Seconds of its operations alone, at the default rates; on a CPU by one thread."""
     if device == "cpu":
         return (work.operations + work.scored) / CPU_RATE
@@ -78,7 +78,7 @@ def computing(work: Work, device: str) -> float:
     return scored + work.operations / rates.operations(work.kind, size, bf16)
 
 
-def forward(size: Size, tokens: float, context: float, heads: float) -> float:
+def forward_operations(size: Size, tokens: float, context: float, heads: float) -> float:
     """Operations of a forward pass over `tokens`, in samples of `context` tokens; `heads` of them go through the head.
 
     Two a parameter of the layers, and two for attention's scores and values, of half the context on average.
@@ -88,19 +88,19 @@ def forward(size: Size, tokens: float, context: float, heads: float) -> float:
     return tokens * (2 * inside + 2 * shape.layers * shape.hidden * context) + heads * 2 * shape.head
 
 
-def pretraining(size: Size, steps: int) -> Work:
+def pretraining_workload(size: Size, steps: int) -> Workload:
     """The sandbox's: blocks of 16 x 128 tokens."""
     tokens = steps * 16 * 128
-    return Work(3 * forward(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
+    return Workload(3 * forward_operations(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
 
 
-def scoring(settings: Scoring, size: Size, tokens: Tokens) -> Work:
+def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
     """Of one shard; the last layer's attention of the response's queries is computed once more."""
     share, mean = 1 / settings.shards, tokens.total / tokens.samples
     attention = 4 * tokens.response * mean * size.shape.hidden
-    operations = forward(size, tokens.total, mean, tokens.response) + attention
+    operations = forward_operations(size, tokens.total, mean, tokens.response) + attention
     bf16 = settings.dtype == "bfloat16"
-    return Work(
+    return Workload(
         share * operations,
         layers=share * _passes(tokens.total, settings.batch_tokens) * size.shape.layers,
         table_tokens=share * tokens.total,
@@ -110,9 +110,9 @@ def scoring(settings: Scoring, size: Size, tokens: Tokens) -> Work:
     )
 
 
-def extra(name: str, settings: Scoring, size: Size, tokens: Tokens) -> Work:
+def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
     """`fastv_layer2` runs two layers; `ifd` the responses alone; `reference_nll` all, under the reference."""
-    whole = scoring(settings.model_copy(update={"shards": 1}), size, tokens)
+    whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
     share = {"fastv_layer2": 2 / size.shape.layers, "ifd": tokens.response / tokens.total}.get(name, 1.0)
     return replace(whole, operations=share * whole.operations, layers=share * whole.layers)
 
@@ -127,12 +127,14 @@ def optimizer_steps(training: Training, samples: int) -> int:
     return training.max_steps or training.num_train_epochs * steps_per_epoch(training, samples)
 
 
-def trained(training: Training, size: Size, tokens: Tokens, kept: tuple[float, float], token_ratio: float) -> Work:
-    """Of one rank. `kept` are the prompt and response tokens of the samples that an epoch keeps.
+def training_workload(
+    training: Training, size: Size, tokens: TokenCounts, kept: tuple[float, float], token_ratio: float
+) -> Workload:
+    """The work of one rank; `kept` are the prompt and response tokens of the samples that an epoch keeps.
 
-    6 operations a parameter and token where all weights are trained, 4 where LoRA's are, 2 more with gradient
-    checkpointing (on or off here: `memory.decided`); `drop` takes pruned tokens out; a dynamic cell scores all
-    candidates besides.
+    Operations per parameter and token: 6 where all weights are trained, 4 under LoRA, 2 more with gradient
+    checkpointing (on or off here: `memory.resolve_checkpointing`). `drop` removes pruned tokens from the input. A
+    dynamic cell also scores all of its candidates.
     """
     steps = optimizer_steps(training, tokens.samples)
     an_epoch = steps_per_epoch(training, tokens.samples)
@@ -140,14 +142,14 @@ def trained(training: Training, size: Size, tokens: Tokens, kept: tuple[float, f
     through = kept[0] + (learned if training.removal == "drop" else kept[1])
     mean = tokens.total / tokens.samples
     times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing is True else 0)
-    operations = times * forward(size, through, mean, learned)
+    operations = times * forward_operations(size, through, mean, learned)
     passes = float(times * _passes(through / an_epoch / training.ranks, training.batch_tokens))
     mini_batches, scored = 0, 0.0
     if training.mode == "dynamic":
         mini_batches = training.gradient_accumulation_steps
-        scored = forward(size, tokens.total, mean, tokens.response)
+        scored = forward_operations(size, tokens.total, mean, tokens.response)
         passes += scoring_passes(training, tokens.total / an_epoch / training.ranks, an_epoch)
-    return Work(
+    return Workload(
         operations=steps / an_epoch * operations / training.ranks,
         scored=steps / an_epoch * scored / training.ranks,
         layers=steps * passes * size.shape.layers,
@@ -171,7 +173,7 @@ def scoring_passes(training: Training, tokens: float, an_epoch: int) -> float:
     return _passes(together * tokens, training.batch_tokens) / together
 
 
-def evaluation(experiment: Experiment, size: Size, questions: Iterable[Asked]) -> Work:
+def evaluation_workload(experiment: Experiment, size: Size, questions: Iterable[BenchmarkSize]) -> Workload:
     """Every item's prompt and options forward once, every answer token by token, in batches of `batch_tokens`.
 
     Answers are generated until the longest of a batch ends, which is taken to be the task's limit.
@@ -181,14 +183,14 @@ def evaluation(experiment: Experiment, size: Size, questions: Iterable[Asked]) -
     for ask in questions:
         tokens = ask.items * (ask.prompt + ask.options)
         scored = ask.items * max(ask.options, 1)
-        operations += forward(size, tokens, ask.prompt, scored)
-        operations += forward(size, ask.items * ask.answer, ask.prompt + ask.answer, ask.items * ask.answer)
+        operations += forward_operations(size, tokens, ask.prompt, scored)
+        operations += forward_operations(size, ask.items * ask.answer, ask.prompt + ask.answer, ask.items * ask.answer)
         batches = _passes(ask.items * (ask.prompt + ask.options + ask.longest), settings.batch_tokens)
         layers += batches * (1 + ask.longest) * size.shape.layers
         read += batches * ask.longest * size.count * width
     loaded = size.count * width
     bf16 = settings.dtype == "bfloat16"
-    return Work(operations, layers=layers, read=read, loaded=loaded, bf16=bf16, parameters=size.count)
+    return Workload(operations, layers=layers, read=read, loaded=loaded, bf16=bf16, parameters=size.count)
 
 
 def _passes(tokens: float, batch_tokens: int) -> int:
