@@ -18,8 +18,8 @@ REPAIR = re.compile(r"in a workflow: rm (?:-r )?(\S+), then the same snakemake c
 @pytest.fixture(scope="module")
 def folder(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copied(whole.folder, tmp_path_factory.mktemp("edges") / "run")
-    for kept in folder.glob(f"{R}/evaluation/**/asked/*"):
-        kept.unlink()
+    for cached in folder.glob(f"{R}/evaluation/**/cache/*"):
+        cached.unlink()
     return folder
 
 

@@ -104,7 +104,7 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
     for group in groups:
         jobs = [whole.of[rule] for rule in group]
         remove(folder, [name for job in jobs for name in job.outputs])
-        remove(folder, [f"{R}/evaluation/m/zero-shot/asked"])
+        remove(folder, [f"{R}/evaluation/m/zero-shot/cache"])
         line = targets(jobs)
         first = run(folder, *line, cores=1, warm=whole.warm, jobs=killing(jobs))
         left = files(folder)

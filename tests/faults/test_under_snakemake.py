@@ -118,8 +118,8 @@ def test_interrupted(whole: Whole, folder: Path) -> None:
 def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
     """Even where what failed is made alone, by another command, and is what Snakemake knew before."""
     job = whole.of["evaluate"]
-    asked = f"{R}/evaluation/m/zero-shot/asked"
-    remove(folder, [*job.outputs, asked])
+    cache = f"{R}/evaluation/m/zero-shot/cache"
+    remove(folder, [*job.outputs, cache])
     failed = run(folder, *targets([job]), warm=whole.warm, jobs={"evaluate": ["killed", 1]})
     assert failed.code != 0
     assert digest(folder) != whole.digest
@@ -143,7 +143,7 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
     asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
     remove(folder, [whole.of["evaluate"].outputs[0], asking.outputs[0], whole.of["train"].outputs[1]])
-    remove(folder, [str(Path(asking.outputs[0]).parent / "asked")])
+    remove(folder, [str(Path(asking.outputs[0]).parent / "cache")])
     failed = run(folder, "all", warm=whole.warm)
     assert failed.code != 0
     commands = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", failed.text))

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 import yaml
 
+from prunegrid.experiment.layout import EVALUATION_CACHE
 from support.faulty import warm_jobs
 from support.snakemake_runs import DEFAULT, command, environment
 
@@ -239,12 +240,12 @@ def disk_full(folder: Path) -> Iterator[None]:
 @contextmanager
 def lost(folder: Path, job: Captured, source: Path) -> Iterator[None]:
     """The job's outputs are not there, nor what an evaluation keeps to go on from."""
-    asked = [str(Path(job.outputs[0]).parent / "asked")] if job.rule == "evaluate" else []
-    remove(folder, [*job.outputs, *asked])
+    cache = [str(Path(job.outputs[0]).parent / EVALUATION_CACHE)] if job.rule == "evaluate" else []
+    remove(folder, [*job.outputs, *cache])
     try:
         yield
     finally:
-        put_back([*job.outputs, *asked], source, folder)
+        put_back([*job.outputs, *cache], source, folder)
 
 
 def put_back(names: list[str], source: Path, folder: Path) -> None:
@@ -267,7 +268,7 @@ def script(job: Captured) -> str:
 
 
 def killing(jobs: list[Captured]) -> dict[str, list[Any]]:
-    """Of a training job a rank, at its second checkpoint; of an evaluation, when the first benchmark is asked."""
+    """Of a training job a rank, at its second checkpoint; of an evaluation, when the first benchmark starts."""
     ours = {"record": 1, "benchmark_items": 1, "extra_score": 1, "evaluate": 5}
     scripts = {script(job) for job in jobs}
     ranks = {"worker": ["killed", 2, ".saving"]} if "train" in scripts else {}
@@ -276,6 +277,6 @@ def killing(jobs: list[Captured]) -> dict[str, list[Any]]:
 
 def files(folder: Path) -> set[str]:
     """All that is below the results, but what a run may leave: logs, times, and what a rerun goes on from."""
-    left_out = {"logs", "benchmarks", "checkpoints", "asked", "filler", ".snakemake_timestamp"}
+    left_out = {"logs", "benchmarks", "checkpoints", EVALUATION_CACHE, "filler", ".snakemake_timestamp"}
     found = [path.relative_to(folder) for path in (folder / "results").rglob("*") if not path.is_dir()]
     return {str(path) for path in found if not left_out & set(path.parts)}

@@ -1,4 +1,4 @@
-"""Protocol paper on a very small sandbox, through Snakemake: a benchmark that is added is asked alone."""
+"""Protocol paper on a very small sandbox, through Snakemake: only a benchmark that is added is evaluated."""
 
 import copy
 import json
@@ -34,20 +34,20 @@ def evaluate(folder: Path, names: Iterable[str]) -> list[str]:
     return (folder / "results/sandbox/logs/evaluate" / f"{CELL}.log").read_text().splitlines()
 
 
-def asked(log: list[str]) -> list[str]:
-    return [line.partition(":")[0] for line in log if ": asked, " in line]
+def evaluated(log: list[str]) -> list[str]:
+    return [line.partition(":")[0] for line in log if ": evaluated, " in line]
 
 
-def test_a_benchmark_that_is_added_is_asked_alone(tmp_path: Path) -> None:
+def test_only_a_benchmark_that_is_added_is_evaluated(tmp_path: Path) -> None:
     folder = tmp_path / "results/sandbox/evaluation" / CELL
-    assert asked(evaluate(tmp_path, FEWER)) == FEWER
+    assert evaluated(evaluate(tmp_path, FEWER)) == FEWER
     before = {file.name: file.read_bytes() for file in folder.glob("*.*")}
     assert len(before) == 8
 
     assert planned(tmp_path, *TARGETS.values(), config=config(ALL)) == {"benchmark_items": 1, "evaluate": 1}
     log = evaluate(tmp_path, ALL)
-    assert asked(log) == ["GSM8K"]
-    assert [line.partition(":")[0] for line in log if line.endswith(": kept")] == FEWER
+    assert evaluated(log) == ["GSM8K"]
+    assert [line.partition(":")[0] for line in log if line.endswith(": cached")] == FEWER
     after = {file.name: file.read_bytes() for file in folder.glob("*.*")}
     assert {name: after[name] for name in before} == before
     record = json.loads(after["GSM8K.json"])
@@ -55,5 +55,5 @@ def test_a_benchmark_that_is_added_is_asked_alone(tmp_path: Path) -> None:
     assert planned(tmp_path, *TARGETS.values(), config=config(ALL)) == {}, "what was kept is no older than its inputs"
 
     (folder / "SQuAD.json").unlink()
-    (folder / "asked/SQuAD.parquet").unlink()
-    assert asked(evaluate(tmp_path, ALL)) == ["SQuAD"], "Snakemake removed the declared files of the others, too"
+    (folder / "cache/SQuAD.parquet").unlink()
+    assert evaluated(evaluate(tmp_path, ALL)) == ["SQuAD"], "Snakemake removed the declared files of the others, too"

@@ -1,5 +1,5 @@
-# Per cell: all benchmarks with lm-eval, the model loaded once. What was asked to its end is kept in the folder `asked/`
-# beside the scores, which is not declared here: Snakemake would delete it before a job and after a failure.
+# Per cell: all benchmarks with lm-eval, the model loaded once. Finished benchmarks stay in the folder `cache/` beside
+# the scores, which is not declared here: Snakemake would delete it before a job and after a failure.
 
 
 rule evaluate:

@@ -1,7 +1,8 @@
-"""What a cell was already asked, kept beside the files that the workflow knows, so that an evaluation can resume.
+"""The cache of a cell's finished benchmarks, from which an evaluation resumes.
 
-Snakemake deletes a job's declared outputs before it runs and after it fails. The folder `asked/` is not declared:
-a benchmark whose record there says what would be said now is not asked again. docs/evaluation.md describes it.
+Snakemake deletes a job's declared outputs before it runs and after it fails. The cache is not declared: a benchmark
+is evaluated again only if its cached record differs from the one that would be written now. docs/evaluation.md
+describes it.
 """
 
 import json
@@ -16,45 +17,48 @@ import pyarrow as pa
 from prunegrid.core.files import read_parquet, replacing, sha256, write_json, write_parquet
 from prunegrid.experiment import layout
 
+FORMER_NAME = "asked"  # of the folder, in version 0.1
 RESULT_KEYS = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
-FALLBACK = ("fallback",)
-"""Why answers did not come about as planned: in records of such answers only, and no reason to generate them again."""
+OPTIONAL_RESULT_KEYS = ("fallback",)
 DATA_KEYS = ("data", "n_complete")
-"""Where the items are from and how many there should be: no score depends on it while `data_hash` is the same."""
+"""Where the items are from and how many a complete data set has: no score depends on it if `data_hash` is the same."""
 
 
 class EvaluationCache:
-    """The folder of one cell's benchmarks that were asked to their end."""
+    """The records and items of one cell's finished benchmarks. A folder of the former name is renamed."""
 
     def __init__(self, out_dir: Path) -> None:
-        self.out_dir, self.folder = out_dir, out_dir / layout.ANSWERS
+        self.out_dir, self.folder = out_dir, out_dir / layout.EVALUATION_CACHE
+        former = out_dir / FORMER_NAME
+        if former.is_dir() and not self.folder.exists():
+            former.rename(self.folder)
 
-    def lookup(self, name: str, asking: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-        """The record of `name` if it was asked just as `asking` says, and whole; else None and why not.
+    def lookup(self, name: str, fingerprint: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
+        """The whole record of `name` if its fingerprint is this one, else None; and "cached" or the reason why not.
 
-        Of the record's own, only what is `DATA_KEYS` follows `asking`.
+        `DATA_KEYS` of the record are those of `fingerprint`.
         """
         path = self.folder / f"{name}.json"
         try:
             record = json.loads(path.read_text())
         except FileNotFoundError:
-            return None, "not asked before"
+            return None, "not in the cache"
         except ValueError:
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(RESULT_KEYS):
-            return None, "its kept record is damaged"
-        compared = (record.keys() | asking.keys()) - {*RESULT_KEYS, *FALLBACK, *DATA_KEYS}
-        if differing := sorted(key for key in compared if record.get(key) != asking.get(key)):
-            return None, f"asked before with another {', '.join(differing)}"
+            return None, "its cached record is damaged"
+        keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS}
+        if changed := sorted(key for key in keys if record.get(key) != fingerprint.get(key)):
+            return None, f"its cached record has another {', '.join(changed)}"
         items = path.with_suffix(".parquet")
         if not items.is_file() or sha256(items) != record["items_hash"]:
-            return None, "its kept items are lost or damaged"
+            return None, "its cached items are missing or damaged"
         if not _is_mean(record["score"], items, record["filter"]):
-            return None, "its kept record is damaged"
-        return record | {key: asking[key] for key in DATA_KEYS}, "kept"
+            return None, "its cached record is damaged"
+        return record | {key: fingerprint[key] for key in DATA_KEYS}, "cached"
 
     def store(self, name: str, items: pa.Table, record: dict[str, Any]) -> dict[str, Any]:
-        """Write the items, then the record, which is complete with their digest."""
+        """Write the items, then the record with their digest: a record is there only if its items are."""
         path = self.folder / f"{name}.parquet"
         write_parquet(path, items)
         record = record | {"items_hash": sha256(path)}
@@ -62,9 +66,9 @@ class EvaluationCache:
         return record
 
     def export(self, name: str, record: dict[str, Any]) -> None:
-        """Give the workflow the files that it declares: the items as a hard link, or a copy where there can be none.
+        """Write the files that the workflow declares: the items as a hard link if possible, the record as a copy.
 
-        The record is a file of its own: were a linked one written to in place, nothing would tell. Items have a digest.
+        Damage to a linked record could not be noticed; damage to items is, by their digest.
         """
         with replacing(self.out_dir / f"{name}.parquet") as temporary:
             try:
@@ -74,8 +78,8 @@ class EvaluationCache:
         write_json(self.out_dir / f"{name}.json", record)
 
 
-def _is_mean(score: Any, items: Path, chosen: Any) -> bool:
-    """Whether the score, in percent, is the mean of the items' values under the filter `chosen`."""
+def _is_mean(score: Any, items: Path, filter_name: Any) -> bool:
+    """Whether the score, in percent, is the mean of the items' values under that filter."""
     rows = read_parquet(items, ["filter", "value"]).to_pylist()
-    values = [row["value"] for row in rows if row["filter"] == chosen]
+    values = [row["value"] for row in rows if row["filter"] == filter_name]
     return bool(values) and isinstance(score, int | float) and abs(100 * fmean(values) - score) <= 1e-6

@@ -1,4 +1,4 @@
-"""Which library generates and scores the answers. No engine is imported here."""
+"""The libraries that generate and score answers. No engine is imported here."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,13 +10,13 @@ VLLM = "vllm"
 
 
 def recorded_engine(record: dict[str, Any]) -> str:
-    """The engine of a benchmark's record. Records that name none are of the transformers library."""
+    """The engine of a benchmark's record; a record without one was written by the transformers engine."""
     engine: str = record.get("engine", TRANSFORMERS)
     return engine
 
 
 def engine_entry(engine: str) -> dict[str, str]:
-    """What a record says about its engine: nothing for transformers, so that older records stay valid."""
+    """A record's entry for its engine: none for transformers, so that records of version 0.1 stay valid."""
     return {} if engine == TRANSFORMERS else {"engine": engine}
 
 
@@ -26,6 +26,7 @@ def require_installed(engine: str) -> None:
         version(engine)
     except PackageNotFoundError:
         raise PrunegridError(
-            f"evaluation.engine is {engine}, which is not installed: pip install 'prunegrid[{engine}]', or set "
-            f"evaluation.engine: {TRANSFORMERS}"
+            "evaluation.engine",
+            f"{engine} is not installed",
+            f"run pip install 'prunegrid[{engine}]', or set it to {TRANSFORMERS}",
         ) from None

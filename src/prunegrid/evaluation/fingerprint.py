@@ -1,4 +1,4 @@
-"""What an evaluation that ran now would write into its record, whatever the model: to compare records with."""
+"""What the code alone contributes to an evaluation's record: a record with another value is stale."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,16 +13,21 @@ PACKAGES = ("lm_eval", "transformers", "torch", "peft", "datasets")
 
 
 def code_fingerprint(protocol: str, task: str, engine: str = TRANSFORMERS) -> dict[str, Any]:
-    """The record's schema, step, digest of the task, engine, and versions of those packages that are installed here."""
-    own = {"schema": SCHEMA, "step": STEP["evaluate"], "task_hash": task_hash(protocol, task), **engine_entry(engine)}
-    return {**own, "versions": _installed(dict.fromkeys([*PACKAGES, engine]))}
+    """The record's schema, the step's version, the task's digest, the engine, and versions of installed packages."""
+    return {
+        "schema": SCHEMA,
+        "step": STEP["evaluate"],
+        "task_hash": task_hash(protocol, task),
+        **engine_entry(engine),
+        "versions": _installed_versions(dict.fromkeys([*PACKAGES, engine])),
+    }
 
 
-def _installed(packages: Iterable[str]) -> dict[str, str]:
-    found = {}
+def _installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,6 +1,6 @@
-"""lm-eval's side of an evaluation: its model wrapper, its task objects and one run of one benchmark.
+"""Runs one benchmark with lm-eval: its model wrapper, its task objects, its evaluator.
 
-`lm_eval.evaluator.evaluate` is called without `simple_evaluate` around it, which asks the hub for the model's
+`lm_eval.evaluator.evaluate` is called without `simple_evaluate` around it, which queries the hub for the model's
 digest, runs `git` and collects the machine's environment (about a second, and none of it is used here).
 Importing this module imports torch and lm-eval: set HF_HUB_OFFLINE first.
 """
@@ -21,18 +21,11 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.language_model import LanguageModel
 from prunegrid.models import load_tokenizer
 
-# It warns of what is done on purpose here (a model passed in); truncation is counted instead.
-logging.getLogger("lm_eval").setLevel(logging.ERROR)
-
-# It compiles a task's Jinja templates anew for every item, which takes a small model's answers' time twice over.
-utils.env.from_string = functools.cache(utils.env.from_string)
-
-
 GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
 
 
 class Docs(list[dict[str, Any]]):
-    """A split as lm-eval reads it: documents and `features` (a `datasets.Dataset` would cost start-up)."""
+    """A split as lm-eval reads it: documents and their `features`. A `datasets.Dataset` would slow the start."""
 
     @property
     def features(self) -> dict[str, None]:
@@ -40,9 +33,9 @@ class Docs(list[dict[str, Any]]):
 
 
 class WholeStringChoice(ConfigurableTask):
-    """A multiple-choice task whose answer is the option with the lowest NLL per token of the whole string.
+    """A multiple-choice task that answers with the option whose whole string has the lowest NLL per token.
 
-    The string is the prompt, the delimiter and the option; of equals the first is taken. The one metric is `acc`.
+    The string is prompt, delimiter and option; the first one wins a tie. The only metric is `acc`.
     """
 
     def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> Any:
@@ -56,48 +49,62 @@ class WholeStringChoice(ConfigurableTask):
         return {"acc": scored["acc"]}
 
 
+@functools.cache
+def configure_lm_eval() -> None:
+    """Change lm-eval in this process: fewer warnings, and each Jinja template compiled once."""
+    # it warns about a model passed in, which is intended, and about truncation, which the record counts
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    # it compiles a task's templates for every item, which takes twice as long as a small model's answers
+    utils.env.from_string = functools.cache(utils.env.from_string)
+
+
 def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
     """The loaded model and the tokenizer of `model_dir` for lm-eval."""
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.eos_token is None:
-        raise PrunegridError(f"{model_dir}: the tokenizer has no eos_token; generation could not end")
+        raise PrunegridError(
+            model_dir, "the tokenizer has no eos_token, so generation could not end", "set it in tokenizer_config.json"
+        )
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     return LanguageModel(model, tokenizer, batch_tokens)
 
 
 def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Ask a `LanguageModel` or `VllmModel` one benchmark: lm-eval's `metrics` and per-item `samples`.
+    """Evaluate a `LanguageModel` or `VllmModel` on one benchmark: lm-eval's `metrics` and per-item `samples`.
 
-    `n_truncated` items had a prompt cut.
+    `n_truncated` is the number of items of which a prompt was truncated.
     """
+    configure_lm_eval()
     _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
-    whole = task["metadata"].get("scored_by") == "nll_per_token"
-    built = (WholeStringChoice if whole else ConfigurableTask)(config=config)
-    built.set_fewshot_seed(seed)
+    whole_strings = task["metadata"].get("scored_by") == "nll_per_token"
+    task_object = (WholeStringChoice if whole_strings else ConfigurableTask)(config=config)
+    task_object.set_fewshot_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     lm.truncated.clear()
     try:
-        results = evaluate(lm, {"tasks": {name: built}}, log_samples=True)
+        results = evaluate(lm, {"tasks": {name: task_object}}, log_samples=True)
     except PrunegridError as error:
-        raise PrunegridError(f"{name}: {error}") from None
+        raise PrunegridError(f"{name}: {error.where}", error.what, error.fix) from None
     samples = results["samples"][name]
-    cut = {sample["doc_id"] for sample in samples for request in sample["arguments"] if lm.is_truncated(*request)}
-    return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(cut)}
+    truncated = {sample["doc_id"] for sample in samples for args in sample["arguments"] if lm.is_truncated(*args)}
+    return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(truncated)}
 
 
 def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
-    """Refuse a task that would not be answered as its YAML says, or a context too short to answer in."""
+    """Refuse generation settings that would not be followed, and a context too short for a prompt and an answer."""
     if generation.keys() != GREEDY.keys() or generation["do_sample"]:
         raise PrunegridError(
-            f"{name}: generation_kwargs are {generation}; answers are decoded greedily, so give until, "
-            "max_gen_toks and do_sample: false, no more"
+            f"{name}: generation_kwargs",
+            f"{generation} ask for more than greedy decoding",
+            "give exactly until, max_gen_toks and do_sample: false",
         )
     if generation["max_gen_toks"] >= max_length:
         raise PrunegridError(
-            f"{name}: the task generates {generation['max_gen_toks']} tokens, which leaves no room for a "
-            f"prompt in the model's context of {max_length}"
+            f"{name}: generation_kwargs.max_gen_toks",
+            f"{generation['max_gen_toks']} leaves no room for a prompt in the model's context of {max_length} tokens",
+            "lower it, or take a model with a longer context",
         )

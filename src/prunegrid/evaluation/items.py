@@ -1,31 +1,27 @@
-"""What an evaluation asks: a protocol's tasks (YAML) and a benchmark's items (a local file). No lm-eval here.
+"""The items of a benchmark, read from a local file and checked against what its task reads. No lm-eval here.
 
-Items are reduced to the fields that the task reads, so an item's hash depends neither on the file's format
-nor on columns that nobody reads.
+Items are reduced to the fields that the task reads, so an item's hash depends neither on the file's format nor on
+other columns.
 """
-
-from __future__ import annotations
 
 import json
 import re
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, sha256
-
-if TYPE_CHECKING:
-    from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.sections import DataRef
 from prunegrid.tasks.catalog import read_task, task_function
 
 
 class BenchmarkItems(NamedTuple):
-    """The documents to ask, the digests that group them (None: each by itself), and how many there are of them.
+    """The items to evaluate, digests that group those that are not independent (None: all are), and their numbers.
 
-    `available`: rows of the file; `eligible`: those that the protocol asks; `complete`: as many as it asks of the
-    complete data set, None where that is not known.
+    `available`: rows of the file; `eligible`: items of it under the protocol; `complete`: items of the complete data
+    set under the protocol, None if unknown.
     """
 
     docs: list[dict[str, Any]]
@@ -36,75 +32,78 @@ class BenchmarkItems(NamedTuple):
 
 
 def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | None = None) -> BenchmarkItems:
-    """The first `limit` items of `path` that the task asks, reduced to the fields that it reads.
+    """The first `limit` of the file's items that the task takes, reduced to the fields that it reads.
 
-    `ref` is the data set that the file is a copy of: its row and item counts are checked where the task knows them.
+    `ref` is the data set that the file is a copy of: its counts are checked if the task knows those of the whole.
     """
-    told = read_task(protocol, task)["metadata"]
+    metadata = read_task(protocol, task)["metadata"]
     rows = read_records(path, repair(path))
-    reduced = [_whole(row, told, f"{path}: item {i}") for i, row in enumerate(rows)]
-    docs = list(filter(task_function(protocol, told["only"]), reduced)) if "only" in told else reduced
+    docs = [_item(row, metadata, f"{path}: item {i}") for i, row in enumerate(rows)]
+    if "only" in metadata:
+        docs = list(filter(task_function(protocol, metadata["only"]), docs))
     if not docs:
         raise PrunegridError(
-            f"{path}: none of its {len(rows)} items is one that {protocol}'s {task} asks ({told['only']})"
+            path,
+            f"none of its {len(rows)} items is eligible for {protocol}'s {task} ({metadata['only']})",
+            "take another file, or another task",
         )
-    complete = _complete(path, told.get("complete", []), ref, len(rows), len(docs))
-    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], told), len(rows), len(docs), complete)
+    complete = _complete(path, metadata.get("complete", []), ref, len(rows), len(docs))
+    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], metadata, task), len(rows), len(docs), complete)
 
 
-def _complete(path: Path, known: list[dict[str, Any]], ref: DataRef, rows: int, eligible: int) -> int | None:
-    """How many items the protocol asks of the complete data set; an error where `path` cannot be (part of) it."""
-    for entry in known:
+def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef, rows: int, eligible: int) -> int | None:
+    """Eligible items of the complete data set, None if unknown; an error if `path` cannot be a part of it."""
+    for entry in data_sets:
         counts = {"rows": entry["rows"], "items": entry["items"]}
         if any(getattr(ref, key) != value for key, value in entry.items() if key not in counts):
             continue
         if rows > counts["rows"] or (rows == counts["rows"] and eligible != counts["items"]):
             raise PrunegridError(
-                f"{path}: {rows} rows, {eligible} of them to be asked; the complete {ref.hub} ({ref.split}) has "
-                f"{counts['rows']} and {counts['items']}; it is another data set: fetch it again, or correct its hub id"
+                path,
+                f"{rows} rows, {eligible} of them eligible; the complete {ref.hub} ({ref.split}) has "
+                f"{counts['rows']} and {counts['items']}, so this is another data set",
+                "fetch it again, or correct its hub id",
             )
         return int(counts["items"])
     return None
 
 
-def _clusters(docs: list[dict[str, Any]], told: dict[str, Any]) -> list[str] | None:
-    """A digest per document of the fields in `cluster`; None where the task names none."""
-    named = told.get("cluster", [])
-    if unread := sorted(set(named) - set(told["fields"])):
-        raise PrunegridError(f"metadata.cluster names {', '.join(unread)}, which is not among metadata.fields")
-    return [sha256(json.dumps([_at(doc, field) for field in named])) for doc in docs] if named else None
+def _clusters(docs: list[dict[str, Any]], metadata: dict[str, Any], task: str) -> list[str] | None:
+    """A digest per item of the fields in `cluster`; None if the task names none."""
+    fields = metadata.get("cluster", [])
+    if unread := sorted(set(fields) - set(metadata["fields"])):
+        raise PrunegridError(
+            f"{task}.yaml: metadata.cluster", f"{', '.join(unread)} is not among metadata.fields", "add it there"
+        )
+    return [sha256(json.dumps([_value(doc, field) for field in fields])) for doc in docs] if fields else None
 
 
-def _at(doc: dict[str, Any], field: str) -> Any:
+def _value(doc: dict[str, Any], field: str) -> Any:
     return reduce(getitem, field.split("."), doc)
 
 
-def _whole(row: dict[str, Any], told: dict[str, Any], where: str) -> dict[str, Any]:
-    """The item, reduced; one that has the fields but cannot be asked or judged is an error."""
-    doc = _reduce(row, told, where)
-    for field, pattern in told.get("patterns", {}).items():
-        if not re.search(pattern, str(_at(doc, field))):
-            raise PrunegridError(
-                f"{where}: {field} {_at(doc, field)!r} lacks {pattern}, which the task reads; correct it"
-            )
-    if "options" in told:
-        texts, labels, answer = (_at(doc, told["options"][part]) for part in ("texts", "labels", "answer"))
+def _item(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str, Any]:
+    """The reduced item; one that has the fields but cannot be evaluated or scored is an error."""
+    doc = _reduce(row, metadata, place)
+    for field, pattern in metadata.get("patterns", {}).items():
+        if not re.search(pattern, str(_value(doc, field))):
+            raise PrunegridError(f"{place}: {field}", f"{_value(doc, field)!r} does not match {pattern}", "correct it")
+    if "options" in metadata:
+        texts, labels, answer = (_value(doc, metadata["options"][part]) for part in ("texts", "labels", "answer"))
         if len(texts) != len(labels) or not all(text.strip() for text in texts):
-            raise PrunegridError(
-                f"{where}: its options are {texts} with the labels {labels}; each needs a text; correct it"
-            )
+            raise PrunegridError(place, f"its options are {texts} with the labels {labels}", "give each label a text")
         if answer not in labels:
-            raise PrunegridError(f"{where}: its answer {answer!r} is not among its labels {labels}; correct it")
+            raise PrunegridError(place, f"its answer {answer!r} is not among its labels {labels}", "correct it")
     return doc
 
 
-def _reduce(row: dict[str, Any], told: dict[str, Any], where: str) -> dict[str, Any]:
-    """Copy the fields that the task reads, in its order (`answer.aliases` where nested).
+def _reduce(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str, Any]:
+    """Copy the fields that the task reads, in its order (`answer.aliases` if nested).
 
-    A missing (or null) one is an error naming those found, unless it is among the task's `optional` ones.
+    A missing or null field is an error, unless it is among the task's `optional` ones.
     """
     doc: dict[str, Any] = {}
-    for field in [*told["fields"], *told.get("optional", [])]:
+    for field in [*metadata["fields"], *metadata.get("optional", [])]:
         *outer, last = field.split(".")
         source: Any = row
         for part in outer:
@@ -114,9 +113,9 @@ def _reduce(row: dict[str, Any], told: dict[str, Any], where: str) -> dict[str, 
             for part in outer:
                 target = target.setdefault(part, {})
             target[last] = source[last]
-        elif field in told["fields"]:
-            wanted = ", ".join(told["fields"])
-            raise PrunegridError(f"{where} has no {field}; the task reads {wanted}; found: {_names(row)}")
+        elif field in metadata["fields"]:
+            fields = ", ".join(metadata["fields"])
+            raise PrunegridError(place, f"has no {field}, but {_names(row)}", f"the task reads {fields}: add it")
     return doc
 
 
@@ -126,4 +125,4 @@ def _names(row: dict[str, Any]) -> str:
     for key, value in row.items():
         inner = value if isinstance(value, dict) else {"": value}
         names += [f"{key}.{name}".rstrip(".") for name, item in inner.items() if item is not None]
-    return ", ".join(names) or "nothing"
+    return ", ".join(names) or "no field"

@@ -17,7 +17,7 @@ TABLE, FIGURES, AUDIT = "table", "figures", "audit"
 SAMPLES, TOKENS, META, EXTRA = "samples.parquet", "tokens.parquet", "meta.json", "extra"
 SELECTION, SUMMARY, SELECTION_LOG = "selection.parquet", "selection.json", "selection_log.parquet"
 TRAINING, WEIGHTS, CHECKPOINTS = "training.json", "model", "checkpoints"
-ANSWERS = "asked"
+EVALUATION_CACHE = "cache"
 
 # Static and dynamic cells share the logs of training; those of benchmark items have a shorter name than their rule.
 LOG_FOLDERS = {"train_dynamic": "train", "benchmark_items": "benchmark"}
@@ -84,7 +84,7 @@ def weights(cell: str) -> str:
 
 
 def evaluation(cell: str) -> str:
-    """The folder of a cell's evaluations; its folder `ANSWERS` is the cache of finished benchmarks."""
+    """The folder of a cell's evaluations; its folder `EVALUATION_CACHE` holds finished benchmarks."""
     return f"evaluation/{cell}"
 
 

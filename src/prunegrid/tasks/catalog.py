@@ -18,7 +18,7 @@ UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which `!function utils.name` stays text: tasks are read without their functions."""
+    """YAML in which `!function utils.name` stays text, so that reading a task imports no functions."""
 
 
 _Loader.add_constructor("!function", lambda _, node: f"!function {node.value}")
@@ -28,15 +28,16 @@ def known_tasks(protocol: str) -> list[str]:
     """The protocol's task names, from its file names."""
     names = sorted(file.stem for file in (TASKS / protocol).glob("*.yaml"))
     if not names:
-        raise PrunegridError(f"evaluation.protocol is {protocol!r}: there are no tasks in {TASKS / protocol}")
+        protocols = ", ".join(sorted(file.parent.name for file in TASKS.glob("*/utils.py")))
+        raise PrunegridError("evaluation.protocol", f"there is no {protocol!r}", f"give one of {protocols}")
     return names
 
 
 def read_task(protocol: str, task: str) -> dict[str, Any]:
     """The task's YAML; a function is the text `!function utils.name`."""
-    known = known_tasks(protocol)
-    if task not in known:
-        raise PrunegridError(f"protocol {protocol!r} has no task {task!r}; its tasks: {', '.join(known)}")
+    names = known_tasks(protocol)
+    if task not in names:
+        raise PrunegridError(f"protocol {protocol}", f"has no task {task!r}", f"give one of {', '.join(names)}")
     spec: dict[str, Any] = yaml.load((TASKS / protocol / f"{task}.yaml").read_text(), Loader=_Loader)
     return spec
 
@@ -50,14 +51,15 @@ def task_hash(protocol: str, task: str) -> str:
 
 def resolve(protocol: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The task's YAML with functions in place of their names; its metadata stays text."""
-    return {key: task_function(protocol, value) if _named(value) else value for key, value in spec.items()}
+    return {key: task_function(protocol, value) if _is_function(value) else value for key, value in spec.items()}
 
 
-def _named(value: Any) -> bool:
+def _is_function(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(FUNCTION)
 
 
 def task_function(protocol: str, value: str) -> Callable[..., Any]:
+    """The function that `!function utils.name` stands for."""
     utils = importlib.import_module(f"prunegrid.tasks.{protocol}.utils")
     function: Callable[..., Any] = getattr(utils, value.removeprefix(FUNCTION))
     return function

@@ -74,7 +74,7 @@ def test_the_benchmark_is_named() -> None:
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1},
     }
-    with pytest.raises(PrunegridError, match="ours: llama: its logits in the answer to 'Is it & or so"):
+    with pytest.raises(PrunegridError, match=r"^ours: llama"):
         harness.run(wrapped("llama", "&"), "ours", task, [{"q": "Is it & or so?", "a": "5"}], seed=0)
 
 

@@ -1,4 +1,4 @@
-"""Engines of an evaluation: what a record says, whose answers are kept, what a table refuses.
+"""Engines of an evaluation: what a record says, whose answers the cache gives, what a table refuses.
 
 vLLM itself is tested in test_engine_vllm.
 """
@@ -16,6 +16,7 @@ from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment import grid
 from prunegrid.results import comparability
 from prunegrid.status import Files
+from support.errors import refused
 from support.results_folder import an_experiment, finish, shared_files
 from support.toy_tasks import ask
 
@@ -29,11 +30,9 @@ def versions(**installed: str) -> object:
     return version
 
 
-def test_a_missing_engine_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_engine_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "version", versions())
-    with pytest.raises(
-        PrunegridError, match=r"engine is vllm, which is not installed: pip install 'prunegrid\[vllm\]'"
-    ):
+    with refused("evaluation.engine", "vllm", fix="pip install 'prunegrid[vllm]'"):
         evaluate(tmp_path / "no-model", tmp_path, benchmarks={"A": ask("arc_easy")}, data={}, engine="vllm")
 
 
@@ -47,21 +46,16 @@ def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.Monkey
     assert theirs == ours | {"engine": "vllm", "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
 
 
-def test_another_engines_answers_are_not_kept(tmp_path: Path) -> None:
+def test_another_engines_answers_are_not_in_the_cache(tmp_path: Path) -> None:
     import pyarrow as pa
 
-    found = {"metric": "acc", "filter": "none", "score": 100, "stderr": None, "n_items": 1, "n_truncated": 0}
-    record = {"data": {}, "n_complete": None, **found, "metrics": {}, "seconds": 1}
-    EvaluationCache(tmp_path).store(
-        "A", pa.table({"filter": ["none"], "value": [1.0]}), record | {"fallback": "no compiler"}
-    )
-    asking = {"data": {}, "n_complete": None}
-    kept, state = EvaluationCache(tmp_path).lookup("A", asking)
-    assert state == "kept" and kept is not None and kept["fallback"] == "no compiler"
-    assert EvaluationCache(tmp_path).lookup("A", asking | {"engine": "vllm"}) == (
-        None,
-        "asked before with another engine",
-    )
+    cache, data = EvaluationCache(tmp_path), {"data": {}, "n_complete": None}
+    scores = {"metric": "acc", "filter": "none", "score": 100, "stderr": None, "n_items": 1, "n_truncated": 0}
+    record = {**data, **scores, "metrics": {}, "seconds": 1, "fallback": "no compiler"}
+    cache.store("A", pa.table({"filter": ["none"], "value": [1.0]}), record)
+    cached, state = cache.lookup("A", data)
+    assert state == "cached" and cached is not None and cached["fallback"] == "no compiler"
+    assert cache.lookup("A", data | {"engine": "vllm"}) == (None, "its cached record has another engine")
 
 
 def test_a_table_never_mixes_engines(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An evaluation goes on benchmark by benchmark: what is kept, what is asked again, after an end in the middle."""
+"""An evaluation resumes benchmark by benchmark: what is cached, what is evaluated again, after an interruption."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import pytest
 from prunegrid.core import versions
 from prunegrid.evaluation import cache, items
 from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.experiment.layout import EVALUATION_CACHE
 from support.programs import program
 from support.toy_tasks import ask
 
@@ -27,8 +28,8 @@ def files(data: dict[str, Path]) -> dict[str, Path]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The benchmarks that a model is asked from here on."""
+def evaluated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The benchmarks that a model is evaluated on from here on."""
     from prunegrid.evaluation import harness
 
     names: list[str] = []
@@ -54,34 +55,34 @@ def timeless(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: {**record, "seconds": 0} for name, record in records.items()}
 
 
-def test_after_an_error_the_others_only_are_asked(
+def test_resume_after_an_error_evaluates_the_rest(
     toy_model: Path,
     files: dict[str, Path],
     tmp_path: Path,
-    asked: list[str],
+    evaluated: list[str],
     undisturbed: dict[str, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As in the workflow, the declared files are removed in between."""
-    keep = cache.EvaluationCache.store
+    store = cache.EvaluationCache.store
 
     def fails_at_the_second(self: cache.EvaluationCache, name: str, *rest: Any) -> dict[str, Any]:
         if name == "S":
             raise RuntimeError("out of memory")
-        return keep(self, name, *rest)
+        return store(self, name, *rest)
 
     monkeypatch.setattr(cache.EvaluationCache, "store", fails_at_the_second)
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
-    monkeypatch.setattr(cache.EvaluationCache, "store", keep)
-    assert asked == ["A", "S"]
+    monkeypatch.setattr(cache.EvaluationCache, "store", store)
+    assert evaluated == ["A", "S"]
     for file in tmp_path.glob("*.*"):
         file.unlink()
-    asked.clear()
+    evaluated.clear()
     capsys.readouterr()
     records = evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["S", "C"]
+    assert evaluated == ["S", "C"]
     assert list(records) == list(THREE)
     assert timeless(records) == timeless(undisturbed)
     for name, record in records.items():
@@ -89,19 +90,19 @@ def test_after_an_error_the_others_only_are_asked(
         assert (tmp_path / f"{name}.parquet").is_file()
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(",")[0] for line in lines] == [
-        "A: kept",
-        "S: to be asked",
-        "C: to be asked",
-        "S: asked",
-        "C: asked",
+        "A: cached",
+        "S: to be evaluated",
+        "C: to be evaluated",
+        "S: evaluated",
+        "C: evaluated",
     ]
 
 
-def test_after_a_kill_the_others_only_are_asked(
+def test_resume_after_a_kill_evaluates_the_rest(
     toy_model: Path,
     files: dict[str, Path],
     tmp_path: Path,
-    asked: list[str],
+    evaluated: list[str],
     undisturbed: dict[str, dict[str, Any]],
 ) -> None:
     given = {
@@ -115,7 +116,7 @@ def test_after_a_kill_the_others_only_are_asked(
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert sorted(file.name for file in tmp_path.glob("*.*")) == ["A.json", "A.parquet"]
     records = evaluate(toy_model, tmp_path, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["S", "C"]
+    assert evaluated == ["S", "C"]
     assert timeless(records) == timeless(undisturbed)
 
 
@@ -125,7 +126,7 @@ def whole(toy_model: Path, files: dict[str, Path], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_no_model_is_loaded_where_all_is_kept(
+def test_resume_with_all_in_the_cache_loads_no_model(
     whole: Path, files: dict[str, Path], undisturbed: dict[str, dict[str, Any]]
 ) -> None:
     before = {file.name: file.read_bytes() for file in whole.glob("*.*")}
@@ -137,15 +138,16 @@ def test_no_model_is_loaded_where_all_is_kept(
     assert {file.name: file.read_bytes() for file in whole.glob("*.*")} == before
 
 
-def test_a_new_benchmark_is_asked_alone_and_one_that_left_costs_nothing_to_come_back(
-    toy_model: Path, whole: Path, files: dict[str, Path], data: dict[str, Path], asked: list[str]
+def test_resume_evaluates_only_a_new_benchmark(
+    toy_model: Path, whole: Path, files: dict[str, Path], data: dict[str, Path], evaluated: list[str]
 ) -> None:
-    asked.clear()
+    evaluated.clear()
+    """Those that left the config and come back are still in the cache."""
     more = {"A": THREE["A"], "T": ask("triviaqa")}
     evaluate(toy_model, whole, benchmarks=more, data={**files, "T": data["triviaqa"]}, digests=WEIGHTS)
-    assert asked == ["T"]
+    assert evaluated == ["T"]
     evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["T"]
+    assert evaluated == ["T"]
 
 
 def of_another_limit(given: dict[str, Any]) -> None:
@@ -166,7 +168,7 @@ def of_another_protocol(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "again"),
+    ("change", "expected"),
     [
         (of_another_limit, ["S"]),
         (of_other_weights, ["A", "S", "C"]),
@@ -174,39 +176,39 @@ def of_another_protocol(given: dict[str, Any]) -> None:
         (of_another_protocol, ["S"]),
     ],
 )
-def test_what_is_asked_again(
+def test_a_change_evaluates_what_it_concerns(
     change: Callable[[dict[str, Any]], None],
-    again: list[str],
+    expected: list[str],
     toy_model: Path,
     whole: Path,
     files: dict[str, Path],
-    asked: list[str],
+    evaluated: list[str],
 ) -> None:
-    asked.clear()
+    evaluated.clear()
     given: dict[str, Any] = {"benchmarks": THREE, "data": files, "digests": WEIGHTS}
     change(given)
     evaluate(toy_model, whole, **given)
-    assert asked == again
+    assert evaluated == expected
 
 
-def test_without_digests_all_is_asked_again(
-    toy_model: Path, files: dict[str, Path], tmp_path: Path, asked: list[str]
+def test_without_digests_the_cache_is_not_read(
+    toy_model: Path, files: dict[str, Path], tmp_path: Path, evaluated: list[str]
 ) -> None:
     """Nothing would tell another model's answers from these."""
     one = {"A": THREE["A"]}
     for _ in range(2):
         evaluate(toy_model, tmp_path, benchmarks=one, data=files)
-    assert asked == ["A", "A"]
+    assert evaluated == ["A", "A"]
 
 
-def test_changed_items_are_asked_again(
-    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], tmp_path_factory: pytest.TempPathFactory
+def test_changed_items_are_evaluated_again(
+    toy_model: Path, whole: Path, files: dict[str, Path], evaluated: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    asked.clear()
+    evaluated.clear()
     fewer = tmp_path_factory.mktemp("fewer") / "squad.jsonl"
     fewer.write_text("".join(files["S"].read_text().splitlines(keepends=True)[:2]))
     records = evaluate(toy_model, whole, benchmarks=THREE, data={**files, "S": fewer}, digests=WEIGHTS)
-    assert asked == ["S"]
+    assert evaluated == ["S"]
     assert records["S"]["n_available"] == 2
 
 
@@ -216,27 +218,32 @@ def cut(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, Path.unlink])
 @pytest.mark.parametrize("suffix", ["parquet", "json"])
-def test_a_damaged_kept_file_is_asked_again(
-    damage: Callable[[Path], None], suffix: str, toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str]
+def test_a_damaged_cached_file_is_evaluated_again(
+    damage: Callable[[Path], None],
+    suffix: str,
+    toy_model: Path,
+    whole: Path,
+    files: dict[str, Path],
+    evaluated: list[str],
 ) -> None:
-    asked.clear()
-    damage(whole / f"asked/S.{suffix}")
+    evaluated.clear()
+    damage(whole / EVALUATION_CACHE / f"S.{suffix}")
     evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["S"]
+    assert evaluated == ["S"]
     pq.read_table(whole / "S.parquet")
 
 
-def test_what_is_written_into_an_output_reaches_no_later_run(
-    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], undisturbed: dict[str, dict[str, Any]]
+def test_a_changed_output_reaches_no_later_run(
+    toy_model: Path, whole: Path, files: dict[str, Path], evaluated: list[str], undisturbed: dict[str, dict[str, Any]]
 ) -> None:
     """The record is a copy; the items are a link, whose digest tells."""
-    asked.clear()
-    assert (whole / "S.parquet").samefile(whole / "asked/S.parquet")
+    evaluated.clear()
+    assert (whole / "S.parquet").samefile(whole / EVALUATION_CACHE / "S.parquet")
     record = json.loads((whole / "S.json").read_text())
     (whole / "S.json").write_text(json.dumps(record | {"score": 99.0}))
     (whole / "C.parquet").write_bytes(b"PAR1")
     records = evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["C"]
+    assert evaluated == ["C"]
     assert timeless(records) == timeless(undisturbed)
     assert json.loads((whole / "S.json").read_text()) == record
 
@@ -251,34 +258,34 @@ def test_what_is_written_into_an_output_reaches_no_later_run(
         lambda record: record | {"filter": "nonesuch"},
     ],
 )
-def test_a_kept_record_that_is_not_of_its_items_is_damaged(
+def test_a_cached_record_that_its_items_contradict_is_damaged(
     change: Callable[[dict[str, Any]], Any],
     toy_model: Path,
     whole: Path,
     files: dict[str, Path],
-    asked: list[str],
+    evaluated: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked.clear()
-    path = whole / "asked/S.json"
+    evaluated.clear()
+    path = whole / EVALUATION_CACHE / "S.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
     evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == ["S"]
-    assert "S: to be asked, its kept record is damaged" in capsys.readouterr().out
+    assert evaluated == ["S"]
+    assert "S: to be evaluated, its cached record is damaged" in capsys.readouterr().out
 
 
-def test_a_new_version_of_the_step_asks_all_again(
-    toy_model: Path, whole: Path, files: dict[str, Path], asked: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_new_step_version_evaluates_all_again(
+    toy_model: Path, whole: Path, files: dict[str, Path], evaluated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked.clear()
+    evaluated.clear()
     monkeypatch.setitem(versions.STEP, "evaluate", versions.STEP["evaluate"] + 1)
     records = evaluate(toy_model, whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert asked == list(THREE)
+    assert evaluated == list(THREE)
     assert {record["step"] for record in records.values()} == {versions.STEP["evaluate"]}
 
 
-def test_what_is_said_of_the_data_is_brought_up_to_date_and_nothing_asked(
-    toy_model: Path, files: dict[str, Path], tmp_path: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_cached_record_takes_the_new_data_section(
+    toy_model: Path, files: dict[str, Path], tmp_path: Path, evaluated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A known count that was corrected, or the same file by another name; the rest of the record stays."""
     one = {"A": ask("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
@@ -293,16 +300,24 @@ def test_what_is_said_of_the_data_is_brought_up_to_date_and_nothing_asked(
     (moved,) = evaluate(toy_model, tmp_path, benchmarks={"A": THREE["A"]}, data=files, digests=WEIGHTS).values()
     assert moved == first | {"n_complete": None, "data": THREE["A"].data.model_dump(mode="json")}
     assert json.loads((tmp_path / "A.json").read_text()) == moved
-    assert asked == ["A"]
+    assert evaluated == ["A"]
 
 
-def test_copies_where_links_fail(whole: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_copies_where_links_fail(whole: Path, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     (whole / "S.parquet").unlink()
 
-    def refused(*_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise OSError("no hard links here")
 
-    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "link", fail)
     evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
-    assert (whole / "S.parquet").read_bytes() == (whole / "asked/S.parquet").read_bytes()
-    assert not (whole / "S.parquet").samefile(whole / "asked/S.parquet")
+    assert (whole / "S.parquet").read_bytes() == (whole / EVALUATION_CACHE / "S.parquet").read_bytes()
+    assert not (whole / "S.parquet").samefile(whole / EVALUATION_CACHE / "S.parquet")
+
+
+def test_the_cache_of_version_0_1_is_taken_over(whole: Path, files: dict[str, Path], evaluated: list[str]) -> None:
+    evaluated.clear()
+    (whole / EVALUATION_CACHE).rename(whole / "asked")
+    evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
+    assert evaluated == []
+    assert not (whole / "asked").exists()

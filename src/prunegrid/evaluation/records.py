@@ -1,0 +1,78 @@
+"""The two files of an evaluated benchmark: its record's scores and its table of items, from one run of lm-eval."""
+
+import json
+import math
+import statistics
+from typing import Any
+
+import pyarrow as pa
+
+from prunegrid.core.errors import PrunegridError
+
+REPORT = "this is a fault of prunegrid or of its lm-eval version: report it"
+ITEM_COLUMNS = pa.schema(
+    {
+        "doc_id": pa.int64(),
+        "doc_hash": pa.string(),
+        "prompt_hash": pa.string(),
+        "target_hash": pa.string(),
+        "filter": pa.string(),
+        "cluster": pa.string(),
+        "response": pa.string(),
+        "value": pa.float64(),
+    }
+)
+
+
+def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[str, Any]) -> dict[str, Any]:
+    """The record's scores, in percent, checked: every item came back once, and their mean is the score."""
+    metric, filter_name = metadata["table_metric"], metadata["table_filter"]
+    metrics = _percent(run["metrics"])
+    scores = metrics[f"{metric},{filter_name}"]
+    rows = [sample for sample in run["samples"] if sample["filter"] == filter_name]
+    if sorted(row["doc_id"] for row in rows) != list(range(n_items)):
+        raise PrunegridError(name, f"lm-eval returned {len(rows)} items of {n_items}", REPORT)
+    mean = 100 * statistics.fmean(float(row[metric]) for row in rows)
+    if abs(scores["score"] - mean) > 1e-6:
+        raise PrunegridError(name, f"lm-eval's {metric} is {scores['score']}, the mean of its items {mean}", REPORT)
+    return {
+        "metric": metric,
+        "filter": filter_name,
+        **scores,
+        "n_items": len(rows),
+        "n_truncated": run["n_truncated"],
+        "metrics": metrics,
+    }
+
+
+def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """lm-eval's `acc,none`, `acc_stderr,none` as {"acc,none": {score, stderr}}; stderr null for one item."""
+    metrics: dict[str, dict[str, Any]] = {}
+    for key, value in results.items():
+        metric, comma, filter_name = key.partition(",")
+        if comma and not metric.endswith("_stderr"):
+            stderr = results[f"{metric}_stderr,{filter_name}"]
+            has_stderr = not isinstance(stderr, str) and math.isfinite(stderr)
+            metrics[key] = {"score": 100 * float(value), "stderr": 100 * float(stderr) if has_stderr else None}
+    return metrics
+
+
+def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str) -> pa.Table:
+    """One row per item and filter; `value` is the table's metric for that item, 0..1."""
+    rows = []
+    for sample in samples:
+        columns = sample | {
+            "cluster": clusters[sample["doc_id"]] if clusters else sample["doc_hash"],
+            "response": _response(sample["filtered_resps"]),
+            "value": float(sample[metric]),
+        }
+        rows.append({key: columns[key] for key in ITEM_COLUMNS.names})
+    return pa.Table.from_pylist(rows, schema=ITEM_COLUMNS)
+
+
+def _response(filtered: list[Any]) -> str:
+    """The filtered answer, or a JSON list of one number in nats per option: its log-probability or its NLL."""
+    if isinstance(filtered[0], str):
+        return filtered[0]
+    # lm-eval's log-probability comes with whether greedy decoding would give the option
+    return json.dumps([float(value if isinstance(value, float) else value[0]) for value in filtered])
