@@ -25,52 +25,52 @@ def optimizer_state(training: Training) -> dict[str, int]:
     return {"Adam": 8, "weights": 4} | ({"ZeRO's copy": 4} if stage in (1, 2) else {})
 
 
-def weight_bytes(known: Basis, model: str) -> int:
+def weight_bytes(basis: Basis, model: str) -> int:
     """Of one trained cell: the adapter, or the whole model, in the precision of the training."""
-    training = known.experiment.training
-    return trained_parameters(training, known.sizes[model]) * (2 if training.bf16 else 4) + TOKENIZER
+    training = basis.experiment.training
+    return trained_parameters(training, basis.sizes[model]) * (2 if training.bf16 else 4) + TOKENIZER
 
 
-def checkpoint_bytes(known: Basis) -> int:
+def checkpoint_bytes(basis: Basis) -> int:
     """Of one training job at its most: of what it trains only, since frozen weights are not saved."""
-    training = known.experiment.training
-    trained = max(trained_parameters(training, known.sizes[model]) for model in known.experiment.models)
+    training = basis.experiment.training
+    trained = max(trained_parameters(training, basis.sizes[model]) for model in basis.experiment.models)
     return CHECKPOINTS * trained * sum(optimizer_state(training).values())
 
 
-def base_model_bytes(known: Basis) -> int:
+def base_model_bytes(basis: Basis) -> int:
     """As they are stored: two bytes a parameter of one from the hub or a folder, four of one that is made here."""
-    sources = known.experiment.sources
-    return sum(size.count * (2 if sources[name].hub or sources[name].path else 4) for name, size in known.sizes.items())
+    sources = basis.experiment.sources
+    return sum(size.count * (2 if sources[name].hub or sources[name].path else 4) for name, size in basis.sizes.items())
 
 
-def score_bytes(known: Basis) -> int:
+def score_bytes(basis: Basis) -> int:
     """Data set and scores of all models."""
-    tokens = known.tokens.values()
+    tokens = basis.tokens.values()
     return sum(t.total * (CHARACTERS + IDS) + t.response * SCORED for t in tokens)
 
 
-def cell_bytes(known: Basis, cell: Cell) -> int:
+def cell_bytes(basis: Basis, cell: Cell) -> int:
     """Selection, log and evaluation of a cell, its weights apart."""
-    items = sum(ask.items for ask in known.benchmarks.values())
-    return CELL + ITEM * items + (_selection_bytes(known, cell) if cell.budget else 0)
+    items = sum(ask.items for ask in basis.benchmarks.values())
+    return CELL + ITEM * items + (_selection_bytes(basis, cell) if cell.budget else 0)
 
 
-def _selection_bytes(known: Basis, cell: Cell) -> int:
+def _selection_bytes(basis: Basis, cell: Cell) -> int:
     assert cell.budget
-    tokens, budget = known.tokens[cell.model], cell.budget
+    tokens, budget = basis.tokens[cell.model], cell.budget
     return round(KEPT * budget.sample_ratio * (tokens.samples + tokens.response * budget.token_ratio))
 
 
-def retained_weight_bytes(known: Basis, retention: str) -> int:
+def retained_weight_bytes(basis: Basis, retention: str) -> int:
     """Of all trained cells' weights, once they are evaluated."""
-    experiment = known.experiment
+    experiment = basis.experiment
     runtime = experiment.runtime.model_copy(update={"retention": retention})
     if not grid.keeps_weights(experiment.model_copy(update={"runtime": runtime})):
         return 0
-    return sum(weight_bytes(known, cell.model) for cell in grid.cells(experiment) if cell.trained)
+    return sum(weight_bytes(basis, cell.model) for cell in grid.cells(experiment) if cell.trained)
 
 
-def whole_model_bytes(experiment: Experiment, known: Basis) -> int:
+def whole_model_bytes(experiment: Experiment, basis: Basis) -> int:
     """What the trained cells would take if each were kept as a whole model in bf16."""
-    return sum(2 * known.sizes[cell.model].count for cell in grid.cells(experiment) if cell.trained)
+    return sum(2 * basis.sizes[cell.model].count for cell in grid.cells(experiment) if cell.trained)

@@ -14,23 +14,23 @@ from prunegrid.plan.memory import gpu_peak_mb, peak_mb
 REFERENCES = ("zero-shot", "shuffled-responses", "full")
 
 
-def report(known: Basis) -> str:
+def report(basis: Basis) -> str:
     """All of the plan."""
-    all_jobs = jobs(known)
-    level = calibrate(known.root, all_jobs, known.experiment.device)
+    all_jobs = jobs(basis)
+    level = calibrate(basis.root, all_jobs, basis.experiment.device)
     parts = [
-        _grid_line(known),
-        _table(_rule_rows(known, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
+        _grid_line(basis),
+        _table(_rule_rows(basis, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
         _table(_group_rows(all_jobs, level), "part", []),
-        _time_note(known),
-        "\n".join(_retention_lines(known)),
-        "\n".join(_basis_lines(known, all_jobs, level)),
+        _time_note(basis),
+        "\n".join(_retention_lines(basis)),
+        "\n".join(_basis_lines(basis, all_jobs, level)),
     ]
     return "\n\n".join(parts)
 
 
-def _grid_line(known: Basis) -> str:
-    experiment, cells = known.experiment, grid.cells(known.experiment)
+def _grid_line(basis: Basis) -> str:
+    experiment, cells = basis.experiment, grid.cells(basis.experiment)
     factors = {
         "model": len(experiment.models),
         "budget": len(experiment.grid_budgets),
@@ -42,31 +42,31 @@ def _grid_line(known: Basis) -> str:
     beside = ", ".join(f"{count} {name}" for name, count in references.items())
     return (
         f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
-        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(known.benchmarks)} benchmarks"
+        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(basis.benchmarks)} benchmarks"
     )
 
 
-def _rule_rows(known: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
-    experiment, left = known.experiment, _bytes_by_rule(known)
+def _rule_rows(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
+    experiment, left = basis.experiment, _bytes_by_rule(basis)
     for rule in dict.fromkeys(job.rule for job in all_jobs):
         own = [job for job in all_jobs if job.rule == rule]
-        gpu = gpu_peak_mb(rule, experiment, root=known.root)
-        memory = peak_mb(rule, experiment, root=known.root) * 2**20
+        gpu = gpu_peak_mb(rule, experiment, root=basis.root)
+        memory = peak_mb(rule, experiment, root=basis.root) * 2**20
         space = byte_size(left[rule_family(rule)]) if rule_family(rule) in left else ""
         yield [rule, *_sums(own, level), space, byte_size(memory), byte_size(gpu * 2**20) if gpu else ""]
     total = sum(left.values())
     yield ["total", *_sums(all_jobs, level), byte_size(total), "", ""]
 
 
-def _bytes_by_rule(known: Basis) -> dict[str, int]:
+def _bytes_by_rule(basis: Basis) -> dict[str, int]:
     """What each rule leaves for good, under the experiment's own retention."""
-    experiment = known.experiment
-    kept = disk.retained_weight_bytes(known, experiment.runtime.retention)
+    experiment = basis.experiment
+    kept = disk.retained_weight_bytes(basis, experiment.runtime.retention)
     return {
-        "model": disk.base_model_bytes(known),
-        "gather_scores": disk.score_bytes(known),
+        "model": disk.base_model_bytes(basis),
+        "gather_scores": disk.score_bytes(basis),
         "train": kept,
-        "evaluate": sum(disk.cell_bytes(known, cell) for cell in grid.cells(experiment)),
+        "evaluate": sum(disk.cell_bytes(basis, cell) for cell in grid.cells(experiment)),
     }
 
 
@@ -101,14 +101,14 @@ def _table(rows: Iterator[list[str]], first: str, more: list[str]) -> str:
     return "\n".join("  ".join([row[0].strip().ljust(widths[0]), *row[1:]]).rstrip() for row in lines)
 
 
-def _time_note(known: Basis) -> str:
+def _time_note(basis: Basis) -> str:
     text = (
         "Time is that of jobs one after another; N of them side by side take an N-th, if as many fit on the machines."
     )
-    if known.experiment.device == "cuda":
-        ranks = known.experiment.training.ranks
+    if basis.experiment.device == "cuda":
+        ranks = basis.experiment.training.ranks
         text += f"\nGPU time: a training holds {ranks} GPU(s), scoring and evaluation one."
-        if (sharers := known.experiment.runtime.cells_per_gpu) > 1:
+        if (sharers := basis.experiment.runtime.cells_per_gpu) > 1:
             text += (
                 f"\n{sharers} jobs of one rank share a GPU. This assumes that each costs its start-up and Python:\n"
                 f"1/{sharers} of its time is GPU time, or what it computes at the default rate, if that is longer."
@@ -116,42 +116,42 @@ def _time_note(known: Basis) -> str:
     return text
 
 
-def _retention_lines(known: Basis) -> Iterator[str]:
+def _retention_lines(basis: Basis) -> Iterator[str]:
     """What stays of the trained cells, by retention, and what is there meanwhile."""
-    experiment = known.experiment
+    experiment = basis.experiment
     cells = [cell for cell in grid.cells(experiment) if cell.trained]
     yield f"Weights kept of {len(cells)} trained cells ({experiment.training.method}), by runtime.retention:"
     for retention in disk.RETENTIONS:
         mark = "   <- this experiment's" if retention == experiment.runtime.retention else ""
-        yield f"  {retention:<9} {byte_size(disk.retained_weight_bytes(known, retention)):>8}{mark}"
+        yield f"  {retention:<9} {byte_size(disk.retained_weight_bytes(basis, retention)):>8}{mark}"
     if experiment.training.method == "lora":
-        yield f"  ({byte_size(disk.whole_model_bytes(experiment, known))} if each were kept as a whole model in bf16)"
-    largest = max(disk.weight_bytes(known, model) for model in experiment.models)
+        yield f"  ({byte_size(disk.whole_model_bytes(experiment, basis))} if each were kept as a whole model in bf16)"
+    largest = max(disk.weight_bytes(basis, model) for model in experiment.models)
     yield (
-        f"Meanwhile, each training that runs: {byte_size(disk.checkpoint_bytes(known))} "
+        f"Meanwhile, each training that runs: {byte_size(disk.checkpoint_bytes(basis))} "
         f"({disk.CHECKPOINTS} checkpoints at most)"
         + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {byte_size(largest)}")
     )
 
 
-def _basis_lines(known: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
+def _basis_lines(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
     yield "The estimate rests on:"
-    for name, own in known.sizes.items():
+    for name, own in basis.sizes.items():
         yield f"  model   {name}: {own.count:,} parameters ({own.how})"
-    for name, tokens in known.tokens.items():
+    for name, tokens in basis.tokens.items():
         yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.source})"
     items = ", ".join(
-        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in known.benchmarks.items()
+        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in basis.benchmarks.items()
     )
     yield f"  items   {items}"
-    yield from gpus.gpu_lines(known.experiment, known.root)
+    yield from gpus.gpu_lines(basis.experiment, basis.root)
     rules = list(dict.fromkeys(rule_family(job.rule) for job in all_jobs))
     told = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
     if told:
         yield _rate_line(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
     if lacking := [rule for rule in rules if rule not in level.factors]:
-        cuda = known.experiment.device == "cuda"
-        rate = gpu_rates.description([own.count for own in known.sizes.values()]) if cuda else workload.CPU
+        cuda = basis.experiment.device == "cuda"
+        rate = gpu_rates.description([own.count for own in basis.sizes.values()]) if cuda else workload.CPU
         yield _rate_line(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
 
 
