@@ -135,7 +135,8 @@ def test_every_number_leads_back_to_its_items(done: Path) -> None:
     """6 cells x 5 benchmarks of 8 items; 3 rows have deltas, on 6 columns."""
     run = prunegrid("trace", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
-    assert "30 scores, 6 averages and 18 deltas are what 240 item values give; so are the 54 " in run.stdout
+    assert "recomputed from 240 item values: 30 scores, 6 averages and 18 deltas match" in run.stdout
+    assert "54 scores, spreads and deltas match table.csv" in run.stdout
 
 
 def test_cli_table_needs_the_folder_alone(done: Path) -> None:

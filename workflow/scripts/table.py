@@ -7,6 +7,6 @@ from prunegrid.core.step import step
 with step(snakemake.log[0]):
     from prunegrid.table import build
 
-    collected = build.read(Path(snakemake.input.results).parent)
-    build.write(build.make_table(collected), collected.folder)
-    build.rebuild_comparisons(collected.directory)
+    data = build.read(Path(snakemake.input.results).parent)
+    build.write(build.make_table(data), data.folder)
+    build.rebuild_comparisons(data.directory)

@@ -89,21 +89,22 @@ def _table(options: argparse.Namespace) -> None:
 
 
 def _trace(options: argparse.Namespace) -> None:
-    from prunegrid.table.trace import trace_all, trace_one
+    from prunegrid.table.trace import trace_score
+    from prunegrid.table.verification import verify_table
 
     if options.cell is None:
-        traced = trace_all(options.directory)
+        verified = verify_table(options.directory)
         print(
-            f"{options.directory}: {traced.scores} scores, {traced.averages} averages and {traced.deltas} deltas are "
-            f"what {traced.values} item values give; so are the {traced.shown} scores, spreads and deltas of table.csv"
+            f"{options.directory}: recomputed from {verified.values} item values: {verified.scores} scores, "
+            f"{verified.averages} averages and {verified.deltas} deltas match results.parquet; "
+            f"{verified.shown} scores, spreads and deltas match table.csv"
         )
-        print(
-            f"made again, and the same: {', '.join(str(file.relative_to(options.directory)) for file in traced.files)}"
-        )
+        names = (str(file.relative_to(options.directory)) for file in verified.files)
+        print(f"regenerated and identical: {', '.join(names)}")
     elif options.benchmark is None:
         raise PrunegridError("give a cell and a benchmark, or neither")
     else:
-        print("\n".join(trace_one(options.directory, options.cell, options.benchmark)))
+        print("\n".join(trace_score(options.directory, options.cell, options.benchmark)))
 
 
 def _figures(options: argparse.Namespace) -> None:

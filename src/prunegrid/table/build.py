@@ -1,6 +1,6 @@
-"""Write an experiment's table: `table.md`, `table.csv`, `table.tex` and `table.html`, all showing the same.
+"""Write an experiment's table as `table.md`, `table.csv`, `table.tex` and `table.html`, which all show the same.
 
-`prunegrid table results/<experiment>` runs `build`; the workflow's last rule and its `onerror` end here too.
+`prunegrid table results/<experiment>` runs `build`, as do the workflow's last rule and its `onerror`.
 """
 
 from dataclasses import dataclass
@@ -21,97 +21,99 @@ from prunegrid.table.layout import Failures, Table, lay_out
 
 FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
 NO_DELTAS = "No deltas: no row has a score together with what it is compared with."
-CHOSEN = "Deltas are against the pair with the highest Avg of its budget, chosen on these very items, which favours it."
+BEST_PAIR = (
+    "Deltas are against the pair with the highest Avg of its budget, chosen on these very items, which favours it."
+)
 
 
 @dataclass(frozen=True)
 class TableData:
-    """What a results folder holds: its results, and their differences from the row `against` (None: the baseline)."""
+    """A results folder's rows, and their deltas from the row `baseline` (None: the experiment's own baseline)."""
 
     directory: Path
     experiment: Experiment
     frame: pd.DataFrame
-    compared: pd.DataFrame
-    against: str | None = None
+    deltas: pd.DataFrame
+    baseline: str | None = None
 
     @property
     def folder(self) -> Path:
-        return table_folder(self.directory, self.against)
+        return table_folder(self.directory, self.baseline)
 
     @property
-    def deltas(self) -> Path:
-        return (self.folder if self.against else self.directory) / layout.DELTAS
+    def deltas_file(self) -> Path:
+        return (self.folder if self.baseline else self.directory) / layout.DELTAS
 
 
-def build(directory: Path, against: str | None = None) -> Table:
+def build(directory: Path, baseline: str | None = None) -> Table:
     """Collect a results folder by its own `experiment.json`; write `results.parquet`, `deltas.parquet` and `table/`.
 
-    With `against` (`full`, `best`, a variant's name) deltas are against that row, and only `table/against-<name>/` is
+    With `baseline` (`full`, `best`, a variant's name) deltas are against that row, and only `table/against-<name>/` is
     written. Nothing is run: what is not there is shown as missing. Raises `PrunegridError` for a folder without
-    `experiment.json`, a damaged file, cells that were not evaluated alike, and an unknown `against`.
+    `experiment.json`, a damaged file, cells that were evaluated differently, and an unknown `baseline`.
     """
-    collected = collect(directory, against)
-    save(collected)
-    table = make_table(collected, status.failures(collected.experiment, directory))
-    write(table, collected.folder)
-    if against is None:
+    data = collect(directory, baseline)
+    save(data)
+    table = make_table(data, status.failures(data.experiment, directory))
+    write(table, data.folder)
+    if baseline is None:
         rebuild_comparisons(directory)
     return table
 
 
 def rebuild_comparisons(directory: Path) -> None:
-    """Bring the tables against other rows, where there are any, up to the results that are there."""
+    """Update the tables with other baselines, if there are any, to the current results."""
     for path in sorted(directory.glob(layout.comparison("*"))):
         build(directory, path.name.removeprefix("against-"))
 
 
-def collect(directory: Path, against: str | None = None) -> TableData:
-    """The results of the files that are there, and their differences item by item."""
+def collect(directory: Path, baseline: str | None = None) -> TableData:
+    """The results in the folder, and their differences item by item."""
     experiment = results.experiment_of(directory)
     frame = results.collect(experiment, directory)
-    compared = deltas.deltas(frame, directory, contrasts(experiment, frame, against))
-    return TableData(directory, experiment, frame, compared, against)
+    rows = deltas.deltas(frame, directory, contrasts(experiment, frame, baseline))
+    return TableData(directory, experiment, frame, rows, baseline)
 
 
 def read(directory: Path) -> TableData:
-    """What `save` wrote."""
+    """The data that `save` wrote."""
     frame = results.read(directory / layout.RESULTS)
     return TableData(directory, results.experiment_of(directory), frame, deltas.read(directory / layout.DELTAS))
 
 
-def save(collected: TableData) -> None:
-    """Write `deltas.parquet` and, of the comparison with the baseline, `results.parquet`."""
-    if collected.against is None:
-        results.write(collected.frame, collected.directory / layout.RESULTS)
-    deltas.write(collected.compared, collected.deltas)
+def save(data: TableData) -> None:
+    """Write `deltas.parquet` and, with the experiment's own baseline, `results.parquet`."""
+    if data.baseline is None:
+        results.write(data.frame, data.directory / layout.RESULTS)
+    deltas.write(data.deltas, data.deltas_file)
 
 
-def table_folder(directory: Path, against: str | None = None) -> Path:
+def table_folder(directory: Path, baseline: str | None = None) -> Path:
     """Where `build` writes the table."""
-    return directory / (layout.comparison(against) if against else layout.TABLE)
+    return directory / (layout.comparison(baseline) if baseline else layout.TABLE)
 
 
-def make_table(collected: TableData, failures: Failures | None = None) -> Table:
+def make_table(data: TableData, failures: Failures | None = None) -> Table:
     """The table; `failures` (from `status.failures`) become footnotes."""
-    experiment, frame = collected.experiment, collected.frame
+    experiment = data.experiment
     return lay_out(
-        frame,
+        data.frame,
         title=f"{experiment.experiment}: fine-tuned on pruned {experiment.dataset.name}",
-        note=" ".join(filter(None, (experiment.note, *_remarks(collected)))),
+        note=" ".join(filter(None, (experiment.note, *_remarks(data)))),
         failures=failures,
-        deltas=collected.compared,
-        footer=provenance.footer(experiment, collected.directory, frame, collected.compared),
+        deltas=data.deltas,
+        footer=provenance.footer(experiment, data.directory, data.frame, data.deltas),
     )
 
 
-def _remarks(collected: TableData) -> list[str]:
-    """What to know of the deltas: that they are against a chosen row, or why there are none."""
-    chosen = [CHOSEN] if collected.against == BEST else []
-    wanted = contrasts(collected.experiment, collected.frame, collected.against)
-    return [*chosen, *([NO_DELTAS] if wanted and collected.compared.empty else [])]
+def _remarks(data: TableData) -> list[str]:
+    """That the baseline was chosen by its scores, or that deltas were expected and there are none."""
+    caveat = [BEST_PAIR] if data.baseline == BEST else []
+    expected = contrasts(data.experiment, data.frame, data.baseline)
+    return [*caveat, *([NO_DELTAS] if expected and data.deltas.empty else [])]
 
 
-def write(table: Table, out: Path) -> None:
-    """Write the table into the folder `out`, in every format."""
-    for ending, form in FORMATS.items():
-        files.write_text(out / f"table.{ending}", form(table))
+def write(table: Table, folder: Path) -> None:
+    """Write the table into the folder, in every format."""
+    for ending, render in FORMATS.items():
+        files.write_text(folder / f"table.{ending}", render(table))

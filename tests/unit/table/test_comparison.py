@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table.comparison import contrasts
+from support.errors import refused
 from support.results_folder import an_experiment, finish, shared_files
 
 VARIANTS = [
@@ -55,6 +53,6 @@ def test_a_pair_that_lacks_a_seed_is_not_the_best(tmp_path: Path) -> None:
     assert {other for _, _, other in compare(tmp_path, "best", leave_out="random+ppl/1")} == {"random+random"}
 
 
-def test_an_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(PrunegridError, match=r"no 'ppl' to compare with; give one of best, zero-shot, full, random\+"):
+def test_contrasts_refuses_an_unknown_row(tmp_path: Path) -> None:
+    with refused("tiny", "'ppl'", fix="best, zero-shot, full, random+"):
         compare(tmp_path, "ppl")
