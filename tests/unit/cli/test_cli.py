@@ -1,8 +1,11 @@
 """The `prunegrid` command on one's own model and data, and the lines that bad input gets."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +13,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.cli import app
+from support.errors import refused
+from support.tiny_llama import write_tiny_model
 
 PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
 
 
-def fails(capsys: Any, *arguments: str) -> str:
-    """The message of a command that must exit with code 1 (a `str` exit code is printed and means 1)."""
-    with pytest.raises(SystemExit) as raised:
+@contextmanager
+def refused_by_command(where: object, *values: object, fix: str | None = None) -> Iterator[None]:
+    """The command in the block exits with 1 (a `str` exit code is printed and means 1), for an error as `refused`."""
+    with pytest.raises(SystemExit) as caught:
+        yield
+    assert isinstance(caught.value.code, str) and len(caught.value.code.splitlines()) == 1
+    with refused(where, *values, fix=fix):
+        raise caught.value.__context__ or caught.value
+
+
+def fails(*arguments: str) -> str:
+    """The line of a command that must exit with code 1."""
+    with pytest.raises(SystemExit) as caught:
         app.main(arguments)
-    assert isinstance(raised.value.code, str)
-    assert len(raised.value.code.splitlines()) == 1
-    return raised.value.code
+    assert isinstance(caught.value.code, str) and len(caught.value.code.splitlines()) == 1
+    return caught.value.code
 
 
 def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
@@ -30,20 +44,7 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     scores, out = str(tmp_path / "scores"), tmp_path / "pruned"
     app.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
     assert json.loads(capsys.readouterr().out)["samples"] == 12
-    app.main(
-        [
-            "prune",
-            "--scores",
-            scores,
-            "--pair",
-            "qtuning",
-            *PRUNE,
-            "--out",
-            str(out),
-            "--model",
-            str(tiny_model),
-        ]
-    )
+    app.main(["prune", "--scores", scores, "--pair", "qtuning", *PRUNE, "--out", str(out), "--model", str(tiny_model)])
     ours = json.loads(capsys.readouterr().out)
     assert ours["n_kept_samples"] == len(pq.read_table(out / "selection.parquet")) == 3
     for match in (out, out / "selection.json"):
@@ -59,11 +60,11 @@ def test_an_optional_score_serves_its_pruner(tmp_path: Path, tiny_model: Path, c
     prune = ["prune", "--scores", str(scores), "--pair", "ifd+ppl", *PRUNE, "--out", str(tmp_path / "o")]
     extra = ["extra", "ifd", "--model", str(tiny_model), "--scores", str(scores), "--threads", "1"]
     app.main(score)
-    assert "ifd needs the sample column ifd" in fails(capsys, *prune)
+    assert "ifd" in fails(*prune)
     app.main(extra)
     app.main(prune)
-    message = fails(capsys, "extra", "reference_nll", "--model", str(tiny_model), "--scores", str(scores))
-    assert "reference_nll needs the folder of a reference model" in message
+    message = fails("extra", "reference_nll", "--model", str(tiny_model), "--scores", str(scores))
+    assert "reference_nll" in message
 
 
 def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
@@ -72,52 +73,50 @@ def test_prune_takes_options(tmp_path: Path, scores: Path, capsys: Any) -> None:
     summary = json.loads(capsys.readouterr().out)
     assert summary["options"]["neighbor_lambda"] == 0
     assert summary["options"]["surplus"] == "keep"
-    assert "write NAME=VALUE" in fails(capsys, *arguments, "--option", "neighbor_lambda")
-    assert "has no option 'lamda'" in fails(capsys, *arguments, "--option", "lamda=0")
+    with refused_by_command("--option neighbor_lambda", "NAME=VALUE", fix="neighbor_lambda=0"):
+        app.main([*arguments, "--option", "neighbor_lambda"])
+    assert "'lamda'" in fails(*arguments, "--option", "lamda=0")
 
 
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, tiny_model: Path, capsys: Any) -> None:
-    from support.tiny_llama import write_tiny_model
-
     out = tmp_path / "out"
     base = ["prune", "--scores", str(scores), "--out", str(out)]
     bad_ratio = ["--pair", "qtuning", "--sample-ratio", "1.5", "--token-ratio", "0.5"]
-    assert "1.5" in fails(capsys, *base, *bad_ratio)
-    assert "is not a token pruner" in fails(capsys, *base, "--pair", "random+pppl", *PRUNE)
+    assert "1.5" in fails(*base, *bad_ratio)
+    assert "pppl" in fails(*base, "--pair", "random+pppl", *PRUNE)
     other = write_tiny_model(tmp_path / "other", seed=1)
-    message = fails(capsys, *base, "--pair", "random+ppl", *PRUNE, "--model", str(other))
-    assert "made for another model" in message
+    message = fails(*base, "--pair", "random+ppl", *PRUNE, "--model", str(other))
+    assert "another model" in message
     no_response = tmp_path / "no_response.jsonl"
     no_response.write_text('{"prompt": "q", "answer": "a"}\n')
-    message = fails(capsys, "score", "--model", str(tiny_model), "--data", str(no_response), "--out", str(out))
-    assert "fields answer, prompt are not understood" in message
+    message = fails("score", "--model", str(tiny_model), "--data", str(no_response), "--out", str(out))
+    assert "answer, prompt" in message
     good = tmp_path / "good.jsonl"
     good.write_text('{"prompt": "q", "response": "a"}\n')
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("mine")
-    message = fails(capsys, "score", "--model", str(tiny_model), "--data", str(good), "--out", str(mine))
-    assert "is not a scores directory (thesis.txt)" in message
+    with refused_by_command(mine, "thesis.txt", fix="--out"):
+        app.main(["score", "--model", str(tiny_model), "--data", str(good), "--out", str(mine)])
     assert (mine / "thesis.txt").read_text() == "mine"
     bare = write_tiny_model(tmp_path / "bare", template=None)
-    message = fails(capsys, "score", "--model", str(bare), "--data", str(good), "--out", str(out))
-    assert "has no chat template" in message
-    message = fails(capsys, "score", "--model", str(tmp_path), "--data", str(good), "--out", str(out))
-    assert "no .safetensors file" in message
-    assert "no experiment.json" in fails(capsys, "table", str(tmp_path))
+    message = fails("score", "--model", str(bare), "--data", str(good), "--out", str(out))
+    assert str(bare) in message
+    message = fails("score", "--model", str(tmp_path), "--data", str(good), "--out", str(out))
+    assert ".safetensors" in message
+    assert "no experiment.json" in fails("table", str(tmp_path))
     assert not out.exists()
 
 
 def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path, tiny_model: Path, capsys: Any) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(scores, tmp_path / "scores"))
     (copy / "extra").mkdir()
     (copy / "extra" / "mine.parquet").write_text("mine")
     data = tmp_path / "mine.jsonl"
     data.write_text('{"prompt": "q", "response": "a"}\n')
     command = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(copy), "--threads", "1"]
-    assert "extra/ holds scores that belong to" in fails(capsys, *command)
+    with refused_by_command(copy, "extra/", fix="--out"):
+        app.main(command)
     assert (copy / "extra" / "mine.parquet").read_text() == "mine"
     shutil.rmtree(copy / "extra")
     app.main(command)
@@ -125,15 +124,11 @@ def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path,
 
 
 def test_truncated_scores_are_named(tmp_path: Path, scores: Path, capsys: Any) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(scores, tmp_path / "scores"))
     file = copy / "tokens.parquet"
     file.write_bytes(file.read_bytes()[:-20])
-    message = fails(
-        capsys, "prune", "--scores", str(copy), "--pair", "random+ppl", *PRUNE, "--out", str(tmp_path / "o")
-    )
-    assert f"{file}: damaged or not Parquet" in message
+    message = fails("prune", "--scores", str(copy), "--pair", "random+ppl", *PRUNE, "--out", str(tmp_path / "o"))
+    assert f"{file}: damaged" in message
     assert not (tmp_path / "o").exists()
 
 
@@ -155,11 +150,11 @@ def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys
     adapted.save_pretrained(str(tmp_path / "adapter"))
     out = str(tmp_path / "merged")
     own = ["merge", "--model", str(tiny_model), "--out", out]
-    assert "holds no adapter" in fails(capsys, *own, "--adapter", str(tiny_model))
+    assert "holds no adapter" in fails(*own, "--adapter", str(tiny_model))
     app.main([*own, "--adapter", str(tmp_path / "adapter")])
     ids = torch.arange(20)[None]
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits
         assert torch.allclose(merged, adapted(ids).logits, atol=1e-4)
     assert AutoTokenizer.from_pretrained(out).chat_template
-    assert "is there already" in fails(capsys, *own, "--adapter", str(tmp_path / "adapter"))
+    assert "is there already" in fails(*own, "--adapter", str(tmp_path / "adapter"))

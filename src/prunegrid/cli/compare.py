@@ -1,0 +1,32 @@
+"""Set results beside the published ones; or audit those."""
+
+import argparse
+from pathlib import Path
+
+from prunegrid.cli.arguments import named_value
+from prunegrid.core.errors import PrunegridError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", type=Path, nargs="?", help="results/<experiment> or a results.parquet")
+    parser.add_argument("--with", dest="other", type=Path, metavar="RESULTS", help="instead of the published tables")
+    parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all rows and columns there, too")
+
+
+def run(options: argparse.Namespace) -> None:
+    from prunegrid.published import audit, audit_report, compare_report
+
+    notes: list[str] = []
+    if options.results:
+        models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
+        rows, notes = compare_report.compare_folders(options.results, options.other, models)
+        print(compare_report.markdown(rows, notes))
+    elif options.other or options.model:
+        raise PrunegridError("--with and --model", "compare results, and none are given", "give the results first")
+    else:
+        rows = audit.audit()
+        print(audit_report.report(rows))
+    if options.out:
+        compare_report.write_csv(rows, notes, options.out)
+        print(f"\n{options.out}: written")

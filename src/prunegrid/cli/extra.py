@@ -1,0 +1,31 @@
+"""Add an optional score that some pruners read."""
+
+import argparse
+from pathlib import Path
+
+from prunegrid.cli.arguments import add_forward_arguments, dtype
+from prunegrid.core.gpus import use_device
+from prunegrid.experiment import layout
+from prunegrid.pruners.columns import EXTRAS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=list(EXTRAS), help="the score")
+    parser.add_argument("--model", type=Path, required=True, help="the model that was scored with")
+    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
+    parser.add_argument("--reference", type=Path, help="the reference model's folder, for reference_nll")
+    add_forward_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> None:
+    import torch
+
+    from prunegrid.experiment.sections import Scoring
+    from prunegrid.scoring.extra import write_extra
+
+    torch.set_num_threads(options.threads)
+    settings = Scoring(batch_tokens=options.batch_tokens, dtype=dtype(options))
+    out = options.scores / layout.EXTRA / f"{options.name}.parquet"
+    with use_device(options.device):
+        write_extra(options.name, options.scores, options.model, out, settings, options.device, options.reference)
+    print(out)

@@ -1,0 +1,18 @@
+"""Say which cells are done, failed, running, missing or stale, and why."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from prunegrid.cli.arguments import EXPERIMENT
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", type=Path, help=EXPERIMENT)
+
+
+def run(options: argparse.Namespace) -> None:
+    from prunegrid.status.text import show
+
+    if not show(options.experiment):
+        sys.exit(1)
