@@ -28,7 +28,7 @@ from prunegrid.pruners.columns import HEAD_SCORES
 from prunegrid.scoring.forward import compute_in_batches
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
-from prunegrid.training import Job, launch, worker
+from prunegrid.training import Job, processes, train, worker
 from prunegrid.training.schedule import IGNORE
 
 WATCHED = "PRUNEGRID_BENCHMARK_WATCHED"
@@ -105,9 +105,9 @@ def forward(job: Job) -> dict[str, float]:
 
 def ours(job: Job, out: Path, watched: Path) -> dict[str, int]:
     """`train` as it is, but this file starts its worker, to put the stopwatch in."""
-    launch.WORKER = Path(__file__).stem
+    processes.WORKER = Path(__file__).stem
     os.environ |= {"PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}", WATCHED: str(watched)}
-    report = launch.train(job, out / "model", out / "training.json")
+    report = train(job, out / "model", out / "training.json")
     return {key: report[key] for key in ("trained_tokens", "forwarded_tokens")}
 
 

@@ -157,10 +157,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fault_runs.Whole
 
 @contextmanager
 def starting_warm(server: Path) -> Iterator[None]:
-    from prunegrid.training import launch
+    from prunegrid.training import processes
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "command", partial(warm_ranks.command, server))
+        patch.setattr(processes, "command", partial(warm_ranks.command, server))
         yield
 
 

@@ -25,8 +25,10 @@ from gpu.measure import Section
 from gpu.random_model import MAX_LENGTH, build, write_folder
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.pruners import PruningSpec
-from prunegrid.training import Job, checkpoints, launch, worker
-from prunegrid.training.trainer import STOPPING, PrunedTrainer
+from prunegrid.training import Job, assembly, checkpoints, launch, processes, worker
+from prunegrid.training.processes import ExitStatus
+from prunegrid.training.signals import STOP_SIGNALS
+from prunegrid.training.trainer import PrunedTrainer
 
 BUDGET = {"sample_ratio": 0.125, "token_ratio": 0.5}
 PRUNING = PruningSpec(method="qtuning", **BUDGET)
@@ -95,25 +97,26 @@ class Jobs:
 
     def _replace(self) -> None:
         """See the module's docstring."""
-        share = checkpoints.share
+        share = checkpoints.share_lock
 
         def shared(folder: Path) -> int:
             self._locks.append(share(folder))  # freed after each job, as the end of a rank's process frees it
             return self._locks[-1]
 
-        checkpoints.share = shared
-        launch._run = self._run_here
-        worker.build = self._built(worker.build)
-        PrunedTrainer.ask = self._timed(PrunedTrainer.ask)  # a dynamic job's forwards without gradients
+        checkpoints.share_lock = shared
+        launch.run_ranks = self._run_here
+        assembly.build_trainer = self._built(assembly.build_trainer)
+        PrunedTrainer.call_model = self._timed(PrunedTrainer.call_model)  # a dynamic job's forwards without gradients
         transformers.AutoModelForCausalLM.from_pretrained = staticmethod(self._random)
         torch.distributed.destroy_process_group = lambda *_: None
 
-    def _run_here(self, order: Any, spec: Path, lock: int) -> None:
+    def _run_here(self, order: Any, spec: Path, lock: int) -> ExitStatus:
         spec.write_text(order.model_dump_json())
-        os.environ.update(launch._environment(order.job))
+        os.environ.update(processes.rank_environment(order.job))
         with spec.open("r+") as alive:
             fcntl.flock(alive, fcntl.LOCK_EX)
             worker.main(spec)
+        return ExitStatus()
 
     def _built(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def built(*arguments: Any, **options: Any) -> Any:
@@ -142,7 +145,7 @@ class Jobs:
 
 def release(trainer: Any) -> None:
     """Free the device's memory: DeepSpeed's hooks hold the model in cycles that are never collected."""
-    for number in STOPPING:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     if trainer is None:
         return

@@ -128,7 +128,7 @@ def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, K
     assert found.first.code != 0
     assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", found.first.text, re.DOTALL)
     if rule in TRAINING:
-        said = "^training was killed by SIGKILL; the checkpoint of step . is intact; the same command goes on"
+        said = "^training: killed by SIGKILL; the checkpoint of step . is intact; the same command resumes"
         assert re.search(said, found.first.said[job.log])
         assert found.resumed[rule]
     else:

@@ -29,7 +29,7 @@ from prunegrid.training.candidates import Candidates
 from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
 from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
 from prunegrid.training.schedule import Example, example
-from prunegrid.training.worker import checkpoint_layers
+from prunegrid.training.trained_model import checkpoint_layers
 from support import killed_jobs
 from support.handmade_scores import spec
 from support.killed_jobs import Inputs, assert_same, befall, steps

@@ -12,7 +12,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Draw, PruningSpec, Selection, select
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.dynamic import Moment
-from prunegrid.training.schedule import MicroBatches, schedule, steps_in_all, steps_per_epoch
+from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch, total_steps
 
 SEED = 0
 
@@ -23,12 +23,12 @@ def pruning(method: str) -> PruningSpec:
 
 def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatches]:
     ids = pq.read_table(scores / "samples.parquet")["sample_id"].to_numpy()
-    return schedule(ids, len(ids), settings, derive_seed(SEED, "data"), rank)
+    return schedule(ids, len(ids), settings, SEED, rank)
 
 
 def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20) -> Moment:
     each = steps_per_epoch(candidates, settings)
-    return Moment(step // each, step, rank, step / steps_in_all(candidates, settings))
+    return Moment(step // each, step, rank, step / total_steps(candidates, settings))
 
 
 def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:

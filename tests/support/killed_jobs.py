@@ -10,7 +10,7 @@ from prunegrid.core.files import read_json, read_parquet
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.pruners import PruningSpec
 from prunegrid.selection.prune import prune
-from prunegrid.training import Job, launch, train
+from prunegrid.training import Job, processes, train
 
 SETTINGS: dict[str, Any] = {
     "method": "full",
@@ -54,7 +54,7 @@ def run(
 def befall(monkeypatch: pytest.MonkeyPatch, what: str = "none", **plan: Any) -> None:
     """From now on ranks meet this misfortune."""
     plan = {key: str(value) if isinstance(value, Path) else value for key, value in plan.items()}
-    monkeypatch.setattr(launch, "WORKER", "support.programs.killed_worker")
+    monkeypatch.setattr(processes, "WORKER", "support.programs.killed_worker")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     monkeypatch.setenv("MISFORTUNE", json.dumps({"what": what, **plan}))
 

@@ -41,7 +41,7 @@ def kill_twice_and_resume(
     is_refused(out, inputs, "SIGKILL|exit code 1", save_steps=1, **settings)
     assert steps(out)[-1] == kills.step - 1
     befall(monkeypatch, kills.second, step=5)
-    is_refused(out, inputs, "SIGKILL|exit code 1|another rank|could not save", save_steps=1, **settings)
+    is_refused(out, inputs, "SIGKILL|exit code 1|another rank ended|could not save", save_steps=1, **settings)
     assert steps(out) == [3, 4]
     befall(monkeypatch)
     report = run(out, inputs, save_steps=1, **settings)

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.models import describe
 from prunegrid.pruners import PruningSpec
@@ -54,7 +53,7 @@ def samples_of_steps(scores: Path, selection: Path, training: Training) -> list[
     tokens = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
     kept = pq.read_table(selection).to_pylist()
     ids = np.array([row["sample_id"] for row in kept])
-    plans = [schedule(ids, len(tokens), training, derive_seed(0, "data"), rank) for rank in range(training.ranks)]
+    plans = [schedule(ids, len(tokens), training, 0, rank) for rank in range(training.ranks)]
     return [
         [kept[row] | tokens[kept[row]["sample_id"]] for plan in plans for batch in plan[step] for row in batch]
         for step in range(len(plans[0]))

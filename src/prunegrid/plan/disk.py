@@ -5,9 +5,10 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Training
 from prunegrid.plan.jobs import Basis
+from prunegrid.training.checkpoints import RETAINED
 from prunegrid.training.memory_model import trained_parameters
 
-CHECKPOINTS = 3  # of a cell that is being trained: two are kept, while a third is written
+CHECKPOINTS = RETAINED + 1  # of a cell that is being trained: the last is written before an older one is deleted
 TOKENIZER = 4_000_000  # beside each model
 ITEM = 300  # of an answered item, zstd
 CELL = 60_000  # logs, benchmark files, TensorBoard and training.json

@@ -7,7 +7,7 @@ from textwrap import fill
 from prunegrid.experiment.config import Experiment
 from prunegrid.plan import memory
 from prunegrid.plan.memory import PASSES, TRAINING
-from prunegrid.training.memory_model import MIB, USABLE
+from prunegrid.training.memory_model import MIB, USABLE_SHARE
 
 
 def sharing_fits(experiment: Experiment, card_bytes: float, root: Path | None = None) -> tuple[bool, str]:
@@ -17,12 +17,12 @@ def sharing_fits(experiment: Experiment, card_bytes: float, root: Path | None = 
     rule = max(peaks, key=peaks.__getitem__)
     largest = peaks[rule]
     words = f"{jobs} x {largest / 1e9:.1f} GB ({rule}, the largest) = {jobs * largest / 1e9:.1f} GB"
-    if jobs * largest <= USABLE * card_bytes:
+    if jobs * largest <= USABLE_SHARE * card_bytes:
         return True, f"{words}, on {card_bytes / 1e9:.0f} GB"
-    most = max(1, int(USABLE * card_bytes / largest))
+    most = max(1, int(USABLE_SHARE * card_bytes / largest))
     return False, (
-        f"{words} do not fit {USABLE:.0%} of {card_bytes / 1e9:.0f} GB; take runtime.cells_per_gpu: {most}, or smaller "
-        "passes (batch_tokens of scoring, training, evaluation)"
+        f"{words} do not fit {USABLE_SHARE:.0%} of {card_bytes / 1e9:.0f} GB; take runtime.cells_per_gpu: {most}, or "
+        "smaller passes (batch_tokens of scoring, training, evaluation)"
     )
 
 

@@ -1,22 +1,15 @@
 """Estimated peak memory of one job of each rule, of the machine and of one GPU, in MiB.
 
-`peak_mb("train", experiment)`; the default of a model is the one that needs most. A job's memory is that of its
-processes after their imports, plus, of a model with P parameters of w bytes each (bf16 2, else 4), for a rank of N:
+`peak_mb("train", experiment)` is for the model that needs most, unless one is named. A job needs its processes after
+their imports, plus one of:
 
-- weights: w P; at ZeRO 3 w P / N and what DeepSpeed keeps gathered (at most 1e9 parameters)
-- gradients of what is trained: 4 bytes a parameter (they are summed in float32); / N from ZeRO 2 on
-- optimizer of what is trained: AdamW 8, adagrad and rmsprop 4, sgd 0 bytes a parameter, and 4 for a float32 copy
-  (none at ZeRO 0 in float32); / N from ZeRO 1 on; in main memory where it is offloaded
-- communication, at one rank too: 4 + w bytes of what is trained, of 5e8 parameters at most (DeepSpeed's buckets)
-- activations of a pass of T tokens: T (layers + 1/2) (w (5 hidden + 2 keys + 4 intermediate) + 8 hidden), the norms in
-  float32, and w 2 hidden more where all weights are trained; with gradient checkpointing T x layers x w hidden, and one
-  and a half layers'. The half is what the backward pass works in.
-- the head's logits, by chunks: three float32 tensors of a chunk of positions (`chunks`)
+- training: each rank's share (`training.memory_model` has the formulas)
+- a pass without gradients over P parameters of w bytes each (bf16 2, else 4): the weights w P, one layer's activations
+  w (4 hidden + 3 intermediate) + 8 hidden bytes a token, the head's logits by chunks, and, where answers are generated,
+  the keys and values of all layers
 
-What is trained is all parameters, or LoRA's r x (in + out) of each linear layer. A pass without gradients has one
-layer's activations, w (4 hidden + 3 intermediate) + 8 hidden bytes a token, and, where answers are generated, keys and
-values of all layers. The machine also holds each model once while it is loaded, and the file that it is loaded from;
-a process that reads the data set or its scores has 40 bytes a token of them.
+The machine also holds each model once while it loads, and the file that it is loaded from. A process that reads the
+data set or its scores needs 40 bytes a token of them.
 """
 
 from pathlib import Path
@@ -28,13 +21,13 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
 from prunegrid.models.size import DamagedModelError, Size, model_size, stated_size
 from prunegrid.training.memory_model import (
-    ADAM,
-    CUDA_CONTEXT,
+    CUDA_CONTEXT_MIB,
+    DTYPE_BYTES,
     MIB,
-    WIDTH,
-    _logits,
-    _width,
+    OPTIMIZER_BYTES,
+    bytes_per_parameter,
     checkpointing_needed,
+    logits_bytes,
     trained_parameters,
     training_bytes,
 )
@@ -71,8 +64,8 @@ def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, roo
         return 0
     used = sizes(experiment, model, root).values()
     if rule in TRAINING:
-        return CUDA_CONTEXT + max(sum(rank_bytes(experiment, size).values()) for size in used) // MIB
-    return CUDA_CONTEXT + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
+        return CUDA_CONTEXT_MIB + max(sum(rank_bytes(experiment, size).values()) for size in used) // MIB
+    return CUDA_CONTEXT_MIB + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
 
 
 def _table_mb(experiment: Experiment, root: Path | None) -> int:
@@ -132,9 +125,9 @@ def _training_host_mb(experiment: Experiment, size: Size) -> int:
     if experiment.device == "cpu":
         own = sum(rank_bytes(experiment, size).values())
         return here * (TRAINER + own // MIB)
-    weights, offloaded = size.count * _width(training), 0
+    weights, offloaded = size.count * bytes_per_parameter(training), 0
     if training.offload_optimizer:  # the copy and the gradients go along
-        offloaded = trained_parameters(training, size) * (ADAM[training.optim] + 8)
+        offloaded = trained_parameters(training, size) * (OPTIMIZER_BYTES[training.optim] + 8)
     return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
 
 
@@ -149,11 +142,11 @@ def _pass_host_mb(rule: str, experiment: Experiment, size: Size) -> int:
 def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int]:
     """Bytes of weights, and of activations, of a job that runs a model forward only."""
     section = experiment.evaluation if rule == "evaluate" else experiment.scoring
-    width, shape = WIDTH[section.dtype], size.shape
+    width, shape = DTYPE_BYTES[section.dtype], size.shape
     token = width * (4 * shape.hidden + 3 * shape.intermediate) + 8 * shape.hidden
     if rule == "evaluate":
         token += 2 * width * shape.keys * shape.layers
-    return width * size.count, token * section.batch_tokens + _logits(shape, experiment.device)
+    return width * size.count, token * section.batch_tokens + logits_bytes(shape, experiment.device)
 
 
 def _model_host_mb(experiment: Experiment, name: str, size: Size) -> int:

@@ -13,6 +13,7 @@ from prunegrid.experiment.sections import Scoring, Training
 from prunegrid.models.size import Size
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
+from prunegrid.training.schedule import steps_per_epoch, total_steps
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
@@ -117,16 +118,6 @@ def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: Token
     return replace(whole, operations=share * whole.operations, layers=share * whole.layers)
 
 
-def steps_per_epoch(training: Training, samples: int) -> int:
-    return ceil(
-        samples / (training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks)
-    )
-
-
-def optimizer_steps(training: Training, samples: int) -> int:
-    return training.max_steps or training.num_train_epochs * steps_per_epoch(training, samples)
-
-
 def training_workload(
     training: Training, size: Size, tokens: TokenCounts, kept: tuple[float, float], token_ratio: float
 ) -> Workload:
@@ -136,8 +127,7 @@ def training_workload(
     checkpointing (on or off here: `memory.resolve_checkpointing`). `drop` removes pruned tokens from the input. A
     dynamic cell also scores all of its candidates.
     """
-    steps = optimizer_steps(training, tokens.samples)
-    an_epoch = steps_per_epoch(training, tokens.samples)
+    steps, an_epoch = total_steps(tokens.samples, training), steps_per_epoch(tokens.samples, training)
     learned = kept[1] * token_ratio
     through = kept[0] + (learned if training.removal == "drop" else kept[1])
     mean = tokens.total / tokens.samples

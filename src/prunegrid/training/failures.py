@@ -1,68 +1,57 @@
-"""Why a rank of a training job ends early, told to the launcher in one clear message."""
+"""Why a training job ended early: a rank leaves its error as JSON, which its launcher turns into the job's one error.
 
-import json
-import os
-import threading
-import time
+Imports no torch: `rank_failures` has the ranks' side.
+"""
+
+import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import torch
+from pydantic import BaseModel, ValidationError
 
-from prunegrid.core.disk_errors import FULL_DISK, free_space
-from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.core.errors import PrunegridError
+from prunegrid.training import checkpoints, out_of_memory
+from prunegrid.training.job import Order
+from prunegrid.training.processes import ExitStatus
 
-CAUSES = {
-    "memory": "out of memory",
-    "disk": "the disk is full",
-    "deterministic": "an operation has no deterministic kernel here; set training.deterministic to false",
-    "lost": "another rank has ended without a word: killed, or its reason is further up in this log",
-    "unforeseen": "an unforeseen error, whose traceback is in this log",
-}
-NO_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # torch's allocator, CUDA and NCCL, cuBLAS
-NO_KERNEL = "use_deterministic_algorithms"
-NO_PEER = ("onnection", "remote process exited", "network error")  # gloo, NCCL
+Cause = Literal["memory", "disk", "deterministic", "lost", "stated", "unforeseen"]
+RESUMES = "the same command resumes from there"
 
 
-def tell(path: Path, error: BaseException, trainer: Any) -> None:
-    """Leave the message for the launcher; of several ranks the first one's counts."""
-    found, message = cause(error), str(error)
-    if found != "told":
-        step = trainer.state.global_step + 1 if trainer else 0
-        samples = f" (sample_id {', '.join(map(str, trainer.current[:8]))})" if trainer and trainer.current else ""
-        message = f"step {step}{samples}: {CAUSES[found]} ({type(error).__name__}: {first_line(error)})"
-    with suppress(FileExistsError), path.open("x") as file:
-        json.dump({"message": message, "cause": found}, file)
+class Failure(BaseModel):
+    """A rank's error, as it passes it to the launcher: why it ended, and the fields of a `PrunegridError`."""
+
+    cause: Cause
+    where: str
+    what: str
+    fix: str
 
 
-def cause(error: BaseException) -> str:
-    """One of CAUSES, or `told`: the error's own message is clear."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in NO_MEMORY):
-        return "memory"
-    if isinstance(error, PrunegridError):
-        return "told"
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
-        return "disk"
-    if NO_KERNEL in str(error):
-        return "deterministic"
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    left = several and isinstance(error, RuntimeError) and any(word in str(error) for word in NO_PEER)
-    return "lost" if left else "unforeseen"
+def read_failure(path: Path) -> Failure | None:
+    """None if no rank left one: all were killed before they could, or one while it did."""
+    with suppress(FileNotFoundError, ValidationError):
+        return Failure.model_validate_json(path.read_text())
+    return None
 
 
-def leave_with_the_others(error: Path, seconds: float = 10) -> None:
-    """End this process soon after any rank has told its error: on GPUs the others would wait in NCCL for it."""
+def job_error(order: Order, status: ExitStatus) -> PrunegridError:
+    """The error of a job whose ranks ended with this status.
 
-    def watch() -> None:
-        while not error.exists():
-            time.sleep(1)
-        time.sleep(seconds)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def failed_to(what: str, folder: Path, error: BaseException) -> str:
-    """The message of a write that failed. Libraries put a full disk in odd words, so it names the room that is left."""
-    return f"{folder}: could not {what} ({first_line(error)}; {free_space(folder)})"
+    Only after proof that memory ran out does the next attempt use less, because smaller passes change the order of
+    sums: any other job that was killed must end with exactly the weights that it would have had.
+    """
+    failure, saved = read_failure(order.error), checkpoints.saved_progress(order.checkpoints, order.identity)
+    died_silently = failure is None or failure.cause == "lost"
+    if failure and failure.cause == "memory":
+        return PrunegridError(failure.where, f"{failure.what}; {saved}", out_of_memory.use_less(order))
+    if status.kernel_killed and died_silently:
+        what = f"the kernel killed a rank because memory ran out; {saved}"
+        return PrunegridError("training", what, out_of_memory.use_less(order))
+    if status.stop_signal and died_silently:
+        return PrunegridError("training", f"stopped by {signal.Signals(status.stop_signal).name}; {saved}", RESUMES)
+    if failure:
+        return PrunegridError(failure.where, failure.what, failure.fix)
+    if status.code < 0:
+        return PrunegridError("training", f"killed by {signal.Signals(-status.code).name}; {saved}", RESUMES)
+    return PrunegridError("training", f"ended with exit code {status.code}; {saved}", "see the error above in this log")

@@ -1,10 +1,12 @@
-"""One training job, as its launcher and its ranks know it."""
+"""One training job: what it reads and does (`Job`), and what its launcher passes to its ranks (`Order`)."""
 
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from prunegrid.core.files import sha256
+from prunegrid.core.versions import STEP
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models.architecture import TrainingAttention
 from prunegrid.pruners import PruningSpec
@@ -13,8 +15,8 @@ from prunegrid.pruners import PruningSpec
 class Job(BaseModel):
     """What one training job reads and does.
 
-    `selection` is a static cell's, `pruning` a dynamic one's; the full data set has neither. `shuffled`: each prompt
-    is given another sample's response.
+    A static cell has a `selection`, a dynamic one a `pruning`; the full data set has neither. `shuffled` gives each
+    prompt another sample's response.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,18 +38,26 @@ class Job(BaseModel):
 
     @property
     def sharers(self) -> int:
-        """How many jobs share this one's GPU."""
+        """How many jobs share this job's GPU."""
         return self.runtime.sharers(self.training.ranks)
 
     @model_validator(mode="after")
-    def one_mode(self) -> Self:
+    def only_dynamic_jobs_have_a_pruning(self) -> Self:
         if (self.pruning is not None) != (self.training.mode == "dynamic"):
-            raise ValueError(f"training.mode is {self.training.mode}: a dynamic job has a pruning, no other has one")
+            raise ValueError(f"training.mode is {self.training.mode}: dynamic jobs have a pruning, others have none")
         return self
+
+    def identity(self, digests: dict[str, str]) -> dict[str, Any]:
+        """What a checkpoint must have in common with the job to be resumed. `digests` are those of the scores."""
+        settings = self.model_dump(mode="json", include={"training", "pruning", "shuffled", "seed", "device"})
+        selection = sha256(self.selection) if self.selection else None
+        steps = ("train", "score", "prune") if self.pruning else ("train",)
+        versions = {name: STEP[name] for name in steps}
+        return {**settings, "selection": selection, "digests": digests, "version": versions}
 
 
 class Order(BaseModel):
-    """What the ranks are told: the job, where to write, and what an earlier attempt left.
+    """What the launcher passes to the ranks: the job, where to write, and what an earlier attempt left.
 
     Each rank adds the `attention` that its model is trained with.
     """
@@ -65,6 +75,6 @@ class Order(BaseModel):
 
     @property
     def checkpoints_layers(self) -> bool:
-        """Whether the ranks recompute activations in the backward pass; `checkpointing` is what `auto` means."""
+        """Whether the ranks recompute activations in the backward pass. `checkpointing` decides if it is `auto`."""
         setting = self.job.training.gradient_checkpointing
         return self.checkpointing if setting == "auto" else setting

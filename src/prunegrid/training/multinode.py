@@ -10,13 +10,12 @@ from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.training.job import Job
+from prunegrid.training.signals import STOP_SIGNALS
 
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-PASSED_ON = signal.SIGUSR1  # srun hands it to its tasks; at SIGTERM it kills them unwarned, at SIGINT it asks back
+SRUN_SIGNAL = signal.SIGUSR1  # srun hands it to its tasks; at SIGTERM it kills them unwarned, at SIGINT it asks back
 GRACE_SECONDS = 300
 # How long torchrun waits for its ranks after a signal. PyTorch 2.13 reads it; 2.11 waits 30 seconds, whatever it says.
 GRACE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(GRACE_SECONDS)}
-SCRATCH = ".launch-"
 ALLOCATION = "SLURM_JOB_ID"
 
 
@@ -47,7 +46,7 @@ def command(job: Job, worker: str, spec: Path) -> list[str]:
 
 def torchrun(ranks: int, meeting: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """torchrun for one node's ranks, which it lets end by themselves when a signal asks for an end (see `GRACE`)."""
-    signals = ",".join(number.name for number in FORWARDED)
+    signals = ",".join(number.name for number in STOP_SIGNALS)
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"]
     return [*launcher, *meeting, f"--signals-to-handle={signals}", "-m", *arguments]
 

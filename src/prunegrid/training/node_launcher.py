@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid.core import gpus
-from prunegrid.training.multinode import FORWARDED, GRACE, torchrun
+from prunegrid.training.multinode import GRACE, torchrun
+from prunegrid.training.signals import STOP_SIGNALS
 
 
 def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
@@ -27,7 +28,7 @@ def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
 
 def _run(line: list[str], environment: dict[str, str]) -> int:
     """Wait for torchrun; srun gives signals to all of a task's processes, so torchrun has its own."""
-    for number in FORWARDED:
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)
     return subprocess.run(line, env=environment, check=False).returncode
 

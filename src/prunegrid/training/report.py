@@ -10,33 +10,10 @@ import torch
 from prunegrid import __version__
 from prunegrid.core.files import read_parquet, write_json, write_parquet
 from prunegrid.core.ragged import Ints
-from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment import layout
 from prunegrid.training.job import Job, Order
 from prunegrid.training.launch import DYNAMIC
-from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
-
-
-def plan_of(job: Job, sample_id_N: Ints, candidates: int, rank: int) -> list[MicroBatches]:
-    """The micro-batches of one rank, step by step."""
-    return schedule(sample_id_N, candidates, job.training, derive_seed(job.seed, "data"), rank)
-
-
-def attach(dynamic: Any, trainer: Any) -> None:
-    """Show it the model, once DeepSpeed has it."""
-    if dynamic.candidates.model is None:
-        dynamic.attach(trainer.causal, trainer.ask, trainer.most)
-
-
-def probe(dynamic: Any, trainer: Any) -> None:
-    """Mean PPL and entropy of the fixed choice of samples under the present weights (the paper's Figure 8)."""
-    attach(dynamic, trainer)
-    account = trainer.account
-    ppl, entropy, number = dynamic.probe(account.rank, trainer.args.world_size)
-    own = torch.tensor([[ppl, entropy, number]], dtype=torch.float64, device=trainer.args.device)
-    ppl, entropy, number = trainer.accelerator.gather(own).sum(0).tolist()
-    found = {"step": trainer.state.global_step, "ppl": ppl / number, "entropy": entropy / number}
-    account.probes.append(found)
+from prunegrid.training.schedule import schedule, steps_per_epoch
 
 
 def finish(order: Order, trainer: Any) -> None:
@@ -44,7 +21,7 @@ def finish(order: Order, trainer: Any) -> None:
     account = trainer.account
     seconds = account.seconds
     if order.job.pruning:
-        probe(trainer.dynamic, trainer)
+        trainer.examples.probe()
     logs: list[Any] = [None] * trainer.args.world_size
     torch.distributed.all_gather_object(logs, (account.counts, account.log))
     trainer.save_model(str(order.out))
@@ -56,10 +33,10 @@ def finish(order: Order, trainer: Any) -> None:
             log = pa.concat_tables([table for _, tables in logs for table in tables])
             log = log.sort_by([("step", "ascending"), ("rank", "ascending"), ("sample_id", "ascending")])
             write_parquet(order.out / DYNAMIC[0], log)
-            candidates = _candidates(order.job, trainer.dynamic.samples.rows.sample_id_N)
+            candidates = _candidates(order.job, trainer.examples.pruner.samples.rows.sample_id_N)
             digests = order.identity["digests"]
             every = order.job.training.rescore_every
-            summary = summarise(trainer.dynamic, candidates, order.job.seed, digests, log, every)
+            summary = summarise(trainer.examples.pruner, candidates, order.job.seed, digests, log, every)
             summary.write(order.out / DYNAMIC[1])
         write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
     trainer.accelerator.wait_for_everyone()
@@ -67,7 +44,8 @@ def finish(order: Order, trainer: Any) -> None:
 
 def _candidates(job: Job, sample_id_N: Ints) -> Ints:
     """Rows of the candidates of all mini-batches of all ranks."""
-    plans = [plan_of(job, sample_id_N, len(sample_id_N), rank) for rank in range(job.training.ranks)]
+    ranks = range(job.training.ranks)
+    plans = [schedule(sample_id_N, len(sample_id_N), job.training, job.seed, rank) for rank in ranks]
     return np.array([row for plan in plans for step in plan for batch in step for row in batch])
 
 
@@ -115,7 +93,7 @@ def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, An
 
 def _fallbacks(trainer: Any) -> dict[str, str]:
     """The optional kernels that rank 0 did without, and why."""
-    scoring = trainer.dynamic.candidates.head.fallbacks if trainer.order.job.pruning else {}
+    scoring = trainer.examples.pruner.candidates.head.fallbacks if trainer.order.job.pruning else {}
     return {**trainer.fallbacks, **scoring}
 
 

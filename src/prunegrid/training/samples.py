@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Ints
-from prunegrid.core.randomness import uniform
+from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
-from prunegrid.training.schedule import Example, example
+from prunegrid.training.job import Job
+from prunegrid.training.schedule import Example, MicroBatches, example, schedule
 
 
 def circle(sample_id_N: Ints, seed: int) -> Ints:
@@ -59,3 +60,24 @@ class Samples:
         if self.giver is not None:
             response = self.rows.ids(self.giver[row])[1]
         return example(int(self.rows.sample_id_N[row]), prompt, response, kept, weight, self.removal)
+
+
+def static_samples(job: Job, rows: Sequences) -> Samples:
+    """What a static or a reference cell trains on."""
+    giver = circle(rows.sample_id_N, derive_seed(job.seed, "shuffled-responses")) if job.shuffled else None
+    samples = Samples(rows, job.training.removal, giver)
+    if job.selection:
+        samples.select(job.selection)
+    return samples
+
+
+class StaticExamples:
+    """What a static or a reference cell trains on, on one rank."""
+
+    def __init__(self, job: Job, rows: Sequences, rank: int) -> None:
+        self.samples = static_samples(job, rows)
+        self.plan = schedule(self.samples.sample_id_N, len(rows), job.training, job.seed, rank)
+
+    def take(self, micro_batches: MicroBatches, _step: int) -> list[list[Example]]:
+        """The examples of each micro-batch."""
+        return [[self.samples[number] for number in batch] for batch in micro_batches]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.core.randomness import uniform
+from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.experiment.sections import Training
 
 IGNORE = -100
@@ -61,27 +61,28 @@ def steps_per_epoch(candidates: int, training: Training) -> int:
     return math.ceil(candidates / per_step)
 
 
-def steps_in_all(candidates: int, training: Training) -> int:
+def total_steps(candidates: int, training: Training) -> int:
     return training.max_steps or steps_per_epoch(candidates, training) * training.num_train_epochs
 
 
 def schedule(
-    sample_id_N: NDArray[np.int64], candidates: int, training: Training, seed: int, rank: int
+    sample_id_N: NDArray[np.int64], candidates: int, training: Training, cell_seed: int, rank: int
 ) -> list[MicroBatches]:
-    """Of each optimizer step in order, the micro-batches of `rank`: rows of the N samples that are spread.
+    """For each optimizer step in order, the micro-batches of `rank`: rows of the N samples that are spread.
 
     A micro-batch is empty only where a step has fewer samples than ranks x accumulation steps (in dynamic mode: at
     an epoch's end).
     """
     steps, micro = steps_per_epoch(candidates, training), training.gradient_accumulation_steps
+    seed = derive_seed(cell_seed, "data")
     plan: list[MicroBatches] = []
-    for epoch in range(math.ceil(steps_in_all(candidates, training) / steps)):
+    for epoch in range(math.ceil(total_steps(candidates, training) / steps)):
         order_N = np.lexsort((sample_id_N, uniform(seed, "order", sample_id_N, epoch=epoch)))
         slots = _slots(order_N, steps, training)
         for step in range(steps):
             own = [slots[(step * micro + m) * training.ranks + rank] for m in range(micro)]
             plan.append([slot.tolist() for slot in own])
-    return plan[: steps_in_all(candidates, training)]
+    return plan[: total_steps(candidates, training)]
 
 
 def _slots(order_N: NDArray[np.int64], steps: int, training: Training) -> list[NDArray[np.int64]]:

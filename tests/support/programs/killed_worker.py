@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from prunegrid.models import head_chunks
-from prunegrid.training import checkpoints, trainer, worker
+from prunegrid.training import assembly, checkpoints, report, settings, trainer, worker
 
 PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
 OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
@@ -115,43 +115,43 @@ def finishing() -> None:
     def finish(*_: Any) -> None:
         die()
 
-    worker.finish = finish
+    report.finish = finish
 
 
 def no_room() -> None:
     """All steps are done and saved, but no file may grow any more: what a full disk looks like, without root."""
-    own = worker.finish
+    own = report.finish
 
     def finish(*arguments: Any) -> None:
         if OWN:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         own(*arguments)
 
-    worker.finish = finish
+    report.finish = finish
 
 
 def starting() -> None:
     """Before the rank can hear a signal."""
-    own = worker.prepare
+    own = assembly.build_trainer
 
-    def prepare(*arguments: Any) -> Any:
+    def build_trainer(*arguments: Any) -> Any:
         linger()
         return own(*arguments)
 
-    worker.prepare = prepare
+    assembly.build_trainer = build_trainer
 
 
 def small_chunks() -> None:
     """Chunks of 8 tokens; under ZeRO-3 all weights in pieces, the small ones too; and no rank waits for ever."""
     head_chunks.CHUNK["cpu"] = 8
-    own = worker.deepspeed_config
+    own = settings.deepspeed_config
 
     def deepspeed_config(training: Any) -> dict[str, Any]:
         config = own(training)
         config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
         return config
 
-    worker.deepspeed_config = deepspeed_config
+    settings.deepspeed_config = deepspeed_config
     signal.alarm(PLAN["seconds"])
 
 

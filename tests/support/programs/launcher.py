@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from prunegrid.training import launch
+from prunegrid.training import processes
 from support.killed_jobs import Inputs, run
 
 if __name__ == "__main__":
-    launch.WORKER = "support.programs.killed_worker"
+    processes.WORKER = "support.programs.killed_worker"
     run(Path(sys.argv[1]), Inputs(*map(Path, sys.argv[2:5])), **json.loads(sys.argv[5]))

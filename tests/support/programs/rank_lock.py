@@ -6,6 +6,6 @@ from pathlib import Path
 from prunegrid.training import checkpoints
 
 if __name__ == "__main__":
-    checkpoints.share(Path(sys.argv[1]))
+    checkpoints.share_lock(Path(sys.argv[1]))
     print("here", flush=True)
     sys.stdin.read()

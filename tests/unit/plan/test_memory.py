@@ -15,7 +15,7 @@ from prunegrid.plan.gpus import sharing_fits
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb, rank_bytes, resolve_checkpointing
 from prunegrid.plan.minutes import minutes
 from prunegrid.training.memory_model import (
-    CUDA_CONTEXT,
+    CUDA_CONTEXT_MIB,
     MIB,
     checkpointing_needed,
     lora_parameters,
@@ -180,7 +180,7 @@ def test_passes_of_8192_tokens_on_one_gpu(shape: Shape, method: str, gigabytes: 
             ranks=1, method=method, bf16=True, batch_tokens=8192, gradient_checkpointing=on, parameters=shape.count
         )
         parts = rank_bytes(experiment, Size(shape.count, True, "known", shape))
-        assert round((sum(parts.values()) + CUDA_CONTEXT * MIB) / 1e9) == expected
+        assert round((sum(parts.values()) + CUDA_CONTEXT_MIB * MIB) / 1e9) == expected
 
 
 @pytest.mark.parametrize(("gigabytes", "on"), [(80, False), (72, False), (70, True), (40, True)])

@@ -17,8 +17,8 @@ from prunegrid.training.schedule import (
     example,
     forwards,
     schedule,
-    steps_in_all,
     steps_per_epoch,
+    total_steps,
 )
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
@@ -33,7 +33,7 @@ def flat(plan: list[MicroBatches]) -> list[int]:
 def test_every_cell_takes_the_steps_of_full(kept: int, ranks: int) -> None:
     training = Training(ranks=ranks, **SETTINGS)
     ids = np.arange(1000, 1000 + kept)
-    plans = [schedule(ids, 100, training, seed=1, rank=rank) for rank in range(ranks)]
+    plans = [schedule(ids, 100, training, cell_seed=1, rank=rank) for rank in range(ranks)]
     steps = steps_per_epoch(100, training)
     assert steps == -(-100 // (8 * ranks))
     assert all(len(plan) == 3 * steps for plan in plans)
@@ -50,10 +50,10 @@ def test_every_cell_takes_the_steps_of_full(kept: int, ranks: int) -> None:
 @pytest.mark.parametrize("max_steps", [1, 5, 13, 30])
 def test_max_steps_overrides_the_epochs(max_steps: int) -> None:
     """13 steps are an epoch of 100 candidates; the steps that are there are those of the longer plan."""
-    whole = schedule(np.arange(50), 100, Training(**SETTINGS | {"num_train_epochs": 3}), seed=1, rank=0)
+    whole = schedule(np.arange(50), 100, Training(**SETTINGS | {"num_train_epochs": 3}), cell_seed=1, rank=0)
     training = Training(**SETTINGS, max_steps=max_steps)
-    plan = schedule(np.arange(50), 100, training, seed=1, rank=0)
-    assert len(plan) == max_steps == steps_in_all(100, training)
+    plan = schedule(np.arange(50), 100, training, cell_seed=1, rank=0)
+    assert len(plan) == max_steps == total_steps(100, training)
     assert plan == whole[:max_steps]
 
 

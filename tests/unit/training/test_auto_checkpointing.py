@@ -13,11 +13,12 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models.size import stored_size
 from prunegrid.training import Job
-from prunegrid.training.memory import needs_checkpointing
-from prunegrid.training.memory_model import CUDA_CONTEXT, MIB, USABLE, training_bytes
+from prunegrid.training.auto_checkpointing import is_needed
+from prunegrid.training.memory_model import CUDA_CONTEXT_MIB, MIB, USABLE_SHARE, training_bytes
+from support.errors import refused
 from support.killed_jobs import Inputs, assert_same_weights, assert_tidy, befall, run
 
-CARD = CUDA_CONTEXT * MIB / USABLE / 1e9  # GB that leave nothing beside CUDA's own
+CARD = CUDA_CONTEXT_MIB * MIB / USABLE_SHARE / 1e9  # GB that leave nothing beside CUDA's own
 
 
 def job(inputs: Inputs, setting: Any = "auto", device: str = "cuda", ranks: int = 1, **runtime: Any) -> Job:
@@ -45,32 +46,32 @@ def test_a_stated_card_decides(
     gigabytes: float, sharers: int, on: bool, inputs: Inputs, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The tiny model needs megabytes; half of a card is too little where two jobs share it."""
-    assert needs_checkpointing(job(inputs, gpu_memory_gb=gigabytes, cells_per_gpu=sharers), ["0"]) is on
+    assert is_needed(job(inputs, gpu_memory_gb=gigabytes, cells_per_gpu=sharers), ["0"]) is on
     assert f"gradient_checkpointing: auto is {'on' if on else 'off'} for " in capfd.readouterr().err
     alone = job(inputs, ranks=2, gpu_memory_gb=gigabytes, cells_per_gpu=sharers)
-    assert needs_checkpointing(alone, ["0", "1"]) is (gigabytes == CARD)
+    assert is_needed(alone, ["0", "1"]) is (gigabytes == CARD)
 
 
 def test_the_cards_that_were_given_decide(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = smi(tmp_path, monkeypatch, r"900\n81559\n")
-    assert needs_checkpointing(job(inputs), ["1", "3"]) is True
+    assert is_needed(job(inputs), ["1", "3"]) is True
     monkeypatch.setenv(gpus.VISIBLE, "5,6")
     smi(tmp_path, monkeypatch, r"81559\n81559\n")
-    assert needs_checkpointing(job(inputs), []) is False
+    assert is_needed(job(inputs), []) is False
     assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["--id=1,3", "--id=5,6"]
 
 
 def test_a_card_that_nobody_knows_is_one_line(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     smi(tmp_path, monkeypatch, "")
-    with pytest.raises(PrunegridError, match=r"neither nvidia-smi nor torch .*: give runtime.gpu_memory_gb"):
-        needs_checkpointing(job(inputs), ["0"])
+    with refused("training.gradient_checkpointing", "auto", "nvidia-smi", "torch", fix="runtime.gpu_memory_gb"):
+        is_needed(job(inputs), ["0"])
 
 
 def test_what_is_not_auto_asks_nobody(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = smi(tmp_path, monkeypatch, r"1\n")
     for setting in (True, False):
-        assert needs_checkpointing(job(inputs, setting), ["0"]) is setting
-    assert needs_checkpointing(job(inputs, device="cpu"), []) is False
+        assert is_needed(job(inputs, setting), ["0"]) is setting
+    assert is_needed(job(inputs, device="cpu"), []) is False
     assert not asked.exists()
 
 
@@ -112,7 +113,7 @@ def test_eager_attention_checkpoints_since_its_weights_are_not_estimated(
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, n_layer=2, n_head=2, hidden_size=16))
     model.save_pretrained(tmp_path)
     padded = job(inputs, gpu_memory_gb=80).model_copy(update={"model": tmp_path})
-    assert needs_checkpointing(padded, ["0"]) is on
+    assert is_needed(padded, ["0"]) is on
     shape = stored_size(tmp_path).shape
     assert (shape.layers, shape.hidden) == (2, 16)
 
@@ -130,16 +131,14 @@ def test_what_cannot_be_packed_is_estimated_padded(inputs: Inputs, tmp_path: Pat
         sum(training_bytes(training.model_copy(update={"packing": packing}), size, longest, "cuda").values())
         for packing in (True, False)
     )
-    card = (CUDA_CONTEXT * MIB + (packed + padded) / 2) / USABLE / 1e9
+    card = (CUDA_CONTEXT_MIB * MIB + (packed + padded) / 2) / USABLE_SHARE / 1e9
     changes = {"model": tmp_path, "training": training, "runtime": Runtime(gpu_memory_gb=card)}
-    assert needs_checkpointing(unpackable.model_copy(update=changes), ["0"]) is True
-    assert needs_checkpointing(unpackable.model_copy(update=changes | {"model": inputs.model}), ["0"]) is False
+    assert is_needed(unpackable.model_copy(update=changes), ["0"]) is True
+    assert is_needed(unpackable.model_copy(update=changes | {"model": inputs.model}), ["0"]) is False
 
 
 def test_scores_without_a_cut_off_are_one_line(inputs: Inputs, tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text("{}")
     hand_made = job(inputs, gpu_memory_gb=80).model_copy(update={"scores": tmp_path})
-    with pytest.raises(
-        PrunegridError, match=r"meta\.json: has no max_length, .*gradient_checkpointing to true or false"
-    ):
-        needs_checkpointing(hand_made, ["0"])
+    with refused(tmp_path / "meta.json", "max_length", fix="training.gradient_checkpointing"):
+        is_needed(hand_made, ["0"])

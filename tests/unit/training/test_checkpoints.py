@@ -12,7 +12,7 @@ import pytest
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import write_json
-from prunegrid.training import checkpoints, launch, memory
+from prunegrid.training import checkpoints, out_of_memory, processes, signals
 from support.programs import program
 
 OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
@@ -31,8 +31,8 @@ def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
     save(tmp_path, 9)
     tenth = save(tmp_path, 10)
     assert checkpoints.newest(tmp_path, OURS) == tenth
-    assert checkpoints.intact(tmp_path, OURS) == "the checkpoint of step 10 is intact"
-    assert checkpoints.intact(tmp_path, {**OURS, "seed": 1}) == "no checkpoint was made before"
+    assert checkpoints.saved_progress(tmp_path, OURS) == "the checkpoint of step 10 is intact"
+    assert checkpoints.saved_progress(tmp_path, {**OURS, "seed": 1}) == "there is no checkpoint yet"
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
     [
         (lambda c: (c / "global_step/weights.pt").write_text("x" * 60), "weights.pt is truncated: 60 of 100 bytes"),
         (lambda c: (c / "global_step/weights.pt").unlink(), "global_step/weights.pt is missing"),
-        (lambda c: (c / "complete.json").unlink(), "it has no whole complete.json"),
-        (lambda c: (c / "complete.json").write_text('{"files": {'), "it has no whole complete.json"),
-        (lambda c: (c / "complete.json").write_text("[]"), "it has no whole complete.json"),
+        (lambda c: (c / "complete.json").unlink(), "its complete.json is missing or damaged"),
+        (lambda c: (c / "complete.json").write_text('{"files": {'), "its complete.json is missing or damaged"),
+        (lambda c: (c / "complete.json").write_text("[]"), "its complete.json is missing or damaged"),
     ],
 )
 def test_a_damaged_one_is_refused_and_the_one_before_it_taken(
@@ -52,7 +52,7 @@ def test_a_damaged_one_is_refused_and_the_one_before_it_taken(
     newer = save(tmp_path, 4)
     damage(newer)
     assert checkpoints.newest(tmp_path, OURS) == older
-    assert f"{newer}: not resumed from, " in (line := capsys.readouterr().err) and reason in line
+    assert f"{newer}: not resumed from: " in (line := capsys.readouterr().err) and reason in line
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_foreign_one_is_refused_and_goes_with_our_next(
 ) -> None:
     foreign = save(tmp_path, 100, identity)
     assert checkpoints.newest(tmp_path, OURS) is None
-    assert f"{foreign}: not resumed from, {reason}\n" == capsys.readouterr().err
+    assert f"{foreign}: not resumed from: {reason}\n" == capsys.readouterr().err
     ours = save(tmp_path, 2)
     assert list(tmp_path.iterdir()) == [ours]
 
@@ -111,32 +111,32 @@ def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch:
 def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     refused = pytest.raises(PrunegridError, match=r"process \d+ on .* is training this cell")
-    with checkpoints.alone(tmp_path), refused, checkpoints.alone(tmp_path):
+    with checkpoints.cell_lock(tmp_path), refused, checkpoints.cell_lock(tmp_path):
         pass
-    with checkpoints.alone(tmp_path):
+    with checkpoints.cell_lock(tmp_path):
         pass
 
 
 def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "wait_seconds", lambda: 60)
-    with checkpoints.alone(tmp_path):
-        rank = checkpoints.share(tmp_path)
+    with checkpoints.cell_lock(tmp_path):
+        rank = checkpoints.share_lock(tmp_path)
     threading.Timer(0.5, os.close, [rank]).start()
-    with checkpoints.alone(tmp_path) as lock:
+    with checkpoints.cell_lock(tmp_path) as lock:
         assert checkpoints.wait_for_ranks(lock, 0)
 
 
 def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the lock by itself, not by a descriptor that it was handed."""
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
-    with checkpoints.alone(tmp_path) as lock:
+    with checkpoints.cell_lock(tmp_path) as lock:
         rank = subprocess.Popen(program("rank_lock", tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert rank.stdout and rank.stdin and rank.stdout.readline() == b"here\n"
         assert not checkpoints.wait_for_ranks(lock, 0.1)
-    with pytest.raises(PrunegridError, match="is training this cell"), checkpoints.alone(tmp_path):
+    with pytest.raises(PrunegridError, match="is training this cell"), checkpoints.cell_lock(tmp_path):
         pass
     rank.communicate()
-    with checkpoints.alone(tmp_path) as lock:
+    with checkpoints.cell_lock(tmp_path) as lock:
         assert checkpoints.wait_for_ranks(lock, 0)
 
 
@@ -146,8 +146,8 @@ def test_ranks_learn_that_their_launcher_is_gone(tmp_path: Path) -> None:
     with spec.open() as seen:
         with spec.open() as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            assert not launch.launcher_is_gone(seen.fileno())
-        assert launch.launcher_is_gone(seen.fileno())
+            assert not processes.launcher_is_gone(seen.fileno())
+        assert processes.launcher_is_gone(seen.fileno())
 
 
 def test_a_job_in_a_thread_leaves_signals_alone() -> None:
@@ -155,8 +155,8 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
     found: list[Any] = []
 
     def body() -> None:
-        with launch._forwarding() as (_, asked, _):
-            found.append(asked)
+        with signals.forwarding() as forwarder:
+            found.append(forwarder.received)
 
     thread = threading.Thread(target=body)
     thread.start()
@@ -165,9 +165,9 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
 
 
 def test_halvings_are_of_the_very_job(tmp_path: Path) -> None:
-    write_json(tmp_path / memory.FILE, {"halvings": 2, "identity": OURS})  # as version 0.1 wrote it
-    assert memory.after_failures(tmp_path, OURS) == {"halvings": 2, "checkpointing": False}
-    assert memory.after_failures(tmp_path, {**OURS, "seed": 1}) == {}
+    write_json(tmp_path / out_of_memory.FILE, {"halvings": 2, "identity": OURS})  # as version 0.1 wrote it
+    assert out_of_memory.reductions(tmp_path, OURS) == {"halvings": 2, "checkpointing": False}
+    assert out_of_memory.reductions(tmp_path, {**OURS, "seed": 1}) == {}
 
 
 @pytest.mark.parametrize(
@@ -193,5 +193,5 @@ def test_the_kernels_kills_are_counted(
     for name, text in given.items():
         there(name).parent.mkdir(parents=True, exist_ok=True)
         there(name).write_text(text)
-    monkeypatch.setattr(launch, "Path", there)
-    assert launch.kernel_kills() == kills
+    monkeypatch.setattr(out_of_memory, "Path", there)
+    assert out_of_memory.kernel_kills() == kills

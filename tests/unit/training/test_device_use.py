@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Trainer
 
 from prunegrid.core import gpus
-from prunegrid.experiment.sections import Training
-from prunegrid.training import Job, launch, worker
-from prunegrid.training.launch import CUBLAS
+from prunegrid.experiment.sections import Lora, Training
+from prunegrid.training import Job, processes, settings, trained_model
+from prunegrid.training.job import Order
+from prunegrid.training.processes import CUBLAS
 from prunegrid.training.trainer import PrunedTrainer
 from support.killed_jobs import Inputs, befall, run
 
@@ -56,23 +57,23 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ranks_on_a_gpu_have_memory_that_grows_in_place(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert launch._environment(job())["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
-    assert "PYTORCH_ALLOC_CONF" not in launch._environment(job("cpu"))
+    assert processes.rank_environment(job())["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert "PYTORCH_ALLOC_CONF" not in processes.rank_environment(job("cpu"))
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "max_split_size_mb:64")
-    assert "PYTORCH_ALLOC_CONF" not in launch._environment(job()), "a user's own choice stays alone"
+    assert "PYTORCH_ALLOC_CONF" not in processes.rank_environment(job()), "a user's own choice stays alone"
 
 
 def test_deterministic_ranks_have_cublas_a_fixed_workspace(bare: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CUBLAS not in launch._environment(job())
-    assert launch._environment(job(deterministic=True))[CUBLAS] == ":4096:8"
+    assert CUBLAS not in processes.rank_environment(job())
+    assert processes.rank_environment(job(deterministic=True))[CUBLAS] == ":4096:8"
     monkeypatch.setenv(CUBLAS, ":16:8")
-    assert launch._environment(job(deterministic=True))[CUBLAS] == ":16:8"
+    assert processes.rank_environment(job(deterministic=True))[CUBLAS] == ":16:8"
 
 
 def test_weights_are_read_onto_the_ranks_gpu_unless_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert worker.placement(job()) == {"device_map": {"": "cuda:3"}}
-    assert worker.placement(job(zero_stage=3)) == worker.placement(job("cpu")) == {}
+    assert trained_model.placement(job()) == {"device_map": {"": "cuda:3"}}
+    assert trained_model.placement(job(zero_stage=3)) == trained_model.placement(job("cpu")) == {}
 
 
 def test_a_model_that_is_placed_has_the_weights_of_one_that_is_not(tiny_model: Path) -> None:
@@ -85,17 +86,17 @@ def test_a_model_that_is_placed_has_the_weights_of_one_that_is_not(tiny_model: P
 def test_buckets_are_as_large_as_what_is_trained(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     every = sum(p.numel() for p in model.parameters())
-    assert worker.buckets(model) == {"reduce_bucket_size": every, "allgather_bucket_size": every + every % 2}
-    adapted = worker._with_lora(model, Training(lora={"r": 1, "target_modules": ["q_proj"]}))
-    assert worker.buckets(adapted)["reduce_bucket_size"] == 2 * (32 + 32)
-    monkeypatch.setattr(worker, "BUCKET", 100)
-    assert worker.buckets(adapted) == {"reduce_bucket_size": 100, "allgather_bucket_size": 100}
+    assert settings.bucket_sizes(model) == {"reduce_bucket_size": every, "allgather_bucket_size": every + every % 2}
+    adapted = trained_model.add_lora(model, Lora(r=1, target_modules=["q_proj"]))
+    assert settings.bucket_sizes(adapted)["reduce_bucket_size"] == 2 * (32 + 32)
+    monkeypatch.setattr(settings, "BUCKET_ELEMENTS", 100)
+    assert settings.bucket_sizes(adapted) == {"reduce_bucket_size": 100, "allgather_bucket_size": 100}
 
 
 def test_checkpoints_of_activations_are_a_yes_or_a_no() -> None:
-    def order(setting: Any) -> launch.Order:
+    def order(setting: Any) -> Order:
         training = Training(gradient_checkpointing=setting)
         paths = dict.fromkeys(("out", "checkpoints", "reports", "error"), Path("x"))
-        return launch.Order(job=job().model_copy(update={"training": training}), identity={}, **paths)
+        return Order(job=job().model_copy(update={"training": training}), identity={}, **paths)
 
     assert [order(setting).checkpoints_layers for setting in (True, False, "auto")] == [True, False, False]

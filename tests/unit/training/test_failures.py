@@ -17,9 +17,8 @@ import pytest
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet
-from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
-from prunegrid.training import checkpoints, launch
+from prunegrid.training import checkpoints, launch, out_of_memory
 from prunegrid.training.schedule import schedule
 from support.killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
 from support.programs import program
@@ -29,16 +28,20 @@ STEPS = 6
 TWO = {"ranks": 2, "gradient_accumulation_steps": 1}
 
 
-def fails(out: Path, inputs: Inputs, match: str, **settings: Any) -> str:
-    with pytest.raises(PrunegridError, match=match) as caught:
+def fails(out: Path, inputs: Inputs, where: str, what: str, fix: str, **settings: Any) -> PrunegridError:
+    """The job's one error, whose fields match these patterns; it leaves no model and nothing half-written."""
+    with pytest.raises(PrunegridError) as caught:
         run(out, inputs, **settings)
     assert not (out / "model").exists() and not list(out.glob(".*.tmp"))
     assert not list((out / "checkpoints").glob(".saving-*"))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    error = caught.value
+    assert "\n" not in str(error)
+    for pattern, field in ((where, error.where), (what, error.what), (fix, error.fix)):
+        assert re.search(pattern, field), str(error)
+    return error
 
 
-def goes_on(
+def resumes(
     out: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> dict[str, Any]:
     befall(monkeypatch)
@@ -51,22 +54,22 @@ def test_infinite_weights(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     befall(monkeypatch, "spoilt", step=4)
-    fails(tmp_path, inputs, r"step 4: the loss is (nan|inf) \(sample_id \d+, .*learning_rate")
+    fails(tmp_path, inputs, "^step 4$", r"loss is (nan|inf) \(sample_id \d+, ", "learning_rate")
     assert steps(tmp_path) == [2]
-    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
+    assert resumes(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 
 
 @pytest.mark.parametrize(
-    ("what", "step", "said"),
+    ("misfortune", "step", "problem"),
     [
-        ("spoilt after", 4, "the scores of sample_id ([0-9, ]+) are not finite"),
-        ("spoilt", 5, "the loss is (?:nan|inf)"),
+        ("spoilt after", 4, "scores of sample_id ([0-9, ]+) are not finite"),
+        ("spoilt", 5, "loss is (?:nan|inf)"),
     ],
 )
 def test_infinite_weights_while_pruning(
-    what: str,
+    misfortune: str,
     step: int,
-    said: str,
+    problem: str,
     tmp_path: Path,
     inputs: Inputs,
     undisturbed: Undisturbed,
@@ -75,14 +78,14 @@ def test_infinite_weights_while_pruning(
 ) -> None:
     """Before the mini-batches of step 5 are scored, or between that and the loss of what was kept of them."""
     settings = {"dynamic": True, "save_steps": 3}
-    befall(monkeypatch, what, step=step)
-    message = fails(tmp_path, inputs, f"^step 5: {said}.*; lower training.learning_rate", **settings)
-    if found := re.search("scores of sample_id ([0-9, ]+)", message):
+    befall(monkeypatch, misfortune, step=step)
+    error = fails(tmp_path, inputs, "^step 5", problem, "training.learning_rate", **settings)
+    if scored := re.search("scores of sample_id ([0-9, ]+)", error.what):
         ids = np.sort(read_parquet(inputs.scores / "samples.parquet")["sample_id"].to_numpy())
-        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), derive_seed(0, "data"), rank=0)
-        assert {int(number) for number in found[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
+        plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), 0, rank=0)
+        assert {int(number) for number in scored[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
     assert steps(tmp_path) == [3]
-    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+    assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
 def test_weights_that_are_infinite_after_a_step_are_not_saved(
@@ -90,25 +93,26 @@ def test_weights_that_are_infinite_after_a_step_are_not_saved(
 ) -> None:
     """Loss and gradient were finite, and the step is the last: nothing else would tell."""
     befall(monkeypatch, "spoilt after", step=STEPS)
-    fails(tmp_path, inputs, "the weights are not finite after step 6; .*the checkpoint of step 4 is intact")
-    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [4]
+    fails(tmp_path, inputs, "^step 6$", "weights are not finite.*checkpoint of step 4 is intact", "learning_rate")
+    assert resumes(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [4]
 
 
 @pytest.mark.parametrize(
     "zero_stage", [2, pytest.param(0, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 )
 def test_a_learning_rate_that_is_far_too_high(zero_stage: int, tmp_path: Path, inputs: Inputs, warm: None) -> None:
-    fails(tmp_path, inputs, r"step \d: the (loss|gradient) is .*sample_id", learning_rate=1e30, zero_stage=zero_stage)
+    settings = {"learning_rate": 1e30, "zero_stage": zero_stage}
+    fails(tmp_path, inputs, r"^step \d$", "(loss|gradient) is .*sample_id", "learning_rate", **settings)
 
 
 def test_an_unforeseen_error(tmp_path: Path, inputs: Inputs, warm: None) -> None:
     """Adam cannot even write down such a step."""
-    fails(tmp_path, inputs, r"step 2 .*: an unforeseen error, .*\(RuntimeError: value cannot be", learning_rate=1e38)
+    fails(tmp_path, inputs, "^step 2 ", r"\(RuntimeError: value cannot be", "traceback in this log", learning_rate=1e38)
 
 
 def test_a_step_without_a_trainable_token(tmp_path: Path, inputs: Inputs, warm: None) -> None:
     fails(
-        tmp_path, inputs, r"step \d+ has no trainable token: 0 samples are left of its 1; take a larger global batch",
+        tmp_path, inputs, r"^step \d+$", "no trainable token: .* 0 samples of 1", "training.*sample_ratio",
         per_device_train_batch_size=1, gradient_accumulation_steps=1,
     )  # fmt: skip
 
@@ -127,7 +131,9 @@ def test_out_of_memory_halves_the_passes(
     fails(
         tmp_path,
         inputs,
-        r"step 4 \(sample_id \d+.*out of memory.*step 2 is intact; the next attempt halves",
+        r"^step 4 \(sample_id \d+",
+        "out of memory.*step 2 is intact",
+        "the next attempt halves",
         **settings,
     )
     befall(monkeypatch)
@@ -145,9 +151,9 @@ def test_the_kernels_want_of_memory_halves_the_passes(
 ) -> None:
     """Its kill looks like anybody's, but for its count."""
     counts = iter([3, 4])
-    monkeypatch.setattr(launch, "kernel_kills", lambda: next(counts))
+    monkeypatch.setattr(out_of_memory, "kernel_kills", lambda: next(counts))
     befall(monkeypatch, "killed after", step=1)
-    fails(tmp_path, inputs, "the kernel killed a rank for want of memory; no checkpoint .*; the next attempt halves")
+    fails(tmp_path, inputs, "^training$", "the kernel killed a rank.*no checkpoint", "the next attempt halves")
     assert read_json(tmp_path / "checkpoints/memory.json")["halvings"] == 1
 
 
@@ -156,9 +162,9 @@ def test_one_of_two_ranks_is_killed(
 ) -> None:
     """Under torchrun, as in earnest."""
     befall(monkeypatch, "killed before", step=4, ranks=[1])
-    fails(tmp_path, inputs, r"step 4 .*: another rank has ended without a word", **TWO)
+    fails(tmp_path, inputs, "^step 4 ", "another rank ended", "in this log", **TWO)
     assert steps(tmp_path) == [2]
-    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **TWO)["halvings"] == 0
+    assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **TWO)["halvings"] == 0
 
 
 @pytest.fixture
@@ -175,9 +181,10 @@ def test_full_disk(
     small_disk: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     (small_disk / "other").write_bytes(b"x" * 5_000_000)
-    fails(small_disk, inputs, "could not save step 4 .*0.00. GB free there.; the checkpoint of step 2 is intact")
+    what = "could not save step 4 .*0.00. GB free.*checkpoint of step 2 is intact"
+    fails(small_disk, inputs, f"^{small_disk}/checkpoints$", what, "free disk space")
     (small_disk / "other").unlink()
-    assert goes_on(small_disk, inputs, undisturbed, monkeypatch)["resumed"] == [2]
+    assert resumes(small_disk, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 
 
 @pytest.mark.parametrize("settings", [{}, pytest.param(TWO, marks=pytest.mark.slow)])
@@ -190,8 +197,9 @@ def test_no_room_for_the_model(
     warm: None,
 ) -> None:
     befall(monkeypatch, "no room", ranks=[0])
-    fails(tmp_path, inputs, "could not save the model .*; the checkpoint of step 6 is intact", **settings)
-    assert goes_on(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [STEPS]
+    what = "could not save the model .*checkpoint of step 6 is intact"
+    fails(tmp_path, inputs, f"^{tmp_path}/", what, "free disk space", **settings)
+    assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [STEPS]
 
 
 def signalled(number: int, marker: Path) -> threading.Thread:
@@ -230,18 +238,19 @@ def test_signals_lose_no_step(
     befall(monkeypatch, "slow", step=3, marker=marker)
     thread = signalled(number, marker)
     out = tmp_path / "out"
-    fails(out, inputs, f"stopped by {number.name} after step 3 of 6, which is saved", save_steps=100, **settings)
+    what = f"stopped by {number.name} after step 3 of 6, which is saved"
+    fails(out, inputs, "^training$", what, "resumes", save_steps=100, **settings)
     thread.join()
     assert steps(out) == [3]
     request.getfixturevalue("warm")
-    assert goes_on(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+    assert resumes(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
 def test_a_signal_before_the_ranks_can_hear_it(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
     marker = tmp_path / "marker"
     befall(monkeypatch, "slow start", marker=marker, seconds=60)
     thread = signalled(signal.SIGTERM, marker)
-    fails(tmp_path / "out", inputs, "stopped by SIGTERM; no checkpoint was made before")
+    fails(tmp_path / "out", inputs, "^training$", "stopped by SIGTERM.*no checkpoint", "")
     thread.join()
 
 
@@ -271,7 +280,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     wait_for(lambda: steps(out) == [3])
     wait_for(lambda: is_free(out / "checkpoints"))
     request.getfixturevalue("warm")
-    assert goes_on(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
+    assert resumes(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -283,7 +292,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def is_free(folder: Path) -> bool:
     try:
-        with checkpoints.alone(folder):
+        with checkpoints.cell_lock(folder):
             return True
     except PrunegridError:
         return False

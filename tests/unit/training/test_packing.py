@@ -14,7 +14,7 @@ from prunegrid.models.probes import check_isolated
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import NAME
 from prunegrid.training.schedule import Example, example, pack
-from prunegrid.training.worker import checkpoint_layers
+from prunegrid.training.trained_model import checkpoint_layers
 
 SIZES: dict[str, Any] = {
     "vocab_size": 97,

@@ -120,7 +120,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, attn_implementation=NAME, dtype=torch.bfloat16).train()
         if again:
-            from prunegrid.training.worker import checkpoint_layers
+            from prunegrid.training.trained_model import checkpoint_layers
 
             checkpoint_layers(model)
         rows = [example(n, [1, 2], list(range(3, 3 + n)), None, 1.0, "drop") for n in (5, 3, 8)]

@@ -139,7 +139,7 @@ def test_scores_of_another_setting_start_anew(
     other = tmp_path.with_name(f"{tmp_path.name}-scores")
     score(inputs.model, dataset, other, Scoring(**{"max_length": 200, "batch_tokens": 300} | changed))
     assert run(tmp_path, inputs._replace(scores=other), **ONE)["resumed"] == []
-    assert "checkpoint-2: not resumed from, it was made with digests.scoring " in capfd.readouterr().err
+    assert "checkpoint-2: not resumed from: it was made with digests.scoring " in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -150,5 +150,5 @@ def test_other_settings_start_anew(
     is_refused(tmp_path, inputs, "SIGKILL")
     befall(monkeypatch)
     report = run(tmp_path, inputs, zero_stage=0, ranks=2)
-    assert "checkpoint-2: not resumed from, it was made with training.ranks 1 instead of 2" in capfd.readouterr().err
+    assert "checkpoint-2: not resumed from: it was made with training.ranks 1 instead of 2" in capfd.readouterr().err
     assert report["resumed"] == []

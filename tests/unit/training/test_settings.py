@@ -19,8 +19,9 @@ from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import Training
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training import Job
+from prunegrid.training.samples import static_samples
 from prunegrid.training.schedule import IGNORE
-from prunegrid.training.worker import deepspeed_config, static_samples, trainer_arguments
+from prunegrid.training.settings import deepspeed_config, trainer_arguments
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
 

@@ -1,0 +1,46 @@
+"""One rank's Trainer, put together: its samples, its model and DeepSpeed."""
+
+import os
+
+from transformers import TrainingArguments, set_seed
+
+from prunegrid.core.randomness import derive_seed
+from prunegrid.models import load_tokenizer
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.training import checkpoints, deepspeed_setup
+from prunegrid.training.counters import Account
+from prunegrid.training.dynamic_examples import DynamicExamples
+from prunegrid.training.job import Order
+from prunegrid.training.samples import StaticExamples
+from prunegrid.training.settings import bucket_sizes, trainer_arguments
+from prunegrid.training.trained_model import load_trained_model
+from prunegrid.training.trainer import PrunedTrainer
+
+
+def build_trainer(order: Order, rank: int) -> PrunedTrainer:
+    """The Trainer of this rank; the counters of a resumed job continue from its checkpoint."""
+    job, account, rows = order.job, Account(rank), ScoresFolder(order.job.scores).sequences()
+    if order.resume:
+        account.load(order.resume, checkpoints.step_of(order.resume))
+    examples: StaticExamples | DynamicExamples
+    examples = DynamicExamples(order, rows, account) if job.pruning else StaticExamples(job, rows, rank)
+    deepspeed_setup.set_up(job.device)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(order.reports)
+    seed = derive_seed(job.seed, "training") % 2**31
+    # Before the model: ZeRO-3 shards it as it loads, which transformers knows by these arguments.
+    arguments = TrainingArguments(**trainer_arguments(job, len(examples.plan), seed), output_dir=str(order.checkpoints))
+    set_seed(seed)
+    model, fallbacks = load_trained_model(order, arguments.device)
+    arguments.hf_deepspeed_config.config["zero_optimization"] |= bucket_sizes(model)
+    trainer = PrunedTrainer(
+        order=order,
+        examples=examples,
+        account=account,
+        fallbacks=fallbacks,
+        model=model,
+        args=arguments,
+        processing_class=load_tokenizer(job.model),
+    )
+    if isinstance(examples, DynamicExamples):
+        examples.trainer = trainer
+    return trainer
