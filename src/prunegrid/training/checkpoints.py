@@ -183,9 +183,7 @@ def sign_in(spec: Path, rank: int) -> None:
 def running_ranks(spec: Path) -> str:
     """The ranks of this order that have not ended, with process and host."""
     paths = sorted(spec.parent.glob(f"{RANK}*"))
-    return (
-        ", ".join(f"{path.name} ({holder(path)})" for path in paths if is_held(path)) or "unknown ranks"
-    )
+    return ", ".join(f"{path.name} ({holder(path)})" for path in paths if is_held(path)) or "unknown ranks"
 
 
 def _held(folder: Path) -> PrunegridError:
