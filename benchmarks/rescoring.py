@@ -20,7 +20,7 @@ import pandas as pd
 
 from prunegrid.core.files import read_json, read_parquet
 from prunegrid.experiment.sections import Runtime, Training
-from prunegrid.models import is_adapter, load_model, with_adapter
+from prunegrid.models import apply_adapter, is_adapter, load_model
 from prunegrid.models.head import Head
 from prunegrid.pruners import PruningSpec
 from prunegrid.pruners.columns import HEAD_SCORES
@@ -102,7 +102,7 @@ def mean_nll(options: argparse.Namespace, trained: Path) -> float:
     """Mean over all samples of the mean NLL of their responses, under the trained model."""
     whole = not is_adapter(trained)
     model = load_model(trained if whole else options.model, "float32", options.device)
-    model = model if whole else with_adapter(model, trained)
+    model = model if whole else apply_adapter(model, trained)
     rows, compute = ScoresFolder(options.scores).sequences(), scorer(model, Head(model), None)
     values, _ = compute_in_batches(rows, options.batch_tokens, model.device, HEAD_SCORES, compute, "trained model")
     return float(sample_means(values["nll"], rows).mean())

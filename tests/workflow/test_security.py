@@ -17,7 +17,7 @@ from prunegrid.core.files import read_json
 from prunegrid.data.datasets import read_rows
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import DataRef, Source
-from prunegrid.models import describe, load_model, load_tokenizer, materialise, with_adapter
+from prunegrid.models import apply_adapter, describe, load_model, load_tokenizer, materialise
 from prunegrid.table.build import build
 from support.hostile_texts import TEXTS, Key, one_source, placed, text_keys
 from support.killed_jobs import Inputs, befall, run
@@ -281,7 +281,7 @@ def test_a_pickle_is_not_loaded(folder: Path, tmp_path: Path, weights: str) -> N
     name = "adapter_model.bin" if weights == "adapter_model" else "pytorch_model.bin"
     torch.save(Bomb(tmp_path / "owned"), bad / name)
     with pytest.raises(PrunegridError, match="safetensors"):
-        with_adapter(model, bad) if weights == "adapter_model" else load_model(bad, "float32", "cpu")
+        apply_adapter(model, bad) if weights == "adapter_model" else load_model(bad, "float32", "cpu")
     assert not (tmp_path / "owned").exists()
 
 

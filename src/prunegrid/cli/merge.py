@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from prunegrid.models import merge
+    from prunegrid.models import merge_adapter
 
-    merge(options.model, options.adapter, options.out, options.dtype)
+    merge_adapter(options.model, options.adapter, options.out, options.dtype)
     print(options.out)

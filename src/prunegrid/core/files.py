@@ -5,10 +5,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -214,6 +214,24 @@ def _json_object(line: str, place: str, fix: str) -> dict[str, Any]:
         what = f"is a {type(row).__name__}, not an object with named fields"
         raise PrunegridError(place, what, fix or "write one JSON object a line")
     return row
+
+
+class Damage(NamedTuple):
+    """A file, named relative to its folder, and what is wrong with it."""
+
+    name: str
+    what: str
+
+
+def damaged_file(folder: Path, sizes: Mapping[str, int]) -> Damage | None:
+    """The first of the files `sizes` (names relative to `folder`, bytes) that is missing or has another size."""
+    for name, size in sizes.items():
+        file = folder / name
+        if not file.is_file():
+            return Damage(name, "is missing")
+        if (actual := file.stat().st_size) != size:
+            return Damage(name, f"is truncated or changed: {actual} of {size} bytes")
+    return None
 
 
 def repair(path: Path) -> str:

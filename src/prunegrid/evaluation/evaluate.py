@@ -41,7 +41,7 @@ def load_model(model_dir: Path, adapter_dir: Path | None, dtype: str, device: st
 
     model = models.load_model(model_dir, dtype, device)
     if adapter_dir is not None:
-        model = models.with_adapter(model, adapter_dir)
+        model = models.apply_adapter(model, adapter_dir)
     ids = ("bos_token_id", "eos_token_id", "pad_token_id")
     model.generation_config = GenerationConfig(**{key: getattr(model.generation_config, key) for key in ids})
     return model.eval()

@@ -18,7 +18,7 @@ from transformers import AutoConfig
 from vllm.platforms import current_platform
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.models import load_tokenizer, merge, require_whole
+from prunegrid.models import check_complete, load_tokenizer, merge_adapter
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.models.remote_code import may_run_code
 
@@ -37,7 +37,7 @@ def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any)
     merged = work / "merged"
     shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed
     try:
-        merge(model_dir, adapter_dir, merged, settings["dtype"])
+        merge_adapter(model_dir, adapter_dir, merged, settings["dtype"])
         return VllmModel(merged, name=adapter_dir, base=model_dir, **settings)
     finally:
         shutil.rmtree(merged, ignore_errors=True)
@@ -62,7 +62,7 @@ class VllmModel(VLLM):
         seed: int,
         jobs_per_gpu: int = 1,
     ) -> None:
-        require_whole(folder)
+        check_complete(folder)
         if current_platform.device_type != device:
             raise PrunegridError(
                 f"device is {device}, but the vllm installed here is built for {current_platform.device_type}: "

@@ -16,7 +16,7 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures.model_results import NothingToShow
-from prunegrid.models import require_whole
+from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
 
@@ -46,7 +46,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
             raise NothingToShow(f"{file.relative_to(root)} is not there")
-    require_whole(tokenizer.parent)
+    check_complete(tokenizer.parent)
     options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
     budget = experiment.grid_budgets[0]
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))

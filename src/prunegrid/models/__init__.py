@@ -1,37 +1,25 @@
-"""Base models: their folders (`base_models`), and what training and scoring need of an architecture.
+"""Base models: their folders and digests, and what training and scoring require of an architecture.
 
 `architecture` reads a configuration, without weights; `probes` runs a loaded model on a few tokens. Neither is
 imported here, nor are torch and transformers.
 """
 
-from prunegrid.models.base_models import (
-    FILES,
-    check_device,
-    describe,
-    expected_digests,
-    is_adapter,
-    load_model,
-    load_tokenizer,
-    materialise,
-    merge,
-    require_whole,
-    sizes,
-    weights_digest,
-    with_adapter,
-)
+from prunegrid.models.digests import describe, expected_digests, weights_digest
+from prunegrid.models.folder import check_complete, file_sizes, is_adapter
+from prunegrid.models.load import apply_adapter, check_device, load_model, load_tokenizer, merge_adapter
+from prunegrid.models.materialise import materialise
 
 __all__ = [
-    "FILES",
+    "apply_adapter",
+    "check_complete",
     "check_device",
     "describe",
     "expected_digests",
+    "file_sizes",
     "is_adapter",
     "load_model",
     "load_tokenizer",
     "materialise",
-    "merge",
-    "require_whole",
-    "sizes",
+    "merge_adapter",
     "weights_digest",
-    "with_adapter",
 ]

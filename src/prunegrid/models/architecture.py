@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.models.base_models import require_whole
+from prunegrid.models.folder import check_complete
 from prunegrid.models.remote_code import may_run_code
 
 UNSUPPORTED_ATTENTION = (
@@ -67,7 +67,7 @@ def meta_model(folder: Path, attention: str | None = None) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    require_whole(folder)
+    check_complete(folder)
     options = {} if attention is None else {"attn_implementation": attention}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code(folder))

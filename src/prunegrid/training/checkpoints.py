@@ -17,7 +17,7 @@ from typing import Any
 
 from prunegrid.core.disk_errors import writing
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json, write_json
+from prunegrid.core.files import damaged_file, read_json, write_json
 from prunegrid.core.locks import acquire, holder, is_held, try_lock
 
 RETAINED = 2  # usable checkpoints that stay when a new one has its name
@@ -67,12 +67,8 @@ def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
         saved: dict[str, Any] = _flat(manifest["identity"])
     except (PrunegridError, KeyError, TypeError, AttributeError):
         return f"its {COMPLETE} is missing or damaged"
-    for name, size in files.items():
-        path = checkpoint / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != size:
-            return f"{name} is truncated: {path.stat().st_size} of {size} bytes"
+    if damage := damaged_file(checkpoint, files):
+        return f"{damage.name} {damage.what}"
     current = _flat(identity)
     for key in sorted({*saved, *current}):
         if saved.get(key) != current.get(key):

@@ -8,7 +8,7 @@ from typing import Any
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, write_json
 from prunegrid.experiment import layout
-from prunegrid.models import check_device, require_whole, sizes, weights_digest
+from prunegrid.models import check_complete, check_device, file_sizes, weights_digest
 from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.training import checkpoints, failures, multinode, out_of_memory
 from prunegrid.training.job import Job, Order
@@ -59,7 +59,7 @@ def _check_inputs(job: Job, model_digests: dict[str, str]) -> dict[str, str]:
     """The digests that the scores record, once everything that the job needs has been checked."""
     check_device(job.device, job.ranks_per_node)
     multinode.check_allocation(job.runtime.nodes)
-    require_whole(job.model)
+    check_complete(job.model)
     scores = ScoresFolder(job.scores)
     scores.check_digests(model_digests)
     if job.selection is not None:
@@ -84,7 +84,7 @@ def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
         if (order.out / name).exists():
             (order.out / name).replace(manifest.with_name(name))
     report |= {"seconds": seconds, "digests": order.identity["digests"], "selection": order.identity["selection"]}
-    report |= {"weights": weights_digest(order.out), "files": sizes(order.out)}
+    report |= {"weights": weights_digest(order.out), "files": file_sizes(order.out)}
     try:
         write_json(manifest, report)
     except OSError as error:

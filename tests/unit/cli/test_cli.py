@@ -157,4 +157,4 @@ def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys
         merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits
         assert torch.allclose(merged, adapted(ids).logits, atol=1e-4)
     assert AutoTokenizer.from_pretrained(out).chat_template
-    assert "is there already" in fails(*own, "--adapter", str(tmp_path / "adapter"))
+    assert "already exists" in fails(*own, "--adapter", str(tmp_path / "adapter"))

@@ -38,7 +38,10 @@ def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda c: (c / "global_step/weights.pt").write_text("x" * 60), "weights.pt is truncated: 60 of 100 bytes"),
+        (
+            lambda c: (c / "global_step/weights.pt").write_text("x" * 60),
+            "weights.pt is truncated or changed: 60 of 100",
+        ),
         (lambda c: (c / "global_step/weights.pt").unlink(), "global_step/weights.pt is missing"),
         (lambda c: (c / "complete.json").unlink(), "its complete.json is missing or damaged"),
         (lambda c: (c / "complete.json").write_text('{"files": {'), "its complete.json is missing or damaged"),
