@@ -13,7 +13,7 @@ from prunegrid.core.ragged import Bools, Ints
 from prunegrid.experiment import layout
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
-from prunegrid.pruners.arrays import missing
+from prunegrid.pruners.arrays import missing_column
 from prunegrid.sandbox.planted import Span, overlapping, place_of, value_spans, wrong_spans
 from prunegrid.scoring.reader import ScoresFolder
 
@@ -40,7 +40,8 @@ def unusable(folders: Sequence[Path]) -> dict[str, str]:
                 found = ScoresFolder(folder).columns(kind)
                 for column, pruner in wanted.items():
                     if column not in found:
-                        reasons.setdefault(method, missing(kind, column, pruner, found))
+                        error = missing_column(folder, kind, column, pruner, found)
+                        reasons.setdefault(method, f"{error.what}; {error.fix}")
     return reasons
 
 
@@ -87,7 +88,7 @@ def _items(bases: Sequence[Base], samples: Samples) -> Items:
     order = bases[0].scores.sample_id
     for base in bases[1:]:
         if not np.array_equal(base.scores.sample_id, order):
-            raise PrunegridError(f"{base.model} has scores of other samples than {bases[0].model}; score both again")
+            raise PrunegridError(base.model, f"has scores of other samples than {bases[0].model}", "score both again")
     rows = [samples[sample_id] for sample_id in order.tolist()]
     texts: dict[str, int] = {}
     return Items(

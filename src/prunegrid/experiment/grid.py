@@ -187,8 +187,14 @@ def no_audit(experiment: Experiment) -> str:
 
 def audited_extras(experiment: Experiment) -> list[str]:
     """The optional scores that registered pruners read, with their default options; `reference_nll` if there is one."""
-    tokens = [column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.filled({}, ""))]
-    samples = [column for pruner in pruners.SAMPLE.values() for column in pruner.sample_columns(pruner.filled({}, ""))]
+    tokens = [
+        column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.options.complete({}, ""))
+    ]
+    samples = [
+        column
+        for pruner in pruners.SAMPLE.values()
+        for column in pruner.sample_columns(pruner.options.complete({}, ""))
+    ]
     lacking = {"reference_nll"} if audited_reference(experiment) is None else set()
     return sorted((set(EXTRAS) & {*tokens, *samples}) - lacking)
 

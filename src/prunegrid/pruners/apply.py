@@ -35,14 +35,16 @@ def choose(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = 
     """The samples to keep, and how many tokens of each; `scores` in order of `sample_id`."""
     spec = spec.complete()
     if not len(scores):
-        raise PrunegridError("there are no samples to prune; the scores are empty")
+        raise PrunegridError("the scores", "hold no samples to prune", "score a data set that has some")
     pruners = members(spec.method)
     for pruner in pruners:
         scores.require_samples(pruner.sample_columns(spec.options), pruner.name)
     if len(pruners) == 2:
         return _pair(scores, spec, draw, match)
     if match:
-        raise PrunegridError(f"{spec.method} prunes by rules of its own and cannot match another's counts; a pair can")
+        raise PrunegridError(
+            spec.method, "is a joint pruner, which cannot match the counts of another variant", "match with a pair"
+        )
     (joint,) = pruners
     ratios = spec.sample_ratio, spec.token_ratio
     return _checked(joint, scores, joint.call(scores, draw, *ratios, options=spec.options))
@@ -71,32 +73,32 @@ def _pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None) ->
 
 def _key(pruner: Pruner, returned: Any, size: int) -> Floats:
     """What a pruner returned as its key, refused unless it is `size` finite numbers."""
+    where, fix = f"pruner {pruner.name}", f"return {size} finite numbers"
     try:
         key = np.asarray(returned)
         real = key.dtype.kind in "fiub" and bool(np.isfinite(key).all())
     except (TypeError, ValueError):
-        raise PrunegridError(f"pruner {pruner.name} returned no array; return {size} finite numbers") from None
-    if key.shape != (size,) or not real:
-        what = (
-            f"values of shape {key.shape}, {key.dtype}"
-            if key.shape != (size,)
-            else "values that are not finite numbers"
-        )
-        raise PrunegridError(f"pruner {pruner.name} returned {what}; return {size} finite numbers")
+        raise PrunegridError(where, "returned no array", fix) from None
+    if key.shape != (size,):
+        raise PrunegridError(where, f"returned values of shape {key.shape}, {key.dtype}", fix)
+    if not real:
+        raise PrunegridError(where, "returned values that are not finite numbers", fix)
     return key.astype(np.float64)
 
 
 def _checked(pruner: Pruner, scores: Scores, chosen: Any) -> Choice:
     """A joint pruner's choice, refused unless its rows and counts are possible; its keys are checked as they come."""
+    where = f"pruner {pruner.name}"
     if not isinstance(chosen, Choice):
-        raise PrunegridError(f"pruner {pruner.name} returned a {type(chosen).__name__}; return a Choice")
+        raise PrunegridError(where, f"returned a {type(chosen).__name__}", "return a Choice")
     rows, k = np.asarray(chosen.rows), np.asarray(chosen.k)
     if not (len(rows) and rows.min() >= 0 and rows.max() < len(scores) and np.all(np.diff(rows) > 0)):
-        raise PrunegridError(
-            f"pruner {pruner.name} chose rows that are none, not ascending or not of the {len(scores)}"
-        )
+        what = f"kept no rows, or rows that are not ascending or not among the {len(scores)} samples"
+        raise PrunegridError(where, what, "return ascending row numbers")
     if k.shape != rows.shape or np.any(k < 1) or np.any(k > scores.response_tokens[rows]):
-        raise PrunegridError(f"pruner {pruner.name} keeps no tokens of a sample, or more than it has; give 1 <= k <= L")
+        raise PrunegridError(
+            where, "keeps no tokens of a sample, or more than it has", "return 1 <= k <= response_tokens"
+        )
     rank = chosen.rank
     return replace(chosen, rank=lambda block: _key(pruner, rank(block), int(block.offsets[-1])))
 

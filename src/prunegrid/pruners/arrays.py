@@ -23,9 +23,8 @@ class Columns(dict[str, Any]):
     kind = "sample"
 
     def __missing__(self, name: str) -> Any:
-        raise PrunegridError(
-            f"the {self.kind} column {name} was not read: name it in the pruner's decorator, {self.kind}s=({name!r},)"
-        )
+        fix = f"name it in the pruner's decorator: {self.kind}s=({name!r},)"
+        raise PrunegridError(f"{self.kind} column {name}", "was not read", fix)
 
 
 class TokenColumns(Columns):
@@ -93,7 +92,7 @@ class Scores:
     def _require(self, kind: str, names: tuple[str, ...], columns: dict[str, Any], pruner: str) -> None:
         for name in names:
             if name not in columns:
-                raise PrunegridError(missing(kind, name, pruner, sorted(columns)))
+                raise missing_column("the scores", kind, name, pruner, sorted(columns))
             self._require_finite(kind, name, columns[name])
 
     def _require_finite(self, kind: str, name: str, values: NDArray[np.floating[Any]]) -> None:
@@ -101,21 +100,22 @@ class Scores:
         if not len(bad):
             return
         row = bad[0] if kind == "sample" else np.searchsorted(self.offsets, bad[0], side="right") - 1
-        where = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
+        position = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
         raise PrunegridError(
-            f"{kind} column {name} of sample_id {self.sample_id[row]} is {values[bad[0]]}{where}; "
-            f"score it again in float32, or leave the sample out of the data"
+            f"{kind} column {name}",
+            f"is {values[bad[0]]} for sample_id {self.sample_id[row]}{position}",
+            "score again in float32, or leave the sample out of the data",
         )
 
 
-def missing(kind: str, column: str, pruner: str, found: list[str], reason: str = "") -> str:
-    why = f": {reason}" if reason else f" (found: {', '.join(found) or 'none'})"
-    how = (
-        f"make extra/{column}.parquet with `prunegrid extra {column}`"
-        if column in EXTRAS
-        else f"add extra/{column}.parquet"
-    )
-    return f"{pruner} needs the {kind} column {column}, which the scores lack{why}; {how}, or choose another pruner"
+def missing_column(
+    where: object, kind: str, column: str, pruner: str, columns: list[str], reason: str | None = None
+) -> PrunegridError:
+    """The error for scores at `where` that have `columns` but not the one that `pruner` reads."""
+    why = f": {reason}" if reason else f" (columns: {', '.join(columns) or 'none'})"
+    make = f"make it with `prunegrid extra {column}`" if column in EXTRAS else f"add extra/{column}.parquet"
+    what = f"there is no {kind} column {column}, which {pruner} needs{why}"
+    return PrunegridError(where, what, f"{make}, or choose another pruner")
 
 
 @dataclass(frozen=True)

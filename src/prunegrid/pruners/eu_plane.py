@@ -7,28 +7,34 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, floor_times, keep_counts
+from prunegrid.pruners.options import OptionGroup
 
 LISTED_WINDOWS = 64
 
 
-@dataclass(frozen=True)
-class Search:
-    """How to divide a window: the ratio to meet, the bisection of alpha = beta, and how the target is met."""
+class Reading(OptionGroup):
+    """How the points that the paper leaves open are read; docs/pruners.md says what each value means."""
 
-    sample_ratio: float
-    steps: int
-    upper: float
-    final: Literal["last", "tight", "loose"]
-    surplus: Literal["trim", "keep"]
-    trim_order: Literal["contrast", "random"]
-    fill: Literal["contrast", "random", "none"]
-    filled_tokens: Literal["contrast", "prune", "keep"]
+    surplus: Literal["trim", "keep"] = "trim"
+    trim_order: Literal["contrast", "random"] = "contrast"
+    fill: Literal["contrast", "random", "none"] = "contrast"
+    filled_tokens: Literal["contrast", "prune", "keep"] = "contrast"
+    edges: Literal["repeat", "zero"] = "repeat"
+    bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10
+    final: Literal["last", "tight", "loose"] = "last"
+    upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49
+
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}
+
+
+PAPER = Reading()
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def _members(corner: NDArray[np.int8]) -> Bools:
     return members
 
 
-def divide(ppl: Floats, entropy: Floats, luck: Floats, window: int, search: Search) -> Plane:
+def divide(ppl: Floats, entropy: Floats, luck: Floats, window: int, sample_ratio: float, reading: Reading) -> Plane:
     """Divide n samples, in order, into windows of `window` (the last may be shorter) and choose in each.
 
     `luck` [n] orders what is filled or trimmed at random.
@@ -118,21 +124,21 @@ def divide(ppl: Floats, entropy: Floats, luck: Floats, window: int, search: Sear
     thresholds = []
     for part, width in _blocks(len(ppl), window):
         ppl_WB, entropy_WB, luck_WB = (column[part].reshape(-1, width) for column in (ppl, entropy, luck))
-        found = bisect(ppl_WB, entropy_WB, search)
+        found = bisect(ppl_WB, entropy_WB, sample_ratio, reading)
         corners = found.corners(ppl_WB, entropy_WB)
         contrast = normalised(ppl_WB) - normalised(entropy_WB)
         corner[part] = corners.ravel()
-        kept[part] = _choose(_members(corners), np.abs(contrast), luck_WB, search).ravel()
-        treated_as[part] = np.where(_members(corners), corners, _filled_as(contrast, search)).ravel()
+        kept[part] = _choose(_members(corners), np.abs(contrast), luck_WB, sample_ratio, reading).ravel()
+        treated_as[part] = np.where(_members(corners), corners, _filled_as(contrast, reading)).ravel()
         thresholds.append((width, found))
     return Plane(corner, kept, treated_as, thresholds)
 
 
-def _filled_as(contrast: Floats, search: Search) -> NDArray[np.int8]:
+def _filled_as(contrast: Floats, reading: Reading) -> NDArray[np.int8]:
     """The corner whose token rule a filled sample follows."""
-    if search.filled_tokens == "contrast":
+    if reading.filled_tokens == "contrast":
         return np.where(contrast > 0, np.int8(2), np.int8(4))
-    return np.full(contrast.shape, 2 if search.filled_tokens == "prune" else 4, np.int8)
+    return np.full(contrast.shape, 2 if reading.filled_tokens == "prune" else 4, np.int8)
 
 
 def _blocks(n: int, window: int) -> Iterator[tuple[slice, int]]:
@@ -144,24 +150,24 @@ def _blocks(n: int, window: int) -> Iterator[tuple[slice, int]]:
         yield slice(whole, n), n - whole
 
 
-def bisect(ppl_WB: Floats, entropy_WB: Floats, search: Search) -> Thresholds:
+def bisect(ppl_WB: Floats, entropy_WB: Floats, sample_ratio: float, reading: Reading) -> Thresholds:
     """Algorithm 1's search for alpha = beta in (0, upper): the thresholds of the last step tested, or of an end.
 
     alpha is the exact fraction upper * level / 2^steps, so no quantile's rank hangs on rounding.
     """
     windows, size = ppl_WB.shape
-    enough = ceil(exact_fraction(search.sample_ratio) * size)
-    unit = exact_fraction(search.upper) / 2**search.steps
+    enough = ceil(exact_fraction(sample_ratio) * size)
+    unit = exact_fraction(reading.upper) / 2**reading.bisection_steps
     ppl_sorted, entropy_sorted = np.sort(ppl_WB, axis=1), np.sort(entropy_WB, axis=1)
-    low, high = np.zeros(windows, np.int64), np.full(windows, 2**search.steps)
-    for _ in range(search.steps):
+    low, high = np.zeros(windows, np.int64), np.full(windows, 2**reading.bisection_steps)
+    for _ in range(reading.bisection_steps):
         level = (low + high) // 2
         found = _thresholds(ppl_sorted, entropy_sorted, level, unit)
         few = _members(found.corners(ppl_WB, entropy_WB)).sum(axis=1) < enough
         low, high = np.where(few, level, low), np.where(few, high, level)
-    if search.final == "last":
+    if reading.final == "last":
         return found
-    return _thresholds(ppl_sorted, entropy_sorted, low if search.final == "tight" else high, unit)
+    return _thresholds(ppl_sorted, entropy_sorted, low if reading.final == "tight" else high, unit)
 
 
 def _thresholds(ppl_sorted: Floats, entropy_sorted: Floats, level: Ints, unit: Fraction) -> Thresholds:
@@ -181,15 +187,15 @@ def normalised(values_WB: Floats) -> Floats:
     return spread
 
 
-def _choose(members: Bools, contrast: Floats, luck: Floats, search: Search) -> Bools:
+def _choose(members: Bools, contrast: Floats, luck: Floats, sample_ratio: float, reading: Reading) -> Bools:
     """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm| or luck, of equals the earlier row [w, B]."""
-    many = np.broadcast_to(keep_counts(search.sample_ratio, np.array([members.shape[1]])), len(members))
-    if search.surplus == "keep":
+    many = np.broadcast_to(keep_counts(sample_ratio, np.array([members.shape[1]])), len(members))
+    if reading.surplus == "keep":
         many = np.maximum(many, members.sum(axis=1))
-    if search.fill == "none":
+    if reading.fill == "none":
         many = np.minimum(many, members.sum(axis=1))
-    trim = luck if search.trim_order == "random" else contrast
-    fill = luck if search.fill == "random" else contrast
+    trim = luck if reading.trim_order == "random" else contrast
+    fill = luck if reading.fill == "random" else contrast
     order = np.lexsort((-np.where(members, trim, fill), ~members), axis=1)
     kept = np.zeros_like(members)
     np.put_along_axis(kept, order, np.arange(members.shape[1]) < many[:, None], axis=1)

@@ -38,9 +38,8 @@ def matched_rows(key: Floats, lengths: Ints, match: Match) -> tuple[Ints, dict[s
     )
     rows = _among(key, lengths, limits[place], match.samples)
     if not _holds(rows, lengths, match):
-        raise PrunegridError(
-            f"no {match.samples} samples hold the {match.tokens} tokens to match; is it the same data?"
-        )
+        what = f"no {match.samples} samples have the {match.tokens} tokens to match"
+        raise PrunegridError("match", what, "match a selection of the same data")
     return rows, {"matched": {**match._asdict(), "shortest_response": int(lengths[rows].min())}}
 
 

@@ -34,11 +34,11 @@ def check(method: str, options: dict[str, Any]) -> None:
 def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
     """All options of `method`: those given, checked, and the defaults of the rest."""
     pruners = members(method)
-    known = [name for pruner in pruners for name in pruner.known]
+    known = [name for pruner in pruners for name in pruner.options.names]
     for name in options:
         if name not in known:
-            raise PrunegridError(f"{method} has no option {name!r}{_nearest(str(name), known, 'its options')}")
-    return {name: value for pruner in pruners for name, value in pruner.filled(options, method).items()}
+            raise PrunegridError(method, f"has no option {name!r}", _suggest(str(name), known))
+    return {name: value for pruner in pruners for name, value in pruner.options.complete(options, method).items()}
 
 
 def members(method: str) -> list[Pruner]:
@@ -47,9 +47,9 @@ def members(method: str) -> list[Pruner]:
     if len(names) == 1 and (names[0] in JOINT or ":" in names[0] or _installed(names[0], JOINT)):
         return [_find(names[0], JOINT, "joint pruner")]
     if len(names) != 2 or not all(names):
-        raise PrunegridError(_malformed(method))
+        raise _malformed(method)
     for name in set(names) & set(JOINT):
-        raise PrunegridError(f"{method!r}: {name} is a joint pruner (samples and tokens); write it alone")
+        raise PrunegridError(method, f"{name} is a joint pruner (samples and tokens)", "write it alone")
     return [_find(names[0], SAMPLE, "sample pruner"), _find(names[1], TOKEN, "token pruner")]
 
 
@@ -66,7 +66,7 @@ def _find(name: str, registry: dict[str, Pruner], kind: str) -> Pruner:
     if ":" in name:
         return plugins.imported(name, registry, kind)
     if name not in registry and not _installed(name, registry):
-        raise PrunegridError(f"{name!r} is not a {kind}{_nearest(name, sorted(registry), f'known {kind}s')}")
+        raise PrunegridError(name, f"is not a {kind}", _suggest(name, sorted(registry)))
     return registry[name]
 
 
@@ -75,15 +75,16 @@ def _installed(name: str, registry: dict[str, Pruner]) -> bool:
     return name in registry
 
 
-def _malformed(method: str) -> str:
-    guess = (did_you_mean(method, JOINT) + " ").lstrip()
-    return (
-        f"{method!r} is neither a joint pruner nor a pair; {guess}joint pruners: {', '.join(JOINT)}; "
-        f"a pair is sample+token, such as random+ppl (sample pruners: {', '.join(sorted(SAMPLE))}; "
-        f"token pruners: {', '.join(sorted(TOKEN))})"
-    )
+def _malformed(method: str) -> PrunegridError:
+    pair = f"a pair sample+token such as random+ppl ({_names(SAMPLE, 'sample')}; {_names(TOKEN, 'token')})"
+    fix = f"{did_you_mean(method, JOINT)} name a joint pruner ({', '.join(JOINT)}) or {pair}".lstrip()
+    return PrunegridError(method, "is neither a joint pruner nor a pair", fix)
 
 
-def _nearest(name: str, known: list[str], what: str) -> str:
-    parts = (did_you_mean(name, known), f"{what}: {', '.join(known) or 'none'}")
-    return "".join(f"; {part}" for part in parts if part)
+def _names(registry: dict[str, Pruner], kind: str) -> str:
+    return f"{kind} pruners are {', '.join(sorted(registry))}"
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    guess = did_you_mean(name, known)
+    return f"{guess} known: {', '.join(known) or 'none'}".lstrip()

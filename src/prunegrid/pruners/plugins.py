@@ -21,12 +21,12 @@ def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
     module_name, _, name = reference.partition(":")
     function = getattr(_import(module_name, reference), name, None)
     if function is None:
-        raise PrunegridError(f"{reference!r}: module {module_name} has no {name!r}")
+        raise PrunegridError(reference, f"module {module_name} has no {name!r}", "name a function of the module")
     for pruner in registry.values():
         if pruner.function is function:
             return pruner
     decorator = f"@{kind.replace(' ', '_')}(...)"
-    raise PrunegridError(f"{reference!r} is not registered as a {kind}; put {decorator} on the function")
+    raise PrunegridError(reference, f"is not registered as a {kind}", f"put {decorator} on the function")
 
 
 def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
@@ -37,10 +37,8 @@ def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
         raise
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
-        advice = f"put {name}.py into {here} or install it" if absent else f"mend {name}"
-        raise PrunegridError(
-            f"{reference!r}: cannot import {name} ({type(error).__name__}: {error}); {advice}"
-        ) from error
+        fix = f"put {name}.py into {here} or install it" if absent else f"correct {name}"
+        raise PrunegridError(reference, f"cannot import {name} ({type(error).__name__}: {error})", fix) from error
 
 
 def look_in(folder: Path) -> None:
@@ -56,6 +54,8 @@ def load_installed() -> None:
         try:
             entry.load()
         except Exception as error:
-            raise PrunegridError(
-                f"the installed pruner {entry.name} ({entry.value}) cannot be loaded ({type(error).__name__}: {error})"
-            ) from error
+            where, what = (
+                f"entry point {entry.name} = {entry.value}",
+                f"cannot be loaded ({type(error).__name__}: {error})",
+            )
+            raise PrunegridError(where, what, "correct or uninstall the package that has it") from error

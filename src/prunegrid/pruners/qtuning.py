@@ -6,7 +6,7 @@ tokens; Q4, low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both
 leaves open is an option here, or settled in docs/pruners.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -14,12 +14,15 @@ from pydantic import Field
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
-from prunegrid.pruners import eu_plane
 from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
+from prunegrid.pruners.eu_plane import PAPER, Reading, divide
 from prunegrid.pruners.registry import joint_pruner
 
+# The order in which version 0.1 recorded the options.
+ORDER = ("window", "surplus", "trim_order", "fill", "filled_tokens", "neighbor_lambda")
 
-@joint_pruner("qtuning", samples=("ppl", "entropy"), tokens=("nll",))
+
+@joint_pruner("qtuning", samples=("ppl", "entropy"), tokens=("nll",), option_order=ORDER)
 def qtuning(
     scores: Scores,
     draw: Draw,
@@ -27,37 +30,20 @@ def qtuning(
     token_ratio: float,
     *,
     window: Annotated[int, Field(ge=1)] | None = None,
-    surplus: Literal["trim", "keep"] = "trim",
-    trim_order: Literal["contrast", "random"] = "contrast",
-    fill: Literal["contrast", "random", "none"] = "contrast",
-    filled_tokens: Literal["contrast", "prune", "keep"] = "contrast",
     neighbor_lambda: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    edges: Literal["repeat", "zero"] = "repeat",
-    bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10,
-    final: Literal["last", "tight", "loose"] = "last",
-    upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49,
+    reading: Reading = PAPER,
 ) -> Choice:
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
-    search = eu_plane.Search(
-        sample_ratio=sample_ratio,
-        steps=bisection_steps,
-        upper=upper,
-        final=final,
-        surplus=surplus,
-        trim_order=trim_order,
-        fill=fill,
-        filled_tokens=filled_tokens,
-    )
     ppl, entropy = scores.samples["ppl"], scores.samples["entropy"]
-    plane = eu_plane.divide(ppl, entropy, draw.samples(scores), window or len(scores), search)
+    plane = divide(ppl, entropy, draw.samples(scores), window or len(scores), sample_ratio, reading)
     rows = np.flatnonzero(plane.kept)
     if not len(rows):
-        raise PrunegridError("qtuning: Q2 and Q4 are empty and nothing fills them; set fill: contrast")
+        raise PrunegridError("qtuning", "Q2 and Q4 are empty and nothing fills them", "set fill: contrast")
     treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
     return Choice(
         rows=rows,
         k=np.where(treated_as == 2, ragged.keep_counts(token_ratio, lengths), lengths),
-        rank=lambda block: -smoothed(block, neighbor_lambda, edges == "repeat"),
+        rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges == "repeat"),
         kept=Kept(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         details=plane.details(),
     )

@@ -15,17 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
-
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from typing import Any, TypeVar
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.validation import validation_errors
+from prunegrid.pruners.options import Options
 
 F = TypeVar("F", bound=Callable[..., Any])
 Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
-TAKEN = ("name", "method", "options", "removal", "match")
-_CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
@@ -43,23 +39,11 @@ class Pruner:
     reason: str = "rank"
     across: bool = False
     version: int = 1
+    option_order: tuple[str, ...] = ()
 
     @cached_property
-    def options(self) -> type[BaseModel]:
-        hints = get_type_hints(self.function, include_extras=True)
-        parameters = inspect.signature(self.function).parameters.values()
-        own = {p.name: (hints.get(p.name), p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
-        for name, (annotation, default) in own.items():
-            if annotation is None or default is inspect.Parameter.empty or name in TAKEN:
-                raise PrunegridError(
-                    f"pruner {self.name}: option {name} needs an annotation and a default, as in {name}: float = 1.0, "
-                    f"and another name than {', '.join(TAKEN)}"
-                )
-        return create_model(self.name, __config__=_CONFIG, **own)  # type: ignore[call-overload, no-any-return]
-
-    @property
-    def known(self) -> list[str]:
-        return list(self.options.model_fields)
+    def options(self) -> Options:
+        return Options(self.name, self.function, self.option_order)
 
     @property
     def foreign(self) -> bool:
@@ -74,19 +58,13 @@ class Pruner:
     def call(self, *arguments: Any, options: dict[str, Any]) -> Any:
         """The function's result. What a foreign one raises is a `PrunegridError` that names it and the line."""
         try:
-            return self.function(*arguments, **self.own(options))
+            return self.function(*arguments, **self.options.arguments(options))
         except Exception as error:
             if not self.foreign or isinstance(error, PrunegridError):
                 raise
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            raise PrunegridError(
-                f"pruner {self.name} failed ({Path(frame.filename).name}, line {frame.lineno}): "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-    def own(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The pruner's own among a method's options."""
-        return {name: options[name] for name in self.known if name in options}
+            where = f"pruner {self.name} ({Path(frame.filename).name}, line {frame.lineno})"
+            raise PrunegridError(where, f"failed with {type(error).__name__}: {error}", "correct it") from error
 
     def sample_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
         """The sample columns read under `options`, which are complete."""
@@ -95,13 +73,6 @@ class Pruner:
     def token_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
         """The token columns read under `options`, which are complete."""
         return self.tokens(options) if callable(self.tokens) else self.tokens
-
-    def filled(self, options: dict[str, Any], method: str) -> dict[str, Any]:
-        """The pruner's own among `options`, checked, with defaults for the rest."""
-        try:
-            return self.options.model_validate(self.own(options)).model_dump()
-        except ValidationError as error:
-            raise validation_errors(error, self.options, method) from None
 
 
 SAMPLE: dict[str, Pruner] = {}
@@ -133,10 +104,12 @@ def _register(
         pruner = Pruner(name, function, **about)
         _check_declaration(pruner, registry)
         if name in registry:
-            raise PrunegridError(f"pruner {name} is registered twice; give one of them another name")
+            raise PrunegridError(f"pruner {name}", "is registered twice", "rename one of the two")
         for partner in partners.values():
-            if both := set(pruner.known) & set(partner.known):
-                raise PrunegridError(f"{name} and {partner.name} both have an option {min(both)}; rename one")
+            if both := set(pruner.options.names) & set(partner.options.names):
+                raise PrunegridError(
+                    f"pruner {name}", f"has an option {min(both)}, as {partner.name} does", "rename one of the two"
+                )
         registry[name] = pruner
         return function
 
@@ -145,10 +118,11 @@ def _register(
 
 def _check_declaration(pruner: Pruner, registry: dict[str, Pruner]) -> None:
     """Refuse a name that no method can hold, and columns that are not tuples of names or that are never read."""
+    where = f"pruner {pruner.name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", pruner.name):
-        raise PrunegridError(f"pruner {pruner.name!r}: a name has letters, digits, '.', '_' and '-' only")
-    for what, columns in (("samples", pruner.samples), ("tokens", pruner.tokens)):
+        raise PrunegridError(where, "has a name that no method can hold", "use letters, digits, '.', '_' and '-' only")
+    for keyword, columns in (("samples", pruner.samples), ("tokens", pruner.tokens)):
         if not callable(columns) and not isinstance(columns, tuple):
-            raise PrunegridError(f"pruner {pruner.name}: {what} is {columns!r}; give a tuple of names: ({columns!r},)")
+            raise PrunegridError(where, f"{keyword} is {columns!r}", f"give a tuple of names: ({columns!r},)")
     if registry is SAMPLE and pruner.tokens:
-        raise PrunegridError(f"pruner {pruner.name}: a sample pruner sees no tokens; name per-sample columns")
+        raise PrunegridError(where, "reads token columns, but a sample pruner sees no tokens", "name sample columns")

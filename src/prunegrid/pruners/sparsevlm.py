@@ -23,8 +23,10 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
         return ("sparsevlm",)
     if not options["allow_degenerate"]:
         raise PrunegridError(
-            "sparsevlm: literal scores every response token 0 in a causal model (the prompt cannot attend to what "
-            "comes after it) and so keeps the first tokens; choose adapted, or add allow_degenerate: true"
+            "sparsevlm: literal",
+            "scores every response token 0 in a causal model, whose prompt cannot attend to what follows it, and so "
+            "keeps the first tokens",
+            "choose adapted, or add allow_degenerate: true",
         )
     return ()
 

@@ -47,7 +47,7 @@ class PruningSpec(MethodSpec):
     @classmethod
     def _check_ratio(cls, value: float, info: ValidationInfo) -> float:
         if not 0 < value <= 1:
-            raise PrunegridError(str(info.field_name), f"{value} is out of range", "give a fraction in (0, 1]")
+            raise PrunegridError(str(info.field_name), f"is {value}", "give a fraction in (0, 1]")
         return value
 
     @property

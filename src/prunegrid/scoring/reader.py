@@ -21,7 +21,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import column_names, parquet_metadata, read_json, read_parquet, repair, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
-from prunegrid.pruners.arrays import Scores, missing
+from prunegrid.pruners.arrays import Scores, missing_column
 from prunegrid.pruners.method import Needs
 from prunegrid.scoring.sequences import Sequences
 
@@ -152,7 +152,7 @@ class ScoresFolder:
         for name, pruner in needed.items():
             file = table if name in present else self.extra_file(name)
             if not file.exists():
-                raise PrunegridError(table, missing(kind, name, pruner, present, self.left_out(name) or ""))
+                raise missing_column(table, kind, name, pruner, present, self.left_out(name))
             if file != table:
                 check_digests(file, _source_digests(file), self.digests, "remove it and make it again")
             files.setdefault(file, []).append(name)

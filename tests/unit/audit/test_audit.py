@@ -262,7 +262,7 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
     io.write_parquet(path, pq.read_table(path).drop_columns(["ifd"]))
     found = files.unusable([folder])
     assert list(found) == ["ifd+random"]
-    assert "ifd needs the sample column ifd" in found["ifd+random"]
+    assert "no sample column ifd, which ifd needs" in found["ifd+random"]
     handmade_scores.write_extra(folder, "ifd", given, [1.0] * 5)
     assert files.unusable([folder]) == {}
 

@@ -39,9 +39,9 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("budgets.0.token_ratio", 1.4, "budgets[0].token_ratio: is 1.4; give a fraction in (0, 1]"),
         ("budgets.0.sample_ratio", 0, "budgets[0].sample_ratio: is 0; give a fraction in (0, 1]"),
         ("sample_ratios", [0.5, 0.5, 2], "sample_ratios[2]: is 2; give a fraction in (0, 1]"),
-        ("variants.0", "random+pll", "variants[0]: 'pll' is not a token pruner; did you mean ppl?"),
+        ("variants.0", "random+pll", "variants[0]: pll: is not a token pruner; did you mean ppl?"),
         ("variants.0", "qtunning", "did you mean qtuning?"),
-        ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning has no option 'lambda'"),
+        ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning: has no option 'lambda'"),
         ("variants.0", {"full": {"method": "qtuning"}}, "'full' is the name of a reference cell"),
         ("variants.0", "qtuning", "variants has qtuning twice"),
         (

@@ -15,6 +15,7 @@ from prunegrid.pruners import Draw, Match
 from prunegrid.pruners.match import matched_rows, matched_tokens
 from prunegrid.selection.prune import prune
 from support import handmade_scores
+from support.errors import refused
 from support.handmade_scores import spec
 
 
@@ -47,7 +48,7 @@ def test_the_longest_where_no_limit_will_do() -> None:
 
 
 def test_what_no_samples_hold_is_refused() -> None:
-    with pytest.raises(PrunegridError, match="no 2 samples hold the 100 tokens"):
+    with refused("match", "2 samples", "100 tokens"):
         matched_rows(np.array([3.0, 2, 1]), np.array([2, 3, 4]), Match(2, 100))
 
 
@@ -97,5 +98,5 @@ def test_another_data_sets_selection_is_refused(tmp_path: Path, changes: dict[st
 
 
 def test_a_joint_pruner_cannot_match() -> None:
-    with pytest.raises(PrunegridError, match="cannot match another's counts"):
+    with refused("qtuning", "joint pruner", fix="pair"):
         pruners.select(handmade_scores.random_scores(9), spec("qtuning"), Draw(0), Match(2, 9))

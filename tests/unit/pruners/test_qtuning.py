@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from prunegrid import pruners
 from prunegrid.core import randomness
-from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Draw, Scores, Selection
 from prunegrid.pruners.qtuning import smoothed
 from support import handmade_scores
+from support.errors import refused
 from support.handmade_scores import spec
 
 PPL = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -181,7 +181,7 @@ def test_without_filling_only_corners_are_kept(case: tuple[Scores, dict[str, Any
     if corners:
         assert places(qtuning(scores, **{**options, "fill": "none"})) == corners
     else:
-        with pytest.raises(PrunegridError, match="Q2 and Q4 are empty"):
+        with refused("qtuning", "Q2 and Q4 are empty", fix="fill: contrast"):
             qtuning(scores, **{**options, "fill": "none"})
 
 
@@ -303,3 +303,25 @@ def positions(ppl: list[float], truncated: bool, ratio: Fraction, lam: float, ed
     forced = [] if truncated else [last]
     ranked = forced + [i for i in sorted(range(len(s)), key=lambda i: (s[i], i)) if i not in forced]
     return sorted(ranked[: max(1, math.floor(ratio * len(ppl)))])
+
+
+def test_options_are_recorded_as_in_version_0_1() -> None:
+    written = {
+        "window": 8,
+        "surplus": "keep",
+        "trim_order": "contrast",
+        "fill": "contrast",
+        "filled_tokens": "contrast",
+        "neighbor_lambda": 0.5,
+        "edges": "repeat",
+        "bisection_steps": 10,
+        "final": "last",
+        "upper": 0.49,
+    }
+    for options in ({"window": 8, "surplus": "keep"}, {"surplus": "keep", "reading": "paper", "window": 8}, written):
+        assert list(pruners.filled("qtuning", options).items()) == list(written.items()), "in the order of 0.1, too"
+
+
+def test_unknown_reading_is_refused() -> None:
+    with refused("qtuning: reading", "papre", fix="paper"):
+        pruners.filled("qtuning", {"reading": "papre"})

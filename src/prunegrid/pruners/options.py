@@ -1,0 +1,89 @@
+"""A pruner's options: the keyword-only parameters of its function, checked against their annotations."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.text import did_you_mean
+from prunegrid.core.validation import validation_errors
+
+RESERVED = ("name", "method", "options", "removal", "match")  # keys of a variant in the config
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class OptionGroup(BaseModel):
+    """Rarely used options, which a pruner takes as one parameter. In the config each is an option like all others.
+
+    The parameter's own name selects one of `presets` there (the defaults are those of the first), and options beside it
+    override it: `{method: qtuning, reading: paper, upper: 0.4}`. What is recorded is the value of every option and not
+    the preset, so a new preset leaves finished results valid. A new option does if `exclude_if` hides its default.
+    """
+
+    model_config = ConfigDict(**STRICT, frozen=True)
+    presets: ClassVar[dict[str, dict[str, Any]]]
+
+
+class Options:
+    """The options of a pruner's function. `order` names those that come first, if the signature's order is another.
+
+    Finished results fix the order: Snakemake compares the text of a job's parameters, in which a dictionary has one.
+    """
+
+    def __init__(self, pruner: str, function: Callable[..., Any], order: Sequence[str] = ()) -> None:
+        self.groups: dict[str, type[OptionGroup]] = {}
+        fields: dict[str, Any] = {}
+        hints = get_type_hints(function, include_extras=True)
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                continue
+            name, annotation = parameter.name, hints.get(parameter.name)
+            if isinstance(annotation, type) and issubclass(annotation, OptionGroup):
+                self.groups[name] = annotation
+                fields |= {key: (field.annotation, field) for key, field in annotation.model_fields.items()}
+            else:
+                _check_parameter(pruner, name, annotation, parameter.default)
+                fields[name] = (annotation, parameter.default)
+        ordered = {name: fields[name] for name in [*order, *fields]}
+        self.model: type[BaseModel] = create_model(pruner, __config__=STRICT, **ordered)
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.model.model_fields, *self.groups]
+
+    def pick(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The pruner's own among a method's options."""
+        return {name: options[name] for name in self.names if name in options}
+
+    def complete(self, options: dict[str, Any], method: str) -> dict[str, Any]:
+        """The pruner's own among `options`, checked, with defaults for the others."""
+        values = self.pick(options)
+        for name, group in self.groups.items():
+            preset = values.pop(name, next(iter(group.presets)))
+            if preset not in group.presets:
+                known = f"known: {', '.join(group.presets)}"
+                raise PrunegridError(
+                    f"{method}: {name}", f"is {preset!r}", did_you_mean(str(preset), group.presets) or known
+                )
+            values = group.presets[preset] | values
+        try:
+            return self.model.model_validate(values).model_dump()
+        except ValidationError as error:
+            raise validation_errors(error, self.model, method) from None
+
+    def arguments(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The keyword arguments of the function, from complete options."""
+        values = self.pick(options)
+        for name, group in self.groups.items():
+            values[name] = group(**{field: values.pop(field) for field in group.model_fields if field in values})
+        return values
+
+
+def _check_parameter(pruner: str, name: str, annotation: Any, default: Any) -> None:
+    where = f"pruner {pruner}: option {name}"
+    if annotation is None or default is inspect.Parameter.empty:
+        raise PrunegridError(where, "has no annotation or no default", f"give both, as in {name}: float = 1.0")
+    if name in RESERVED:
+        raise PrunegridError(where, "has the name of a key of every variant", "rename it")
