@@ -1,6 +1,7 @@
-"""The kernels that scoring and training rest on, each run on a few tokens and compared with exact arithmetic.
+"""The kernels of scoring and training, each run on a few tokens and compared with exact arithmetic.
 
-A probe returns what ran and how long it took, or raises a `PrunegridError` that says what to do instead.
+A probe returns what ran and how long it took, or raises a `PrunegridError` that says what to do instead. Torch is
+imported inside the probes, so that those of the machine that need none of it answer even where torch does not load.
 """
 
 import subprocess
@@ -19,9 +20,13 @@ HEADS, GROUPS, WIDTH = 4, 2, 64
 POSITIONS, VOCABULARY, HIDDEN = 16, 1024, 256
 SIDE = 512  # of the square matrices
 REPEATS = 3
-TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}  # the difference's norm, of the exact result's
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}  # norm of the difference over norm of the exact result
 BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 COLLECTIVE_SECONDS = 60.0
+
+
+class WrongResultError(Exception):
+    """A kernel ran, but is further from the exact result than its data type explains."""
 
 
 def runs_on(device: str) -> bool:
@@ -32,7 +37,7 @@ def runs_on(device: str) -> bool:
 
 @cache
 def attention(device: str, dtype: str) -> str:
-    """Two packed samples, forward and backward, against each by itself in float64."""
+    """Two packed samples, forward and backward, against each sample by itself in float64."""
     import torch
 
     from prunegrid.training.packed_attention import packed_attention
@@ -46,19 +51,20 @@ def attention(device: str, dtype: str) -> str:
         output_BTHD = attend(qkv, lengths)
         return output_BTHD, *torch.autograd.grad(output_BTHD.double().square().sum(), qkv)
 
-    with _advice("set training.packing: false"):
+    with _probing(f"packed attention ({dtype})", "set training.packing: false"):
         torch.manual_seed(0)
         shapes = [(1, heads, sum(LENGTHS), WIDTH) for heads in (HEADS, GROUPS, GROUPS)]
         qkv = [torch.randn(shape).to(device, getattr(torch, dtype)).requires_grad_() for shape in shapes]
-        found, seconds = _timed(device, lambda: run(qkv, LENGTHS))
+        results, seconds = _timed(device, lambda: run(qkv, LENGTHS))
         exact = [tensor.detach().double().requires_grad_() for tensor in qkv]
         samples = zip(*(tensor.split(LENGTHS, dim=2) for tensor in exact), strict=True)
-        alone = [run(sample, [length]) for sample, length in zip(samples, LENGTHS, strict=True)]
-        expected = [torch.cat(parts, dim=1 if i == 0 else 2) for i, parts in enumerate(zip(*alone, strict=True))]
-        error = max(map(_distance, found, expected))
+        separate = [run(sample, [length]) for sample, length in zip(samples, LENGTHS, strict=True)]
+        # the output has its tokens in dimension 1, the gradients of query, key and value in dimension 2
+        expected = [torch.cat(parts, dim=1 if i == 0 else 2) for i, parts in enumerate(zip(*separate, strict=True))]
+        error = max(map(_distance, results, expected))
         _check(error, dtype)
-        ran = _operator(lambda: attend(qkv, LENGTHS))
-    return f"packed {dtype} by {ran}: {_milliseconds(seconds)} forward and backward, {_off(error)}"
+        operator = _operator(lambda: attend(qkv, LENGTHS))
+    return f"packed {dtype} by {operator}: {_milliseconds(seconds)} forward and backward, {_difference(error)}"
 
 
 def _operator(run: Callable[[], Any]) -> str:
@@ -85,18 +91,18 @@ def head(device: str, dtype: str) -> str:
 
     from prunegrid.models.head import chunked
 
-    with _advice(f"scoring needs it; choose another dtype than {dtype}"):
+    with _probing(f"head ({dtype})", f"scoring needs it; choose another dtype than {dtype}"):
         torch.manual_seed(0)
         module = torch.nn.Linear(HIDDEN, VOCABULARY, bias=False).to(device, getattr(torch, dtype)).requires_grad_(False)
         hidden_RD = torch.randn(POSITIONS, HIDDEN).to(device, getattr(torch, dtype))
         targets_R = torch.arange(POSITIONS, device=device)
-        found, seconds = _timed(device, lambda: torch.stack(chunked(module, hidden_RD, targets_R)))
+        chunks, seconds = _timed(device, lambda: torch.stack(chunked(module, hidden_RD, targets_R)))
         log_p_RV = (hidden_RD.double() @ module.weight.double().T).log_softmax(-1)
         exact = torch.stack([-log_p_RV.gather(1, targets_R[:, None])[:, 0], -(log_p_RV.exp() * log_p_RV).sum(-1)])
-        error = _distance(found, exact)
+        error = _distance(chunks, exact)
         _check(error, dtype)
-    line = f"chunked {dtype}: {_milliseconds(seconds)}, {_off(error)}"
-    return f"{line}\n{_liger(device, module, hidden_RD, targets_R, found)}"
+    line = f"chunked {dtype}: {_milliseconds(seconds)}, {_difference(error)}"
+    return f"{line}\n{_liger(device, module, hidden_RD, targets_R, chunks)}"
 
 
 def _liger(device: str, module: Any, hidden_RD: Any, targets_R: Any, chunks: Any) -> str:
@@ -104,40 +110,40 @@ def _liger(device: str, module: Any, hidden_RD: Any, targets_R: Any, chunks: Any
 
     from prunegrid.models.head import fused
 
-    with _advice("scoring goes on with the chunked head; mend or remove liger-kernel"):
+    with _probing("Liger's head", "scoring falls back on the chunked head; repair or remove liger-kernel"):
         liger = fused(module)
         if liger is None:
             return "not Liger's: it needs liger-kernel, a GPU of compute capability 9.0 and bfloat16"
-        found, seconds = _timed(device, lambda: torch.stack(liger(hidden_RD, module.weight, targets_R)))
-        error = _distance(found, chunks)
+        results, seconds = _timed(device, lambda: torch.stack(liger(hidden_RD, module.weight, targets_R)))
+        error = _distance(results, chunks)
         _check(error, "bfloat16")
-    return f"Liger's: {_milliseconds(seconds)}, {_off(error)}"
+    return f"Liger's: {_milliseconds(seconds)}, {_difference(error)}"
 
 
 @cache
 def matmul(device: str) -> str:
-    """bf16 against float64, with the time that float32 takes; on a GPU with a float32 result, too."""
+    """bf16 against float64, and the time of float32; on a GPU also bf16 with a float32 result."""
     import torch
 
-    with _advice("choose dtype: float32 and bf16: false"):
+    with _probing("matmul (bfloat16)", "choose dtype: float32 and bf16: false"):
         torch.manual_seed(0)
-        left, right = torch.randn(2, SIDE, SIDE).to(device, torch.bfloat16)
-        exact = left.double() @ right.double()
-        found, seconds = _timed(device, lambda: left @ right)
-        _check(_distance(found, exact), "bfloat16")
-        _, wide_seconds = _timed(device, partial(torch.matmul, left.float(), right.float()))
-    line = f"{SIDE} x {SIDE} matmul in {_milliseconds(seconds)} (float32: {_milliseconds(wide_seconds)})"
-    return f"{line}\n{_float32_result(left, right, exact)}" if device == "cuda" else line
+        a, b = torch.randn(2, SIDE, SIDE).to(device, torch.bfloat16)
+        exact = a.double() @ b.double()
+        product, seconds = _timed(device, lambda: a @ b)
+        _check(_distance(product, exact), "bfloat16")
+        _, float32_seconds = _timed(device, partial(torch.matmul, a.float(), b.float()))
+    line = f"{SIDE} x {SIDE} matmul in {_milliseconds(seconds)} (float32: {_milliseconds(float32_seconds)})"
+    return f"{line}\n{_float32_result(a, b, exact)}" if device == "cuda" else line
 
 
-def _float32_result(left: Any, right: Any, exact: Any) -> str:
+def _float32_result(a: Any, b: Any, exact: Any) -> str:
     import torch
 
-    with _advice("choose scoring.dtype: float32"):
-        found, seconds = _timed("cuda", lambda: torch.mm(left, right, out_dtype=torch.float32))
-        error = _distance(found, exact)
+    with _probing("matmul (bfloat16 to float32)", "choose scoring.dtype: float32"):
+        product, seconds = _timed("cuda", lambda: torch.mm(a, b, out_dtype=torch.float32))
+        error = _distance(product, exact)
         _check(error, "float32")
-    return f"with float32 result: {_milliseconds(seconds)}, {_off(error)}"
+    return f"with float32 result: {_milliseconds(seconds)}, {_difference(error)}"
 
 
 @cache
@@ -145,59 +151,60 @@ def collective(device: str, backend: str | None = None) -> str:
     """An all_reduce of one rank in a process of its own, since a collective that fails may never return."""
     backend = backend or BACKENDS[device]
     command = [sys.executable, "-P", str(Path(__file__).with_name("collective.py")), backend, device]
-    advice = "training needs it" + (
-        "; NCCL_DEBUG=INFO tells more, NCCL_SOCKET_IFNAME=lo may help" * (backend == "nccl")
-    )
+    place, fix = f"collective ({backend})", "training needs it"
+    if backend == "nccl":
+        fix += "; NCCL_DEBUG=INFO tells more, NCCL_SOCKET_IFNAME=lo may help"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=COLLECTIVE_SECONDS)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=COLLECTIVE_SECONDS)
     except subprocess.TimeoutExpired:
-        raise PrunegridError(f"{backend}: no answer within {COLLECTIVE_SECONDS:g} s; {advice}") from None
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise PrunegridError(f"{backend} with one rank failed: {said[-1].strip()}; {advice}")
-    return f"{backend} with one rank: {done.stdout.strip()}"
+        raise PrunegridError(place, f"no answer within {COLLECTIVE_SECONDS:g} s", fix) from None
+    if process.returncode:
+        output = [line for line in process.stderr.splitlines() if line.strip()]
+        reason = output[-1].strip() if output else f"exit code {process.returncode}"
+        raise PrunegridError(place, f"failed with one rank: {reason}", fix)
+    return f"{backend} with one rank: {process.stdout.strip()}"
 
 
 @contextmanager
-def _advice(advice: str) -> Iterator[None]:
-    """Whatever fails within the block becomes one line that ends in the advice."""
+def _probing(kernel: str, fix: str) -> Iterator[None]:
+    """Turn whatever fails in the block into one line about the kernel that ends in the fix."""
     try:
         yield
-    except PrunegridError as error:
-        raise PrunegridError(f"{error}; {advice}") from None
+    except WrongResultError as error:
+        raise PrunegridError(kernel, str(error), fix) from None
     except Exception as error:
-        raise PrunegridError(f"failed: {type(error).__name__}: {first_line(error)}; {advice}") from error
+        raise PrunegridError(kernel, f"failed: {type(error).__name__}: {first_line(error)}", fix) from error
 
 
 def _timed(device: str, run: Callable[[], Any]) -> tuple[Any, float]:
-    """The result, and the least seconds of a few runs after one that may compile."""
+    """The result, and the seconds of the fastest of a few runs after one that may compile."""
     import torch
 
-    def once() -> tuple[Any, float]:
-        began = perf_counter()
+    def timed_run() -> tuple[Any, float]:
+        start = perf_counter()
         result = run()
         if device == "cuda":
             torch.cuda.synchronize()
-        return result, perf_counter() - began
+        return result, perf_counter() - start
 
-    once()
-    runs = [once() for _ in range(REPEATS)]
+    timed_run()
+    runs = [timed_run() for _ in range(REPEATS)]
     return runs[0][0], min(seconds for _, seconds in runs)
 
 
-def _distance(found: Any, expected: Any) -> float:
+def _distance(result: Any, expected: Any) -> float:
     import torch
 
-    found, expected = found.detach().double(), expected.detach().double()
-    return float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected))
+    result, expected = result.detach().double(), expected.detach().double()
+    return float(torch.linalg.vector_norm(result - expected) / torch.linalg.vector_norm(expected))
 
 
 def _check(error: float, dtype: str) -> None:
     if not error < TOLERANCE[dtype]:
-        raise PrunegridError(f"wrong in {dtype}: {_off(error)}")
+        raise WrongResultError(f"wrong in {dtype}: {_difference(error)}")
 
 
-def _off(error: float) -> str:
+def _difference(error: float) -> str:
     return f"relative difference {error:.0e}"
 
 

@@ -1,4 +1,4 @@
-"""What this machine has and runs, probe by probe: each returns what it found or raises what is wrong."""
+"""What this machine has and runs, probe by probe: each describes what is here or raises what is wrong."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ from prunegrid.doctor import kernels
 from prunegrid.experiment.sections import USUAL_DTYPE
 
 PACKAGES = ("torch", "transformers", "deepspeed", "peft", "lm-eval", "liger-kernel", "vllm")
-AMPERE = (8, 0)  # from this compute capability on, bf16 and flash kernels are native
+AMPERE = (8, 0)  # the first compute capability with native bf16 and flash kernels
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
 
 
 def capability() -> tuple[int, int] | None:
-    """The least compute capability of the GPUs that torch sees."""
+    """The lowest compute capability of the GPUs that torch sees."""
     import torch
 
     return min((torch.cuda.get_device_capability(i) for i in range(torch.cuda.device_count())), default=None)
@@ -31,13 +31,13 @@ def dotted(capability: tuple[int, int]) -> str:
     return ".".join(map(str, capability))
 
 
-def compilers_lacking() -> list[str]:
-    """What compiling DeepSpeed's cpu_adam would need and is not on the PATH."""
+def missing_compilers() -> list[str]:
+    """What compiling DeepSpeed's cpu_adam would need and the PATH does not have."""
     import torch
     from torch.utils.cpp_extension import CUDA_HOME
 
-    lacking = [tool for tool in (os.environ.get("CXX", "g++"), "ninja") if not shutil.which(tool)]
-    return [*lacking, "nvcc (set CUDA_HOME)"] if torch.version.cuda and not CUDA_HOME else lacking
+    missing = [tool for tool in (os.environ.get("CXX", "g++"), "ninja") if not shutil.which(tool)]
+    return [*missing, "nvcc (set CUDA_HOME)"] if torch.version.cuda and not CUDA_HOME else missing
 
 
 def cores() -> int:
@@ -60,11 +60,12 @@ def _memory() -> str:
 
 
 def _cgroup(file: str) -> list[str]:
-    """What `file` says in this process's cgroup and those above it; nothing where there is no cgroup version 2."""
+    """The content of `file` in this process's cgroup and its parents; empty without cgroup version 2."""
     lines = Path("/proc/self/cgroup").read_text().splitlines()
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::")), "")
-    folder = Path("/sys/fs/cgroup", own)
-    return [(above / file).read_text().strip() for above in (folder, *folder.parents) if (above / file).is_file()]
+    name = next((line.removeprefix("0::/") for line in lines if line.startswith("0::")), "")
+    cgroup = Path("/sys/fs/cgroup", name)
+    paths = [folder / file for folder in (cgroup, *cgroup.parents)]
+    return [path.read_text().strip() for path in paths if path.is_file()]
 
 
 def _devices() -> str:
@@ -72,41 +73,45 @@ def _devices() -> str:
 
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     if not gpus and torch.version.cuda is None and shutil.which("nvidia-smi"):
-        raise PrunegridError(f"torch {torch.__version__} sees no GPU: it is a CPU build; install a CUDA build of torch")
+        what = "sees no GPU: it is a CPU build"
+        raise PrunegridError(f"torch {torch.__version__}", what, "install a CUDA build of torch")
     lines = [f"{g.name}, {byte_size(g.total_memory)}, compute capability {g.major}.{g.minor}" for g in gpus]
     return "\n".join(f"cuda:{i} {line}" for i, line in enumerate(lines)) or f"cpu (torch {torch.__version__}: no GPU)"
 
 
-def _here() -> str:
+def _device_type() -> str:
     return "cuda" if kernels.runs_on("cuda") else "cpu"
 
 
 def _bf16() -> str:
-    least = capability()
-    emulated = least and least < AMPERE and f"emulated (compute capability {dotted(least)}): slow"
-    return f"{emulated or ('native' if least else bf16_on_cpu())}; {kernels.matmul(_here())}"
+    lowest = capability()
+    if lowest is None:
+        support = cpu_bf16()
+    else:
+        support = "native" if lowest >= AMPERE else f"emulated (compute capability {dotted(lowest)}): slow"
+    return f"{support}; {kernels.matmul(_device_type())}"
 
 
-def bf16_on_cpu() -> str:
+def cpu_bf16() -> str:
     flags = Path("/proc/cpuinfo").read_text().split()
     native = [flag for flag in BF16_FLAGS if flag in flags]
     return f"native on this CPU ({', '.join(native)})" if native else "emulated on this CPU: slow"
 
 
 def _attention() -> str:
-    return kernels.attention(_here(), USUAL_DTYPE[_here()])
+    return kernels.attention(_device_type(), USUAL_DTYPE[_device_type()])
 
 
 def _head() -> str:
-    return kernels.head(_here(), USUAL_DTYPE[_here()])
+    return kernels.head(_device_type(), USUAL_DTYPE[_device_type()])
 
 
 def _collective() -> str:
-    return kernels.collective(_here())
+    return kernels.collective(_device_type())
 
 
-def deepspeed() -> str:
-    """The default path compiles nothing: its Adam is torch's, and on a CPU the one other op is switched off."""
+def deepspeed_version() -> str:
+    """The default path compiles nothing: its Adam is torch's, and the one other op is switched off on a CPU."""
     import torch
 
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
@@ -116,8 +121,8 @@ def deepspeed() -> str:
 
 
 def _compilers() -> str:
-    lacking = compilers_lacking()
-    return f"for DeepSpeed's cpu_adam, if asked for: {'no ' + ', no '.join(lacking) if lacking else 'all here'}"
+    missing = missing_compilers()
+    return f"for DeepSpeed's cpu_adam, if configured: {'no ' + ', no '.join(missing) if missing else 'all here'}"
 
 
 def _packages() -> str:
@@ -125,20 +130,20 @@ def _packages() -> str:
         requirements = requires("prunegrid") or []
     except PackageNotFoundError:  # a checkout on PYTHONPATH
         requirements = []
-    if old := too_old(requirements):
-        raise PrunegridError(f"{', '.join(old)}; pip install 'prunegrid' again, with its dependencies")
-    return ", ".join(f"{name} {found}" if (found := _version(name)) else f"no {name}" for name in PACKAGES)
+    if excluded := excluded_packages(requirements):
+        raise PrunegridError("packages", ", ".join(excluded), "pip install 'prunegrid' again, with its dependencies")
+    return ", ".join(f"{name} {number}" if (number := _version(name)) else f"no {name}" for name in PACKAGES)
 
 
-def too_old(requirements: list[str]) -> list[str]:
-    """Installed packages that the requirements exclude, with what is required; extras and what is missing are left."""
-    old = []
+def excluded_packages(requirements: list[str]) -> list[str]:
+    """Installed packages that the requirements exclude, with what is required; ignores extras and missing packages."""
+    excluded = []
     for requirement in map(Requirement, requirements):
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        found = _version(requirement.name) if applies else None
-        if found and not requirement.specifier.contains(found, prereleases=True):
-            old.append(f"{requirement.name} {found} ({requirement.specifier} is needed)")
-    return old
+        number = _version(requirement.name) if applies else None
+        if number and not requirement.specifier.contains(number, prereleases=True):
+            excluded.append(f"{requirement.name} {number} ({requirement.specifier} is needed)")
+    return excluded
 
 
 def _version(package: str) -> str | None:
@@ -149,17 +154,17 @@ def _version(package: str) -> str | None:
 
 
 def _disk() -> str:
-    places = {"results": Path("results"), "temporary files": Path(tempfile.gettempdir())}
-    return "\n".join(f"{byte_size(free_bytes(path))} free for {what}" for what, path in places.items())
+    folders = {"results": Path("results"), "temporary files": Path(tempfile.gettempdir())}
+    return "\n".join(f"{byte_size(free_bytes(path))} free for {content}" for content, path in folders.items())
 
 
-def offline() -> bool:
+def is_offline() -> bool:
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     return HF_HUB_OFFLINE
 
 
-def cached(repository: str, revision: str | None) -> Path | None:
+def cached_model(repository: str, revision: str | None) -> Path | None:
     """The model's folder in the hub's cache, if its config and weights are there."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -170,7 +175,7 @@ def cached(repository: str, revision: str | None) -> Path | None:
 
 def _hub() -> str:
     token = "is set" if os.environ.get("HF_TOKEN") else "is not set"
-    return f"{'offline: HF_HUB_OFFLINE is set' if offline() else 'may be asked (not tried)'}; HF_TOKEN {token}"
+    return f"{'offline: HF_HUB_OFFLINE is set' if is_offline() else 'may be used (not tried)'}; HF_TOKEN {token}"
 
 
 MACHINE: dict[str, Callable[[], str]] = {
@@ -181,7 +186,7 @@ MACHINE: dict[str, Callable[[], str]] = {
     "attention": _attention,
     "head": _head,
     "collective": _collective,
-    "deepspeed": deepspeed,
+    "deepspeed": deepspeed_version,
     "compilers": _compilers,
     "packages": _packages,
     "disk": _disk,

@@ -1,37 +1,35 @@
-"""What an experiment needs of the machine, probe by probe: each returns what is here or raises what is missing."""
+"""What an experiment needs of the machine, probe by probe: each describes what is here or raises what is missing."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from prunegrid.core import gpus as devices
 from prunegrid.core.disk_errors import free_bytes
-from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json, repair
+from prunegrid.core.errors import PrunegridError, PrunegridErrors
+from prunegrid.core.gpus import memory_bytes, visible_ids
 from prunegrid.core.text import byte_size
 from prunegrid.data.datasets import locate
 from prunegrid.doctor import kernels, machine
+from prunegrid.doctor.models import missing_files, model_folder, model_probe, parameter_bytes, weight_bytes
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import DataRef, Source
+from prunegrid.experiment.sections import DataRef
 from prunegrid.models import check_device
-from prunegrid.models.architecture import check_trainable
-from prunegrid.models.remote_code import code_classes
-from prunegrid.plan import disk, gpus
+from prunegrid.plan import disk
 from prunegrid.plan import memory as plan_memory
+from prunegrid.plan.gpus import sharing_fits
 
 Probe = Callable[[], str]
 
 
-def of(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
+def experiment_probes(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
     """(name, probe) of everything that the experiment needs."""
     for name, probe in SETTINGS.items():
         yield name, partial(probe, experiment)
     for name in experiment.sources:
-        yield "model", partial(_model, experiment, name)
-    for name, ref in {_named(ref): ref for ref in experiment.data_sets}.items():
+        yield "model", partial(model_probe, experiment, name)
+    for name, ref in {_data_name(ref): ref for ref in experiment.data_sets}.items():
         yield "data", partial(_data, experiment, name, ref)
     if experiment.device == "cuda" and experiment.runtime.cells_per_gpu > 1:
         yield "sharing", partial(_sharing, experiment)
@@ -39,56 +37,54 @@ def of(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
 
 
 def _device(experiment: Experiment) -> str:
-    ranks = experiment.training.ranks
-    check_device(experiment.device, ranks)
-    if experiment.device != "cuda" and (sharers := experiment.runtime.cells_per_gpu) > 1:
-        raise PrunegridError(f"runtime.cells_per_gpu is {sharers}, but device is {experiment.device}; leave it out")
-    return (
-        f"{experiment.device}, {ranks} {'GPU' if experiment.device == 'cuda' else 'process'}(s) for each training job"
-    )
+    device, ranks, sharers = experiment.device, experiment.training.ranks, experiment.runtime.cells_per_gpu
+    check_device(device, ranks)
+    if device != "cuda" and sharers > 1:
+        raise PrunegridError("runtime.cells_per_gpu", f"is {sharers}, but device is {device}", "leave it out")
+    return f"{device}, {ranks} {'GPU' if device == 'cuda' else 'process'}(s) for each training job"
 
 
 def _sharing(experiment: Experiment) -> str:
-    """Whether the jobs that share a GPU fit the smallest one here, or one as large as stated."""
-    stated = experiment.runtime.gpu_memory_gb
-    here = None if stated else devices.memory_bytes(devices.visible_ids())
-    card = stated * 1e9 if stated else here or plan_memory.ASSUMED_GPU
-    right, words = gpus.sharing_fits(experiment, card)
-    if not right:
-        raise PrunegridError(words)
-    return words if stated or here else f"{words} (assumed; give runtime.gpu_memory_gb)"
+    """Whether the jobs that share a GPU fit the smallest one here, or one of `runtime.gpu_memory_gb`."""
+    configured = experiment.runtime.gpu_memory_gb
+    detected = None if configured else memory_bytes(visible_ids())
+    gpu_bytes = configured * 1e9 if configured else detected or plan_memory.ASSUMED_GPU
+    fits, words = sharing_fits(experiment, gpu_bytes)
+    if not fits:
+        what, _, fix = words.partition("; ")
+        raise PrunegridError("runtime.cells_per_gpu", what, fix)
+    return words if configured or detected else f"{words} (assumed; give runtime.gpu_memory_gb)"
 
 
 def _bf16(experiment: Experiment) -> str:
-    wanted = {
+    users = {
         "training": experiment.training.bf16,
         "scoring": experiment.scoring.dtype == "bfloat16",
         "evaluation": experiment.evaluation.dtype == "bfloat16",
     }
-    if not any(wanted.values()):
+    names = ", ".join(name for name, uses_it in users.items() if uses_it)
+    if not names:
         return "not used"
-    where = "used in " + ", ".join(name for name, used in wanted.items() if used)
-    found = machine.capability() if experiment.device == "cuda" else None
-    if found and found < machine.AMPERE:
-        raise PrunegridError(
-            f"{where}, but compute capability {machine.dotted(found)} is below 8.0; choose float32 and bf16: false"
-        )
-    if experiment.device == "cuda":
-        return where if found else f"{where}; no GPU to ask whether it can"
-    return f"{where}, {machine.bf16_on_cpu()}"
+    if experiment.device != "cuda":
+        return f"used in {names}, {machine.cpu_bf16()}"
+    capability = machine.capability()
+    if capability and capability < machine.AMPERE:
+        what = f"compute capability {machine.dotted(capability)} is below 8.0"
+        raise PrunegridError(f"bf16 in {names}", what, "choose float32 and bf16: false")
+    return f"used in {names}{'' if capability else '; no GPU to ask whether it can'}"
 
 
 def _cores(experiment: Experiment) -> str:
-    ranks, here = experiment.training.ranks, machine.cores()
-    return f"{here} for {ranks} rank(s)" + (": they share, slowly" if here < ranks else "")
+    ranks, cores = experiment.training.ranks, machine.cores()
+    return f"{cores} for {ranks} rank(s)" + (": they share, slowly" if cores < ranks else "")
 
 
 def _packages(experiment: Experiment) -> str:
-    lacking = [package for package, module in _modules(experiment).items() if not find_spec(module)]
-    if lacking:
-        raise PrunegridError(f"not installed: {', '.join(lacking)}; pip install {' '.join(lacking)}")
-    machine.deepspeed()
-    return f"all here ({', '.join(_modules(experiment))})"
+    modules = _modules(experiment)
+    if missing := [package for package, module in modules.items() if not find_spec(module)]:
+        raise PrunegridError(", ".join(missing), "not installed", f"pip install {' '.join(missing)}")
+    machine.deepspeed_version()
+    return f"all here ({', '.join(modules)})"
 
 
 def _modules(experiment: Experiment) -> dict[str, str]:
@@ -107,26 +103,26 @@ def _modules(experiment: Experiment) -> dict[str, str]:
 
 
 def _kernels(experiment: Experiment) -> str:
-    """The kernels that its settings use, run in their data types."""
+    """The kernels that the settings use, run in their data types."""
     device, training = experiment.device, experiment.training
     if not kernels.runs_on(device):
         return "not run: torch sees no GPU"
     trained = "bfloat16" if training.bf16 else "float32"
-    used = {f"head ({experiment.scoring.dtype})": partial(kernels.head, device, experiment.scoring.dtype)}
+    probes = {f"head ({experiment.scoring.dtype})": partial(kernels.head, device, experiment.scoring.dtype)}
     if training.packing:
-        used[f"packed attention ({trained})"] = partial(kernels.attention, device, trained)
-    used[f"collective ({kernels.BACKENDS[device]})"] = partial(kernels.collective, device)
-    if failed := [f"{name}: {error}" for name, probe in used.items() if (error := _error(probe))]:
-        raise PrunegridError("\n".join(failed))
-    return f"run on {device}: {', '.join(used)}"
+        probes[f"packed attention ({trained})"] = partial(kernels.attention, device, trained)
+    probes[f"collective ({kernels.BACKENDS[device]})"] = partial(kernels.collective, device)
+    if errors := [error for probe in probes.values() if (error := _error(probe))]:
+        raise PrunegridErrors(errors)
+    return f"run on {device}: {', '.join(probes)}"
 
 
-def _error(probe: Probe) -> str:
+def _error(probe: Probe) -> PrunegridError | None:
     try:
         probe()
     except PrunegridError as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 SETTINGS: dict[str, Callable[[Experiment], str]] = {
@@ -138,112 +134,54 @@ SETTINGS: dict[str, Callable[[Experiment], str]] = {
 }
 
 
-def _model(experiment: Experiment, name: str) -> str:
-    source, folder = experiment.sources[name], _folder(experiment, name)
-    if source.path and not folder:
-        raise PrunegridError(f"{name}: {source.path}: no such folder; make it, or correct models.{name}.path")
-    if folder is None and source.pretrain:
-        return f"{name}: pre-trained by the run"
-    if folder is None:
-        origin = f"{source.hub} from the hub" if source.hub else f"{source.wheel and source.wheel.package} from PyPI"
-        if source.hub and machine.offline():
-            raise PrunegridError(f"{name}: {source.hub} is not in the hub's cache, and HF_HUB_OFFLINE is set; unset it")
-        return f"{name}: {origin}, over the network (not tried; size unknown{_template(source)})"
-    if lacking := _lacking(folder):
-        raise PrunegridError(f"{name}: {folder} has no {lacking[0]}; save the model there with save_pretrained")
-    if not source.chat_template and not _has_template(folder):
-        raise PrunegridError(f"{name}: {folder} has no chat template; give one in models.{name}.chat_template (Jinja)")
-    trained = _trained(experiment, folder)
-    return f"{name}: {byte_size(_bytes(folder))} in {folder}, {trained}"
-
-
-def _trained(experiment: Experiment, folder: Path) -> str:
-    if code_classes(folder):
-        return "which brings code of its own (not run here, so not checked)"
-    return check_trainable(folder, experiment.training.packing, grid.removals(experiment))
-
-
-def _template(source: Source) -> str:
-    return "" if source.chat_template else "; so is whether it has a chat template"
-
-
-def _has_template(folder: Path) -> bool:
-    if any(folder.glob("chat_template*")):
-        return True
-    settings = folder / "tokenizer_config.json"
-    return settings.exists() and "chat_template" in read_json(settings, repair(folder))
-
-
-def _folder(experiment: Experiment, name: str) -> Path | None:
-    """Where the model is: as the run left it, as a named folder, or in the hub's cache."""
-    source, made = experiment.sources[name], Path(experiment.results, layout.base_model(name))
-    manifest = Path(experiment.results, layout.manifest(name))
-    if manifest.exists() and made.exists() and read_json(manifest)["source"] == source.model_dump(mode="json"):
-        return made
-    if source.path:
-        return Path(source.path) if Path(source.path).is_dir() else None
-    return machine.cached(source.hub, source.revision) if source.hub else None
-
-
-def _lacking(folder: Path) -> list[str]:
-    return [file for file in ("config.json", "*.safetensors") if not any(folder.glob(file))]
-
-
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-
-
-def _named(ref: DataRef) -> str:
+def _data_name(ref: DataRef) -> str:
     return ref.path or "/".join(filter(None, (ref.hub, ref.config, ref.split)))
 
 
 def _data(experiment: Experiment, name: str, ref: DataRef) -> str:
     if experiment.sandbox and ref.hub:
         return f"{name}: generated by the run"
-    if local := locate(ref, experiment.data_mirror):
+    mirror = experiment.data_mirror
+    if local := locate(ref, mirror):
         if not Path(local).is_file():
-            raise PrunegridError(f"{name}: no such file; make it, or correct the path")
+            raise PrunegridError(name, "no such file", "make it, or correct the path")
         return f"{name}: {local}"
-    if experiment.data_mirror and not Path(experiment.data_mirror).is_dir():
-        raise PrunegridError(f"{name}: data_mirror is {experiment.data_mirror}: no such folder")
-    if machine.offline():
-        return (
-            f"{name}: not in a mirror, and HF_HUB_OFFLINE is set: only if the cache of `datasets` has it (not looked)"
-        )
+    if mirror and not Path(mirror).is_dir():
+        raise PrunegridError(name, f"data_mirror is {mirror}: no such folder", "make it, or correct data_mirror")
+    if machine.is_offline():
+        return f"{name}: not in a mirror, and HF_HUB_OFFLINE is set: only from the cache of `datasets` (not looked)"
     return f"{name}: from the hub, over the network (not tried)"
 
 
 def _disk(experiment: Experiment) -> str:
-    """Trained models that are not there yet, and the checkpoints of one that is being trained, at most."""
+    """Room for the trained models that are still to be made, and for the checkpoints of one training at a time."""
     root, total = Path(experiment.results), 0.0
     lines: list[str] = []
     cells = [cell for cell in grid.cells(experiment) if cell.trained]
-    to_do = [cell.model for cell in cells if not (root / layout.weights(cell.name)).exists()]
-    for name in dict.fromkeys(to_do):
-        line, count = _leaves(experiment, name, to_do.count(name))
+    untrained = [cell.model for cell in cells if not (root / layout.weights(cell.name)).exists()]
+    for name in dict.fromkeys(untrained):
+        line, count = _model_disk(experiment, name, untrained.count(name))
         lines, total = [*lines, line], total + count
-    if total > (here := free_bytes(root)):
-        raise PrunegridError("\n".join([*lines, f"about {byte_size(total)}, but only {byte_size(here)} free"]))
-    return "\n".join([*lines, f"{byte_size(here)} free"])
+    free = free_bytes(root)
+    if total > free:
+        what = f"about {byte_size(total)} are needed, but only {byte_size(free)} free ({'; '.join(lines)})"
+        raise PrunegridError(root, what, "make room, or keep the results on another disk")
+    return "\n".join([*lines, f"{byte_size(free)} free"])
 
 
-def _leaves(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
-    """What `cells` cells of a model leave, in words and in bytes; 0 where it is small or not known."""
-    training, folder = experiment.training, _folder(experiment, name)
+def _model_disk(experiment: Experiment, name: str, cells: int) -> tuple[str, float]:
+    """The disk space of `cells` cells of a model, in words and in bytes; 0 bytes if small or unknown."""
+    training, folder = experiment.training, model_folder(experiment, name)
     if training.method == "lora":
         return f"{name}: {cells} adapters, small beside the model", 0
-    if folder is None or _lacking(folder):
+    if folder is None or missing_files(folder):
         return f"{name}: {cells} trained models; how large is not known before the model is here", 0
-    parameters = _bytes(folder) / _width(folder)
+    parameters = weight_bytes(folder) / parameter_bytes(folder)
     model = parameters * (2 if training.bf16 else 4)
-    state = parameters * sum(disk.optimizer_state(training).values())
-    made_of = " + ".join(f"{width} {what}" for what, width in disk.optimizer_state(training).items())
-    line = f"{name}: {cells} trained models of {byte_size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of"
-    return f"{line} {byte_size(state)} ({made_of} bytes a parameter)", cells * model + disk.CHECKPOINTS * state
-
-
-def _width(folder: Path) -> int:
-    """Bytes a parameter of stored weights."""
-    settings: dict[str, Any] = read_json(folder / "config.json", repair(folder))
-    stored = settings.get("dtype") or settings.get("torch_dtype") or "float32"
-    return 4 if stored == "float32" else 2
+    parts = disk.optimizer_state(training)
+    state = parameters * sum(parts.values())
+    line = (
+        f"{name}: {cells} trained models of {byte_size(model)}; while one trains, {disk.CHECKPOINTS} checkpoints of "
+        f"{byte_size(state)} ({' + '.join(f'{size} {part}' for part, size in parts.items())} bytes a parameter)"
+    )
+    return line, cells * model + disk.CHECKPOINTS * state
