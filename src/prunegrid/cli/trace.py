@@ -30,7 +30,7 @@ def _verify(options: argparse.Namespace) -> None:
     print(
         f"{options.directory}: recomputed from {verified.values} item values: {verified.scores} scores, "
         f"{verified.averages} averages and {verified.deltas} deltas match results.parquet; "
-        f"{verified.shown} scores, spreads and deltas match table.csv"
+        f"{verified.csv_numbers} scores, spreads and deltas match table.csv"
     )
     names = (str(file.relative_to(options.directory)) for file in verified.files)
     print(f"regenerated and identical: {', '.join(names)}")

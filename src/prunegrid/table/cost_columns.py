@@ -1,4 +1,4 @@
-"""What a row kept, trained on and cost, per model: the columns after the scores, means over the row's seeds."""
+"""The columns after the scores: what a row kept, trained on and cost per model, as means over its seeds."""
 
 from typing import Any
 
@@ -7,12 +7,13 @@ import pandas as pd
 from prunegrid.results import collect
 from prunegrid.table.document import Measurements, Unit, budget_of
 
-SPENT = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
+COLUMNS = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
+ROW = ["sample_ratio", "token_ratio", "variant"]
 RowMeasurements = dict[tuple[Any, ...], dict[str, Measurements]]
 
 
 def cost_unit(frame: pd.DataFrame) -> Unit:
-    """GPU-hours where the frame has them, else seconds: one unit for the whole table."""
+    """GPU-hours if the frame has any, else seconds: one unit for the whole table."""
     return "GPU-hours" if frame["gpu_hours"].notna().any() else "seconds"
 
 
@@ -20,20 +21,22 @@ def row_measurements(frame: pd.DataFrame, unit: Unit) -> RowMeasurements:
     """By (budget, variant), then by model. A cell's cost is its training and its share of the scoring pass."""
     cost = frame["gpu_hours"] if unit == "GPU-hours" else frame["train_seconds"] + frame["scoring_seconds"]
     complete = frame["score"].notna().where(frame["benchmark"] == collect.AVERAGE, True)
-    cells = frame.assign(cost=cost, complete=complete).groupby(
-        ["sample_ratio", "token_ratio", "variant", "model", "seed"], sort=False, dropna=False
+    cells = (
+        frame.assign(cost=cost, complete=complete)
+        .groupby([*ROW, "model", "seed"], sort=False, dropna=False)
+        .agg(dict.fromkeys(COLUMNS, "first") | {"complete": "all"})
+        .reset_index()
     )
-    spent = cells.agg(dict.fromkeys(SPENT, "first") | {"complete": "all"}).reset_index()
     rows: RowMeasurements = {}
-    for _, part in spent.groupby(["sample_ratio", "token_ratio", "variant", "model"], sort=False, dropna=False):
+    for _, part in cells.groupby([*ROW, "model"], sort=False, dropna=False):
         first: Any = next(part.itertuples())
-        rows.setdefault((budget_of(first), first.variant), {})[first.model] = _mean(part)
+        rows.setdefault((budget_of(first), first.variant), {})[first.model] = _means(part)
     return rows
 
 
-def _mean(cells: pd.DataFrame) -> Measurements:
-    """The cells of one row and model, one per seed."""
-    samples, tokens, trained, cost = (None if pd.isna(mean) else float(mean) for mean in cells[SPENT].mean())
+def _means(cells: pd.DataFrame) -> Measurements:
+    """Of the cells of one row and model, one per seed."""
+    samples, tokens, trained, cost = (None if pd.isna(mean) else float(mean) for mean in cells[COLUMNS].mean())
     return Measurements(
         realised=None if samples is None or tokens is None else (samples, tokens),
         tokens=trained,

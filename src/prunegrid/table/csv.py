@@ -9,13 +9,13 @@ from prunegrid.table.document import Entry, Group, Measurements, Row, Table
 def render(table: Table) -> str:
     """Title, legend, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
     parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *table.footer)
-    said = [line for part in parts for line in part.splitlines()]
+    comments = [line for part in parts for line in part.splitlines()]
     lines = [_row(table, group, row) for group in table.groups for row in group.rows]
-    return "".join(f"# {line}\n" for line in said) + pd.DataFrame(lines).to_csv(index=False)
+    return "".join(f"# {line}\n" for line in comments) + pd.DataFrame(lines).to_csv(index=False)
 
 
 def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
-    """A row under the group's budget, Full Dataset too: that says which group it closes."""
+    """A row with its group's budget; on a Full Dataset row the budget says which group it closes."""
     line: dict[str, object] = {
         "sample_ratio": group.budget and group.budget.sample_ratio,
         "token_ratio": group.budget and group.budget.token_ratio,
@@ -27,23 +27,23 @@ def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
         line["against"] = row.baseline or None
     for model in table.models:
         for benchmark in table.benchmarks:
-            shown = _entry(table, row.entries[model, benchmark])
-            line |= {f"{model} {benchmark} {name}".rstrip(): value for name, value in shown.items()}
+            columns = _entry(table, row.entries[model, benchmark])
+            line |= {f"{model} {benchmark} {name}".rstrip(): value for name, value in columns.items()}
     for model in table.models:
-        shown = _measured(table, row.measurements.get(model, Measurements()))
-        line |= {f"{model} {name}": value for name, value in shown.items()}
+        columns = _measured(table, row.measurements.get(model, Measurements()))
+        line |= {f"{model} {name}": value for name, value in columns.items()}
     return line
 
 
 def _entry(table: Table, entry: Entry) -> dict[str, object]:
-    several, intervals = table.n_seeds > 1, table.intervals
+    averaged, intervals = table.n_seeds > 1, table.intervals
     seeds = f"{entry.n_compared}/{entry.n_seeds}" if entry.delta is not None else None
-    done = {"sd": _points(entry.sd), "seeds": f"{entry.n_done}/{entry.n_seeds}", "status": entry.status}
+    over_seeds = {"sd": _points(entry.sd), "seeds": f"{entry.n_done}/{entry.n_seeds}", "status": entry.status}
     return (
         {"": entry.status if entry.score is None else _points(entry.score)}
-        | (done if several else {})
+        | (over_seeds if averaged else {})
         | {"delta": _points(entry.delta)}
-        | ({"delta seeds": seeds} if several else {})
+        | ({"delta seeds": seeds} if averaged else {})
         | ({"low": _points(entry.low), "high": _points(entry.high)} if intervals else {})
         | ({"p_holm": entry.p_holm, "significant": entry.significant} if intervals else {})
     )

@@ -1,4 +1,4 @@
-"""What a table says, as plain data: `prunegrid.table.layout` fills it in, one module per format shows it."""
+"""The contents of a table as plain data: `prunegrid.table.layout` fills it in, one module per format renders it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,11 +16,10 @@ Unit = Literal["seconds", "GPU-hours"]
 class Entry:
     """One place of the table: means over seeds, rounded to the two decimals that are shown.
 
-    `score` and its standard deviation over seeds `sd` (percent; None below two seeds) are over the `done` of
-    `seeds`; where none is done `score` is None. `status` is the worst of the seeds'. `delta` (points) is over the
-    `compared` seeds, from `low` to `high` with 95 % confidence: item noise alone where one seed is compared, both
-    noises where several are; None where there are too few items. `p_holm` and `significant` are known from three seeds
-    on. `marks` number the footnotes about it.
+    `score` and `sd`, its standard deviation over seeds (percent; None below two seeds), are over `n_done` of `n_seeds`;
+    `score` is None if none is done. `status` is the worst of the seeds'. `delta` (points) is over `n_compared` seeds.
+    `low` to `high` is its 95 % interval: item noise alone for one seed, both noises for several; None if there are too
+    few items. `p_holm` and `significant` exist from three seeds on. `marks` are the numbers of its footnotes.
     """
 
     status: str = "missing"
@@ -40,10 +39,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Measurements:
-    """What one row of one model kept, trained on and cost: means over seeds; None where it is not known.
+    """What one row of one model kept, trained on and cost: means over seeds; None if unknown.
 
-    `kept` is (samples, tokens of the kept samples) as fractions, `tokens` those in the loss, `cost` in the table's
-    unit, `seeds` how many of the row's seeds have every benchmark (None for Zero-Shot, which has no seed).
+    `realised` is (samples, tokens of the kept samples) as fractions, `tokens` those in the loss, `cost` in the table's
+    unit, `n_seeds` how many of the row's seeds have every benchmark (None for Zero-Shot, which has no seed).
     """
 
     realised: tuple[float, float] | None = None
@@ -54,9 +53,9 @@ class Measurements:
 
 @dataclass(frozen=True)
 class Row:
-    """One variant under one budget: its name, labels, an entry per (model, benchmark), what was measured per model.
+    """One variant under one budget: its name, its labels, an entry per (model, benchmark), measurements per model.
 
-    `against` is the label of the row that its deltas are against; empty where it has none, or none is named.
+    `baseline` is the label of the row that its deltas are against; empty if it has none.
     """
 
     variant: str
@@ -90,10 +89,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says, in the order in which it says it. `seeds` is how many seeds its means are over.
+    """A table's contents in their order. Its means are over `n_seeds` seeds.
 
-    `against` says what the deltas are from, `judged` whether it was asked how far they may be trusted (a published
-    table's are not); `unit` is what costs are in; `footer` stands below the footnotes.
+    `baseline` describes what the deltas are against; `noise_estimated` is whether their noise was estimated (not in a
+    published table); `unit` is that of costs; `footer` stands below the footnotes.
     """
 
     title: str
@@ -131,18 +130,18 @@ class Table:
 
     @property
     def tested(self) -> bool:
-        """Whether any delta is over enough seeds and items to be told from chance."""
+        """Whether any delta is over enough seeds and items for a test."""
         return any(entry.p_holm is not None for entry in self.entries)
 
     @property
     def measures(self) -> list[str]:
-        """The columns after the benchmarks: those that a pruned row has something in, and `Seeds` where they differ."""
-        pruned = [measured for row in self.rows if row.kind != "reference" for measured in row.measurements.values()]
-        seeds = {measured.n_seeds for row in self.rows for measured in row.measurements.values()} - {None}
-        there = {
-            "Kept": any(measured.realised for measured in pruned),
-            "Tokens": any(measured.tokens is not None for measured in pruned),
-            "Cost": any(measured.cost is not None for measured in pruned),
+        """The columns after the benchmarks: those with a value in any pruned row, and `Seeds` if rows differ in it."""
+        pruned = [values for row in self.rows if row.kind != "reference" for values in row.measurements.values()]
+        seeds = {values.n_seeds for row in self.rows for values in row.measurements.values()} - {None}
+        columns = {
+            "Kept": any(values.realised for values in pruned),
+            "Tokens": any(values.tokens is not None for values in pruned),
+            "Cost": any(values.cost is not None for values in pruned),
             "Seeds": self.n_seeds > 1 and len(seeds) > 1,
         }
-        return [name for name, holds in there.items() if holds]
+        return [name for name, is_shown in columns.items() if is_shown]

@@ -1,4 +1,4 @@
-"""The footnotes of a table: which step failed, and where its log is, for the cells that lack scores because of it."""
+"""The footnotes of a table: for cells without scores, the step that failed and its log."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,29 +15,29 @@ Marks = dict[tuple[Any, ...], tuple[int, ...]]
 
 
 def failures_to_explain(frame: pd.DataFrame, failures: Failures) -> Failed:
-    """The failures of cells that lack scores; one that failed after it was done has nothing to explain."""
+    """The failures of cells without scores; a cell that failed after it was done needs no explanation."""
     rows: Any = frame[frame["status"] == "failed"].itertuples()
-    lacking = {(row.model, budget_of(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}
+    unscored = {(row.model, budget_of(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}
     return [
-        (cell, failed)
-        for cell, failed in failures.items()
-        if (cell.model, cell.budget, cell.variant, cell.seed) in lacking
+        (cell, failure)
+        for cell, failure in failures.items()
+        if (cell.model, cell.budget, cell.variant, cell.seed) in unscored
     ]
 
 
 def texts(failed: Failed) -> list[str]:
     """A footnote for each failed step: one step can fail many cells."""
-    return [_text(failure, [cell for cell, its in failed if its == failure]) for failure in _distinct(failed)]
+    return [_text(failure, [cell for cell, other in failed if other == failure]) for failure in _distinct(failed)]
 
 
 def marks(failed: Failed) -> Marks:
     """The footnotes' numbers by (budget, variant, model)."""
     numbers = {failure: number for number, failure in enumerate(_distinct(failed), start=1)}
-    found: Marks = {}
+    marks: Marks = {}
     for cell, failure in failed:
-        at = (cell.budget, cell.variant, cell.model)
-        found[at] = (*found.get(at, ()), numbers[failure])
-    return found
+        place = (cell.budget, cell.variant, cell.model)
+        marks[place] = (*marks.get(place, ()), numbers[failure])
+    return marks
 
 
 def _distinct(failed: Failed) -> list[Failure]:
@@ -45,5 +45,5 @@ def _distinct(failed: Failed) -> list[Failure]:
 
 
 def _text(failure: Failure, cells: list[Cell]) -> str:
-    where = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
-    return f"{where}: {failure.rule} did not end well, see {failure.log}"
+    place = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
+    return f"{place}: {failure.rule} did not end well, see {failure.log}"

@@ -1,4 +1,4 @@
-"""What the table calls its rows: methods by their published names, a variant of its own by its name."""
+"""The labels of the table's rows: methods by their published names, variants with options by their own."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def method_label(sample: str, token: Any) -> str:
 
 
 def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str, str]:
-    """(kind, first column, second column); a variant that is not named after its method shows both."""
+    """(kind, first column, second column); a variant not named after its method shows its name, then its method."""
     pair = not pd.isna(token)
     kind: RowKind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
     if variant != (f"{sample}+{token}" if pair else sample):
@@ -52,13 +52,13 @@ def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str,
 
 
 def unusual_settings(frame: pd.DataFrame, row: Any) -> list[str]:
-    """Of mode and removal what a row has to say for itself: it is unusual, and not all pruned rows have it."""
+    """The row's mode and removal where they are unusual and not shared by all pruned rows."""
     mixed = [name for name in USUAL if len(_kinds(frame, name)) > 1 and not pd.isna(row.sample_ratio)]
     return [getattr(row, name) for name in mixed if getattr(row, name) != USUAL[name]]
 
 
 def shared_settings(frame: pd.DataFrame) -> str:
-    """What is unusual of mode and removal and holds for all pruned rows."""
+    """The sentences about an unusual mode or removal that all pruned rows share."""
     return " ".join(SENTENCES[name] for name in USUAL if _kinds(frame, name) == {UNUSUAL[name]})
 
 

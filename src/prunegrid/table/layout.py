@@ -1,7 +1,7 @@
 """Lay a results frame out as the published table: groups of one budget, models side by side, deltas.
 
-What the table says is decided here (and in `footnotes`, `baselines`, `legend`); how it looks in Markdown, CSV, LaTeX
-and HTML is decided in one module each. `prunegrid table results/<experiment>` runs it.
+The contents are decided here (and in `footnotes`, `baselines`, `legend`); how they look in Markdown, CSV, LaTeX and
+HTML is decided in one module each. `prunegrid table results/<experiment>` runs it.
 """
 
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ def lay_out(
     """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
 
     `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes. `deltas`
-    (from `statistics.deltas`) have the deltas with their intervals; without it they are the frame's own. `footer` is
-    sentences for below the table. Raises `PrunegridError` where there is nothing to show.
+    (from `statistics.deltas`) has the deltas with their intervals; without it they are the frame's own. `footer` holds
+    the sentences below the table. Raises `PrunegridError` for an empty frame.
     """
     if frame.empty:
-        raise PrunegridError(f"{title}: no results to show; collect an experiment that has cells first")
+        raise PrunegridError(title, "no results to show", "collect an experiment that has cells first")
     failed = footnotes.failures_to_explain(frame, failures or {})
     unit = cost_columns.cost_unit(frame)
     return Table(
@@ -66,31 +66,33 @@ def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
     first = [row for budget, variant, row in rows if not budget and (variant != "full" or not budgets)]
     groups = [Group(None, first)] if first else []
     for budget in budgets:
-        own = [row for at, _, row in rows if at == budget]
-        groups.append(Group(budget, sorted(own, key=lambda row: row.kind == "joint") + full))
+        members = [row for other, _, row in rows if other == budget]
+        groups.append(Group(budget, sorted(members, key=lambda row: row.kind == "joint") + full))
     return groups
 
 
 def _rows(
-    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, spent: cost_columns.RowMeasurements
+    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, measurements: cost_columns.RowMeasurements
 ) -> list[tuple[Budget | None, str, Row]]:
     """(budget, variant, row) for every row of the table, in the frame's order."""
     places = _places(frame)
-    compared = _compared(places, deltas)
+    delta_lines = _delta_lines(places, deltas)
     columns = [(model, benchmark) for model in frame["model"].unique() for benchmark in frame["benchmark"].unique()]
-    against = baselines.labels(frame, deltas)
+    labels = baselines.labels(frame, deltas)
     rows = []
     for _, part in frame.groupby(ROW, sort=False, dropna=False):
         first: Any = next(part.itertuples())
-        at = budget, variant = budget_of(first), first.variant
+        row = budget, variant = budget_of(first), first.variant
         entries = {
-            column: _entry(places.get((*at, *column)), compared.get((*at, *column)), marks.get((*at, column[0]), ()))
-            for column in columns
+            (model, name): _entry(
+                places.get((*row, model, name)), delta_lines.get((*row, model, name)), marks.get((*row, model), ())
+            )
+            for model, name in columns
         }
         kind, sample, token = variant_labels(variant, first.sample_pruner, first.token_pruner)
         token = ", ".join(filter(None, (token, *unusual_settings(frame, first))))
-        row = Row(variant, kind, sample, token, entries, spent.get(at, {}), against.get(at, ""))
-        rows.append((budget, variant, row))
+        line = Row(variant, kind, sample, token, entries, measurements.get(row, {}), labels.get(row, ""))
+        rows.append((budget, variant, line))
     return rows
 
 
@@ -111,21 +113,21 @@ def _places(frame: pd.DataFrame) -> Lines:
     rivals = places["score"].where(whole)
     column = [places[name] for name in (*BUDGET, "model", "benchmark")]
     places["best"] = rivals == rivals.groupby(column, dropna=False).transform("max")
-    return _by_place(places)
+    return _index(places)
 
 
-def _compared(places: Lines, deltas: pd.DataFrame | None) -> Lines:
-    """What each place's delta is taken from: its line of `deltas`, or its own line where there is no such frame."""
-    return places if deltas is None else _by_place(deltas[deltas["delta"].notna()])
+def _delta_lines(places: Lines, deltas: pd.DataFrame | None) -> Lines:
+    """The line that each place's delta is taken from: of `deltas`, or its own if there is no such frame."""
+    return places if deltas is None else _index(deltas[deltas["delta"].notna()])
 
 
-def _by_place(frame: pd.DataFrame) -> Lines:
+def _index(frame: pd.DataFrame) -> Lines:
     lines: Any = frame.itertuples()
     return {(budget_of(line), line.variant, line.model, line.benchmark): line for line in lines}
 
 
-def _entry(place: Any, compared: Any, marks: tuple[int, ...]) -> Entry:
-    """The entry of a line of `_places` and one of `_compared`; `missing` where the frame has no such place."""
+def _entry(place: Any, delta_line: Any, marks: tuple[int, ...]) -> Entry:
+    """The entry of a line of `_places` and one of `_delta_lines`; `missing` if the frame has no such place."""
     if place is None:
         return Entry()
     return Entry(
@@ -136,5 +138,5 @@ def _entry(place: Any, compared: Any, marks: tuple[int, ...]) -> Entry:
         n_done=place.n_done,
         best=place.best,
         marks=marks if place.status == "failed" else (),
-        **baselines.delta_fields(compared),
+        **baselines.delta_fields(delta_line),
     )

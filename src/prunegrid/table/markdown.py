@@ -21,29 +21,29 @@ SPECIAL = re.compile(
 
 def render(table: Table) -> str:
     """Headings per model and budget, a table under each: some 150 characters wide with six columns and one seed."""
-    parts = [f"# {_on_one_line(table.title)}", escape(" ".join(legend(table))), *_quoted(table.note)]
+    parts = [f"# {_single_line(table.title)}", escape(" ".join(legend(table))), *_quoted(table.note)]
     for model in table.models:
-        parts.append(f"## {_on_one_line(model)}")
+        parts.append(f"## {_single_line(model)}")
         for group in table.groups:
             parts += [f"### {group.title}"] if group.budget else []
             parts.append(_pipe_table(table, group, model))
-    notes = enumerate(map(_on_one_line, table.footnotes), start=1)
+    notes = enumerate(map(_single_line, table.footnotes), start=1)
     parts.append("\n".join(f"- [{number}] {note}" for number, note in notes))
     return "\n\n".join(filter(None, (*parts, *map(escape, table.footer)))) + "\n"
 
 
-def escape(said: str) -> str:
+def escape(plain: str) -> str:
     """Text as Markdown that shows it, line by line; names such as `lm_eval`, `a-b` or `p < 0.05` stay as they are."""
-    return "\n".join(SPECIAL.sub(_escaped, line.strip()) for line in said.splitlines())
+    return "\n".join(SPECIAL.sub(_backslashed, line.strip()) for line in plain.splitlines())
 
 
-def _escaped(found: re.Match[str]) -> str:
-    """A backslash before each sign, or before the last one of `1.`, where digits may have none."""
-    return re.sub(r"([^\w]|_)", r"\\\1", found[0])
+def _backslashed(match: re.Match[str]) -> str:
+    """A backslash before each sign; of `1.` only before the point, since a digit cannot be escaped."""
+    return re.sub(r"([^\w]|_)", r"\\\1", match[0])
 
 
-def _on_one_line(said: str) -> str:
-    return escape(" ".join(said.split()))
+def _single_line(plain: str) -> str:
+    return escape(" ".join(plain.split()))
 
 
 def _quoted(note: str) -> list[str]:
@@ -51,7 +51,7 @@ def _quoted(note: str) -> list[str]:
 
 
 def _pipe_table(table: Table, group: Group, model: str) -> str:
-    header = ["Sample pruner", "Token pruner", *map(_on_one_line, table.benchmarks), *table.measures]
+    header = ["Sample pruner", "Token pruner", *map(_single_line, table.benchmarks), *table.measures]
     lines = [_pipe_row(table, row, model) for row in group.rows]
     joint = next((number for number, row in enumerate(group.rows) if row.kind == "joint"), 0)
     if joint:
@@ -63,7 +63,7 @@ def _pipe_table(table: Table, group: Group, model: str) -> str:
 def _pipe_row(table: Table, row: Row, model: str) -> list[str]:
     labels = [row.sample, row.token or ("joint" if row.kind == "joint" else text.NONE)]
     entries = [_plain(row.entries[model, benchmark], table) for benchmark in table.benchmarks]
-    return [*map(_on_one_line, labels), *entries, *text.measures(table, row, model)]
+    return [*map(_single_line, labels), *entries, *text.measures(table, row, model)]
 
 
 def _plain(entry: Entry, table: Table) -> str:

@@ -1,4 +1,4 @@
-"""Figures of the table as text that every format shows alike."""
+"""Entries of the table as text, the same in every format."""
 
 from itertools import groupby
 
@@ -20,7 +20,7 @@ def star(entry: Entry) -> str:
 
 
 def seeds_note(entry: Entry) -> str:
-    """`(2/3)` where a mean lacks seeds, with the sign of the worst of these: `(2/3 †)`; a footnote is one too."""
+    """`(2/3)` if a mean lacks seeds, with the sign of the worst missing one, `(2/3 †)`, unless a footnote says it."""
     if entry.score is None or entry.n_done == entry.n_seeds:
         return ""
     sign = SIGNS.get(entry.status) or ("failed" if entry.status == "failed" and not entry.marks else "")
@@ -28,13 +28,13 @@ def seeds_note(entry: Entry) -> str:
 
 
 def delta_seeds_note(entry: Entry) -> str:
-    """`(1/3)` where a delta is over fewer seeds than its score."""
-    fewer = entry.delta is not None and entry.n_compared < entry.n_done
-    return f"({entry.n_compared}/{entry.n_seeds})" if fewer else ""
+    """`(1/3)` if a delta is over fewer seeds than its score."""
+    lacks_seeds = entry.delta is not None and entry.n_compared < entry.n_done
+    return f"({entry.n_compared}/{entry.n_seeds})" if lacks_seeds else ""
 
 
 def status(entry: Entry) -> str:
-    """The word that stands for a score, with a sign where the score was there, or is on its way."""
+    """The word in place of a score, with a sign if the score is stale or on its way."""
     return " ".join(filter(None, (entry.status, SIGNS.get(entry.status))))
 
 
@@ -53,7 +53,7 @@ def percent(realised: tuple[float, float] | None) -> str:
 
 
 def compact(value: float | None) -> str:
-    """Three digits that count: `0.0417`, `17.2`, `950`, `12.3k`, `1.20M`."""
+    """Three significant digits: `0.0417`, `17.2`, `950`, `12.3k`, `1.20M`."""
     if value is None:
         return NONE
     rounded = float(f"{value:.3g}")
@@ -62,17 +62,17 @@ def compact(value: float | None) -> str:
 
 
 def measures(table: Table, row: Row, model: str) -> list[str]:
-    """What the table's `measures` say of a row and model."""
-    measured = row.measurements.get(model, Measurements())
-    shown = {
-        "Kept": percent(measured.realised),
-        "Tokens": compact(measured.tokens),
-        "Cost": compact(measured.cost),
-        "Seeds": NONE if measured.n_seeds is None else str(measured.n_seeds),
+    """The cells of a row and model in the table's `measures`."""
+    values = row.measurements.get(model, Measurements())
+    cells = {
+        "Kept": percent(values.realised),
+        "Tokens": compact(values.tokens),
+        "Cost": compact(values.cost),
+        "Seeds": NONE if values.n_seeds is None else str(values.n_seeds),
     }
-    return [shown[name] for name in table.measures]
+    return [cells[name] for name in table.measures]
 
 
 def blocks(group: Group) -> list[list[Row]]:
-    """Neighbouring pairs of one sample pruner together, for a first column that names it once."""
+    """Neighbouring pairs grouped by their sample pruner, so that the first column names it once."""
     return [list(rows) for _, rows in groupby(group.rows, key=lambda row: (row.kind, row.sample))]

@@ -18,7 +18,7 @@ from prunegrid.results import collect
 from prunegrid.statistics.paired_items import KEY, read_item_scores
 from prunegrid.table.verification import baseline_cell, read_done_rows
 
-LISTED = 20
+MAX_LISTED = 20
 
 
 def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
@@ -78,6 +78,6 @@ def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str) -> Iterator
     yield f"against {base}: {score:.2f} %, delta {gap.mean():+.2f} points over {len(pairs)} items"
     for word, rows in {"better": gap > 0, "worse": gap < 0}.items():
         numbers = pairs.loc[rows, "doc_id"].tolist()
-        listed = ", ".join(map(str, numbers[:LISTED])) + (", ..." if numbers[LISTED:] else "")
-        yield f"  {word} on {len(numbers)}{': doc_id ' + listed if numbers else ''}"
+        ids = ", ".join(map(str, numbers[:MAX_LISTED])) + (", ..." if numbers[MAX_LISTED:] else "")
+        yield f"  {word} on {len(numbers)}{': doc_id ' + ids if numbers else ''}"
     yield f"  alike on {(gap == 0).sum()}"

@@ -36,7 +36,7 @@ class Verified(NamedTuple):
     scores: int
     averages: int
     deltas: int
-    shown: int
+    csv_numbers: int
     values: int
     files: list[Path]
 
@@ -66,8 +66,8 @@ def verify_table(directory: Path) -> Verified:
             gaps[cell, benchmark] = means[cell, benchmark] - means[base, benchmark]
             _check_number(path, cell, benchmark, "delta", row.delta, gaps[cell, benchmark])
     n_averages = sum(benchmark == collect.AVERAGE for _, benchmark in rows)
-    n_shown = _verify_csv(directory, means, gaps)
-    return Verified(len(rows) - n_averages, n_averages, len(gaps), n_shown, n_values, files)
+    n_csv_numbers = _verify_csv(directory, means, gaps)
+    return Verified(len(rows) - n_averages, n_averages, len(gaps), n_csv_numbers, n_values, files)
 
 
 def read_done_rows(directory: Path, experiment: Experiment) -> dict[tuple[Cell, str], Any]:
@@ -159,7 +159,7 @@ def _verify_csv(directory: Path, means: Numbers, gaps: Numbers) -> int:
     """How many scores, spreads and deltas table.csv shows: means over seeds of these numbers, and no others."""
     path = directory / layout.table("csv")
     table = pd.read_csv(path, comment="#", dtype={"variant": str})
-    expected = {"": _over_seeds(means, fmean), " sd": _over_seeds(means, _spread), " delta": _over_seeds(gaps, fmean)}
+    expected = {"": _summarise(means, fmean), " sd": _summarise(means, _spread), " delta": _summarise(gaps, fmean)}
     count = 0
     for line in table.to_dict("records"):
         budget = None if pd.isna(line["sample_ratio"]) else (line["sample_ratio"], line["token_ratio"])
@@ -169,25 +169,26 @@ def _verify_csv(directory: Path, means: Numbers, gaps: Numbers) -> int:
                 number = numbers.get((*row, budget), numbers.get((*row, None)))  # Full Dataset closes every budget
                 if not _is_shown(line.get(column), number):
                     computed = "nothing" if number is None else f"{number:.4f}"
-                    what = f"shows {line.get(column)}; its items give {computed}"
-                    raise PrunegridError(f"{path}: {line['variant']}, {column}", what, rebuild_command(directory))
+                    message = f"shows {line.get(column)}; its items give {computed}"
+                    place = f"{path}: {line['variant']}, {column}"
+                    raise PrunegridError(place, message, rebuild_command(directory))
                 count += number is not None
     return count
 
 
 def _is_shown(text: Any, number: float | None) -> bool:
     """Whether a place of the CSV shows the number with two decimals, or none where there is none."""
-    shown = pd.to_numeric(text, errors="coerce")
-    if number is None or pd.isna(shown):
-        return number is None and bool(pd.isna(shown))
-    return f"{shown:.2f}" == f"{round(number, 2) + 0:.2f}"  # + 0: no negative zero
+    value = pd.to_numeric(text, errors="coerce")
+    if number is None or pd.isna(value):
+        return number is None and bool(pd.isna(value))
+    return f"{value:.2f}" == f"{round(number, 2) + 0:.2f}"  # + 0: no negative zero
 
 
 def _spread(values: list[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
-def _over_seeds(numbers: Numbers, summary: Summary) -> dict[tuple[Any, ...], float | None]:
+def _summarise(numbers: Numbers, summary: Summary) -> dict[tuple[Any, ...], float | None]:
     """By model, benchmark, variant and budget (None for reference cells)."""
     rows: dict[tuple[Any, ...], list[float]] = {}
     for (cell, benchmark), number in numbers.items():

@@ -7,7 +7,7 @@ import pytest
 
 from prunegrid.table import csv, html, markdown, text
 from prunegrid.table.document import TIMES, Table
-from prunegrid.table.legend import BOLD, ONE_SEED, SINGLE, TWO_SEEDS, legend
+from prunegrid.table.legend import BOLD, SINGLE, SINGLE_SEED, TWO_SEEDS, legend
 from support.table_frames import cell, delta, deltas, entry, laid_out, over_seeds, over_two, seeded
 
 
@@ -87,7 +87,7 @@ def test_one_seed_has_the_items_interval_and_no_mark() -> None:
     table = one_seed(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
     shown = entry(table, "Random+PPL", "A")
     assert (shown.low, shown.high, shown.p_holm, shown.significant) == (1, 5, None, None)
-    assert ONE_SEED in legend(table)
+    assert SINGLE_SEED in legend(table)
     assert not [sentence for sentence in legend(table) if "Asterisk" in sentence]
     assert "↑3.00*" not in markdown.render(table)
     tooltip = "95 % interval +1.00 to +5.00 points, item noise only; against Random + Random"
@@ -118,10 +118,10 @@ def test_too_few_items_are_not_called_one_seed() -> None:
 def test_one_seed_is_called_so_without_an_interval_too() -> None:
     table = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1, **FEW))
     assert not table.intervals
-    assert legend(table)[2:4] == [ONE_SEED, "No interval: fewer than 10 clusters of items."]
+    assert legend(table)[2:4] == [SINGLE_SEED, "No interval: fewer than 10 clusters of items."]
     assert "title=" not in html.render(table)
     some = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1))
-    assert legend(some)[2:4] == [ONE_SEED, "No interval for A: fewer than 10 clusters of items."]
+    assert legend(some)[2:4] == [SINGLE_SEED, "No interval for A: fewer than 10 clusters of items."]
 
 
 def two_seeds(*lines: dict[str, object]) -> Table:
@@ -140,7 +140,7 @@ def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
 
 def test_a_table_of_one_two_and_three_seeds_says_what_applies_to_each() -> None:
     lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **over_two(-6, 8))
-    over = ["Over one" + ONE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
+    over = ["Over one" + SINGLE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
     assert legend(two_seeds(*lines))[2:5] == [*over, BOLD]
     said = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **over_seeds(1, 3, 0.01))))
     assert said[2:4] == over
@@ -153,7 +153,7 @@ def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_sa
     first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
     assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (3, 1.5, 4.5, 0.0123, True)
     assert (second.delta, second.low, second.high, second.significant) == (1, -1.25, 3.25, False)
-    assert ONE_SEED not in legend(table)
+    assert SINGLE_SEED not in legend(table)
     tooltip = "95 % interval +1.50 to +4.50 points, items and seeds; p = 0.0123 after Holm; against Random + Random"
     assert f'title="{tooltip}"' in html.render(table)
 
