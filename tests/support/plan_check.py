@@ -7,7 +7,7 @@ from prunegrid.plan.calibrate import Rates, calibrate, measured_seconds
 from prunegrid.plan.jobs import PlannedJob, jobs, read_basis
 
 
-def timed(experiment: Experiment, root: Path) -> list[PlannedJob]:
+def measured_jobs(experiment: Experiment, root: Path) -> list[PlannedJob]:
     """The jobs whose seconds are known."""
     return [job for job in jobs(read_basis(experiment, root)) if measured_seconds(root, job) is not None]
 
@@ -17,15 +17,17 @@ def total(root: Path, some: list[PlannedJob], level: Rates) -> tuple[float, floa
     return sum(map(level.seconds, some)), sum(measured_seconds(root, job) or 0.0 for job in some)
 
 
-def by_all(experiment: Experiment, root: Path) -> tuple[float, float]:
+def calibrated_by_all(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Of a finished run, by its own benchmark files: what `prunegrid plan` prints, and what it took."""
-    found = timed(experiment, root)
+    found = measured_jobs(experiment, root)
     return total(root, found, calibrate(root, found, experiment.device))
 
 
-def by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
+def calibrated_by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Of two thirds of the cells' jobs, by the third that ends first, fourth, seventh, ... of each rule."""
-    cells = [job for job in timed(experiment, root) if job.rule in ("prune", "train", "train_dynamic", "evaluate")]
+    cells = [
+        job for job in measured_jobs(experiment, root) if job.rule in ("prune", "train", "train_dynamic", "evaluate")
+    ]
     ended = sorted(cells, key=lambda job: (root / "benchmarks" / f"{job.benchmark}.jsonl").stat().st_mtime)
     by_rule = {rule: [job for job in ended if job.rule == rule] for rule in {job.rule for job in cells}}
     first = [job for own in by_rule.values() for job in own[::3]]
@@ -33,6 +35,6 @@ def by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:
     return total(root, rest, calibrate(root, first, experiment.device))
 
 
-def by_defaults(experiment: Experiment, root: Path) -> tuple[float, float]:
+def by_default_rates(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Without any benchmark file."""
-    return total(root, timed(experiment, root), Rates(experiment.device, {}, {}))
+    return total(root, measured_jobs(experiment, root), Rates(experiment.device, {}, {}))

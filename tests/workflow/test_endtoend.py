@@ -148,7 +148,7 @@ def test_cli_table_needs_the_folder_alone(done: Path) -> None:
 def test_the_plan_is_within_30_percent_of_what_the_run_took(done: Path) -> None:
     """Jobs' seconds, summed: of the whole run by its own times, and of two thirds of the cells by the other third's."""
     experiment, root = find(done / "results/sandbox")
-    for check in (plan_check.by_all, plan_check.by_a_third):
+    for check in (plan_check.calibrated_by_all, plan_check.calibrated_by_a_third):
         said, took = check(experiment, root)
         assert 0.7 <= said / took <= 1.3, f"{check.__name__}: {said:.0f} s said, {took:.0f} s taken"
 

@@ -1,6 +1,6 @@
-"""What an experiment will take before it is run: jobs, hours, disk and memory (docs/plan.md).
+"""What an experiment will cost: jobs, hours, disk and memory, estimated before it runs (docs/plan.md).
 
     prunegrid plan experiments/paper.yaml
 
-Nothing here imports torch, transformers or pandas: sizes are also read when the Snakefile is parsed.
+Nothing here imports torch, transformers or pandas, since the Snakefile asks for estimates each time it is parsed.
 """

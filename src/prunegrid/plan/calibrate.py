@@ -1,8 +1,8 @@
-"""From estimates to seconds: default rates, set to the level of a run's own benchmark files, rule by rule.
+"""Calibrate the default rates by a run's own benchmark files, rule by rule.
 
-The factor of a rule is the seconds that its finished jobs took over those that the defaults say of the same jobs: a
-ratio of sums, of the jobs whose own ratio is within three times the median. So a job that stood still on a loaded
-machine does not count, and a load that lasts does.
+The factor of a rule is the measured seconds of its finished jobs over their default estimates: a ratio of sums over the
+jobs whose own ratio is within three times the median. A job that stalled on a loaded machine does not count; a lasting
+load does.
 """
 
 import json
@@ -20,7 +20,7 @@ OUTLIER = 3.0
 
 @dataclass(frozen=True)
 class Rates:
-    """Each rule's factor over the default rates of `device`, and the number of benchmark files behind it."""
+    """Each rule's factor over the default seconds of `device`, and the number of benchmark files behind it."""
 
     device: str
     factors: dict[str, float]
@@ -31,7 +31,7 @@ class Rates:
         return self._factor(job) * seconds(job.rule, job.workload, self.device)
 
     def gpu_seconds(self, job: PlannedJob) -> float:
-        """How long it holds GPUs: of one that jobs share its part of the time, or as long as it computes."""
+        """How long it holds GPUs. On a shared GPU: its part of the time, or its compute time if that is longer."""
         if job.sharers == 1 or not job.gpus:
             return job.gpus * self.seconds(job)
         return max(self.seconds(job) / job.sharers, self._factor(job) * compute_seconds(job.workload, self.device))
@@ -41,20 +41,20 @@ class Rates:
 
 
 def calibrate(root: Path, jobs: list[PlannedJob], device: str) -> Rates:
-    """From the benchmark files of `jobs` below `root`; the defaults for rules without any."""
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    """Rates by the benchmark files of `jobs` below `root`; rules without any keep the defaults."""
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for job in jobs:
-        took = measured_seconds(root, job)
-        if took is not None:
-            found[rule_family(job.rule)].append((took, seconds(job.rule, job.workload, device)))
-    factors = {rule: _factor(pairs) for rule, pairs in found.items()}
-    return Rates(device, factors, {rule: len(pairs) for rule, pairs in found.items()})
+        measured = measured_seconds(root, job)
+        if measured is not None:
+            pairs[rule_family(job.rule)].append((measured, seconds(job.rule, job.workload, device)))
+    factors = {rule: _factor(members) for rule, members in pairs.items()}
+    return Rates(device, factors, {rule: len(members) for rule, members in pairs.items()})
 
 
 def measured_seconds(root: Path, job: PlannedJob) -> float | None:
-    """Seconds of the job by its benchmark file; None without one, and where it tells of another or of half a job.
+    """Seconds of the job by its benchmark file; None without one, and if the file is not of this whole job.
 
-    Of a training: one that took other steps than this configuration's, or went on from a checkpoint.
+    That is a training with another number of steps than this configuration's, or one that resumed from a checkpoint.
     """
     file = root / f"benchmarks/{job.benchmark}.jsonl"
     if not (job.done and file.exists()):
@@ -62,21 +62,21 @@ def measured_seconds(root: Path, job: PlannedJob) -> float | None:
     lines = [line for line in file.read_text().splitlines() if line.strip()]
     report = root / f"{job.benchmark.replace('train/', 'trained/', 1)}" / "training.json"
     if job.rule in ("train", "train_dynamic") and report.exists():
-        told = read_json(report)
-        if told.get("steps") != round(job.workload.steps) or told.get("resumed"):
+        trained = read_json(report)
+        if trained.get("steps") != round(job.workload.steps) or trained.get("resumed"):
             return None
     try:
         return float(json.loads(lines[-1])["s"])
-    except (IndexError, ValueError, KeyError):  # cut short: its job has yet to end
+    except (IndexError, ValueError, KeyError):  # Snakemake writes the file when the job ends
         return None
 
 
 def rule_family(rule: str) -> str:
-    """Static and dynamic cells are trained by one program, and share a factor."""
+    """The rule whose factor applies: one program trains static and dynamic cells."""
     return rule.removesuffix("_dynamic")
 
 
 def _factor(pairs: list[tuple[float, float]]) -> float:
-    middle = median(took / said for took, said in pairs)
-    usual = [(took, said) for took, said in pairs if middle / OUTLIER <= took / said <= middle * OUTLIER]
-    return sum(took for took, _ in usual) / sum(said for _, said in usual)
+    middle = median(measured / estimate for measured, estimate in pairs)
+    usual = [pair for pair in pairs if middle / OUTLIER <= pair[0] / pair[1] <= middle * OUTLIER]
+    return sum(measured for measured, _ in usual) / sum(estimate for _, estimate in usual)

@@ -1,4 +1,4 @@
-"""How many samples, tokens and items there are: counted where the files are, else stated, known or refused."""
+"""How many samples, tokens and items an experiment has: counted, stated or assumed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ from prunegrid.experiment.sections import Benchmark, DataRef
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 from prunegrid.tasks.catalog import known_tasks, read_task
 
-CHARACTERS_PER_TOKEN = 4  # a token, in English
-RESPONSE_SHARE = 0.75  # of a sample's tokens, where only their sum is stated
+CHARACTERS_PER_TOKEN = 4  # in English
+RESPONSE_SHARE = 0.75  # of a sample's tokens, if only their sum is stated
 SANDBOX = (2000, 55_992, 18_445)  # samples, prompt and response tokens of the generated training set
 ASSUMED_ITEMS = 1000
-LONGEST_FACTOR = 2.0  # the longest samples' mean length over all samples', where it cannot be counted
-ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # the largest of our tasks, for one that states none
+LONGEST_FACTOR = 2.0  # the longest samples' mean length over that of all samples, if it cannot be counted
+ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # those of our largest task, for a task that states none
 
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """A training set's size: samples, and tokens of their prompts and responses; `lengths` of each, where counted."""
+    """A training set's size: samples, tokens of all prompts and responses, and if `counted` their lengths by id."""
 
     samples: int
     prompt: int
@@ -44,8 +44,8 @@ class TokenCounts:
         """Prompt and response tokens of the longest responses, a fraction `ratio` of the samples."""
         if not self.lengths:
             return self.prompt * ratio, self.response * min(1.0, ratio * LONGEST_FACTOR)
-        chosen = sorted(self.lengths.values(), key=lambda pair: -pair[1])[: max(1, int(ratio * self.samples))]
-        return _sums(chosen)
+        count = max(1, int(ratio * self.samples))
+        return _sums(sorted(self.lengths.values(), key=lambda pair: -pair[1])[:count])
 
     def selected(self, ids: Iterable[int]) -> tuple[float, float]:
         """Prompt and response tokens of these samples."""
@@ -57,22 +57,22 @@ def _sums(lengths: list[tuple[int, int]]) -> tuple[float, float]:
 
 
 class BenchmarkSize(NamedTuple):
-    """A benchmark's items, and of one: tokens of the prompt, of all options, of an answer, and of the longest."""
+    """A benchmark's items, and the tokens of one: its prompt, all its options, its answer, the longest answer."""
 
     items: int
     prompt: int
     options: int
     answer: int
     longest: int
-    known: bool
+    assumed: bool
 
 
 def count_tokens(
     experiment: Experiment, model: str, root: Path, samples: int | None = None, tokens_per_sample: int | None = None
 ) -> TokenCounts:
-    """The training set under the model's tokenizer; `samples` x `tokens_per_sample` tokens where nothing tells them.
+    """The training set's size under the model's tokenizer: as scored, else as stated, else estimated.
 
-    Raises `PrunegridError` where nothing does, and neither is stated.
+    Raises `PrunegridError` if the data set is not on this disk and neither number is given.
     """
     scored = root / layout.scores(model) / layout.SAMPLES
     if scored.exists():
@@ -92,55 +92,57 @@ def count_tokens(
     if local is not None and Path(local).exists():
         return _estimated(experiment, local)
     raise PrunegridError(
-        f"{dataset.name}: {dataset.hub or dataset.path} is not on this disk, so its size is not known; give "
-        "--samples N --tokens-per-sample T (prompt and response together)"
+        f"dataset.{'hub' if dataset.hub else 'path'}",
+        f"{dataset.hub or dataset.path} is not on this disk, so its size is unknown",
+        "give --samples N --tokens-per-sample T (prompt and response together)",
     )
 
 
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:
-    """By the characters of the file's texts."""
+    """The size by the characters of the file's texts."""
     rows = read_records(Path(local))
-    found, _ = samples_of(rows, experiment.dataset, local)
-    if not found:
-        raise PrunegridError(f"{local}: no sample is left of its {len(rows)} rows")
-    texts = [[len(message["content"]) for message in sample["messages"]] for sample in found]
-    prompt, response = sum(sum(sample[:-1]) for sample in texts), sum(sample[-1] for sample in texts)
-    each = CHARACTERS_PER_TOKEN * len(found)
-    how = f"{local}, at {CHARACTERS_PER_TOKEN} characters a token"
-    return _limited(experiment, len(found), prompt / each, response / each, how)
+    samples, unusable = samples_of(rows, experiment.dataset, local)
+    if not samples:
+        raise PrunegridError(local, f"no sample is usable ({dict(unusable)})", "give rows with a prompt and a response")
+    texts = [[len(message["content"]) for message in sample["messages"]] for sample in samples]
+    prompt, response = sum(sum(lengths[:-1]) for lengths in texts), sum(lengths[-1] for lengths in texts)
+    divisor = CHARACTERS_PER_TOKEN * len(samples)
+    source = f"{local}, at {CHARACTERS_PER_TOKEN} characters a token"
+    return _limited(experiment, len(samples), prompt / divisor, response / divisor, source)
 
 
-def _limited(experiment: Experiment, samples: int, prompt: float, response: float, how: str) -> TokenCounts:
-    """With `max_samples`, and the mean sample no longer than the cut-off."""
+def _limited(experiment: Experiment, samples: int, prompt: float, response: float, source: str) -> TokenCounts:
+    """At most `max_samples` samples, of at most the cut-off's length on average."""
     number = min(samples, experiment.dataset.max_samples or samples)
     share = min(1.0, experiment.scoring.max_length / (prompt + response))
-    return TokenCounts(number, round(number * prompt * share), round(number * response * share), how, False)
+    return TokenCounts(number, round(number * prompt * share), round(number * response * share), source, False)
 
 
 def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSize:
-    """What one benchmark asks: items counted where its file is, else of the known data set, else assumed to be 1,000.
+    """A benchmark's size: items counted in its file, else those of the known data set, else 1,000 are assumed.
 
-    Tokens of an item are those that the task's metadata states, else `ITEM_TOKENS`.
+    The tokens of an item are those in the task's metadata, else `ITEM_TOKENS`.
     """
     benchmark = experiment.evaluation.benchmarks[name]
-    items, known = _items(experiment, name, benchmark, root)
+    items, assumed = _items(experiment, name, benchmark, root)
     task = read_task(experiment.evaluation.protocol, benchmark.task)
     tokens = task["metadata"].get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
     longest = task.get("generation_kwargs", {}).get("max_gen_toks", 0)
-    return BenchmarkSize(min(items, benchmark.limit or items), prompt, options, answer, longest, known)
+    return BenchmarkSize(min(items, benchmark.limit or items), prompt, options, answer, longest, assumed)
 
 
 def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) -> tuple[int, bool]:
+    """The items, and whether their number is assumed."""
     ref = benchmark.data
     if experiment.sandbox and ref.hub:
-        return BENCHMARK_ITEMS[ref.below(Path()).with_suffix("").as_posix()], True
-    made, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
-    for file in (made, *([Path(local)] if local else [])):
+        return BENCHMARK_ITEMS[ref.below(Path()).with_suffix("").as_posix()], False
+    prepared, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
+    for file in (prepared, *([Path(local)] if local else [])):
         if file.exists():
-            return _rows(file), True
-    known = _complete(ref, experiment.evaluation.protocol)
-    return (known, True) if known else (benchmark.limit or ASSUMED_ITEMS, benchmark.limit is not None)
+            return _rows(file), False
+    complete = _complete(ref, experiment.evaluation.protocol)
+    return (complete or benchmark.limit or ASSUMED_ITEMS), not (complete or benchmark.limit)
 
 
 def _rows(file: Path) -> int:
@@ -151,7 +153,7 @@ def _rows(file: Path) -> int:
 
 
 def _complete(ref: DataRef, protocol: str) -> int | None:
-    """Items of a complete data set that some task knows, of its own protocol first."""
+    """Items of the complete data set, if a task states them: a task of this protocol first."""
     entries = sorted(_entries(), key=lambda pair: pair[0] != protocol)
     for _, entry in entries:
         if all(getattr(ref, key) == entry.get(key) for key in ("hub", "config", "split")):
@@ -161,7 +163,7 @@ def _complete(ref: DataRef, protocol: str) -> int | None:
 
 @cache
 def _entries() -> tuple[tuple[str, dict[str, Any]], ...]:
-    """(protocol, data set with its counts) of all tasks."""
+    """(protocol, complete data set with its counts), as the tasks' metadata states them."""
     tasks = [(protocol, name) for protocol in ("harness", "paper") for name in known_tasks(protocol)]
     return tuple(
         (protocol, entry)
@@ -171,7 +173,7 @@ def _entries() -> tuple[tuple[str, dict[str, Any]], ...]:
 
 
 def selected_tokens(tokens: TokenCounts, method: str, sample_ratio: float, selection: Path) -> tuple[float, float]:
-    """Prompt and response tokens of the samples that a cell keeps, all of theirs; counted once it is pruned."""
+    """All prompt and response tokens of the samples that a cell keeps: counted once it is pruned, else estimated."""
     if tokens.lengths and selection.exists():
         return tokens.selected(read_parquet(selection, ["sample_id"])["sample_id"].to_pylist())
     if method.startswith("longest+"):

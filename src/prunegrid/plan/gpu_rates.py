@@ -1,6 +1,6 @@
-"""The rates of a GPU that estimates rest on: those that the GPU kit measured, else what an H100's limits allow.
+"""How fast a GPU is: as the GPU kit measured, else as the limits of an H100 allow.
 
-`python benchmarks/gpu rates RESULTS.json` writes `gpu_rates.json` beside this file. Without it the rates are ESTIMATED.
+`python benchmarks/gpu rates RESULTS.json` writes `gpu_rates.json` beside this file. Without it, rates are `ESTIMATED`.
 """
 
 from functools import cache
@@ -17,7 +17,7 @@ PassKind = Literal["forward", "lora", "full"]
 
 
 class ModelRates(BaseModel):
-    """Operations a second of a model of this size: forward, in training (LoRA, all weights), and all in float32."""
+    """Operations a second at this size: forward, training LoRA or all weights, and anything in float32."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,8 +29,8 @@ class ModelRates(BaseModel):
 
 
 class GpuRates(BaseModel):
-    """`layer_s`: what a layer of a forward pass takes at least; `step_s`: an optimizer step beside its passes;
-    `decode_bytes_s`: how fast a step of generation reads the weights; `start_s`: until a process has its GPU."""
+    """`layer_s`: the least time of a layer's forward pass; `step_s`: an optimizer step without its passes;
+    `decode_bytes_s`: how fast a generation step reads the weights; `start_s`: until a process has its GPU."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,11 +42,11 @@ class GpuRates(BaseModel):
     start_s: float
 
     def nearest(self, parameters: int) -> ModelRates:
-        """Those of the model nearest in size: small ones reach a smaller share of the matrix rate."""
+        """The rates of the model nearest in size: small models reach a smaller share of the matrix rate."""
         return min(self.models, key=lambda model: abs(log(max(1, parameters) / model.parameters)))
 
     def operations(self, kind: PassKind, parameters: int, bf16: bool) -> float:
-        """Operations a second; where training all weights was not measured, as LoRA's."""
+        """Operations a second. LoRA's rate stands in if training all weights was not measured."""
         model = self.nearest(parameters)
         if not bf16:
             return model.float32
@@ -70,7 +70,7 @@ ESTIMATED = GpuRates(
 
 @cache
 def gpu_rates() -> GpuRates:
-    """The kit's, where they have been measured."""
+    """The kit's rates, if there are any."""
     return GpuRates.model_validate(read_json(FILE)) if FILE.exists() else ESTIMATED
 
 
@@ -79,16 +79,16 @@ def measured() -> bool:
 
 
 def description(parameters: list[int]) -> str:
-    """The rates of models of these sizes, and where they are from."""
+    """The rates for models of these sizes, and their source."""
     rates = gpu_rates()
     models = list(dict.fromkeys(rates.nearest(count) for count in parameters))
-    each = "; ".join(
+    models_text = "; ".join(
         f"{model.parameters / 1e9:.1f}e9 parameters: {_short(model.forward)} operations a second forward, "
         f"{_short(model.lora)} LoRA, {_short(model.full or model.lora)} all weights in bf16, "
         f"{_short(model.float32)} in float32"
         for model in models
     )
-    return f"{rates.source}; {each}"
+    return f"{rates.source}; {models_text}"
 
 
 def _short(rate: float) -> str:

@@ -118,12 +118,12 @@ def _cell_jobs(basis: Basis, cell: Cell) -> Iterator[PlannedJob]:
 def _training(basis: Basis, cell: Cell) -> Workload:
     size, tokens = basis.sizes[cell.model], basis.tokens[cell.model]
     training = memory.resolve_checkpointing(basis.experiment, size, grid.training_of(basis.experiment, cell))
-    kept, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
+    epoch_tokens, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
     if cell.budget:
         selection = basis.root / "pruned" / cell.model / cell.path / layout.SELECTION
         method, token_ratio = basis.experiment.variant(cell.variant).method, cell.budget.token_ratio
-        kept = selected_tokens(tokens, method, cell.budget.sample_ratio, selection)
-    return workload.training_workload(training, size, tokens, kept, token_ratio)
+        epoch_tokens = selected_tokens(tokens, method, cell.budget.sample_ratio, selection)
+    return workload.training_workload(training, size, tokens, epoch_tokens, token_ratio)
 
 
 def _report_jobs(basis: Basis) -> Iterator[PlannedJob]:

@@ -32,12 +32,11 @@ from prunegrid.training.memory_model import (
     training_bytes,
 )
 
-# MiB of a process after its imports, as the sandbox's benchmark files say (docs/plan.md); on a GPU node CUDA's
-# libraries come on top.
+# MiB of a process after its imports, from the sandbox's benchmark files (docs/plan.md). CUDA's libraries come on top.
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST = 2500
 ASSUMED_GPU = 80e9  # bytes
-TABLE_BYTES_PER_TOKEN = 40  # bytes a token of the data set, of its ids and scores
+TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
 READING = ("dataset", "prune", "figures", "audit")
 PASSES = ("score", "extra_score", "evaluate")
@@ -45,27 +44,27 @@ TRAINING = ("train", "train_dynamic")
 
 
 def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
-    """MiB of main memory that one job of `rule` is estimated to need at its peak."""
+    """Estimated peak of one job of `rule` in main memory, in MiB."""
     if rule == "model":
         return max(_model_host_mb(experiment, name, size) for name, size in sizes(experiment, model, root).items())
     if rule in TRAINING:
-        hosts = max(_training_host_mb(experiment, size) for size in sizes(experiment, model, root).values())
-        return hosts + ranks_per_node(experiment) * _table_mb(experiment, root)
+        host = max(_training_host_mb(experiment, size) for size in sizes(experiment, model, root).values())
+        return host + ranks_per_node(experiment) * _table_mb(experiment, root)
     if rule in PASSES:
-        needed = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
-        return needed + (0 if rule == "evaluate" else _table_mb(experiment, root))
+        host = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
+        return host + (0 if rule == "evaluate" else _table_mb(experiment, root))
     start = DRAWING if rule in ("figures", "audit") else SMALL
     return start + (_table_mb(experiment, root) if rule in READING else 0)
 
 
 def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
-    """MiB of one GPU's memory for one job of `rule`; 0 where it uses none."""
+    """Estimated peak of one job of `rule` in one GPU's memory, in MiB; 0 if it uses no GPU."""
     if experiment.device != "cuda" or rule not in (*TRAINING, *PASSES):
         return 0
-    used = sizes(experiment, model, root).values()
+    models = sizes(experiment, model, root).values()
     if rule in TRAINING:
-        return CUDA_CONTEXT_MIB + max(sum(rank_bytes(experiment, size).values()) for size in used) // MIB
-    return CUDA_CONTEXT_MIB + max(sum(_pass_bytes(rule, experiment, size)) for size in used) // MIB
+        return CUDA_CONTEXT_MIB + max(sum(rank_bytes(experiment, size).values()) for size in models) // MIB
+    return CUDA_CONTEXT_MIB + max(sum(_pass_bytes(rule, experiment, size)) for size in models) // MIB
 
 
 def _table_mb(experiment: Experiment, root: Path | None) -> int:
@@ -74,16 +73,16 @@ def _table_mb(experiment: Experiment, root: Path | None) -> int:
 
 
 def dataset_tokens(experiment: Experiment, root: Path | None = None) -> int:
-    """The data set's tokens: as scored, of the sandbox, of `max_samples` whole samples; else 32 million."""
+    """The data set's tokens: as scored, else the sandbox's, else an upper bound of `max_samples` (or 32 million)."""
     folder = root or Path(experiment.results)
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
-    unknown = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
-    found = (_scored_tokens(folder / layout.scores_meta(name)) for name in experiment.models)
-    return max((count or unknown for count in found), default=unknown)
+    bound = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
+    counts = (_scored_tokens(folder / layout.scores_meta(name)) for name in experiment.models)
+    return max((count or bound for count in counts), default=bound)
 
 
 def _scored_tokens(meta: Path) -> int | None:
-    """None where the scores are not there, or damaged (as `_size`)."""
+    """None if there are no scores yet, or if they are damaged: the job that reads them reports that."""
     try:
         return int(read_json(meta)["tokens"]) if meta.exists() else None
     except (PrunegridError, KeyError, TypeError):
@@ -91,29 +90,29 @@ def _scored_tokens(meta: Path) -> int | None:
 
 
 def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
-    """Bytes of one rank of a training job, by what they hold, without the process itself."""
+    """Bytes of one rank of a training job by purpose, without the process itself."""
     training = resolve_checkpointing(experiment, size)
     return training_bytes(training, size, experiment.scoring.max_length, experiment.device)
 
 
 def resolve_checkpointing(experiment: Experiment, size: Size, training: Training | None = None) -> Training:
-    """The training settings with `gradient_checkpointing: auto` decided for the GPU that the plan assumes."""
+    """The training settings, with `gradient_checkpointing: auto` resolved for the GPU that the plan assumes."""
     training = training or experiment.training
     if experiment.device == "cuda":
-        needed = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share(experiment))
+        enabled = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share(experiment))
     else:
-        needed = training.gradient_checkpointing is True
-    return training.model_copy(update={"gradient_checkpointing": needed})
+        enabled = training.gradient_checkpointing is True
+    return training.model_copy(update={"gradient_checkpointing": enabled})
 
 
 def gpu_share(experiment: Experiment) -> float:
-    """Bytes of a GPU that a training job's rank may use: of a GPU that jobs share, its part."""
+    """Bytes of a GPU that a training job's rank may use: its part if jobs share the GPU."""
     return gpu_bytes(experiment) / experiment.runtime.sharers(experiment.training.ranks)
 
 
 def gpu_bytes(experiment: Experiment) -> float:
-    stated = experiment.runtime.gpu_memory_gb
-    return stated * 1e9 if stated else ASSUMED_GPU
+    gigabytes = experiment.runtime.gpu_memory_gb
+    return gigabytes * 1e9 if gigabytes else ASSUMED_GPU
 
 
 def ranks_per_node(experiment: Experiment) -> int:
@@ -121,14 +120,13 @@ def ranks_per_node(experiment: Experiment) -> int:
 
 
 def _training_host_mb(experiment: Experiment, size: Size) -> int:
-    training, here = experiment.training, ranks_per_node(experiment)
+    training, ranks = experiment.training, ranks_per_node(experiment)
     if experiment.device == "cpu":
-        own = sum(rank_bytes(experiment, size).values())
-        return here * (TRAINER + own // MIB)
+        return ranks * (TRAINER + sum(rank_bytes(experiment, size).values()) // MIB)
     weights, offloaded = size.count * bytes_per_parameter(training), 0
-    if training.offload_optimizer:  # the copy and the gradients go along
+    if training.offload_optimizer:  # with the float32 copy and the gradients
         offloaded = trained_parameters(training, size) * (OPTIMIZER_BYTES[training.optim] + 8)
-    return here * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
+    return ranks * (TRAINER + CUDA_HOST + weights // MIB) + (weights + offloaded // experiment.runtime.nodes) // MIB
 
 
 def _pass_host_mb(rule: str, experiment: Experiment, size: Size) -> int:
@@ -140,7 +138,7 @@ def _pass_host_mb(rule: str, experiment: Experiment, size: Size) -> int:
 
 
 def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int]:
-    """Bytes of weights, and of activations, of a job that runs a model forward only."""
+    """Bytes of weights and of activations, in a job that runs a model without gradients."""
     section = experiment.evaluation if rule == "evaluate" else experiment.scoring
     width, shape = DTYPE_BYTES[section.dtype], size.shape
     token = width * (4 * shape.hidden + 3 * shape.intermediate) + 8 * shape.hidden
@@ -150,7 +148,7 @@ def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int
 
 
 def _model_host_mb(experiment: Experiment, name: str, size: Size) -> int:
-    """A model is downloaded and linked; converted from a wheel, or trained, where it is held whole."""
+    """A downloaded model is only linked; one from a wheel, or pre-trained here, is held whole."""
     source = experiment.sources[name]
     if source.wheel:
         return TORCH + 3 * 4 * size.count // MIB
@@ -158,13 +156,13 @@ def _model_host_mb(experiment: Experiment, name: str, size: Size) -> int:
 
 
 def sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[str, Size]:
-    """By name; the audit's replicas (`m@seed1`) are as large as their model."""
+    """Sizes by name; the audit's replicas (`m@seed1`) are as large as their model."""
     names = [model.partition("@seed")[0]] if model else list(experiment.sources)
     return {name: _size(experiment, name, root) for name in names}
 
 
 def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
-    """Of a damaged model as if it were not there yet: the job that reads it says what is wrong with it."""
+    """A damaged model counts as one that is not there yet: the job that reads it reports the damage."""
     try:
         return model_size(experiment, name, root)
     except DamagedModelError:

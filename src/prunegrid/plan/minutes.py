@@ -1,9 +1,9 @@
-"""Minutes that a scheduler is asked for: four times the estimate (docs/plan.md), an hour at least.
+"""The time limits that a scheduler is given, in minutes: four times the estimate (docs/plan.md), and at least an hour.
 
-On a GPU it is ten times while its rates are not measured: they are an H100's, and a card may be much slower.
+On a GPU it is ten times until the rates are measured: the assumed ones are an H100's, and a card may be much slower.
 
-Rules that run a model follow the size of the model and of the data set, counted where its scores are there; before, an
-upper bound of it. Of the cells the longest is taken, which keeps every sample and token.
+Rules that run a model depend on the sizes of the model and of the data set (as scored, or before that an upper bound).
+All cells get the limit of the longest, which keeps every sample and token.
 """
 
 from math import ceil
@@ -17,13 +17,17 @@ from prunegrid.plan.workload import Workload
 
 MARGIN, UNMEASURED = 4, 10
 MINIMUM, DEFAULT = 60, 30
-SMALL = {"prune": 5, "benchmark_items": 10}  # so that a group of them stays short
-MODEL, COLLECT = 120, 60  # a download, or a pre-training; bootstraps
-TOKENS_PER_SAMPLE = 400  # tokens, where samples are not counted
+LIMITS = {
+    "prune": 5,  # short, so that a group of them is
+    "benchmark_items": 10,
+    "model": 120,  # a download or a pre-training
+    "collect": 60,  # bootstraps
+}
+TOKENS_PER_SAMPLE = 400  # if samples are not counted
 
 
 def minutes(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
-    """Of one job of `rule`; `model` is the one that it runs, by default the largest."""
+    """The limit of one job of `rule`, which runs `model` (by default the largest)."""
     if rule in ("score", "extra_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
         longest = max(
@@ -31,7 +35,7 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
         )
         margin = MARGIN if experiment.device == "cpu" or gpu_rates.measured() else UNMEASURED
         return max(MINIMUM, ceil(margin * longest / 60))
-    return {"model": MODEL, "collect": COLLECT}.get(rule, SMALL.get(rule, DEFAULT))
+    return LIMITS.get(rule, DEFAULT)
 
 
 def _workload(rule: str, experiment: Experiment, size: Size, root: Path | None) -> Workload:

@@ -1,4 +1,4 @@
-"""The plan in words and tables: the grid, every rule's jobs, totals by budget, what stays on disk, what it rests on."""
+"""The text of a plan: the grid, jobs by rule and by budget, what stays on disk, and what the estimate rests on."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -6,16 +6,15 @@ from textwrap import fill
 
 from prunegrid.core.text import byte_size, duration
 from prunegrid.experiment import grid
+from prunegrid.experiment.sections import RESERVED
 from prunegrid.plan import disk, gpu_rates, gpus, workload
 from prunegrid.plan.calibrate import Rates, calibrate, rule_family
 from prunegrid.plan.jobs import SHARED, Basis, PlannedJob, jobs
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb
 
-REFERENCES = ("zero-shot", "shuffled-responses", "full")
-
 
 def report(basis: Basis) -> str:
-    """All of the plan."""
+    """The whole plan."""
     all_jobs = jobs(basis)
     level = calibrate(basis.root, all_jobs, basis.experiment.device)
     parts = [
@@ -39,33 +38,33 @@ def _grid_line(basis: Basis) -> str:
     }
     product = " x ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in factors.items())
     references = Counter(cell.variant for cell in cells if not cell.budget)
-    beside = ", ".join(f"{count} {name}" for name, count in references.items())
+    suffix = ", ".join(f"{count} {name}" for name, count in references.items())
     return (
         f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
-        f"{f', and {beside}' if beside else ''}; {len(cells)} x {len(basis.benchmarks)} benchmarks"
+        f"{f', and {suffix}' if suffix else ''}; {len(cells)} x {len(basis.benchmarks)} benchmarks"
     )
 
 
 def _rule_rows(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
-    experiment, left = basis.experiment, _bytes_by_rule(basis)
+    experiment, disk_bytes = basis.experiment, _bytes_by_rule(basis)
     for rule in dict.fromkeys(job.rule for job in all_jobs):
-        own = [job for job in all_jobs if job.rule == rule]
+        members = [job for job in all_jobs if job.rule == rule]
         gpu = gpu_peak_mb(rule, experiment, root=basis.root)
         memory = peak_mb(rule, experiment, root=basis.root) * 2**20
-        space = byte_size(left[rule_family(rule)]) if rule_family(rule) in left else ""
-        yield [rule, *_sums(own, level), space, byte_size(memory), byte_size(gpu * 2**20) if gpu else ""]
-    total = sum(left.values())
+        space = byte_size(disk_bytes[rule_family(rule)]) if rule_family(rule) in disk_bytes else ""
+        yield [rule, *_sums(members, level), space, byte_size(memory), byte_size(gpu * 2**20) if gpu else ""]
+    total = sum(disk_bytes.values())
     yield ["total", *_sums(all_jobs, level), byte_size(total), "", ""]
 
 
 def _bytes_by_rule(basis: Basis) -> dict[str, int]:
     """What each rule leaves for good, under the experiment's own retention."""
     experiment = basis.experiment
-    kept = disk.retained_weight_bytes(basis, experiment.runtime.retention)
+    weights = disk.retained_weight_bytes(basis, experiment.runtime.retention)
     return {
         "model": disk.base_model_bytes(basis),
         "gather_scores": disk.score_bytes(basis),
-        "train": kept,
+        "train": weights,
         "evaluate": sum(disk.cell_bytes(basis, cell) for cell in grid.cells(experiment)),
     }
 
@@ -74,50 +73,46 @@ def _group_rows(all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]
     groups: dict[str, list[PlannedJob]] = defaultdict(list)
     for job in all_jobs:
         groups[job.group].append(job)
-    for name in sorted(groups, key=lambda name: (name == SHARED, name in REFERENCES)):
+    for name in sorted(groups, key=lambda name: (name == SHARED, name in RESERVED)):
         yield [name, *_sums(groups[name], level)]
     yield ["total", *_sums(all_jobs, level)]
 
 
-def _sums(own: list[PlannedJob], level: Rates) -> list[str]:
-    """Jobs, of which done, time on machines and on GPUs, and what is left of both."""
-    to_do = [job for job in own if not job.done]
-    gpus = any(job.gpus for job in own)
+def _sums(members: list[PlannedJob], level: Rates) -> list[str]:
+    """Number of jobs, how many are done, time on machines and on GPUs of all, and of those that are to do."""
+    to_do = [job for job in members if not job.done]
+    uses_gpus = any(job.gpus for job in members)
     times = []
-    for some in (own, to_do):
-        times.append(duration(sum(level.seconds(job) for job in some)))
-        times.append(duration(sum(level.gpu_seconds(job) for job in some)) if gpus else "")
-    return [str(len(own)), str(len(own) - len(to_do)), *times]
+    for part in (members, to_do):
+        times.append(duration(sum(level.seconds(job) for job in part)))
+        times.append(duration(sum(level.gpu_seconds(job) for job in part)) if uses_gpus else "")
+    return [str(len(members)), str(len(members) - len(to_do)), *times]
 
 
-def _table(rows: Iterator[list[str]], first: str, more: list[str]) -> str:
-    head = [first, "jobs", "done", "time", "GPU time", "to do: time", "GPU time ", *more]
-    found = list(rows)
-    empty = {place for place in range(len(head)) if not any(row[place] for row in found)}
-    kept = [place for place in range(len(head)) if place not in empty]
-    cut = [[row[place] for place in kept] for row in [head, *found]]
-    widths = [max(len(row[column]) for row in cut) for column in range(len(kept))]
-    lines = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in cut)
+def _table(rows: Iterator[list[str]], label: str, extra: list[str]) -> str:
+    """The columns that have a value in any row, aligned."""
+    head = [label, "jobs", "done", "time", "GPU time", "to do: time", "GPU time ", *extra]
+    columns = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    lines = ([cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in zip(*columns, strict=True))
     return "\n".join("  ".join([row[0].strip().ljust(widths[0]), *row[1:]]).rstrip() for row in lines)
 
 
 def _time_note(basis: Basis) -> str:
-    text = (
-        "Time is that of jobs one after another; N of them side by side take an N-th, if as many fit on the machines."
-    )
+    text = "Time is that of jobs one after another; N jobs side by side take an N-th of it, if the machines fit N."
     if basis.experiment.device == "cuda":
         ranks = basis.experiment.training.ranks
-        text += f"\nGPU time: a training holds {ranks} GPU(s), scoring and evaluation one."
+        text += f"\nGPU time: a training holds {ranks} GPU(s), a scoring or evaluation one."
         if (sharers := basis.experiment.runtime.cells_per_gpu) > 1:
             text += (
-                f"\n{sharers} jobs of one rank share a GPU. This assumes that each costs its start-up and Python:\n"
-                f"1/{sharers} of its time is GPU time, or what it computes at the default rate, if that is longer."
+                f"\n{sharers} jobs of one rank share a GPU, which start-up and Python leave idle most of the time:\n"
+                f"1/{sharers} of a job's time is GPU time, or its compute time at the default rate if that is longer."
             )
     return text
 
 
 def _retention_lines(basis: Basis) -> Iterator[str]:
-    """What stays of the trained cells, by retention, and what is there meanwhile."""
+    """The weights that stay, by retention, and what training needs meanwhile."""
     experiment = basis.experiment
     cells = [cell for cell in grid.cells(experiment) if cell.trained]
     yield f"Weights kept of {len(cells)} trained cells ({experiment.training.method}), by runtime.retention:"
@@ -125,34 +120,36 @@ def _retention_lines(basis: Basis) -> Iterator[str]:
         mark = "   <- this experiment's" if retention == experiment.runtime.retention else ""
         yield f"  {retention:<9} {byte_size(disk.retained_weight_bytes(basis, retention)):>8}{mark}"
     if experiment.training.method == "lora":
-        yield f"  ({byte_size(disk.whole_model_bytes(experiment, basis))} if each were kept as a whole model in bf16)"
+        yield f"  ({byte_size(disk.whole_model_bytes(experiment, basis))} if each were a whole model in bf16)"
     largest = max(disk.weight_bytes(basis, model) for model in experiment.models)
     yield (
-        f"Meanwhile, each training that runs: {byte_size(disk.checkpoint_bytes(basis))} "
-        f"({disk.CHECKPOINTS} checkpoints at most)"
-        + ("" if grid.keeps_weights(experiment) else f"; each cell that waits to be evaluated: {byte_size(largest)}")
+        f"Meanwhile, each running training: {byte_size(disk.checkpoint_bytes(basis))} "
+        f"(at most {disk.CHECKPOINTS} checkpoints)"
+        + ("" if grid.keeps_weights(experiment) else f"; each cell until it is evaluated: {byte_size(largest)}")
     )
 
 
 def _basis_lines(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
     yield "The estimate rests on:"
-    for name, own in basis.sizes.items():
-        yield f"  model   {name}: {own.count:,} parameters ({own.how})"
+    for name, size in basis.sizes.items():
+        yield f"  model   {name}: {size.count:,} parameters ({size.how})"
     for name, tokens in basis.tokens.items():
         yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.source})"
     items = ", ".join(
-        f"{name} {ask.items:,}{'' if ask.known else ' (assumed)'}" for name, ask in basis.benchmarks.items()
+        f"{name} {size.items:,}{' (assumed)' if size.assumed else ''}" for name, size in basis.benchmarks.items()
     )
     yield f"  items   {items}"
     yield from gpus.gpu_lines(basis.experiment, basis.root)
     rules = list(dict.fromkeys(rule_family(job.rule) for job in all_jobs))
-    told = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
-    if told:
-        yield _rate_line(f"times the default seconds (by so many benchmark files): {', '.join(told)}")
-    if lacking := [rule for rule in rules if rule not in level.factors]:
+    measured = [f"{rule} {level.factors[rule]:.2f} ({level.files[rule]})" for rule in rules if rule in level.factors]
+    if measured:
+        yield _rate_line(f"times the default seconds (number of benchmark files): {', '.join(measured)}")
+    if defaults := [rule for rule in rules if rule not in level.factors]:
         cuda = basis.experiment.device == "cuda"
-        rate = gpu_rates.description([own.count for own in basis.sizes.values()]) if cuda else workload.CPU
-        yield _rate_line(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(lacking)}")
+        rate = (
+            gpu_rates.description([size.count for size in basis.sizes.values()]) if cuda else workload.CPU_DESCRIPTION
+        )
+        yield _rate_line(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(defaults)}")
 
 
 def _rate_line(text: str) -> str:

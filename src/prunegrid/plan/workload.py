@@ -1,7 +1,7 @@
 """The cost model: what a job computes, and the seconds that it takes at default rates (docs/plan.md).
 
-Work is operations (tokens x parameters), forward passes x layers (each has a price however small it is), optimizer
-steps, tokens that tables are made of, and bytes that are loaded. A start-up comes on top.
+A workload is operations (tokens x parameters), forward passes x layers (each has a least time, however small it is),
+optimizer steps, tokens of tables, and bytes that are loaded. The start-up comes on top.
 """
 
 from collections.abc import Iterable
@@ -21,22 +21,22 @@ START = {
     "collect": 1.7, "table": 2.2, "figures": 5.0,
 }  # fmt: skip
 ON_GPU = {"score", "extra_score", "train", "train_dynamic", "evaluate"}
-THREADS = {"model": 2, "score": 2, "extra_score": 2}  # others: one, or one a rank
-TABLE = 3e-7  # s a token that is read from, or written to, a table
-LOADED = 1e9  # bytes a second
-CPU_RATE = 5e10  # operations a second of a thread
-CPU_LAYER = 6e-4  # s a layer of a forward pass takes at least
-CPU_STEP = 0.02  # s an optimizer step takes beside its passes
-CPU_MEMORY = 1e10  # bytes a second at which a generated token reads the weights
-CPU = "cpu: 5e10 operations a second and thread"
-MINI_BATCH = 0.015  # s it takes to prune a mini-batch of a dynamic cell
+THREADS = {"model": 2, "score": 2, "extra_score": 2}  # others: one, or one per rank
+TABLE_S = 3e-7  # per token that is read from, or written to, a table
+LOAD_RATE = 1e9  # bytes a second
+CPU_RATE = 5e10  # operations a second and thread
+CPU_LAYER_S = 6e-4  # the least time of a layer's forward pass
+CPU_STEP_S = 0.02  # an optimizer step without its passes
+CPU_MEMORY_RATE = 1e10  # bytes a second at which a generated token reads the weights
+CPU_DESCRIPTION = "cpu: 5e10 operations a second and thread"
+MINI_BATCH_S = 0.015  # to prune one mini-batch of a dynamic cell
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What one job does on each of its ranks; `kind` and `parameters` say how fast a GPU does it.
+    """What one job does on each of its ranks; `kind` and `parameters` decide how fast a GPU does it.
 
-    `scored` are the operations in which a dynamic training scores its candidates, beside its own `operations`.
+    `scored` are the operations that a dynamic training spends on scoring its candidates, beyond its `operations`.
     """
 
     operations: float = 0.0
@@ -54,24 +54,24 @@ class Workload:
 
 def seconds(rule: str, work: Workload, device: str) -> float:
     """How long a job of `rule` takes at the default rates, start-up included."""
-    of_tables = work.mini_batches * MINI_BATCH + work.table_tokens * TABLE + work.loaded / LOADED
+    tables = work.mini_batches * MINI_BATCH_S + work.table_tokens * TABLE_S + work.loaded / LOAD_RATE
     passes = _on_gpu(work) if device == "cuda" and rule in ON_GPU else _on_cpu(work, THREADS.get(rule, 1))
-    return START[rule] + passes + of_tables
+    return START[rule] + passes + tables
 
 
 def _on_cpu(work: Workload, threads: int) -> float:
-    least = max(work.layers * CPU_LAYER, work.read / CPU_MEMORY)
-    return compute_seconds(work, "cpu") / threads + least + work.steps * CPU_STEP
+    minimum = max(work.layers * CPU_LAYER_S, work.read / CPU_MEMORY_RATE)
+    return compute_seconds(work, "cpu") / threads + minimum + work.steps * CPU_STEP_S
 
 
 def _on_gpu(work: Workload) -> float:
     rates = gpu_rates()
-    least = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
-    return rates.start_s + compute_seconds(work, "cuda") + least + work.steps * rates.step_s
+    minimum = max(work.layers * rates.layer_s, work.read / rates.decode_bytes_s)
+    return rates.start_s + compute_seconds(work, "cuda") + minimum + work.steps * rates.step_s
 
 
 def compute_seconds(work: Workload, device: str) -> float:
-    """Seconds of its operations alone, at the default rates; on a CPU by one thread."""
+    """Seconds of the operations alone, at the default rates; on a CPU with one thread."""
     if device == "cpu":
         return (work.operations + work.scored) / CPU_RATE
     rates, size, bf16 = gpu_rates(), work.parameters, work.bf16
@@ -82,21 +82,21 @@ def compute_seconds(work: Workload, device: str) -> float:
 def forward_operations(size: Size, tokens: float, context: float, heads: float) -> float:
     """Operations of a forward pass over `tokens`, in samples of `context` tokens; `heads` of them go through the head.
 
-    Two a parameter of the layers, and two for attention's scores and values, of half the context on average.
+    Two per parameter of the layers, and two for attention's scores and values, over half the context on average.
     """
     shape = size.shape
-    inside = size.count - shape.head * (1 if shape.tied else 2)
-    return tokens * (2 * inside + 2 * shape.layers * shape.hidden * context) + heads * 2 * shape.head
+    body = size.count - shape.head * (1 if shape.tied else 2)
+    return tokens * (2 * body + 2 * shape.layers * shape.hidden * context) + heads * 2 * shape.head
 
 
 def pretraining_workload(size: Size, steps: int) -> Workload:
-    """The sandbox's: blocks of 16 x 128 tokens."""
+    """The sandbox's pre-training, in blocks of 16 x 128 tokens."""
     tokens = steps * 16 * 128
     return Workload(3 * forward_operations(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
 
 
 def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
-    """Of one shard; the last layer's attention of the response's queries is computed once more."""
+    """Scoring one shard. The last layer's attention of the response's queries is computed a second time."""
     share, mean = 1 / settings.shards, tokens.total / tokens.samples
     attention = 4 * tokens.response * mean * size.shape.hidden
     operations = forward_operations(size, tokens.total, mean, tokens.response) + attention
@@ -112,36 +112,36 @@ def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Work
 
 
 def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
-    """`fastv_layer2` runs two layers; `ifd` the responses alone; `reference_nll` all, under the reference."""
+    """`fastv_layer2` runs two layers, `ifd` the responses alone, `reference_nll` everything under the reference."""
     whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
     share = {"fastv_layer2": 2 / size.shape.layers, "ifd": tokens.response / tokens.total}.get(name, 1.0)
     return replace(whole, operations=share * whole.operations, layers=share * whole.layers)
 
 
 def training_workload(
-    training: Training, size: Size, tokens: TokenCounts, kept: tuple[float, float], token_ratio: float
+    training: Training, size: Size, tokens: TokenCounts, epoch_tokens: tuple[float, float], token_ratio: float
 ) -> Workload:
-    """The work of one rank; `kept` are the prompt and response tokens of the samples that an epoch keeps.
+    """The work of one rank; `epoch_tokens` are the prompt and response tokens of the samples that an epoch keeps.
 
     Operations per parameter and token: 6 where all weights are trained, 4 under LoRA, 2 more with gradient
     checkpointing (on or off here: `memory.resolve_checkpointing`). `drop` removes pruned tokens from the input. A
     dynamic cell also scores all of its candidates.
     """
-    steps, an_epoch = total_steps(tokens.samples, training), steps_per_epoch(tokens.samples, training)
-    learned = kept[1] * token_ratio
-    through = kept[0] + (learned if training.removal == "drop" else kept[1])
+    steps, epoch_steps = total_steps(tokens.samples, training), steps_per_epoch(tokens.samples, training)
+    learned = epoch_tokens[1] * token_ratio
+    inputs = epoch_tokens[0] + (learned if training.removal == "drop" else epoch_tokens[1])
     mean = tokens.total / tokens.samples
     times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing is True else 0)
-    operations = times * forward_operations(size, through, mean, learned)
-    passes = float(times * _passes(through / an_epoch / training.ranks, training.batch_tokens))
+    operations = times * forward_operations(size, inputs, mean, learned)
+    passes = float(times * _passes(inputs / epoch_steps / training.ranks, training.batch_tokens))
     mini_batches, scored = 0, 0.0
     if training.mode == "dynamic":
         mini_batches = training.gradient_accumulation_steps
         scored = forward_operations(size, tokens.total, mean, tokens.response)
-        passes += scoring_passes(training, tokens.total / an_epoch / training.ranks, an_epoch)
+        passes += scoring_passes(training, tokens.total / epoch_steps / training.ranks, epoch_steps)
     return Workload(
-        operations=steps / an_epoch * operations / training.ranks,
-        scored=steps / an_epoch * scored / training.ranks,
+        operations=steps / epoch_steps * operations / training.ranks,
+        scored=steps / epoch_steps * scored / training.ranks,
         layers=steps * passes * size.shape.layers,
         steps=steps,
         mini_batches=steps * mini_batches,
@@ -153,31 +153,37 @@ def training_workload(
     )
 
 
-def scoring_passes(training: Training, tokens: float, an_epoch: int) -> float:
-    """Forward passes a step, of `tokens` each, in which a dynamic cell scores its candidates, on average.
+def scoring_passes(training: Training, tokens: float, epoch_steps: int) -> float:
+    """Forward passes per step, on average, that score a dynamic cell's candidates of `tokens` tokens.
 
-    They are packed up to `batch_tokens`, and those of `rescore_every` steps are scored together.
+    Candidates are packed up to `batch_tokens`, and those of `rescore_every` steps are scored together.
     """
-    every = training.rescore_every
-    together = an_epoch if every == "epoch" else min(every, an_epoch)
-    return _passes(together * tokens, training.batch_tokens) / together
+    steps = epoch_steps if training.rescore_every == "epoch" else min(training.rescore_every, epoch_steps)
+    return _passes(steps * tokens, training.batch_tokens) / steps
 
 
-def evaluation_workload(experiment: Experiment, size: Size, questions: Iterable[BenchmarkSize]) -> Workload:
-    """Every item's prompt and options forward once, every answer token by token, in batches of `batch_tokens`.
+def evaluation_workload(experiment: Experiment, size: Size, benchmarks: Iterable[BenchmarkSize]) -> Workload:
+    """One pass over each item's prompt and options, then its answer token by token, in batches of `batch_tokens`.
 
-    Answers are generated until the longest of a batch ends, which is taken to be the task's limit.
+    A batch generates until its longest answer ends, which is assumed to reach the task's limit.
     """
     settings = experiment.evaluation
     width, operations, layers, read = 2 if settings.dtype == "bfloat16" else 4, 0.0, 0.0, 0.0
-    for ask in questions:
-        tokens = ask.items * (ask.prompt + ask.options)
-        scored = ask.items * max(ask.options, 1)
-        operations += forward_operations(size, tokens, ask.prompt, scored)
-        operations += forward_operations(size, ask.items * ask.answer, ask.prompt + ask.answer, ask.items * ask.answer)
-        batches = _passes(ask.items * (ask.prompt + ask.options + ask.longest), settings.batch_tokens)
-        layers += batches * (1 + ask.longest) * size.shape.layers
-        read += batches * ask.longest * size.count * width
+    for benchmark in benchmarks:
+        tokens = benchmark.items * (benchmark.prompt + benchmark.options)
+        scored = benchmark.items * max(benchmark.options, 1)
+        operations += forward_operations(size, tokens, benchmark.prompt, scored)
+        operations += forward_operations(
+            size,
+            benchmark.items * benchmark.answer,
+            benchmark.prompt + benchmark.answer,
+            benchmark.items * benchmark.answer,
+        )
+        batches = _passes(
+            benchmark.items * (benchmark.prompt + benchmark.options + benchmark.longest), settings.batch_tokens
+        )
+        layers += batches * (1 + benchmark.longest) * size.shape.layers
+        read += batches * benchmark.longest * size.count * width
     loaded = size.count * width
     bf16 = settings.dtype == "bfloat16"
     return Workload(operations, layers=layers, read=read, loaded=loaded, bf16=bf16, parameters=size.count)

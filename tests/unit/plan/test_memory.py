@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     [(LLAMA, P), (MISTRAL, 7_241_732_096), (SMOL, 134_515_008)],
     ids=["LLaMA2", "Mistral", "SmolLM2"],
 )
-def test_the_parameters_of_known_models_follow_from_their_shapes(shape: Shape, count: int) -> None:
+def test_shape_gives_the_parameters_of_known_models(shape: Shape, count: int) -> None:
     assert shape.count == count
 
 
@@ -68,19 +68,19 @@ def test_a_model_in_a_folder_is_counted(folder: Path, tmp_path: Path) -> None:
     assert (found.count, found.known, found.shape.layers) == (100 * 8 + 8 + 4 * 2, True, 2)
 
 
-def test_a_stated_size_that_is_wrong_is_an_error(folder: Path, tmp_path: Path) -> None:
+def test_model_size_refuses_a_wrong_stated_size(folder: Path, tmp_path: Path) -> None:
     stated = an_experiment(models={"m": {"path": str(folder), "parameters": 820}})
     assert model_size(stated, "m", tmp_path).count == 816, "within 1 %: the true one"
     with pytest.raises(PrunegridError, match=r"models.m.parameters is 900, but the model has 816"):
         model_size(an_experiment(models={"m": {"path": str(folder), "parameters": 900}}), "m", tmp_path)
 
 
-def test_an_unknown_size_is_assumed_and_says_so(tmp_path: Path) -> None:
+def test_model_size_of_unknown_models_is_assumed(tmp_path: Path) -> None:
     found = model_size(an_experiment(models={"m": {"hub": "org/m"}}), "m", tmp_path)
     assert (found.count, found.known, found.how) == (ASSUMED, False, "assumed; give models.m.parameters")
 
 
-def test_a_damaged_model_is_an_error_of_the_plan_and_none_of_a_jobs_memory(folder: Path, tmp_path: Path) -> None:
+def test_damaged_model_is_an_error_of_the_plan_alone(folder: Path, tmp_path: Path) -> None:
     """The Snakefile asks for memory while it is parsed; the job that reads the model says what is wrong."""
     (folder / "model-1.safetensors").write_bytes(b"short")
     experiment = an_experiment(models={"m": {"path": str(folder)}})
@@ -154,7 +154,7 @@ def test_activations() -> None:
     assert full - plain == round(4096 * 32.5 * 16_384)
 
 
-def test_a_large_vocabulary_has_fewer_logits_at_once_on_a_cpu() -> None:
+def test_large_vocabulary_has_smaller_chunks_on_a_cpu() -> None:
     """2^23 / 128,256 = 65 positions there; 2^29 / 128,256 = 4,185 on a GPU, where 4,096 are the most."""
     shape = Shape(2048, 8192, 512, 16, 128_256, tied=True)
     training = Training(gradient_checkpointing=True)
@@ -184,7 +184,7 @@ def test_passes_of_8192_tokens_on_one_gpu(shape: Shape, method: str, gigabytes: 
 
 
 @pytest.mark.parametrize(("gigabytes", "on"), [(80, False), (72, False), (70, True), (40, True)])
-def test_auto_checkpoints_only_what_would_not_fit_nine_tenths_of_the_gpu(gigabytes: float, on: bool) -> None:
+def test_auto_checkpoints_above_nine_tenths_of_the_gpu(gigabytes: float, on: bool) -> None:
     """LoRA of a 7B at 8,192 tokens takes 64.0 GB."""
     training = Training(bf16=True, batch_tokens=8192, gradient_checkpointing="auto")
     assert checkpointing_needed(training, SEVEN, 2048, gigabytes * 1e9) is on
@@ -199,7 +199,7 @@ def auto(device: str = "cuda", runtime: dict[str, Any] | None = None, **training
     return an_experiment(models=models, device=device, training=training, runtime=runtime or {})
 
 
-def test_the_plan_decides_auto_for_the_gpu_that_it_assumes() -> None:
+def test_plan_resolves_auto_for_the_assumed_gpu() -> None:
     assert resolve_checkpointing(auto(), SEVEN).gradient_checkpointing is False
     assert resolve_checkpointing(auto(runtime={"gpu_memory_gb": 40}), SEVEN).gradient_checkpointing is True
     assert resolve_checkpointing(auto(runtime={"cells_per_gpu": 2}), SEVEN).gradient_checkpointing is True, (
@@ -220,7 +220,7 @@ def test_auto_is_no_more_work_than_off_where_it_is_off() -> None:
     assert gpu_peak_mb("train", auto()) == gpu_peak_mb("train", off) > gpu_peak_mb("train", on)
 
 
-def test_jobs_that_share_a_gpu_fit_it_or_are_told_how_many_do() -> None:
+def test_sharing_fits_or_names_how_many_jobs_do() -> None:
     """The largest of 135M is a training of 9.6 GB."""
     small = {"models": {"s": {"hub": "org/s", "parameters": SMOL.count}}, "device": "cuda"}
     settings = {"batch_tokens": 8192, "ranks": 1}

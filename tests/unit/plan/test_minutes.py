@@ -12,47 +12,47 @@ from support.results_folder import an_experiment, put
 P = 7_000_000_000
 
 
-def of(tmp_path: Path, rule: str, tokens: int, **changes: Any) -> int:
+def time_limit(tmp_path: Path, rule: str, tokens: int, **changes: Any) -> int:
     experiment = an_experiment(models={"m": {"hub": "org/m", "parameters": P}}, device="cuda", **changes)
     put(tmp_path / "scores/m/meta.json", {"tokens": tokens})
     return minutes.minutes(rule, experiment, root=tmp_path)
 
 
-def test_scoring_follows_parameters_and_tokens(tmp_path: Path) -> None:
+def test_minutes_of_scoring_follow_parameters_and_tokens(tmp_path: Path) -> None:
     """2 P T operations at 4.6e14 a second in bf16: 1e9 tokens take 8 hours, embeddings less, attention more. Ten times
     that, since no GPU was measured."""
     settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
     bare = 10 * 2 * P * 1e9 / 4.6e14 / 60
-    found = of(tmp_path, "score", 10**9, **settings)
+    found = time_limit(tmp_path, "score", 10**9, **settings)
     assert found == pytest.approx(bare, rel=0.05)
-    assert of(tmp_path, "score", 2 * 10**9, **settings) == pytest.approx(2 * found, rel=0.01)
+    assert time_limit(tmp_path, "score", 2 * 10**9, **settings) == pytest.approx(2 * found, rel=0.01)
 
 
-def test_rates_that_were_measured_need_less_margin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_with_measured_rates_have_less_margin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
-    estimated = of(tmp_path, "score", 10**9, **settings)
+    estimated = time_limit(tmp_path, "score", 10**9, **settings)
     monkeypatch.setattr(gpu_rates, "gpu_rates", lambda: gpu_rates.ESTIMATED.model_copy(update={"source": "measured"}))
-    assert of(tmp_path, "score", 10**9, **settings) == pytest.approx(0.4 * estimated, rel=0.01)
+    assert time_limit(tmp_path, "score", 10**9, **settings) == pytest.approx(0.4 * estimated, rel=0.01)
 
 
-def test_training_is_divided_by_the_ranks(tmp_path: Path) -> None:
+def test_minutes_of_training_are_divided_by_the_ranks(tmp_path: Path) -> None:
     def on(ranks: int) -> int:
         training = {"ranks": ranks, "bf16": True, "method": "lora", "num_train_epochs": 1}
-        return of(tmp_path, "train", 10**9, training=training)
+        return time_limit(tmp_path, "train", 10**9, training=training)
 
     assert on(1) == pytest.approx(8 * on(8), rel=0.05)
 
 
-def test_little_work_is_given_an_hour(tmp_path: Path) -> None:
-    assert of(tmp_path, "score", 1000) == minutes.MINIMUM == 60
+def test_minutes_are_an_hour_at_least(tmp_path: Path) -> None:
+    assert time_limit(tmp_path, "score", 1000) == minutes.MINIMUM == 60
 
 
-@pytest.mark.parametrize(("rule", "asked"), [("prune", 5), ("benchmark_items", 10), ("table", 30), ("collect", 60)])
-def test_small_rules_have_fixed_minutes(rule: str, asked: int) -> None:
-    assert minutes.minutes(rule, an_experiment()) == asked
+@pytest.mark.parametrize(("rule", "limit"), [("prune", 5), ("benchmark_items", 10), ("table", 30), ("collect", 60)])
+def test_minutes_of_small_rules_are_fixed(rule: str, limit: int) -> None:
+    assert minutes.minutes(rule, an_experiment()) == limit
 
 
-def test_every_rule_has_minutes() -> None:
+def test_minutes_of_every_rule_are_positive() -> None:
     experiment: Experiment = an_experiment()
     for rule in ("world", "dataset", "model", "score", "extra_score", "train", "evaluate", "figures", "audit"):
         assert minutes.minutes(rule, experiment) > 0

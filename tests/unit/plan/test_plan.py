@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from prunegrid.core import files
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import config, grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
@@ -26,7 +25,8 @@ from prunegrid.plan.calibrate import calibrate, measured_seconds
 from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
 from prunegrid.plan.workload import Workload, seconds
-from support.plan_check import by_all, by_defaults
+from support.errors import refused
+from support.plan_check import by_default_rates, calibrated_by_all
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import DEFAULT, ROOT, planned
 
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> tuple[Experiment, Path]:
     return experiment, root
 
 
-def timed(root: Path, job: PlannedJob, took: float) -> None:
+def write_benchmark(root: Path, job: PlannedJob, took: float) -> None:
     put(root / "benchmarks" / f"{job.benchmark}.jsonl", json.dumps({"s": took, "max_rss": 700.0}) + "\n")
 
 
@@ -79,18 +79,18 @@ def changed(**changes: Any) -> dict[str, Any]:
     ],
     ids=["default", "extras-dynamic-shards"],
 )
-def test_the_jobs_are_snakemakes(values: dict[str, Any], tmp_path: Path) -> None:
+def test_jobs_are_those_of_snakemake(values: dict[str, Any], tmp_path: Path) -> None:
     found = Counter(job.rule for job in jobs(read_basis(config.load(values), tmp_path)))
     assert found == planned(tmp_path, config=values)
 
 
-def test_the_papers_grid() -> None:
+def test_jobs_of_the_papers_grid() -> None:
     """2 models x (3 budgets x 17 variants + full) = 104 trained cells, and 2 zero-shot ones."""
     found = Counter(job.rule for job in jobs(read_basis(PAPER, Path("nowhere"), 70_000, 550)))
     assert (found["train"], found["evaluate"], found["prune"], found["score"]) == (104, 106, 102, 2)
 
 
-def test_a_task_that_was_added_is_planned_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_benchmark_size_of_a_new_task_is_assumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Else its KeyError would end the workflow, which asks for minutes (`needs`)."""
     known_one = counts.benchmark_size(an_experiment(), "A", tmp_path)
     spec = counts.read_task("harness", "arc_easy")
@@ -101,7 +101,7 @@ def test_a_task_that_was_added_is_planned_too(monkeypatch: pytest.MonkeyPatch, t
     assert added.items == known_one.items
 
 
-def test_what_is_done_is_told_by_files(run: tuple[Experiment, Path]) -> None:
+def test_jobs_are_done_if_their_files_exist(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
     done = {job.benchmark: job.done for job in jobs(read_basis(experiment, root))}
     assert done["train/m/full/seed0"] and done["evaluate/m/zero-shot"] and not done["table"]
@@ -114,7 +114,7 @@ def test_what_is_done_is_told_by_files(run: tuple[Experiment, Path]) -> None:
     }
 
 
-def test_weights_that_were_let_go_are_no_job_to_do(run: tuple[Experiment, Path]) -> None:
+def test_jobs_with_deleted_weights_are_done(run: tuple[Experiment, Path]) -> None:
     """Until the cell must be evaluated again: then it must be trained again, too."""
     _, root = run
     (root / "trained/m/full/seed0/model").rmdir()
@@ -124,7 +124,7 @@ def test_weights_that_were_let_go_are_no_job_to_do(run: tuple[Experiment, Path])
     assert not {job.benchmark: job.done for job in jobs(read_basis(scores, root))}["train/m/full/seed0"]
 
 
-def test_a_forward_pass() -> None:
+def test_forward_operations_by_hand() -> None:
     """Head 10 x 100, tied: 9,000 parameters inside. 50 tokens x (18,000 + 2 x 2 x 10 x 30) + 20 x 2,000."""
     assert workload.forward_operations(TINY, 50, 30, 20) == 50 * (18_000 + 1_200) + 40_000
 
@@ -139,7 +139,7 @@ def test_a_forward_pass() -> None:
     ],
     ids=["full", "lora", "checkpointing", "drop"],
 )
-def test_a_trainings_operations(changes: dict[str, Any], times: int, through: int) -> None:
+def test_training_operations_by_hand(changes: dict[str, Any], times: int, through: int) -> None:
     """640 samples / (8 x 4) = 20 steps an epoch, 2 epochs; half of the 19,200 response tokens are learned."""
     training = Training.model_validate({"num_train_epochs": 2, "batch_tokens": 1000} | changes)
     found = workload.training_workload(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
@@ -149,14 +149,14 @@ def test_a_trainings_operations(changes: dict[str, Any], times: int, through: in
     assert found.layers == 40 * times * passes * 2
 
 
-def test_ranks_share_a_trainings_operations() -> None:
+def test_training_operations_are_shared_by_ranks() -> None:
     """640 / (8 x 4 x 4) = 5 steps an epoch, a quarter of the operations for each rank."""
     one, four = (workload.training_workload(Training(ranks=n), TINY, TOKENS, (6400.0, 19_200.0), 1.0) for n in (1, 4))
     assert (one.steps, four.steps) == (60, 15)
     assert four.operations == one.operations / 4
 
 
-def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
+def test_dynamic_training_also_scores_every_candidate() -> None:
     kept = (800.0, 2400.0)
     static, dynamic = (
         workload.training_workload(Training(mode=mode), TINY, TOKENS, kept, 0.5) for mode in ("static", "dynamic")
@@ -169,7 +169,7 @@ def test_a_dynamic_cell_scores_every_candidate_besides() -> None:
 @pytest.mark.parametrize(
     ("every", "passes"), [(1, 2), (4, 6 / 4), (1000, 26 / 20), ("epoch", 26 / 20)], ids=["1", "4", "1000", "epoch"]
 )
-def test_candidates_are_scored_in_full_passes(every: int | str, passes: float) -> None:
+def test_dynamic_scoring_fills_its_passes(every: int | str, passes: float) -> None:
     """20 steps an epoch of 1,280 tokens, 1,000 a pass: 2 a step, 6 in four steps, 26 in an epoch."""
     training = Training.model_validate({"mode": "dynamic", "rescore_every": every, "batch_tokens": 1000})
     assert workload.scoring_passes(training, 1280, 20) == passes
@@ -179,13 +179,13 @@ def test_candidates_are_scored_in_full_passes(every: int | str, passes: float) -
     assert dynamic.layers - static.layers == pytest.approx(60 * passes * 2)
 
 
-def test_max_steps_decides() -> None:
+def test_training_max_steps_decides() -> None:
     found = workload.training_workload(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
     assert found.steps == 10
     assert found.operations == pytest.approx(0.5 * 2 * workload.forward_operations(TINY, 25_600, 40, 19_200))
 
 
-def test_an_evaluation() -> None:
+def test_evaluation_workload_by_hand() -> None:
     """100 items: 80 prompt tokens, then 130 of an answer one by one; 100 x (80 + 256) tokens are 5 passes of 8,192."""
     benchmarks = {"G": {"task": "gsm8k", "data": {"path": "d.jsonl"}}}
     asked = counts.BenchmarkSize(100, 80, 0, 130, 256, True)
@@ -213,11 +213,11 @@ def test_seconds_of_work() -> None:
 @pytest.mark.parametrize(
     ("parameters", "forward"), [(7 * 10**9, 4.6e14), (10**8, 3.3e14), (3 * 10**9, 4.6e14), (0, 3.3e14)]
 )
-def test_a_models_rates_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
+def test_gpu_rates_of_a_model_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
     assert gpu_rates.ESTIMATED.operations("forward", parameters, bf16=True) == forward
 
 
-def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_rates_file_is_read_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All weights of a 7B fit no card: where they were not measured, LoRA's rate stands for them."""
     models = [{"parameters": 7 * 10**9, "forward": 5e14, "lora": 4e14, "float32": 6e13}]
     rest = {"layer_s": 5e-4, "step_s": 0.02, "decode_bytes_s": 1e12, "start_s": 7.0}
@@ -227,12 +227,12 @@ def test_measured_rates_are_read_and_named(tmp_path: Path, monkeypatch: pytest.M
     try:
         assert gpu_rates.measured()
         assert gpu_rates.gpu_rates().operations("full", 10**9, bf16=True) == 4e14
-        assert "measured on a card; 7.0e9 parameters: 5.0e14 operations a second forward" in report(of(PAPER))
+        assert "measured on a card; 7.0e9 parameters: 5.0e14 operations a second forward" in report(paper_basis(PAPER))
     finally:
         gpu_rates.gpu_rates.cache_clear()
 
 
-def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path]) -> None:
+def test_count_tokens_reads_the_scores(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
     tokens = counts.count_tokens(experiment, "m", root)
     assert (tokens.samples, tokens.prompt, tokens.response, tokens.counted) == (10, 200, 300, True)
@@ -241,14 +241,14 @@ def test_samples_are_counted_where_they_are_scored(run: tuple[Experiment, Path])
     assert counts.selected_tokens(tokens, "random+ppl", 0.125, selection) == (60, 90)
 
 
-def test_the_longest_samples_are_longer() -> None:
+def test_selected_tokens_of_longest_are_more() -> None:
     tokens = counts.TokenCounts(4, 40, 100, "known", True, {0: (10, 10), 1: (10, 20), 2: (10, 30), 3: (10, 40)})
     assert counts.selected_tokens(tokens, "longest+ppl", 0.5, Path("none")) == (20, 70)
     assert counts.selected_tokens(TOKENS, "longest+ppl", 0.25, Path("none")) == (1600, 9600)
     assert counts.selected_tokens(TOKENS, "random+ppl", 0.25, Path("none")) == (1600, 4800)
 
 
-def test_samples_are_read_from_the_source_file(tmp_path: Path) -> None:
+def test_count_tokens_estimates_from_the_source_file(tmp_path: Path) -> None:
     """Of 16 and 40 characters, 4 a token; the mean of 14 tokens is within the cut-off."""
     source = tmp_path / "d.jsonl"
     source.write_text(3 * (json.dumps({"prompt": "p" * 16, "response": "r" * 40}) + "\n"))
@@ -257,86 +257,84 @@ def test_samples_are_read_from_the_source_file(tmp_path: Path) -> None:
     assert (tokens.samples, tokens.prompt, tokens.response, tokens.counted) == (2, 8, 20, False)
 
 
-def test_a_training_set_that_is_nowhere_must_be_stated(tmp_path: Path) -> None:
-    with pytest.raises(PrunegridError, match="give --samples N --tokens-per-sample T"):
+def test_count_tokens_of_absent_data_must_be_stated(tmp_path: Path) -> None:
+    with refused("dataset.hub", PAPER.dataset.hub, fix="--samples N --tokens-per-sample T"):
         read_basis(PAPER, tmp_path)
     tokens = counts.count_tokens(PAPER, "LLaMA2-7B", tmp_path, 1000, 400)
     assert (tokens.total, tokens.response) == (400_000, 300_000)
     assert counts.count_tokens(PAPER, "LLaMA2-7B", tmp_path, 10, 5000).total == 10 * 2048, "the cut-off"
 
 
-def test_known_benchmarks_are_counted_without_their_files(tmp_path: Path) -> None:
+def test_benchmark_size_of_known_data_needs_no_file(tmp_path: Path) -> None:
     found = {name: counts.benchmark_size(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
     assert found == {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11_873, "TriviaQA": 17_944}
     put(tmp_path / "data/benchmarks/GSM8K.jsonl", 7 * "{}\n")
     assert counts.benchmark_size(PAPER, "GSM8K", tmp_path).items == 7
 
 
-def test_defaults_without_benchmark_files(run: tuple[Experiment, Path]) -> None:
+def test_calibrate_without_benchmark_files_has_no_factors(run: tuple[Experiment, Path]) -> None:
     level = calibrate(run[1], jobs(read_basis(*run)), "cpu")
     assert level.factors == {}
 
 
-def test_a_run_twice_as_slow_is_seen_and_one_stalled_job_is_not(run: tuple[Experiment, Path]) -> None:
+def test_calibrate_sees_a_slow_run_and_ignores_a_stalled_job(run: tuple[Experiment, Path]) -> None:
     """Seven of the eight trainings take twice the default seconds, one, stalled, forty times: the factor is 2."""
     found = trainings(*run)
     assert len(found) == 8
     for number, job in enumerate(found):
-        timed(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.workload, "cpu"))
+        write_benchmark(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.workload, "cpu"))
     level = calibrate(run[1], found, "cpu")
     assert level.factors == {"train": pytest.approx(2)}
     assert level.files == {"train": 8}
 
 
-def test_a_lasting_load_counts_in_proportion(run: tuple[Experiment, Path]) -> None:
+def test_calibrate_counts_a_lasting_load_in_proportion(run: tuple[Experiment, Path]) -> None:
     """Half as long again in half of the jobs, of nearly equal work: 1.25, within the promise of 30 %."""
     for number, job in enumerate(found := trainings(*run)):
-        timed(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.workload, "cpu"))
+        write_benchmark(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.workload, "cpu"))
     assert calibrate(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
-    said, took = by_all(*run)
+    said, took = calibrated_by_all(*run)
     assert said == pytest.approx(took)
-    assert by_defaults(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
+    assert by_default_rates(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
 
 
 @pytest.mark.parametrize("told", [{"steps": 99}, {"resumed": [7]}], ids=["other settings", "resumed"])
-def test_times_of_other_settings_and_of_half_a_job_are_left_out(
-    told: dict[str, Any], run: tuple[Experiment, Path]
-) -> None:
+def test_calibrate_ignores_other_settings_and_partial_jobs(told: dict[str, Any], run: tuple[Experiment, Path]) -> None:
     job = trainings(*run)[0]
-    timed(run[1], job, 50.0)
+    write_benchmark(run[1], job, 50.0)
     assert measured_seconds(run[1], job) == 50.0
     file = run[1] / job.benchmark.replace("train/", "trained/", 1) / "training.json"
     put(file, files.read_json(file) | told)
     assert measured_seconds(run[1], job) is None
 
 
-def of(experiment: Experiment) -> Basis:
+def paper_basis(experiment: Experiment) -> Basis:
     return read_basis(experiment, Path("nowhere"), 70_000, 550)
 
 
-def test_what_104_cells_of_seven_billion_leave() -> None:
+def test_disk_of_104_cells_of_seven_billion() -> None:
     """Adapters of 2 bytes x about 20 million and a tokenizer of 4 MB; 52 x 2 x (6.74 + 7.24) GB as whole models."""
-    found = of(PAPER)
+    found = paper_basis(PAPER)
     kept = {retention: disk.retained_weight_bytes(found, retention) for retention in disk.RETENTIONS}
     assert kept["all"] == kept["adapters"] == pytest.approx(104 * (2 * 20.2e6 + 4e6), rel=0.05)
     assert kept["scores"] == 0
     assert disk.whole_model_bytes(PAPER, found) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
-    whole = of(PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"method": "full"})}))
-    assert disk.retained_weight_bytes(whole, "all") == disk.whole_model_bytes(PAPER, found) + 104 * disk.TOKENIZER
+    whole = paper_basis(PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"method": "full"})}))
+    assert disk.retained_weight_bytes(whole, "all") == disk.whole_model_bytes(PAPER, found) + 104 * disk.TOKENIZER_BYTES
     assert disk.retained_weight_bytes(whole, "adapters") == 0
     assert disk.checkpoint_bytes(whole) == 3 * 14 * 7_241_732_096, "Adam 8, master 4, weights 2 bytes a parameter"
 
 
-def test_the_report_says_what_is_assumed() -> None:
+def test_report_names_assumptions() -> None:
     llama = PAPER.models["LLaMA2-7B"].model_copy(update={"parameters": None})
-    text = report(of(PAPER.model_copy(update={"models": {"LLaMA2-7B": llama}})))
+    text = report(paper_basis(PAPER.model_copy(update={"models": {"LLaMA2-7B": llama}})))
     assert "7,000,000,000 parameters (assumed; give models.LLaMA2-7B.parameters)" in text
     assert "70,000 samples, 38,500,000 tokens (stated)" in text
     assert "estimated, not measured: an H100 at its limits" in text
 
 
-def test_the_parts_sum_to_the_total() -> None:
-    lines = report(of(PAPER)).splitlines()
+def test_report_parts_sum_to_the_total() -> None:
+    lines = report(paper_basis(PAPER)).splitlines()
     totals = [line.split()[:3] for line in lines if line.startswith("total")]
     assert totals == [["total", "328", "0"]] * 2
     parts = [line.split() for line in lines if line.startswith(("s0.", "zero-shot", "full", "shared"))]
@@ -348,7 +346,7 @@ def plan(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ, check=False)
 
 
-def test_the_command_imports_nothing_heavy() -> None:
+def test_plan_command_imports_nothing_heavy() -> None:
     done = plan("experiments/paper.yaml", "--samples", "70000", "--tokens-per-sample", "550")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "106 x 5 benchmarks" in done.stdout
@@ -357,7 +355,7 @@ def test_the_command_imports_nothing_heavy() -> None:
     ]
 
 
-def test_the_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> None:
+def test_plan_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> None:
     done = plan(str(run[1]))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "counted in" in done.stdout
@@ -372,12 +370,12 @@ def test_the_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> Non
         (["tests"], "no experiment.json there"),
     ],
 )
-def test_what_the_command_refuses(arguments: list[str], message: str) -> None:
+def test_plan_command_refuses(arguments: list[str], message: str) -> None:
     done = plan(*arguments)
     assert done.returncode == 1
     assert message in done.stderr
 
 
-def test_the_page_shows_what_the_command_prints() -> None:
+def test_docs_show_the_report() -> None:
     page = (ROOT / "docs/plan.md").read_text()
-    assert textwrap.indent(report(of(PAPER)), "    ") in page
+    assert textwrap.indent(report(paper_basis(PAPER)), "    ") in page
