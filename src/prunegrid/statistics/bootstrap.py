@@ -13,31 +13,29 @@ import numpy as np
 from prunegrid.core.ragged import Floats, Ints
 
 RESAMPLES = 4000
-MIN_CLUSTERS = 10
-BLOCK = 2**21
+MIN_CLUSTERS = 10  # fewer give no interval
+BLOCK = 2**21  # weights at a time: 16 MiB
 
 
 def cluster_weights(clusters: int, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
-    """How often each cluster is in a resample of as many [b, C], in blocks of about 16 MiB that make up all of them.
+    """How often each cluster is in each resample [J, U], in blocks of about 16 MiB that add up to `resamples`.
 
-    They depend on the number of clusters and the seed, not on the size of a block.
+    The weights depend on the number of clusters and the seed, not on the size of a block.
     """
     rng = np.random.default_rng(seed)
-    alike = np.full(clusters, 1 / clusters)
-    rows = max(1, BLOCK // clusters)
-    for start in range(0, resamples, rows):
-        yield rng.multinomial(clusters, alike, min(rows, resamples - start)).astype(np.float64)
+    probability_U = np.full(clusters, 1 / clusters)
+    size = max(1, BLOCK // clusters)
+    for start in range(0, resamples, size):
+        yield rng.multinomial(clusters, probability_U, min(size, resamples - start)).astype(np.float64)
 
 
-def cluster_sums(values_RI: Floats, cluster_I: Ints) -> Floats:
-    """Sums over the items of each cluster [R, C]; clusters are numbered from 0."""
-    number = int(cluster_I.max()) + 1
-    return np.stack([np.bincount(cluster_I, values_I, number) for values_I in values_RI])
+def cluster_sums(values_WI: Floats, cluster_I: Ints) -> Floats:
+    """Sums over the items of each cluster [W, U]; clusters are numbered from 0."""
+    clusters = int(cluster_I.max()) + 1
+    return np.stack([np.bincount(cluster_I, values_I, clusters) for values_I in values_WI])
 
 
-def resampled_means(sums_RC: Floats, sizes_RC: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Each row's mean over items in every resample [R, B], given its clusters' sums and numbers of items."""
-    blocks = [
-        (sums_RC @ part_bC.T) / (sizes_RC @ part_bC.T) for part_bC in cluster_weights(sums_RC.shape[1], resamples, seed)
-    ]
-    return np.concatenate(blocks, axis=1)
+def resampled_means(sums_WU: Floats, sizes_WU: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Each row's mean over items in every resample [W, J], given its clusters' sums and numbers of items."""
+    blocks = cluster_weights(sums_WU.shape[1], resamples, seed)
+    return np.concatenate([(sums_WU @ weights_JU.T) / (sizes_WU @ weights_JU.T) for weights_JU in blocks], axis=1)

@@ -1,12 +1,12 @@
-"""How far each variant's score lies from that of what it is compared with, and how far that may be trusted.
+"""The difference of each variant's score from that of its baseline, with its intervals and p-values.
 
     deltas(results.read(path), root, [Contrast("llama2-7b", budget, "qtuning", budget, "random+random")])
 
 gives a row per contrast and benchmark (`SCHEMA`): the paired difference over seeds and items, in points.
-docs/results.md says what each interval covers. A contrast without a seed that is done on both sides has no row.
+docs/results.md says what each interval covers. A contrast has no row if no seed is done on both sides.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ import pyarrow as pa
 from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.frames import read_frame, typed, write_frame
-from prunegrid.core.ragged import Floats
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import AVERAGE, Budget
-from prunegrid.statistics.bootstrap import RESAMPLES, cluster_sums, resampled_means
-from prunegrid.statistics.inference import ALPHA, Effect, average_effect, estimate_effect, holm
-from prunegrid.statistics.paired_items import PairedItems, pair_items
+from prunegrid.statistics.bootstrap import RESAMPLES
+from prunegrid.statistics.inference import ALPHA, Effect, average_effect, holm
+from prunegrid.statistics.paired_effects import Pairs, paired_effects
 
 SCHEMA = pa.schema(
     {
@@ -54,14 +53,13 @@ SCHEMA = pa.schema(
     }
 )
 FAMILY = ["model", "sample_ratio", "token_ratio", "benchmark"]
-AGREE = 1e-6
-Pairs = tuple[tuple[Cell, Cell], ...]
+TOLERANCE = 1e-6  # points between a difference of scores and that of their items
 Scores = dict[tuple[str, Budget | None, str, str], dict[Cell, float]]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`variant` at `budget` minus `against` at `against_budget`; reference cells have no budget."""
+    """`variant` at `budget` minus `baseline` at `baseline_budget`; reference cells have no budget."""
 
     model: str
     budget: Budget | None
@@ -75,27 +73,32 @@ def deltas(
 ) -> pd.DataFrame:
     """A row per contrast and benchmark, Avg included, from the results frame and the item files below `root`.
 
-    Seeds that are done on both sides are paired; a side without a seed (zero-shot) is paired with each of the other's.
-    Holm's correction is over all `contrasts` given for one model, budget and benchmark.
+    Seeds that are done on both sides are paired; a side without seeds (zero-shot) is paired with each of the other's.
+    Holm's correction covers all `contrasts` of one model, budget and benchmark.
     """
-    _refuse_idle(contrasts)
+    _check_contrasts(contrasts)
     scores = _scores(frame)
     benchmarks = [name for name in frame["benchmark"].unique() if name != AVERAGE]
-    wanted = {(one, name): _pairs(scores, one, name) for one in contrasts for name in (*benchmarks, AVERAGE)}
-    wanted = {place: pairs for place, pairs in wanted.items() if pairs}
+    places = [(contrast, name) for contrast in contrasts for name in (*benchmarks, AVERAGE)]
+    pairs_by_place = {place: pairs for place in places if (pairs := _pairs(scores, *place))}
     effects: dict[tuple[str, Pairs], Effect] = {}
     for name in benchmarks:
-        every = {pairs for (_, at), pairs in wanted.items() if at in (name, AVERAGE)}
-        found = _measured(root, name, every, resamples, randomness.derive_seed(seed, f"bootstrap/{name}"))
-        effects |= {(name, pairs): one for pairs, one in found.items()}
-    for pairs in {pairs for (_, at), pairs in wanted.items() if at == AVERAGE}:
-        effects[AVERAGE, pairs] = average_effect([effects[name, pairs] for name in benchmarks])
+        # an average needs each benchmark's effect over its own pairs, which may be fewer than the benchmark has
+        sets = dict.fromkeys(pairs for (_, other), pairs in pairs_by_place.items() if other in (name, AVERAGE))
+        bootstrap_seed = randomness.derive_seed(seed, f"bootstrap/{name}")
+        effects |= {
+            (name, pairs): effect for pairs, effect in paired_effects(root, name, sets, resamples, bootstrap_seed)
+        }
+    for (_, name), pairs in pairs_by_place.items():
+        if name == AVERAGE:
+            effects[AVERAGE, pairs] = average_effect([effects[name, pairs] for name in benchmarks])
     experiment = frame["experiment"].iloc[0] if len(frame) else None
     rows = []
-    for (one, name), pairs in wanted.items():
-        _check(scores, one, pairs, name, effects[name, pairs])
-        rows.append({"experiment": experiment} | _place(one, name) | _row(effects[name, pairs]))
-    return _corrected(typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA))
+    for (contrast, name), pairs in pairs_by_place.items():
+        effect = effects[name, pairs]
+        _check_scores(scores, contrast, name, pairs, effect)
+        rows.append({"experiment": experiment} | _place_columns(contrast, name) | _effect_columns(effect))
+    return _with_holm(typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA))
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -104,21 +107,22 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
+    """The frame that `write` wrote; `PrunegridError` if the file is damaged or lacks a column."""
     return read_frame(path, SCHEMA)
 
 
-def _refuse_idle(contrasts: Sequence[Contrast]) -> None:
-    """A contrast given twice, or of a cell with itself, would make Holm's family larger than it is."""
-    for one in contrasts:
-        if (one.budget, one.variant) == (one.baseline_budget, one.baseline):
-            raise PrunegridError(f"{one.model}: {one.variant} is compared with itself; leave that contrast out")
-        if contrasts.count(one) > 1:
-            raise PrunegridError(f"{one.model}: {one.variant} against {one.baseline} is given twice; give it once")
+def _check_contrasts(contrasts: Sequence[Contrast]) -> None:
+    """Refuse a duplicate, or a cell compared with itself: either would make Holm's family too large."""
+    for contrast in contrasts:
+        place = f"contrast of {contrast.model}: {contrast.variant} against {contrast.baseline}"
+        if (contrast.budget, contrast.variant) == (contrast.baseline_budget, contrast.baseline):
+            raise PrunegridError(place, f"{contrast.variant} is compared with itself", "leave it out")
+        if contrasts.count(contrast) > 1:
+            raise PrunegridError(place, f"is given {contrasts.count(contrast)} times", "give it once")
 
 
 def _scores(frame: pd.DataFrame) -> Scores:
-    """Percent of what is done, by place (model, budget, variant, benchmark) and cell."""
+    """Scores in percent of cells that are done, by (model, budget, variant, benchmark) and cell."""
     scores: Scores = {}
     done: Any = frame[frame["status"] == "done"].itertuples()
     for row in done:
@@ -128,108 +132,71 @@ def _scores(frame: pd.DataFrame) -> Scores:
 
 
 def _cell(row: Any) -> Cell:
-    bare = pd.isna(row.sample_ratio)
-    budget = None if bare else Budget(sample_ratio=row.sample_ratio, token_ratio=row.token_ratio)
+    no_budget = pd.isna(row.sample_ratio)
+    budget = None if no_budget else Budget(sample_ratio=row.sample_ratio, token_ratio=row.token_ratio)
     return Cell(row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed))
 
 
-def _pairs(scores: Scores, one: Contrast, benchmark: str) -> Pairs:
-    """The cells that are done on both sides, in order of their seeds."""
-    ours = {cell.seed: cell for cell in scores.get((one.model, one.budget, one.variant, benchmark), {})}
-    theirs = {cell.seed: cell for cell in scores.get((one.model, one.baseline_budget, one.baseline, benchmark), {})}
-    numbers = sorted(seed for seed in {*ours, *theirs} if seed is not None)
+def _side_scores(scores: Scores, contrast: Contrast, benchmark: str) -> tuple[dict[Cell, float], dict[Cell, float]]:
+    """The scores of the variant's cells, and those of the baseline's."""
+    return (
+        scores.get((contrast.model, contrast.budget, contrast.variant, benchmark), {}),
+        scores.get((contrast.model, contrast.baseline_budget, contrast.baseline, benchmark), {}),
+    )
+
+
+def _pairs(scores: Scores, contrast: Contrast, benchmark: str) -> Pairs:
+    """The cells that are done on both sides, in order of their seeds. A cell without a seed pairs with every seed."""
+    variant, baseline = ({cell.seed: cell for cell in side} for side in _side_scores(scores, contrast, benchmark))
+    numbers = sorted(seed for seed in {*variant, *baseline} if seed is not None)
     seeds: list[int | None] = [*numbers] or [None]
-    both = [(_at(ours, seed), _at(theirs, seed)) for seed in seeds]
-    return tuple((own, base) for own, base in both if own and base)
+    pairs = [tuple(side.get(seed, side.get(None)) for side in (variant, baseline)) for seed in seeds]
+    return tuple((cell, base) for cell, base in pairs if cell and base)
 
 
-def _at(cells: dict[int | None, Cell], seed: int | None) -> Cell | None:
-    """The cell of that seed, or the one that has none."""
-    return cells.get(seed, cells.get(None))
-
-
-def _measured(root: Path, benchmark: str, every: set[Pairs], resamples: int, seed: int) -> dict[Pairs, Effect]:
-    """The effect of each set of pairs: files read once a model, one bootstrap for all that have as many clusters."""
-    sides: list[_Sides] = []
-    for model in sorted({pairs[0][0].model for pairs in every}):
-        own = [pairs for pairs in every if pairs[0][0].model == model]
-        cells = sorted({cell for pairs in own for both in pairs for cell in both}, key=lambda cell: cell.path)
-        sides += _sides(pair_items(root, cells, benchmark), cells, own)
-    found = {}
-    for clusters in {one.sums_C.size for one in sides}:
-        alike = [one for one in sides if one.sums_C.size == clusters]
-        sums_RC, sizes_RC = (np.stack([getattr(one, name) for one in alike]) for name in ("sums_C", "sizes_C"))
-        drawn_RB = 100 * resampled_means(sums_RC, sizes_RC, resamples, seed)
-        for one, draws_B in zip(alike, drawn_RB, strict=True):
-            items, differing = int(one.sizes_C.sum()), int(np.count_nonzero(one.sums_C))
-            found[one.pairs] = estimate_effect(100 * one.means_S, draws_B, items, clusters, differing)
-    return found
-
-
-@dataclass(frozen=True)
-class _Sides:
-    """The difference of two sides: its mean by seed, and by cluster the sum of its mean over seeds, and items."""
-
-    pairs: Pairs
-    means_S: Floats
-    sums_C: Floats
-    sizes_C: Floats
-
-
-def _sides(paired: PairedItems, cells: Sequence[Cell], every: Iterable[Pairs]) -> Iterator[_Sides]:
-    at = {cell: row for row, cell in enumerate(cells)}
-    (sizes_C,) = cluster_sums(np.ones((1, len(paired.cluster_I))), paired.cluster_I)
-    for pairs in every:
-        own, base = ([at[cell] for cell in side] for side in zip(*pairs, strict=True))
-        diffs_SI = paired.values_CI[own] - paired.values_CI[base]
-        (sums_C,) = cluster_sums(diffs_SI.mean(axis=0, keepdims=True), paired.cluster_I)
-        yield _Sides(pairs, diffs_SI.mean(axis=1), sums_C, sizes_C)
-
-
-def _check(scores: Scores, one: Contrast, pairs: Pairs, benchmark: str, found: Effect) -> None:
-    """The items have to give the difference of the table's scores, seed by seed."""
-    ours = scores[one.model, one.budget, one.variant, benchmark]
-    theirs = scores[one.model, one.baseline_budget, one.baseline, benchmark]
-    for (own, base), delta in zip(pairs, found.deltas_S, strict=True):
-        printed = ours[own] - theirs[base]
-        if not abs(printed - delta) <= AGREE:
+def _check_scores(scores: Scores, contrast: Contrast, benchmark: str, pairs: Pairs, effect: Effect) -> None:
+    """The items must give the difference of the table's scores, seed by seed."""
+    variant, baseline = _side_scores(scores, contrast, benchmark)
+    for (cell, base), delta in zip(pairs, effect.deltas_S, strict=True):
+        difference = variant[cell] - baseline[base]
+        if not abs(difference - delta) <= TOLERANCE:
             raise PrunegridError(
-                f"{own.model}/{own.path} against {base.path}, {benchmark}: the table's scores differ by {printed:.8g} "
-                f"points, their items by {delta:.8g}; collect the table again, and if that does not help evaluate both "
-                "cells again"
+                f"{cell.model}/{cell.path} against {base.path}, {benchmark}",
+                f"the table's scores differ by {difference:.8g} points, their items by {delta:.8g}",
+                "collect the table again; if that does not help, evaluate both cells again",
             )
 
 
-def _place(one: Contrast, benchmark: str) -> dict[str, Any]:
+def _place_columns(contrast: Contrast, benchmark: str) -> dict[str, Any]:
     return {
-        "model": one.model,
-        "sample_ratio": one.budget and one.budget.sample_ratio,
-        "token_ratio": one.budget and one.budget.token_ratio,
-        "variant": one.variant,
+        "model": contrast.model,
+        "sample_ratio": contrast.budget and contrast.budget.sample_ratio,
+        "token_ratio": contrast.budget and contrast.budget.token_ratio,
+        "variant": contrast.variant,
         "benchmark": benchmark,
-        "against": one.baseline,
+        "against": contrast.baseline,
     }
 
 
-def _row(found: Effect) -> dict[str, Any]:
-    ends = {"item_": found.item_interval(), "seed_": found.seed_interval(), "": found.interval()}
-    intervals = {f"{name}{end}": limits[i] for name, limits in ends.items() for i, end in enumerate(("low", "high"))}
-    return intervals | {
-        "n_seeds": found.n_seeds,
-        "n_items": found.n_items,
-        "n_clusters": found.n_clusters,
-        "delta": found.delta,
-        "seed_sd": found.seed_sd,
-        "item_se": found.item_se,
-        "item_df": found.item_df,
-        "p": found.p_value(),
+def _effect_columns(effect: Effect) -> dict[str, Any]:
+    intervals = {"item_": effect.item_interval(), "seed_": effect.seed_interval(), "": effect.interval()}
+    limits = {f"{name}{end}": pair[i] for name, pair in intervals.items() for i, end in enumerate(("low", "high"))}
+    return limits | {
+        "n_seeds": effect.n_seeds,
+        "n_items": effect.n_items,
+        "n_clusters": effect.n_clusters,
+        "delta": effect.delta,
+        "seed_sd": effect.seed_sd,
+        "item_se": effect.item_se,
+        "item_df": effect.item_df,
+        "p": effect.p_value(),
     }
 
 
-def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Holm's correction within each family; null where there is no p."""
+def _with_holm(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with Holm's correction within each family; null where there is no p."""
     for _, rows in frame[frame["p"].notna()].groupby(FAMILY, dropna=False):
         frame.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy(dtype=np.float64))
         frame.loc[rows.index, "n_family"] = len(rows)
-    known = frame["p_holm"].notna()
-    return frame.assign(significant=(frame["p_holm"] < ALPHA).astype("boolean").where(known))
+    tested = frame["p_holm"].notna()
+    return frame.assign(significant=(frame["p_holm"] < ALPHA).astype("boolean").where(tested))

@@ -29,7 +29,7 @@ def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, compare
 
 def _detects(compared: pd.DataFrame) -> str:
     """The minimum detectable effects of the table's median row, among the rows with the most seeds."""
-    effects = detectable(compared[compared["n_seeds"] == compared["n_seeds"].max()], by=()).dropna(subset="mde")
+    effects = detectable(compared[compared["n_seeds"] == compared["n_seeds"].max()], keys=()).dropna(subset="mde")
     if effects.empty:
         return ""
     noise = "items and seeds" if effects["n_seeds"].iloc[0] > 1 else "item noise only"

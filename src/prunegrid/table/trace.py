@@ -34,7 +34,7 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     items, path = answers.rows.to_pandas(), answers.record.with_suffix(".parquet")
     lines = [
         f"{cell_name}, {benchmark}: {row.score:.2f} % in {directory / layout.RESULTS}",
-        f"= 100 x {items['value'].sum():g} / {len(items)} items in {path}, filter {answers.asked['filter']}",
+        f"= 100 x {items['value'].sum():g} / {len(items)} items in {path}, filter {answers.task['filter']}",
         *_origin(directory, experiment, cell, benchmark),
     ]
     base = baseline_cell(experiment, cell)

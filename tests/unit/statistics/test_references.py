@@ -22,11 +22,11 @@ def of_items(diffs_SI: Any, cluster_I: Any = None) -> Effect:
     """In points."""
     diffs_SI = np.asarray(diffs_SI, float)
     cluster_I = np.arange(diffs_SI.shape[1]) if cluster_I is None else cluster_I
-    sums_RC = cluster_sums(diffs_SI.mean(axis=0, keepdims=True), cluster_I)
-    sizes_RC = cluster_sums(np.ones((1, len(cluster_I))), cluster_I)
-    (draws_B,) = 100 * resampled_means(sums_RC, sizes_RC)
+    sums_WU = cluster_sums(diffs_SI.mean(axis=0, keepdims=True), cluster_I)
+    sizes_WU = cluster_sums(np.ones((1, len(cluster_I))), cluster_I)
+    (draws_J,) = 100 * resampled_means(sums_WU, sizes_WU)
     return estimate_effect(
-        100 * diffs_SI.mean(axis=1), draws_B, len(cluster_I), sums_RC.size, np.count_nonzero(sums_RC)
+        100 * diffs_SI.mean(axis=1), draws_J, len(cluster_I), sums_WU.size, np.count_nonzero(sums_WU)
     )
 
 
@@ -118,7 +118,7 @@ def _apart(parts: list[Effect]) -> list[Any]:
     """Normal draws with the spread of a plain bootstrap, independent of each other."""
     rng = np.random.default_rng(1)
     shrink = [np.sqrt((part.n_clusters - 1) / part.n_clusters) for part in parts]
-    return [p.delta + s * p.draws_B.std() * rng.normal(size=RESAMPLES) for p, s in zip(parts, shrink, strict=True)]
+    return [p.delta + s * p.draws_J.std() * rng.normal(size=RESAMPLES) for p, s in zip(parts, shrink, strict=True)]
 
 
 def test_weights_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,5 +174,5 @@ def test_detectable_takes_the_median_row() -> None:
     assert found["seed_se"].tolist() == pytest.approx([2 / np.sqrt(3 * np.log(2)), np.nan], nan_ok=True)
     assert found["mde"][0] == pytest.approx(mde(1.5, 99, 2 / np.sqrt(3 * np.log(2)), 3))
     assert found["mde"][1] == pytest.approx(2 * (stats.t.ppf(0.975, 199) + stats.norm.ppf(0.8)), rel=1e-5)
-    assert detectable(rows, by=())["n_contrasts"].tolist() == [3, 1]
+    assert detectable(rows, keys=())["n_contrasts"].tolist() == [3, 1]
     assert detectable(rows.assign(item_se=np.nan, item_df=np.nan))["mde"].isna().all()

@@ -44,24 +44,24 @@ MIXTURES = {
 }
 
 
-def answers(rng: np.random.Generator, noise: Noise, hard_RI: Floats, n: int) -> Floats:
-    """One variant's answers [R, S, I] to items of this difficulty."""
-    runs, items = hard_RI.shape
-    latent = hard_RI[:, None] + noise.item * rng.normal(size=(runs, 1, items))
+def answers(rng: np.random.Generator, noise: Noise, hard_WI: Floats, n: int) -> Floats:
+    """One variant's answers [W, S, I] to items of this difficulty."""
+    runs, items = hard_WI.shape
+    latent = hard_WI[:, None] + noise.item * rng.normal(size=(runs, 1, items))
     latent = latent + noise.seed * rng.normal(size=(runs, n, 1)) + noise.both * rng.normal(size=(runs, n, items))
     return (latent > 0).astype(np.float64)
 
 
-def effects(diffs_RSI: Any, cluster_I: Ints | None = None, resamples: int = RESAMPLES) -> list[Effect]:
+def effects(diffs_WSI: Any, cluster_I: Ints | None = None, resamples: int = RESAMPLES) -> list[Effect]:
     """Each experiment's effect; all see the same resamples, as good as new ones where there are many clusters."""
-    items = diffs_RSI.shape[2]
+    items = diffs_WSI.shape[2]
     cluster_I = np.arange(items) if cluster_I is None else cluster_I
-    sums_RC = cluster_sums(diffs_RSI.mean(axis=1), cluster_I)
-    sizes_RC = cluster_sums(np.ones((1, items)), cluster_I)
-    drawn_RB = resampled_means(sums_RC, sizes_RC, resamples)
-    found = zip(100 * diffs_RSI.mean(axis=2), 100 * drawn_RB, strict=True)
+    sums_WU = cluster_sums(diffs_WSI.mean(axis=1), cluster_I)
+    sizes_WU = cluster_sums(np.ones((1, items)), cluster_I)
+    drawn_WJ = resampled_means(sums_WU, sizes_WU, resamples)
+    found = zip(100 * diffs_WSI.mean(axis=2), 100 * drawn_WJ, strict=True)
     return [
-        estimate_effect(deltas_S, draws_B, items, sums_RC.shape[1], sums_RC.shape[1]) for deltas_S, draws_B in found
+        estimate_effect(deltas_S, draws_J, items, sums_WU.shape[1], sums_WU.shape[1]) for deltas_S, draws_J in found
     ]
 
 
@@ -89,8 +89,8 @@ def test_false_positives(mixture: str, n: int, times: int) -> None:
     noise, (least, most) = MIXTURES[mixture]
     found = []
     for rng in blocks(times, seed=n):
-        hard_RI = rng.normal(size=(BLOCK, ITEMS))
-        found += effects(answers(rng, noise, hard_RI, n) - answers(rng, noise, hard_RI, n))
+        hard_WI = rng.normal(size=(BLOCK, ITEMS))
+        found += effects(answers(rng, noise, hard_WI, n) - answers(rng, noise, hard_WI, n))
     assert at_most(sum(map(rejects, found)), len(found))
     if n == 3:
         ratio = np.mean([one.seed_se**2 for one in found]) / np.mean([one.item_se**2 for one in found])
@@ -108,9 +108,9 @@ def test_false_positives_with_few_clusters(clusters: int, rate: float, times: in
     noise, cluster_I = Noise(0.5, 0, 0), np.repeat(np.arange(clusters), 20)
     found = []
     for rng in blocks(times, seed=clusters):
-        hard_RI = rng.normal(size=(BLOCK, cluster_I.size))
-        strong_RI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
-        diffs = answers(rng, noise, hard_RI + strong_RI, 3) - answers(rng, noise, hard_RI, 3)
+        hard_WI = rng.normal(size=(BLOCK, cluster_I.size))
+        strong_WI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
+        diffs = answers(rng, noise, hard_WI + strong_WI, 3) - answers(rng, noise, hard_WI, 3)
         found += effects(diffs, cluster_I, 4 * RESAMPLES)
     assert at_most(sum(map(rejects, found)), len(found), rate)
     shrink = np.sqrt((clusters - 1) / clusters)
@@ -126,9 +126,9 @@ def test_family_wise_error_with_a_shared_baseline(mixture: str, times: int) -> N
     noise, rows, n, runs = MIXTURES[mixture][0], 16, 3, 50
     wrong = 0
     for rng in np.random.default_rng(16).spawn(8 * times):
-        hard_RI = rng.normal(size=(runs, ITEMS))
-        base = answers(rng, noise, hard_RI, n)
-        every = np.concatenate([answers(rng, noise, hard_RI, n) - base for _ in range(rows)])
+        hard_WI = rng.normal(size=(runs, ITEMS))
+        base = answers(rng, noise, hard_WI, n)
+        every = np.concatenate([answers(rng, noise, hard_WI, n) - base for _ in range(rows)])
         p = np.array([one.p_value() for one in effects(every)]).reshape(rows, runs)
         wrong += int((p.min(axis=0) * rows < ALPHA).sum())
     assert at_most(wrong, 8 * times * runs)
@@ -140,9 +140,9 @@ def test_coverage_of_items(accuracies: tuple[float, float], times: int) -> None:
     """Given the models: they get these shares of all items right, and are asked 200 of them."""
     truth, covered, runs = 100 * (accuracies[0] - accuracies[1]), 0, 0
     for rng in blocks(times, seed=1):
-        alike_RI = rng.normal(size=(BLOCK, 1, ITEMS))
+        alike_WI = rng.normal(size=(BLOCK, 1, ITEMS))
         ours, base = (
-            np.sqrt(0.5) * (alike_RI + rng.normal(size=alike_RI.shape)) < stats.norm.ppf(share) for share in accuracies
+            np.sqrt(0.5) * (alike_WI + rng.normal(size=alike_WI.shape)) < stats.norm.ppf(share) for share in accuracies
         )
         ends = np.array([one.item_interval() for one in effects(ours.astype(float) - base)])
         covered += int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
@@ -209,6 +209,6 @@ def test_minimum_detectable_effect_from_a_table() -> None:
     rng = np.random.default_rng(4)
     sd = rng.normal(0, noise["seed"], size=(300 * 15, 3)).std(axis=1, ddof=1)
     rows = pd.DataFrame({"model": np.repeat(np.arange(300), 15), "benchmark": "A", "n_seeds": 3, "seed_sd": sd})
-    found = detectable(rows.assign(item_se=noise["item"], item_df=199.0), by=("model",))
+    found = detectable(rows.assign(item_se=noise["item"], item_df=199.0), keys=("model",))
     assert len(found) == 300
     assert found["mde"].mean() == pytest.approx(truth, rel=0.05)
