@@ -87,7 +87,7 @@ def fill(root: Path) -> None:
     )
     tokenizer = byte_tokenizer()
     write_ids(scores_dir, given, tokenizer, TEXTS)
-    (root / "models/m").mkdir()
+    (root / "models/m").mkdir(exist_ok=True)
     tokenizer.save(str(root / "models/m/tokenizer.json"))
     cells = {cell.path: cell for cell in grid.cells(experiment)}
     finish(root, cells["zero-shot"], 10, 20, experiment=experiment)

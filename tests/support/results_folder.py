@@ -44,6 +44,11 @@ def shared_files(root: Path, experiment: Experiment) -> None:
     put(root / "models/m.json", {"source": experiment.sources["m"].model_dump(mode="json")})
     put(root / "data/world.json", {"source": experiment.dataset.model_dump(mode="json")})
     put(root / "scores/m/meta.json", {"max_length": 2048, "dtype": "float32", "digests": DIGESTS})
+    for name in ("data/world.parquet", "scores/m/samples.parquet", "scores/m/tokens.parquet"):
+        put(root / name, "")
+    for name in ITEMS:
+        put(root / f"data/benchmarks/{name}.jsonl", "")
+    (root / "models/m").mkdir(exist_ok=True)
 
 
 def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None = None) -> None:
@@ -62,7 +67,9 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         }
         if grid.dynamic(experiment, cell):
             selection["pruning"] = grid.pruning_of(experiment, cell).model_dump()
-        put(root / grid.selection_folder(experiment, cell) / "selection.json", selection)
+        else:
+            put(root / "pruned" / at / "selection.parquet", "")
+        put(root / grid.selection_summary(experiment, cell), selection)
     if cell.trained:
         training = grid.training_of(experiment, cell).model_dump(mode="json")
         made = {

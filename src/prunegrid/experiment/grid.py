@@ -9,7 +9,7 @@ from typing import Any
 from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Budget, Lora, Source, Training, Variant
+from prunegrid.experiment.sections import Budget, Lora, Mode, Source, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import EXTRAS, PASS_COLUMNS
 
@@ -90,11 +90,8 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
 
     So changing `removal` does not train Full again, nor changing `lora` what is fully fine-tuned.
     """
-    training = experiment.training
-    mode, removal = "static", "mask"
-    if cell.pruned:
-        variant = experiment.variant(cell.variant)
-        mode, removal = variant.mode or training.mode, variant.removal or training.removal
+    training, mode = experiment.training, _mode(experiment, cell)
+    removal = (experiment.variant(cell.variant).removal or training.removal) if cell.pruned else "mask"
     own: dict[str, Any] = {"mode": mode, "removal": removal}
     if training.method == "full":
         own["lora"] = Lora()
@@ -113,7 +110,11 @@ def removals(experiment: Experiment) -> set[str]:
 
 def dynamic(experiment: Experiment, cell: Cell) -> bool:
     """Whether the cell is pruned while it is trained, and so has no prune job."""
-    return training_of(experiment, cell).mode == "dynamic"
+    return _mode(experiment, cell) == "dynamic"
+
+
+def _mode(experiment: Experiment, cell: Cell) -> Mode:
+    return (experiment.variant(cell.variant).mode or experiment.training.mode) if cell.pruned else "static"
 
 
 def keeps_weights(experiment: Experiment) -> bool:

@@ -6,7 +6,7 @@ Nothing here imports pandas or torch: `prunegrid status` answers at once.
 from prunegrid.status.cells import SEVERITY, Status, failures, of_all, of_cell
 from prunegrid.status.folder import Files
 from prunegrid.status.reasons import Reason, reasons, score_reasons
-from prunegrid.status.steps import Failure, Running, failure, running, shared
+from prunegrid.status.steps import Failure, Running, failure, running, running_shared
 
 __all__ = [
     "SEVERITY",
@@ -21,6 +21,6 @@ __all__ = [
     "of_cell",
     "reasons",
     "running",
+    "running_shared",
     "score_reasons",
-    "shared",
 ]

@@ -11,6 +11,8 @@ from pydantic_core import from_json
 from prunegrid.core import files, locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.step import DONE, lock_path
+from prunegrid.experiment import layout
+from prunegrid.experiment.steps import Step
 
 GONE = object()
 UNKNOWN = "not recorded"
@@ -28,7 +30,7 @@ class Files:
         self._names: dict[str, frozenset[str]] = {}
         self._contents: dict[str, Any] = {}
         self._states: dict[str, str | None] = {}
-        self._scoring: dict[str, list[str]] = {}
+        self._shards: dict[str, list[Step]] = {}
 
     def exists(self, name: str) -> bool:
         folder, _, own = name.rpartition("/")
@@ -62,13 +64,13 @@ class Files:
         return self._contents[name]
 
     def state(self, log: str) -> str | None:
-        """What the step of `logs/<log>` is: `done`, `failed`, `running`, or None where it has not begun."""
+        """How the step with this log is: `done`, `failed`, `running`, or None if it has not begun."""
         if log not in self._states:
-            self._states[log] = self._state(f"logs/{log}")
+            self._states[log] = self._state(log)
         return self._states[log]
 
     def _state(self, log: str) -> str | None:
-        """A step that was killed leaves a log without an ending, as one that runs; that one's lock is held."""
+        """A killed step leaves a log without an ending, as a running one does, but only the latter holds its lock."""
         path = self.root / log
         try:
             lines = last_lines(path) if self.exists(log) else None
@@ -78,17 +80,17 @@ class Files:
             return "done"
         return "running" if locks.is_held(lock_path(path)) else "failed" if lines is not None else None
 
-    def scoring(self, model: str) -> list[str]:
-        """The logs of the model's shards and of putting them together.
+    def shards(self, model: str) -> list[Step]:
+        """The shards of the model's scoring pass, by their logs.
 
-        Those of shards that are older are of another number of shards, or are told by what became of them.
+        A log older than that of `gather_scores` is left out: it is of an earlier pass, with other shards perhaps, or of
+        a shard whose scores have been gathered.
         """
-        if model not in self._scoring:
-            logs, gathered = self.root / "logs", f"gather_scores/{model}.log"
-            since = _modified(logs / gathered)
-            newer = [log for log in sorted((logs / "score" / model).glob("*.log")) if _modified(log) >= since]
-            self._scoring[model] = [*(str(log.relative_to(logs)) for log in newer), gathered]
-        return self._scoring[model]
+        if model not in self._shards:
+            since = _modified(self.root / layout.log("gather_scores", model))
+            logs = sorted(self.root.glob(layout.log("score", f"{model}/*")))
+            self._shards[model] = [Step("score", f"{model}/{log.stem}", ()) for log in logs if _modified(log) >= since]
+        return self._shards[model]
 
 
 def _read(path: Path) -> Any:

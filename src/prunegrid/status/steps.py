@@ -1,6 +1,5 @@
-"""The steps that a cell needs, and which of them failed or runs, by logs and locks."""
+"""Which step of a cell failed, runs or is awaited, by logs, locks and files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,9 +8,9 @@ from prunegrid.core.step import FAILED, lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.steps import Step, cell_steps, first_missing, required_steps
 from prunegrid.status.folder import Files, last_lines
 
-RULES = {"benchmark": "benchmark_items"}  # of the folders of logs that have another name
 KILLED = "killed without a last word"
 
 
@@ -21,18 +20,18 @@ class Failure(NamedTuple):
     rule: str
     log: Path
 
-    def told(self) -> tuple[str, list[str]]:
-        """The step's last words, and the last two lines before them."""
+    def message(self) -> tuple[str, list[str]]:
+        """The error that the step reported, and the two log lines before it."""
         lines = last_lines(self.log)
-        words = [place for place, line in enumerate(lines) if line.startswith(FAILED)]
-        if not words:
+        starts = [number for number, line in enumerate(lines) if line.startswith(FAILED)]
+        if not starts:
             return KILLED, lines[-2:]
-        said = " ".join(lines[words[-1] :]).removeprefix(FAILED).strip()
-        return said, lines[max(0, words[-1] - 2) : words[-1]]
+        error = " ".join(lines[starts[-1] :]).removeprefix(FAILED).strip()
+        return error, lines[max(0, starts[-1] - 2) : starts[-1]]
 
 
 class Running(NamedTuple):
-    """A step that runs, since when (seconds of the epoch), and who started it."""
+    """A running step, when it started (seconds since the epoch), and the process that started it."""
 
     rule: str
     log: Path
@@ -41,84 +40,54 @@ class Running(NamedTuple):
 
 
 def failure(experiment: Experiment, files: Files, cell: Cell) -> Failure | None:
-    """The first step that the cell needs which began and neither ended well nor runs.
+    """The first step that the cell needs which has begun, has not ended well and does not run.
 
-    Its log's last line starts with `FAILED:` when the step raised; one that was killed leaves another.
+    A step that raised an error writes `FAILED:` as the last line of its log; one that was killed does not.
     """
-    failed = next((log for log in _logs(experiment, files, cell) if files.state(log) == "failed"), None)
-    return Failure(_rule(failed), files.root / "logs" / failed) if failed else None
+    for step in _logged_steps(experiment, files, cell):
+        if files.state(step.log) == "failed":
+            return Failure(_rule(step), files.root / step.log)
+    return None
 
 
 def running(experiment: Experiment, files: Files, cell: Cell) -> Running | None:
-    """The cell's own step that runs: what other cells need too makes none of them `running`."""
-    return next((found for log in _own(experiment, cell) if (found := runs(files, log))), None)
+    """The cell's own step that is running. A shared step makes no cell `running`."""
+    return next((run for step in cell_steps(experiment, cell) if (run := _run(files, step))), None)
+
+
+def running_shared(experiment: Experiment, files: Files) -> list[Running]:
+    """The running steps that belong to no single cell: models, data, scores."""
+    cells = grid.cells(experiment)
+    own = {step.log for cell in cells for step in cell_steps(experiment, cell)}
+    needed = {step.log: step for cell in cells for step in _logged_steps(experiment, files, cell)}
+    return [run for log, step in needed.items() if log not in own and (run := _run(files, step))]
 
 
 def awaited(experiment: Experiment, files: Files, cell: Cell) -> str:
-    """The rule that makes the first thing that the cell lacks."""
-    at = f"{cell.model}/{cell.path}"
-    made = [("model", f"models/{cell.model}.json")]
-    if cell.trained:
-        made += [("dataset", f"data/{experiment.dataset.name}.json"), ("score", f"scores/{cell.model}/meta.json")]
-    if cell.pruned and not grid.dynamic(experiment, cell):
-        made.append(("prune", f"pruned/{at}/selection.json"))
-    if cell.trained:
-        made += [("train", f"trained/{at}/training.json"), ("train", f"trained/{at}/model")]
-    return next((rule for rule, file in made if not files.exists(file)), "evaluate")
+    """The rule of the first step that has to run before the cell can be evaluated."""
+    return _rule(first_missing(required_steps(experiment, cell), files.exists))
 
 
-def runs(files: Files, log: str) -> Running | None:
-    """The step of `logs/<log>` if it runs."""
-    if files.state(log) != "running":
+def _run(files: Files, step: Step) -> Running | None:
+    if files.state(step.log) != "running":
         return None
-    path = files.root / "logs" / log
-    lock = lock_path(path)
-    if not lock.exists():  # it has ended since
+    log = files.root / step.log
+    lock = lock_path(log)
+    if not lock.exists():  # the step has ended since
         return None
-    return Running(_rule(log), path, lock.stat().st_mtime, locks.holder(lock))
+    return Running(_rule(step), log, lock.stat().st_mtime, locks.holder(lock))
 
 
-def shared(experiment: Experiment, files: Files) -> list[Running]:
-    """The steps that run and are not one cell's: models, data, scores."""
-    own = {log for cell in grid.cells(experiment) for log in _own(experiment, cell)}
-    needed = dict.fromkeys(log for cell in grid.cells(experiment) for log in _logs(experiment, files, cell))
-    return [found for log in needed if log not in own and (found := runs(files, log))]
+def _rule(step: Step) -> str:
+    """Static and dynamic cells are both said to be trained."""
+    return step.rule.removesuffix("_dynamic")
 
 
-def _rule(log: str) -> str:
-    folder = log.removesuffix(".log").partition("/")[0]
-    return RULES.get(folder, folder)
-
-
-def _logs(experiment: Experiment, files: Files, cell: Cell) -> Iterator[str]:
-    """The logs of the steps that the cell needs, relative to `logs`, in their order."""
-    if experiment.sandbox:
-        yield "world.log"
-    yield f"model/{cell.model}.log"
-    if cell.trained:
-        yield "dataset.log"
-        yield from files.scoring(cell.model)
-    yield from (f"benchmark/{name}.log" for name in experiment.evaluation.benchmarks)
-    if cell.pruned:
-        yield from _only_for_some(experiment, cell)
-    yield from _own(experiment, cell)
-
-
-def _own(experiment: Experiment, cell: Cell) -> list[str]:
-    needs = {
-        "prune": cell.pruned and not grid.dynamic(experiment, cell),
-        "train": cell.trained,
-        "evaluate": True,
-    }
-    return [f"{rule}/{cell.model}/{cell.path}.log" for rule, needed in needs.items() if needed]
-
-
-def _only_for_some(experiment: Experiment, cell: Cell) -> Iterator[str]:
-    """The logs of the steps that only some variants need: optional scores, the reference model, the matched cell."""
-    extras = grid.extra_columns(experiment, cell)
-    if "reference_nll" in extras:
-        yield f"model/{cell.model}@reference.log"
-    yield from (f"extra_score/{cell.model}/{name}.log" for name in extras)
-    if matched := grid.matched_cell(experiment, cell):
-        yield from _only_for_some(experiment, matched)
-        yield f"prune/{cell.model}/{matched.path}.log"
+def _logged_steps(experiment: Experiment, files: Files, cell: Cell) -> list[Step]:
+    """The steps that the cell needs, with the scoring pass in the shards that were run, not those of the config."""
+    return [
+        shard
+        for step in required_steps(experiment, cell)
+        if step.rule != "score"
+        for shard in ([*files.shards(cell.model), step] if step.rule == "gather_scores" else [step])
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 from prunegrid.experiment import locate
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.status import SEVERITY, Files, Reason, Running, Status, of_all, shared
+from prunegrid.status import SEVERITY, Files, Reason, Running, Status, of_all, running_shared
 
 Told = dict[Cell, Status]
 ON_A_CLUSTER = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
@@ -37,7 +37,7 @@ def lines(experiment: Experiment, files: Files, told: Told) -> Iterator[str]:
     yield from (f"  {status:8} {counts[status]:6}" for status in SEVERITY)
     sections = {
         "failed": _failed(told),
-        "running": _running(told, shared(experiment, files)),
+        "running": _running(told, running_shared(experiment, files)),
         "missing": _missing(told),
         "stale": _stale((cell, status.reasons) for cell, status in told.items()),
     }
@@ -59,7 +59,7 @@ def _failed(told: Told) -> Iterator[str]:
     """Each failed step once, however many cells need it: its last words, its log, what the log says before them."""
     behind = _grouped((status.failure, cell) for cell, status in told.items() if status.failure)
     for failure, cells in behind.items():
-        words, before = failure.told()
+        words, before = failure.message()
         yield f"  {failure.rule}, {_cells(cells)}: {words}"
         yield f"    {failure.log}"
         yield from (f"    | {line}" for line in before)

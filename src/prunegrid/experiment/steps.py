@@ -1,0 +1,259 @@
+"""The steps of an experiment: the jobs of Snakemake's target `all`, what each makes, and what it needs.
+
+`status` looks here for what a cell waits for, `plan` for what to estimate, and the rule `collect` for what to collect.
+A test compares the list with the jobs that Snakemake plans. Paths are relative to the results folder (`layout`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from prunegrid.experiment import grid, layout
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import DataRef
+from prunegrid.pruners.columns import EXTRAS
+
+Exists = Callable[[str], bool]
+
+
+class Step(NamedTuple):
+    """A job: its rule, what it is of (a cell, a model, a benchmark), the files it makes, those it needs from others.
+
+    `temporary` files are removed once all steps that need them are done.
+    """
+
+    rule: str
+    job: str
+    makes: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    temporary: tuple[str, ...] = ()
+
+    @property
+    def log(self) -> str:
+        return layout.log(self.rule, self.job)
+
+    @property
+    def lasting(self) -> list[str]:
+        return [file for file in self.makes if file not in self.temporary]
+
+
+def all_steps(experiment: Experiment) -> list[Step]:
+    """Every step, none before one that makes what it needs."""
+    models = [step for model in experiment.models for step in model_steps(experiment, model)]
+    cells = [step for cell in grid.cells(experiment) for step in cell_steps(experiment, cell)]
+    return [*data_steps(experiment), *models, *cells, *report_steps(experiment)]
+
+
+def required_steps(experiment: Experiment, cell: Cell) -> list[Step]:
+    """The steps that a cell needs, shared ones first, its own last."""
+    world, dataset, items = _world(experiment), _dataset(experiment), _items(experiment)
+    if not cell.trained:
+        return [*world, _base_model(experiment, cell.model), *items, *cell_steps(experiment, cell)]
+    scores = [_base_model(experiment, cell.model), dataset, *score_steps(experiment, cell.model)]
+    return [*world, *scores, *items, *_selection_inputs(experiment, cell), *cell_steps(experiment, cell)]
+
+
+def cell_steps(experiment: Experiment, cell: Cell) -> list[Step]:
+    """The cell's own steps: `prune`, `train` and `evaluate`, as far as it has them."""
+    steps = [_train(experiment, cell)] if cell.trained else []
+    if cell.pruned and not grid.dynamic(experiment, cell):
+        steps.insert(0, _prune(experiment, cell))
+    return [*steps, _evaluate(experiment, cell)]
+
+
+def data_steps(experiment: Experiment) -> list[Step]:
+    return [*_world(experiment), _dataset(experiment), *_items(experiment)]
+
+
+def model_steps(experiment: Experiment, model: str) -> list[Step]:
+    """A base model and its scores, with its reference model and optional scores where a cell needs them."""
+    extras = extra_columns(experiment, model)
+    references = [_base_model(experiment, reference_name(model))] if "reference_nll" in extras else []
+    optional = [_extra_score(model, name) for name in extras]
+    return [_base_model(experiment, model), *references, *score_steps(experiment, model), *optional]
+
+
+def score_steps(experiment: Experiment, model: str) -> list[Step]:
+    """The shards of the scoring pass, and the step that puts them together."""
+    inputs = (layout.base_model(model), layout.manifest(model), layout.dataset(experiment.dataset.name))
+    parts = [f"{part}-of-{experiment.scoring.shards}" for part in range(1, experiment.scoring.shards + 1)]
+    files = {part: tuple(f"{layout.shard(model, part)}/{file}" for file in SCORES) for part in parts}
+    shards = [Step("score", f"{model}/{part}", made, inputs, temporary=made) for part, made in files.items()]
+    gathered = Step("gather_scores", model, _scores(model), tuple(file for made in files.values() for file in made))
+    return [*shards, gathered]
+
+
+def report_steps(experiment: Experiment) -> list[Step]:
+    """From all cells to the table and the figures."""
+    results = (layout.RESULTS, layout.DELTAS)
+    tables = tuple(map(layout.table, ("md", "csv", "tex", "html")))
+    scored = tuple(file for model in experiment.models for file in _scores(model) if layout.META not in file)
+    drawn = (*results, layout.EXPERIMENT, *scored, *map(layout.base_model, experiment.models))
+    return [
+        Step("record", "", (layout.EXPERIMENT,)),
+        Step("collect", "", results, (*cell_files(experiment), layout.EXPERIMENT)),
+        Step("table", "", tables, (*results, layout.EXPERIMENT)),
+        Step("figures", "", (layout.FIGURES,), drawn),
+    ]
+
+
+def cell_files(experiment: Experiment) -> Iterator[str]:
+    """The lasting files of all cells: a missing one is noticed even if what was made from it exists."""
+    for cell in grid.cells(experiment):
+        for step in cell_steps(experiment, cell):
+            yield from step.lasting
+
+
+def finished(steps: Sequence[Step], exists: Exists) -> set[Step]:
+    """The steps whose files exist; a temporary file may be gone if no unfinished step needs it."""
+    done, needed = set(), set[str]()
+    for step in reversed(steps):
+        if all(map(exists, step.lasting)) and all(exists(file) for file in step.temporary if file in needed):
+            done.add(step)
+        else:
+            needed.update(step.needs)
+    return done
+
+
+def first_missing(steps: Sequence[Step], exists: Exists) -> Step:
+    """The first step that has to run before the last one can."""
+    first = steps[-1]
+    needed = set(first.needs)
+    for step in reversed(steps[:-1]):
+        if any(file in needed and not exists(file) for file in step.makes):
+            first = step
+            needed.update(step.needs)
+    return first
+
+
+def world_file(ref: DataRef) -> str:
+    """Where the sandbox's world holds a data set of the hub."""
+    return str(ref.below(Path(layout.WORLD)))
+
+
+def reference_name(model: str) -> str:
+    """The name of the reference model of a base model, or of one of the audit's replicas, which share it."""
+    return f"{model.partition('@')[0]}@reference"
+
+
+def extra_columns(experiment: Experiment, model: str) -> list[str]:
+    """The optional scores that the model's cells read and a rule makes."""
+    cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
+    return sorted({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
+
+
+def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:
+    """The files of the optional scores that the cell's pruners read, by column."""
+    return {name: layout.extra_score(cell.model, name) for name in grid.extra_columns(experiment, cell)}
+
+
+def match_input(experiment: Experiment, cell: Cell) -> list[str]:
+    """The summary of the selection whose realised counts the cell's meets, if it is matched to another."""
+    matched = grid.matched_cell(experiment, cell)
+    return [grid.selection_summary(experiment, matched)] if matched else []
+
+
+def selection_input(experiment: Experiment, cell: Cell) -> list[str]:
+    """What a static cell is trained on; none for the full data set, or if mini-batches are pruned in training."""
+    static = cell.pruned and not grid.dynamic(experiment, cell)
+    return [f"{layout.pruned(cell.name)}/{layout.SELECTION}"] if static else []
+
+
+def trained_input(cell: Cell) -> list[str]:
+    """The fine-tuned model that is evaluated; none for zero-shot."""
+    return [layout.weights(cell.name)] if cell.trained else []
+
+
+SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
+
+
+def _world(experiment: Experiment) -> list[Step]:
+    if experiment.sandbox is None:
+        return []
+    files = sorted({world_file(ref) for ref in experiment.data_sets if ref.hub})
+    return [Step("world", "", (*files, layout.WORLD_TEXT))]
+
+
+def _dataset(experiment: Experiment) -> Step:
+    name = experiment.dataset.name
+    made = (layout.dataset(name), layout.dataset_counts(name))
+    return Step("dataset", "", made, _source(experiment, experiment.dataset))
+
+
+def _items(experiment: Experiment) -> list[Step]:
+    return [
+        Step("benchmark_items", name, (layout.benchmark_items(name),), _source(experiment, benchmark.data))
+        for name, benchmark in experiment.evaluation.benchmarks.items()
+    ]
+
+
+def _source(experiment: Experiment, ref: DataRef) -> tuple[str, ...]:
+    """The step `world` makes a data set of the sandbox; others come from outside."""
+    return (world_file(ref),) if experiment.sandbox and ref.hub else ()
+
+
+def _base_model(experiment: Experiment, model: str) -> Step:
+    text = (layout.WORLD_TEXT,) if experiment.sources[model].pretrain else ()
+    return Step("model", model, (layout.base_model(model), layout.manifest(model)), text)
+
+
+def _scores(model: str) -> tuple[str, ...]:
+    return tuple(f"{layout.scores(model)}/{file}" for file in SCORES)
+
+
+def _extra_score(model: str, column: str) -> Step:
+    reference = (layout.base_model(reference_name(model)),) if column == "reference_nll" else ()
+    inputs = (layout.base_model(model), *_scores(model), *reference)
+    return Step("extra_score", f"{model}/{column}", (layout.extra_score(model, column),), inputs)
+
+
+def _prune(experiment: Experiment, cell: Cell) -> Step:
+    needs: Iterable[str] = (
+        *_scores(cell.model),
+        *extra_inputs(experiment, cell).values(),
+        *match_input(experiment, cell),
+        layout.manifest(cell.model),
+        layout.dataset(experiment.dataset.name),
+    )
+    folder = layout.pruned(cell.name)
+    return Step("prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), tuple(needs))
+
+
+def _train(experiment: Experiment, cell: Cell) -> Step:
+    """A dynamic cell is pruned in its training, which so makes its selection, too."""
+    folder, weights = layout.trained(cell.name), layout.weights(cell.name)
+    dynamic = grid.dynamic(experiment, cell)
+    selection = (f"{folder}/{layout.SELECTION_LOG}", f"{folder}/{layout.SUMMARY}") if dynamic else ()
+    return Step(
+        "train_dynamic" if dynamic else "train",
+        cell.name,
+        (weights, layout.training(cell.name), *selection),
+        (
+            layout.base_model(cell.model),
+            layout.manifest(cell.model),
+            *_scores(cell.model),
+            *selection_input(experiment, cell),
+        ),
+        temporary=() if grid.keeps_weights(experiment) else (weights,),
+    )
+
+
+def _evaluate(experiment: Experiment, cell: Cell) -> Step:
+    benchmarks = experiment.evaluation.benchmarks
+    made = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
+    models = (layout.base_model(cell.model), layout.manifest(cell.model), *trained_input(cell))
+    return Step("evaluate", cell.name, tuple(made), (*models, *map(layout.benchmark_items, benchmarks)))
+
+
+def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
+    """What only some selections need: optional scores, the reference model, the selection that is matched."""
+    if not cell.pruned:
+        return
+    extras = grid.extra_columns(experiment, cell)
+    if "reference_nll" in extras:
+        yield _base_model(experiment, reference_name(cell.model))
+    yield from (_extra_score(cell.model, name) for name in extras if name in EXTRAS)
+    if matched := grid.matched_cell(experiment, cell):
+        yield from _selection_inputs(experiment, matched)
+        yield _prune(experiment, matched)
