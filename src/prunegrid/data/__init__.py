@@ -1,1 +1,1 @@
-"""Training data: read from the hub, a mirror or a file, and written as the contract's Parquet."""
+"""Training data: read from the hub, a mirror or a file, and written as the Parquet that the other steps read."""

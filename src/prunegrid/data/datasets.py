@@ -1,4 +1,4 @@
-"""Data sets: found in a mirror, a file or on the hub, and brought to the contract's Parquet.
+"""Data sets: located in a mirror, a file or on the hub, and written as the Parquet that the other steps read.
 
 The training set becomes rows of `sample_id, conversation_id, messages` and carried columns; a benchmark's
 items keep the hub's fields, in JSON lines.
@@ -6,9 +6,7 @@ items keep the hub's fields, in JSON lines.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +14,10 @@ import pyarrow as pa
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, replacing, sha256, sha256sum, write_json, write_parquet
 from prunegrid.core.randomness import uniform
+from prunegrid.data.conversations import Record, split_turns
 from prunegrid.experiment.sections import DataRef, Dataset
 
-Row = dict[str, Any]
 SANDBOX = "sandbox"
-Messages = list[dict[str, str]]
-ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
 
 def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
@@ -32,42 +28,33 @@ def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
     return str(file) if file is not None and file.exists() else None
 
 
-def read_rows(ref: DataRef, local: str | None) -> list[Row]:
+def read_rows(ref: DataRef, local: str | None) -> list[Record]:
     """The rows of a JSONL or Parquet file, or of the hub's data set; an unreadable line is a `PrunegridError`."""
     if local is None:
-        from datasets import load_dataset
+        from datasets import load_dataset  # seconds, which the Snakefile has not: it imports this module
 
         if ref.sha256:
-            raise PrunegridError(f"{ref.hub}: sha256 is of a file, which the hub has not; pin revision to a commit")
+            what = "has a sha256, which is of a file, and the hub's data set is none"
+            raise PrunegridError(ref.hub, what, "leave sha256 out, and pin revision to a commit")
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
-    if ref.sha256 and Path(local).is_file() and (found := sha256sum(Path(local))) != ref.sha256:
-        raise PrunegridError(
-            f"{local}: its SHA-256 is {found}, not the config's {ref.sha256}; fetch it again, or correct the config"
-        )
-    made_here = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
-    return read_records(Path(local), repair(Path(local)) if made_here else "")
+    path = Path(local)
+    if ref.sha256 and path.is_file() and (digest := sha256sum(path)) != ref.sha256:
+        what = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
+        raise PrunegridError(local, what, "fetch it again, or correct the config")
+    is_generated = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
+    return read_records(path, repair(path) if is_generated else "")
 
 
 def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) -> None:
-    """Write the training set to the contract's Parquet `out`, and to `counts` what was left out and why."""
+    """Write the training set as Parquet to `out`, and to `counts` what was left out and why."""
+    source = local or str(dataset.hub)
     rows = read_rows(dataset, local)
-    samples, left_out = samples_of(rows, dataset, local or str(dataset.hub))
+    samples, left_out = split_turns(rows, dataset, source)
     duplicates = _mark_duplicates(samples)
-    if dataset.drop_duplicates:
-        samples = [sample for sample, twice in zip(samples, duplicates, strict=True) if not twice]
-        left_out["duplicate"] = sum(duplicates)
-    available = len(samples)
-    samples = _at_most(samples, dataset.max_samples)
+    samples = _filter(samples, dataset, duplicates, left_out)
     if not samples:
-        raise PrunegridError(f"{local or dataset.hub}: no sample is left ({dict(left_out)} left out)")
-    left_out["over_max_samples"] = available - len(samples)
-    try:
-        table = pa.Table.from_pylist(samples, _schema(samples, dataset.carry))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-        raise PrunegridError(
-            f"{local or dataset.hub}: its texts and carried columns do not fit one type each ({error})"
-        ) from None
-    write_parquet(out, table)
+        raise PrunegridError(source, f"no sample is left ({dict(left_out)} left out)", "give rows with both texts")
+    write_parquet(out, _table(samples, dataset.carry, source))
     write_json(
         counts,
         {
@@ -82,128 +69,46 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
     )
 
 
-def samples_of(rows: list[Row], dataset: Dataset, source: str) -> tuple[list[Row], Counter[str]]:
-    """One sample an assistant turn; `sample_id` counts the source's assistant turns, so it outlives any filter.
-
-    For data of one answer a row, `sample_id` is the row's number.
-    """
-    conversation = reader(rows[0], source)
-    samples: list[Row] = []
-    left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
-    sample_id = 0
-    for number, row in enumerate(rows):
-        for messages in _turns(_read(conversation, row, f"{source}: row {number + 1}")):
-            reason = _unusable(messages)
-            if reason:
-                left_out[reason] += 1
-            else:
-                carried = {name: _carried(row, name, source) for name in dataset.carry}
-                samples.append({"sample_id": sample_id, "conversation_id": number, "messages": messages, **carried})
-            sample_id += 1
-    return samples, left_out
-
-
-def reader(row: Row, source: str) -> Callable[[Row], Messages]:
-    """How to read a row as messages, told by its fields."""
-    for needed, read in _READERS:
-        if needed <= row.keys():
-            return read
-    known = "; ".join(" + ".join(sorted(needed)) for needed, _ in _READERS)
-    raise PrunegridError(f"{source}: fields {', '.join(sorted(row))} are not understood; needed is one of: {known}")
-
-
-def _read(conversation: Callable[[Row], Messages], row: Row, where: str) -> Messages:
-    try:
-        messages = conversation(row)
-    except (KeyError, TypeError) as error:
-        raise PrunegridError(f"{where}: {error} is missing or not understood; found {', '.join(sorted(row))}") from None
-    for message in messages:
-        if not isinstance(message["content"], str):
-            raise PrunegridError(f"{where}: {message['role']} says {message['content']!r}, which is not text")
-    return messages
-
-
-def _messages(field: str) -> Callable[[Row], Messages]:
-    def read(row: Row) -> Messages:
-        return [
-            {
-                "role": ROLES[turn["role"] if "role" in turn else turn["from"]],
-                "content": turn["content"] if "content" in turn else turn["value"],
-            }
-            for turn in row[field]
-        ]
-
-    return read
-
-
-def _pair(prompt: str, extra: str | None, response: str) -> Callable[[Row], Messages]:
-    def read(row: Row) -> Messages:
-        asked = "\n\n".join(part for part in (row[prompt], row.get(extra or "")) if part)
-        return [{"role": "user", "content": asked}, {"role": "assistant", "content": _text(row[response])}]
-
-    return read
-
-
-_READERS: list[tuple[set[str], Callable[[Row], Messages]]] = [
-    ({"messages"}, _messages("messages")),
-    ({"conversations"}, _messages("conversations")),
-    ({"prompt", "response"}, _pair("prompt", None, "response")),
-    ({"instruction", "output"}, _pair("instruction", "input", "output")),
-    ({"instruction", "response"}, _pair("instruction", "context", "response")),
-]
-
-
-def _text(value: Any) -> Any:
-    """An absent answer is an empty one, which is left out and counted."""
-    return "" if value is None else value
-
-
-def _turns(messages: Messages) -> Iterator[Messages]:
-    """The conversation up to each of its assistant turns."""
-    for i, message in enumerate(messages):
-        if message["role"] == "assistant":
-            yield messages[: i + 1]
-
-
-def _unusable(messages: Messages) -> str | None:
-    if not messages[-1]["content"].strip():
-        return "empty_response"
-    if not any(message["content"].strip() for message in messages[:-1]):
-        return "empty_prompt"
-    return None
-
-
-def _carried(row: Row, name: str, source: str) -> Any:
-    if name not in row:
-        raise PrunegridError(f"{source}: no field {name} to carry; found: {', '.join(sorted(row))}")
-    return row[name]
-
-
-def _mark_duplicates(samples: list[Row]) -> list[bool]:
-    """True where the same messages stood before."""
-    seen: set[str] = set()
+def _mark_duplicates(samples: list[Record]) -> list[bool]:
+    """True for a sample whose messages an earlier sample has."""
+    earlier: set[str] = set()
     marks = []
     for sample in samples:
         key = json.dumps(sample["messages"])
-        marks.append(key in seen)
-        seen.add(key)
+        marks.append(key in earlier)
+        earlier.add(key)
     return marks
 
 
-def _at_most(samples: list[Row], limit: int | None) -> list[Row]:
-    """A uniform choice of `limit` samples, in order; a larger limit contains a smaller one."""
+def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], left_out: Counter[str]) -> list[Record]:
+    """Without duplicates and down to `max_samples`, as the data set's settings say; counts what is left out."""
+    if dataset.drop_duplicates:
+        samples = [sample for sample, duplicate in zip(samples, duplicates, strict=True) if not duplicate]
+        left_out["duplicate"] = sum(duplicates)
+    subset = _subset(samples, dataset.max_samples)
+    if subset:
+        left_out["over_max_samples"] = len(samples) - len(subset)
+    return subset
+
+
+def _subset(samples: list[Record], limit: int | None) -> list[Record]:
+    """A uniform choice of `limit` samples, in order; the choice of a larger limit contains that of a smaller one."""
     if limit is None or limit >= len(samples):
         return samples
     ids = np.array([sample["sample_id"] for sample in samples])
-    chosen = np.lexsort((ids, uniform(0, "max_samples", ids)))[:limit]
-    return [samples[i] for i in sorted(chosen)]
+    indices = np.lexsort((ids, uniform(0, "max_samples", ids)))[:limit]
+    return [samples[i] for i in sorted(indices)]
 
 
-def _schema(samples: list[Row], carry: list[str]) -> pa.Schema:
+def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    carried = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
     fields = [("sample_id", pa.int64()), ("conversation_id", pa.int64()), ("messages", pa.list_(message))]
-    return pa.schema([*(pa.field(*field) for field in fields), *carried])
+    try:
+        columns = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
+        return pa.Table.from_pylist(samples, pa.schema([*(pa.field(*field) for field in fields), *columns]))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        what = f"its texts and carried columns do not fit one type each ({error})"
+        raise PrunegridError(source, what, "give each column one type in all rows") from None
 
 
 def write_benchmark(ref: DataRef, local: str | None, out: Path) -> None:

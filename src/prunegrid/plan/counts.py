@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet, read_records
-from prunegrid.data.datasets import locate, samples_of
+from prunegrid.data.conversations import split_turns
+from prunegrid.data.datasets import locate
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
@@ -101,7 +102,7 @@ def count_tokens(
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:
     """The size by the characters of the file's texts."""
     rows = read_records(Path(local))
-    samples, unusable = samples_of(rows, experiment.dataset, local)
+    samples, unusable = split_turns(rows, experiment.dataset, local)
     if not samples:
         raise PrunegridError(local, f"no sample is usable ({dict(unusable)})", "give rows with a prompt and a response")
     texts = [[len(message["content"]) for message in sample["messages"]] for sample in samples]

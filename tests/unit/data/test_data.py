@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.data.datasets import locate, write_benchmark, write_dataset
 from prunegrid.experiment.sections import DataRef, Dataset
+from support.errors import refused
 
 Row = dict[str, Any]
 
@@ -42,24 +42,24 @@ def assistant(text: str) -> dict[str, str]:
         {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
     ],
 )
-def test_accepted_fields(tmp_path: Path, row: Row) -> None:
+def test_write_dataset_accepts_each_form(tmp_path: Path, row: Row) -> None:
     table, _ = convert(tmp_path, [row])
     assert table.to_pylist() == [{"sample_id": 0, "conversation_id": 0, "messages": [user("q"), assistant("a")]}]
 
 
-def test_input_follows_the_instruction(tmp_path: Path) -> None:
+def test_write_dataset_puts_the_input_after_the_instruction(tmp_path: Path) -> None:
     table, _ = convert(tmp_path, [{"instruction": "Sum up.", "input": "A text.", "output": "a"}])
     assert table["messages"][0].as_py()[0] == user("Sum up.\n\nA text.")
 
 
-def test_an_instruction_that_is_null_is_not_the_word_none(tmp_path: Path) -> None:
+def test_write_dataset_takes_a_null_instruction_as_empty(tmp_path: Path) -> None:
     rows = [{"instruction": None, "input": "A text.", "output": "a"}, {"instruction": None, "input": "", "output": "b"}]
     table, counts = convert(tmp_path, rows)
     assert [messages[0] for messages in table["messages"].to_pylist()] == [user("A text.")]
     assert counts["left_out"]["empty_prompt"] == 1
 
 
-def test_each_assistant_turn_is_a_sample(tmp_path: Path) -> None:
+def test_write_dataset_makes_a_sample_of_each_assistant_turn(tmp_path: Path) -> None:
     turns = [{"role": "system", "content": "s"}, user("q1"), assistant("a1"), user("q2"), assistant("a2")]
     table, _ = convert(tmp_path, [{"messages": turns}, {"messages": turns[1:3]}])
     assert table["sample_id"].to_pylist() == [0, 1, 2]
@@ -67,7 +67,7 @@ def test_each_assistant_turn_is_a_sample(tmp_path: Path) -> None:
     assert [len(messages) for messages in table["messages"].to_pylist()] == [3, 5, 2]
 
 
-def test_left_out_is_counted_by_reason(tmp_path: Path) -> None:
+def test_write_dataset_counts_what_is_left_out_by_reason(tmp_path: Path) -> None:
     rows = [
         {"prompt": "q", "response": "a"},
         {"prompt": "q", "response": " "},
@@ -101,37 +101,35 @@ def test_carried_columns(tmp_path: Path) -> None:
     rows = [{"prompt": "q", "response": "a", "kind": "noise", "level": 3}]
     table, _ = convert(tmp_path, rows, carry=["kind", "level"])
     assert table.select(["kind", "level"]).to_pylist() == [{"kind": "noise", "level": 3}]
-    with pytest.raises(PrunegridError, match="no field kin to carry; found: kind, level, prompt, response"):
+    with refused(
+        f"{tmp_path / 'source.jsonl'}:1", "no field kin", "kind, level, prompt, response", fix="dataset.carry"
+    ):
         convert(tmp_path, rows, carry=["kin"])
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("line", "row", "value"),
     [
-        (
-            '{"question": "q", "answer": "a"}',
-            "fields answer, question are not understood; needed is one of: messages",
-        ),
-        ('{"prompt": "q"}', "fields prompt are not understood"),
-        ('{"prompt": "q", "resp', "bad.jsonl:1: is not JSON"),
-        ('["q", "a"]', "bad.jsonl:1: is a list"),
-        ("", "holds no rows"),
-        ('{"messages": [{"role": "tool", "content": "x"}]}', "row 1: 'tool' is missing or not understood"),
-        ('{"prompt": "q", "response": ""}', "no sample is left"),
-        ('{"prompt": "q", "response": 5}', "row 1: assistant says 5, which is not text"),
-        ('{"messages": [{"role": "user", "content": null}]}', "row 1: user says None, which is not text"),
+        ('{"question": "q", "answer": "a"}', "", "answer, question"),
+        ('{"prompt": "q"}', "", "prompt"),
+        ('{"prompt": "q", "resp', ":1", "not JSON"),
+        ('["q", "a"]', ":1", "list"),
+        ("", "", "no rows"),
+        ('{"messages": [{"role": "tool", "content": "x"}]}', ":1", "'tool'"),
+        ('{"prompt": "q", "response": ""}', "", "'empty_response': 1"),
+        ('{"prompt": "q", "response": 5}', ":1", "assistant says 5"),
+        ('{"messages": [{"role": "user", "content": null}]}', ":1", "user says None"),
     ],
 )
-def test_unusable_files(tmp_path: Path, line: str, message: str) -> None:
+def test_write_dataset_of_an_unusable_file_names_the_row(tmp_path: Path, line: str, row: str, value: str) -> None:
     source = tmp_path / "bad.jsonl"
     source.write_text(line)
-    with pytest.raises(PrunegridError, match=r"bad\.jsonl") as raised:
+    with refused(f"{source}{row}", value):
         write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
-    assert message in str(raised.value)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.jsonl"]
 
 
-def test_mirror_is_looked_up_first(tmp_path: Path) -> None:
+def test_locate_looks_in_the_mirror(tmp_path: Path) -> None:
     arc = DataRef(hub="allenai/ai2_arc", config="ARC-Easy", split="test")
     file = tmp_path / "allenai/ai2_arc/ARC-Easy/test.jsonl"
     assert locate(arc, tmp_path) is None
@@ -154,15 +152,15 @@ def test_real_training_sets(mirror: Path, tmp_path: Path, name: str, samples: in
     assert counts["rows"] == samples == counts["samples"] + sum(counts["left_out"].values())
 
 
-def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+def test_write_dataset_of_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "latin1.jsonl"
     source.write_bytes('{"prompt": "q", "response": "é"}\n'.encode("latin1"))
-    with pytest.raises(PrunegridError, match=r"latin1\.jsonl: is not UTF-8"):
+    with refused(source, "UTF-8", fix="UTF-8"):
         write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
 
 
 def test_carried_column_of_two_types_is_named(tmp_path: Path) -> None:
     rows = [{"prompt": "q", "response": "a", "level": 1}, {"prompt": "q", "response": "b", "level": "high"}]
-    with pytest.raises(PrunegridError, match="carried columns do not fit one type each"):
+    with refused(tmp_path / "source.jsonl", "carried columns", "one type"):
         convert(tmp_path, rows, carry=["level"])
     assert not (tmp_path / "out.parquet").exists()

@@ -1,0 +1,110 @@
+"""The rows of a training set as conversations, and each assistant turn of a conversation as a sample."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.sections import Dataset
+
+Record = dict[str, Any]
+Messages = list[dict[str, str]]
+Reader = Callable[[Record], Messages]
+ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
+
+
+def split_turns(rows: list[Record], dataset: Dataset, source: str) -> tuple[list[Record], Counter[str]]:
+    """One sample an assistant turn, and how many turns were left out for which reason.
+
+    `sample_id` counts the source's assistant turns, so it outlives any filter: with one answer a row, it is the row's
+    index. Errors name the row as `source:17`, counted from 1 without blank lines.
+    """
+    reader = _choose_reader(rows[0], source)
+    samples: list[Record] = []
+    left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
+    sample_id = 0
+    for index, row in enumerate(rows):
+        place = f"{source}:{index + 1}"
+        for messages in _turns(_read_messages(reader, row, place)):
+            if reason := _unusable(messages):
+                left_out[reason] += 1
+            else:
+                columns = {name: _column(row, name, place) for name in dataset.carry}
+                samples.append({"sample_id": sample_id, "conversation_id": index, "messages": messages, **columns})
+            sample_id += 1
+    return samples, left_out
+
+
+def _choose_reader(row: Record, source: str) -> Reader:
+    """How to read a row as messages, by the names of its fields."""
+    for fields, reader in _READERS:
+        if fields <= row.keys():
+            return reader
+    forms = "; ".join(" + ".join(sorted(fields)) for fields, _ in _READERS)
+    raise PrunegridError(source, f"fields {', '.join(sorted(row))} are not understood", f"give one of: {forms}")
+
+
+def _read_messages(reader: Reader, row: Record, place: str) -> Messages:
+    try:
+        messages = reader(row)
+    except (KeyError, TypeError) as error:
+        what = f"{error} is missing or not understood among the fields {', '.join(sorted(row))}"
+        raise PrunegridError(place, what, "correct the row, or remove it") from None
+    for message in messages:
+        if not isinstance(message["content"], str):
+            what = f"{message['role']} says {message['content']!r}, which is not text"
+            raise PrunegridError(place, what, "make it a string, or remove the row")
+    return messages
+
+
+def _messages_reader(field: str) -> Reader:
+    def read(row: Record) -> Messages:
+        return [
+            {
+                "role": ROLES[turn["role"] if "role" in turn else turn["from"]],
+                "content": turn["content"] if "content" in turn else turn["value"],
+            }
+            for turn in row[field]
+        ]
+
+    return read
+
+
+def _pair_reader(prompt: str, context: str | None, response: str) -> Reader:
+    def read(row: Record) -> Messages:
+        question = "\n\n".join(part for part in (row[prompt], row.get(context or "")) if part)
+        answer = "" if row[response] is None else row[response]  # an empty answer is left out and counted
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    return read
+
+
+_READERS: list[tuple[set[str], Reader]] = [
+    ({"messages"}, _messages_reader("messages")),
+    ({"conversations"}, _messages_reader("conversations")),
+    ({"prompt", "response"}, _pair_reader("prompt", None, "response")),
+    ({"instruction", "output"}, _pair_reader("instruction", "input", "output")),
+    ({"instruction", "response"}, _pair_reader("instruction", "context", "response")),
+]
+
+
+def _turns(messages: Messages) -> Iterator[Messages]:
+    """The conversation up to each of its assistant turns."""
+    for i, message in enumerate(messages):
+        if message["role"] == "assistant":
+            yield messages[: i + 1]
+
+
+def _unusable(messages: Messages) -> str | None:
+    if not messages[-1]["content"].strip():
+        return "empty_response"
+    if not any(message["content"].strip() for message in messages[:-1]):
+        return "empty_prompt"
+    return None
+
+
+def _column(row: Record, name: str, place: str) -> Any:
+    if name not in row:
+        what = f"no field {name} to carry among {', '.join(sorted(row))}"
+        raise PrunegridError(place, what, "correct dataset.carry, or add the field")
+    return row[name]
