@@ -47,10 +47,10 @@ def run(options: argparse.Namespace) -> None:
 def _refuse_to_replace(out: Path) -> None:
     """Refuse a folder that is no scores directory, and one whose extra scores would no longer match."""
     if (out / layout.EXTRA).is_dir():
-        what = "extra/ holds scores that belong to those that would be replaced"
-        raise PrunegridError(out, what, "remove it, or give another --out")
+        problem = "extra/ holds scores that belong to those that would be replaced"
+        raise PrunegridError(out, problem, "remove it, or give another --out")
     names = {layout.SAMPLES, layout.TOKENS, layout.META, *DATA_FILES}
     foreign = sorted({file.name for file in out.iterdir()} - names) if out.is_dir() else []
     if foreign or out.is_file():
-        what = f"would be replaced, but is not a scores directory ({', '.join(foreign[:3]) or 'a file'})"
-        raise PrunegridError(out, what, "give another --out")
+        problem = f"would be replaced, but is not a scores directory ({', '.join(foreign[:3]) or 'a file'})"
+        raise PrunegridError(out, problem, "give another --out")

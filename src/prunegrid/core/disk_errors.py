@@ -34,12 +34,12 @@ def disk_error(error: BaseException, path: Path) -> PrunegridError | None:
     """
     number, text = (error.errno if isinstance(error, OSError) else None), str(error)
     if number in FULL_DISK or any(words in text for words in FULL_DISK.values()):
-        what, fix = f"cannot be written ({first_line(error)}; {free_space(path)})", "make room"
+        problem, fix = f"cannot be written ({first_line(error)}; {free_space(path)})", "make room"
     elif _is_not_writable(error, path) or number in READ_ONLY or any(words in text for words in READ_ONLY.values()):
-        what, fix = f"cannot be written ({first_line(error)})", "make its folder writable"
+        problem, fix = f"cannot be written ({first_line(error)})", "make its folder writable"
     else:
         return None
-    return PrunegridError(path, what, f"{fix}, {RERUN}")
+    return PrunegridError(path, problem, f"{fix}, {RERUN}")
 
 
 def _is_not_writable(error: BaseException, path: Path) -> bool:

@@ -174,8 +174,8 @@ def _opening(path: Path) -> Iterator[None]:
         if path.is_dir():
             raise PrunegridError(path, "is a folder, not a file", f"move it away, {RERUN}") from None
         words = os.strerror(error.errno) if error.errno else first_line(error)
-        what, fix = f"cannot be read ({words})", f"check its permissions and its disk, {RERUN}"
-        raise PrunegridError(path, what, fix) from None
+        problem, fix = f"cannot be read ({words})", f"check its permissions and its disk, {RERUN}"
+        raise PrunegridError(path, problem, fix) from None
 
 
 def read_records(path: Path, fix: str = "") -> list[dict[str, Any]]:
@@ -211,8 +211,8 @@ def _json_object(line: str, place: str, fix: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise PrunegridError(place, f"is not JSON ({error})", fix or "write one JSON object a line") from None
     if not isinstance(row, dict):
-        what = f"is a {type(row).__name__}, not an object with named fields"
-        raise PrunegridError(place, what, fix or "write one JSON object a line")
+        problem = f"is a {type(row).__name__}, not an object with named fields"
+        raise PrunegridError(place, problem, fix or "write one JSON object a line")
     return row
 
 

@@ -58,8 +58,8 @@ def folder() -> Path:
         root.mkdir(mode=0o700)
     status = root.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        what = "must be a folder of yours that nobody else can enter (mode 0700)"
-        raise PrunegridError(root, what, "remove it or set TMPDIR")
+        problem = "must be a folder of yours that nobody else can enter (mode 0700)"
+        raise PrunegridError(root, problem, "remove it or set TMPDIR")
     return root
 
 

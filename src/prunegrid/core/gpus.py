@@ -79,8 +79,8 @@ def reserve(count: int, wait_seconds: float | None = None, slots: int = 1) -> It
         return
     ids, token_of_job = visible_ids(), os.environ.get(HOLDER)
     if len(ids) < count:
-        what = f"has {len(ids)} GPU(s) ({', '.join(ids) or 'none'}), but {count} are needed"
-        raise PrunegridError(_pool(), what, "ask for fewer (training.ranks), or run where there are more")
+        problem = f"has {len(ids)} GPU(s) ({', '.join(ids) or 'none'}), but {count} are needed"
+        raise PrunegridError(_pool(), problem, "ask for fewer (training.ranks), or run where there are more")
     ids_of_job = gpu_locks.ids_locked_by(token_of_job, ids) if token_of_job else []
     if token_of_job and len(ids_of_job) >= count:
         yield Reservation(ids_of_job[:count], [], token_of_job)
@@ -156,9 +156,9 @@ def _acquire(ids: list[str], count: int, slots: int, token: str, wait_seconds: f
     while not (acquired := gpu_locks.acquire(ids, count, slots, token)):
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            what = f"{count} of the GPUs {', '.join(ids)} did not become free in {wait_seconds:g} s"
+            problem = f"{count} of the GPUs {', '.join(ids)} did not become free in {wait_seconds:g} s"
             fix = f"wait longer, or end the jobs that hold them (lslocks names them; locks in {gpu_locks.folder()})"
-            raise PrunegridError(_pool(), what, fix)
+            raise PrunegridError(_pool(), problem, fix)
         if pause == FIRST_PAUSE:
             awaited = f"{count} of the GPUs {', '.join(ids)} (locks in {gpu_locks.folder()})"
             print(f"prunegrid: waiting for {awaited}", file=sys.stderr)
@@ -171,8 +171,8 @@ def _acquire_immediately(ids: list[str], count: int, slots: int, token: str) -> 
     """A job that holds GPUs must not wait for more: it could wait for itself, or for a job that waits for it."""
     acquired = gpu_locks.acquire(ids, count, slots, token)
     if not acquired:
-        what = f"{count} of the GPUs {', '.join(ids)} are not free, and this job holds some already"
-        raise PrunegridError(_pool(), what, "reserve all that a job needs at once, at its start")
+        problem = f"{count} of the GPUs {', '.join(ids)} are not free, and this job holds some already"
+        raise PrunegridError(_pool(), problem, "reserve all that a job needs at once, at its start")
     return acquired
 
 

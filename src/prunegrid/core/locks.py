@@ -24,9 +24,9 @@ def try_lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        what = f"this file system does not support flock ({error.strerror}); two jobs could train the same cell"
+        problem = f"this file system does not support flock ({error.strerror}); two jobs could train the same cell"
         fix = "keep the results on one that does (Lustre: mounted with flock)"
-        raise PrunegridError(Path(f"/proc/self/fd/{descriptor}").readlink(), what, fix) from None
+        raise PrunegridError(Path(f"/proc/self/fd/{descriptor}").readlink(), problem, fix) from None
     return True
 
 

@@ -58,8 +58,8 @@ def _lock_and_log(lock: Path, log: Path) -> Iterator[int]:
         with writing(log):
             descriptor = locks.acquire(lock)
             if descriptor is None:
-                what = f"this step is running already (started by {locks.holder(lock)})"
-                raise PrunegridError(log, what, "wait for it, or stop it")
+                problem = f"this step is running already (started by {locks.holder(lock)})"
+                raise PrunegridError(log, problem, "wait for it, or stop it")
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.write(file, f"started by {locks.owner()}\n".encode())
     except PrunegridError as error:

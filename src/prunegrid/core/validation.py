@@ -27,8 +27,8 @@ def _finding_error(finding: Any, model: type[BaseModel], source: str) -> Prunegr
     if kind in ("greater_than", "less_than_equal") and key.rpartition(".")[2].startswith(RATIOS):
         return PrunegridError(place, f"is {value}", "give a fraction in (0, 1]")
     if kind == "value_error":  # raised by a validator of the model as "what is wrong; how to fix it"
-        what, _, fix = str(finding["ctx"]["error"]).partition("; ")
-        return PrunegridError(place, what, fix)
+        problem, _, fix = str(finding["ctx"]["error"]).partition("; ")
+        return PrunegridError(place, problem, fix)
     return PrunegridError(place, f"is {value!r}", f"{finding['msg'][0].lower()}{finding['msg'][1:]}")
 
 

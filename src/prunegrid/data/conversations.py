@@ -48,12 +48,12 @@ def _read_messages(reader: Reader, row: Record, place: str) -> Messages:
     try:
         messages = reader(row)
     except (KeyError, TypeError) as error:
-        what = f"{error} is missing or not understood among the fields {', '.join(sorted(row))}"
-        raise PrunegridError(place, what, "correct the row, or remove it") from None
+        problem = f"{error} is missing or not understood among the fields {', '.join(sorted(row))}"
+        raise PrunegridError(place, problem, "correct the row, or remove it") from None
     for message in messages:
         if not isinstance(message["content"], str):
-            what = f"{message['role']} says {message['content']!r}, which is not text"
-            raise PrunegridError(place, what, "make it a string, or remove the row")
+            problem = f"{message['role']} says {message['content']!r}, which is not text"
+            raise PrunegridError(place, problem, "make it a string, or remove the row")
     return messages
 
 
@@ -105,6 +105,6 @@ def _unusable(messages: Messages) -> str | None:
 
 def _column(row: Record, name: str, place: str) -> Any:
     if name not in row:
-        what = f"no field {name} to carry among {', '.join(sorted(row))}"
-        raise PrunegridError(place, what, "correct dataset.carry, or add the field")
+        problem = f"no field {name} to carry among {', '.join(sorted(row))}"
+        raise PrunegridError(place, problem, "correct dataset.carry, or add the field")
     return row[name]

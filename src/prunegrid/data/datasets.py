@@ -34,13 +34,13 @@ def read_rows(ref: DataRef, local: str | None) -> list[Record]:
         from datasets import load_dataset  # seconds, which the Snakefile has not: it imports this module
 
         if ref.sha256:
-            what = "has a sha256, which is of a file, and the hub's data set is none"
-            raise PrunegridError(ref.hub, what, "leave sha256 out, and pin revision to a commit")
+            problem = "has a sha256, which is of a file, and the hub's data set is none"
+            raise PrunegridError(ref.hub, problem, "leave sha256 out, and pin revision to a commit")
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
     path = Path(local)
     if ref.sha256 and path.is_file() and (digest := sha256sum(path)) != ref.sha256:
-        what = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
-        raise PrunegridError(local, what, "fetch it again, or correct the config")
+        problem = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
+        raise PrunegridError(local, problem, "fetch it again, or correct the config")
     is_generated = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
     return read_records(path, repair(path) if is_generated else "")
 
@@ -107,8 +107,8 @@ def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
         columns = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
         return pa.Table.from_pylist(samples, pa.schema([*(pa.field(*field) for field in fields), *columns]))
     except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-        what = f"its texts and carried columns do not fit one type each ({error})"
-        raise PrunegridError(source, what, "give each column one type in all rows") from None
+        problem = f"its texts and carried columns do not fit one type each ({error})"
+        raise PrunegridError(source, problem, "give each column one type in all rows") from None
 
 
 def write_benchmark(ref: DataRef, local: str | None, out: Path) -> None:

@@ -73,8 +73,8 @@ def _devices() -> str:
 
     gpus = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
     if not gpus and torch.version.cuda is None and shutil.which("nvidia-smi"):
-        what = "sees no GPU: it is a CPU build"
-        raise PrunegridError(f"torch {torch.__version__}", what, "install a CUDA build of torch")
+        problem = "sees no GPU: it is a CPU build"
+        raise PrunegridError(f"torch {torch.__version__}", problem, "install a CUDA build of torch")
     lines = [f"{g.name}, {byte_size(g.total_memory)}, compute capability {g.major}.{g.minor}" for g in gpus]
     return "\n".join(f"cuda:{i} {line}" for i, line in enumerate(lines)) or f"cpu (torch {torch.__version__}: no GPU)"
 

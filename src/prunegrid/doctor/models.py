@@ -35,8 +35,8 @@ def _absent_model(name: str, source: Source) -> str:
     if source.pretrain:
         return f"{name}: pre-trained by the run"
     if source.hub and machine.is_offline():
-        what = "is not in the hub's cache, and HF_HUB_OFFLINE is set"
-        raise PrunegridError(f"{name}: {source.hub}", what, "unset it")
+        problem = "is not in the hub's cache, and HF_HUB_OFFLINE is set"
+        raise PrunegridError(f"{name}: {source.hub}", problem, "unset it")
     origin = f"{source.hub} from the hub" if source.hub else f"{source.wheel and source.wheel.package} from PyPI"
     template = "" if source.chat_template else "; so is whether it has a chat template"
     return f"{name}: {origin}, over the network (not tried; size unknown{template})"

@@ -51,8 +51,8 @@ def _sharing(experiment: Experiment) -> str:
     gpu_bytes = configured * 1e9 if configured else detected or plan_memory.ASSUMED_GPU
     fits, words = sharing_fits(experiment, gpu_bytes)
     if not fits:
-        what, _, fix = words.partition("; ")
-        raise PrunegridError("runtime.cells_per_gpu", what, fix)
+        problem, _, fix = words.partition("; ")
+        raise PrunegridError("runtime.cells_per_gpu", problem, fix)
     return words if configured or detected else f"{words} (assumed; give runtime.gpu_memory_gb)"
 
 
@@ -69,8 +69,8 @@ def _bf16(experiment: Experiment) -> str:
         return f"used in {names}, {machine.cpu_bf16()}"
     capability = machine.capability()
     if capability and capability < machine.AMPERE:
-        what = f"compute capability {machine.dotted(capability)} is below 8.0"
-        raise PrunegridError(f"bf16 in {names}", what, "choose float32 and bf16: false")
+        problem = f"compute capability {machine.dotted(capability)} is below 8.0"
+        raise PrunegridError(f"bf16 in {names}", problem, "choose float32 and bf16: false")
     return f"used in {names}{'' if capability else '; no GPU to ask whether it can'}"
 
 
@@ -164,8 +164,8 @@ def _disk(experiment: Experiment) -> str:
         lines, total = [*lines, line], total + count
     free = free_bytes(root)
     if total > free:
-        what = f"about {byte_size(total)} are needed, but only {byte_size(free)} free ({'; '.join(lines)})"
-        raise PrunegridError(root, what, "make room, or keep the results on another disk")
+        problem = f"about {byte_size(total)} are needed, but only {byte_size(free)} free ({'; '.join(lines)})"
+        raise PrunegridError(root, problem, "make room, or keep the results on another disk")
     return "\n".join([*lines, f"{byte_size(free)} free"])
 
 
