@@ -1,4 +1,4 @@
-"""Deltas with 95 % intervals, a panel a benchmark, a row a variant: what is told from noise at one budget."""
+"""Deltas with 95 % intervals at one budget, a panel per benchmark, a row per variant: which exceed the noise."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from prunegrid.results import collect
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.labels import LABELS
 
-ACROSS, ROW = 6, 0.165
+COLUMNS, ROW_HEIGHT = 6, 0.165
 GREY = "0.45"
 LOOKS: dict[str, dict[str, Any]] = {
     "both": {"color": style.BLACK, "label": "95 % interval: items and seeds"},
@@ -28,52 +28,53 @@ DOTS: dict[str, dict[str, Any]] = {
 }
 
 
-def draw(source: ModelResults, budget: Budget) -> Figure:
-    """Bars from the baseline to the delta (points), intervals over them, statuses where there is none."""
-    if source.deltas is None or source.deltas.empty:
+def draw(results: ModelResults, budget: Budget) -> Figure:
+    """Bars from the baseline to the delta (points) under their intervals; a status if there is no delta."""
+    if results.deltas is None or results.deltas.empty:
         raise NothingToShow("no deltas.parquet, or nothing in it")
-    deltas = source.budget_rows(source.deltas, budget)
+    deltas = results.budget_rows(results.deltas, budget)
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
-    bases = source.baselines
-    variants = [v.name for v in source.experiment.variants if bases.get(v.name) != v.name]
-    benchmarks = [*source.experiment.evaluation.benchmarks, collect.AVERAGE]
-    down = -(-len(benchmarks) // ACROSS)
-    figure = Figure(figsize=(style.PAGE, down * (ROW * len(variants) + 0.45) + 0.55), layout="constrained")
-    axes = figure.subplots(down, min(ACROSS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)
-    axes[0, 0].set_yticks(range(len(variants)), [_label(source, deltas, name) for name in variants])
+    baselines = results.baselines
+    variants = [v.name for v in results.experiment.variants if baselines.get(v.name) != v.name]
+    benchmarks = [*results.experiment.evaluation.benchmarks, collect.AVERAGE]
+    rows = -(-len(benchmarks) // COLUMNS)
+    figure = Figure(figsize=(style.PAGE, rows * (ROW_HEIGHT * len(variants) + 0.45) + 0.55), layout="constrained")
+    axes = figure.subplots(rows, min(COLUMNS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)
+    axes[0, 0].set_yticks(range(len(variants)), [_label(results, deltas, name) for name in variants])
     for axis, benchmark in zip(axes.ravel(), benchmarks, strict=False):
-        _panel(axis, source, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
+        _panel(axis, results, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
     for axis in axes.ravel()[len(benchmarks) :]:
         axis.set_visible(False)
-    figure.supxlabel(f"Difference from {_bases(source, bases)} (points)", fontsize=style.NORMAL)
+    figure.supxlabel(f"Difference from {_baseline_label(results, baselines)} (points)", fontsize=style.NORMAL)
     figure.legend(handles=_handles(deltas), loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
 
 
-def _bases(source: ModelResults, bases: dict[str, str]) -> str:
-    """The one baseline's label, or what the baselines are where each mode and removal has its own."""
-    found = [source.label(name) for name in dict.fromkeys(bases.values())]
-    return found[0] if len(found) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
+def _baseline_label(results: ModelResults, baselines: dict[str, str]) -> str:
+    """The label of the baseline, or of all if each mode and removal has its own."""
+    labels = [results.label(name) for name in dict.fromkeys(baselines.values())]
+    return labels[0] if len(labels) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
 
 
-def _label(source: ModelResults, deltas: pd.DataFrame, variant: str) -> str:
-    """The row's name; `(1/3)` where its deltas are over fewer seeds than there are, `(1-2/3)` where they differ."""
-    own = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
-    least, most = (int(own.min()), int(own.max())) if len(own) else (0, 0)
-    of = len(source.experiment.seeds)
-    lacks = "" if least in (0, of) else f" ({least}/{of})" if least == most else f" ({least}-{most}/{of})"
-    return source.label(variant) + lacks
+def _label(results: ModelResults, deltas: pd.DataFrame, variant: str) -> str:
+    """The row's name; with `(1/3)` if its deltas are over fewer seeds than exist, `(1-2/3)` if they differ in that."""
+    counts = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
+    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    n_seeds = len(results.experiment.seeds)
+    if low in (0, n_seeds):
+        return results.label(variant)
+    return f"{results.label(variant)} ({low if low == high else f'{low}-{high}'}/{n_seeds})"
 
 
 def _panel(
-    axis: Any, source: ModelResults, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
+    axis: Any, results: ModelResults, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
 ) -> None:
     rows = {row.variant: row for row in deltas.itertuples()}
     for y, variant in enumerate(variants):
         row: Any = rows.get(variant)
         if row is None or pd.isna(row.delta):
-            axis.text(0, y, f" {_status(source, benchmark, variant, budget)}", va="center", color="0.35", fontsize=6)
+            axis.text(0, y, f" {_status(results, benchmark, variant, budget)}", va="center", color="0.35", fontsize=6)
         else:
             _bar(axis, row, y)
     axis.axvline(0, color="black", linewidth=0.6)
@@ -96,30 +97,30 @@ def _bar(axis: Any, row: Any, y: int) -> None:
 
 
 def interval(row: Any) -> str:
-    """Which interval a delta has, of `LOOKS`: that of the items alone stands for both noises only at one seed."""
+    """The key in `LOOKS` of a delta's interval: the items' alone is shown only for one seed."""
     if pd.notna(row.low):
         return "both"
     return "items" if row.n_seeds == 1 and pd.notna(row.item_low) else "none"
 
 
 def tested(row: Any) -> str:
-    """What the test says of a delta, of `DOTS`; it takes three paired seeds."""
+    """The key in `DOTS` of a delta's test result; a test takes three paired seeds."""
     if pd.isna(row.significant):
         return "not tested"
     return "differs" if row.significant else "not significant"
 
 
-def _status(source: ModelResults, benchmark: str, variant: str, budget: Budget) -> str:
-    """Why there is no delta: the cell's worst status; a cell that is done has nothing to be compared with."""
-    rows = source.budget_rows(source.frame, budget)
-    own = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
-    worst = max(own, key=collect.SEVERITY.index, default="missing")
+def _status(results: ModelResults, benchmark: str, variant: str, budget: Budget) -> str:
+    """Why there is no delta: the cell's worst status, or `not compared` if the cell is done but not its baseline."""
+    rows = results.budget_rows(results.frame, budget)
+    statuses = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
+    worst = max(statuses, key=collect.SEVERITY.index, default="missing")
     return "not compared" if worst == "done" else worst
 
 
 def _handles(deltas: pd.DataFrame) -> list[Line2D]:
-    """The legend: only what the figure has."""
-    shown: Any = list(deltas[deltas["delta"].notna()].itertuples())
-    lines, dots = {interval(row) for row in shown}, {tested(row) for row in shown}
-    handles = [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in lines]
+    """The legend of what the figure has."""
+    lines: Any = list(deltas[deltas["delta"].notna()].itertuples())
+    intervals, dots = {interval(line) for line in lines}, {tested(line) for line in lines}
+    handles = [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in intervals]
     return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in dots]

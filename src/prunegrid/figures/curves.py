@@ -22,15 +22,15 @@ DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = "os^Dv<>PX"
 
 
-def draw(source: ModelResults) -> Figure:
-    """A row a budget; a line a dynamic variant, the mean over the seeds that are there."""
-    variants = [variant.name for variant in names.dynamic_variants(source.experiment)]
-    budgets = source.experiment.grid_budgets
-    trained = {(budget, name): _trained(source, budget, name) for budget in budgets for name in variants}
-    probes = {at: _probes(reports) for at, reports in trained.items()}
+def draw(results: ModelResults) -> Figure:
+    """A row per budget; a line per dynamic variant, the mean over the seeds that are done."""
+    variants = [variant.name for variant in names.dynamic_variants(results.experiment)]
+    budgets = results.experiment.grid_budgets
+    trained = {(budget, name): _trained(results, budget, name) for budget in budgets for name in variants}
+    probes = {key: _probes(reports) for key, reports in trained.items()}
     if all(part.empty for part in probes.values()):
-        raise NothingToShow(f"{_lacking(trained.values())} of any dynamic cell")
-    lacks = {name: _lacking(trained[budget, name] for budget in budgets) for name in variants}
+        raise NothingToShow(f"{_gap(trained.values())} of any dynamic cell")
+    gaps = {name: _gap(trained[budget, name] for budget in budgets) for name in variants}
     legend = -(-len(variants) // 3)
     size = (style.PAGE, 2.1 * len(budgets) + 0.35 + 0.15 * legend)
     figure = Figure(figsize=size, layout="constrained")
@@ -38,7 +38,7 @@ def draw(source: ModelResults) -> Figure:
     for row, budget in zip(axes, budgets, strict=True):
         for axis, (column, text) in zip(row, AXES.items(), strict=True):
             for number, name in enumerate(variants):
-                label = f"{source.label(name)} ({lacks[name]})" if lacks[name] else source.label(name)
+                label = f"{results.label(name)} ({gaps[name]})" if gaps[name] else results.label(name)
                 _line(axis, probes[budget, name], column, label, number)
             axis.set_ylabel(text)
             axis.margins(x=0.03)
@@ -52,10 +52,10 @@ def draw(source: ModelResults) -> Figure:
     return figure
 
 
-def _trained(source: ModelResults, budget: Budget, variant: str) -> list[dict[str, Any]]:
-    """What the trainings that are done have reported, one per seed."""
-    cells = [Cell(source.model, variant, budget, seed) for seed in source.experiment.seeds]
-    files = [source.root / layout.training(cell.name) for cell in cells]
+def _trained(results: ModelResults, budget: Budget, variant: str) -> list[dict[str, Any]]:
+    """The reports of the trainings that are done, one per seed."""
+    cells = [Cell(results.model, variant, budget, seed) for seed in results.experiment.seeds]
+    files = [results.root / layout.training(cell.name) for cell in cells]
     return [io.read_json(file) for file in files if file.exists()]
 
 
@@ -66,9 +66,9 @@ def _probes(reports: list[dict[str, Any]]) -> pd.DataFrame:
     return frame.groupby("step").mean().reset_index()
 
 
-def _lacking(trained: Iterable[list[dict[str, Any]]]) -> str:
-    """Why there is no point of these cells; empty where there is one."""
-    reports = [report for of_budget in trained for report in of_budget]
+def _gap(trained: Iterable[list[dict[str, Any]]]) -> str:
+    """Why these cells have no point; empty if they have one."""
+    reports = [report for group in trained for report in group]
     if not reports:
         return f"no {layout.TRAINING}"
     return "" if any(report.get("probes") for report in reports) else f"no probes in {layout.TRAINING}"

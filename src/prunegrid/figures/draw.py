@@ -1,6 +1,6 @@
 """Draw an experiment's figures into `figures/<model>/`, as SVG and PNG: `prunegrid figures results/<experiment>`.
 
-The workflow's rule `figures` runs this too. It reads what is there: a figure of failed cells says what is missing.
+The workflow's rule `figures` runs this, too. It draws what exists: a figure of failed cells says what is missing.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect
-from prunegrid.statistics import deltas
+from prunegrid.statistics.deltas import read as read_deltas
 from prunegrid.table import cost_columns
 from prunegrid.table.document import Unit
 
@@ -30,51 +30,51 @@ KINDS: dict[str, Plot] = {
 }
 
 
-def draw_all(directory: Path, compared: pd.DataFrame | None) -> list[Path]:
+def draw_all(directory: Path, deltas: pd.DataFrame | None) -> list[Path]:
     """Write all figures of the results folder `directory`; return their files.
 
-    `compared` is the frame of `prunegrid.statistics.deltas`, None where there is none. Raises `PrunegridError` for a
+    `deltas` is the frame of `prunegrid.statistics.deltas`, or None. Raises `PrunegridError` for a
     folder without `experiment.json` or `results.parquet`, and for a damaged file.
     """
     experiment = collect.experiment_of(directory)
     frame = collect.read(directory / layout.RESULTS)
     unit = cost_columns.cost_unit(frame)
-    sources = [_source(directory, experiment, model, frame, compared, unit) for model in experiment.models]
-    return [path for source in sources for path in _of_model(source)]
+    models = [_source(directory, experiment, model, frame, deltas, unit) for model in experiment.models]
+    return [path for results in models for path in _draw_model(results)]
 
 
 def draw_folder(directory: Path) -> list[Path]:
-    """`draw_all` with the folder's own deltas; `PrunegridError` where `prunegrid table` has not been run there."""
+    """`draw_all` with the folder's own deltas; `PrunegridError` if `prunegrid table` has not been run there."""
     collect.experiment_of(directory)
     for name in (layout.RESULTS, layout.DELTAS):
         if not (directory / name).exists():
-            raise PrunegridError(f"{directory}: no {name} there; write it with `prunegrid table {directory}`")
-    return draw_all(directory, deltas.read(directory / layout.DELTAS))
+            raise PrunegridError(directory, f"no {name} there", f"write it with `prunegrid table {directory}`")
+    return draw_all(directory, read_deltas(directory / layout.DELTAS))
 
 
 def plots(experiment: Experiment) -> dict[str, Plot]:
-    """What draws each of a model's figures, by name."""
-    of_budgets = {names.bars_name(budget): partial(bars.draw, budget=budget) for budget in experiment.grid_budgets}
-    return {name: of_budgets.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
+    """The function that draws each of a model's figures, by name."""
+    bar_plots = {names.bars_name(budget): partial(bars.draw, budget=budget) for budget in experiment.grid_budgets}
+    return {name: bar_plots.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
 
 
 def _source(
-    root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, compared: pd.DataFrame | None, unit: Unit
+    root: Path, experiment: Experiment, model: str, frame: pd.DataFrame, deltas: pd.DataFrame | None, unit: Unit
 ) -> ModelResults:
-    own = None if compared is None else compared[compared["model"] == model]
-    return ModelResults(root, experiment, model, frame[frame["model"] == model], own, unit)
+    rows = None if deltas is None else deltas[deltas["model"] == model]
+    return ModelResults(root, experiment, model, frame[frame["model"] == model], rows, unit)
 
 
-def _of_model(source: ModelResults) -> list[Path]:
-    folder, paths = source.root / layout.FIGURES / source.model, []
-    for name, draw in plots(source.experiment).items():
+def _draw_model(results: ModelResults) -> list[Path]:
+    folder, paths = results.root / layout.FIGURES / results.model, []
+    for name, draw in plots(results.experiment).items():
         with style.styled():
-            paths += style.save(_drawn(draw, source), folder, name)
+            paths += style.save(_drawn(draw, results), folder, name)
     return paths
 
 
-def _drawn(draw: Plot, source: ModelResults) -> Figure:
+def _drawn(draw: Plot, results: ModelResults) -> Figure:
     try:
-        return draw(source)
+        return draw(results)
     except NothingToShow as reason:
         return style.nothing(str(reason))

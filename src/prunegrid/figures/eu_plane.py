@@ -1,6 +1,6 @@
 """The error-uncertainty plane of a model: its training samples, Q-Tuning's thresholds and what they keep.
 
-The axes are those of the paper's Figure 2 (arXiv 2509.23873), with every sample and the thresholds really used.
+The axes are those of the paper's Figure 2 (arXiv 2509.23873), with every sample and the thresholds actually used.
 """
 
 from dataclasses import dataclass
@@ -36,20 +36,22 @@ NAMES = {"q1": "Q1 noise", "q2": "Q2 misconception", "q3": "Q3 redundant", "q4":
 
 @dataclass(frozen=True)
 class Panel:
-    """One plane: its heading, and what Q-Tuning kept there (`reason` by sample_id), if it did."""
+    """One plane: its heading, and `reason` by sample_id for the samples that Q-Tuning kept, if any."""
 
     heading: str
     summary: SelectionSummary | None = None
     reason: "pd.Series[str] | None" = None
 
 
-def draw(source: ModelResults) -> Figure:
-    """One panel a sample ratio (tokens do not matter here), or the plane alone where no variant has thresholds."""
-    file = f"{layout.scores(source.model)}/{layout.SAMPLES}"
-    if not (source.root / file).exists():
+def draw(results: ModelResults) -> Figure:
+    """A panel per sample ratio (the token ratio does not matter), or the bare plane if no variant has thresholds."""
+    file = f"{layout.scores(results.model)}/{layout.SAMPLES}"
+    if not (results.root / file).exists():
         raise NothingToShow(f"{file} is not there")
-    samples = files.read_parquet(source.root / file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
-    panels = _panels(source)
+    samples = (
+        files.read_parquet(results.root / file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
+    )
+    panels = _panels(results)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     width = style.COLUMN if columns == 1 else style.PAGE
@@ -69,25 +71,27 @@ def draw(source: ModelResults) -> Figure:
     return figure
 
 
-def _panels(source: ModelResults) -> list[Panel]:
-    """A panel a sample ratio, by the first static Q-Tuning variant."""
-    variant = next(filter(_static_qtuning(source), source.experiment.variants), None)
+def _panels(results: ModelResults) -> list[Panel]:
+    """A panel per sample ratio, of the first static Q-Tuning variant."""
+    variant = next(filter(_static_qtuning(results), results.experiment.variants), None)
     if variant is None:
         return [Panel("")]
-    budgets = {budget.sample_ratio: budget for budget in reversed(source.experiment.grid_budgets)}
-    return [_panel(source, variant, budgets[ratio]) for ratio in sorted(budgets)]
+    budgets = {budget.sample_ratio: budget for budget in reversed(results.experiment.grid_budgets)}
+    return [_panel(results, variant, budgets[ratio]) for ratio in sorted(budgets)]
 
 
-def _static_qtuning(source: ModelResults) -> Any:
-    usual = source.experiment.training.mode
+def _static_qtuning(results: ModelResults) -> Any:
+    usual = results.experiment.training.mode
     return lambda variant: variant.method == "qtuning" and (variant.mode or usual) == "static"
 
 
-def _panel(source: ModelResults, variant: Variant, budget: Budget) -> Panel:
-    """The first seed whose selection is there: Q-Tuning's own rules draw nothing."""
-    heading = f"{percent(budget.sample_ratio)} of samples, {source.label(variant.name)}"
-    for seed in source.experiment.seeds:
-        folder = source.root / grid.selection_folder(source.experiment, Cell(source.model, variant.name, budget, seed))
+def _panel(results: ModelResults, variant: Variant, budget: Budget) -> Panel:
+    """Of the first seed with a selection: Q-Tuning's own rules draw nothing, so seeds agree."""
+    heading = f"{percent(budget.sample_ratio)} of samples, {results.label(variant.name)}"
+    for seed in results.experiment.seeds:
+        folder = results.root / grid.selection_folder(
+            results.experiment, Cell(results.model, variant.name, budget, seed)
+        )
         if (folder / layout.SUMMARY).exists() and (folder / layout.SELECTION).exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
             return Panel(f"{heading}: {fill:,} filled in", SelectionSummary.read(folder / layout.SUMMARY), reason)
@@ -112,7 +116,7 @@ def _plane(axis: Any, samples: pd.DataFrame, panel: Panel) -> None:
 
 
 def _all(axis: Any, samples: pd.DataFrame) -> None:
-    """Every sample as a dot; of many, their density in hexagons."""
+    """Every sample as a dot; many samples as densities in hexagons."""
     if len(samples) <= DENSE:
         axis.scatter(samples["entropy"], samples["ppl"], s=2, color="0.72", linewidths=0, rasterized=True)
         return
@@ -131,16 +135,16 @@ def _all(axis: Any, samples: pd.DataFrame) -> None:
 
 
 def _kept(axis: Any, samples: pd.DataFrame, reason: "pd.Series[str]") -> None:
-    """What was kept, marked by why."""
+    """The kept samples, marked by the reason."""
     size = float(np.clip(2_000 / len(reason), 0.6, 7))
     for name, (_, colour, marker) in REASONS.items():
-        own = samples.loc[reason.index[reason == name]]
+        rows = samples.loc[reason.index[reason == name]]
         look = {"color": colour, "marker": marker, "linewidths": 0, "rasterized": True}
-        axis.scatter(own["entropy"], own["ppl"], s=size, zorder=3, **look)
+        axis.scatter(rows["entropy"], rows["ppl"], s=size, zorder=3, **look)
 
 
 def _handles(panels: list[Panel], n: int) -> list[Line2D]:
-    """The legend: all samples, and why some are kept where any are."""
+    """The legend: all samples, and the reasons for which samples are kept."""
     looks = [(f"all {n:,} samples", "0.65", "o" if n <= DENSE else "h")]
     if any(panel.reason is not None for panel in panels):
         looks += REASONS.values()
@@ -149,25 +153,25 @@ def _handles(panels: list[Panel], n: int) -> list[Line2D]:
 
 
 def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> None:
-    """The thresholds as lines, and at each corner its name and how many samples it holds."""
-    found, corners, kept = summary.thresholds, summary.corners, reason.value_counts()
-    assert found is not None and corners is not None, "a selection by Q-Tuning has both"
-    if isinstance(found, list) and len(found) == 1:
+    """The thresholds as lines, and in each corner its name and how many samples it holds."""
+    thresholds, corners, kept_counts = summary.thresholds, summary.corners, reason.value_counts()
+    assert thresholds is not None and corners is not None, "a selection by Q-Tuning has both"
+    if isinstance(thresholds, list) and len(thresholds) == 1:
         for name, line in {"ppl": axis.axhline, "entropy": axis.axvline}.items():
             for end, look in {"low": (0, (1, 1.5)), "high": (0, (4, 2))}.items():
-                line(found[0][f"{name}_{end}"], color="black", linewidth=0.7, linestyle=look, zorder=4)
+                line(thresholds[0][f"{name}_{end}"], color="black", linewidth=0.7, linestyle=look, zorder=4)
     else:
-        many = len(found) if isinstance(found, list) else found["windows"]
-        _say(axis, 0.5, 0.5, f"{many:,} windows, each with thresholds of its own")
+        count = len(thresholds) if isinstance(thresholds, list) else thresholds["windows"]
+        _write(axis, 0.5, 0.5, f"{count:,} windows, each with thresholds of its own")
     for name, (x, y) in PLACES.items():
-        own = f", kept {kept.get(name, 0):,}" if name in REASONS else ""
-        _say(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{own}")
-    _say(axis, 0.5, 0.02, f"between\n{corners['between']:,}")
+        kept_note = f", kept {kept_counts.get(name, 0):,}" if name in REASONS else ""
+        _write(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{kept_note}")
+    _write(axis, 0.5, 0.02, f"between\n{corners['between']:,}")
 
 
-def _say(axis: Any, x: float, y: float, text: str) -> None:
-    """Text at a place of the panel, on a pale ground."""
-    across, up = ("left" if x < 0.5 else "right" if x > 0.5 else "center"), ("bottom" if y < 0.5 else "top")
+def _write(axis: Any, x: float, y: float, text: str) -> None:
+    """Text at a place of the panel (axes fractions), on a pale ground."""
+    align = "left" if x < 0.5 else "right" if x > 0.5 else "center"
     ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
-    place = {"ha": across, "va": up, "multialignment": across, "transform": axis.transAxes}
+    place = {"ha": align, "va": "bottom" if y < 0.5 else "top", "multialignment": align, "transform": axis.transAxes}
     axis.text(x, y, text, fontsize=style.SMALL, zorder=5, bbox=ground, **place)

@@ -1,4 +1,4 @@
-"""Avg delta of every pair, sample pruners by token pruners, a panel a budget: the table's grid at a glance."""
+"""Avg delta of every pair, sample pruners by token pruners, a panel per budget: the table's grid at a glance."""
 
 from typing import Any
 
@@ -15,30 +15,32 @@ from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 from prunegrid.results import collect
 from prunegrid.table.labels import LABELS
 
-CELL_WIDTH, CELL_HEIGHT, BESIDE, LEAST = 0.44, 0.34, 1.2, 1.2
+CELL_WIDTH, CELL_HEIGHT, MARGIN, MIN_HEIGHT = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"
 
 
-def draw(source: ModelResults) -> Figure:
-    """Means over seeds of the deltas of Avg (points), blue better and red worse than the baseline."""
-    shown = _shown(source)
-    pairs = [pruners.parts(v.method) for v in source.experiment.variants if v.name in shown]
+def draw(results: ModelResults) -> Figure:
+    """Means over seeds of the deltas of Avg (points): blue is better, red worse than the baseline."""
+    shown_variants = _variants(results)
+    pairs = [pruners.parts(v.method) for v in results.experiment.variants if v.name in shown_variants]
     rows, columns = (list(dict.fromkeys(parts)) for parts in zip(*pairs, strict=True))
-    budgets = source.experiment.grid_budgets
-    cells = {budget: _cells(source, budget) for budget in budgets}
-    deltas = [abs(delta) for of_budget in cells.values() for delta, _ in of_budget.values() if delta is not None]
+    budgets = results.experiment.grid_budgets
+    squares = {budget: _squares(results, budget) for budget in budgets}
+    deltas = [abs(delta) for panel in squares.values() for delta, _ in panel.values() if delta is not None]
     if not deltas:
         raise NothingToShow("no pair of pruners has a delta of Avg")
-    across = _across(len(budgets), len(columns))
-    down = -(-len(budgets) // across)
-    width = style.COLUMN if across == 1 and len(columns) <= 4 else style.PAGE
-    figure = Figure(figsize=(width, down * (max(LEAST, CELL_HEIGHT * len(rows)) + 0.3) + 0.95), layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    panel_columns = _panel_columns(len(budgets), len(columns))
+    panel_rows = -(-len(budgets) // panel_columns)
+    width = style.COLUMN if panel_columns == 1 and len(columns) <= 4 else style.PAGE
+    figure = Figure(
+        figsize=(width, panel_rows * (max(MIN_HEIGHT, CELL_HEIGHT * len(rows)) + 0.3) + 0.95), layout="constrained"
+    )
+    axes = figure.subplots(panel_rows, panel_columns, squeeze=False, sharex=True, sharey=True)
     norm = CenteredNorm(0, max(deltas) or 1.0)
     for axis, budget in zip(axes.ravel(), budgets, strict=False):
-        _panel(axis, cells[budget], rows, columns, norm)
+        _panel(axis, squares[budget], rows, columns, norm)
         axis.set_title(heading(budget), fontsize=style.SMALL)
-    for axis in axes.ravel()[max(0, len(budgets) - across) : len(budgets)]:
+    for axis in axes.ravel()[max(0, len(budgets) - panel_columns) : len(budgets)]:
         axis.tick_params(axis="x", labelbottom=True)
     for axis in axes.ravel()[len(budgets) :]:
         axis.set_visible(False)
@@ -50,56 +52,56 @@ def draw(source: ModelResults) -> Figure:
     return figure
 
 
-def _across(panels: int, columns: int) -> int:
-    """How many panels stand beside one another."""
-    fitting = max(1, int((style.PAGE - BESIDE) / (CELL_WIDTH * columns + 0.08)))
+def _panel_columns(panels: int, columns: int) -> int:
+    """How many panels fit side by side."""
+    fitting = max(1, int((style.PAGE - MARGIN) / (CELL_WIDTH * columns + 0.08)))
     return min(panels, fitting)
 
 
 Square = tuple[float | None, str]
 
 
-def _shown(source: ModelResults) -> set[str]:
-    """The variants in the map: plain pairs, and the baselines that their deltas are against."""
-    pairs = {variant.name for variant in source.experiment.variants if names.is_plain_pair(variant)}
-    return pairs | {source.baselines[name] for name in pairs}
+def _variants(results: ModelResults) -> set[str]:
+    """The variants in the map: plain pairs and their baselines."""
+    pairs = {variant.name for variant in results.experiment.variants if names.is_plain_pair(variant)}
+    return pairs | {results.baselines[name] for name in pairs}
 
 
-def _cells(source: ModelResults, budget: Budget) -> dict[tuple[str, str], Square]:
-    """By pair: the mean delta, or None, and what to print."""
-    rows = source.budget_rows(source.averages, budget)
-    pairs = rows[rows["variant"].isin(_shown(source))].groupby(["sample_pruner", "token_pruner"], sort=False)
-    return {(str(sample), str(token)): _cell(source, budget, part) for (sample, token), part in pairs}
+def _squares(results: ModelResults, budget: Budget) -> dict[tuple[str, str], Square]:
+    """By pair: the mean delta, or None, and the text to print."""
+    rows = results.budget_rows(results.averages, budget)
+    pairs = rows[rows["variant"].isin(_variants(results))].groupby(["sample_pruner", "token_pruner"], sort=False)
+    return {(str(sample), str(token)): _square(results, budget, part) for (sample, token), part in pairs}
 
 
-def _cell(source: ModelResults, budget: Budget, part: pd.DataFrame) -> Square:
+def _square(results: ModelResults, budget: Budget, part: pd.DataFrame) -> Square:
     variant = str(part["variant"].iloc[0])
-    if variant in source.baselines.values() and part["score"].notna().any():
+    if variant in results.baselines.values() and part["score"].notna().any():
         return 0.0, "base"
     deltas = part["delta"].dropna()
     if not len(deltas):
         worst = max(part["status"], key=collect.SEVERITY.index)
         return None, "no base" if worst == "done" else worst
     seeds = "" if len(deltas) == len(part) else f"\n({len(deltas)}/{len(part)})"
-    return float(deltas.mean()), signed(deltas.mean()) + _mark(source, budget, variant) + seeds
+    return float(deltas.mean()), signed(deltas.mean()) + _mark(results, budget, variant) + seeds
 
 
-def _mark(source: ModelResults, budget: Budget, variant: str) -> str:
-    """A star where the delta is significant after Holm's correction."""
-    if source.deltas is None:
+def _mark(results: ModelResults, budget: Budget, variant: str) -> str:
+    """A star if the delta is significant after Holm's correction."""
+    if results.deltas is None:
         return ""
-    rows = source.budget_rows(source.deltas, budget)
-    own = rows[(rows["variant"] == variant) & (rows["benchmark"] == collect.AVERAGE)]
-    return "*" if own["significant"].eq(True).any() else ""
+    rows = results.budget_rows(results.deltas, budget)
+    line = rows[(rows["variant"] == variant) & (rows["benchmark"] == collect.AVERAGE)]
+    return "*" if line["significant"].eq(True).any() else ""
 
 
 def _panel(
-    axis: Any, cells: dict[tuple[str, str], Square], rows: list[str], columns: list[str], norm: CenteredNorm
+    axis: Any, squares: dict[tuple[str, str], Square], rows: list[str], columns: list[str], norm: CenteredNorm
 ) -> None:
     values = np.full((len(rows), len(columns)), np.nan)
     for y, row in enumerate(rows):
         for x, column in enumerate(columns):
-            delta, text = cells.get((row, column), (None, "\N{EN DASH}"))
+            delta, text = squares.get((row, column), (None, "\N{EN DASH}"))
             values[y, x] = np.nan if delta is None else delta
             pale = delta is None or abs(delta) < 0.62 * norm.halfrange
             axis.text(x, y, text, ha="center", va="center", color="black" if pale else "white", fontsize=style.SMALL)

@@ -1,4 +1,4 @@
-"""What one model's figures are drawn from, and the words they share."""
+"""The results that one model's figures are drawn from, and the words that figures share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ from prunegrid.table.labels import LABELS
 
 
 class NothingToShow(Exception):
-    """Why a figure has nothing to show; that text then stands in its place."""
+    """Why a figure has nothing to show: the text that replaces it."""
 
 
 @dataclass(frozen=True)
 class ModelResults:
-    """A results folder seen by one model: `frame` holds its results, `deltas` those to the baseline, if any.
+    """One model's part of a results folder: the results `frame`, and the `deltas` from the baseline, if any.
 
-    `unit` is what costs are in, in the table and so here.
+    `unit` is the table's unit of costs.
     """
 
     root: Path
@@ -38,16 +38,16 @@ class ModelResults:
 
     @property
     def baselines(self) -> dict[str, str]:
-        """What each variant's deltas are against, whatever its name."""
+        """The variant that each variant's deltas are against."""
         return collect.baselines(self.experiment)
 
     def budget_rows(self, frame: pd.DataFrame, budget: Budget) -> pd.DataFrame:
         """The rows of `frame` at `budget`."""
-        same = (frame["sample_ratio"] == budget.sample_ratio) & (frame["token_ratio"] == budget.token_ratio)
-        return frame[same]
+        rows = (frame["sample_ratio"] == budget.sample_ratio) & (frame["token_ratio"] == budget.token_ratio)
+        return frame[rows]
 
     def label(self, variant: str) -> str:
-        """How figures name a variant: a plain one by its method, another by its own name."""
+        """A variant's name in figures: a plain one's method, else its own name."""
         if variant in collect.REFERENCES:
             return LABELS[variant]
         parts = [part for part in pruners.parts(self.experiment.variant(variant).method) if part]
@@ -55,7 +55,7 @@ class ModelResults:
 
 
 def heading(budget: Budget) -> str:
-    """A budget as panels name it, in percent of samples and of tokens."""
+    """A budget as panels show it, in percent of samples and of tokens."""
     return f"{percent(budget.sample_ratio)} samples {TIMES} {percent(budget.token_ratio)} tokens"
 
 
@@ -64,6 +64,6 @@ def percent(ratio: float) -> str:
 
 
 def signed(points: float, decimals: int = 1) -> str:
-    """A delta with its sign, a true minus; zero has none."""
+    """A delta with its sign, a true minus; zero has no sign."""
     text = f"{points:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
     return text[1:] if float(f"{points:.{decimals}f}") == 0 else text

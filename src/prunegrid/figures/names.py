@@ -1,6 +1,6 @@
-"""Which figures an experiment has, told from the experiment alone: Snakemake asks before anything has run.
+"""The names of an experiment's figures, which follow from the experiment alone: Snakemake needs them before any run.
 
-`snakemake --cores 1 figures` writes them. Nothing here imports pandas or matplotlib.
+`snakemake --cores 1 figures` writes them. Nothing here imports pandas or matplotlib, to keep Snakemake's start fast.
 """
 
 from prunegrid import pruners
@@ -29,17 +29,17 @@ def bars_name(budget: Budget) -> str:
 
 
 def has_baseline(experiment: Experiment) -> bool:
-    """Whether there is a plain random+random, which deltas are against, and a variant beside it."""
+    """Whether there is a plain random+random as the baseline of deltas, and another variant."""
     plain = [v for v in experiment.variants if v.method == BASELINE and not v.options and not v.match]
     return bool(plain) and len(experiment.variants) > 1
 
 
 def is_plain_pair(variant: Variant) -> bool:
-    """Whether the variant is a plain pair, named after its method, other than the baseline: a place in the heat map."""
+    """Whether the variant has a place in the heat map: a pair named after its method, not the baseline."""
     parts = [part for part in pruners.parts(variant.method) if part]
     return len(parts) == 2 and variant.name == "+".join(parts) != BASELINE
 
 
 def dynamic_variants(experiment: Experiment) -> list[Variant]:
-    """The variants that are pruned while they are trained."""
+    """The variants that are pruned during training."""
     return [v for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]

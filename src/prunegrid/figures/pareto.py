@@ -1,4 +1,4 @@
-"""What a score costs: Avg against trained tokens and against the whole cost, with the Pareto front of each."""
+"""The cost of a score: Avg against trained tokens and against the whole cost, with the Pareto front of each."""
 
 from typing import Any
 
@@ -20,49 +20,49 @@ CIRCLE: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.35", "linewidth":
 WIDE, DECADES = 4.0, 50.0
 
 
-def draw(source: ModelResults) -> Figure:
-    """One point a variant and budget, means over seeds; what is left out is counted."""
-    every = points.points(source)
-    found = every[every["score"].notna()]
-    if found.empty:
+def draw(results: ModelResults) -> Figure:
+    """One point per variant and budget, means over seeds, and how many rows are left out."""
+    rows = points.points(results)
+    scored = rows[rows["score"].notna()]
+    if scored.empty:
         raise NothingToShow("no trained cell has all of its benchmarks")
-    axes_of = {"tokens": "Trained tokens, all epochs", "cost": f"Scoring and training ({source.unit})"}
-    budgets = source.experiment.grid_budgets
+    axes_of = {"tokens": "Trained tokens, all epochs", "cost": f"Scoring and training ({results.unit})"}
+    budgets = results.experiment.grid_budgets
     figure = Figure(figsize=(style.PAGE, 3.45 + 0.15 * -(-(len(budgets) + 6) // 3)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (column, text) in zip(axes, axes_of.items(), strict=True):
-        known = found[found[column].notna()]
-        _scatter(axis, known, column, budgets, _marked(source))
-        _front_line(axis, known, column, zero_shot(source))
-        axis.set_xlabel("\n".join(filter(None, (text, points.unknown(every, column)))))
+        known_costs = scored[scored[column].notna()]
+        _scatter(axis, known_costs, column, budgets, _special_looks(results))
+        _front_line(axis, known_costs, column, zero_shot(results))
+        axis.set_xlabel("\n".join(filter(None, (text, points.unknown(rows, column)))))
     axes[0].set_ylabel("Avg (%)")
     axes[0].margins(y=0.12)
-    if said := points.without_score(every):
-        figure.suptitle(said, fontsize=style.SMALL)
+    if unscored := points.without_score(rows):
+        figure.suptitle(unscored, fontsize=style.SMALL)
     handles, _ = axes[0].get_legend_handles_labels()
-    handles += _handles(source, found)
+    handles += _handles(results, scored)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.5, columnspacing=1.2)
     style.freeze(figure)
     for axis, column in zip(axes, axes_of, strict=True):
-        _labels(axis, found[found[column].notna()], column, source)
+        _labels(axis, scored[scored[column].notna()], column, results)
     return figure
 
 
-def _marked(source: ModelResults) -> dict[str, dict[str, Any]]:
-    """The variants that look the same at every budget, and how."""
-    return {"qtuning": QTUNING} | dict.fromkeys(source.baselines.values(), BASELINE)
+def _special_looks(results: ModelResults) -> dict[str, dict[str, Any]]:
+    """The looks of the variants that look the same at every budget."""
+    return {"qtuning": QTUNING} | dict.fromkeys(results.baselines.values(), BASELINE)
 
 
-def _handles(source: ModelResults, found: pd.DataFrame) -> list[Line2D]:
-    """The legend's marks that no budget has; only what the figure has."""
-    there = set(found["variant"])
-    bases = [source.label(name) for name in dict.fromkeys(source.baselines.values()) if name in there]
-    said = [
+def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
+    """The legend's marks that belong to no budget, as far as the figure has them."""
+    variants = set(scored["variant"])
+    bases = [results.label(name) for name in dict.fromkeys(results.baselines.values()) if name in variants]
+    marks = [
         (f"baseline: {', '.join(bases)}", BASELINE, bool(bases)),
-        (LABELS["qtuning"], QTUNING, "qtuning" in there),
-        (f"circled: mean over fewer than {found['seeds'].max()} seeds", CIRCLE, bool(points.partial(found).any())),
+        (LABELS["qtuning"], QTUNING, "qtuning" in variants),
+        (f"circled: mean over fewer than {scored['seeds'].max()} seeds", CIRCLE, bool(points.partial(scored).any())),
     ]
-    return [_handle(text, look) for text, look, holds in said if holds]
+    return [_handle(text, look) for text, look, is_shown in marks if is_shown]
 
 
 def _handle(text: str, look: dict[str, Any]) -> Line2D:
@@ -72,34 +72,43 @@ def _handle(text: str, look: dict[str, Any]) -> Line2D:
 
 
 def front(cost: Any, score: Any, floor: float) -> list[int]:
-    """Rows of the points above `floor` that are better than all that cost no more, cheapest first."""
-    chosen: list[int] = []
+    """The rows of points above `floor` that are better than all that cost no more, cheapest first."""
+    rows: list[int] = []
     best = floor
     for row in np.lexsort((-np.asarray(score), np.asarray(cost))):
         if score[row] > best:
             best = score[row]
-            chosen.append(int(row))
-    return chosen
+            rows.append(int(row))
+    return rows
 
 
 def _scatter(
-    axis: Any, known: pd.DataFrame, column: str, budgets: list[Budget], marked: dict[str, dict[str, Any]]
+    axis: Any, rows: pd.DataFrame, column: str, budgets: list[Budget], looks: dict[str, dict[str, Any]]
 ) -> None:
-    """A colour and a marker a budget; references are stars; means that lack seeds are circled."""
+    """A colour and a marker per budget; references are stars; means that lack seeds are circled."""
     for number, budget in enumerate(budgets):
-        same = (known["sample_ratio"] == budget.sample_ratio) & (known["token_ratio"] == budget.token_ratio)
+        at_budget = (rows["sample_ratio"] == budget.sample_ratio) & (rows["token_ratio"] == budget.token_ratio)
         colour, marker = style.SERIES[number % len(style.SERIES)], MARKERS[number % len(MARKERS)]
-        plain = known[same & ~known["variant"].isin(marked)]
+        plain = rows[at_budget & ~rows["variant"].isin(looks)]
         look = {"color": colour, "linewidths": 0, "label": heading(budget)}
         axis.scatter(plain[column], plain["score"], s=14, marker=marker, zorder=3, **look)
-        for name, its in marked.items():
-            own = known[same & (known["variant"] == name)]
-            axis.scatter(own[column], own["score"], s=22, marker=marker, zorder=4, **its)
-    lacking = known[points.partial(known)]
-    axis.scatter(lacking[column], lacking["score"], s=58, marker="o", zorder=2.5, **CIRCLE)
-    bare = known[known["sample_ratio"].isna()]
-    axis.scatter(bare[column], bare["score"], s=42, marker="*", color="black", linewidths=0, label="all data", zorder=3)
-    _scale(axis, known[column], column)
+        for name, special in looks.items():
+            part = rows[at_budget & (rows["variant"] == name)]
+            axis.scatter(part[column], part["score"], s=22, marker=marker, zorder=4, **special)
+    partial = rows[points.partial(rows)]
+    axis.scatter(partial[column], partial["score"], s=58, marker="o", zorder=2.5, **CIRCLE)
+    references = rows[rows["sample_ratio"].isna()]
+    axis.scatter(
+        references[column],
+        references["score"],
+        s=42,
+        marker="*",
+        color="black",
+        linewidths=0,
+        label="all data",
+        zorder=3,
+    )
+    _scale(axis, rows[column], column)
 
 
 def _scale(axis: Any, values: "pd.Series[float]", column: str) -> None:
@@ -117,9 +126,9 @@ def short(value: float, _: Any = None) -> str:
     return f"{value / size:.6g}{unit}"
 
 
-def _front_line(axis: Any, known: pd.DataFrame, column: str, floor: float) -> None:
-    """What is the best for no more than a cost: a step at each point of the front, above what no training gives."""
-    cost, score = known[column].to_numpy(), known["score"].to_numpy()
+def _front_line(axis: Any, points: pd.DataFrame, column: str, floor: float) -> None:
+    """The best score for no more than a cost: a step at each point of the front, above the untrained model's."""
+    cost, score = points[column].to_numpy(), points["score"].to_numpy()
     rows = front(cost, score, floor)
     if np.isfinite(floor):
         axis.axhline(
@@ -128,23 +137,23 @@ def _front_line(axis: Any, known: pd.DataFrame, column: str, floor: float) -> No
     axis.step(cost[rows], score[rows], where="post", color="0.45", linewidth=0.9, zorder=2, label="Pareto front")
 
 
-def zero_shot(source: ModelResults) -> float:
-    """Avg of the untrained model (percent), which costs nothing; minus infinity where it is not there."""
-    rows = source.averages
+def zero_shot(results: ModelResults) -> float:
+    """Avg of the untrained model (percent), which costs nothing; minus infinity if it is missing."""
+    rows = results.averages
     score = rows.loc[rows["variant"] == "zero-shot", "score"].dropna()
     return float(score.iloc[0]) if len(score) else -np.inf
 
 
-def _labels(axis: Any, known: pd.DataFrame, column: str, source: ModelResults) -> None:
-    """Names of the points on the front, and of those without a budget; `(1/3)` where seeds are missing."""
-    named = set(front(known[column].to_numpy(), known["score"].to_numpy(), zero_shot(source)))
-    named |= set(np.flatnonzero(known["sample_ratio"].isna()).tolist())
-    lines: Any = known.iloc[sorted(named)].itertuples()
-    labels = [(getattr(line, column), line.score, _name(source, line)) for line in lines]
+def _labels(axis: Any, points: pd.DataFrame, column: str, results: ModelResults) -> None:
+    """Names of the points on the front and of those without a budget; with `(1/3)` if seeds are missing."""
+    rows = set(front(points[column].to_numpy(), points["score"].to_numpy(), zero_shot(results)))
+    rows |= set(np.flatnonzero(points["sample_ratio"].isna()).tolist())
+    lines: Any = points.iloc[sorted(rows)].itertuples()
+    labels = [(getattr(line, column), line.score, _name(results, line)) for line in lines]
     if labels:
         placing.place(axis, labels, fontsize=style.SMALL)
 
 
-def _name(source: ModelResults, line: Any) -> str:
-    lacks = f" ({line.done}/{line.seeds})" if line.done < line.seeds else ""
-    return source.label(line.variant) + lacks
+def _name(results: ModelResults, line: Any) -> str:
+    count = f" ({line.done}/{line.seeds})" if line.done < line.seeds else ""
+    return results.label(line.variant) + count

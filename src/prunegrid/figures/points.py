@@ -1,4 +1,4 @@
-"""What `figures.pareto` is drawn from: each trained row's Avg beside its tokens and cost, the means of the table."""
+"""The points of `figures.pareto`: each trained row's Avg with its tokens and cost, the means of the table."""
 
 import pandas as pd
 
@@ -10,12 +10,12 @@ from prunegrid.table.document import budget_of
 ROW = ["sample_ratio", "token_ratio", "variant"]
 
 
-def points(source: ModelResults) -> pd.DataFrame:
-    """A line a trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
+def points(results: ModelResults) -> pd.DataFrame:
+    """A line per trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
 
-    Tokens and cost (in the source's unit) are the table's, over all trained seeds; NaN where they are not known.
+    Tokens and cost (in its unit) are the table's, over all trained seeds; NaN if unknown.
     """
-    rows = source.averages
+    rows = results.averages
     lines = rows[rows["variant"] != "zero-shot"].groupby(ROW, sort=False, dropna=False)
     means = lines.agg(
         score=("score", "mean"),
@@ -23,9 +23,9 @@ def points(source: ModelResults) -> pd.DataFrame:
         seeds=("status", "size"),
         status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
     ).reset_index()
-    spent = cost_columns.row_measurements(source.frame, source.unit)
-    own = [spent[budget_of(line), line.variant][source.model] for line in means.itertuples()]
-    tokens, cost = ([getattr(one, name) for one in own] for name in ("tokens", "cost"))
+    measurements = cost_columns.row_measurements(results.frame, results.unit)
+    values = [measurements[budget_of(line), line.variant][results.model] for line in means.itertuples()]
+    tokens, cost = ([getattr(row, name) for row in values] for name in ("tokens", "cost"))
     return means.assign(tokens=pd.Series(tokens, dtype="float64"), cost=pd.Series(cost, dtype="float64"))
 
 
@@ -35,13 +35,13 @@ def partial(points: pd.DataFrame) -> pd.Series:
 
 
 def without_score(points: pd.DataFrame) -> str:
-    """How many rows have no Avg, by status; empty where all have one."""
-    lacking = points.loc[points["score"].isna(), "status"]
-    counts = [f"{(lacking == status).sum()} {status}" for status in collect.SEVERITY if (lacking == status).any()]
-    return f"Left out: {len(lacking)} of {len(points)} rows without Avg ({', '.join(counts)})" if counts else ""
+    """How many rows have no Avg, by status; empty if all have one."""
+    statuses = points.loc[points["score"].isna(), "status"]
+    counts = [f"{(statuses == status).sum()} {status}" for status in collect.SEVERITY if (statuses == status).any()]
+    return f"Left out: {len(statuses)} of {len(points)} rows without Avg ({', '.join(counts)})" if counts else ""
 
 
 def unknown(points: pd.DataFrame, column: str) -> str:
-    """How many rows with Avg have no known `column`; empty where all do."""
+    """How many rows with Avg have no known `column`; empty if all have one."""
     n = int((points["score"].notna() & points[column].isna()).sum())
     return f"{n} row{'' if n == 1 else 's'} of unknown {column} left out" if n else ""

@@ -1,4 +1,7 @@
-"""One response, its tokens as text, and which of them each token pruner keeps: what the figure `tokens` shows."""
+"""One response, its tokens as text, and which of them each token pruner keeps: what the figure `tokens` shows.
+
+The pruners are those of the paper's Figure 1b (arXiv 2509.23873), whatever an experiment's variants are.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,22 +24,21 @@ from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
 
 TOKEN_PRUNERS = ("random", "ppl", "fastv", "sparsevlm")
-LEAST, MOST = 12, 60
-PIECE = 1024
-ALONE = 1.0
+SHORTEST, LONGEST = 12, 60
+ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Response:
-    """A sample's prompt, the texts of its response tokens and, by pruner, what is kept or why that is unknown.
+    """A sample's prompt, the texts of its response tokens and, by pruner, the positions kept or why they are unknown.
 
-    `treated_as`: the token rule of Q-Tuning for this sample, 2 or 4; 0 where Q-Tuning does not keep it.
+    `treated_as`: Q-Tuning's token rule for this sample, 2 or 4; 0 if Q-Tuning does not keep it.
     """
 
     sample_id: int
     prompt: str
     texts: list[str]
-    kept: dict[str, set[int] | str]
+    selections: dict[str, set[int] | str]
     treated_as: int
 
 
@@ -52,31 +54,31 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
     draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
-    chosen = pruners.choose(scores.ordered(), spec, draw)
-    sample_id, treated_as = pick_sample(scores.ordered(), chosen)
+    choice = pruners.choose(scores.ordered(), spec, draw)
+    sample_id, treated_as = pick_sample(scores.ordered(), choice)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
-    alone = _alone(scores.take(np.array([row])), line)
-    kept = {name: _kept(alone, name, budget, draw, folder) for name in TOKEN_PRUNERS}
+    sample = _with_tokens(scores.take(np.array([row])), line)
+    selections = {name: _kept_positions(sample, name, budget, draw, folder) for name in TOKEN_PRUNERS}
     if treated_as:
-        place = int(np.flatnonzero(scores.ordered().sample_id[chosen.rows] == sample_id)[0])
-        (selection,) = pruners.keep(chosen.take(np.array([place])), lambda: [alone])
-        kept["qtuning"] = set(selection.kept(0).tolist())
+        place = int(np.flatnonzero(scores.ordered().sample_id[choice.rows] == sample_id)[0])
+        (selection,) = pruners.keep(choice.take(np.array([place])), lambda: [sample])
+        selections["qtuning"] = set(selection.kept(0).tolist())
     vocabulary = Tokenizer.from_file(str(tokenizer))
     prompt = vocabulary.decode(line["prompt_ids"].as_py())
-    return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), kept, treated_as)
+    return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as)
 
 
-def pick_sample(scores: Scores, chosen: Choice) -> tuple[int, int]:
+def pick_sample(scores: Scores, choice: Choice) -> tuple[int, int]:
     """(sample_id, Q-Tuning's token rule) of the sample to show, `scores` in order of `sample_id`.
 
-    Of the samples that Q-Tuning keeps and treats as Q2, those of 12 to 60 response tokens; where there are none,
-    those of 12 or more; then all samples. Of these the one of median length, of equals the first.
+    The first sample of median length among those that Q-Tuning keeps and treats as Q2 and that have 12 to 60 response
+    tokens; if there are none, among those with 12 or more; else among all samples.
     """
     treated_as_N = np.zeros(len(scores), np.int8)
-    treated_as_N[chosen.rows] = chosen.kept.treated_as
+    treated_as_N[choice.rows] = choice.kept.treated_as
     lengths_N = scores.response_tokens
-    long, short = lengths_N >= LEAST, lengths_N <= MOST
+    long, short = lengths_N >= SHORTEST, lengths_N <= LONGEST
     groups = (np.flatnonzero((treated_as_N == 2) & long & short), np.flatnonzero((treated_as_N == 2) & long))
     rows = next((rows for rows in groups if len(rows)), np.arange(len(scores)))
     in_order = rows[np.argsort(lengths_N[rows], kind="stable")]
@@ -86,39 +88,39 @@ def pick_sample(scores: Scores, chosen: Choice) -> tuple[int, int]:
 
 
 def _line(path: Path, row: int) -> dict[str, Any]:
-    """Row number `row` of the token table, column by column; what stands before it is read in pieces."""
+    """Row number `row` of the token table, by column; the rows before it are read piece by piece."""
     columns = [name for name in files.column_names(path) if name != "sample_id"]
-    sizes = [PIECE] * (row // PIECE) + [row % PIECE, 1]
+    sizes = [ROWS_AT_ONCE] * (row // ROWS_AT_ONCE) + [row % ROWS_AT_ONCE, 1]
     table: pa.Table = next(islice(files.stream_parquet(path, columns, sizes), len(sizes) - 1, None))
-    if lacking := {"prompt_ids", "response_ids"} - set(columns):
-        raise NothingToShow(f"{path.name} has no {' and '.join(sorted(lacking))}, so no text")
+    if missing := {"prompt_ids", "response_ids"} - set(columns):
+        raise NothingToShow(f"{path.name} has no {' and '.join(sorted(missing))}, so no text")
     return {name: table[name][0] for name in columns}
 
 
-def _alone(scores: Scores, line: dict[str, Any]) -> Scores:
-    """The one sample with all of its token columns."""
+def _with_tokens(sample: Scores, line: dict[str, Any]) -> Scores:
+    """The sample with all of its token columns."""
     ids = ("prompt_ids", "response_ids")
-    return replace(scores, tokens={name: np.array(v.as_py(), float) for name, v in line.items() if name not in ids})
+    return replace(sample, tokens={name: np.array(v.as_py(), float) for name, v in line.items() if name not in ids})
 
 
-def _kept(alone: Scores, token: str, budget: Budget, draw: Draw, folder: ScoresFolder) -> set[int] | str:
-    """The positions that the pair `random+<token>` keeps of the sample, or why that cannot be told."""
+def _kept_positions(sample: Scores, token: str, budget: Budget, draw: Draw, folder: ScoresFolder) -> set[int] | str:
+    """The positions that the pair `random+<token>` keeps of the sample, or why they are unknown."""
     method = f"random+{token}"
     for column in pruners.needs(method).tokens:
-        if column not in alone.tokens:
+        if column not in sample.tokens:
             return folder.left_out(column) or f"the scores have no column {column}"
-    spec = PruningSpec(method=method, sample_ratio=ALONE, token_ratio=budget.token_ratio)
-    selection = pruners.select(alone, spec, draw)
+    spec = PruningSpec(method=method, sample_ratio=1.0, token_ratio=budget.token_ratio)
+    selection = pruners.select(sample, spec, draw)
     return set(selection.kept(0).tolist())
 
 
 def texts(vocabulary: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """The text that each token adds to the ones before it; empty for a part of a character that is not whole yet."""
-    ends = [len(_whole(vocabulary, ids[: n + 1])) for n in range(len(ids))]
-    whole = vocabulary.decode(ids, skip_special_tokens=False)
-    return [whole[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    """The text that each token adds to the preceding ones; empty for a part of an incomplete character."""
+    ends = [len(_complete_text(vocabulary, ids[: n + 1])) for n in range(len(ids))]
+    text = vocabulary.decode(ids, skip_special_tokens=False)
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def _whole(vocabulary: Tokenizer, ids: Sequence[int]) -> str:
+def _complete_text(vocabulary: Tokenizer, ids: Sequence[int]) -> str:
     text: str = vocabulary.decode(ids, skip_special_tokens=False)
     return text.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -1,6 +1,6 @@
-"""How figures look, and how they are written: the same bytes from the same numbers, whatever the machine's settings.
+"""The style of figures, and writing them: the same numbers give the same bytes, whatever the machine's settings.
 
-Colours are Okabe and Ito's (Color Universal Design, 2008), told apart in every common colour blindness.
+Colours are Okabe and Ito's (Color Universal Design, 2008), distinguishable with every common colour blindness.
 """
 
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Matplotlib's defaults with `SETTINGS`, whatever a matplotlibrc says; what was set before comes back."""
+    """Matplotlib's defaults with `SETTINGS`, whatever a matplotlibrc says; restores the previous settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -65,13 +65,13 @@ def styled() -> Iterator[None]:
 
 
 def freeze(figure: Figure) -> None:
-    """Lay out now and not again, so that places found in the figure stay true."""
+    """Lay out now and not again, so that positions computed in the figure stay valid."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write `folder/name` in every format, each whole or not at all."""
+    """Write `folder/name` in every format, each file whole or not at all."""
     freeze(figure)
     paths = [folder / f"{name}.{ending}" for ending in FORMATS]
     for path, ending in zip(paths, FORMATS, strict=True):
@@ -81,7 +81,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def nothing(reason: str) -> Figure:
-    """A figure that says why there is nothing to show."""
+    """A figure with the reason why there is nothing to show."""
     figure = Figure(figsize=(COLUMN, 1.0))
     figure.text(0.5, 0.5, fill(f"nothing to show: {reason}", 52), ha="center", va="center", fontsize=NORMAL)
     return figure

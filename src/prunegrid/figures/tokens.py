@@ -15,13 +15,13 @@ from matplotlib.patches import Rectangle
 
 from prunegrid.figures import response, style
 from prunegrid.figures.model_results import ModelResults, percent
-from prunegrid.figures.response import MOST, Response
+from prunegrid.figures.response import LONGEST, Response
 from prunegrid.table.labels import LABELS
 
 FAMILY = "DejaVu Sans Mono"
-LEFT, LINE, GAP, MARGIN = 1.0, 0.165, 0.09, 0.06
+LABEL_WIDTH, LINE, GAP, MARGIN = 1.0, 0.165, 0.09, 0.06
 CHARACTER = 0.602 * style.SMALL / 72
-WIDTH = int((style.PAGE - LEFT - MARGIN) / CHARACTER)
+WIDTH = int((style.PAGE - LABEL_WIDTH - MARGIN) / CHARACTER)
 RETURN, TABULATOR = "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}", "\N{RIGHTWARDS ARROW TO BAR}"
 VISIBLE = str.maketrans({"\n": RETURN, "\t": TABULATOR, "\r": ""})
 PROMPT_LINES = 2
@@ -38,13 +38,13 @@ class Piece:
     text: str
 
 
-def draw(source: ModelResults) -> Figure:
-    """A block of lines a pruner, all of the same response at the experiment's first budget."""
-    shown = response.read(source.root, source.experiment, source.model)
-    pieces = lay_out(shown.texts[:MOST])
+def draw(results: ModelResults) -> Figure:
+    """A block of lines per pruner, all of the same response at the experiment's first budget."""
+    sample = response.read(results.root, results.experiment, results.model)
+    pieces = lay_out(sample.texts[:LONGEST])
     lines = 1 + max(piece.line for piece in pieces)
-    blocks = [lines if isinstance(kept, set) else 1 for kept in shown.kept.values()]
-    prompt = _end_of(shown.prompt)
+    blocks = [lines if isinstance(positions, set) else 1 for positions in sample.selections.values()]
+    prompt = _prompt_end(sample.prompt)
     height = LINE * (1 + len(prompt) + sum(blocks)) + GAP * (len(blocks) + 1) + 2 * MARGIN
     figure = Figure(figsize=(style.PAGE, height))
     top = MARGIN
@@ -52,15 +52,15 @@ def draw(source: ModelResults) -> Figure:
         _words(figure, top, "" if number else "Prompt", line)
         top += LINE
     top += GAP
-    for (name, kept), size in zip(shown.kept.items(), blocks, strict=True):
-        _block(figure, top, LABELS[name], pieces, kept)
+    for (name, positions), size in zip(sample.selections.items(), blocks, strict=True):
+        _block(figure, top, LABELS[name], pieces, positions)
         top += size * LINE + GAP
-    _words(figure, top, "", _note(shown, source))
+    _words(figure, top, "", _note(sample, results))
     return figure
 
 
-def _end_of(prompt: str) -> list[str]:
-    """The last lines of the prompt, where the question stands."""
+def _prompt_end(prompt: str) -> list[str]:
+    """The last lines of the prompt, which hold the question."""
     lines = wrap(visible(prompt.strip().replace("\n", " \n ")), int(1.1 * WIDTH)) or [""]
     cut = "\N{HORIZONTAL ELLIPSIS} " if len(lines) > PROMPT_LINES else ""
     last = lines[-PROMPT_LINES:]
@@ -68,7 +68,7 @@ def _end_of(prompt: str) -> list[str]:
 
 
 def lay_out(texts: list[str]) -> list[Piece]:
-    """Tokens behind one another, broken into lines between tokens; one longer than a line is cut."""
+    """Tokens in sequence; lines break between tokens, and a token longer than a line is cut."""
     pieces, line, column = [], 0, 0
     for position, text in enumerate(texts):
         plain = visible(text)[:WIDTH]
@@ -80,59 +80,61 @@ def lay_out(texts: list[str]) -> list[Piece]:
 
 
 def visible(text: str) -> str:
-    """The text on one line: line breaks as arrows, what the font cannot show as squares."""
-    return "".join(c if _known(c) else "\N{WHITE SQUARE}" for c in text.translate(VISIBLE))
+    """The text on one line: line breaks as arrows, characters that the font lacks as squares."""
+    return "".join(c if _has_glyph(c) else "\N{WHITE SQUARE}" for c in text.translate(VISIBLE))
 
 
 @cache
-def _known(character: str) -> bool:
+def _has_glyph(character: str) -> bool:
     font = get_font(findfont(FontProperties(family=FAMILY)))
     return bool(font.get_char_index(ord(character)))
 
 
-def _block(figure: Figure, top: float, label: str, pieces: list[Piece], kept: set[int] | str) -> None:
+def _block(figure: Figure, top: float, label: str, pieces: list[Piece], positions: set[int] | str) -> None:
     """One pruner's lines, `top` inches below the figure's upper edge."""
-    if isinstance(kept, str):
-        _words(figure, top, label, f"not scored: {kept}")
+    if isinstance(positions, str):
+        _words(figure, top, label, f"not scored: {positions}")
         return
     _words(figure, top, label, "")
     for piece in pieces:
-        _token(figure, top + LINE * piece.line, piece, piece.position in kept)
+        _token(figure, top + LINE * piece.line, piece, piece.position in positions)
 
 
-def _token(figure: Figure, top: float, piece: Piece, kept: bool) -> None:
+def _token(figure: Figure, top: float, piece: Piece, is_kept: bool) -> None:
     bare = piece.text.strip(" ")
     start = piece.column + len(piece.text) - len(piece.text.lstrip(" "))
     if not bare:
         start, bare = piece.column, ""
     width, height = figure.get_size_inches()
-    left, right = ((LEFT + CHARACTER * at) / width for at in (piece.column, piece.column + len(piece.text)))
+    start_x, end_x = (
+        (LABEL_WIDTH + CHARACTER * column) / width for column in (piece.column, piece.column + len(piece.text))
+    )
     inset = 0.008 / width
     bottom, middle = 1 - (top + LINE - 0.012) / height, 1 - (top + LINE / 2) / height
-    if kept:
-        size = (right - left - 2 * inset, (LINE - 0.024) / height)
-        figure.add_artist(Rectangle((left + inset, bottom), *size, facecolor=GROUND, linewidth=0))
+    if is_kept:
+        size = (end_x - start_x - 2 * inset, (LINE - 0.024) / height)
+        figure.add_artist(Rectangle((start_x + inset, bottom), *size, facecolor=GROUND, linewidth=0))
     else:
-        figure.add_artist(Line2D([left + inset, right - inset], [middle, middle], color=PALE, linewidth=0.7))
-    look: dict[str, Any] = {"family": FAMILY, "fontsize": style.SMALL, "color": "black" if kept else PALE}
-    figure.text((LEFT + CHARACTER * start) / width, middle, bare, va="center_baseline", **look)
+        figure.add_artist(Line2D([start_x + inset, end_x - inset], [middle, middle], color=PALE, linewidth=0.7))
+    look: dict[str, Any] = {"family": FAMILY, "fontsize": style.SMALL, "color": "black" if is_kept else PALE}
+    figure.text((LABEL_WIDTH + CHARACTER * start) / width, middle, bare, va="center_baseline", **look)
 
 
 def _words(figure: Figure, top: float, label: str, text: str) -> None:
-    """A label at the left and a line of plain text beside it."""
+    """A label and, to its right, a line of plain text."""
     width, height = figure.get_size_inches()
     y = 1 - (top + LINE / 2) / height
     figure.text(MARGIN / width, y, label, va="center_baseline", fontsize=style.SMALL, weight="bold")
-    figure.text(LEFT / width, y, text, va="center_baseline", fontsize=style.SMALL)
+    figure.text(LABEL_WIDTH / width, y, text, va="center_baseline", fontsize=style.SMALL)
 
 
-def _note(shown: Response, source: ModelResults) -> str:
-    """What is seen: how much is shown, the ratio, and what Q-Tuning makes of the sample."""
-    n = len(shown.texts)
-    part = f"the first {MOST} of {n}" if n > MOST else f"{n}"
-    budget = source.experiment.grid_budgets[0]
-    rule = {2: "Q2 to Q-Tuning", 4: "Q4 to Q-Tuning, so kept whole", 0: "not kept by Q-Tuning"}[shown.treated_as]
+def _note(sample: Response, results: ModelResults) -> str:
+    """The caption: how many tokens are shown, the ratio, and how Q-Tuning treats the sample."""
+    n = len(sample.texts)
+    part = f"the first {LONGEST} of {n}" if n > LONGEST else f"{n}"
+    budget = results.experiment.grid_budgets[0]
+    rule = {2: "Q2 to Q-Tuning", 4: "Q4 to Q-Tuning, so kept whole", 0: "not kept by Q-Tuning"}[sample.treated_as]
     return (
-        f"Sample {shown.sample_id}: {part} response tokens, {percent(budget.token_ratio)} kept; {rule}. "
+        f"Sample {sample.sample_id}: {part} response tokens, {percent(budget.token_ratio)} kept; {rule}. "
         "On blue: kept. Struck through: pruned."
     )
