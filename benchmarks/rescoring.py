@@ -30,7 +30,7 @@ from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
 from prunegrid.scoring.writer import sample_means
 from prunegrid.training import Job, train
-from prunegrid.training.candidates import passes
+from prunegrid.training.candidates import packed_passes
 
 Row = dict[str, Any]
 LENGTHS_DRAWN = 200
@@ -62,7 +62,7 @@ def forwards(options: argparse.Namespace) -> Row:
     random, rows = np.random.default_rng(0), []
     for candidates in options.candidates:
         steps = [random.choice(length_N, candidates, replace=False) for _ in range(LENGTHS_DRAWN)]
-        for name, divide in (("padded", batches_by_length), ("packed", passes)):
+        for name, divide in (("padded", batches_by_length), ("packed", packed_passes)):
             counts = [len(list(divide(step, options.batch_tokens))) for step in steps]
             tokens = float(np.mean([step.sum() for step in steps]))
             row = {"candidates": candidates, "side": name, "forwards": float(np.mean(counts))}

@@ -35,7 +35,7 @@ from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.score import score
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job
-from prunegrid.training.dynamic import PROBE
+from prunegrid.training.dynamic import PROBE_SAMPLES
 
 SIDE = Path(__file__).with_name("training_side.py")
 PEERS = ("ours", "trainer", "trl", "trl-packed")
@@ -239,7 +239,11 @@ def against(runs: dict[str, Row], bench: Bench) -> Row:
     row = {"forwarded_tokens": measured["forwarded_tokens"], "static_forwarded_tokens": static["forwarded_tokens"]}
     for unit in ("seconds", "cpu_seconds"):
         scoring = bench.options.epochs * forward[unit]
-        terms = {"forward": scoring, "probe": scoring * min(1, PROBE / bench.samples), "static": scale * static[unit]}
+        terms = {
+            "forward": scoring,
+            "probe": scoring * min(1, PROBE_SAMPLES / bench.samples),
+            "static": scale * static[unit],
+        }
         row |= {unit: measured[unit], **{f"{term}_{unit}": value for term, value in terms.items()}}
         row[f"measured_over_predicted_by_{unit}"] = measured[unit] / sum(terms.values())
     return row

@@ -22,8 +22,8 @@ from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import write_scores
 from prunegrid.selection.prune import prune
 from prunegrid.training.loss import chunked_nll, collate, total_nll
-from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
-from prunegrid.training.schedule import example
+from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.schedule import build_example
 
 PACKED = NAME
 SCORES = HEAD_SCORES + ATTENTION_SCORES
@@ -110,14 +110,14 @@ Attention = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def attention(lengths: list[int], device: str) -> Attention:
     """Packed attention [1, T, H, D] of samples of these lengths, whose borders are on the device already."""
-    module, borders = torch.nn.Module(), borders_of(lengths).to(device)
+    module, borders = torch.nn.Module(), segment_borders(lengths).to(device)
     return lambda q, k, v: packed_attention(module, q, k, v, None, segments=lengths, borders=borders)[0]
 
 
 def examples(samples: Sequences, removal: str) -> list[Any]:
     """Of every sample two of three response tokens."""
     kept = [[i for i in range(int(n)) if i % 3] or [0] for n in samples.response_N]
-    return [example(i, *samples.ids(i), kept[i], 1.0, removal) for i in range(len(samples))]
+    return [build_example(i, *samples.ids(i), kept[i], 1.0, removal) for i in range(len(samples))]
 
 
 def loss(model: Any, some: list[Any], packed: bool) -> torch.Tensor:

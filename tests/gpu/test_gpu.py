@@ -25,10 +25,10 @@ from prunegrid.models.probes import check_isolated
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.training import liger
-from prunegrid.training.candidates import Candidates
+from prunegrid.training.candidates import CandidateScorer
 from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
-from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
-from prunegrid.training.schedule import Example, example
+from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.schedule import Example, build_example
 from prunegrid.training.trained_model import checkpoint_layers
 from support import killed_jobs
 from support.handmade_scores import spec
@@ -70,7 +70,7 @@ def test_variable_length_attention_is_each_sample_alone(dtype: torch.dtype, grou
     torch.manual_seed(0)
     shapes = [(1, heads, sum(LENGTHS), 64) for heads in (8, groups, groups)]
     qkv = [torch.randn(shape, device=DEVICE, dtype=dtype, requires_grad=True) for shape in shapes]
-    borders = borders_of(LENGTHS).to(DEVICE)
+    borders = segment_borders(LENGTHS).to(DEVICE)
     found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders, sliding_window=window)
     expected = alone(qkv, window)
     assert found.dtype == dtype
@@ -101,7 +101,7 @@ def samples(removal: str = "drop") -> list[Example]:
     for number, length in enumerate((40, 7, 90, 1, 22)):
         ids = [(7 * number + 3 * i) % 250 + 1 for i in range(4 + length)]
         kept = [i for i in range(length) if i % 5 in (0, 3)]
-        made.append(example(number, ids[:4], ids[4:], kept, 1.0, removal))
+        made.append(build_example(number, ids[:4], ids[4:], kept, 1.0, removal))
     return made
 
 
@@ -272,7 +272,7 @@ def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny
     rows, found = ScoresFolder(scores).sequences(), []
     for kernel in (NAME, "sdpa"):
         model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
-        candidates = Candidates(rows, 200, attention=True)
+        candidates = CandidateScorer(rows, 200, attention=True)
         candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)
         found.append(candidates.score(np.arange(len(rows))).tokens)
         assert candidates.counts["scoring_passes"] > 2

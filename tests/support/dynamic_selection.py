@@ -11,7 +11,7 @@ from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Draw, PruningSpec, Selection, select
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.training.dynamic import Moment
+from prunegrid.training.dynamic import StepPosition
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch, total_steps
 
 SEED = 0
@@ -26,12 +26,12 @@ def plan_of(scores: Path, settings: Training, rank: int = 0) -> list[MicroBatche
     return schedule(ids, len(ids), settings, SEED, rank)
 
 
-def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20) -> Moment:
+def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20) -> StepPosition:
     each = steps_per_epoch(candidates, settings)
-    return Moment(step // each, step, rank, step / total_steps(candidates, settings))
+    return StepPosition(step // each, step, rank, step / total_steps(candidates, settings))
 
 
-def statically(scores: Path, method: str, rows: list[int], moment: Moment) -> Selection:
+def statically(scores: Path, method: str, rows: list[int], moment: StepPosition) -> Selection:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
     of_batch = ScoresFolder(scores).read(pruners.needs(method)).take(np.array(rows))
     draw = Draw(derive_seed(SEED, "pruning"), moment.epoch, moment.step, moment.progress)

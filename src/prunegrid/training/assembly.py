@@ -8,7 +8,7 @@ from prunegrid.core.randomness import derive_seed
 from prunegrid.models import load_tokenizer
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training import checkpoints, deepspeed_setup
-from prunegrid.training.counters import Account
+from prunegrid.training.counters import Counters
 from prunegrid.training.dynamic_examples import DynamicExamples
 from prunegrid.training.job import Order
 from prunegrid.training.samples import StaticExamples
@@ -19,9 +19,9 @@ from prunegrid.training.trainer import PrunedTrainer
 
 def build_trainer(order: Order, rank: int) -> PrunedTrainer:
     """The Trainer of this rank; the counters of a resumed job continue from its checkpoint."""
-    job, account, rows = order.job, Account(rank), ScoresFolder(order.job.scores).sequences()
+    job, account, rows = order.job, Counters(rank), ScoresFolder(order.job.scores).sequences()
     if order.resume:
-        account.load(order.resume, checkpoints.step_of(order.resume))
+        account.load(order.resume, checkpoints.checkpoint_step(order.resume))
     examples: StaticExamples | DynamicExamples
     examples = DynamicExamples(order, rows, account) if job.pruning else StaticExamples(job, rows, rank)
     deepspeed_setup.set_up(job.device)

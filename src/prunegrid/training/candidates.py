@@ -37,7 +37,7 @@ GROUP_PADDING = 0.25  # of a group whose attention is computed together; fewer g
 
 
 @dataclass(frozen=True)
-class Pass:
+class PackedPass:
     """Samples of one forward, the longest first, behind one another in a row of T tokens."""
 
     rows: Sequences
@@ -47,7 +47,7 @@ class Pass:
     response_R: torch.Tensor
 
 
-def pack(rows: Sequences, device: Any) -> Pass:
+def pack_rows(rows: Sequences, device: Any) -> PackedPass:
     response_T = positions(rows.offsets) >= np.repeat(rows.prompt_N, rows.length_N)
     arrays = {
         "ids_1T": rows.ids_T[None].astype(np.int64),
@@ -55,10 +55,10 @@ def pack(rows: Sequences, device: Any) -> Pass:
         "start_N": rows.offsets[:-1],
         "response_R": np.flatnonzero(response_T),
     }
-    return Pass(rows, **to_device(arrays, device))
+    return PackedPass(rows, **to_device(arrays, device))
 
 
-def passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
+def packed_passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
     """Indices of each pass: best fit decreasing, so each sample goes where it leaves the least room.
 
     Not the first fit of `batches.pack`, whose search through all passes would take minutes for an epoch's candidates.
@@ -79,7 +79,7 @@ def passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
     return [np.array(one, dtype=np.int64) for one in members]
 
 
-def decode(model: Any, one: Pass) -> torch.Tensor:
+def decode(model: Any, one: PackedPass) -> torch.Tensor:
     """The final hidden states [1, T, D]; no sample sees another."""
     hidden_1TD: torch.Tensor = model.get_decoder()(
         input_ids=one.ids_1T,
@@ -94,10 +94,10 @@ def decode(model: Any, one: Pass) -> torch.Tensor:
 
 def packed_scorer(
     model: Any, head: Head, capture: AttentionCapture | None, batch_tokens: int
-) -> Callable[[Pass], tuple[torch.Tensor, ...]]:
+) -> Callable[[PackedPass], tuple[torch.Tensor, ...]]:
     """As `score.scorer`, of samples that are packed."""
 
-    def compute(one: Pass) -> tuple[torch.Tensor, ...]:
+    def compute(one: PackedPass) -> tuple[torch.Tensor, ...]:
         hidden_1TD = decode(model, one)
         of_head = head(hidden_1TD[0, one.response_R - 1], one.ids_1T[0, one.response_R])
         return (*of_head, *attention_scores(capture, one, hidden_1TD, batch_tokens)) if capture else of_head
@@ -106,7 +106,7 @@ def packed_scorer(
 
 
 def attention_scores(
-    capture: AttentionCapture, one: Pass, hidden_1TD: torch.Tensor, batch_tokens: int
+    capture: AttentionCapture, one: PackedPass, hidden_1TD: torch.Tensor, batch_tokens: int
 ) -> tuple[torch.Tensor, ...]:
     """float32[R] each: FastV and SparseVLM scores, of groups of samples that are padded on the right.
 
@@ -124,7 +124,7 @@ def attention_scores(
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
 
-class Candidates:
+class CandidateScorer:
     """Scores samples of `rows` with the model that is trained.
 
     `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks. `attention`: pruners read its scores.
@@ -151,7 +151,7 @@ class Candidates:
         them within one call of the wrapped model, whose own bookkeeping costs more than a small model's forward.
         """
         rows = self.rows.take(rows_N)
-        divide = passes if self.packed else batches_by_length
+        divide = packed_passes if self.packed else batches_by_length
         parts = list(divide(rows.length_N, self.batch_tokens))
         idle = self.most(len(parts)) - len(parts)  # before the first forward, which is itself collective
         self.counts["scoring_passes"] += len(parts) + idle
@@ -189,7 +189,7 @@ class Candidates:
         chosen = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
         if self.packed:
             packed = packed_scorer(self.model, self.head, capture, self.batch_tokens)
-            yield from (torch.stack(packed(pack(of.take(part), device))) for of, part in chosen)
+            yield from (torch.stack(packed(pack_rows(of.take(part), device))) for of, part in chosen)
         else:
             padded = scorer(self.model, self.head, capture)
             yield from (torch.stack(padded(pad(of, part, device))) for of, part in chosen)

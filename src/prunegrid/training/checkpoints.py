@@ -29,18 +29,18 @@ RANK = "rank-"
 LOCK = ".lock"
 
 
-def step_of(checkpoint: Path) -> int:
+def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
-def _all(folder: Path) -> list[Path]:
+def _checkpoints(folder: Path) -> list[Path]:
     """The newest first."""
-    return sorted(folder.glob(f"{PREFIX}[0-9]*"), key=step_of, reverse=True)
+    return sorted(folder.glob(f"{PREFIX}[0-9]*"), key=checkpoint_step, reverse=True)
 
 
 def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
     """The newest complete checkpoint of a job of this `identity`. A line for each that is refused gives the reason."""
-    for checkpoint in _all(folder):
+    for checkpoint in _checkpoints(folder):
         reason = _refusal(checkpoint, identity)
         if reason is None:
             return checkpoint
@@ -51,12 +51,12 @@ def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
 def saved_progress(folder: Path, identity: dict[str, Any]) -> str:
     """What a job of this `identity` does not lose if it ends now, in words."""
     usable = _usable(folder, identity)
-    return f"the checkpoint of step {step_of(usable[0])} is intact" if usable else "there is no checkpoint yet"
+    return f"the checkpoint of step {checkpoint_step(usable[0])} is intact" if usable else "there is no checkpoint yet"
 
 
 def _usable(folder: Path, identity: dict[str, Any]) -> list[Path]:
     """The newest first."""
-    return [checkpoint for checkpoint in _all(folder) if _refusal(checkpoint, identity) is None]
+    return [checkpoint for checkpoint in _checkpoints(folder) if _refusal(checkpoint, identity) is None]
 
 
 def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
@@ -103,7 +103,7 @@ def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
 
 
 def _remove_old(folder: Path, identity: dict[str, Any]) -> None:
-    for checkpoint in {*_all(folder)} - {*_usable(folder, identity)[:RETAINED]}:
+    for checkpoint in {*_checkpoints(folder)} - {*_usable(folder, identity)[:RETAINED]}:
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 

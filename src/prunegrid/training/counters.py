@@ -11,7 +11,7 @@ from prunegrid.core.files import read_json, read_parquet, write_json, write_parq
 from prunegrid.training.schedule import Example
 
 
-class Account:
+class Counters:
     """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes.
     `unlogged` is the sum of losses since the step after which one was last logged, and that step. `scores` are those
     that dynamic mode has made for the candidates of steps to come (`rescoring`)."""

@@ -16,13 +16,13 @@ from prunegrid.core.randomness import uniform
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
 from prunegrid.selection.summary import SelectionSummary, Totals
-from prunegrid.training.candidates import Candidates
-from prunegrid.training.rescoring import Every
+from prunegrid.training.candidates import CandidateScorer
+from prunegrid.training.rescoring import RescoreInterval
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import Example, MicroBatches
 
-PROBE = 100
-LOG = pa.schema(
+PROBE_SAMPLES = 100
+LOG_SCHEMA = pa.schema(
     {
         "epoch": pa.int32(),
         "step": pa.int32(),
@@ -36,7 +36,7 @@ LOG = pa.schema(
 )
 
 
-class Moment(NamedTuple):
+class StepPosition(NamedTuple):
     """Where training is: `progress` is the share of all steps that are done."""
 
     epoch: int
@@ -45,7 +45,7 @@ class Moment(NamedTuple):
     progress: float
 
 
-class Dynamic:
+class MiniBatchPruner:
     """Prunes the mini-batches of one rank."""
 
     def __init__(self, samples: Samples, pruning: PruningSpec, seed: int, batch_tokens: int) -> None:
@@ -53,7 +53,7 @@ class Dynamic:
         self.log: list[pa.Table] = []
         specs = filter(None, (pruning, pruning.matched))
         wanted = {column for spec in specs for column in spec.needs.tokens}
-        self.candidates = Candidates(self.rows, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
+        self.candidates = CandidateScorer(self.rows, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
 
     def attach(self, model: Any, ask: Any, most: Any) -> None:
         """The model whose weights score; refused where a pruner needs an attention that cannot be reached.
@@ -64,7 +64,7 @@ class Dynamic:
         if reason:
             raise PrunegridError(f"{self.pruning.method} needs attention scores, but {reason}; choose another pruner")
 
-    def keep(self, micro_batches: MicroBatches, moment: Moment, scores: Scores) -> list[list[Example]]:
+    def keep(self, micro_batches: MicroBatches, moment: StepPosition, scores: Scores) -> list[list[Example]]:
         """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample.
 
         `scores` are of all candidates of the mini-batches, in their order.
@@ -76,14 +76,14 @@ class Dynamic:
             kept.append(self._prune(scores.take(part), np.array(batch), moment) if batch else [])
         return kept
 
-    def _prune(self, candidates: Scores, rows: Ints, moment: Moment) -> list[Example]:
+    def _prune(self, candidates: Scores, rows: Ints, moment: StepPosition) -> list[Example]:
         match = None
         draw = Draw(self.seed, moment.epoch, moment.step, moment.progress)
         if other := self.pruning.matched:
             like = select(candidates, other, draw)
             match = Match(len(like), len(like.positions))
         selection = select(candidates, self.pruning, draw, match)
-        self.log.append(log_table(selection, moment))
+        self.log.append(log_rows(selection, moment))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
             self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
@@ -93,12 +93,12 @@ class Dynamic:
     def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
         """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
         luck_N = uniform(self.seed, "probe", self.rows.sample_id_N)
-        chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE])[rank::ranks]
+        chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE_SAMPLES])[rank::ranks]
         found = self.candidates.score(chosen).samples
         return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
 
 
-def log_table(selection: Selection, moment: Moment) -> pa.Table:
+def log_rows(selection: Selection, moment: StepPosition) -> pa.Table:
     n = len(selection)
     return pa.table(
         [
@@ -111,12 +111,17 @@ def log_table(selection: Selection, moment: Moment) -> pa.Table:
             selection.reason.tolist(),
             selection.treated_as,
         ],
-        names=LOG.names,
-    ).cast(LOG)
+        names=LOG_SCHEMA.names,
+    ).cast(LOG_SCHEMA)
 
 
 def summarise(
-    dynamic: Dynamic, candidates: Ints, cell_seed: int, digests: dict[str, str], log: pa.Table, every: Every = 1
+    dynamic: MiniBatchPruner,
+    candidates: Ints,
+    cell_seed: int,
+    digests: dict[str, str],
+    log: pa.Table,
+    every: RescoreInterval = 1,
 ) -> SelectionSummary:
     """`selection.json` of a dynamic cell; its counts are over all mini-batches.
 

@@ -9,8 +9,8 @@ import torch
 
 from prunegrid.core.randomness import derive_seed
 from prunegrid.scoring.sequences import Sequences
-from prunegrid.training.counters import Account
-from prunegrid.training.dynamic import Dynamic, Moment
+from prunegrid.training.counters import Counters
+from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
 from prunegrid.training.job import Order
 from prunegrid.training.rescoring import Rescoring
 from prunegrid.training.samples import Samples
@@ -20,14 +20,14 @@ from prunegrid.training.schedule import Example, MicroBatches, schedule, steps_p
 class DynamicExamples:
     """One rank's examples. `trainer` must be set before the first step: it has the model whose weights score."""
 
-    def __init__(self, order: Order, rows: Sequences, account: Account) -> None:
+    def __init__(self, order: Order, rows: Sequences, account: Counters) -> None:
         job, training = order.job, order.job.training
         assert job.pruning, "a dynamic cell has a pruning"
         self.rows, self.account = rows, account
         self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, account.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
         samples, seed = Samples(rows, training.removal), derive_seed(job.seed, "pruning")
-        self.pruner = Dynamic(samples, job.pruning, seed, pass_tokens)
+        self.pruner = MiniBatchPruner(samples, job.pruning, seed, pass_tokens)
         self.pruner.log, self.pruner.candidates.counts = account.log, account.counts
         self.epoch_steps = steps_per_epoch(len(rows), training)
         score = self.pruner.candidates.score
@@ -40,7 +40,7 @@ class DynamicExamples:
         self.trainer.current = self.rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step % self.epoch_steps == 0:
             self.probe()
-        moment = Moment(step // self.epoch_steps, step, self.account.rank, step / len(self.plan))
+        moment = StepPosition(step // self.epoch_steps, step, self.account.rank, step / len(self.plan))
         return self.pruner.keep(micro_batches, moment, self.rescoring.scores(step))
 
     def _attach_model(self) -> None:

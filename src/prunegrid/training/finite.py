@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 
-class Outcome:
+class StepNumbers:
     """What must be finite of one step: its passes' losses and its gradient's norm, on their way to the host.
 
     `norm` is what DeepSpeed says: a tensor, a number, -1 for NaN, or None where it computes none.

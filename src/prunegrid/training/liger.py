@@ -11,8 +11,8 @@ import torch
 
 from prunegrid.core.errors import first_line
 
-TRIED = ("rope", "rms_norm", "swiglu")
-PLAIN = "layers without Liger's kernels"
+KERNELS = ("rope", "rms_norm", "swiglu")
+WITHOUT_LIGER = "layers without Liger's kernels"
 
 
 def apply(model: Any, device: torch.device) -> dict[str, str]:
@@ -23,10 +23,10 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
 
         kind = model.config.model_type
         if kind not in known:
-            return {"liger": f"{PLAIN}: liger-kernel knows no {kind}"}
+            return {"liger": f"{WITHOUT_LIGER}: liger-kernel knows no {kind}"}
         _try_kernels(device)
     except Exception as error:  # Triton compiles at the first call, and breaks in many ways
-        return {"liger": f"{PLAIN} ({type(error).__name__}: {first_line(error)})"}
+        return {"liger": f"{WITHOUT_LIGER} ({type(error).__name__}: {first_line(error)})"}
     try:
         _apply_liger_kernel_to_instance(model, **_parts(known[kind]))
     except Exception as error:
@@ -37,7 +37,7 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
 def _parts(patch: Callable[..., Any]) -> dict[str, bool]:
     """The switches of liger-kernel's patch for a kind of model: those kernels that were tried, and no other."""
     switches = (p.name for p in inspect.signature(patch).parameters.values() if isinstance(p.default, bool))
-    return {name: name in TRIED for name in switches}
+    return {name: name in KERNELS for name in switches}
 
 
 def _try_kernels(device: torch.device) -> None:

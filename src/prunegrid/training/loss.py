@@ -14,10 +14,10 @@ from torch.utils.checkpoint import checkpoint
 
 from prunegrid.models.head import logits, run_in_forward
 from prunegrid.models.head_chunks import chunk_positions
-from prunegrid.training.packed_attention import borders_of
+from prunegrid.training.packed_attention import segment_borders
 from prunegrid.training.schedule import IGNORE, Example
 
-NOTHING = Example(-1, [0], [IGNORE], [0], 1.0)
+EMPTY = Example(-1, [0], [IGNORE], [0], 1.0)
 Inputs = dict[str, Any]
 
 
@@ -29,7 +29,7 @@ def collate(examples: list[Example], packed: bool) -> Inputs:
     padding's mask is explicit because without one transformers takes a gap in the positions for the border between
     packed samples. No samples become one token that nothing is learned from.
     """
-    examples = examples or [NOTHING]
+    examples = examples or [EMPTY]
     lengths = [len(one.ids) for one in examples]
     width = sum(lengths) if packed else max(lengths)
     starts = np.cumsum([0, *lengths[:-1]]) if packed else np.arange(len(examples)) * width
@@ -43,7 +43,7 @@ def collate(examples: list[Example], packed: bool) -> Inputs:
         "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, learned, strict=True)])),
         "target_R": torch.tensor([label for one in examples for label in one.labels if label != IGNORE]).long(),
         "weight_R": torch.from_numpy(np.repeat([one.weight for one in examples], list(map(len, learned)))).float(),
-        "sample_ids": [one.sample_id for one in examples if one is not NOTHING],
+        "sample_ids": [one.sample_id for one in examples if one is not EMPTY],
     }
 
 
@@ -54,7 +54,7 @@ def _tensor(rows: list[list[int]], packed: bool, width: int) -> torch.Tensor:
 
 
 def _packed(lengths: list[int]) -> Inputs:
-    return {"attention_mask": None, "segments": lengths, "borders": borders_of(lengths)}
+    return {"attention_mask": None, "segments": lengths, "borders": segment_borders(lengths)}
 
 
 def _padded(lengths: list[int]) -> Inputs:

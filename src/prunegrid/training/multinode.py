@@ -15,7 +15,7 @@ from prunegrid.training.signals import STOP_SIGNALS
 SRUN_SIGNAL = signal.SIGUSR1  # srun hands it to its tasks; at SIGTERM it kills them unwarned, at SIGINT it asks back
 GRACE_SECONDS = 300
 # How long torchrun waits for its ranks after a signal. PyTorch 2.13 reads it; 2.11 waits 30 seconds, whatever it says.
-GRACE = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(GRACE_SECONDS)}
+GRACE_ENVIRONMENT = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(GRACE_SECONDS)}
 ALLOCATION = "SLURM_JOB_ID"
 
 
@@ -45,7 +45,7 @@ def command(job: Job, worker: str, spec: Path) -> list[str]:
 
 
 def torchrun(ranks: int, meeting: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """torchrun for one node's ranks, which it lets end by themselves when a signal asks for an end (see `GRACE`)."""
+    """torchrun for one node's ranks, which it lets end by themselves when a signal asks for an end (see `GRACE_ENVIRONMENT`)."""
     signals = ",".join(number.name for number in STOP_SIGNALS)
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={ranks}"]
     return [*launcher, *meeting, f"--signals-to-handle={signals}", "-m", *arguments]

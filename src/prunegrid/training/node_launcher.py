@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid.core import gpus
-from prunegrid.training.multinode import GRACE, torchrun
+from prunegrid.training.multinode import GRACE_ENVIRONMENT, torchrun
 from prunegrid.training.signals import STOP_SIGNALS
 
 
@@ -22,7 +22,7 @@ def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
     meeting = [f"--nnodes={nodes}", f"--node-rank={number}", f"--master-addr={address}", f"--master-port={port}"]
     on_gpu = os.environ.get("DS_ACCELERATOR") != "cpu"
     with gpus.reserve(ranks if on_gpu else 0) as mine:
-        environment = os.environ | GRACE | (mine.environment if on_gpu else {})
+        environment = os.environ | GRACE_ENVIRONMENT | (mine.environment if on_gpu else {})
         return _run(torchrun(ranks, meeting, arguments), environment)
 
 

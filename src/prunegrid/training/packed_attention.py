@@ -21,7 +21,7 @@ from prunegrid.models.architecture import PACKED, UNPACKED, UNSUPPORTED_ATTENTIO
 NAME = PACKED
 
 
-def borders_of(lengths: list[int]) -> torch.Tensor:
+def segment_borders(lengths: list[int]) -> torch.Tensor:
     """int32[samples + 1]: where packed samples of these lengths begin and end. Made once a pass, on the host."""
     return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
 
@@ -47,7 +47,7 @@ def packed_attention(
     lengths = segments or [query_BHTD.shape[2]]
     if segments and not dropout and _has_flash(query_BHTD):
         if borders is None:
-            borders = borders_of(lengths).to(query_BHTD.device)
+            borders = segment_borders(lengths).to(query_BHTD.device)
         longest = max(lengths)
         return _variable_length(query_BHTD, key_BGTD, value_BGTD, borders, longest, scaling, sliding_window), None
     parts = (tensor.split(lengths, dim=2) for tensor in (query_BHTD, key_BGTD, value_BGTD))

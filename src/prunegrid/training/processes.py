@@ -91,7 +91,7 @@ def rank_environment(job: Job) -> dict[str, str]:
     if ranks == 1:
         variables |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     else:
-        variables |= multinode.GRACE
+        variables |= multinode.GRACE_ENVIRONMENT
     if job.device == "cpu":
         variables["DS_ACCELERATOR"] = "cpu"
     else:

@@ -16,7 +16,7 @@ from prunegrid.training.launch import DYNAMIC
 from prunegrid.training.schedule import schedule, steps_per_epoch
 
 
-def finish(order: Order, trainer: Any) -> None:
+def write_outputs(order: Order, trainer: Any) -> None:
     """Save the model, and what `launch` puts beside it: the report and a dynamic cell's selection."""
     account = trainer.account
     seconds = account.seconds
@@ -38,7 +38,9 @@ def finish(order: Order, trainer: Any) -> None:
             every = order.job.training.rescore_every
             summary = summarise(trainer.examples.pruner, candidates, order.job.seed, digests, log, every)
             summary.write(order.out / DYNAMIC[1])
-        write_json(order.out / "report.json", describe(order, totals, trainer) | {"loop_seconds": round(seconds, 2)})
+        write_json(
+            order.out / "report.json", training_report(order, totals, trainer) | {"loop_seconds": round(seconds, 2)}
+        )
     trainer.accelerator.wait_for_everyone()
 
 
@@ -49,7 +51,7 @@ def _candidates(job: Job, sample_id_N: Ints) -> Ints:
     return np.array([row for plan in plans for step in plan for batch in step for row in batch])
 
 
-def describe(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
+def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
     """`training.json`, less the whole job's seconds: tokens are totals over all epochs and ranks."""
     import deepspeed
     import transformers

@@ -13,14 +13,14 @@ import pyarrow as pa
 
 from prunegrid.core.ragged import Ints, offsets_from_lengths
 from prunegrid.pruners import Scores
-from prunegrid.training.counters import Account
+from prunegrid.training.counters import Counters
 from prunegrid.training.schedule import MicroBatches
 
-Every = int | Literal["epoch"]
-SAMPLE, TOKEN = "sample/", "token/"
+RescoreInterval = int | Literal["epoch"]
+SAMPLE_PREFIX, TOKEN_PREFIX = "sample/", "token/"
 
 
-def block_of(step: int, each: int, steps: int, every: Every) -> range:
+def scoring_block(step: int, each: int, steps: int, every: RescoreInterval) -> range:
     """The steps that are scored with this one, where an epoch has `each` and the job `steps`.
 
     Blocks begin anew with every epoch, and the last of an epoch may be shorter.
@@ -34,13 +34,18 @@ class Rescoring:
     """Gives each step of one rank's `plan` the scores of its candidates. All ranks score at the same steps."""
 
     def __init__(
-        self, plan: list[MicroBatches], each: int, every: Every, score: Callable[[Ints], Scores], account: Account
+        self,
+        plan: list[MicroBatches],
+        each: int,
+        every: RescoreInterval,
+        score: Callable[[Ints], Scores],
+        account: Counters,
     ) -> None:
         self.plan, self.each, self.every, self.score, self.account = plan, each, every, score, account
 
     def scores(self, step: int) -> Scores:
         """Of the step's candidates, in the order of its micro-batches. Steps are asked for in their order."""
-        block = block_of(step, self.each, len(self.plan), self.every)
+        block = scoring_block(step, self.each, len(self.plan), self.every)
         if len(block) == 1:
             return self.score(self._rows(block))
         if step == block.start:
@@ -59,21 +64,25 @@ def to_table(scores: Scores) -> pa.Table:
     """A row a sample; token columns are lists."""
     assert scores.prompt_tokens is not None
     columns = {name: getattr(scores, name) for name in ("sample_id", "response_tokens", "truncated", "prompt_tokens")}
-    columns |= {SAMPLE + name: values for name, values in scores.samples.items()}
+    columns |= {SAMPLE_PREFIX + name: values for name, values in scores.samples.items()}
     offsets = pa.array(scores.offsets)
-    lists = {TOKEN + name: pa.LargeListArray.from_arrays(offsets, values) for name, values in scores.tokens.items()}
+    lists = {
+        TOKEN_PREFIX + name: pa.LargeListArray.from_arrays(offsets, values) for name, values in scores.tokens.items()
+    }
     return pa.table(columns | lists)
 
 
 def from_table(table: pa.Table) -> Scores:
     """The very numbers that `to_table` was given."""
     arrays = {name: table[name].combine_chunks() for name in table.column_names}
-    tokens = {name: arrays.pop(name).flatten().to_numpy() for name in table.column_names if name.startswith(TOKEN)}
+    tokens = {
+        name: arrays.pop(name).flatten().to_numpy() for name in table.column_names if name.startswith(TOKEN_PREFIX)
+    }
     plain = {name: array.to_numpy(zero_copy_only=False) for name, array in arrays.items()}
-    samples = {name: plain.pop(name) for name in list(plain) if name.startswith(SAMPLE)}
+    samples = {name: plain.pop(name) for name in list(plain) if name.startswith(SAMPLE_PREFIX)}
     return Scores(
         **plain,
         offsets=offsets_from_lengths(plain["response_tokens"]),
-        samples={name.removeprefix(SAMPLE): column for name, column in samples.items()},
-        tokens={name.removeprefix(TOKEN): column for name, column in tokens.items()},
+        samples={name.removeprefix(SAMPLE_PREFIX): column for name, column in samples.items()},
+        tokens={name.removeprefix(TOKEN_PREFIX): column for name, column in tokens.items()},
     )

@@ -12,10 +12,10 @@ from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.training.job import Job
-from prunegrid.training.schedule import Example, MicroBatches, example, schedule
+from prunegrid.training.schedule import Example, MicroBatches, build_example, schedule
 
 
-def circle(sample_id_N: Ints, seed: int) -> Ints:
+def response_donors(sample_id_N: Ints, seed: int) -> Ints:
     """Of each sample the row whose response it is given: the next in a random circle, so that none keeps its own."""
     order = np.argsort(uniform(seed, "circle", sample_id_N), kind="stable")
     giver = np.empty_like(order)
@@ -59,12 +59,12 @@ class Samples:
         prompt, response = self.rows.ids(row)
         if self.giver is not None:
             response = self.rows.ids(self.giver[row])[1]
-        return example(int(self.rows.sample_id_N[row]), prompt, response, kept, weight, self.removal)
+        return build_example(int(self.rows.sample_id_N[row]), prompt, response, kept, weight, self.removal)
 
 
 def static_samples(job: Job, rows: Sequences) -> Samples:
     """What a static or a reference cell trains on."""
-    giver = circle(rows.sample_id_N, derive_seed(job.seed, "shuffled-responses")) if job.shuffled else None
+    giver = response_donors(rows.sample_id_N, derive_seed(job.seed, "shuffled-responses")) if job.shuffled else None
     samples = Samples(rows, job.training.removal, giver)
     if job.selection:
         samples.select(job.selection)

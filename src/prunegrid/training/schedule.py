@@ -34,7 +34,7 @@ class Example(NamedTuple):
         return sum(label != IGNORE for label in self.labels)
 
 
-def example(
+def build_example(
     sample_id: int, prompt_ids: list[int], response_ids: list[int], kept: list[int] | None, weight: float, removal: str
 ) -> Example:
     """`kept` are positions within the response (None: all). Raises nothing: the selection is checked before.
@@ -101,7 +101,7 @@ def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
     return [rows[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-def forwards(micro_batches: list[list[Example]], training: Training, halvings: int = 0) -> list[list[Example]]:
+def forward_passes(micro_batches: list[list[Example]], training: Training, halvings: int = 0) -> list[list[Example]]:
     """The samples of each forward pass of a step on one rank.
 
     Packed: as few passes as hold all samples under `batch_tokens` tokens each. Else one a micro-batch. After

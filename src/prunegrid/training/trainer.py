@@ -15,14 +15,14 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.models.head import Head
 from prunegrid.models.probes import check_isolated, check_reads_positions
 from prunegrid.training import checkpoints
-from prunegrid.training.counters import Account
+from prunegrid.training.counters import Counters
 from prunegrid.training.failures import RESUMES
-from prunegrid.training.finite import Outcome
+from prunegrid.training.finite import StepNumbers
 from prunegrid.training.job import Order
 from prunegrid.training.loss import Inputs, collate, to_device, total_nll
 from prunegrid.training.processes import launcher_is_gone
 from prunegrid.training.rank_failures import cause, failed_write
-from prunegrid.training.schedule import Example, MicroBatches, forwards
+from prunegrid.training.schedule import Example, MicroBatches, forward_passes
 from prunegrid.training.signals import STOP_SIGNALS
 
 PEER_SECONDS = 2  # in which another rank can report that it is its loss that is not finite
@@ -48,7 +48,7 @@ class PrunedTrainer(Trainer):
     """
 
     def __init__(
-        self, *, order: Order, examples: Examples, account: Account, fallbacks: dict[str, str], **kwargs: Any
+        self, *, order: Order, examples: Examples, account: Counters, fallbacks: dict[str, str], **kwargs: Any
     ) -> None:
         super().__init__(train_dataset=examples.plan, **kwargs)
         self.order, self.examples, self.account, self.fallbacks = order, examples, account, fallbacks
@@ -59,7 +59,7 @@ class PrunedTrainer(Trainer):
         self.stop_signal: int | None = None
         self.launcher: int | None = None
         self.model_checked = False
-        self.outcome: Outcome | None = None
+        self.outcome: StepNumbers | None = None
         self.current: list[int] = []
         for number in STOP_SIGNALS:
             signal.signal(number, self._note_stop)
@@ -100,7 +100,7 @@ class PrunedTrainer(Trainer):
             examples = self.examples.take(next(epoch_iterator), step)
         except PrunegridError as error:
             raise PrunegridError(f"step {step + 1}: {error.where}", error.what, error.fix) from error
-        passes = forwards(examples, training, self.order.halvings)
+        passes = forward_passes(examples, training, self.order.halvings)
         rows = self.gather_numbers(sum(example.trainable for batch in examples for example in batch), len(passes))
         trainable, pass_count = sum(row[0] for row in rows), max(row[1] for row in rows)
         if not trainable:
@@ -145,7 +145,7 @@ class PrunedTrainer(Trainer):
         # The step before: its values have arrived, since DeepSpeed has waited for this step's norm.
         self._require_finite(wait=True)
         samples = [pass_inputs["sample_ids"] for pass_inputs in inputs]
-        self.outcome = Outcome(self.state.global_step + 1, losses, model.get_global_grad_norm(), samples)
+        self.outcome = StepNumbers(self.state.global_step + 1, losses, model.get_global_grad_norm(), samples)
         self._require_finite(wait=False)
         return sum(losses, start=torch.zeros((), device=self.args.device))
 

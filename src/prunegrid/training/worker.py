@@ -34,7 +34,7 @@ def main(path: Path) -> None:
         trainer = assembly.build_trainer(order, rank)
         trainer.launcher = launcher
         trainer.train(resume_from_checkpoint=str(order.resume) if order.resume else None)
-        report.finish(order, trainer)
+        report.write_outputs(order, trainer)
     except Exception as error:
         write_failure(order.error, error, trainer)
         raise

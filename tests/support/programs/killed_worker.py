@@ -115,19 +115,19 @@ def finishing() -> None:
     def finish(*_: Any) -> None:
         die()
 
-    report.finish = finish
+    report.write_outputs = finish
 
 
 def no_room() -> None:
     """All steps are done and saved, but no file may grow any more: what a full disk looks like, without root."""
-    own = report.finish
+    own = report.write_outputs
 
     def finish(*arguments: Any) -> None:
         if OWN:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         own(*arguments)
 
-    report.finish = finish
+    report.write_outputs = finish
 
 
 def starting() -> None:

@@ -28,7 +28,7 @@ from prunegrid.scoring.forward import hidden_states, predicting_states
 from prunegrid.scoring.score import score
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.training.loss import collate, total_nll
-from prunegrid.training.schedule import Example, example
+from prunegrid.training.schedule import Example, build_example
 from support.model_families import (
     FAMILIES,
     build,
@@ -56,7 +56,7 @@ def samples(removal: str) -> list[Example]:
     for number, length in enumerate(LENGTHS):
         ids = rng.integers(2, 97, 2 + number % 4 + length).tolist()
         kept = [i for i in range(length - 1) if i % 5 in (0, 3)] + [length - 1]
-        made.append(example(number, ids[:-length], ids[-length:], kept, 1.0, removal))
+        made.append(build_example(number, ids[:-length], ids[-length:], kept, 1.0, removal))
     return made
 
 

@@ -14,8 +14,8 @@ from prunegrid.training.schedule import (
     IGNORE,
     Example,
     MicroBatches,
-    example,
-    forwards,
+    build_example,
+    forward_passes,
     schedule,
     steps_per_epoch,
     total_steps,
@@ -70,16 +70,16 @@ def test_order_depends_on_seed_and_epoch_not_on_row_order() -> None:
 
 
 def test_example_mask_keeps_context_and_drop_keeps_positions() -> None:
-    mask = example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "mask")
+    mask = build_example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "mask")
     assert mask == Example(7, [1, 2, 10, 11, 12, 13], [IGNORE, IGNORE, 10, IGNORE, IGNORE, 13], [0, 1, 2, 3, 4, 5], 0.5)
-    drop = example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "drop")
+    drop = build_example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "drop")
     assert drop == Example(7, [1, 2, 10, 13], [IGNORE, IGNORE, 10, 13], [0, 1, 2, 5], 0.5)
     assert mask.trainable == drop.trainable == 2
-    whole = example(7, [1, 2], [10, 11], None, 1.0, "mask")
+    whole = build_example(7, [1, 2], [10, 11], None, 1.0, "mask")
     assert whole.labels == [IGNORE, IGNORE, 10, 11]
 
 
-TWO = [example(3, [1], [2, 3], None, 1.0, "mask"), example(4, [1], [2], None, 0.5, "mask")]
+TWO = [build_example(3, [1], [2, 3], None, 1.0, "mask"), build_example(4, [1], [2], None, 0.5, "mask")]
 
 
 def test_collate_pads_short_rows_with_what_nobody_sees() -> None:
@@ -126,7 +126,7 @@ def test_total_nll_equals_a_float64_loop_over_the_samples(removal: str, packed: 
     for number, (prompt, length, weight) in enumerate([(3, 9, 1.0), (1, 1, 0.25), (5, 14, 2.0), (2, 4, 1.5)]):
         ids = rng.integers(1, 200, prompt + length).tolist()
         kept = sorted(rng.choice(length, size=max(1, length // 2), replace=False).tolist())
-        rows.append(example(number, ids[:prompt], ids[prompt:], kept, weight, removal))
+        rows.append(build_example(number, ids[:prompt], ids[prompt:], kept, weight, removal))
         seen = [*range(prompt), *(prompt + i for i in (kept if removal == "drop" else range(length)))]
         with torch.no_grad():
             logits_TV = model(
@@ -143,8 +143,8 @@ def test_total_nll_equals_a_float64_loop_over_the_samples(removal: str, packed: 
 @pytest.mark.parametrize("halvings", [0, 1, 2, 9])
 def test_halved_passes_hold_the_same_samples(halvings: int, packing: bool) -> None:
     training = Training(packing=packing, batch_tokens=64, per_device_train_batch_size=5)
-    step = [[example(10 * m + n, [1], [2] * (n + 1), None, 1.0, "mask") for n in range(5)] for m in range(3)]
-    passes = forwards(step, training, halvings)
+    step = [[build_example(10 * m + n, [1], [2] * (n + 1), None, 1.0, "mask") for n in range(5)] for m in range(3)]
+    passes = forward_passes(step, training, halvings)
     assert sorted(one.sample_id for batch in passes for one in batch) == sorted(
         one.sample_id for batch in step for one in batch
     )

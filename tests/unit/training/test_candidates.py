@@ -11,16 +11,16 @@ from transformers import AutoModelForCausalLM
 from prunegrid.pruners import Scores
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.training.candidates import Candidates, passes
+from prunegrid.training.candidates import CandidateScorer, packed_passes
 from prunegrid.training.packed_attention import NAME
 from support.tiny_architectures import MODELS, write_model
 
 
 def candidates(
     model: Path, scores: Path, attention: bool, packed: bool, batch_tokens: int, most: Any = lambda n: n
-) -> Candidates:
+) -> CandidateScorer:
     rows = ScoresFolder(scores).sequences()
-    made = Candidates(rows, batch_tokens, attention)
+    made = CandidateScorer(rows, batch_tokens, attention)
     kernel = NAME if packed else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=kernel).eval()
     assert made.attach(own, lambda run: run(), most) is None
@@ -72,7 +72,7 @@ def test_a_step_of_32_candidates_takes_a_fifth_of_the_forwards() -> None:
     """Lengths as of an instruction data set: log-normal, 400 tokens on average, 2,048 at most."""
     random, counts = np.random.default_rng(0), {}
     steps = [random.lognormal(5.9, 0.7, 32).astype(np.int64).clip(20, 2048) for _ in range(50)]
-    for name, divide in (("packed", passes), ("padded", batches_by_length)):
+    for name, divide in (("packed", packed_passes), ("padded", batches_by_length)):
         counts[name] = np.mean([len(list(divide(step, 8192))) for step in steps])
     fewest = np.mean([np.ceil(step.sum() / 8192) for step in steps])
     assert counts["packed"] == fewest, "no division has fewer passes than the tokens fill"
@@ -82,12 +82,12 @@ def test_a_step_of_32_candidates_takes_a_fifth_of_the_forwards() -> None:
 @pytest.mark.parametrize("budget", [1, 50, 100, 300, 10_000])
 def test_passes_hold_the_budget_and_every_sample_the_longest_first(budget: int) -> None:
     lengths = np.random.default_rng(1).integers(1, 200, 60)
-    made = passes(lengths, budget)
+    made = packed_passes(lengths, budget)
     assert sorted(np.concatenate(made).tolist()) == list(range(60))
     for part in made:
         assert len(part) == 1 or lengths[part].sum() <= budget
         assert (np.diff(lengths[part]) <= 0).all()
-    assert passes(np.empty(0, np.int64), budget) == []
+    assert packed_passes(np.empty(0, np.int64), budget) == []
 
 
 def test_packed_scoring_launches_fewer_operations(tiny_model: Path, scores: Path) -> None:

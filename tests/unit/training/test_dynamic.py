@@ -22,11 +22,11 @@ from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
-from prunegrid.training.candidates import passes
-from prunegrid.training.dynamic import Dynamic, Moment
+from prunegrid.training.candidates import packed_passes
+from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
 from prunegrid.training.packed_attention import NAME
 from prunegrid.training.samples import Samples
-from prunegrid.training.schedule import Example, MicroBatches, example, schedule, steps_per_epoch
+from prunegrid.training.schedule import Example, MicroBatches, build_example, schedule, steps_per_epoch
 from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically
 from support.errors import refused
 from support.tiny_llama import write_tiny_model
@@ -40,13 +40,13 @@ def training(**settings: Any) -> Training:
     return Training(**SETTINGS | {"mode": "dynamic", "learning_rate": 0} | settings)
 
 
-def new(scores: Path, method: str, settings: Training) -> Dynamic:
+def new(scores: Path, method: str, settings: Training) -> MiniBatchPruner:
     rows = ScoresFolder(scores).sequences()
     samples = Samples(rows, settings.removal)
-    return Dynamic(samples, pruning(method), derive_seed(SEED, "pruning"), 100)
+    return MiniBatchPruner(samples, pruning(method), derive_seed(SEED, "pruning"), 100)
 
 
-def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> Dynamic:
+def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> MiniBatchPruner:
     """What a worker has, less DeepSpeed."""
     attention = NAME if settings.packing else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention).eval()
@@ -55,7 +55,7 @@ def attached(model: Path, scores: Path, method: str, settings: Training, most: A
     return dynamic
 
 
-def keep(dynamic: Dynamic, micro_batches: MicroBatches, moment: Moment) -> list[list[Example]]:
+def keep(dynamic: MiniBatchPruner, micro_batches: MicroBatches, moment: StepPosition) -> list[list[Example]]:
     """Scored in the step itself."""
     rows = np.array([row for batch in micro_batches for row in batch], dtype=np.int64)
     return dynamic.keep(micro_batches, moment, dynamic.candidates.score(rows))
@@ -65,7 +65,7 @@ def as_examples(scores: Path, selection: Selection, removal: str) -> list[Exampl
     texts = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
     rows = [texts[number] for number in selection.sample_id.tolist()]
     return [
-        example(
+        build_example(
             row["sample_id"],
             row["prompt_ids"],
             row["response_ids"],
@@ -147,7 +147,7 @@ def test_a_match_keeps_in_every_mini_batch_what_the_other_pruner_would(tiny_mode
             like = statically(scores, "qtuning", batch, moment)
             assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
     matched = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="random+fastv")})
-    own = Dynamic(dynamic.samples, matched, SEED, 100)
+    own = MiniBatchPruner(dynamic.samples, matched, SEED, 100)
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
 
 
@@ -155,7 +155,12 @@ def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, score
     dynamic = attached(tiny_model, scores, "random+random", training())
     (first,), (again,), (step,), (epoch,) = (
         keep(dynamic, [list(range(20))], moment)
-        for moment in (Moment(0, 0, 0, 0.0), Moment(0, 0, 0, 0.0), Moment(0, 1, 0, 0.1), Moment(1, 0, 0, 0.5))
+        for moment in (
+            StepPosition(0, 0, 0, 0.0),
+            StepPosition(0, 0, 0, 0.0),
+            StepPosition(0, 1, 0, 0.1),
+            StepPosition(1, 0, 0, 0.5),
+        )
     )
     assert first == again
     assert first != step and first != epoch and step != epoch
@@ -185,7 +190,7 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
     dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
     dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
     found = dynamic.candidates.score(rows)
-    divide = passes if packing else batches_by_length
+    divide = packed_passes if packing else batches_by_length
     parts = len(list(divide(dynamic.rows.take(rows).length_N, 100)))
     assert parts > 1 and len(forwards) == parts + 2, "as many forwards as the rank with the most makes"
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
@@ -204,7 +209,7 @@ def test_no_gradient_is_left_behind(tiny_model: Path, scores: Path) -> None:
 def test_the_probe_asks_the_same_samples_every_time_shared_among_ranks(
     tiny_model: Path, scores: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PROBE", 7)
+    monkeypatch.setattr(module, "PROBE_SAMPLES", 7)
     dynamic = attached(tiny_model, scores, "random+ppl", training())
     alone, again = dynamic.probe(0, 1), dynamic.probe(0, 1)
     shares = [dynamic.probe(rank, 3) for rank in range(3)]
@@ -251,7 +256,7 @@ def test_a_jobs_log_is_the_static_selection_of_all_its_mini_batches(still: Path,
     log = pq.read_table(still / "selection_log.parquet")
     settings = training(ranks=2)
     assert log.to_pylist() == expected_log(scores, "qtuning", settings)
-    assert log.schema.equals(module.LOG)
+    assert log.schema.equals(module.LOG_SCHEMA)
     candidates = [
         {row for step in plan_of(scores, settings, rank)[:2] for batch in step for row in batch} for rank in range(2)
     ]

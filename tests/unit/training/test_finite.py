@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.training.finite import Outcome
+from prunegrid.training.finite import StepNumbers
 from prunegrid.training.trainer import PrunedTrainer
 
 SAMPLES = [[3, 4], [5]]
 
 
-def outcome(losses: tuple[float, float] = (1.0, 2.0), norm: Any = 0.5, step: int = 7) -> Outcome:
-    return Outcome(step, [torch.tensor(loss) for loss in losses], norm, SAMPLES)
+def outcome(losses: tuple[float, float] = (1.0, 2.0), norm: Any = 0.5, step: int = 7) -> StepNumbers:
+    return StepNumbers(step, [torch.tensor(loss) for loss in losses], norm, SAMPLES)
 
 
 @pytest.mark.parametrize("norm", [0, 0.5, torch.tensor(0.5), None])
@@ -33,11 +33,11 @@ def test_a_gradient_is_of_all_samples(norm: Any) -> None:
     assert outcome(norm=norm).problem() == ("the gradient is not finite", [3, 4, 5])
 
 
-class Late(Outcome):
+class Late(StepNumbers):
     known = False  # as of a GPU that still computes
 
 
-def trainer(last: Outcome) -> Any:
+def trainer(last: StepNumbers) -> Any:
     made = object.__new__(PrunedTrainer)
     made.outcome = last
     return made

@@ -13,7 +13,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.models.probes import check_isolated
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import NAME
-from prunegrid.training.schedule import Example, example, pack
+from prunegrid.training.schedule import Example, build_example, pack
 from prunegrid.training.trained_model import checkpoint_layers
 
 SIZES: dict[str, Any] = {
@@ -48,7 +48,7 @@ def samples(removal: str, lengths: tuple[int, ...] = (9, 3, 14, 1, 6), seed: int
         ids = rng.integers(1, 97, 1 + number % 4 + length).tolist()
         kept = [i for i in range(length - 1) if i % 5 in (0, 3)] + [length - 1]
         weight = float(rng.choice([0.25, 1.0, 3.0]))
-        made.append(example(number, ids[:-length], ids[-length:], kept, weight, removal))
+        made.append(build_example(number, ids[:-length], ids[-length:], kept, weight, removal))
     return made
 
 
@@ -140,14 +140,14 @@ def test_dropped_tokens_influence_nothing_and_survivors_see_across_the_gap(packe
     model = built(attention=NAME if packed else "sdpa")
 
     def states(prompt: list[int], response: list[int]) -> torch.Tensor:
-        rows = between(example(9, prompt, response, [0, 3], 1.0, "drop"), "drop")
+        rows = between(build_example(9, prompt, response, [0, 3], 1.0, "drop"), "drop")
         assert rows[1].positions == [0, 1, 2, 5], "survivors keep their places"
         return hidden(model, rows, packed)[1]
 
     found = states([5, 6], [10, 11, 12, 13])
     assert torch.equal(found, states([5, 6], [10, 90, 91, 13]))
     assert not torch.allclose(found[3], states([7, 6], [10, 11, 12, 13])[3]), "the prompt reaches what is after the gap"
-    closed = example(9, [5, 6], [10, 13], None, 1.0, "mask")
+    closed = build_example(9, [5, 6], [10, 13], None, 1.0, "mask")
     assert not torch.allclose(found[3], hidden(model, between(closed, "drop"), packed)[1][3]), "the gap is a distance"
 
 
@@ -156,7 +156,7 @@ def test_masked_tokens_are_context_but_not_loss(packed: bool) -> None:
     model = built(attention=NAME if packed else "sdpa")
 
     def loss(response: list[int], kept: list[int]) -> float:
-        rows = between(example(9, [5, 6], response, kept, 1.0, "mask"), "mask")
+        rows = between(build_example(9, [5, 6], response, kept, 1.0, "mask"), "mask")
         return float(total_nll(model, collate(rows, packed)).detach())
 
     assert loss([10, 11, 12, 13], [0, 3]) != loss([10, 11, 90, 13], [0, 3]), "what is masked is still read"
@@ -174,7 +174,7 @@ def test_every_kept_token_is_a_target_and_no_other(removal: str, packed: bool) -
         kept = sorted(rng.choice(length, int(rng.integers(1, length + 1)), replace=False).tolist())
         ids = (100 * number + np.arange(3 + length)).tolist()  # an id tells its sample and its place
         kept_of[number], prompts[number] = kept, 3
-        rows.append(example(number, ids[:3], ids[3:], kept, 1.0 + number, removal))
+        rows.append(build_example(number, ids[:3], ids[3:], kept, 1.0 + number, removal))
     inputs = collate(rows, packed)
     ids, places = inputs["input_ids"].flatten(), inputs["position_ids"].flatten()
     found: dict[int, list[int]] = {}
@@ -192,7 +192,7 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 @hypothesis.settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @hypothesis.given(LENGTHS, st.integers(1, 64))
 def test_pack_keeps_every_sample_once_within_the_budget(lengths: list[int], budget: int) -> None:
-    rows = [example(n, [0], [1] * (length - 1), None, 1.0, "mask") for n, length in enumerate(lengths)]
+    rows = [build_example(n, [0], [1] * (length - 1), None, 1.0, "mask") for n, length in enumerate(lengths)]
     passes = pack(rows, budget)
     assert sorted(one.sample_id for part in passes for one in part) == list(range(len(lengths)))
     sizes = [sum(len(one.ids) for one in part) for part in passes]

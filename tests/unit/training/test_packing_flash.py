@@ -17,8 +17,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from prunegrid.models import head_chunks
 from prunegrid.training import packed_attention as packing
 from prunegrid.training.loss import collate, to_device, total_nll
-from prunegrid.training.packed_attention import NAME, borders_of, packed_attention
-from prunegrid.training.schedule import example
+from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.schedule import build_example
 
 LENGTHS = [5, 9, 1, 14]
 FLASH = torch.ops.aten._flash_attention_forward.default
@@ -39,7 +39,7 @@ def heads(groups: int, **options: Any) -> list[torch.Tensor]:
 @pytest.mark.parametrize("groups", [4, 2, 1])
 def test_torch_takes_the_call_and_derives_it(groups: int, flash: None) -> None:
     qkv = heads(groups, device="meta", dtype=torch.bfloat16, requires_grad=True)
-    borders = borders_of(LENGTHS).to("meta")
+    borders = segment_borders(LENGTHS).to("meta")
     found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders)
     assert (found.shape, found.dtype) == ((1, sum(LENGTHS), 4, 8), torch.bfloat16)
     found.sum().backward()
@@ -49,7 +49,7 @@ def test_torch_takes_the_call_and_derives_it(groups: int, flash: None) -> None:
 @pytest.mark.parametrize("groups", [4, 2])
 def test_the_call_ends_at_the_dispatch_of_torchs_own_kernel(groups: int, flash: None) -> None:
     with pytest.raises(NotImplementedError, match=r"aten::_flash_attention_forward.*'CPU' backend"):
-        packed_attention(torch.nn.Module(), *heads(groups), None, segments=LENGTHS, borders=borders_of(LENGTHS))
+        packed_attention(torch.nn.Module(), *heads(groups), None, segments=LENGTHS, borders=segment_borders(LENGTHS))
 
 
 class Kernel(TorchDispatchMode):
@@ -82,7 +82,7 @@ def test_the_kernel_is_asked_for_each_sample_alone(groups: int, window: int | No
     qkv = heads(groups)
     named: dict[str, Any] = {"segments": LENGTHS, "scaling": 0.3, "sliding_window": window}
     with torch.no_grad(), Kernel():
-        found, _ = packed_attention(torch.nn.Module(), *qkv, None, borders=borders_of(LENGTHS), **named)
+        found, _ = packed_attention(torch.nn.Module(), *qkv, None, borders=segment_borders(LENGTHS), **named)
         without, _ = packed_attention(torch.nn.Module(), *qkv, None, **named)
     packing._has_flash = lambda _: False  # the fixture puts it back
     expected, _ = packed_attention(torch.nn.Module(), *qkv, None, **named)
@@ -123,7 +123,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
             from prunegrid.training.trained_model import checkpoint_layers
 
             checkpoint_layers(model)
-        rows = [example(n, [1, 2], list(range(3, 3 + n)), None, 1.0, "drop") for n in (5, 3, 8)]
+        rows = [build_example(n, [1, 2], list(range(3, 3 + n)), None, 1.0, "drop") for n in (5, 3, 8)]
         inputs = to_device(collate(rows, packed=True), torch.device("meta"))
         with Indices() as seen:
             total_nll(model, inputs).backward()

@@ -13,8 +13,8 @@ from prunegrid.core.files import read_json, read_parquet, write_parquet
 from prunegrid.core.ragged import offsets_from_lengths
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Scores
-from prunegrid.training.counters import Account
-from prunegrid.training.rescoring import Every, Rescoring, block_of, from_table, to_table
+from prunegrid.training.counters import Counters
+from prunegrid.training.rescoring import RescoreInterval, Rescoring, from_table, scoring_block, to_table
 from support.dynamic_selection import expected_log, pruning
 from support.killed_jobs import Inputs, assert_same, befall
 from support.killed_jobs import run as run_killable
@@ -32,9 +32,9 @@ from support.training_jobs import SETTINGS, run
         ("epoch", [[0, 1, 2], [3, 4, 5], [6, 7]]),
     ],
 )
-def test_blocks_begin_with_every_epoch(every: Every, blocks: list[list[int]]) -> None:
+def test_blocks_begin_with_every_epoch(every: RescoreInterval, blocks: list[list[int]]) -> None:
     """Epochs of three steps; the job ends after eight, by `max_steps`."""
-    assert [list(block_of(step, 3, 8, every)) for step in range(8)] == [
+    assert [list(scoring_block(step, 3, 8, every)) for step in range(8)] == [
         next(block for block in blocks if step in block) for step in range(8)
     ]
 
@@ -79,10 +79,10 @@ PLAN = [[[0, 1], [2]], [[3], []], [[4, 5], [6]], [[], []], [[6, 1], [0]], [[2], 
 @pytest.mark.parametrize("every", [1, 2, "epoch"])
 @pytest.mark.parametrize("restart", [None, 1, 2, 4])
 def test_steps_get_their_candidates_scores_of_their_blocks_first_step(
-    every: Every, restart: int | None, tmp_path: Path
+    every: RescoreInterval, restart: int | None, tmp_path: Path
 ) -> None:
     """Also where the job ends before step `restart` and another goes on from its checkpoint."""
-    account, scored, step = Account(0), [], 0
+    account, scored, step = Counters(0), [], 0
 
     def score(rows: Any) -> Scores:
         scored.append(step)
@@ -92,20 +92,20 @@ def test_steps_get_their_candidates_scores_of_their_blocks_first_step(
     for step in range(len(PLAN)):
         if step == restart:
             account.save(tmp_path)
-            account = Account(0)
+            account = Counters(0)
             account.load(tmp_path, step)
             rescoring = Rescoring(PLAN, 3, every, score, account)
         rows = np.array([row for batch in PLAN[step] for row in batch], dtype=np.int64)
-        first = block_of(step, 3, len(PLAN), every).start
+        first = scoring_block(step, 3, len(PLAN), every).start
         block = [row for one in PLAN[first:step] for batch in one for row in batch]
         whole = scores_of(np.array([*block, *rows], dtype=np.int64), weights=first)
         assert_equal(rescoring.scores(step), whole.take(np.arange(len(block), len(whole))))
-    assert scored == sorted({block_of(step, 3, len(PLAN), every).start for step in range(len(PLAN))})
+    assert scored == sorted({scoring_block(step, 3, len(PLAN), every).start for step in range(len(PLAN))})
     assert account.scores is None, "after a block nothing is left of it"
 
 
 def test_a_checkpoint_between_two_blocks_holds_no_scores(tmp_path: Path) -> None:
-    account = Account(0)
+    account = Counters(0)
     rescoring = Rescoring(PLAN, 3, 2, scores_of, account)
     held = []
     for step in range(3):
@@ -130,7 +130,7 @@ def started_warm(warm_module: None) -> None:
     ids=str,
 )
 def test_weights_that_stand_still_select_the_same_however_seldom_they_score(
-    every: Every, form: dict[str, Any], tmp_path: Path, tiny_model: Path, scores: Path
+    every: RescoreInterval, form: dict[str, Any], tmp_path: Path, tiny_model: Path, scores: Path
 ) -> None:
     form = {"mode": "dynamic", "learning_rate": 0, "batch_tokens": 64, "rescore_every": every} | form
     report = run(tmp_path, tiny_model, scores, pruning=pruning("infobatch+fastv"), **form)
