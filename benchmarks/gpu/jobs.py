@@ -52,7 +52,7 @@ class Jobs:
     @property
     def counters(self) -> dict[str, int]:
         """Samples, tokens and passes so far of the job that runs."""
-        return dict(self.trainer.account.counts)
+        return dict(self.trainer.counters.counts)
 
     def job(self, budget: bool = False, save_steps: int = 10**9, **training: Any) -> Job:
         """Four micro-batches a step; `budget` prunes it to 12.5 x 50, dynamically where `mode` says so."""

@@ -22,10 +22,10 @@ from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import write_scores
 from prunegrid.selection.prune import prune
 from prunegrid.training.loss import chunked_nll, collate, total_nll
-from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
 from prunegrid.training.schedule import build_example
 
-PACKED = NAME
+PACKED = PACKED
 SCORES = HEAD_SCORES + ATTENTION_SCORES
 Values = dict[str, np.ndarray]
 

@@ -27,7 +27,7 @@ from prunegrid.scoring.score import score
 from prunegrid.training import liger
 from prunegrid.training.candidates import CandidateScorer
 from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
-from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
 from prunegrid.training.schedule import Example, build_example
 from prunegrid.training.trained_model import checkpoint_layers
 from support import killed_jobs
@@ -115,12 +115,12 @@ def loaded(folder: Path, attention: str, dtype: torch.dtype = torch.bfloat16) ->
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
 def test_a_packed_pass_in_half_precision_has_the_padded_ones_loss(removal: str, tiny_model: Path) -> None:
-    packed, padded = loaded(tiny_model, NAME), loaded(tiny_model, "sdpa")
+    packed, padded = loaded(tiny_model, PACKED), loaded(tiny_model, "sdpa")
     check_isolated(packed)
     rows = samples(removal)
     one, two = (total_nll(m, on_device(collate(rows, p))) for m, p in ((packed, True), (padded, False)))
     assert one.item() == pytest.approx(two.item(), rel=1e-2)
-    exact = total_nll(loaded(tiny_model, NAME, torch.float32), on_device(collate(rows, True)))
+    exact = total_nll(loaded(tiny_model, PACKED, torch.float32), on_device(collate(rows, True)))
     assert one.item() == pytest.approx(exact.item(), rel=2e-2)
 
 
@@ -128,7 +128,7 @@ def test_a_packed_pass_in_half_precision_has_the_padded_ones_loss(removal: str, 
 @pytest.mark.parametrize("trained", [True, False])
 def test_a_pass_waits_for_nothing(trained: bool, again: bool, tiny_model: Path) -> None:
     """Torch raises where the host would wait for the device; inputs are copied meanwhile, too."""
-    model = loaded(tiny_model, NAME).train()
+    model = loaded(tiny_model, PACKED).train()
     model.get_output_embeddings().requires_grad_(trained)
     if again:
         checkpoint_layers(model)
@@ -157,7 +157,7 @@ def test_ligers_layers_are_the_models_own(tiny_model: Path) -> None:
     pytest.importorskip("liger_kernel", reason="liger-kernel is not installed")
     inputs, found = on_device(collate(samples(), packed=True)), []
     for fused in (False, True):
-        model = loaded(tiny_model, NAME, torch.float32).train()
+        model = loaded(tiny_model, PACKED, torch.float32).train()
         if fused:
             assert liger.apply(model, torch.device(DEVICE)) == {}
         loss = total_nll(model, inputs)
@@ -270,7 +270,7 @@ def test_infinite_weights_on_a_gpu_end_the_job_before_anything_is_saved(
 def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny_model: Path, scores: Path) -> None:
     """NLL, entropy and attention scores, in several passes whose results return one behind. By their norms."""
     rows, found = ScoresFolder(scores).sequences(), []
-    for kernel in (NAME, "sdpa"):
+    for kernel in (PACKED, "sdpa"):
         model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
         candidates = CandidateScorer(rows, 200, attention=True)
         candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)

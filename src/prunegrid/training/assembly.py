@@ -7,23 +7,22 @@ from transformers import TrainingArguments, set_seed
 from prunegrid.core.randomness import derive_seed
 from prunegrid.models import load_tokenizer
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.training import checkpoints, deepspeed_setup
 from prunegrid.training.counters import Counters
-from prunegrid.training.dynamic_examples import DynamicExamples
 from prunegrid.training.job import Order
 from prunegrid.training.samples import StaticExamples
 from prunegrid.training.settings import bucket_sizes, trainer_arguments
 from prunegrid.training.trained_model import load_trained_model
-from prunegrid.training.trainer import PrunedTrainer
+from prunegrid.training.trainer import Examples, PrunedTrainer
 
 
 def build_trainer(order: Order, rank: int) -> PrunedTrainer:
     """The Trainer of this rank; the counters of a resumed job continue from its checkpoint."""
-    job, account, rows = order.job, Counters(rank), ScoresFolder(order.job.scores).sequences()
+    job, counters, rows = order.job, Counters(rank), ScoresFolder(order.job.scores).sequences()
     if order.resume:
-        account.load(order.resume, checkpoints.checkpoint_step(order.resume))
-    examples: StaticExamples | DynamicExamples
-    examples = DynamicExamples(order, rows, account) if job.pruning else StaticExamples(job, rows, rank)
+        counters.load(order.resume, checkpoints.checkpoint_step(order.resume))
+    examples = _dynamic_examples(order, rows, counters) if job.pruning else StaticExamples(job, rows, rank)
     deepspeed_setup.set_up(job.device)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(order.reports)
     seed = derive_seed(job.seed, "training") % 2**31
@@ -35,12 +34,17 @@ def build_trainer(order: Order, rank: int) -> PrunedTrainer:
     trainer = PrunedTrainer(
         order=order,
         examples=examples,
-        account=account,
+        counters=counters,
         fallbacks=fallbacks,
         model=model,
         args=arguments,
         processing_class=load_tokenizer(job.model),
     )
-    if isinstance(examples, DynamicExamples):
-        examples.trainer = trainer
+    examples.trainer = trainer
     return trainer
+
+
+def _dynamic_examples(order: Order, rows: Sequences, counters: Counters) -> Examples:
+    from prunegrid.training.dynamic_examples import DynamicExamples  # here, for a static job needs no scoring modules
+
+    return DynamicExamples(order, rows, counters)

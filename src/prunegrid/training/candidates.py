@@ -1,8 +1,8 @@
-"""Scores of candidate samples under the weights of the moment: the scoring pass's own, in passes as training has them.
+"""Scores of candidate samples under the current weights: as the scoring pass computes them, in passes as in training.
 
 A model that is trained packed scores packed, so that a step's candidates take as few forwards as their tokens fill.
-Attention scores are computed after the forward from the last layer's queries and keys, a few samples of similar
-length at a time, by the functions of the padded pass.
+Attention scores are computed after the forward from the last layer's queries and keys, for a few samples of similar
+length at a time, by the functions of the padded scoring pass.
 """
 
 from bisect import bisect_left, insort
@@ -20,6 +20,7 @@ from torch.nn.functional import pad as pad_end
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Ints, positions
+from prunegrid.models.architecture import PACKED
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable
@@ -31,14 +32,15 @@ from prunegrid.scoring.forward import scatter, to_host
 from prunegrid.scoring.score import scorer
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import sample_means
-from prunegrid.training.packed_attention import NAME
 
-GROUP_PADDING = 0.25  # of a group whose attention is computed together; fewer groups are worth more than no padding
+GROUP_PADDING = 0.25  # share of padding in a group whose attention is computed together; fewer groups save more time
+
+CallModel = Callable[[Callable[[], Any]], Any]
 
 
 @dataclass(frozen=True)
 class PackedPass:
-    """Samples of one forward, the longest first, behind one another in a row of T tokens."""
+    """Samples of one forward, the longest first, one after another in a row of T tokens."""
 
     rows: Sequences
     ids_1T: torch.Tensor
@@ -59,35 +61,36 @@ def pack_rows(rows: Sequences, device: Any) -> PackedPass:
 
 
 def packed_passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
-    """Indices of each pass: best fit decreasing, so each sample goes where it leaves the least room.
+    """The indices of the samples of each pass, by best fit decreasing: each goes where it leaves the least room.
 
-    Not the first fit of `batches.pack`, whose search through all passes would take minutes for an epoch's candidates.
-    A sample that is longer than `batch_tokens` has a pass of its own.
+    First fit, as in `batches.batches_by_length`, searches all passes for each sample, which takes minutes for the
+    candidates of an epoch. A sample longer than `batch_tokens` has a pass of its own.
     """
     members: list[list[int]] = []
-    free: list[tuple[int, int]] = []  # sorted: room that is left, pass
-    for place in np.lexsort((np.arange(len(length_N)), -length_N)).tolist():
-        length = int(length_N[place])
+    free: list[tuple[int, int]] = []  # (tokens that still fit, pass), sorted
+    for index in np.lexsort((np.arange(len(length_N)), -length_N)).tolist():  # the longest first, in a fixed order
+        length = int(length_N[index])
+        # Passes sort below any of their own room by -1, so this is the fullest pass that still has `length` tokens.
         best = bisect_left(free, (length, -1))
         if best < len(free):
             room, number = free.pop(best)
         else:
             room, number = batch_tokens, len(members)
             members.append([])
-        members[number].append(place)
+        members[number].append(index)
         insort(free, (room - length, number))
-    return [np.array(one, dtype=np.int64) for one in members]
+    return [np.array(indices, dtype=np.int64) for indices in members]
 
 
-def decode(model: Any, one: PackedPass) -> torch.Tensor:
+def decode(model: Any, packed: PackedPass) -> torch.Tensor:
     """The final hidden states [1, T, D]; no sample sees another."""
     hidden_1TD: torch.Tensor = model.get_decoder()(
-        input_ids=one.ids_1T,
-        position_ids=one.position_1T,
+        input_ids=packed.ids_1T,
+        position_ids=packed.position_1T,
         attention_mask=None,
         use_cache=False,
-        segments=one.rows.length_N.tolist(),
-        borders=pad_end(one.start_N, (0, 1), value=one.ids_1T.shape[1]).int(),
+        segments=packed.rows.length_N.tolist(),
+        borders=pad_end(packed.start_N, (0, 1), value=packed.ids_1T.shape[1]).int(),
     ).last_hidden_state
     return hidden_1TD
 
@@ -95,40 +98,39 @@ def decode(model: Any, one: PackedPass) -> torch.Tensor:
 def packed_scorer(
     model: Any, head: Head, capture: AttentionCapture | None, batch_tokens: int
 ) -> Callable[[PackedPass], tuple[torch.Tensor, ...]]:
-    """As `score.scorer`, of samples that are packed."""
+    """As `score.scorer`, for packed samples."""
 
-    def compute(one: PackedPass) -> tuple[torch.Tensor, ...]:
-        hidden_1TD = decode(model, one)
-        of_head = head(hidden_1TD[0, one.response_R - 1], one.ids_1T[0, one.response_R])
-        return (*of_head, *attention_scores(capture, one, hidden_1TD, batch_tokens)) if capture else of_head
+    def compute(packed: PackedPass) -> tuple[torch.Tensor, ...]:
+        hidden_1TD = decode(model, packed)
+        head_scores = head(hidden_1TD[0, packed.response_R - 1], packed.ids_1T[0, packed.response_R])
+        if not capture:
+            return head_scores
+        return (*head_scores, *attention_scores(capture, packed, hidden_1TD, batch_tokens))
 
     return compute
 
 
 def attention_scores(
-    capture: AttentionCapture, one: PackedPass, hidden_1TD: torch.Tensor, batch_tokens: int
+    capture: AttentionCapture, packed: PackedPass, hidden_1TD: torch.Tensor, batch_tokens: int
 ) -> tuple[torch.Tensor, ...]:
-    """float32[R] each: FastV and SparseVLM scores, of groups of samples that are padded on the right.
-
-    What stands in a group's padding is other samples': no score reads it.
-    """
-    seen, found = capture.take(), []
-    for group in batches_by_length(one.rows.length_N, batch_tokens, GROUP_PADDING):
-        batch = pad(one.rows, group, hidden_1TD.device)
+    """float32[R] each: FastV and SparseVLM scores, for groups of samples that are padded on the right."""
+    captured, scores = capture.take(), []
+    for group in batches_by_length(packed.rows.length_N, batch_tokens, GROUP_PADDING):
+        batch = pad(packed.rows, group, hidden_1TD.device)
         place_T = torch.arange(batch.ids_BT.shape[1], device=hidden_1TD.device)
-        start_B = one.start_N[group[0] : group[-1] + 1]  # samples go from long to short, so a group is a run of them
+        start_B = packed.start_N[group[0] : group[-1] + 1]  # samples go from long to short: a group is a run of them
+        # A group's padding shows the next samples' tokens, which no score reads.
         place_BT = (start_B[:, None] + place_T).clamp_max(hidden_1TD.shape[1] - 1)
-        query_BHTD, key_BGTD = (packed[0][:, place_BT].transpose(0, 1) for packed in (seen.query_BHTD, seen.key_BGTD))
-        of_group = seen._replace(query_BHTD=query_BHTD, key_BGTD=key_BGTD)
-        found.append(fastv_and_sparsevlm(of_group, batch, hidden_1TD[0, place_BT]))
-    return tuple(torch.cat(column) for column in zip(*found, strict=True))
+        query_BHTD, key_BGTD = (x[0][:, place_BT].transpose(0, 1) for x in (captured.query_BHTD, captured.key_BGTD))
+        group_capture = captured._replace(query_BHTD=query_BHTD, key_BGTD=key_BGTD)
+        scores.append(fastv_and_sparsevlm(group_capture, batch, hidden_1TD[0, place_BT]))
+    return tuple(torch.cat(column) for column in zip(*scores, strict=True))
 
 
 class CandidateScorer:
-    """Scores samples of `rows` with the model that is trained.
+    """Scores samples of `rows` with the model that is being trained.
 
-    `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks. `attention`: pruners read its scores.
-    `counts` has the number of forwards, `scoring_passes`.
+    `attention`: pruners read its scores. `counts` has the number of forwards, `scoring_passes`.
     """
 
     def __init__(self, rows: Sequences, batch_tokens: int, attention: bool) -> None:
@@ -137,27 +139,30 @@ class CandidateScorer:
         self.counts: Counter[str] = Counter()
         self.model: Any = None
 
-    def attach(self, model: Any, ask: Any, most: Any) -> str | None:
-        """The model whose weights score; why its attention cannot be read, where that is needed."""
-        self.model, self.ask, self.most = model, ask, most
-        self.packed = model.config._attn_implementation == NAME
-        self.head = ask(partial(Head, model))
-        return ask(partial(attention_scores_unavailable, model)) if self.attention else None
+    def attach(self, model: Any, call_model: CallModel, maximum: Callable[[int], int]) -> str | None:
+        """Score with this model's weights; return why its attention scores, if needed, are unavailable.
+
+        `call_model(run)` runs within a call of the wrapped model, `maximum(n)` is over all ranks.
+        """
+        self.model, self.call_model, self.maximum = model, call_model, maximum
+        self.packed = model.config._attn_implementation == PACKED
+        self.head = call_model(partial(Head, model))
+        return call_model(partial(attention_scores_unavailable, model)) if self.attention else None
 
     def score(self, rows_N: Ints) -> Scores:
-        """The scores of these samples under the present weights, without gradients.
+        """The scores of these samples under the current weights, without gradients.
 
-        Every rank makes as many forwards as the one with the most, since ZeRO-3 gathers weights in each; all of
-        them within one call of the wrapped model, whose own bookkeeping costs more than a small model's forward.
+        Every rank makes as many forwards as the rank with the most, since ZeRO-3 gathers weights in each; all within
+        one call of the wrapped model, whose bookkeeping costs more than a small model's forward.
         """
         rows = self.rows.take(rows_N)
         divide = packed_passes if self.packed else batches_by_length
         parts = list(divide(rows.length_N, self.batch_tokens))
-        idle = self.most(len(parts)) - len(parts)  # before the first forward, which is itself collective
+        idle = self.maximum(len(parts)) - len(parts)  # before the first forward, which is itself collective
         self.counts["scoring_passes"] += len(parts) + idle
         values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in self.names}
         with AttentionCapture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
-            self.ask(partial(self._fill, values, rows, parts, idle, capture))
+            self.call_model(partial(self._fill, values, rows, parts, idle, capture))
         _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(
@@ -178,33 +183,32 @@ class CandidateScorer:
         idle: int,
         capture: AttentionCapture | None,
     ) -> None:
-        for number, found_KR in enumerate(to_host(self._forwards(rows, parts, idle, capture))):
+        for number, values_KR in enumerate(to_host(self._forwards(rows, parts, idle, capture))):
             if number < len(parts):
-                scatter(values, rows, parts[number], found_KR)
+                scatter(values, rows, parts[number], values_KR)
 
     def _forwards(
         self, rows: Sequences, parts: list[Ints], idle: int, capture: AttentionCapture | None
     ) -> Iterator[torch.Tensor]:
         device, one_sample = self.model.device, np.zeros(1, np.int64)
-        chosen = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
+        chunks = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
         if self.packed:
             packed = packed_scorer(self.model, self.head, capture, self.batch_tokens)
-            yield from (torch.stack(packed(pack_rows(of.take(part), device))) for of, part in chosen)
+            yield from (torch.stack(packed(pack_rows(source.take(part), device))) for source, part in chunks)
         else:
             padded = scorer(self.model, self.head, capture)
-            yield from (torch.stack(padded(pad(of, part, device))) for of, part in chosen)
+            yield from (torch.stack(padded(pad(source, part, device))) for source, part in chunks)
 
 
 def _require_finite(rows: Sequences, values: dict[str, NDArray[np.float32]]) -> None:
     sample_T = np.repeat(rows.sample_id_N, rows.response_N)
     bad = np.unique(sample_T[~np.isfinite([*values.values()]).all(0)])
     if len(bad):
-        raise PrunegridError(
-            f"the scores of sample_id {', '.join(map(str, bad[:8].tolist()))} are not finite; "
-            "lower training.learning_rate or look at these samples"
-        )
+        ids = ", ".join(map(str, bad[:8].tolist()))
+        what = f"scores of sample_id {ids} are not finite"
+        raise PrunegridError("candidates", what, "lower training.learning_rate or look at these samples")
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rounded as the sample table of the static path rounds them."""
+    """Rounded as in the sample table of the static path."""
     return values.astype(np.float32).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What a training job has done so far on one rank, kept in its checkpoints: counts, seconds, selection log, probes."""
+"""What a training job has done so far on one rank, saved in its checkpoints: counts, seconds, selection log, probes."""
 
 import time
 from collections import Counter
@@ -12,13 +12,15 @@ from prunegrid.training.schedule import Example
 
 
 class Counters:
-    """`counts` are of trained and forwarded tokens, of positions (padding included) and of forward passes.
+    """`counts` has trained and forwarded tokens, positions (padding included) and forward passes.
+
     `unlogged` is the sum of losses since the step after which one was last logged, and that step. `scores` are those
-    that dynamic mode has made for the candidates of steps to come (`rescoring`)."""
+    that dynamic mode has computed for the candidates of later steps (`rescoring`).
+    """
 
     def __init__(self, rank: int) -> None:
-        self.rank, self.before = rank, 0.0
-        self.began: float | None = None
+        self.rank, self.earlier_seconds = rank, 0.0
+        self.start: float | None = None
         self.counts: Counter[str] = Counter()
         self.probes: list[dict[str, float]] = []
         self.log: list[pa.Table] = []
@@ -29,25 +31,24 @@ class Counters:
 
     @property
     def seconds(self) -> float:
-        """In the training loop, over all attempts, as far as their steps count."""
-        return self.before + (time.monotonic() - self.began if self.began else 0.0)
+        """In the training loop, over all attempts; steps that were lost do not count."""
+        return self.earlier_seconds + (time.monotonic() - self.start if self.start else 0.0)
 
     def begin(self) -> None:
         """The first step of this attempt begins."""
-        self.began = self.began or time.monotonic()
+        self.start = self.start or time.monotonic()
 
-    def count(self, kept: list[list[Example]], inputs: list[dict[str, Any]]) -> None:
-        samples = [one for batch in kept for one in batch]
+    def count(self, examples: list[list[Example]], inputs: list[dict[str, Any]]) -> None:
+        samples = [example for batch in examples for example in batch]
         self.counts["samples"] += len(samples)
-        self.counts["trained_tokens"] += sum(one.trainable for one in samples)
-        self.counts["forwarded_tokens"] += sum(len(one.ids) for one in samples)
-        self.counts["positions"] += sum(one["input_ids"].numel() for one in inputs)
+        self.counts["trained_tokens"] += sum(example.trainable for example in samples)
+        self.counts["forwarded_tokens"] += sum(len(example.ids) for example in samples)
+        self.counts["positions"] += sum(pass_inputs["input_ids"].numel() for pass_inputs in inputs)
         self.counts["passes"] += len(inputs)
 
     def save(self, folder: Path) -> None:
         state = {"counts": self.counts, "probes": self.probes, "seconds": self.seconds, "resumed": self.resumed}
-        state["unlogged"] = self.unlogged
-        write_json(folder / f"account-{self.rank}.json", state)
+        write_json(folder / f"account-{self.rank}.json", state | {"unlogged": self.unlogged})
         if self.log:
             self.log[:] = [pa.concat_tables(self.log)]
             write_parquet(folder / f"selection_log-{self.rank}.parquet", self.log[0])
@@ -56,7 +57,7 @@ class Counters:
 
     def load(self, folder: Path, step: int) -> None:
         state = read_json(folder / f"account-{self.rank}.json")
-        self.counts, self.probes, self.before = Counter(state["counts"]), state["probes"], state["seconds"]
+        self.counts, self.probes, self.earlier_seconds = Counter(state["counts"]), state["probes"], state["seconds"]
         self.resumed, self.saved, self.unlogged = [*state["resumed"], step], step, state["unlogged"]
         log = folder / f"selection_log-{self.rank}.parquet"
         self.log[:] = [read_parquet(log)] if log.exists() else []

@@ -1,10 +1,11 @@
-"""Dynamic pruning: the candidates of every mini-batch are scored with the weights of the moment, and pruned.
+"""Dynamic pruning: the candidates of every mini-batch are scored with the current weights, and pruned.
 
-The paper's method (arXiv 2509.23873, section 3 and Algorithm 1). The scores are the scoring pass's own (`candidates`)
-and made in every step, or less often (`rescoring`). The pruners are those of the static path; the window is the
+The paper's method (arXiv 2509.23873, section 3 and Algorithm 1). The scores are computed as in the scoring pass
+(`candidates`), in every step or less often (`rescoring`). The pruners are those of the static path; their window is the
 mini-batch.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from prunegrid.core.randomness import uniform
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
 from prunegrid.selection.summary import SelectionSummary, Totals
-from prunegrid.training.candidates import CandidateScorer
+from prunegrid.training.candidates import CallModel, CandidateScorer
 from prunegrid.training.rescoring import RescoreInterval
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import Example, MicroBatches
@@ -37,7 +38,7 @@ LOG_SCHEMA = pa.schema(
 
 
 class StepPosition(NamedTuple):
-    """Where training is: `progress` is the share of all steps that are done."""
+    """Where training is. `progress` is the share of all steps that are done."""
 
     epoch: int
     step: int
@@ -46,44 +47,45 @@ class StepPosition(NamedTuple):
 
 
 class MiniBatchPruner:
-    """Prunes the mini-batches of one rank."""
+    """Prunes the mini-batches of one rank; `log` has a row for each kept sample."""
 
     def __init__(self, samples: Samples, pruning: PruningSpec, seed: int, batch_tokens: int) -> None:
         self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
         self.log: list[pa.Table] = []
         specs = filter(None, (pruning, pruning.matched))
-        wanted = {column for spec in specs for column in spec.needs.tokens}
-        self.candidates = CandidateScorer(self.rows, batch_tokens, bool(wanted & set(ATTENTION_SCORES)))
+        columns = {column for spec in specs for column in spec.needs.tokens}
+        self.candidates = CandidateScorer(self.rows, batch_tokens, bool(columns & set(ATTENTION_SCORES)))
 
-    def attach(self, model: Any, ask: Any, most: Any) -> None:
-        """The model whose weights score; refused where a pruner needs an attention that cannot be reached.
+    def attach(self, model: Any, call_model: CallModel, maximum: Callable[[int], int]) -> None:
+        """Use this model's weights for scoring; refuse a pruner that needs attention scores the model cannot give.
 
-        `ask(run)` calls the wrapped model, `most(n)` is the maximum over ranks.
+        `call_model(run)` runs within a call of the wrapped model, `maximum(n)` is over all ranks.
         """
-        reason = self.candidates.attach(model, ask, most)
-        if reason:
-            raise PrunegridError(f"{self.pruning.method} needs attention scores, but {reason}; choose another pruner")
+        problem = self.candidates.attach(model, call_model, maximum)
+        if problem:
+            what = f"{self.pruning.method} needs attention scores, but {problem}"
+            raise PrunegridError("variants", what, "choose another pruner")
 
-    def keep(self, micro_batches: MicroBatches, moment: StepPosition, scores: Scores) -> list[list[Example]]:
-        """What is kept of each mini-batch, as it is trained on; the log has a row for each kept sample.
+    def prune(self, micro_batches: MicroBatches, position: StepPosition, scores: Scores) -> list[list[Example]]:
+        """The examples that each mini-batch is trained on.
 
-        `scores` are of all candidates of the mini-batches, in their order.
+        `scores` are those of all candidates of the mini-batches, in their order.
         """
-        kept, start = [], 0
+        examples, start = [], 0
         for batch in micro_batches:
             part = np.arange(start, start + len(batch))
             start += len(batch)
-            kept.append(self._prune(scores.take(part), np.array(batch), moment) if batch else [])
-        return kept
+            examples.append(self._prune_batch(scores.take(part), np.array(batch), position) if batch else [])
+        return examples
 
-    def _prune(self, candidates: Scores, rows: Ints, moment: StepPosition) -> list[Example]:
+    def _prune_batch(self, candidates: Scores, rows: Ints, position: StepPosition) -> list[Example]:
         match = None
-        draw = Draw(self.seed, moment.epoch, moment.step, moment.progress)
-        if other := self.pruning.matched:
-            like = select(candidates, other, draw)
-            match = Match(len(like), len(like.positions))
+        draw = Draw(self.seed, position.epoch, position.step, position.progress)
+        if matched := self.pruning.matched:
+            matched_selection = select(candidates, matched, draw)
+            match = Match(len(matched_selection), len(matched_selection.positions))
         selection = select(candidates, self.pruning, draw, match)
-        self.log.append(log_rows(selection, moment))
+        self.log.append(log_rows(selection, position))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
             self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
@@ -93,18 +95,18 @@ class MiniBatchPruner:
     def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
         """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
         luck_N = uniform(self.seed, "probe", self.rows.sample_id_N)
-        chosen = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE_SAMPLES])[rank::ranks]
-        found = self.candidates.score(chosen).samples
-        return float(found["ppl"].sum()), float(found["entropy"].sum()), len(chosen)
+        own_rows = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE_SAMPLES])[rank::ranks]
+        scores = self.candidates.score(own_rows).samples
+        return float(scores["ppl"].sum()), float(scores["entropy"].sum()), len(own_rows)
 
 
-def log_rows(selection: Selection, moment: StepPosition) -> pa.Table:
+def log_rows(selection: Selection, position: StepPosition) -> pa.Table:
     n = len(selection)
     return pa.table(
         [
-            np.full(n, moment.epoch),
-            np.full(n, moment.step),
-            np.full(n, moment.rank),
+            np.full(n, position.epoch),
+            np.full(n, position.step),
+            np.full(n, position.rank),
             selection.sample_id,
             np.diff(selection.offsets),
             selection.quadrant,
@@ -116,21 +118,21 @@ def log_rows(selection: Selection, moment: StepPosition) -> pa.Table:
 
 
 def summarise(
-    dynamic: MiniBatchPruner,
+    pruner: MiniBatchPruner,
     candidates: Ints,
     cell_seed: int,
     digests: dict[str, str],
     log: pa.Table,
-    every: RescoreInterval = 1,
+    interval: RescoreInterval = 1,
 ) -> SelectionSummary:
     """`selection.json` of a dynamic cell; its counts are over all mini-batches.
 
-    `candidates` are the rows of all samples of all mini-batches: one that comes in three epochs counts thrice.
-    `every` is `training.rescore_every`, which is recorded where it is not 1.
+    `candidates` are the rows of the candidates of all mini-batches: a sample that occurs in three epochs counts three
+    times. `interval` is `training.rescore_every`.
     """
-    pruning, rows = dynamic.pruning, dynamic.rows
+    pruning, rows = pruner.pruning, pruner.rows
     row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
-    kept_rows = np.array([row_of[number] for number in log["sample_id"].to_pylist()], dtype=np.int64)
+    kept_rows = np.array([row_of[sample_id] for sample_id in log["sample_id"].to_pylist()], dtype=np.int64)
     totals = Totals(
         samples=len(candidates),
         response_tokens=int(rows.response_N[candidates].sum()),
@@ -147,9 +149,9 @@ def summarise(
         {},
         match=pruning.match and pruning.match.variant,
         pruning=pruning,
-        rescore_every=every,
+        rescore_every=interval,
         counts={name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
-        seeds={"cell": cell_seed, "pruning": dynamic.seed},
+        seeds={"cell": cell_seed, "pruning": pruner.seed},
         digests=digests,
         extras={},
     )

@@ -20,18 +20,18 @@ from prunegrid.training.schedule import Example, MicroBatches, schedule, steps_p
 class DynamicExamples:
     """One rank's examples. `trainer` must be set before the first step: it has the model whose weights score."""
 
-    def __init__(self, order: Order, rows: Sequences, account: Counters) -> None:
+    def __init__(self, order: Order, rows: Sequences, counters: Counters) -> None:
         job, training = order.job, order.job.training
         assert job.pruning, "a dynamic cell has a pruning"
-        self.rows, self.account = rows, account
-        self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, account.rank)
+        self.rows, self.counters = rows, counters
+        self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
         samples, seed = Samples(rows, training.removal), derive_seed(job.seed, "pruning")
         self.pruner = MiniBatchPruner(samples, job.pruning, seed, pass_tokens)
-        self.pruner.log, self.pruner.candidates.counts = account.log, account.counts
+        self.pruner.log, self.pruner.candidates.counts = counters.log, counters.counts
         self.epoch_steps = steps_per_epoch(len(rows), training)
         score = self.pruner.candidates.score
-        self.rescoring = Rescoring(self.plan, self.epoch_steps, training.rescore_every, score, account)
+        self.rescoring = Rescoring(self.plan, self.epoch_steps, training.rescore_every, score, counters)
         self.trainer: Any = None
 
     def take(self, micro_batches: MicroBatches, step: int) -> list[list[Example]]:
@@ -40,8 +40,8 @@ class DynamicExamples:
         self.trainer.current = self.rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step % self.epoch_steps == 0:
             self.probe()
-        moment = StepPosition(step // self.epoch_steps, step, self.account.rank, step / len(self.plan))
-        return self.pruner.keep(micro_batches, moment, self.rescoring.scores(step))
+        position = StepPosition(step // self.epoch_steps, step, self.counters.rank, step / len(self.plan))
+        return self.pruner.prune(micro_batches, position, self.rescoring.scores(step))
 
     def _attach_model(self) -> None:
         """Only now: DeepSpeed wraps the model after the Trainer is made."""
@@ -49,11 +49,11 @@ class DynamicExamples:
             self.pruner.attach(self.trainer.causal, self.trainer.call_model, self.trainer.maximum)
 
     def probe(self) -> None:
-        """Note mean PPL and entropy of the fixed choice of samples under the current weights (the paper's Figure 8)."""
+        """Record mean PPL and entropy of the fixed samples under the current weights (the paper's Figure 8)."""
         self._attach_model()
         trainer = self.trainer
-        sums = self.pruner.probe(self.account.rank, trainer.args.world_size)
+        sums = self.pruner.probe(self.counters.rank, trainer.args.world_size)
         own_sums = torch.tensor([sums], dtype=torch.float64, device=trainer.args.device)
         ppl, entropy, number = trainer.accelerator.gather(own_sums).sum(0).tolist()
         probe = {"step": trainer.state.global_step, "ppl": ppl / number, "entropy": entropy / number}
-        self.account.probes.append(probe)
+        self.counters.probes.append(probe)

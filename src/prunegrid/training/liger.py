@@ -1,6 +1,6 @@
-"""Liger's kernels (Triton, GPUs) for the norms, the rotary embedding and the MLP of a model that is trained.
+"""Liger's kernels (Triton, GPUs) for the norms, the rotary embedding and the MLP of a trained model.
 
-Its head is not used: it rounds the logits to the model's precision and waits for the device in every pass.
+Liger's loss is not used: it rounds the logits to the model's precision and waits for the device in every pass.
 """
 
 import inspect
@@ -16,32 +16,33 @@ WITHOUT_LIGER = "layers without Liger's kernels"
 
 
 def apply(model: Any, device: torch.device) -> dict[str, str]:
-    """Give the model Liger's kernels; else leave it as it is, and return why, as `training.json` has it."""
+    """Give the model Liger's kernels. If that fails the model stays as it is, and the reason is returned for
+    `training.json`."""
     try:
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
-        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as known
+        from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as PATCHES
 
         kind = model.config.model_type
-        if kind not in known:
+        if kind not in PATCHES:
             return {"liger": f"{WITHOUT_LIGER}: liger-kernel knows no {kind}"}
         _try_kernels(device)
     except Exception as error:  # Triton compiles at the first call, and breaks in many ways
         return {"liger": f"{WITHOUT_LIGER} ({type(error).__name__}: {first_line(error)})"}
     try:
-        _apply_liger_kernel_to_instance(model, **_parts(known[kind]))
+        _apply_liger_kernel_to_instance(model, **_parts(PATCHES[kind]))
     except Exception as error:
         return {"liger": f"some layers without Liger's kernels ({type(error).__name__}: {first_line(error)})"}
     return {}
 
 
 def _parts(patch: Callable[..., Any]) -> dict[str, bool]:
-    """The switches of liger-kernel's patch for a kind of model: those kernels that were tried, and no other."""
+    """The switches of liger-kernel's patch for a kind of model: only the kernels that were tried are on."""
     switches = (p.name for p in inspect.signature(patch).parameters.values() if isinstance(p.default, bool))
     return {name: name in KERNELS for name in switches}
 
 
 def _try_kernels(device: torch.device) -> None:
-    """Run each forward and backward on a few numbers, before the model depends on them."""
+    """Run each kernel forward and backward on a few numbers, before the model depends on it."""
     from liger_kernel.transformers import functional
 
     states_BTD = torch.ones(1, 2, 64, device=device, requires_grad=True)

@@ -1,7 +1,9 @@
 """One training forward: samples as tensors, packed or padded, and the loss of their trainable tokens.
 
-Every forward goes through `model(run=...)`, so that DeepSpeed's and peft's wrappers see an ordinary call while
-the head works on trainable positions only and never holds the logits of more than a chunk of them.
+Every forward goes through `model(run=...)`, so that DeepSpeed's and peft's wrappers see an ordinary call, while the
+head works on trainable positions only and never holds the logits of more than a chunk of them. TRL's `chunked_nll`
+does the latter too, but knows no weights of samples, and calls the head once for each chunk: under ZeRO-3 every call
+gathers the head's weights from all ranks, which have different numbers of chunks and would wait for each other.
 """
 
 from functools import partial
@@ -22,28 +24,32 @@ Inputs = dict[str, Any]
 
 
 def collate(examples: list[Example], packed: bool) -> Inputs:
-    """Ids and positions int64[1, T] of samples behind one another, or [B, T] padded on the right, with a mask.
+    """Ids and positions: int64[1, T] of packed samples, or [B, T] padded on the right, with a mask.
 
-    `segments` are the lengths of packed samples, `borders` where they begin and end. Of R trainable tokens:
-    `before_R` is the flat place that each is predicted from, `target_R` its id, `weight_R` its sample's weight. The
-    padding's mask is explicit because without one transformers takes a gap in the positions for the border between
-    packed samples. No samples become one token that nothing is learned from.
+    `segments` are the lengths of packed samples, `borders` where they begin and end. For each of R trainable tokens,
+    `before_R` is the flat place that it is predicted from, `target_R` its id, `weight_R` its sample's weight. Padded
+    samples have an explicit mask: without one, transformers takes a gap in the positions for the border between packed
+    samples. No samples become one token that is not trained on.
     """
     examples = examples or [EMPTY]
-    lengths = [len(one.ids) for one in examples]
+    lengths = [len(example.ids) for example in examples]
     width = sum(lengths) if packed else max(lengths)
     starts = np.cumsum([0, *lengths[:-1]]) if packed else np.arange(len(examples)) * width
-    learned = [np.flatnonzero(np.array(one.labels) != IGNORE) for one in examples]
-    assert all(places.min(initial=1) > 0 for places in learned), "a first token is trainable, but nothing predicts it"
-    fields = {"input_ids": [one.ids for one in examples], "position_ids": [one.positions for one in examples]}
+    places = [np.flatnonzero(np.array(example.labels) != IGNORE) for example in examples]
+    assert all(place.min(initial=1) > 0 for place in places), "a first token is trainable, but nothing predicts it"
+    fields = {
+        "input_ids": [example.ids for example in examples],
+        "position_ids": [example.positions for example in examples],
+    }
+    weights = [example.weight for example in examples]
     shape = _packed(lengths) if packed else _padded(lengths)
     return {
         **{name: _tensor(rows, packed, width) for name, rows in fields.items()},
         **shape,
-        "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, learned, strict=True)])),
-        "target_R": torch.tensor([label for one in examples for label in one.labels if label != IGNORE]).long(),
-        "weight_R": torch.from_numpy(np.repeat([one.weight for one in examples], list(map(len, learned)))).float(),
-        "sample_ids": [one.sample_id for one in examples if one is not EMPTY],
+        "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, places, strict=True)])),
+        "target_R": torch.tensor([label for example in examples for label in example.labels if label != IGNORE]).long(),
+        "weight_R": torch.from_numpy(np.repeat(weights, list(map(len, places)))).float(),
+        "sample_ids": [example.sample_id for example in examples if example is not EMPTY],
     }
 
 
@@ -58,13 +64,13 @@ def _packed(lengths: list[int]) -> Inputs:
 
 
 def _padded(lengths: list[int]) -> Inputs:
-    own_BT = np.arange(max(lengths)) < np.array(lengths)[:, None]
-    return {"attention_mask": torch.from_numpy(own_BT.astype(np.int64)), "segments": None}
+    real_BT = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    return {"attention_mask": torch.from_numpy(real_BT.astype(np.int64)), "segments": None}
 
 
 def to_device(inputs: Inputs, device: torch.device) -> Inputs:
-    """The inputs with their tensors on the device. Copies to a GPU come from pinned memory: they are queued, where
-    others would wait for the pass before."""
+    """The inputs with their tensors on the device. Copies to a GPU come from pinned memory, so that they are queued
+    instead of waiting for the previous pass."""
     return {name: _copied(value, device) if torch.is_tensor(value) else value for name, value in inputs.items()}
 
 
@@ -74,7 +80,7 @@ def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
-    """Sum over trainable tokens of weight x NLL (nats), a float32 scalar."""
+    """The sum of weight x NLL (nats) over trainable tokens, a float32 scalar."""
     packed = {} if inputs["segments"] is None else {name: inputs[name] for name in ("segments", "borders")}
     hidden_BTD = model.get_decoder()(
         input_ids=inputs["input_ids"],
@@ -92,10 +98,10 @@ def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
 def chunked_nll(
     head: Any, hidden_RD: torch.Tensor, target_R: torch.Tensor, weight_R: torch.Tensor, size: int | None = None
 ) -> torch.Tensor:
-    """The weighted sum of NLL, `size` positions' logits at a time.
+    """The weighted sum of NLL, with the logits of `size` positions at a time.
 
-    A frozen head's gradient is taken chunk by chunk in the forward; one that is trained computes its logits once
-    more in the backward.
+    A frozen head's gradient is computed chunk by chunk in the forward pass; a trained head computes its logits once
+    more in the backward pass.
     """
     size = size or chunk_positions(hidden_RD.device.type, head.out_features)
     parts = [range(start, min(start + size, len(target_R))) for start in range(0, len(target_R), size)] or [range(0)]
@@ -114,7 +120,7 @@ def _nll(head: Any, hidden_CD: torch.Tensor, target_C: torch.Tensor, weight_C: t
 
 
 class _FrozenHead(torch.autograd.Function):
-    """`_nll` over chunks; the gradient by the hidden states is all that is kept of them."""
+    """`_nll` over chunks, which keeps only the gradient with respect to the hidden states."""
 
     @staticmethod
     def forward(

@@ -1,9 +1,9 @@
-"""Attention over samples that are packed behind one another, none of which sees another.
+"""Attention over packed samples, one after another in a row, none of which sees another.
 
 Registered with transformers' attention interface as `prunegrid_packed`. A decoder passes `segments`, the samples'
-lengths, and `borders`, the places where they begin and end, on to its attention; on a GPU in half precision they go
-through torch's variable-length flash attention, elsewhere through one causal SDPA a sample. That equals a
-block-diagonal mask, at the cost of the blocks alone, and knows no position ids, so dropped tokens' gaps are no borders.
+lengths, and `borders`, where they begin and end, to its attention. On a GPU in half precision they go through torch's
+variable-length flash attention, elsewhere through one causal SDPA for each sample. That equals a block-diagonal mask at
+the cost of its blocks alone, and reads no position ids, so the gaps of dropped tokens are not taken for borders.
 """
 
 import inspect
@@ -18,11 +18,9 @@ from transformers import AttentionInterface
 from prunegrid.core.errors import PrunegridError
 from prunegrid.models.architecture import PACKED, UNPACKED, UNSUPPORTED_ATTENTION
 
-NAME = PACKED
-
 
 def segment_borders(lengths: list[int]) -> torch.Tensor:
-    """int32[samples + 1]: where packed samples of these lengths begin and end. Made once a pass, on the host."""
+    """int32[N + 1]: where packed samples of these lengths begin and end. Computed once for each pass, on the host."""
     return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
 
 
@@ -37,13 +35,15 @@ def packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    **others: Any,
+    **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """The output [B, T, H, D]. Without `segments` each row is one sample, padded on the right or not at all."""
-    foreign = [name for name in UNSUPPORTED_ATTENTION if others.get(name) is not None]
-    if foreign or attention_mask is not None:
-        what = ", ".join(foreign) or "a mask"
-        raise PrunegridError(f"{module.__class__.__name__} attends by {what}, which packing does not know; {UNPACKED}")
+    unsupported = [name for name in UNSUPPORTED_ATTENTION if options.get(name) is not None]
+    if unsupported or attention_mask is not None:
+        used = ", ".join(unsupported) or "a mask"
+        raise PrunegridError(
+            module.__class__.__name__, f"attends with {used}, which packing does not support", UNPACKED
+        )
     lengths = segments or [query_BHTD.shape[2]]
     if segments and not dropout and _has_flash(query_BHTD):
         if borders is None:
@@ -63,9 +63,9 @@ def _has_flash(query_BHTD: torch.Tensor) -> bool:
 def _causal(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, dropout: float, window: int | None
 ) -> torch.Tensor:
-    """Causal SDPA of one stretch, banded where it is longer than the sliding window."""
+    """Causal SDPA of one sample, banded if it is longer than the sliding window."""
     length, groups = query.shape[2], query.shape[1] // key.shape[1]
-    if groups > 1 and query.is_cuda and query.dtype == torch.float32:  # grouped, torch would take its T x T kernel
+    if groups > 1 and query.is_cuda and query.dtype == torch.float32:  # else torch takes its T x T kernel
         key, value, groups = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1), 1
     mask = None
     if window is not None and length > window:
@@ -95,12 +95,12 @@ def _variable_length(
 
 @cache
 def _flash(grouped: bool) -> Any:
-    """torch's function. From torch 2.12 on it refuses grouped heads without a flag that 2.11 does not have; the kernel
-    takes them in both."""
+    """torch's function. Since torch 2.12 it refuses grouped heads without a flag that 2.11 lacks; the kernel takes them
+    in both."""
     from torch.nn.attention.varlen import varlen_attn
 
     has_flag = "enable_gqa" in inspect.signature(varlen_attn).parameters
     return partial(varlen_attn, enable_gqa=True) if grouped and has_flag else varlen_attn
 
 
-AttentionInterface.register(NAME, packed_attention)
+AttentionInterface.register(PACKED, packed_attention)

@@ -1,4 +1,4 @@
-"""What a training job leaves beside its model: `training.json`, and of a dynamic cell its selection and its probes."""
+"""What a training job writes beside its model: `training.json`, and a dynamic cell's selection."""
 
 import resource
 from typing import Any
@@ -17,31 +17,32 @@ from prunegrid.training.schedule import schedule, steps_per_epoch
 
 
 def write_outputs(order: Order, trainer: Any) -> None:
-    """Save the model, and what `launch` puts beside it: the report and a dynamic cell's selection."""
-    account = trainer.account
-    seconds = account.seconds
+    """Save the model, and what the launcher moves beside it: the report, and a dynamic cell's selection."""
+    counters = trainer.counters
+    loop_seconds = round(counters.seconds, 2)
     if order.job.pruning:
         trainer.examples.probe()
-    logs: list[Any] = [None] * trainer.args.world_size
-    torch.distributed.all_gather_object(logs, (account.counts, account.log))
+    states: list[Any] = [None] * trainer.args.world_size
+    torch.distributed.all_gather_object(states, (counters.counts, counters.log))
     trainer.save_model(str(order.out))
     if trainer.is_world_process_zero():
-        totals = {name: sum(counts[name] for counts, _ in logs) for name in account.counts}
+        totals = {name: sum(counts[name] for counts, _ in states) for name in counters.counts}
         if order.job.pruning:
-            from prunegrid.training.dynamic import summarise
-
-            log = pa.concat_tables([table for _, tables in logs for table in tables])
-            log = log.sort_by([("step", "ascending"), ("rank", "ascending"), ("sample_id", "ascending")])
-            write_parquet(order.out / DYNAMIC[0], log)
-            candidates = _candidates(order.job, trainer.examples.pruner.samples.rows.sample_id_N)
-            digests = order.identity["digests"]
-            every = order.job.training.rescore_every
-            summary = summarise(trainer.examples.pruner, candidates, order.job.seed, digests, log, every)
-            summary.write(order.out / DYNAMIC[1])
-        write_json(
-            order.out / "report.json", training_report(order, totals, trainer) | {"loop_seconds": round(seconds, 2)}
-        )
+            _write_selection(order, trainer.examples.pruner, [table for _, tables in states for table in tables])
+        write_json(order.out / "report.json", training_report(order, totals, trainer) | {"loop_seconds": loop_seconds})
     trainer.accelerator.wait_for_everyone()
+
+
+def _write_selection(order: Order, pruner: Any, logs: list[pa.Table]) -> None:
+    """A dynamic cell's selection log and `selection.json`, from the logs of all ranks."""
+    from prunegrid.training.dynamic import summarise  # here only: a static job does without the scoring modules
+
+    job = order.job
+    log = pa.concat_tables(logs).sort_by([(key, "ascending") for key in ("step", "rank", "sample_id")])
+    write_parquet(order.out / DYNAMIC[0], log)
+    candidates = _candidates(job, pruner.rows.sample_id_N)
+    summary = summarise(pruner, candidates, job.seed, order.identity["digests"], log, job.training.rescore_every)
+    summary.write(order.out / DYNAMIC[1])
 
 
 def _candidates(job: Job, sample_id_N: Ints) -> Ints:
@@ -52,11 +53,11 @@ def _candidates(job: Job, sample_id_N: Ints) -> Ints:
 
 
 def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
-    """`training.json`, less the whole job's seconds: tokens are totals over all epochs and ranks."""
+    """`training.json`, without what the launcher adds. Tokens are totals over all epochs and ranks."""
     import deepspeed
     import transformers
 
-    job, account = order.job, trainer.account
+    job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
     epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
     curve = [
@@ -73,13 +74,13 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
         "candidate_tokens": round(pa.compute.sum(lengths).as_py() * epochs),
         **totals,
         "padding": 1 - totals["forwarded_tokens"] / totals["positions"],
-        "probes": account.probes,
+        "probes": counters.probes,
         "loss_curve": curve,
-        "resumed": account.resumed,
+        "resumed": counters.resumed,
         "halvings": order.halvings,
         "gradient_checkpointing": order.checkpoints_layers,
         "peak_memory_bytes": _peak_memory(job.device),
-        **({"fallbacks": found} if (found := _fallbacks(trainer)) else {}),
+        **({"fallbacks": fallbacks} if (fallbacks := _fallbacks(trainer)) else {}),
         "seed": job.seed,
         "device": job.device,
         "training": order.identity["training"],
@@ -100,7 +101,7 @@ def _fallbacks(trainer: Any) -> dict[str, str]:
 
 
 def _peak_memory(device: str) -> int:
-    """Of rank 0: GPU memory allocated, or the process's resident memory."""
+    """Rank 0's allocated GPU memory, or the resident memory of its process."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

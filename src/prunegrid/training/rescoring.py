@@ -1,8 +1,8 @@
-"""`training.rescore_every`: how long the candidates' scores of dynamic mode are used before new ones are made.
+"""`training.rescore_every`: how long dynamic mode uses the candidates' scores before it computes new ones.
 
 The steps of an epoch are cut into blocks of k, or the whole epoch is one. At a block's first step the candidates of all
-its steps are scored together, in full passes, with the weights of that moment. What later steps will use is part
-of a checkpoint, since after a restart the weights that made it are gone.
+its steps are scored together, in full passes, with the current weights. Scores for later steps are part of a
+checkpoint, since after a restart the weights that gave them are gone.
 """
 
 from collections.abc import Callable
@@ -20,40 +20,41 @@ RescoreInterval = int | Literal["epoch"]
 SAMPLE_PREFIX, TOKEN_PREFIX = "sample/", "token/"
 
 
-def scoring_block(step: int, each: int, steps: int, every: RescoreInterval) -> range:
-    """The steps that are scored with this one, where an epoch has `each` and the job `steps`.
+def scoring_block(step: int, epoch_steps: int, steps: int, interval: RescoreInterval) -> range:
+    """The steps that are scored together with this one, in a job of `steps` steps.
 
-    Blocks begin anew with every epoch, and the last of an epoch may be shorter.
+    Every epoch begins a new block, so that its last one may be shorter.
     """
-    size, epoch = each if every == "epoch" else every, step - step % each
-    start = step - (step - epoch) % size
-    return range(start, min(start + size, epoch + each, steps))
+    size, epoch_start = epoch_steps if interval == "epoch" else interval, step - step % epoch_steps
+    start = step - (step - epoch_start) % size
+    return range(start, min(start + size, epoch_start + epoch_steps, steps))
 
 
 class Rescoring:
-    """Gives each step of one rank's `plan` the scores of its candidates. All ranks score at the same steps."""
+    """The scores of the candidates of each step of one rank's `plan`. All ranks score at the same steps."""
 
     def __init__(
         self,
         plan: list[MicroBatches],
-        each: int,
-        every: RescoreInterval,
+        epoch_steps: int,
+        interval: RescoreInterval,
         score: Callable[[Ints], Scores],
-        account: Counters,
+        counters: Counters,
     ) -> None:
-        self.plan, self.each, self.every, self.score, self.account = plan, each, every, score, account
+        self.plan, self.epoch_steps, self.interval, self.score = plan, epoch_steps, interval, score
+        self.counters = counters
 
     def scores(self, step: int) -> Scores:
-        """Of the step's candidates, in the order of its micro-batches. Steps are asked for in their order."""
-        block = scoring_block(step, self.each, len(self.plan), self.every)
+        """The scores of the step's candidates, in the order of its micro-batches. Call it for each step in turn."""
+        block = scoring_block(step, self.epoch_steps, len(self.plan), self.interval)
         if len(block) == 1:
             return self.score(self._rows(block))
         if step == block.start:
-            self.account.scores = to_table(self.score(self._rows(block)))
-        unused = self.account.scores
-        assert unused is not None, f"step {step} is within a block, whose scores the checkpoint has not"
+            self.counters.scores = to_table(self.score(self._rows(block)))
+        unused = self.counters.scores
+        assert unused is not None, f"step {step} is within a block whose scores the checkpoint lacks"
         number = len(self._rows(range(step, step + 1)))
-        self.account.scores = unused.slice(number) if step + 1 < block.stop else None
+        self.counters.scores = unused.slice(number) if step + 1 < block.stop else None
         return from_table(unused.slice(0, number))
 
     def _rows(self, steps: range) -> Ints:
@@ -61,7 +62,7 @@ class Rescoring:
 
 
 def to_table(scores: Scores) -> pa.Table:
-    """A row a sample; token columns are lists."""
+    """One row for each sample; token columns are lists."""
     assert scores.prompt_tokens is not None
     columns = {name: getattr(scores, name) for name in ("sample_id", "response_tokens", "truncated", "prompt_tokens")}
     columns |= {SAMPLE_PREFIX + name: values for name, values in scores.samples.items()}
@@ -73,7 +74,7 @@ def to_table(scores: Scores) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Scores:
-    """The very numbers that `to_table` was given."""
+    """The inverse of `to_table`, bit for bit."""
     arrays = {name: table[name].combine_chunks() for name in table.column_names}
     tokens = {
         name: arrays.pop(name).flatten().to_numpy() for name in table.column_names if name.startswith(TOKEN_PREFIX)

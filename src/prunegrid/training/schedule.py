@@ -1,8 +1,8 @@
 """Training arithmetic: which samples each rank sees in which micro-batch of which optimizer step.
 
-Batch sizes count candidates, before pruning: every cell takes as many steps as Full does, and an epoch's
-kept samples are spread evenly over them (design: training arithmetic). In dynamic mode all candidates are
-spread, and a micro-batch is the mini-batch that is pruned.
+Batch sizes count candidates, before pruning: every cell takes as many steps as Full does, and an epoch's kept samples
+are spread evenly over them. In dynamic mode all candidates are spread, and a micro-batch is the mini-batch that is
+pruned. Imports no torch: the plan counts steps here.
 """
 
 import itertools
@@ -20,7 +20,7 @@ MicroBatches = list[list[int]]
 
 
 class Example(NamedTuple):
-    """One kept sample as the model sees it; `labels` are `IGNORE` where nothing is learned."""
+    """One kept sample as the model sees it; `labels` are `IGNORE` for tokens that are not trained on."""
 
     sample_id: int
     ids: list[int]
@@ -30,22 +30,27 @@ class Example(NamedTuple):
 
     @property
     def trainable(self) -> int:
-        """Tokens that are learned."""
+        """The number of tokens that are trained on."""
         return sum(label != IGNORE for label in self.labels)
 
 
 def build_example(
-    sample_id: int, prompt_ids: list[int], response_ids: list[int], kept: list[int] | None, weight: float, removal: str
+    sample_id: int,
+    prompt_ids: list[int],
+    response_ids: list[int],
+    kept_positions: list[int] | None,
+    weight: float,
+    removal: str,
 ) -> Example:
-    """`kept` are positions within the response (None: all). Raises nothing: the selection is checked before.
+    """The example of one sample. `kept_positions` are within the response (None: all), and have been checked.
 
-    `mask`: all tokens are context, pruned ones have no loss. `drop`: pruned tokens are gone, survivors keep
-    their original position ids, and the survivor before a gap predicts the next survivor.
+    `removal: mask` leaves all tokens as context, and pruned ones without a loss. `drop` removes pruned tokens; the
+    survivors keep their original position ids, and the survivor before a gap predicts the next one.
     """
-    kept = list(range(len(response_ids))) if kept is None else kept
+    positions = list(range(len(response_ids))) if kept_positions is None else kept_positions
     start = len(prompt_ids)
-    survivors = kept if removal == "drop" else range(len(response_ids))
-    learned = set(kept)
+    survivors = positions if removal == "drop" else range(len(response_ids))
+    learned = set(positions)
     return Example(
         sample_id=sample_id,
         ids=[*prompt_ids, *(response_ids[i] for i in survivors)],
@@ -56,7 +61,7 @@ def build_example(
 
 
 def steps_per_epoch(candidates: int, training: Training) -> int:
-    """Optimizer steps of an epoch: ceil(candidates / global batch), whatever was pruned."""
+    """Optimizer steps of an epoch: ceil(candidates / global batch), however much was pruned."""
     per_step = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks
     return math.ceil(candidates / per_step)
 
@@ -70,8 +75,8 @@ def schedule(
 ) -> list[MicroBatches]:
     """For each optimizer step in order, the micro-batches of `rank`: rows of the N samples that are spread.
 
-    A micro-batch is empty only where a step has fewer samples than ranks x accumulation steps (in dynamic mode: at
-    an epoch's end).
+    A micro-batch is empty only if its step has fewer samples than ranks x accumulation steps (in dynamic mode: at an
+    epoch's end).
     """
     steps, micro = steps_per_epoch(candidates, training), training.gradient_accumulation_steps
     seed = derive_seed(cell_seed, "data")
@@ -80,19 +85,22 @@ def schedule(
         order_N = np.lexsort((sample_id_N, uniform(seed, "order", sample_id_N, epoch=epoch)))
         slots = _slots(order_N, steps, training)
         for step in range(steps):
-            own = [slots[(step * micro + m) * training.ranks + rank] for m in range(micro)]
-            plan.append([slot.tolist() for slot in own])
+            # Ranks take turns within a micro-batch, so that all have samples for as long as any has.
+            plan.append([slots[(step * micro + m) * training.ranks + rank].tolist() for m in range(micro)])
     return plan[: total_steps(candidates, training)]
 
 
 def _slots(order_N: NDArray[np.int64], steps: int, training: Training) -> list[NDArray[np.int64]]:
-    """An epoch's micro-batches, all ranks' and steps': static ones of even sizes; dynamic ones are mini-batches of
-    exactly `per_device_train_batch_size` candidates, and what the last step lacks is missing."""
-    each = training.gradient_accumulation_steps * training.ranks
+    """An epoch's micro-batches, of all steps and ranks.
+
+    Static ones have even sizes. Dynamic ones are mini-batches of exactly `per_device_train_batch_size` candidates,
+    since the pruner's window must not depend on the epoch's length; only the last step's may be smaller or empty.
+    """
+    step_slots = training.gradient_accumulation_steps * training.ranks
     if training.mode == "dynamic":
         size = training.per_device_train_batch_size
-        return [order_N[size * i : size * (i + 1)] for i in range(steps * each)]
-    return [slot for step in _spread(order_N, steps) for slot in _spread(step, each)]
+        return [order_N[size * i : size * (i + 1)] for i in range(steps * step_slots)]
+    return [slot for step in _spread(order_N, steps) for slot in _spread(step, step_slots)]
 
 
 def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
@@ -104,8 +112,8 @@ def _spread(rows: NDArray[np.int64], parts: int) -> list[NDArray[np.int64]]:
 def forward_passes(micro_batches: list[list[Example]], training: Training, halvings: int = 0) -> list[list[Example]]:
     """The samples of each forward pass of a step on one rank.
 
-    Packed: as few passes as hold all samples under `batch_tokens` tokens each. Else one a micro-batch. After
-    `halvings` failures for want of memory, passes of half the size as often: the sum is the same.
+    Packed, they are as few passes as hold all samples with at most `batch_tokens` tokens each; padded, one for each
+    micro-batch. Each of `halvings` (a job ran out of memory) halves their size: the gradient's sum is the same.
     """
     if training.packing:
         return pack([example for batch in micro_batches for example in batch], training.batch_tokens >> halvings)
@@ -114,16 +122,18 @@ def forward_passes(micro_batches: list[list[Example]], training: Training, halvi
 
 
 def pack(examples: list[Example], budget: int) -> list[list[Example]]:
-    """First-fit decreasing: the longest first, each into the first pass with room; a longer one has its own."""
+    """First-fit decreasing: the longest first, each into the first pass with room; one over `budget` has its own."""
     passes: list[list[Example]] = []
-    room: list[int] = []
-    for one in sorted(examples, key=lambda e: -len(e.ids)):
-        place = next((i for i, left in enumerate(room) if left >= len(one.ids)), len(passes))
+    free: list[int] = []  # tokens that still fit each pass
+    for example in sorted(examples, key=lambda example: -len(example.ids)):
+        length = len(example.ids)
+        # A step has few passes, so that this search is cheap; `candidates.packed_passes` packs whole epochs.
+        place = next((i for i, tokens in enumerate(free) if tokens >= length), len(passes))
         if place == len(passes):
             passes.append([])
-            room.append(budget)
-        passes[place].append(one)
-        room[place] -= len(one.ids)
+            free.append(budget)
+        passes[place].append(example)
+        free[place] -= length
     return passes
 
 

@@ -4,7 +4,6 @@ import os
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from prunegrid.experiment.sections import Lora
@@ -54,4 +53,6 @@ def checkpoint_layers(model: Any) -> None:
 
 
 def add_lora(model: Any, lora: Lora) -> Any:
+    from peft import LoraConfig, get_peft_model  # here, since it takes a second to import
+
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.model_dump()))

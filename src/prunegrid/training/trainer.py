@@ -30,9 +30,13 @@ LOWER_RATE = "lower training.learning_rate or look at these samples"
 
 
 class Examples(Protocol):
-    """One rank's examples: the micro-batches of each step, and what is trained on of them."""
+    """One rank's examples: the micro-batches of each step, and what is trained on of them.
+
+    Dynamic ones need the trainer, whose model scores their candidates.
+    """
 
     plan: list[MicroBatches]
+    trainer: Any
 
     def take(self, micro_batches: MicroBatches, step: int, /) -> list[list[Example]]: ...
 
@@ -48,10 +52,10 @@ class PrunedTrainer(Trainer):
     """
 
     def __init__(
-        self, *, order: Order, examples: Examples, account: Counters, fallbacks: dict[str, str], **kwargs: Any
+        self, *, order: Order, examples: Examples, counters: Counters, fallbacks: dict[str, str], **kwargs: Any
     ) -> None:
         super().__init__(train_dataset=examples.plan, **kwargs)
-        self.order, self.examples, self.account, self.fallbacks = order, examples, account, fallbacks
+        self.order, self.examples, self.counters, self.fallbacks = order, examples, counters, fallbacks
         self.causal = self.accelerator.unwrap_model(self.model)
         if order.job.training.method == "lora":
             self.causal = self.causal.get_base_model()
@@ -59,7 +63,7 @@ class PrunedTrainer(Trainer):
         self.stop_signal: int | None = None
         self.launcher: int | None = None
         self.model_checked = False
-        self.outcome: StepNumbers | None = None
+        self.last_step: StepNumbers | None = None
         self.current: list[int] = []
         for number in STOP_SIGNALS:
             signal.signal(number, self._note_stop)
@@ -107,7 +111,7 @@ class PrunedTrainer(Trainer):
             raise self._untrainable(sum(map(len, examples)))
         passes += [[]] * (pass_count - len(passes))
         inputs = [collate(examples_of_pass, training.packing) for examples_of_pass in passes]
-        self.account.count(examples, inputs)
+        self.counters.count(examples, inputs)
         return [inputs], trainable
 
     def _untrainable(self, samples: int) -> PrunegridError:
@@ -127,11 +131,11 @@ class PrunedTrainer(Trainer):
         neither: without them the first value that a resumed job logs would lack the steps before the kill. It also
         takes `save_steps` from the checkpoint's state, where the user may have changed it since.
         """
-        if self.account.began is None and self.account.saved:
-            self._tr_loss += self.account.unlogged[0]
-            self._globalstep_last_logged = self.account.unlogged[1]
+        if self.counters.start is None and self.counters.saved:
+            self._tr_loss += self.counters.unlogged[0]
+            self._globalstep_last_logged = self.counters.unlogged[1]
             self.state.compute_steps(self.args, len(self.examples.plan))
-        self.account.begin()
+        self.counters.begin()
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
@@ -145,21 +149,21 @@ class PrunedTrainer(Trainer):
         # The step before: its values have arrived, since DeepSpeed has waited for this step's norm.
         self._require_finite(wait=True)
         samples = [pass_inputs["sample_ids"] for pass_inputs in inputs]
-        self.outcome = StepNumbers(self.state.global_step + 1, losses, model.get_global_grad_norm(), samples)
+        self.last_step = StepNumbers(self.state.global_step + 1, losses, model.get_global_grad_norm(), samples)
         self._require_finite(wait=False)
         return sum(losses, start=torch.zeros((), device=self.args.device))
 
     def _require_finite(self, wait: bool) -> None:
         """End the job if the last step's losses or gradient are not finite: at once if known, else only if `wait`."""
-        if self.outcome is None or not (wait or self.outcome.known):
+        if self.last_step is None or not (wait or self.last_step.arrived):
             return
-        outcome, self.outcome = self.outcome, None
-        if problem := outcome.problem():
-            what, samples = problem
-            if "gradient" in what and self.args.world_size > 1:
+        last_step, self.last_step = self.last_step, None
+        if problem := last_step.problem():
+            message, samples = problem
+            if "gradient" in message and self.args.world_size > 1:
                 time.sleep(PEER_SECONDS)  # a rank whose loss is not finite names its samples better
             ids = f"{', '.join(map(str, samples[:8]))}{', ...' if len(samples) > 8 else ''}"
-            raise PrunegridError(f"step {outcome.step}", f"{what} (sample_id {ids})", LOWER_RATE)
+            raise PrunegridError(f"step {last_step.step}", f"{message} (sample_id {ids})", LOWER_RATE)
 
     def _prepare_inputs(self, inputs: Inputs) -> Inputs:
         """The Trainer would wait for each copy, and round the samples' weights to the model's precision."""
@@ -207,7 +211,7 @@ class PrunedTrainer(Trainer):
         number = self.maximum(self.stop_signal or 0)
         if number:
             step = self.state.global_step
-            if step > self.account.saved:
+            if step > self.counters.saved:
                 self._save_checkpoint(self.model_wrapped, None)
             what = f"stopped by {signal.Signals(number).name} after step {step} of {len(self.examples.plan)}"
             raise PrunegridError("training", f"{what}, which is saved" if step else what, RESUMES if step else "")
@@ -226,17 +230,17 @@ class PrunedTrainer(Trainer):
             failure = failed_write(f"save step {step}", folder, error, saved)
             shutil.rmtree(checkpoints.saving_folder(folder, step), ignore_errors=True)
             raise failure from error
-        self.account.saved = step
+        self.counters.saved = step
         if self.is_world_process_zero():
             print(f"step {step}: saved in {time.monotonic() - start:.1f} s", flush=True)
 
     def _write_checkpoint(self, step: int) -> None:
         temporary = checkpoints.saving_folder(self.order.checkpoints, step)
         temporary.mkdir(parents=True, exist_ok=True)
-        self.account.unlogged = (float(self._tr_loss), self._globalstep_last_logged)
+        self.counters.unlogged = (float(self._tr_loss), self._globalstep_last_logged)
         self._save_optimizer_and_scheduler(str(temporary))
         self._save_rng_state(str(temporary))
-        self.account.save(temporary)
+        self.counters.save(temporary)
         if self.is_world_process_zero():
             self.state.save_to_json(str(temporary / "trainer_state.json"))
         self.accelerator.wait_for_everyone()

@@ -12,7 +12,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.models.size import Shape
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.memory_model import training_activations
-from prunegrid.training.packed_attention import NAME
+from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.schedule import IGNORE, Example
 
 TOKENS, LEARNED = 512, 8
@@ -31,7 +31,7 @@ def model_of(training: Training) -> Any:
         tie_word_embeddings=False,
     )
     dtype = torch.bfloat16 if training.bf16 else torch.float32
-    model = LlamaForCausalLM._from_config(config, dtype=dtype, attn_implementation=NAME)
+    model = LlamaForCausalLM._from_config(config, dtype=dtype, attn_implementation=PACKED)
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from prunegrid.experiment.sections import Training
 from prunegrid.training.loss import collate, total_nll
-from prunegrid.training.packed_attention import NAME
+from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.schedule import (
     IGNORE,
     Example,
@@ -103,7 +103,7 @@ def test_collate_packs_rows_behind_one_another() -> None:
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_empty_pass_teaches_nothing(packed: bool, tiny_model: Path) -> None:
     """A rank without samples goes through the model all the same: the others wait for it there."""
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=NAME if packed else "sdpa")
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=PACKED if packed else "sdpa")
     batch = collate([], packed)
     assert batch["sample_ids"] == []
     loss = total_nll(model, batch)
@@ -113,7 +113,7 @@ def test_an_empty_pass_teaches_nothing(packed: bool, tiny_model: Path) -> None:
 
 
 def nll(folder: Path, rows: list[Example], packed: bool) -> float:
-    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=NAME if packed else "sdpa")
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=PACKED if packed else "sdpa")
     return float(total_nll(model, collate(rows, packed)).detach())
 
 

@@ -12,18 +12,18 @@ from prunegrid.pruners import Scores
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.candidates import CandidateScorer, packed_passes
-from prunegrid.training.packed_attention import NAME
+from prunegrid.training.packed_attention import PACKED
 from support.tiny_architectures import MODELS, write_model
 
 
 def candidates(
-    model: Path, scores: Path, attention: bool, packed: bool, batch_tokens: int, most: Any = lambda n: n
+    model: Path, scores: Path, attention: bool, packed: bool, batch_tokens: int, maximum: Any = lambda n: n
 ) -> CandidateScorer:
     rows = ScoresFolder(scores).sequences()
     made = CandidateScorer(rows, batch_tokens, attention)
-    kernel = NAME if packed else "sdpa"
+    kernel = PACKED if packed else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=kernel).eval()
-    assert made.attach(own, lambda run: run(), most) is None
+    assert made.attach(own, lambda run: run(), maximum) is None
     return made
 
 
@@ -60,7 +60,7 @@ def test_without_attention_only_the_heads_scores_are_made(tiny_model: Path, scor
 
 def test_no_candidates_make_the_other_ranks_forwards(tiny_model: Path, scores: Path) -> None:
     """A rank without candidates at an epoch's end takes part in all forwards, which ZeRO-3 needs."""
-    idle = candidates(tiny_model, scores, True, True, 100, most=lambda n: 3)
+    idle = candidates(tiny_model, scores, True, True, 100, maximum=lambda n: 3)
     forwards: list[Any] = []
     idle.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
     found = idle.score(np.empty(0, np.int64))

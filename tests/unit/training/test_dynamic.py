@@ -24,7 +24,7 @@ from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
 from prunegrid.training.candidates import packed_passes
 from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
-from prunegrid.training.packed_attention import NAME
+from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import Example, MicroBatches, build_example, schedule, steps_per_epoch
 from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically
@@ -46,19 +46,19 @@ def new(scores: Path, method: str, settings: Training) -> MiniBatchPruner:
     return MiniBatchPruner(samples, pruning(method), derive_seed(SEED, "pruning"), 100)
 
 
-def attached(model: Path, scores: Path, method: str, settings: Training, most: Any = lambda n: n) -> MiniBatchPruner:
+def attached(model: Path, scores: Path, method: str, settings: Training, maximum: Any = lambda n: n) -> MiniBatchPruner:
     """What a worker has, less DeepSpeed."""
-    attention = NAME if settings.packing else "sdpa"
+    attention = PACKED if settings.packing else "sdpa"
     own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=attention).eval()
     dynamic = new(scores, method, settings)
-    dynamic.attach(own, lambda run: run(), most)
+    dynamic.attach(own, lambda run: run(), maximum)
     return dynamic
 
 
 def keep(dynamic: MiniBatchPruner, micro_batches: MicroBatches, moment: StepPosition) -> list[list[Example]]:
     """Scored in the step itself."""
     rows = np.array([row for batch in micro_batches for row in batch], dtype=np.int64)
-    return dynamic.keep(micro_batches, moment, dynamic.candidates.score(rows))
+    return dynamic.prune(micro_batches, moment, dynamic.candidates.score(rows))
 
 
 def as_examples(scores: Path, selection: Selection, removal: str) -> list[Example]:
@@ -187,7 +187,7 @@ def test_the_scores_are_the_scoring_passs(packing: bool, tiny_model: Path, score
     rows = np.random.default_rng(0).permutation(20)[:13]
     stored = ScoresFolder(scores).read(needed).take(rows)
     forwards: list[Any] = []
-    dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), most=lambda n: n + 2)
+    dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), maximum=lambda n: n + 2)
     dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
     found = dynamic.candidates.score(rows)
     divide = packed_passes if packing else batches_by_length

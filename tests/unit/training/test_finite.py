@@ -13,33 +13,33 @@ from prunegrid.training.trainer import PrunedTrainer
 SAMPLES = [[3, 4], [5]]
 
 
-def outcome(losses: tuple[float, float] = (1.0, 2.0), norm: Any = 0.5, step: int = 7) -> StepNumbers:
+def numbers(losses: tuple[float, float] = (1.0, 2.0), norm: Any = 0.5, step: int = 7) -> StepNumbers:
     return StepNumbers(step, [torch.tensor(loss) for loss in losses], norm, SAMPLES)
 
 
 @pytest.mark.parametrize("norm", [0, 0.5, torch.tensor(0.5), None])
 def test_finite_numbers_are_no_problem(norm: Any) -> None:
-    assert outcome(norm=norm).problem() is None
+    assert numbers(norm=norm).problem() is None
 
 
 @pytest.mark.parametrize("norm", [0.5, None, math.nan])
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_the_pass_whose_loss_is_not_finite_is_named(loss: float, norm: Any) -> None:
-    assert outcome((1.0, loss), norm).problem() == (f"the loss is {loss}", [5])
+    assert numbers((1.0, loss), norm).problem() == (f"the loss is {loss}", [5])
 
 
 @pytest.mark.parametrize("norm", [math.inf, math.nan, -1.0, torch.tensor(math.inf), torch.tensor(-1.0)])
 def test_a_gradient_is_of_all_samples(norm: Any) -> None:
-    assert outcome(norm=norm).problem() == ("the gradient is not finite", [3, 4, 5])
+    assert numbers(norm=norm).problem() == ("the gradient is not finite", [3, 4, 5])
 
 
 class Late(StepNumbers):
-    known = False  # as of a GPU that still computes
+    arrived = False  # as of a GPU that still computes
 
 
 def trainer(last: StepNumbers) -> Any:
     made = object.__new__(PrunedTrainer)
-    made.outcome = last
+    made.last_step = last
     return made
 
 

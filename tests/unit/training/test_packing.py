@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, Mistra
 from prunegrid.core.errors import PrunegridError
 from prunegrid.models.probes import check_isolated
 from prunegrid.training.loss import collate, total_nll
-from prunegrid.training.packed_attention import NAME
+from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.schedule import Example, build_example, pack
 from prunegrid.training.trained_model import checkpoint_layers
 
@@ -35,7 +35,7 @@ FAMILIES = {
 }
 
 
-def built(config: Any = LLAMA, attention: str = NAME) -> Any:
+def built(config: Any = LLAMA, attention: str = PACKED) -> Any:
     """A model of random float64 weights, the same ones for a config."""
     torch.manual_seed(0)
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention).double().eval()
@@ -120,7 +120,7 @@ def test_packed_attention_is_a_block_diagonal_mask(removal: str) -> None:
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_sample_does_not_notice_its_neighbours(packed: bool) -> None:
-    model, rows = built(attention=NAME if packed else "sdpa"), samples("drop")
+    model, rows = built(attention=PACKED if packed else "sdpa"), samples("drop")
     others = [one if number == 2 else one._replace(ids=[96 - i for i in one.ids]) for number, one in enumerate(rows)]
     before, after = hidden(model, rows, packed), hidden(model, others, packed)
     assert torch.equal(before[2], after[2])
@@ -137,7 +137,7 @@ def between(middle: Example, removal: str) -> list[Example]:
 @pytest.mark.parametrize("packed", [True, False])
 def test_dropped_tokens_influence_nothing_and_survivors_see_across_the_gap(packed: bool) -> None:
     """A gap in the position ids must not be taken for the border between packed samples."""
-    model = built(attention=NAME if packed else "sdpa")
+    model = built(attention=PACKED if packed else "sdpa")
 
     def states(prompt: list[int], response: list[int]) -> torch.Tensor:
         rows = between(build_example(9, prompt, response, [0, 3], 1.0, "drop"), "drop")
@@ -153,7 +153,7 @@ def test_dropped_tokens_influence_nothing_and_survivors_see_across_the_gap(packe
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_masked_tokens_are_context_but_not_loss(packed: bool) -> None:
-    model = built(attention=NAME if packed else "sdpa")
+    model = built(attention=PACKED if packed else "sdpa")
 
     def loss(response: list[int], kept: list[int]) -> float:
         rows = between(build_example(9, [5, 6], response, kept, 1.0, "mask"), "mask")

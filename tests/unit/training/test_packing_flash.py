@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 from prunegrid.models import head_chunks
 from prunegrid.training import packed_attention as packing
 from prunegrid.training.loss import collate, to_device, total_nll
-from prunegrid.training.packed_attention import NAME, packed_attention, segment_borders
+from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
 from prunegrid.training.schedule import build_example
 
 LENGTHS = [5, 9, 1, 14]
@@ -118,7 +118,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
             num_key_value_heads=2,
         )  # fmt: skip
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, attn_implementation=NAME, dtype=torch.bfloat16).train()
+            model = AutoModelForCausalLM.from_config(config, attn_implementation=PACKED, dtype=torch.bfloat16).train()
         if again:
             from prunegrid.training.trained_model import checkpoint_layers
 

@@ -82,35 +82,35 @@ def test_steps_get_their_candidates_scores_of_their_blocks_first_step(
     every: RescoreInterval, restart: int | None, tmp_path: Path
 ) -> None:
     """Also where the job ends before step `restart` and another goes on from its checkpoint."""
-    account, scored, step = Counters(0), [], 0
+    counters, scored, step = Counters(0), [], 0
 
     def score(rows: Any) -> Scores:
         scored.append(step)
         return scores_of(rows, weights=step)
 
-    rescoring = Rescoring(PLAN, 3, every, score, account)
+    rescoring = Rescoring(PLAN, 3, every, score, counters)
     for step in range(len(PLAN)):
         if step == restart:
-            account.save(tmp_path)
-            account = Counters(0)
-            account.load(tmp_path, step)
-            rescoring = Rescoring(PLAN, 3, every, score, account)
+            counters.save(tmp_path)
+            counters = Counters(0)
+            counters.load(tmp_path, step)
+            rescoring = Rescoring(PLAN, 3, every, score, counters)
         rows = np.array([row for batch in PLAN[step] for row in batch], dtype=np.int64)
         first = scoring_block(step, 3, len(PLAN), every).start
         block = [row for one in PLAN[first:step] for batch in one for row in batch]
         whole = scores_of(np.array([*block, *rows], dtype=np.int64), weights=first)
         assert_equal(rescoring.scores(step), whole.take(np.arange(len(block), len(whole))))
     assert scored == sorted({scoring_block(step, 3, len(PLAN), every).start for step in range(len(PLAN))})
-    assert account.scores is None, "after a block nothing is left of it"
+    assert counters.scores is None, "after a block nothing is left of it"
 
 
 def test_a_checkpoint_between_two_blocks_holds_no_scores(tmp_path: Path) -> None:
-    account = Counters(0)
-    rescoring = Rescoring(PLAN, 3, 2, scores_of, account)
+    counters = Counters(0)
+    rescoring = Rescoring(PLAN, 3, 2, scores_of, counters)
     held = []
     for step in range(3):
         rescoring.scores(step)
-        account.save(tmp_path / str(step))
+        counters.save(tmp_path / str(step))
         held.append((tmp_path / str(step) / "scores-0.parquet").exists())
     assert held == [True, False, False]
 
