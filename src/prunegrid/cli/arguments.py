@@ -13,10 +13,10 @@ EXPERIMENT = "config.yaml, experiments/mine.yaml, ... or results/<experiment>"
 
 
 def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-tokens", type=at_least(8), default=4096, help="padded tokens a forward pass")
+    parser.add_argument("--batch-tokens", type=whole_number(8), default=4096, help="padded tokens a forward pass")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 on cuda, else float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=at_least(1), default=os.cpu_count())
+    parser.add_argument("--threads", type=whole_number(1), default=os.cpu_count())
 
 
 def dtype(options: argparse.Namespace) -> Any:
@@ -27,7 +27,7 @@ def add_results_folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, help="results/<experiment>")
 
 
-def at_least(minimum: int) -> Callable[[str], int]:
+def whole_number(minimum: int) -> Callable[[str], int]:
     """The type of a whole number of at least `minimum`."""
 
     def count(text: str) -> int:

@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from prunegrid.cli.arguments import EXPERIMENT, at_least
+from prunegrid.cli.arguments import EXPERIMENT, whole_number
 from prunegrid.core.errors import PrunegridError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, help=EXPERIMENT)
-    parser.add_argument("--samples", type=at_least(1), help="of a training set that is not on this disk")
+    parser.add_argument("--samples", type=whole_number(1), help="of a training set that is not on this disk")
     parser.add_argument(
-        "--tokens-per-sample", type=at_least(1), help="of its prompts and responses together, on average"
+        "--tokens-per-sample", type=whole_number(1), help="of its prompts and responses together, on average"
     )
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prunegrid.cli.arguments import at_least, named_value
+from prunegrid.cli.arguments import named_value, whole_number
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair", required=True, help=pairs)
     parser.add_argument("--sample-ratio", type=float, required=True, help="fraction of samples to keep")
     parser.add_argument("--token-ratio", type=float, required=True, help="fraction of response tokens to keep")
-    parser.add_argument("--seed", type=at_least(0), default=0)
+    parser.add_argument("--seed", type=whole_number(0), default=0)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
     parser.add_argument("--match", type=Path, metavar="FILE", help="selection.json whose realised counts to keep")
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")

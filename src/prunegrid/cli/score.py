@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from prunegrid.cli.arguments import add_forward_arguments, at_least, dtype
+from prunegrid.cli.arguments import add_forward_arguments, dtype, whole_number
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.gpus import use_device
 from prunegrid.experiment import layout
@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with safetensors, tokenizer, chat template")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
-    parser.add_argument("--max-length", type=at_least(8), default=2048, help="cut-off of prompt + response, in tokens")
+    parser.add_argument(
+        "--max-length", type=whole_number(8), default=2048, help="cut-off of prompt + response, in tokens"
+    )
     add_forward_arguments(parser)
 
 

@@ -220,7 +220,7 @@ class Damage(NamedTuple):
     """A file, named relative to its folder, and what is wrong with it."""
 
     name: str
-    what: str
+    problem: str
 
 
 def damaged_file(folder: Path, sizes: Mapping[str, int]) -> Damage | None:

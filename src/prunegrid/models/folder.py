@@ -21,7 +21,7 @@ def check_complete(folder: Path) -> None:
     for manifest in (folder.with_name(f"{folder.name}.json"), folder.with_name(layout.TRAINING)):
         sizes: dict[str, int] = read_json(manifest).get("files", {}) if manifest.is_file() else {}
         if damage := damaged_file(folder, sizes):
-            raise PrunegridError(folder / damage.name, damage.what, repair(folder))
+            raise PrunegridError(folder / damage.name, damage.problem, repair(folder))
 
 
 def is_adapter(folder: Path) -> bool:

@@ -68,7 +68,7 @@ def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
     except (PrunegridError, KeyError, TypeError, AttributeError):
         return f"its {COMPLETE} is missing or damaged"
     if damage := damaged_file(checkpoint, files):
-        return f"{damage.name} {damage.what}"
+        return f"{damage.name} {damage.problem}"
     current = _flat(identity)
     for key in sorted({*saved, *current}):
         if saved.get(key) != current.get(key):
