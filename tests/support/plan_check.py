@@ -28,7 +28,7 @@ def calibrated_by_a_third(experiment: Experiment, root: Path) -> tuple[float, fl
     cells = [
         job for job in measured_jobs(experiment, root) if job.rule in ("prune", "train", "train_dynamic", "evaluate")
     ]
-    ended = sorted(cells, key=lambda job: (root / "benchmarks" / f"{job.benchmark}.jsonl").stat().st_mtime)
+    ended = sorted(cells, key=lambda job: (root / job.step.benchmark).stat().st_mtime)
     by_rule = {rule: [job for job in ended if job.rule == rule] for rule in {job.rule for job in cells}}
     first = [job for own in by_rule.values() for job in own[::3]]
     rest = [job for job in cells if job not in first]

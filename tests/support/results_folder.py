@@ -67,8 +67,6 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         }
         if grid.dynamic(experiment, cell):
             selection["pruning"] = grid.pruning_of(experiment, cell).model_dump()
-        else:
-            put(root / "pruned" / at / "selection.parquet", "")
         put(root / grid.selection_summary(experiment, cell), selection)
     if cell.trained:
         training = grid.training_of(experiment, cell).model_dump(mode="json")

@@ -20,7 +20,7 @@ Exists = Callable[[str], bool]
 class Step(NamedTuple):
     """A job: its rule, what it is of (a cell, a model, a benchmark), the files it makes, those it needs from others.
 
-    `temporary` files are removed once all steps that need them are done.
+    `temporary` files are removed once all steps that need them are done. A step of one cell names it in `cell`.
     """
 
     rule: str
@@ -28,10 +28,16 @@ class Step(NamedTuple):
     makes: tuple[str, ...]
     needs: tuple[str, ...] = ()
     temporary: tuple[str, ...] = ()
+    cell: Cell | None = None
 
     @property
     def log(self) -> str:
         return layout.log(self.rule, self.job)
+
+    @property
+    def benchmark(self) -> str:
+        """Snakemake's record of the job's seconds and memory."""
+        return layout.benchmark(self.rule, self.job)
 
     @property
     def lasting(self) -> list[str]:
@@ -217,7 +223,9 @@ def _prune(experiment: Experiment, cell: Cell) -> Step:
         layout.dataset(experiment.dataset.name),
     )
     folder = layout.pruned(cell.name)
-    return Step("prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), tuple(needs))
+    return Step(
+        "prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), tuple(needs), cell=cell
+    )
 
 
 def _train(experiment: Experiment, cell: Cell) -> Step:
@@ -236,6 +244,7 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
             *selection_input(experiment, cell),
         ),
         temporary=() if grid.keeps_weights(experiment) else (weights,),
+        cell=cell,
     )
 
 
@@ -243,7 +252,7 @@ def _evaluate(experiment: Experiment, cell: Cell) -> Step:
     benchmarks = experiment.evaluation.benchmarks
     made = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
     models = (layout.base_model(cell.model), layout.manifest(cell.model), *trained_input(cell))
-    return Step("evaluate", cell.name, tuple(made), (*models, *map(layout.benchmark_items, benchmarks)))
+    return Step("evaluate", cell.name, tuple(made), (*models, *map(layout.benchmark_items, benchmarks)), cell=cell)
 
 
 def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:

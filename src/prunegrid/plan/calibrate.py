@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from prunegrid.core.files import read_json
-from prunegrid.plan.jobs import PlannedJob
+from prunegrid.experiment import layout
+from prunegrid.plan.jobs import TRAINING, PlannedJob
 from prunegrid.plan.workload import compute_seconds, seconds
 
 OUTLIER = 3.0
@@ -56,12 +57,12 @@ def measured_seconds(root: Path, job: PlannedJob) -> float | None:
 
     That is a training with another number of steps than this configuration's, or one that resumed from a checkpoint.
     """
-    file = root / f"benchmarks/{job.benchmark}.jsonl"
+    file = root / job.step.benchmark
     if not (job.done and file.exists()):
         return None
     lines = [line for line in file.read_text().splitlines() if line.strip()]
-    report = root / f"{job.benchmark.replace('train/', 'trained/', 1)}" / "training.json"
-    if job.rule in ("train", "train_dynamic") and report.exists():
+    report = root / layout.training(job.step.job)
+    if job.rule in TRAINING and report.exists():
         trained = read_json(report)
         if trained.get("steps") != round(job.workload.steps) or trained.get("resumed"):
             return None

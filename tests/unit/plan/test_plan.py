@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from prunegrid.core import files
-from prunegrid.experiment import config, grid
+from prunegrid.experiment import config, grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
 from prunegrid.models.size import Shape, Size
@@ -50,14 +50,14 @@ def run(tmp_path: Path) -> tuple[Experiment, Path]:
 
 
 def write_benchmark(root: Path, job: PlannedJob, took: float) -> None:
-    put(root / "benchmarks" / f"{job.benchmark}.jsonl", json.dumps({"s": took, "max_rss": 700.0}) + "\n")
+    put(root / job.step.benchmark, json.dumps({"s": took, "max_rss": 700.0}) + "\n")
 
 
 def trainings(experiment: Experiment, root: Path) -> list[PlannedJob]:
     """The training jobs, each with the steps that its report must tell to be counted."""
     found = [job for job in jobs(read_basis(experiment, root)) if job.rule == "train"]
     for job in found:
-        report = root / job.benchmark.replace("train/", "trained/", 1) / "training.json"
+        report = root / layout.training(job.step.job)
         put(report, files.read_json(report) | {"steps": round(job.workload.steps)})
     return found
 
@@ -103,14 +103,14 @@ def test_benchmark_size_of_a_new_task_is_assumed(monkeypatch: pytest.MonkeyPatch
 
 def test_jobs_are_done_if_their_files_exist(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
-    done = {job.benchmark: job.done for job in jobs(read_basis(experiment, root))}
-    assert done["train/m/full/seed0"] and done["evaluate/m/zero-shot"] and not done["table"]
+    done = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
+    assert done["logs/train/m/full/seed0.log"] and done["logs/evaluate/m/zero-shot.log"] and not done["logs/table.log"]
     (root / "evaluation/m/full/seed0/B.json").unlink()
     (root / "trained/m/full/seed1/model").rmdir()
-    again = {job.benchmark: job.done for job in jobs(read_basis(experiment, root))}
+    again = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
     assert {name for name, was in done.items() if was and not again[name]} == {
-        "evaluate/m/full/seed0",
-        "train/m/full/seed1",
+        "logs/evaluate/m/full/seed0.log",
+        "logs/train/m/full/seed1.log",
     }
 
 
@@ -119,9 +119,9 @@ def test_jobs_with_deleted_weights_are_done(run: tuple[Experiment, Path]) -> Non
     _, root = run
     (root / "trained/m/full/seed0/model").rmdir()
     scores = an_experiment(runtime={"retention": "scores"})
-    assert {job.benchmark: job.done for job in jobs(read_basis(scores, root))}["train/m/full/seed0"]
+    assert {job.step.log: job.done for job in jobs(read_basis(scores, root))}["logs/train/m/full/seed0.log"]
     (root / "evaluation/m/full/seed0/B.parquet").unlink()
-    assert not {job.benchmark: job.done for job in jobs(read_basis(scores, root))}["train/m/full/seed0"]
+    assert not {job.step.log: job.done for job in jobs(read_basis(scores, root))}["logs/train/m/full/seed0.log"]
 
 
 def test_forward_operations_by_hand() -> None:
@@ -303,7 +303,7 @@ def test_calibrate_ignores_other_settings_and_partial_jobs(told: dict[str, Any],
     job = trainings(*run)[0]
     write_benchmark(run[1], job, 50.0)
     assert measured_seconds(run[1], job) == 50.0
-    file = run[1] / job.benchmark.replace("train/", "trained/", 1) / "training.json"
+    file = run[1] / layout.training(job.step.job)
     put(file, files.read_json(file) | told)
     assert measured_seconds(run[1], job) is None
 

@@ -245,6 +245,8 @@ def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacki
     wanted = an_experiment(**SCORES, evaluation={"benchmarks": benchmarks})
     put(tmp_path / "experiment.json", wanted.model_dump(mode="json"))
     put(tmp_path / "data/benchmarks/C.jsonl", "")
+    for summary in tmp_path.glob("pruned/**/selection.json"):
+        put(summary.with_suffix(".parquet"), "")
     code, text = say(tmp_path)
     assert (code, counts(text)) == (1, {"missing": 9} if lacking else {"stale": 9})
     assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
