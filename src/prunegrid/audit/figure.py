@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunegrid.audit.report import HEADINGS, KINDS, NAMES, found, label
+from prunegrid.audit.report import HEADINGS, KINDS, NAMES, found
+from prunegrid.table.labels import label
 
 RATIO = {"samples": "sample_ratio", "tokens": "token_ratio"}
 WIDTH, PER_PRUNER, STEP = 10.0, 0.46, 0.24

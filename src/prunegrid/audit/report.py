@@ -7,7 +7,7 @@ import pandas as pd
 from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 from prunegrid.table.text import NONE
 
 ALPHA = 0.05
@@ -43,10 +43,6 @@ def legend(seeds: int, models: str) -> str:
         "Right new fact: the answer of a new fact, which should stay. (first tokens) keeps the beginning of each "
         "response and is no pruner."
     )
-
-
-def label(pruner: str) -> str:
-    return LABELS.get(pruner, pruner)
 
 
 def _table(frame: pd.DataFrame, what: str) -> str:

@@ -11,7 +11,7 @@ from prunegrid.figures import style
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 COLUMNS, ROW_HEIGHT = 6, 0.165
 GREY = "0.45"
@@ -54,7 +54,7 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
 def _baseline_label(results: ModelResults, baselines: dict[str, str]) -> str:
     """The label of the baseline, or of all if each mode and removal has its own."""
     labels = [results.label(name) for name in dict.fromkeys(baselines.values())]
-    return labels[0] if len(labels) == 1 else f"{LABELS['random']} + {LABELS['random']} of the same mode and removal"
+    return labels[0] if len(labels) == 1 else f"{label('random')} + {label('random')} of the same mode and removal"
 
 
 def _label(results: ModelResults, deltas: pd.DataFrame, variant: str) -> str:

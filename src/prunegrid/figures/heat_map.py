@@ -13,7 +13,7 @@ from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
 from prunegrid.results import collect
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN, MIN_HEIGHT = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"
@@ -111,8 +111,8 @@ def _panel(
                     Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.55", hatch="////", linewidth=0)
                 )
     axis.imshow(np.ma.masked_invalid(values), cmap=COLOURS, norm=norm, aspect="auto", interpolation="nearest")
-    axis.set_xticks(range(len(columns)), [LABELS.get(name, name) for name in columns], rotation=30, ha="right")
+    axis.set_xticks(range(len(columns)), [label(name) for name in columns], rotation=30, ha="right")
     axis.tick_params(axis="x", pad=1)
-    axis.set_yticks(range(len(rows)), [LABELS.get(name, name) for name in rows])
+    axis.set_yticks(range(len(rows)), [label(name) for name in rows])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

@@ -10,7 +10,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table.document import TIMES, Unit
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 
 class NothingToShow(Exception):
@@ -49,9 +49,9 @@ class ModelResults:
     def label(self, variant: str) -> str:
         """A variant's name in figures: a plain one's method, else its own name."""
         if variant in collect.REFERENCES:
-            return LABELS[variant]
+            return label(variant)
         parts = [part for part in pruners.parts(self.experiment.variant(variant).method) if part]
-        return " + ".join(LABELS.get(part, part) for part in parts) if variant == "+".join(parts) else variant
+        return " + ".join(label(part) for part in parts) if variant == "+".join(parts) else variant
 
 
 def heading(budget: Budget) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import placing, points, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 MARKERS = "osD^vPX<>h"
 BASELINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.9}
@@ -59,7 +59,7 @@ def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
     bases = [results.label(name) for name in dict.fromkeys(results.baselines.values()) if name in variants]
     marks = [
         (f"baseline: {', '.join(bases)}", BASELINE, bool(bases)),
-        (LABELS["qtuning"], QTUNING, "qtuning" in variants),
+        (label("qtuning"), QTUNING, "qtuning" in variants),
         (f"circled: mean over fewer than {scored['seeds'].max()} seeds", CIRCLE, bool(points.partial(scored).any())),
     ]
     return [_handle(text, look) for text, look, is_shown in marks if is_shown]

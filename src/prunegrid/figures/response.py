@@ -23,7 +23,6 @@ from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
 
-TOKEN_PRUNERS = ("random", "ppl", "fastv", "sparsevlm")
 SHORTEST, LONGEST = 12, 60
 ROWS_AT_ONCE = 1024
 
@@ -59,7 +58,8 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
     sample = _with_tokens(scores.take(np.array([row])), line)
-    selections = {name: _kept_positions(sample, name, budget, draw, folder) for name in TOKEN_PRUNERS}
+    shown = sorted((p for p in pruners.TOKEN.values() if p.figure_row), key=lambda pruner: pruner.figure_row)
+    selections = {p.name: _kept_positions(sample, p.name, budget, draw, folder) for p in shown}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[choice.rows] == sample_id)[0])
         (selection,) = pruners.keep(choice.take(np.array([place])), lambda: [sample])

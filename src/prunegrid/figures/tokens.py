@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from prunegrid.figures import response, style
 from prunegrid.figures.model_results import ModelResults, percent
 from prunegrid.figures.response import LONGEST, Response
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 FAMILY = "DejaVu Sans Mono"
 LABEL_WIDTH, LINE, GAP, MARGIN = 1.0, 0.165, 0.09, 0.06
@@ -53,7 +53,7 @@ def draw(results: ModelResults) -> Figure:
         top += LINE
     top += GAP
     for (name, positions), size in zip(sample.selections.items(), blocks, strict=True):
-        _block(figure, top, LABELS[name], pieces, positions)
+        _block(figure, top, label(name), pieces, positions)
         top += size * LINE + GAP
     _words(figure, top, "", _note(sample, results))
     return figure

@@ -26,17 +26,21 @@ Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Pruner:
-    """A pruner's function, the score columns it reads (of its options, where those decide) and its `reason`.
+    """A pruner's function with all that is declared of it in the decorator.
 
-    `across`: the token pruner ranks the tokens of all kept samples together. `version` is bumped when the
-    pruner's result changes: then selections made with it are made again.
+    `samples` and `tokens` are the score columns it reads, or a function of its options that gives them. `label` is its
+    name in tables and figures, `reason` the one recorded for the samples it keeps. `figure_row` is the place of a token
+    pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept samples
+    together is `across`. Increase `version` when the pruner's result changes: selections made with it are made again.
     """
 
     name: str
     function: Callable[..., Any]
     samples: Columns = ()
     tokens: Columns = ()
+    label: str = ""
     reason: str = "rank"
+    figure_row: int = 0
     across: bool = False
     version: int = 1
     option_order: tuple[str, ...] = ()
@@ -78,6 +82,12 @@ class Pruner:
 SAMPLE: dict[str, Pruner] = {}
 TOKEN: dict[str, Pruner] = {}
 JOINT: dict[str, Pruner] = {}
+
+
+def label(name: str) -> str | None:
+    """What tables and figures call the pruner; None if no pruner has that name."""
+    pruner = next((registry[name] for registry in (SAMPLE, TOKEN, JOINT) if name in registry), None)
+    return (pruner.label or name) if pruner else None
 
 
 def sample_pruner(name: str, **about: Any) -> Callable[[F], F]:

@@ -21,7 +21,7 @@ from prunegrid.published.compare import (
 from prunegrid.results import collect
 from prunegrid.statistics.inference import ALPHA
 from prunegrid.table.document import TIMES
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import label
 
 NOISE = (
     "Differences are ours minus theirs, in points, with the half width of their 95 % interval: the noise of the items "
@@ -155,7 +155,7 @@ def _table(part: pd.DataFrame) -> str:
 def _line(row: Any) -> list[str]:
     ratios = "" if pd.isna(row.sample_ratio) else f"{100 * row.sample_ratio:.6g} {TIMES} {100 * row.token_ratio:.6g}"
     parts = [row.sample_pruner] if pd.isna(row.token_pruner) else [row.sample_pruner, row.token_pruner]
-    at = [ratios, " + ".join(LABELS.get(part, part) for part in parts), row.benchmark]
+    at = [ratios, " + ".join(label(part) for part in parts), row.benchmark]
     if row.verdict == UNMATCHED:
         return [*at, _score(row.score, row.n_seeds), "", "", row.verdict]
     difference = f"{row.difference:+.2f} ± {row.half_width:.2f}"

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from prunegrid.published import V2_TABLES
 from prunegrid.results import collect
-from prunegrid.table.labels import LABELS
+from prunegrid.table.labels import OTHERS, label
 
 CSV = Path(__file__).with_name("published_table.csv")
 CSV_V2 = Path(__file__).with_name("published_v2.csv")
@@ -24,7 +25,8 @@ NOTE_V2 = (
     "Published scores, not a run of prunegrid: {dataset}, dynamic pruning, as printed in the paper. Averages and "
     "deltas are computed again from the printed scores. Where a budget has no Random + Random there are no deltas."
 )
-NAMES = {label: name for name, label in LABELS.items()} | {"TokenCleaning": "token-cleaning"}
+PRINTED = [*SAMPLE, *TOKEN, *JOINT, *OTHERS]
+NAMES = {label(name): name for name in PRINTED} | {"TokenCleaning": "token-cleaning"}
 ITEMS = {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11873, "TriviaQA": 8837, "MATH": 5000}
 CELL = ["model", "sample_ratio", "token_ratio", "variant"]
 

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.table.document import TIMES, budget_of
-from prunegrid.table.labels import LABELS, method_label, variant_labels
+from prunegrid.table.labels import label, method_label, variant_labels
 
-PLAIN = f"{LABELS['random']} + {LABELS['random']}"
+PLAIN = f"{label('random')} + {label('random')}"
 SETTINGS = ["mode", "removal"]
 PLACE = ["model", "sample_ratio", "token_ratio"]
 

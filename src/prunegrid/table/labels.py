@@ -4,23 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from prunegrid import pruners
 from prunegrid.results import collect
 from prunegrid.table.document import RowKind
 
-LABELS = {
-    "random": "Random",
-    "longest": "Longest",
-    "infobatch": "InfoBatch",
-    "infobatch-original": "InfoBatch (original)",
-    "entropy": "Entropy",
-    "ppl": "PPL",
-    "fastv": "FastV",
-    "sparsevlm": "SparseVLM",
-    "loss": "Loss",
-    "ifd": "IFD",
-    "rho1": "Rho-1",
-    "token-cleaning": "Token Cleaning",
-    "qtuning": "Q-Tuning",
+# Rows that no pruner makes: reference cells, and methods of published tables. Pruners declare their label.
+OTHERS = {
     "zero-shot": "Zero-Shot",
     "full": "Full Dataset",
     "shuffled-responses": "Full, Responses Shuffled",
@@ -37,9 +26,14 @@ SENTENCES = {
 }
 
 
+def label(name: str) -> str:
+    """What tables and figures call a pruner, a reference cell or a published method; its name if it has no label."""
+    return OTHERS.get(name) or pruners.label(name) or name
+
+
 def method_label(sample: str, token: Any) -> str:
     """`Random + PPL`, or `Q-Tuning` for a joint method, which has no token pruner."""
-    return " + ".join(LABELS.get(part, part) for part in ([sample] if pd.isna(token) else [sample, token]))
+    return " + ".join(label(part) for part in ([sample] if pd.isna(token) else [sample, token]))
 
 
 def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str, str]:
@@ -48,7 +42,7 @@ def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str,
     kind: RowKind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
     if variant != (f"{sample}+{token}" if pair else sample):
         return kind, variant, method_label(sample, token)
-    return kind, LABELS.get(sample, sample), LABELS.get(token, token) if pair else ""
+    return kind, label(sample), label(token) if pair else ""
 
 
 def unusual_settings(frame: pd.DataFrame, row: Any) -> list[str]:

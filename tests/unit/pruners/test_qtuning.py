@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prunegrid import pruners
 from prunegrid.core import randomness
 from prunegrid.pruners import Draw, Scores, Selection
-from prunegrid.pruners.qtuning import smoothed
+from prunegrid.pruners.methods.qtuning import smoothed
 from support import handmade_scores
 from support.errors import refused
 from support.handmade_scores import spec

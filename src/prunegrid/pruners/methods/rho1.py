@@ -11,7 +11,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import token_pruner
 
 
-@token_pruner("rho1", tokens=("nll", "reference_nll"))
+@token_pruner("rho1", label="Rho-1", tokens=("nll", "reference_nll"))
 def rho1(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: NLL under the base model minus NLL under the reference, nats."""
     return scores.token("nll") - scores.token("reference_nll")

@@ -15,7 +15,7 @@ from prunegrid.pruners.registry import token_pruner
 COLUMN = {"adapted": "fastv", "original": "fastv_layer2"}
 
 
-@token_pruner("fastv", tokens=lambda options: (COLUMN[options["fastv"]],))
+@token_pruner("fastv", label="FastV", figure_row=3, tokens=lambda options: (COLUMN[options["fastv"]],))
 def fastv(scores: Scores, draw: Draw, *, fastv: Literal["adapted", "original"] = "adapted") -> Floats:
     """Keys [T]: attention received by the token as a key."""
     return scores.token(COLUMN[fastv])

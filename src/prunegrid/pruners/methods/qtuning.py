@@ -22,7 +22,7 @@ from prunegrid.pruners.registry import joint_pruner
 ORDER = ("window", "surplus", "trim_order", "fill", "filled_tokens", "neighbor_lambda")
 
 
-@joint_pruner("qtuning", samples=("ppl", "entropy"), tokens=("nll",), option_order=ORDER)
+@joint_pruner("qtuning", label="Q-Tuning", samples=("ppl", "entropy"), tokens=("nll",), option_order=ORDER)
 def qtuning(
     scores: Scores,
     draw: Draw,

@@ -12,13 +12,13 @@ from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
 from prunegrid.pruners.registry import joint_pruner, sample_pruner
 
 
-@sample_pruner("infobatch", samples=("nll",))
+@sample_pruner("infobatch", label="InfoBatch", samples=("nll",))
 def infobatch(scores: Scores, draw: Draw) -> Floats:
     """Keys [n]: mean negative log-likelihood of the response, nats; the paper keeps the highest."""
     return scores.samples["nll"]
 
 
-@joint_pruner("infobatch-original", samples=("nll",), reason="draw")
+@joint_pruner("infobatch-original", label="InfoBatch (original)", samples=("nll",), reason="draw")
 def infobatch_original(
     scores: Scores,
     draw: Draw,

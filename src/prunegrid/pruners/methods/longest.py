@@ -13,7 +13,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner
 
 
-@sample_pruner("longest")
+@sample_pruner("longest", label="Longest")
 def longest(scores: Scores, draw: Draw, *, keep: Literal["shortest", "longest"] = "shortest") -> Floats:
     """Keys [n]: plus or minus the number of response tokens."""
     length = scores.response_tokens.astype(np.float64)

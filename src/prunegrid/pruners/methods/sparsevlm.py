@@ -31,7 +31,7 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-@token_pruner("sparsevlm", tokens=_columns)
+@token_pruner("sparsevlm", label="SparseVLM", figure_row=4, tokens=_columns)
 def sparsevlm(
     scores: Scores,
     draw: Draw,

@@ -5,13 +5,13 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner, token_pruner
 
 
-@sample_pruner("entropy", samples=("entropy",))
+@sample_pruner("entropy", label="Entropy", samples=("entropy",))
 def samples(scores: Scores, draw: Draw) -> Floats:
     """Keys [n]: predictive entropy, mean over the response, nats (a baseline of the paper)."""
     return scores.samples["entropy"]
 
 
-@token_pruner("entropy", tokens=("entropy",))
+@token_pruner("entropy", label="Entropy", tokens=("entropy",))
 def tokens(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: predictive entropy at the token, nats.
 

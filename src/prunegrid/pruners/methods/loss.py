@@ -15,7 +15,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner
 
 
-@sample_pruner("loss", samples=("nll",))
+@sample_pruner("loss", label="Loss", samples=("nll",))
 def loss(scores: Scores, draw: Draw, *, loss: Literal["highest", "middle", "lowest"] = "highest") -> Floats:
     """Keys [n]: mean NLL of the response (nats), its negative, or minus its distance to the median."""
     nll = scores.samples["nll"]

@@ -14,7 +14,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner
 
 
-@sample_pruner("ifd", samples=("ifd",))
+@sample_pruner("ifd", label="IFD", samples=("ifd",))
 def ifd(scores: Scores, draw: Draw) -> Floats:
     """Keys [n]: the IFD where it is at most 1, else minus it."""
     ratio = scores.samples["ifd"]

@@ -5,13 +5,13 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner, token_pruner
 
 
-@sample_pruner("random", reason="random")
+@sample_pruner("random", label="Random", reason="random")
 def samples(scores: Scores, draw: Draw) -> Floats:
     """Keys [n]: hashes of (seed, sample_id)."""
     return draw.samples(scores)
 
 
-@token_pruner("random")
+@token_pruner("random", label="Random", figure_row=1)
 def tokens(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: hashes of (seed, sample_id, position)."""
     return draw.tokens(scores)
