@@ -1,4 +1,7 @@
-"""What this machine has and runs, probe by probe: each describes what is here or raises what is wrong."""
+"""What this machine has and runs, probe by probe: each describes what is here or raises what is wrong.
+
+Torch and the hub's client are imported inside the probes: they take seconds, and may be what is broken.
+"""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`python hold_gpus.py ORDER`: a job that takes GPUs, prints their ids and goes on as its order (JSON) says.
+"""`python hold_gpus.py ORDER`: a job that takes GPUs, prints their ids and acts as its order (JSON) says.
 
 `count`, `slots`, `wait`: what it takes, and for how long it waits for them. `then`: what it does with them (`ACTIONS`).
 """
@@ -32,14 +32,14 @@ def own_files(ids: list[str]) -> None:
 
 def look_around(ids: list[str], slots: int) -> None:
     """Note of each GPU that this job has it, as one of so many, and see who else has."""
-    mine = [Path(f"{number}.{os.getpid()}.{slots}") for number in ids]
-    for path in mine:
+    files = [Path(f"{number}.{os.getpid()}.{slots}") for number in ids]
+    for path in files:
         path.touch()
     time.sleep(0.1)
-    there = [[path.name.split(".")[2] for path in Path().glob(f"{number}.*")] for number in ids]
-    for path in mine:
+    kinds_of_gpus = [[path.name.split(".")[2] for path in Path().glob(f"{number}.*")] for number in ids]
+    for path in files:
         path.unlink()
-    assert all(set(kinds) == {str(slots)} and len(kinds) <= slots for kinds in there), there
+    assert all(set(kinds) == {str(slots)} and len(kinds) <= slots for kinds in kinds_of_gpus), kinds_of_gpus
 
 
 def start_child(locks: Sequence[int]) -> None:
@@ -55,21 +55,21 @@ def ask_again(environment: dict[str, str], slots: int) -> None:
 
 
 ACTIONS: dict[str, Callable[[Any, int], None]] = {
-    "hold": lambda mine, slots: hold(),
-    "end": lambda mine, slots: None,
-    "own files": lambda mine, slots: own_files(mine.ids),
-    "look around": lambda mine, slots: look_around(mine.ids, slots),
-    "child with the locks": lambda mine, slots: start_child(mine.fds),
-    "child without": lambda mine, slots: start_child(()),
-    "ask again": lambda mine, slots: ask_again(mine.environment, slots),
+    "hold": lambda reservation, slots: hold(),
+    "end": lambda reservation, slots: None,
+    "own files": lambda reservation, slots: own_files(reservation.ids),
+    "look around": lambda reservation, slots: look_around(reservation.ids, slots),
+    "child with the locks": lambda reservation, slots: start_child(reservation.fds),
+    "child without": lambda reservation, slots: start_child(()),
+    "ask again": lambda reservation, slots: ask_again(reservation.environment, slots),
 }
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
     if "rank" in order:
-        with use_device("cuda", order["slots"]), reserve(1) as mine:
-            print(*mine.ids)
+        with use_device("cuda", order["slots"]), reserve(1) as reservation:
+            print(*reservation.ids)
     else:
-        with reserve(order["count"], order["wait"], order["slots"]) as mine:
-            print(*mine.ids, flush=True)
-            ACTIONS[order["then"]](mine, order["slots"])
+        with reserve(order["count"], order["wait"], order["slots"]) as reservation:
+            print(*reservation.ids, flush=True)
+            ACTIONS[order["then"]](reservation, order["slots"])

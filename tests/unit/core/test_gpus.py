@@ -64,20 +64,20 @@ def all_busy() -> contextlib.AbstractContextManager[Any]:
 
 
 def taken_now(count: int, slots: int = 1) -> list[str]:
-    with gpus.reserve(count, wait_seconds=0, slots=slots) as mine:
-        return mine.ids
+    with gpus.reserve(count, wait_seconds=0, slots=slots) as reservation:
+        return reservation.ids
 
 
 def eventually_taken(count: int) -> list[str]:
-    with gpus.reserve(count, wait_seconds=10) as mine:
-        return mine.ids
+    with gpus.reserve(count, wait_seconds=10) as reservation:
+        return reservation.ids
 
 
 def test_reserve_gives_visible_ids_and_their_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(gpus.VISIBLE, "GPU-8932f937-d72c, MIG-GPU-1/2/0,7")
-    with gpus.reserve(2) as mine, gpus.reserve(1) as other:
-        assert mine.ids == ["GPU-8932f937-d72c", "MIG-GPU-1/2/0"]
-        assert mine.environment[gpus.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
+    with gpus.reserve(2) as reservation, gpus.reserve(1) as other:
+        assert reservation.ids == ["GPU-8932f937-d72c", "MIG-GPU-1/2/0"]
+        assert reservation.environment[gpus.VISIBLE] == "GPU-8932f937-d72c,MIG-GPU-1/2/0"
         assert other.ids == ["7"]
     with gpus.reserve(0) as none:
         assert (none.ids, none.fds) == ([], [])
@@ -165,8 +165,8 @@ def test_child_with_the_locks_keeps_gpus_of_a_killed_launcher(start: Start) -> N
 
 
 def test_child_with_the_locks_keeps_gpus_after_the_block() -> None:
-    with gpus.reserve(1) as mine:
-        child = subprocess.Popen(["sleep", "60"], pass_fds=mine.fds)
+    with gpus.reserve(1) as reservation:
+        child = subprocess.Popen(["sleep", "60"], pass_fds=reservation.fds)
     try:
         assert taken_now(1) == ["1"]
     finally:
@@ -256,8 +256,8 @@ def test_killed_sharer_frees_its_slot_unless_a_child_holds_it(start: Start, monk
     with all_busy():
         taken_now(1, slots=2)
     os.kill(int(child), signal.SIGKILL)
-    with gpus.reserve(1, wait_seconds=10, slots=2) as mine:
-        assert mine.ids == ["0"]
+    with gpus.reserve(1, wait_seconds=10, slots=2) as reservation:
+        assert reservation.ids == ["0"]
     stays.kill()
     stays.wait()
     assert taken_now(1) == ["0"]
@@ -292,8 +292,8 @@ def test_ranks_get_their_own_jobs_gpus_without_a_wait(count: int, slots: int, st
 
 
 def test_child_of_an_ended_job_waits_like_any_other(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    with gpus.reserve(1) as mine:
-        environment = mine.environment
+    with gpus.reserve(1) as reservation:
+        environment = reservation.environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     holder = start(1, slots=2)
@@ -304,8 +304,8 @@ def test_child_of_an_ended_job_waits_like_any_other(start: Start, monkeypatch: p
 
 
 def test_nested_block_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    with gpus.use_device("cuda"), gpus.use_device("cuda"), gpus.reserve(1) as mine:
-        assert mine.ids == ["0"], "own() tells this process what it has"
+    with gpus.use_device("cuda"), gpus.use_device("cuda"), gpus.reserve(1) as reservation:
+        assert reservation.ids == ["0"], "own() tells this process what it has"
         monkeypatch.setenv(gpus.VISIBLE, "0,1")
         with gpus.reserve(1) as again:
             assert again.ids == ["0"]

@@ -22,16 +22,16 @@ from support.errors import refused
 from support.programs import program
 
 
-def script(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(program("run_step", "log", *what), cwd=folder, capture_output=True, text=True, check=False)
+def script(folder: Path, *action: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(program("run_step", "log", *action), cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_step_collects_garbage_rarely(tmp_path: Path) -> None:
     done = script(tmp_path, "garbage")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    _, said, ended = (tmp_path / "log").read_text().splitlines()
-    assert said == "True 10000"
-    assert ended.startswith("done in ")
+    _, output, last_line = (tmp_path / "log").read_text().splitlines()
+    assert output == "True 10000"
+    assert last_line.startswith("done in ")
 
 
 def test_failed_step_is_one_line_with_a_traceback_in_the_log(tmp_path: Path) -> None:
