@@ -80,7 +80,7 @@ def test_a_step_of_32_candidates_takes_a_fifth_of_the_forwards() -> None:
 
 
 @pytest.mark.parametrize("budget", [1, 50, 100, 300, 10_000])
-def test_passes_hold_the_budget_and_every_sample_the_longest_first(budget: int) -> None:
+def test_packed_passes_hold_every_sample_within_the_budget(budget: int) -> None:
     lengths = np.random.default_rng(1).integers(1, 200, 60)
     made = packed_passes(lengths, budget)
     assert sorted(np.concatenate(made).tolist()) == list(range(60))

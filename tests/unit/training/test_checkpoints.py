@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from prunegrid.core import locks
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import write_json
 from prunegrid.training import checkpoints, out_of_memory, processes, signals
+from support.errors import refused
 from support.programs import program
 
 OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
@@ -26,7 +26,7 @@ def save(folder: Path, step: int, identity: dict[str, Any] = OURS) -> Path:
     return folder / f"checkpoint-{step}"
 
 
-def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
+def test_newest_checkpoint_of_the_same_job_is_resumed(tmp_path: Path) -> None:
     assert checkpoints.newest(tmp_path, OURS) is None
     save(tmp_path, 9)
     tenth = save(tmp_path, 10)
@@ -48,7 +48,7 @@ def test_the_newest_of_our_own_is_taken(tmp_path: Path) -> None:
         (lambda c: (c / "complete.json").write_text("[]"), "its complete.json is missing or damaged"),
     ],
 )
-def test_a_damaged_one_is_refused_and_the_one_before_it_taken(
+def test_damaged_checkpoint_is_refused_for_an_older_one(
     damage: Any, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     older = save(tmp_path, 2)
@@ -66,7 +66,7 @@ def test_a_damaged_one_is_refused_and_the_one_before_it_taken(
         ({**OURS, "digests": {"model": "a"}}, "it was made with digests.model a instead of None"),
     ],
 )
-def test_a_foreign_one_is_refused_and_goes_with_our_next(
+def test_another_jobs_checkpoint_is_refused_and_removed_later(
     identity: dict[str, Any], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = save(tmp_path, 100, identity)
@@ -76,20 +76,20 @@ def test_a_foreign_one_is_refused_and_goes_with_our_next(
     assert list(tmp_path.iterdir()) == [ours]
 
 
-def test_the_last_two_are_kept(tmp_path: Path) -> None:
+def test_last_two_checkpoints_stay(tmp_path: Path) -> None:
     for step in (2, 4, 6, 8, 10):
         save(tmp_path, step)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-8"]
 
 
-def test_a_damaged_one_does_not_count_among_the_two(tmp_path: Path) -> None:
+def test_damaged_checkpoint_does_not_count_among_the_two(tmp_path: Path) -> None:
     save(tmp_path, 2)
     (save(tmp_path, 4) / "global_step/weights.pt").unlink()
     save(tmp_path, 6)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-6"]
 
 
-def test_one_that_was_not_finished_is_none_and_leaves_nothing_in_the_next(tmp_path: Path) -> None:
+def test_unfinished_checkpoint_is_ignored_and_removed(tmp_path: Path) -> None:
     stale = checkpoints.saving_folder(tmp_path, 4) / "rank7.pt"
     stale.parent.mkdir()
     stale.touch()
@@ -98,7 +98,7 @@ def test_one_that_was_not_finished_is_none_and_leaves_nothing_in_the_next(tmp_pa
     assert not (save(tmp_path, 4) / "rank7.pt").exists()
 
 
-def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_save_leaves_the_other_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, 2)
     save(tmp_path, 4)
 
@@ -111,16 +111,16 @@ def test_one_that_cannot_be_saved_leaves_the_others(tmp_path: Path, monkeypatch:
     assert checkpoints.newest(tmp_path, OURS) == tmp_path / "checkpoint-4"
 
 
-def test_a_second_job_is_refused_and_told_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_job_is_refused_and_names_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
-    refused = pytest.raises(PrunegridError, match=r"process \d+ on .* is training this cell")
-    with checkpoints.cell_lock(tmp_path), refused, checkpoints.cell_lock(tmp_path):
+    who = f"process {os.getpid()} on {os.uname().nodename}"
+    with checkpoints.cell_lock(tmp_path), refused(tmp_path, who, fix="stop it"), checkpoints.cell_lock(tmp_path):
         pass
     with checkpoints.cell_lock(tmp_path):
         pass
 
 
-def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "wait_seconds", lambda: 60)
     with checkpoints.cell_lock(tmp_path):
         rank = checkpoints.share_lock(tmp_path)
@@ -129,18 +129,25 @@ def test_a_job_waits_for_a_rank_that_still_ends(tmp_path: Path, monkeypatch: pyt
         assert checkpoints.wait_for_ranks(lock, 0)
 
 
-def test_a_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rank_that_outlives_its_launcher_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the lock by itself, not by a descriptor that it was handed."""
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     with checkpoints.cell_lock(tmp_path) as lock:
         rank = subprocess.Popen(program("rank_lock", tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert rank.stdout and rank.stdin and rank.stdout.readline() == b"here\n"
         assert not checkpoints.wait_for_ranks(lock, 0.1)
-    with pytest.raises(PrunegridError, match="is training this cell"), checkpoints.cell_lock(tmp_path):
+    with refused(tmp_path, "training this cell"), checkpoints.cell_lock(tmp_path):
         pass
     rank.communicate()
     with checkpoints.cell_lock(tmp_path) as lock:
         assert checkpoints.wait_for_ranks(lock, 0)
+
+
+def test_running_ranks_are_named_with_process_and_host(tmp_path: Path) -> None:
+    spec = tmp_path / "order.json"
+    checkpoints.sign_in(spec, 0)
+    (tmp_path / "rank-1").write_text("process 1 on elsewhere\n")  # it has ended: nobody holds its file
+    assert checkpoints.running_ranks(spec) == f"rank-0 (process {os.getpid()} on {os.uname().nodename})"
 
 
 def test_ranks_learn_that_their_launcher_is_gone(tmp_path: Path) -> None:
@@ -167,7 +174,7 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
     assert found == [[]]
 
 
-def test_halvings_are_of_the_very_job(tmp_path: Path) -> None:
+def test_halvings_are_remembered_for_the_same_job_only(tmp_path: Path) -> None:
     write_json(tmp_path / out_of_memory.FILE, {"halvings": 2, "identity": OURS})  # as version 0.1 wrote it
     assert out_of_memory.reductions(tmp_path, OURS) == {"halvings": 2, "checkpointing": False}
     assert out_of_memory.reductions(tmp_path, {**OURS, "seed": 1}) == {}

@@ -16,7 +16,7 @@ def started_warm(warm: None) -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_a_killed_job_ends_with_the_weights_of_an_undisturbed_one(
+def test_killed_deterministic_job_ends_with_the_same_weights(
     dynamic: bool, tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"deterministic": True, "dynamic": dynamic}
@@ -31,7 +31,7 @@ def test_a_killed_job_ends_with_the_weights_of_an_undisturbed_one(
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_an_operation_without_a_deterministic_kernel_is_one_clear_error(
+def test_missing_deterministic_kernel_is_an_error(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     befall(monkeypatch, "no deterministic kernel", step=2)
@@ -42,7 +42,7 @@ def test_an_operation_without_a_deterministic_kernel_is_one_clear_error(
     assert report["steps"] == 6 and "deterministic" not in report["training"]
 
 
-def test_what_torch_is_told() -> None:
+def test_deterministic_setting_reaches_torch() -> None:
     cudnn, fill = torch.backends.cudnn, torch.utils.deterministic
     before = cudnn.deterministic, cudnn.benchmark, fill.fill_uninitialized_memory
     try:

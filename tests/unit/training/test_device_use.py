@@ -19,7 +19,7 @@ from support.killed_jobs import Inputs, befall, run
 
 
 @pytest.mark.parametrize("settings", [{}, {"bf16": True, "method": "lora"}], ids=["full", "lora-bf16"])
-def test_a_step_reads_no_more_of_the_device_however_many_its_passes(
+def test_step_reads_the_device_as_often_for_many_passes(
     settings: dict[str, Any], tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """On a GPU each read waits until it is idle. One is ours, of what is known by then; DeepSpeed reads the norm."""
@@ -70,13 +70,13 @@ def test_deterministic_ranks_have_cublas_a_fixed_workspace(bare: None, monkeypat
     assert processes.rank_environment(job(deterministic=True))[CUBLAS] == ":16:8"
 
 
-def test_weights_are_read_onto_the_ranks_gpu_unless_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_read_onto_the_gpu_below_zero_3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert trained_model.placement(job()) == {"device_map": {"": "cuda:3"}}
     assert trained_model.placement(job(zero_stage=3)) == trained_model.placement(job("cpu")) == {}
 
 
-def test_a_model_that_is_placed_has_the_weights_of_one_that_is_not(tiny_model: Path) -> None:
+def test_placed_model_has_the_same_weights(tiny_model: Path) -> None:
     plain = AutoModelForCausalLM.from_pretrained(tiny_model)
     placed = AutoModelForCausalLM.from_pretrained(tiny_model, device_map={"": "cpu"})
     for name, weight in plain.named_parameters():

@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet
 from prunegrid.experiment.sections import Training
 from prunegrid.training import checkpoints, launch, out_of_memory
+from prunegrid.training.failures import read_failure
+from prunegrid.training.rank_failures import write_failure
 from prunegrid.training.schedule import schedule
+from support.errors import refused
 from support.killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
 from support.programs import program
 
@@ -146,7 +150,7 @@ def test_out_of_memory_halves_the_passes(
     assert_tidy(tmp_path)
 
 
-def test_the_kernels_want_of_memory_halves_the_passes(
+def test_kill_by_the_kernel_halves_the_passes(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """Its kill looks like anybody's, but for its count."""
@@ -165,6 +169,34 @@ def test_one_of_two_ranks_is_killed(
     fails(tmp_path, inputs, "^step 4 ", "another rank ended", "in this log", **TWO)
     assert steps(tmp_path) == [2]
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **TWO)["halvings"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (PrunegridError("config.yaml: training.ranks", "is 3", "set 2"), "stated"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory"),
+        (OSError(28, "No space left on device"), "disk"),
+        (RuntimeError("use_deterministic_algorithms"), "deterministic"),
+        (ValueError("x"), "unforeseen"),
+    ],
+)
+def test_failure_of_a_rank_reaches_the_launcher_with_its_fields(error: Exception, cause: str, tmp_path: Path) -> None:
+    write_failure(tmp_path / "error.json", error, None)
+    write_failure(tmp_path / "error.json", ValueError("a second rank's"), None)
+    failure = read_failure(tmp_path / "error.json")
+    assert failure and failure.cause == cause
+    if isinstance(error, PrunegridError):
+        assert (failure.where, failure.what, failure.fix) == (error.where, error.what, error.fix)
+    else:
+        assert failure.where == "step 0" and type(error).__name__ in failure.what
+
+
+def test_failure_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    """A rank was killed while it wrote."""
+    (tmp_path / "error.json").write_text('{"cause": "mem')
+    assert read_failure(tmp_path / "error.json") is None
+    assert read_failure(tmp_path / "nothing.json") is None
 
 
 @pytest.fixture
@@ -246,7 +278,9 @@ def test_signals_lose_no_step(
     assert resumes(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
-def test_a_signal_before_the_ranks_can_hear_it(tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_before_the_ranks_handle_signals(
+    tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     marker = tmp_path / "marker"
     befall(monkeypatch, "slow start", marker=marker, seconds=60)
     thread = signalled(signal.SIGTERM, marker)
@@ -275,7 +309,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     launcher.wait()
     assert list(out.glob(".model.*.tmp"))
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
-    with pytest.raises(PrunegridError, match=f"process {launcher.pid} on .*is training this cell"):
+    with refused(out / "checkpoints", f"process {launcher.pid} on ", fix="stop it"):
         run(out, inputs, **settings)
     wait_for(lambda: steps(out) == [3])
     wait_for(lambda: is_free(out / "checkpoints"))

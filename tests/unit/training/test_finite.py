@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.training.finite import StepNumbers
 from prunegrid.training.trainer import PrunedTrainer
+from support.errors import refused
 
 SAMPLES = [[3, 4], [5]]
 
@@ -43,15 +43,15 @@ def trainer(last: StepNumbers) -> Any:
     return made
 
 
-def test_a_step_that_is_not_over_is_looked_at_only_where_that_must_be() -> None:
+def test_unfinished_step_is_checked_only_on_wait() -> None:
     late = trainer(Late(7, [torch.tensor(math.nan)] * 2, 0.5, SAMPLES))
     late._require_finite(wait=False)
-    with pytest.raises(PrunegridError, match=r"^step 7: the loss is nan \(sample_id 3, 4\); lower training"):
+    with refused("step 7", "nan", "sample_id 3, 4", fix="training.learning_rate"):
         late._require_finite(wait=True)
 
 
 @pytest.mark.parametrize("save", ["_save_checkpoint", "save_model"])
-def test_nothing_is_saved_before_the_last_step_is_looked_at(save: str) -> None:
+def test_nothing_is_saved_before_the_last_step_is_checked(save: str) -> None:
     late = trainer(Late(7, [torch.tensor(math.nan)] * 2, 0.5, SAMPLES))
-    with pytest.raises(PrunegridError, match="step 7: the loss is nan"):
+    with refused("step 7", "nan"):
         getattr(late, save)("nowhere", None)

@@ -201,7 +201,7 @@ class Wide(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
-def test_the_gpus_product_is_not_rounded_and_has_the_gradients_of_a_cast_layer() -> None:
+def test_gpu_product_has_the_gradients_of_a_cast_layer() -> None:
     torch.manual_seed(0)
     hidden, weight = (torch.randn(rows, D).mul(4).bfloat16().requires_grad_() for rows in (R, V))
     upstream = torch.randn(R, V)
@@ -250,7 +250,7 @@ def test_a_broken_kernel_is_given_up_once_and_says_why(
     assert capsys.readouterr().err.count(why) == 1
 
 
-def test_want_of_memory_is_no_broken_kernel(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_no_broken_kernel(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory")
 

@@ -26,13 +26,13 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> None
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_a_broken_installation_is_told(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_liger_is_reported(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, __init__="raise RuntimeError('0 active drivers')")
     found = liger.apply(AutoModelForCausalLM.from_pretrained(tiny_model), CPU)
     assert found == {"liger": "layers without Liger's kernels (RuntimeError: 0 active drivers)"}
 
 
-def test_an_architecture_that_liger_does_not_know_is_told(
+def test_architecture_unknown_to_liger_is_reported(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"transformers.__init__": CALL, "transformers.monkey_patch": PATCH}
@@ -41,7 +41,7 @@ def test_an_architecture_that_liger_does_not_know_is_told(
     assert found == {"liger": "layers without Liger's kernels: liger-kernel knows no llama"}
 
 
-def test_the_report_says_what_a_job_did_without(
+def test_report_lists_missing_kernels(
     tmp_path: Path, inputs: Inputs, warm: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On this CPU, where the kernels cannot run, whatever is installed."""

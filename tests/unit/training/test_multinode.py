@@ -10,6 +10,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import config
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.training import Job, multinode
+from support.errors import refused
 from support.results_folder import an_experiment
 
 
@@ -34,7 +35,7 @@ def test_ranks_are_a_multiple_of_nodes() -> None:
 
 def test_outside_an_allocation_several_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(PrunegridError, match=r"runtime.nodes is 2, but .* --profile profiles/slurm"):
+    with refused("runtime.nodes", 2, fix="--profile profiles/slurm"):
         multinode.check_allocation(2)
     multinode.check_allocation(1)
 

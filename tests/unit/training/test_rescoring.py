@@ -78,7 +78,7 @@ PLAN = [[[0, 1], [2]], [[3], []], [[4, 5], [6]], [[], []], [[6, 1], [0]], [[2], 
 
 @pytest.mark.parametrize("every", [1, 2, "epoch"])
 @pytest.mark.parametrize("restart", [None, 1, 2, 4])
-def test_steps_get_their_candidates_scores_of_their_blocks_first_step(
+def test_steps_use_the_scores_of_their_blocks_first_step(
     every: RescoreInterval, restart: int | None, tmp_path: Path
 ) -> None:
     """Also where the job ends before step `restart` and another goes on from its checkpoint."""
@@ -129,7 +129,7 @@ def started_warm(warm_module: None) -> None:
     ],
     ids=str,
 )
-def test_weights_that_stand_still_select_the_same_however_seldom_they_score(
+def test_fixed_weights_select_the_same_at_any_interval(
     every: RescoreInterval, form: dict[str, Any], tmp_path: Path, tiny_model: Path, scores: Path
 ) -> None:
     form = {"mode": "dynamic", "learning_rate": 0, "batch_tokens": 64, "rescore_every": every} | form
@@ -140,9 +140,7 @@ def test_weights_that_stand_still_select_the_same_however_seldom_they_score(
     assert read_json(tmp_path / "selection.json")["rescore_every"] == every
 
 
-def test_weights_that_learn_select_a_blocks_samples_by_those_of_its_start(
-    tmp_path: Path, tiny_model: Path, scores: Path
-) -> None:
+def test_learning_weights_select_by_their_blocks_start(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     """Scored once an epoch, the whole first epoch is that of weights that stand still, and the second is not."""
     form = {"mode": "dynamic", "learning_rate": 1e-2, "warmup_ratio": 0, "rescore_every": "epoch"}
     run(tmp_path, tiny_model, scores, pruning=pruning("infobatch+ppl"), **form)
@@ -163,7 +161,7 @@ def test_weights_that_learn_select_a_blocks_samples_by_those_of_its_start(
     ],
     ids=str,
 )
-def test_killed_within_a_block_it_goes_on_with_the_blocks_scores(
+def test_job_killed_within_a_block_resumes_with_its_scores(
     settings: dict[str, Any],
     kills: Kills,
     tmp_path: Path,

@@ -104,7 +104,7 @@ def test_dropout_and_losses_between_two_log_lines_are_resumed(
     assert_same(tmp_path, undisturbed(**settings))
 
 
-def test_a_resumed_job_saves_as_often_as_it_is_told_now(
+def test_resumed_job_uses_the_current_save_steps(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """What was saved says every second step; now each one is asked for."""

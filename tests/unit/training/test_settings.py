@@ -1,6 +1,8 @@
 """The training section: what it refuses, and that what it says arrives at the Trainer and at DeepSpeed."""
 
+import ast
 import copy
+import dataclasses
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,9 @@ from prunegrid.core.files import write_json
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import Training
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.training import Job
+from prunegrid.training import Job, settings
 from prunegrid.training.samples import static_samples
 from prunegrid.training.schedule import IGNORE
-from prunegrid.training.settings import deepspeed_config, trainer_arguments
 from support.errors import refused
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
@@ -50,7 +51,7 @@ DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text()
         ("packing", "sometimes"),
     ],
 )
-def test_a_bad_value_is_one_line_that_names_its_key(key: str, value: Any) -> None:
+def test_bad_value_is_one_line_that_names_its_key(key: str, value: Any) -> None:
     values = copy.deepcopy(DEFAULT)
     values["training"][key] = value
     with refused(f"config.yaml: training.{key}", repr(value)) as caught:
@@ -58,21 +59,21 @@ def test_a_bad_value_is_one_line_that_names_its_key(key: str, value: Any) -> Non
     assert len(str(caught.value).splitlines()) == 1
 
 
-def job(**settings: Any) -> Job:
-    return Job(model=Path("m"), scores=Path("s"), training=Training(**settings), seed=0)
+def job(**values: Any) -> Job:
+    return Job(model=Path("m"), scores=Path("s"), training=Training(**values), seed=0)
 
 
-def arguments(tmp_path: Path, steps: int, **settings: Any) -> TrainingArguments:
+def arguments(tmp_path: Path, steps: int, **values: Any) -> TrainingArguments:
     """The Trainer's own reading of ours, less DeepSpeed, which would start here."""
-    given = trainer_arguments(job(**settings), steps, seed=1)
+    given = settings.trainer_arguments(job(**values), steps, seed=1)
     given.pop("deepspeed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return TrainingArguments(**given, output_dir=str(tmp_path))
 
 
-def test_every_setting_reaches_the_trainer_under_its_own_name(tmp_path: Path) -> None:
-    settings = {
+def test_passed_fields_reach_the_trainer_under_their_names(tmp_path: Path) -> None:
+    values = {
         "optim": "adamw_torch_fused",
         "adam_beta1": 0.8,
         "adam_beta2": 0.9,
@@ -82,12 +83,26 @@ def test_every_setting_reaches_the_trainer_under_its_own_name(tmp_path: Path) ->
         "weight_decay": 0.3,
         "max_grad_norm": 0.7,
     }
-    found = arguments(tmp_path, 10, **settings)
-    assert {key: getattr(found, key) for key in settings} == settings
+    found = arguments(tmp_path, 10, **values)
+    assert {key: getattr(found, key) for key in values} == values
+
+
+def test_every_field_is_passed_to_the_trainer_or_read_in_this_room() -> None:
+    """A new field that is in neither list is one that users set in vain."""
+    sources = [ast.parse(path.read_text()) for path in Path(settings.__file__).parent.glob("*.py")]
+    attributes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Attribute))
+    handled = {node.attr for node in attributes if ast.unparse(node.value).endswith(("training", "settings"))}
+    assert set(Training.model_fields) == set(settings.PASSED) | handled & set(Training.model_fields)
+    assert set(settings.PASSED) <= {field.name for field in dataclasses.fields(TrainingArguments)}
+
+
+def test_a_setting_that_is_not_passed_is_none_of_the_trainers_arguments() -> None:
+    """`gradient_checkpointing` is a field of both, but ours is a decision of the launcher."""
+    assert "gradient_checkpointing" not in settings.trainer_arguments(job(gradient_checkpointing=True), 10, seed=1)
 
 
 @pytest.mark.parametrize("optim", ["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"])
-def test_every_optimizer_of_ours_is_one_of_the_trainers(optim: str, tmp_path: Path) -> None:
+def test_every_optimizer_is_known_to_the_trainer(optim: str, tmp_path: Path) -> None:
     from transformers import Trainer
 
     found, _ = Trainer.get_optimizer_cls_and_kwargs(arguments(tmp_path, 10, optim=optim))
@@ -95,20 +110,18 @@ def test_every_optimizer_of_ours_is_one_of_the_trainers(optim: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("ratio", "steps", "warm"), [(0.1, 10, 1), (0.1, 11, 2), (0.3, 5, 2), (0, 7, 0), (0.03, 3, 1)])
-def test_warm_up_is_the_trainers_share_of_the_steps_rounded_up(
-    ratio: float, steps: int, warm: int, tmp_path: Path
-) -> None:
+def test_warm_up_is_a_share_of_the_steps_rounded_up(ratio: float, steps: int, warm: int, tmp_path: Path) -> None:
     assert arguments(tmp_path, steps, warmup_ratio=ratio).get_warmup_steps(steps) == warm
 
 
-def test_the_trainer_is_given_steps_and_accumulates_nothing_itself(tmp_path: Path) -> None:
+def test_trainer_gets_whole_steps_and_accumulates_nothing(tmp_path: Path) -> None:
     found = arguments(tmp_path, 17, per_device_train_batch_size=4, gradient_accumulation_steps=3)
     assert (found.max_steps, found.gradient_accumulation_steps, found.per_device_train_batch_size) == (17, 1, 12)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_deepspeed_is_told_the_stage_the_clipping_and_the_precision(stage: int) -> None:
-    found = deepspeed_config(Training(zero_stage=stage, max_grad_norm=0.7, bf16=True, offload_optimizer=True))
+def test_deepspeed_gets_stage_clipping_and_precision(stage: int) -> None:
+    found = settings.deepspeed_config(Training(zero_stage=stage, max_grad_norm=0.7, bf16=True, offload_optimizer=True))
     assert found["zero_optimization"]["stage"] == stage
     assert found["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
     assert found["gradient_clipping"] == 0.7
@@ -137,7 +150,7 @@ def shuffled(folder: Path, n: int, seed: int) -> list[tuple[int, int, list[int]]
 
 
 @pytest.mark.parametrize("n", [2, 3, 20, 500])
-def test_shuffled_responses_give_every_prompt_anothers_response_and_lose_none(n: int, tmp_path: Path) -> None:
+def test_shuffled_responses_keep_no_own_response_and_lose_none(n: int, tmp_path: Path) -> None:
     found = shuffled(texts(tmp_path, n), n, seed=0)
     givers = [response[0] - 2000 for _, _, response in found]
     assert [prompt for _, prompt, _ in found] == list(range(n)), "prompts stay where they are"

@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from torch.nn.utils import clip_grad_norm_
 from transformers import AutoModelForCausalLM, get_scheduler
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.evaluation.evaluate import load_model
 from prunegrid.experiment.sections import Training
 from prunegrid.models import describe, weights_digest
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, train
+from support.errors import refused
 from support.handmade_scores import spec
 from support.training_jobs import SETTINGS, contract_loss, in_float64, run, samples_of_steps
 
@@ -235,14 +235,14 @@ def test_lora_with_gradient_checkpointing_equals_without(
 
 def test_scores_of_another_model_are_refused(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     job = Job(model=tiny_model, scores=scores, training=Training(**SETTINGS), seed=0)
-    with pytest.raises(PrunegridError, match="made for another model"):
+    with refused(scores, "another model", "0" * 12, fix="score again"):
         train(job, tmp_path / "model", tmp_path / "training.json", {"model": "0" * 64})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_gpus_are_one_clear_line(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
+def test_missing_gpus_are_an_error(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     if torch.cuda.device_count() >= 64:
         pytest.skip("this machine has 64 GPUs")
     job = Job(model=tiny_model, scores=scores, training=Training(**SETTINGS, ranks=64), seed=0, device="cuda")
-    with pytest.raises(PrunegridError, match=r"64 GPU\(s\) are needed"):
+    with refused("device", "64 GPU(s)"):
         train(job, tmp_path / "model", tmp_path / "training.json")

@@ -77,7 +77,7 @@ def test_a_head_that_is_the_embedding_too(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"method": "lora", "learning_rate": 0.1}], ids=str)
-def test_dynamic_ranks_score_and_learn_different_numbers_of_tokens(
+def test_dynamic_ranks_with_different_numbers_of_tokens(
     settings: dict[str, Any], tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     compare(tmp_path, inputs, monkeypatch, dynamic=True, **settings)
