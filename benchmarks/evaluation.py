@@ -1,17 +1,17 @@
-"""What asking a model several benchmarks costs: one process of ours against lm-eval's command line.
+"""Cost of evaluating a model on several benchmarks: one process of ours against lm-eval's command line.
 
     python benchmarks/evaluation.py results/sandbox [--limit 20] [--tasks ARC-E ARC-C] [--model DIR] [--repeat 1]
                                                     [--device cuda]
 
-Reads an experiment's folder: `experiment.json`, its (first) model, its benchmarks' items. All sides are asked the same
-tasks (ours, handed to lm-eval with `--include_path`) on the same items, offline, and write scores and per-item files:
+Reads an experiment's folder: `experiment.json`, its (first) model, its benchmarks' items. All sides run the
+same tasks (ours, given to lm-eval with `--include_path`) on the same items, offline, and write scores and item files:
     ours      what the rule's script does: import, load once, all tasks
     commands  one `lm_eval` command a task
     command   one `lm_eval` command with all tasks
-The commands find lm-eval's and the data sets' caches filled. Seconds are by the clock and of CPU, start to exit, each
-the least of `--repeat` runs, between which the sides take turns. A task's seconds are by the clock: of `ours` without
-start and loading (the record's `seconds`), of `commands` start to exit; `command` does not tell them. The scores must
-be equal, all metrics of all tasks: else it says which differ and exits with 1. The last line is one JSON object.
+lm-eval's and the data sets' caches are filled beforehand. Seconds are by the clock and of CPU, start to exit, each the
+least of `--repeat` runs, between which the sides take turns. A task's seconds are by the clock: for `ours` without
+start and loading (the record's `seconds`), for `commands` start to exit; `command` has none. All metrics of all tasks
+must be equal; otherwise the script names those that differ and exits with 1. The last line is one JSON object.
 
 lm_eval has no request for tasks that are `scored_by: nll_per_token` (ARC by the protocol `paper`): they are refused.
 """
@@ -33,29 +33,13 @@ from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.sections import DataRef
 from prunegrid.tasks.catalog import TASKS, read_task
 
-OURS = """
-import json, sys
-from pathlib import Path
-from prunegrid.core.step import step
-job = json.loads(sys.argv[1])
-with step(job["log"]):
-    import torch
-    from prunegrid.evaluation.evaluate import evaluate
-    from prunegrid.models import weights_digest
-    from prunegrid.experiment.sections import Benchmark
-    torch.set_num_threads(job["threads"])
-    model, out = Path(job["model"]), Path(job["out"])
-    benchmarks = {name: Benchmark.model_validate(benchmark) for name, benchmark in job["benchmarks"].items()}
-    evaluate(model, out, benchmarks=benchmarks, data={name: Path(file) for name, file in job["data"].items()},
-             protocol=job["protocol"], batch_tokens=job["batch_tokens"], dtype=job["dtype"], device=job["device"],
-             digests={"weights": weights_digest(model)})
-"""
+PROGRAMS = Path(__file__).with_name("programs")
 SIDES = ("ours", "commands", "command")
 Scores = dict[str, dict[str, float]]
 
 
 class Setting(NamedTuple):
-    """What every side is given; `items` and `tasks` are in the temporary folder `work`."""
+    """The inputs of every side; `items` and `tasks` are in the temporary folder `work`."""
 
     work: Path
     model: Path
@@ -66,7 +50,7 @@ class Setting(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A side's scores, its seconds by the clock and of CPU, and each task's by the clock, where they are known."""
+    """A side's scores, its seconds by the clock and of CPU, and the seconds by the clock of each task, if known."""
 
     scores: Scores
     spent: tuple[float, float]
@@ -80,9 +64,9 @@ def main() -> None:
         os.environ |= environment(setting)
         fill_caches(setting)
         runs = [{name: run(name, setting) for name in SIDES} for _ in range(options.repeat)]
-    best = {name: least([one[name] for one in runs]) for name in SIDES}
+    best = {name: least([sides[name] for sides in runs]) for name in SIDES}
     show(setting, best)
-    different = [line for one in runs for line in differences({name: one[name].scores for name in SIDES})]
+    different = [line for sides in runs for line in differences({name: sides[name].scores for name in SIDES})]
     print("\n".join(different) or "scores: identical")
     print(json.dumps(summary(setting, best, not different)))
     sys.exit(bool(different))
@@ -122,10 +106,10 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
     """Write the items as every side reads them, and the tasks as lm_eval reads them."""
     experiment = json.loads((options.results / "experiment.json").read_text())
     evaluation = experiment["evaluation"]
-    chosen = options.tasks or list(evaluation["benchmarks"])
-    benchmarks = {name: evaluation["benchmarks"][name] | {"limit": options.limit} for name in chosen}
+    names = options.tasks or list(evaluation["benchmarks"])
+    benchmarks = {name: evaluation["benchmarks"][name] | {"limit": options.limit} for name in names}
     for name, benchmark in benchmarks.items():
-        refuse_unasked(name, evaluation["protocol"], benchmark["task"])
+        refuse_unsupported(name, evaluation["protocol"], benchmark["task"])
     model = options.model or options.results / "models" / next(iter(experiment["models"]))
     setting = Setting(work, model.resolve(), evaluation, benchmarks, options, {})
     tasks = work / "tasks"
@@ -139,12 +123,12 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
         setting.counts[name] = len(docs[: options.limit])
         items(setting, name).write_text("".join(json.dumps(doc) + "\n" for doc in docs))
         text = (TASKS / protocol / f"{benchmark['task']}.yaml").read_text()
-        own = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {items(setting, name)}}}}}\n"
-        (tasks / f"{name}.yaml").write_text(re.sub(r"(?m)^task: .*$", f"task: {peer(name)}", text) + own)
+        data = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {items(setting, name)}}}}}\n"
+        (tasks / f"{name}.yaml").write_text(re.sub(r"(?m)^task: .*$", f"task: {peer(name)}", text) + data)
     return setting
 
 
-def refuse_unasked(name: str, protocol: str, task: str) -> None:
+def refuse_unsupported(name: str, protocol: str, task: str) -> None:
     if read_task(protocol, task)["metadata"].get("scored_by") == "nll_per_token":
         sys.exit(
             f"{name}: {protocol}'s {task} is scored_by nll_per_token, for which lm_eval has no request; "
@@ -172,10 +156,9 @@ def environment(setting: Setting) -> dict[str, str]:
 
 
 def fill_caches(setting: Setting) -> None:
-    """Read each benchmark's items once the way lm_eval does, and have its modules compiled."""
-    load = "import sys, datasets\nfor file in sys.argv[1:]: datasets.load_dataset('json', data_files={'test': file})"
+    """Read each benchmark's items once the way lm_eval does, and compile its modules."""
     files = [str(items(setting, name)) for name in setting.benchmarks]
-    subprocess.run([sys.executable, "-c", load, *files], check=True, capture_output=True)
+    subprocess.run([sys.executable, PROGRAMS / "load_items.py", *files], check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "lm_eval", "ls", "tasks"], check=True, capture_output=True)
 
 
@@ -185,7 +168,7 @@ def run(side: str, setting: Setting) -> Run:
         names, tasks = list(setting.benchmarks), {}
         cpu, wall = cpu_seconds(), time.perf_counter()
         if side == "ours":
-            call([sys.executable, "-c", OURS, json.dumps(job(setting, out))], out)
+            call([sys.executable, str(PROGRAMS / "evaluate_benchmarks.py"), json.dumps(job(setting, out))], out)
         elif side == "command":
             call(lm_eval(setting, names, out), out)
         else:
@@ -236,7 +219,7 @@ def call(command: list[str], out: Path) -> float:
 
 def ours(records: dict[str, Any]) -> Scores:
     return {
-        name: {metric: found["score"] / 100 for metric, found in record["metrics"].items()}
+        name: {metric: result["score"] / 100 for metric, result in record["metrics"].items()}
         for name, record in records.items()
     }
 
@@ -244,14 +227,14 @@ def ours(records: dict[str, Any]) -> Scores:
 def theirs(out: Path) -> Scores:
     scores: Scores = {}
     for file in out.rglob("results_*.json"):
-        for task, found in json.loads(file.read_text())["results"].items():
-            named = {key: value for key, value in found.items() if "," in key and "_stderr," not in key}
-            scores[task.removeprefix(peer(""))] = named
+        for task, result in json.loads(file.read_text())["results"].items():
+            metrics = {key: value for key, value in result.items() if "," in key and "_stderr," not in key}
+            scores[task.removeprefix(peer(""))] = metrics
     return scores
 
 
 def differences(scores: dict[str, Scores]) -> list[str]:
-    """A line for each metric that a side has otherwise than ours, or not at all."""
+    """A line for each metric in which a side differs from ours, or which it lacks."""
     lines = []
     for side in SIDES[1:]:
         for name, metrics in scores["ours"].items():
@@ -280,7 +263,7 @@ def summary(setting: Setting, best: dict[str, Run], identical: bool) -> dict[str
 
 
 def rates(setting: Setting, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
-    """Items by second of the clock (of each task too, where it is known) and of CPU."""
+    """Items per second by the clock (also by task, if known) and per CPU second."""
     counts, total = setting.counts, sum(setting.counts.values())
     by_clock = {
         side: {name: round(counts[name] / seconds, 2) for name, seconds in run.tasks.items()}

@@ -1,12 +1,11 @@
-"""What `prunegrid status` and the collecting of results cost at a thousand finished cells: seconds, and ms a cell.
+"""Cost of `prunegrid status` and of collecting results at a thousand finished cells: seconds, and ms a cell.
 
-    python benchmarks/status.py results/sandbox [--cells 1000] [--repeat 3] [--package workflow]
+    python benchmarks/status.py results/sandbox [--cells 1000] [--repeat 3] [--package src]
 
-Reads a finished experiment with seeds and makes of it, in a temporary folder, one of at least `--cells` cells: each
-further seed has the files of the first, with its own number in them. `status` is a whole process, `collect` is
-`prunegrid.results.collect.collect` without its imports. Of `--repeat` runs the
-fastest is shown, the file system's cache warm.
-The last line is one JSON object.
+Multiplies a finished experiment, in a temporary folder, to at least `--cells` cells: each further seed has the files of
+the first, with its own number in them. `status` is a whole process; `collect` is
+`prunegrid.results.collect.collect` without its imports. The fastest of `--repeat` runs is shown, with the file system's
+cache warm. The last line is one JSON object.
 """
 
 import argparse
@@ -27,17 +26,8 @@ from prunegrid.experiment.locate import experiment_of
 
 SHARED = ("data/*.json", "models/*.json", "scores/*/meta.json", "logs/*.log", "logs/benchmark/*", "logs/model/*")
 SHARED += ("logs/score/*/*", "logs/gather_scores/*", "logs/extra_score/*/*", "benchmarks/extra_score/*/*")
-OWN = ("pruned", "trained", "evaluation")
-COLLECT = """
-import sys, time
-from pathlib import Path
-from prunegrid.experiment.locate import experiment_of
-from prunegrid.results import collect
-experiment = experiment_of(Path(sys.argv[1]))
-started = time.perf_counter()
-frame = collect.collect(experiment, Path(sys.argv[1]))
-print(time.perf_counter() - started, *sorted(set(frame["status"])))
-"""
+CELL_FOLDERS = ("pruned", "trained", "evaluation")
+PROGRAM = Path(__file__).with_name("programs") / "collect_results.py"
 
 
 def main() -> None:
@@ -58,10 +48,10 @@ def main() -> None:
     print(json.dumps({"benchmark": "status", "cells": cells, "files": files, "seconds": fastest}))
 
 
-def multiply(experiment: Experiment, source: Path, root: Path, least: int) -> tuple[int, int]:
-    """Write an experiment of at least so many finished cells to `root`: how many cells and files it has."""
-    first, own = experiment.seeds[0], sum(cell.seed == experiment.seeds[0] for cell in grid.cells(experiment))
-    seeds = list(range(first, first + math.ceil(least / own)))
+def multiply(experiment: Experiment, source: Path, root: Path, minimum: int) -> tuple[int, int]:
+    """Write an experiment of at least `minimum` finished cells to `root`; return the numbers of cells and files."""
+    first, per_seed = experiment.seeds[0], sum(cell.seed == experiment.seeds[0] for cell in grid.cells(experiment))
+    seeds = list(range(first, first + math.ceil(minimum / per_seed)))
     many = experiment.model_copy(update={"seeds": seeds})
     for pattern in SHARED:
         for file in source.glob(pattern):
@@ -69,19 +59,19 @@ def multiply(experiment: Experiment, source: Path, root: Path, least: int) -> tu
     root.joinpath("experiment.json").write_text(json.dumps(many.model_dump(mode="json")))
     cells = grid.cells(many)
     for cell in cells:
-        like = cell.path.replace(f"/seed{cell.seed}", f"/seed{first}")
-        for kind in OWN:
-            for file in (source / kind / cell.model / like).glob("*.*"):
+        template = cell.path.replace(f"/seed{cell.seed}", f"/seed{first}")
+        for kind in CELL_FOLDERS:
+            for file in (source / kind / cell.model / template).glob("*.*"):
                 copy(file, root / kind / cell.model / cell.path / file.name, cell.seed)
         if cell.trained:
             (root / "trained" / cell.model / cell.path / "model").mkdir()
-        for log in (source / "logs").glob(f"*/{cell.model}/{like}.log"):
+        for log in (source / "logs").glob(f"*/{cell.model}/{template}.log"):
             copy(log, root / "logs" / log.relative_to(source / "logs").parts[0] / cell.model / f"{cell.path}.log")
     return len(cells), sum(len(names) for _, _, names in os.walk(root))
 
 
 def copy(file: Path, to: Path, seed: int | None = None) -> None:
-    """A cell's file, with its own seed where that is told."""
+    """Copy a cell's file, with the cell's own seed in it."""
     to.parent.mkdir(parents=True, exist_ok=True)
     if file.name not in ("training.json", "selection.json"):
         shutil.copyfile(file, to)
@@ -96,18 +86,18 @@ def copy(file: Path, to: Path, seed: int | None = None) -> None:
 
 def status(root: Path, environment: dict[str, str]) -> float:
     """Seconds of a process that finds all cells done."""
-    started = time.perf_counter()
+    start = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "prunegrid.cli", "status", str(root)],
         env=environment,
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 def collect(root: Path, environment: dict[str, str]) -> float:
-    command = [sys.executable, "-c", COLLECT, str(root)]
+    command = [sys.executable, PROGRAM, root]
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     seconds, *words = done.stdout.split()
     assert words == ["done"], words

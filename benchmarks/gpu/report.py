@@ -87,7 +87,7 @@ def table(results: dict[str, Any]) -> list[str]:
     lines = [f"{'what':64}{'measured':>14}{'expected':>14}"]
     for row in rows(results):
         mark = "  <-- short" if row.short else ""
-        lines.append(f"{row.what[:63]:64}{_text(row.measurements):>14}{_text(row.expected):>14}{mark}".rstrip())
+        lines.append(f"{row.what[:63]:64}{_text(row.measured):>14}{_text(row.expected):>14}{mark}".rstrip())
     lines += ["", f"{'goal':64}{'measured':>14}{'wanted':>14}"]
     for goal in results["goals"]:
         mark = "  <-- short" if goal["met"] is False else ""
