@@ -200,7 +200,7 @@ def scored(model: Any) -> str:
         message = str(error)
     else:
         return "yes"
-    reasons = {"changes its logits": "no: logits", "see those behind": "no: not causal", "with its head": "no: head"}
+    reasons = {"changes its logits": "no: logits", "see later": "no: not causal", "with its head": "no: head"}
     return next(short for words, short in reasons.items() if words in message)
 
 

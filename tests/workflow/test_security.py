@@ -178,7 +178,7 @@ def own(folder: Path) -> Path:
 
 
 def test_code_that_a_model_brings_does_not_run(own: Path, tmp_path: Path) -> None:
-    says = r"brings code of its own \(modeling_own\.OwnConfig\).*models\.NAME\.trust_remote_code: the reason"
+    says = r"needs code from its folder \(modeling_own\.OwnConfig\).*models\.NAME\.trust_remote_code: REASON"
     for load_it in (describe, load_tokenizer, lambda folder: load_model(folder, "float32", "cpu")):
         with pytest.raises(PrunegridError, match=says):
             load_it(own)
@@ -190,7 +190,7 @@ def test_code_that_a_model_brings_does_not_run(own: Path, tmp_path: Path) -> Non
 
 def test_code_from_another_repository_does_not_run(own: Path, tmp_path: Path) -> None:
     bring_code(own, own.parent / "ran", module="other/repo--modeling_own")
-    with pytest.raises(PrunegridError, match="stands in another repository"):
+    with pytest.raises(PrunegridError, match="is in another repository"):
         materialise("m", Source(path=str(own), trust_remote_code="read"), tmp_path / "m", tmp_path / "m.json")
     assert not (own.parent / "ran").exists()
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from prunegrid.core.ragged import Ints
-from prunegrid.models.architecture import WINDOW_KEYS, accepts_tree_masks
+from prunegrid.models.architecture import accepts_tree_masks, smallest_window
 
 SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of a row's two options
 
@@ -144,10 +144,8 @@ class RowLimit:
 
     def __init__(self, model: Any, most: int) -> None:
         config = model.config.get_text_config()
-        bounds = [getattr(config, name, None) for name in WINDOW_KEYS]
-        known = [bound for bound in bounds if isinstance(bound, int) and bound > 0]
         self.model, self.tried = model, 0
-        self.tokens = min([most, *known]) if accepts_tree_masks(model, config) else 0
+        self.tokens = min(most, smallest_window(config) or most) if accepts_tree_masks(model, config) else 0
         self.far = 1e-4 if model.dtype == torch.float32 else 5e-2
 
     def reach(self, wanted: int) -> int:

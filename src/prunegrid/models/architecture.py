@@ -1,11 +1,14 @@
 """What an architecture offers, from its configuration and classes alone: no weights are read.
 
-Its modules are built on torch's meta device at full size, which takes no memory, and a forward pass there shows what
-reaches each attention layer. `probes` checks with the weights what this cannot tell.
+Names of configuration keys and attention arguments that differ between model families are here and nowhere else. The
+modules are built on torch's meta device at full size, which takes no memory, and a forward pass there shows what
+reaches each attention layer. `probes` checks on a loaded model what this cannot show. torch and transformers are
+imported where they are used, since `plan`, which must start fast, reads shapes from here.
 """
 
 import inspect
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +16,85 @@ from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.models.folder import check_complete
 from prunegrid.models.remote_code import may_run_code
 
-UNSUPPORTED_ATTENTION = (
-    "softcap",
-    "s_aux",
-    "position_bias",
-)  # arguments that change attention weights in ways we do not compute
-WINDOW_KEYS = ("sliding_window", "attention_chunk_size", "window_size")  # keys of a configuration that bound attention
+# Arguments of an attention layer that change its weights in ways that neither scoring nor packing computes.
+UNSUPPORTED_ATTENTION = ("softcap", "s_aux", "position_bias")
+# Configuration keys that bound how far attention reaches, and those that change logits after the head.
+WINDOW_KEYS = ("sliding_window", "attention_chunk_size", "window_size")
+LOGIT_KEYS = ("final_logit_softcapping", "logits_soft_cap", "logits_scaling", "logit_scale")
+# What GPT-2, Bloom, GPT-J, MPT and OPT call what a Llama calls by the first name.
+KEY_ALIASES = {
+    "hidden_size": ("n_embd", "d_model"),
+    "num_hidden_layers": ("n_layer", "n_layers", "num_layers"),
+    "num_attention_heads": ("n_head", "n_heads"),
+    "intermediate_size": ("n_inner", "ffn_dim"),
+}
 MASKED = ("eager", "sdpa")  # attention implementations that add the mask they are given
-LOGIT_CHANGES = ("final_logit_softcapping", "logits_soft_cap", "logits_scaling", "logit_scale")
 PACKED = "prunegrid_packed"
 RECORDED = "prunegrid_recorded"
-UNPACKED = "set training.packing: false"
+UNPACK = "set training.packing: false"
 OTHER_MODEL = "choose another model"
+ASSUMED_VOCABULARY = 32_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's widths: hidden, feed-forward, keys (and values), and its numbers of layers and vocabulary entries.
+
+    The parameter counts are those of a Llama of these widths. They are estimates: counting them exactly would need the
+    modules, and so torch. The parameters of a model whose weights are stored are counted in `size`.
+    """
+
+    hidden: int
+    intermediate: int
+    keys: int
+    layers: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def decoder(self) -> int:
+        """Parameters outside embeddings and head: what a token is multiplied with in the layers."""
+        attention = 2 * self.hidden * (self.hidden + self.keys)
+        norms = 2 * self.hidden
+        return self.layers * (attention + 3 * self.hidden * self.intermediate + norms) + self.hidden
+
+    @property
+    def head(self) -> int:
+        return self.hidden * self.vocabulary
+
+    @property
+    def count(self) -> int:
+        return self.decoder + self.head * (1 if self.tied else 2)
+
+
+def usual_shape(count: int) -> Shape:
+    """A Llama of about `count` parameters: L layers, 128 L wide, 8/3 as wide in between, so 12 L (128 L)^2."""
+    layers = max(1, round((count / (12 * 128**2)) ** (1 / 3)))
+    hidden = 128 * layers
+    return Shape(hidden, round(8 / 3 * hidden), hidden, layers, ASSUMED_VOCABULARY, False)
+
+
+def config_shape(config: dict[str, Any], count: int) -> Shape:
+    """The shape in a config.json; widths that it does not state are those of a usual model of `count` parameters."""
+    usual, settings = usual_shape(count), config.get("text_config", config)
+    for name, aliases in KEY_ALIASES.items():
+        if value := next((settings[alias] for alias in aliases if settings.get(alias)), None):
+            settings = {name: value} | settings
+    hidden = settings.get("hidden_size", usual.hidden)
+    heads = settings.get("num_attention_heads", 1)
+    width = settings.get("head_dim") or hidden // heads
+    return Shape(
+        hidden,
+        settings.get("intermediate_size", round(hidden * usual.intermediate / usual.hidden)),
+        (settings.get("num_key_value_heads") or heads) * width,
+        settings.get("num_hidden_layers", usual.layers),
+        settings.get("vocab_size", usual.vocabulary),
+        bool(settings.get("tie_word_embeddings", False)),
+    )
 
 
 class TrainingAttention(NamedTuple):
-    """The attention implementation that a model is trained with, and why its samples are padded if they are."""
+    """The attention implementation that a model is trained with; `padded_because` is None if samples are packed."""
 
     implementation: str
     padded_because: str | None = None
@@ -43,17 +109,17 @@ class TrainingAttention(NamedTuple):
 
 def training_attention(folder: Path, packing: bool) -> TrainingAttention:
     """Packed if `packing` is set and the architecture supports it, else padded with SDPA or, without SDPA, eager."""
-    because = packing_unsupported(folder) if packing else "training.packing is false"
-    if because is None:
+    reason = packing_unsupported(folder) if packing else "training.packing is false"
+    if reason is None:
         return TrainingAttention(PACKED)
-    return TrainingAttention("sdpa" if meta_model(folder)._supports_sdpa else "eager", because)
+    return TrainingAttention("sdpa" if meta_model(folder)._supports_sdpa else "eager", reason)
 
 
 def check_trainable(folder: Path, packing: bool, removals: Collection[str]) -> str:
-    """How the model is trained, in words; refused if it cannot be scored or lacks what one of `removals` needs."""
+    """How the model will be trained, in words; refused if it cannot be scored, or trained under all `removals`."""
     model = meta_model(folder)
-    if unscorable := scoring_unsupported(model):
-        raise PrunegridError(f"{unscorable}; {OTHER_MODEL}")
+    if error := scoring_error(model):
+        raise error
     if "drop" in removals:
         check_positions(model)
     attention = training_attention(folder, packing)
@@ -63,7 +129,7 @@ def check_trainable(folder: Path, packing: bool, removals: Collection[str]) -> s
 
 
 def meta_model(folder: Path, attention: str | None = None) -> Any:
-    """The model of the folder's config.json on the meta device; `attention` is transformers' choice by default."""
+    """The model of the folder's config.json on the meta device; by default transformers chooses the `attention`."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -79,26 +145,24 @@ def meta_model(folder: Path, attention: str | None = None) -> Any:
     except Exception as error:
         if attention is not None or isinstance(error, PrunegridError):
             raise
-        raise PrunegridError(
-            f"{folder}: transformers cannot build the model of its config.json "
-            f"({type(error).__name__}: {first_line(error)}); {OTHER_MODEL}"
-        ) from error
+        what = f"transformers cannot build the model of its config.json ({type(error).__name__}: {first_line(error)})"
+        raise PrunegridError(folder, what, OTHER_MODEL) from error
     return model.eval()
 
 
 def packing_unsupported(folder: Path) -> str | None:
     """Why samples of this architecture cannot be packed, or None if they can.
 
-    They can if every layer mixes tokens by transformers' attention interface alone, which receives the samples'
-    borders. Classes' flags do not tell: Nemotron has the flag, but its layers drop the borders.
+    They can if every layer mixes tokens only through transformers' attention interface, which receives the samples'
+    borders. Flags of the classes are not reliable: Nemotron has the flag, but its layers drop the borders.
     """
     import torch
     from transformers import AttentionInterface
 
     calls: list[dict[str, Any]] = []
 
-    def record(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **others: Any) -> tuple[Any, None]:
-        calls.append({**others, "attention_mask": attention_mask})
+    def record(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **keywords: Any) -> tuple[Any, None]:
+        calls.append({**keywords, "attention_mask": attention_mask})
         batch, heads, length = query.shape[:3]
         return query.new_empty(batch, length, heads, value.shape[-1]), None
 
@@ -109,7 +173,7 @@ def packing_unsupported(folder: Path) -> str | None:
         raise
     except (KeyError, ValueError):
         return "its layers do not use the attention interface of transformers"
-    except Exception as error:  # code that a model brings along may raise anything
+    except Exception as error:  # a model's own code may raise anything
         return f"it cannot be built with another attention ({type(error).__name__}: {first_line(error)})"
     if getattr(model, "_is_stateful", False):
         return "its layers carry a state from token to token, over the borders of packed samples"
@@ -119,32 +183,43 @@ def packing_unsupported(folder: Path) -> str | None:
             model.get_decoder()(input_ids=ids_1T, position_ids=ids_1T, segments=[3, 3], use_cache=False)
     except Exception as error:
         return f"a forward pass with packed samples failed ({type(error).__name__}: {first_line(error)})"
-    return _border_lost(calls, model.config.get_text_config().num_hidden_layers)
+    return _borders_lost(calls, model.config.get_text_config().num_hidden_layers)
 
 
-def _border_lost(calls: list[dict[str, Any]], layers: int) -> str | None:
-    """What of a recorded forward pass keeps packed samples from being told apart."""
+def _borders_lost(calls: list[dict[str, Any]], layers: int) -> str | None:
+    """Why packed samples cannot be kept apart in a recorded forward pass, or None if they can."""
     if not calls:
         return "its layers do not use the attention interface of transformers"
     if len(calls) < layers:
         return f"{layers - len(calls)} of its {layers} layers do not use the attention interface of transformers"
     if any(call.get("segments") != [3, 3] for call in calls):
         return "its layers do not pass the borders of packed samples on to the attention"
-    foreign = sorted(
-        {name for call in calls for name in (*UNSUPPORTED_ATTENTION, "attention_mask") if call.get(name) is not None}
-    )
-    return f"its attention needs {', '.join(foreign)}, which the packed attention does not compute" if foreign else None
-
-
-def scoring_unsupported(model: Any) -> str | None:
-    """Why the scoring pass would refuse this architecture, as far as its configuration tells."""
-    kind, config = model.config.model_type, model.config.get_text_config()
-    if headless_decoder(model) is None:
-        return f"{kind}: get_decoder() is the model with its head; the scoring pass needs it without"
-    for name in LOGIT_CHANGES:
-        if (value := getattr(config, name, None)) not in (None, 1):
-            return f"{kind}: it changes its logits after the head ({name} {value}), which the scoring pass does not"
+    arguments = (*UNSUPPORTED_ATTENTION, "attention_mask")
+    unsupported = sorted({name for call in calls for name in arguments if call.get(name) is not None})
+    if unsupported:
+        return f"its attention needs {', '.join(unsupported)}, which the packed attention does not compute"
     return None
+
+
+def scoring_error(model: Any) -> PrunegridError | None:
+    """Why the scoring pass would refuse this architecture, as far as its configuration shows."""
+    if headless_decoder(model) is None:
+        return decoder_has_head(model)
+    config = model.config.get_text_config()
+    for name in LOGIT_KEYS:
+        if (value := getattr(config, name, None)) not in (None, 1):
+            return logits_changed(model, f" ({name} {value})")
+    return None
+
+
+def decoder_has_head(model: Any) -> PrunegridError:
+    what = "get_decoder() is the model with its head; the scoring pass needs it without"
+    return PrunegridError(model.config.model_type, what, OTHER_MODEL)
+
+
+def logits_changed(model: Any, detail: str = "") -> PrunegridError:
+    what = f"changes its logits after the head{detail}, which the scoring pass does not"
+    return PrunegridError(model.config.model_type, what, OTHER_MODEL)
 
 
 def check_positions(model: Any) -> None:
@@ -157,19 +232,26 @@ def check_positions(model: Any) -> None:
 def positions_ignored(model: Any) -> PrunegridError:
     """The error of `removal: drop` with a model that does not read position ids."""
     return PrunegridError(
-        f"{model.config.model_type}: it does not read position ids, so with removal: drop the tokens after a pruned "
-        "one would move up; set removal: mask (training.removal, and in variants that have their own)"
+        model.config.model_type,
+        "does not read position ids, so with removal: drop the tokens after a pruned one would move up",
+        "set removal: mask (training.removal, and in variants that have their own)",
     )
 
 
 def headless_decoder(model: Any) -> Any | None:
-    """The model without its head; None where `get_decoder()` gives it with its head (Llama 4's language model)."""
+    """The model without its head; None if `get_decoder()` includes the head (Llama 4's language model)."""
     decoder, head = model.get_decoder(), model.get_output_embeddings()
     return None if any(module is head for module in decoder.modules()) else decoder
 
 
 def accepts_tree_masks(model: Any, config: Any) -> bool:
-    """Whether the model adds a mask of any form, and takes positions that the mask does not tell."""
+    """Whether the model adds a mask of any form, and takes positions that the mask does not imply."""
     decoder = headless_decoder(model)
-    told = decoder is not None and "position_ids" in inspect.signature(decoder.forward).parameters
-    return told and config._attn_implementation in MASKED and not getattr(config, "alibi", False)
+    reads_positions = decoder is not None and "position_ids" in inspect.signature(decoder.forward).parameters
+    return reads_positions and config._attn_implementation in MASKED and not getattr(config, "alibi", False)
+
+
+def smallest_window(config: Any) -> int | None:
+    """The fewest tokens that a window or chunk of attention spans by the configuration; None without one."""
+    windows = [getattr(config, name, None) for name in WINDOW_KEYS]
+    return min((window for window in windows if isinstance(window, int) and window > 0), default=None)

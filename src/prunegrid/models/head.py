@@ -1,4 +1,4 @@
-"""What the language model's head says at a response token: its NLL and the entropy of the prediction, in nats."""
+"""The language model's head at response tokens: NLL of the token and entropy of the prediction, in nats."""
 
 import os
 import sys
@@ -19,18 +19,21 @@ Fused = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor,
 
 
 def patch_forward(module: Any) -> None:
-    """Make `module(run=f)` return f(), whatever wraps its calls; a call without `run` is the module's own."""
-    own = module.forward
+    """Replace the module's `forward` so that `module(run=f)` returns f(); a call without `run` is as before.
+
+    For ZeRO-3, which wraps calls of a module and has its weights gathered only within them.
+    """
+    original = module.forward
 
     def forward(*arguments: Any, run: Callable[[], Any] | None = None, **inputs: Any) -> Any:
-        return own(*arguments, **inputs) if run is None else run()
+        return original(*arguments, **inputs) if run is None else run()
 
     forward.runs = True  # type: ignore[attr-defined]
     module.forward = forward
 
 
 def run_in_forward(module: Any, run: Callable[[], Any]) -> Any:
-    """run() within one call of the module, where calls are `patch_forward`: ZeRO-3 shows weights in them only.
+    """run() within one call of the module if its forward is patched (`patch_forward`), otherwise by itself.
 
     One call, however many chunks: each call is a collective, and ranks differ in their number of chunks.
     """
@@ -38,9 +41,9 @@ def run_in_forward(module: Any, run: Callable[[], Any]) -> Any:
 
 
 class Head:
-    """The head of `model`: `name` says how its statistics are computed, `chunked` or `liger`.
+    """The head of `model`. `name` is the implementation, `chunked` or `liger`.
 
-    `fallbacks` says why Liger's kernel was given up, if it is installed and does not work.
+    `fallbacks` says why Liger's kernel was given up, if it is installed but does not work.
     """
 
     def __init__(self, model: Any) -> None:
@@ -77,7 +80,7 @@ class Head:
 
 
 def logits(module: Any, hidden_CD: torch.Tensor) -> torch.Tensor:
-    """float32[C, V]. A GPU multiplies half-precision numbers without rounding the logits to theirs, which would cost
+    """float32[C, V]. On a GPU half-precision inputs give float32 logits: rounding them to half precision would cost
     0.03 to 0.06 nats where a logit is 16."""
     if hidden_CD.is_cuda and hidden_CD.dtype in HALF and module.weight.dtype == hidden_CD.dtype:
         logits_CV: torch.Tensor = Product.apply(hidden_CD, module.weight)
@@ -86,8 +89,8 @@ def logits(module: Any, hidden_CD: torch.Tensor) -> torch.Tensor:
 
 
 class Product(torch.autograd.Function):
-    """hidden x weight as float32: torch's own (CUDA only) has no derivative. The gradients are those of a linear
-    layer whose output is cast to float32."""
+    """hidden x weight as float32, with the gradients of a linear layer whose output is cast to float32. torch's own
+    product with an output type (CUDA only) has no derivative."""
 
     @staticmethod
     def forward(context: Any, hidden_CD: torch.Tensor, weight_VD: torch.Tensor) -> torch.Tensor:
@@ -98,17 +101,17 @@ class Product(torch.autograd.Function):
     def backward(context: Any, gradient_CV: torch.Tensor) -> Any:
         hidden_CD, weight_VD = context.saved_tensors
         gradient_CV = gradient_CV.to(hidden_CD.dtype)
-        of_hidden, of_weight = context.needs_input_grad
-        return gradient_CV @ weight_VD if of_hidden else None, gradient_CV.T @ hidden_CD if of_weight else None
+        hidden_needed, weight_needed = context.needs_input_grad
+        return gradient_CV @ weight_VD if hidden_needed else None, gradient_CV.T @ hidden_CD if weight_needed else None
 
 
 def chunked(
     module: Any, hidden_RD: torch.Tensor, targets_R: torch.Tensor, elements: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL and entropy, a chunk of positions at a time (see `chunks`).
+    """NLL and entropy, a chunk of positions at a time (see `head_chunks`).
 
-    At most `elements` float32 logits exist, and statistics of at most `CACHE`, however many positions and tokens
-    there are.
+    At most `elements` float32 logits exist at a time, and their statistics are computed for at most `CACHE` of them,
+    whatever the number of positions and the size of the vocabulary.
     """
     kind, vocabulary = hidden_RD.device.type, module.out_features
     size = chunk_positions(kind, vocabulary, elements)
@@ -118,28 +121,33 @@ def chunked(
     for start in range(0, len(targets_R), size):
         logits_CV = logits(module, hidden_RD[start : start + size])
         for block in range(0, len(logits_CV), rows):
-            here = slice(start + block, start + block + len(logits_CV[block : block + rows]))
-            nll_R[here], entropy_R[here] = _statistics(logits_CV[block : block + rows], targets_R[here], space_BV)
+            logits_BV = logits_CV[block : block + rows]
+            places = slice(start + block, start + block + len(logits_BV))
+            nll_R[places], entropy_R[places] = _statistics(logits_BV, targets_R[places], space_BV)
     return nll_R, entropy_R
 
 
 def _statistics(
     z_BV: torch.Tensor, targets_B: torch.Tensor, space_BV: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL = log S - z_y and entropy = log S - sum(p z): z are logits less their maximum (in place), S = 1 / max p."""
+    """NLL = log S - z_y and entropy = log S - sum(p z): z are the logits less their maximum (changed in place), p their
+    softmax (written to `space_BV`), and S = sum(exp z) is its denominator.
+    """
     z_BV.sub_(z_BV.amax(-1, keepdim=True))
     p_BV = torch.softmax(z_BV, -1, out=space_BV[: len(z_BV)])
-    log_B = -p_BV.amax(-1).log()
-    return log_B - z_BV.gather(-1, targets_B[:, None])[:, 0], log_B - torch.linalg.vecdot(p_BV, z_BV)
+    # The largest z is 0, so the largest p is exp(0) / S = 1 / S, and log S = -log(max p). This reads the softmax that
+    # the entropy needs anyway; logsumexp would go over the vocabulary and compute its exponentials a second time.
+    log_sum_B = -p_BV.amax(-1).log()
+    return log_sum_B - z_BV.gather(-1, targets_B[:, None])[:, 0], log_sum_B - torch.linalg.vecdot(p_BV, z_BV)
 
 
 def fused(module: Any) -> Fused | None:
-    """Liger's fused linear cross entropy with entropy, where it applies; else None.
+    """Liger's fused linear cross entropy with entropy, if it applies; else None.
 
     It needs liger-kernel >= 0.8.2 with its CuTe DSL kernels, a GPU of compute capability 9.0, bfloat16 and a
-    head without bias; elsewhere Liger itself falls back to chunks that are no better than ours. Its entropy
-    comes rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and untried: no GPU was there.
-    Any error but that it is not installed means a broken installation.
+    head without bias; otherwise Liger itself falls back to chunks that are no better than ours. Its entropy
+    is rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and not run: no GPU was available.
+    Raises whatever a broken installation raises; that it is not installed is no error.
     """
     weight = module.weight
     if hasattr(weight, "ds_id"):  # ZeRO-3 has it in pieces

@@ -1,6 +1,6 @@
-"""How many of the head's logits exist at once, by device. Imports nothing, because the memory plan reads it too.
+"""How many of the head's logits exist at once, by device. Imports nothing, since the memory plan reads it, too.
 
-A GPU needs many positions at once: the head's weights are read anew for each chunk.
+A GPU needs many positions at once, because it reads the head's weights again for each chunk.
 """
 
 CHUNK = {"cpu": 256, "cuda": 4096}  # positions

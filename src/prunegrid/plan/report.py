@@ -132,7 +132,7 @@ def _retention_lines(basis: Basis) -> Iterator[str]:
 def _basis_lines(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
     yield "The estimate rests on:"
     for name, size in basis.sizes.items():
-        yield f"  model   {name}: {size.count:,} parameters ({size.how})"
+        yield f"  model   {name}: {size.count:,} parameters ({size.origin})"
     for name, tokens in basis.tokens.items():
         yield f"  tokens  {name}: {tokens.samples:,} samples, {tokens.total:,} tokens ({tokens.source})"
     items = ", ".join(

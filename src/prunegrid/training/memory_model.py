@@ -17,8 +17,9 @@ and the launcher use it.
 """
 
 from prunegrid.experiment.sections import Lora, Training
+from prunegrid.models.architecture import Shape
 from prunegrid.models.head_chunks import chunk_positions
-from prunegrid.models.size import Shape, Size
+from prunegrid.models.size import Size
 
 MIB = 2**20
 CUDA_CONTEXT_MIB = 1000

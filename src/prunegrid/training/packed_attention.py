@@ -16,7 +16,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.models.architecture import PACKED, UNPACKED, UNSUPPORTED_ATTENTION
+from prunegrid.models.architecture import PACKED, UNPACK, UNSUPPORTED_ATTENTION
 
 
 def segment_borders(lengths: list[int]) -> torch.Tensor:
@@ -41,9 +41,7 @@ def packed_attention(
     unsupported = [name for name in UNSUPPORTED_ATTENTION if options.get(name) is not None]
     if unsupported or attention_mask is not None:
         used = ", ".join(unsupported) or "a mask"
-        raise PrunegridError(
-            module.__class__.__name__, f"attends with {used}, which packing does not support", UNPACKED
-        )
+        raise PrunegridError(module.__class__.__name__, f"attends with {used}, which packing does not support", UNPACK)
     lengths = segments or [query_BHTD.shape[2]]
     if segments and not dropout and _has_flash(query_BHTD):
         if borders is None:

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from prunegrid.evaluation import shared_prefix  # noqa: E402
 from prunegrid.evaluation.shared_prefix import OptionBatch, OptionRow, RowLimit, ScoredString, option_rows, tree_mask  # noqa: E402
+from prunegrid.models import architecture  # noqa: E402
 from support.tiny_models import tiny  # noqa: E402
 
 
@@ -72,7 +72,7 @@ def test_models_that_share(kind: str, tokens: int) -> None:
 )
 def test_a_window_without_a_name_is_found(kind: str, dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """40 tokens: a row of 32 comes out as alone, one of 64 does not. A window by tokens, and one by places."""
-    monkeypatch.setattr(shared_prefix, "WINDOW_KEYS", ())
+    monkeypatch.setattr(architecture, "WINDOW_KEYS", ())
     assert RowLimit(tiny(kind), 256).tokens == 256
     assert reached(tiny(kind).to(dtype)) == 32
 

@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from prunegrid.experiment.sections import Training
-from prunegrid.models.size import Shape
+from prunegrid.models.architecture import Shape
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.memory_model import training_activations
 from prunegrid.training.packed_attention import PACKED

@@ -19,7 +19,8 @@ from prunegrid.core import files
 from prunegrid.experiment import config, grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Training
-from prunegrid.models.size import Shape, Size
+from prunegrid.models.architecture import Shape
+from prunegrid.models.size import Size
 from prunegrid.plan import counts, disk, gpu_rates, workload
 from prunegrid.plan.calibrate import calibrate, measured_seconds
 from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
@@ -31,7 +32,7 @@ from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import DEFAULT, ROOT, planned
 
 PAPER = config.load(yaml.safe_load((ROOT / "experiments/paper.yaml").read_text()))
-TINY = Size(10_000, True, "known", Shape(10, 20, 10, 2, 100, tied=True))
+TINY = Size(10_000, "known", Shape(10, 20, 10, 2, 100, tied=True))
 TOKENS = counts.TokenCounts(640, 6400, 19_200, "known")
 
 
