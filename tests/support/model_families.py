@@ -12,14 +12,9 @@ import torch
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.shared_prefix import RowLimit
-from prunegrid.models.architecture import (
-    TrainingAttention,
-    check_positions,
-    headless_decoder,
-    meta_model,
-    training_attention,
-)
+from prunegrid.models.architecture import TrainingAttention, check_positions, headless_decoder
 from prunegrid.models.head import Head
+from prunegrid.models.meta_model import meta_model, training_attention
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
 
 PAGE = Path(__file__).parents[2] / "docs" / "model-families.md"

@@ -15,7 +15,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
     from prunegrid.experiment import grid
     from prunegrid.experiment.config import load
     from prunegrid.experiment.sections import Scoring
-    from prunegrid.models.architecture import check_trainable
+    from prunegrid.models.meta_model import check_trainable
     from prunegrid.scoring.score import score
 
     torch.set_num_threads(snakemake.threads)

@@ -10,7 +10,7 @@ from prunegrid.doctor import machine
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Source
-from prunegrid.models.architecture import check_trainable
+from prunegrid.models.meta_model import check_trainable
 from prunegrid.models.remote_code import code_classes
 
 

@@ -1,7 +1,7 @@
 """Base models: their folders and digests, and what training and scoring require of an architecture.
 
-`architecture` reads a configuration, without weights; `probes` runs a loaded model on a few tokens. Neither is
-imported here, nor are torch and transformers.
+`architecture` names what model families differ in, `meta_model` builds a model without weights, and `probes` runs a
+loaded model on a few tokens. Neither torch nor transformers is imported here.
 """
 
 from prunegrid.models.digests import describe, expected_digests, weights_digest

@@ -7,7 +7,7 @@ from prunegrid.core import gpus
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, repair
 from prunegrid.experiment import layout
-from prunegrid.models.architecture import training_attention
+from prunegrid.models.meta_model import training_attention
 from prunegrid.models.size import stored_size
 from prunegrid.training.job import Job
 from prunegrid.training.memory_model import checkpointing_needed

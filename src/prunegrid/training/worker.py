@@ -8,7 +8,8 @@ import torch
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.step import delay_garbage_collection
-from prunegrid.models.architecture import check_positions, meta_model, training_attention
+from prunegrid.models.architecture import check_positions
+from prunegrid.models.meta_model import meta_model, training_attention
 from prunegrid.training import checkpoints
 from prunegrid.training.job import Order
 from prunegrid.training.rank_failures import exit_after_failure, write_failure

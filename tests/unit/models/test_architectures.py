@@ -13,15 +13,9 @@ import torch
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Scoring
-from prunegrid.models.architecture import (
-    PACKED,
-    TrainingAttention,
-    check_trainable,
-    meta_model,
-    scoring_error,
-    training_attention,
-)
+from prunegrid.models.architecture import PACKED, TrainingAttention, scoring_error
 from prunegrid.models.head import Head
+from prunegrid.models.meta_model import check_trainable, meta_model, training_attention
 from prunegrid.models.probes import check_isolated
 from prunegrid.scoring.batches import pad
 from prunegrid.scoring.forward import hidden_states, predicting_states
