@@ -208,7 +208,7 @@ def measured(family: str) -> Row:
         "attention_scores": trained and attention_scores_unavailable(model) is None,
         "packed": trained and measured_attention(family, packing=True).packed,
         "drop": trained and reads_positions(family),
-        "shared_rows": headless_decoder(model) is not None and RowLimit(model, 128).reach(64),
+        "shared_rows": headless_decoder(model) is not None and RowLimit(model, 128).verify(64),
     }
     return Row(
         family=f"`{family}`",

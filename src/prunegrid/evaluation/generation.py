@@ -2,8 +2,8 @@
 
     generated = generate(model, tokenizer, prompts, max_new_tokens=256, stops=["Question:"], batch_tokens=8192)
 
-`generate` carries rows that have ended to the end of their batch. So a batch of which few rows are left is given up,
-and what is left of all batches goes on in batches of its own, which read prompts and answers again.
+transformers carries finished rows to the end of their batch. So a batch with few unfinished rows is given up, and the
+unfinished rows of all batches form new batches, which read prompts and answers again.
 
 The cache of keys and values is one of `IMPLEMENTATIONS`: `dynamic` grows with every step; `static` has one size for all
 batches, so that on a GPU transformers compiles a step once and replays it as a CUDA graph. The tokens are the same.
@@ -36,29 +36,29 @@ class Generated(NamedTuple):
 
 
 class RowStop(StoppingCriteria):
-    """A row is done when any stop string is in it, at an end-of-sequence token, or at `most` tokens.
+    """Finishes a row at any stop string, at an end-of-sequence token, or at `max_new_tokens`.
 
-    lm-eval's own ends a batch only when one and the same string is in every row: a batch that ends on different
-    strings runs to max_gen_toks, and text behind a stop that is a special token is kept.
+    lm-eval's own ends a batch only when the same string is in every row: a batch that ends on different strings runs
+    to max_gen_toks, and text behind a stop that is a special token is kept.
 
-    `length[row]` is the row's number of new tokens when it was done, 0 before. `before` counts the tokens of its answer
-    that stand in the prompt already. With `regroup` a batch is given up when few of its rows are left, and reading
-    them again costs less than carrying those that are done to the end.
+    `length[row]` is the number of new tokens at which the row finished, 0 before. `answered` counts the tokens of its
+    answer that the prompt already contains. With `regroup` a batch is given up when few of its rows are unfinished,
+    and reading them again costs less than carrying the finished ones to the end.
     """
 
-    def __init__(self, run: "_Run", start: int, before: list[int], regroup: bool) -> None:
-        self.tokenizer, self.stops, self.ends, self.most = run.tokenizer, run.stops, run.ends, run.max_new_tokens
-        self.start, self.before, self.regroup, self.length = start, before, regroup, [0] * len(before)
+    def __init__(self, run: "_Run", start: int, answered: list[int], regroup: bool) -> None:
+        self.tokenizer, self.stops, self.ends, self.limit = run.tokenizer, run.stops, run.ends, run.max_new_tokens
+        self.start, self.answered, self.regroup, self.length = start, answered, regroup, [0] * len(answered)
         lengths = [len(self.tokenizer.encode(stop, add_special_tokens=False)) for stop in self.stops]
-        self.window = 2 + max(lengths, default=0)
-        self.done_B = torch.zeros(len(before), dtype=torch.bool, device=run.model.device)
+        self.window = 2 + max(lengths, default=0)  # tokens decoded at each step: enough to hold any stop
+        self.done_B = torch.zeros(len(answered), dtype=torch.bool, device=run.model.device)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         new = input_ids.shape[1] - self.start
         recent = input_ids[:, -self.window :].tolist()
-        answers = [ids[-(before + new) :] for ids, before in zip(recent, self.before, strict=True)]
+        answers = [ids[-(answered + new) :] for ids, answered in zip(recent, self.answered, strict=True)]
         for row, text in enumerate(self.tokenizer.batch_decode(answers)):
-            full = self.before[row] + new >= self.most
+            full = self.answered[row] + new >= self.limit
             ends = full or answers[row][-1] in self.ends or any(stop in text for stop in self.stops)
             if ends and not self.length[row]:
                 self.length[row] = new
@@ -66,18 +66,22 @@ class RowStop(StoppingCriteria):
         return self.done_B | self._gives_up(new)
 
     def _gives_up(self, new: int) -> bool:
-        """What is saved is estimated as if answers went on to end at the rate at which this batch's have ended."""
-        going = [before for before, length in zip(self.before, self.length, strict=True) if not length]
-        rows, ended = len(self.before), len(self.before) - len(going)
-        if not self.regroup or not going or 4 * len(going) > rows:
+        """Whether to leave unfinished rows to another batch.
+
+        The cost of continuing is estimated as if answers went on to finish at this batch's rate so far.
+        """
+        unfinished = [answered for answered, length in zip(self.answered, self.length, strict=True) if not length]
+        rows, finished = len(self.answered), len(self.answered) - len(unfinished)
+        if not self.regroup or not unfinished or 4 * len(unfinished) > rows:
             return False
-        steps = new * math.log1p(len(going)) / math.log(rows / len(going))
-        most_steps = self.most - new - min(going)
-        return len(going) * (self.start + new) < ended * min(steps, most_steps)
+        # exponential decay: rows x exp(-rate x new) are unfinished now, and less than one after `steps` more
+        steps = new * math.log1p(len(unfinished)) / math.log(rows / len(unfinished))
+        max_steps = self.limit - new - min(unfinished)
+        return len(unfinished) * (self.start + new) < finished * min(steps, max_steps)
 
 
 class Finite(LogitsProcessor):
-    """Notes rows whose logits were not finite before they were done: greedy decoding takes NaN for the likeliest token.
+    """Notes unfinished rows whose logits are not finite: greedy decoding takes NaN for the likeliest token.
 
     `check` raises for the first of them, once a batch: a check at each step would wait for the device.
     """
@@ -106,29 +110,29 @@ def generate(
     implementation: str | None = None,
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> Generated:
-    """Decode each of `prompts` (token ids, one at least) greedily.
+    """Decode each of `prompts` (token ids, at least one) greedily.
 
-    A batch has at most `batch_tokens` tokens, answers to come included, or one row. Where no `implementation` is named,
-    `choose` does, and a static cache that does not work is replaced by a dynamic one.
+    A batch has at most `batch_tokens` tokens, future answers included, or one row. Without an `implementation`,
+    `choose` selects one, and a static cache that fails is replaced by a dynamic one.
     """
     run = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
-    chosen = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
-    if chosen == "dynamic":
-        return Generated(run.dynamic(batch_tokens), chosen)
-    if chosen != "static":
-        raise PrunegridError(f"implementation is {chosen!r}; there are {', '.join(IMPLEMENTATIONS)}")
+    cache = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
+    if cache == "dynamic":
+        return Generated(run.dynamic(batch_tokens), cache)
+    if cache != "static":
+        raise PrunegridError("implementation", f"there is no {cache!r}", f"give one of {', '.join(IMPLEMENTATIONS)}")
     try:
-        return Generated(run.static(batch_tokens), chosen)
+        return Generated(run.static(batch_tokens), cache)
     except Exception as error:
         if implementation or isinstance(error, PrunegridError):
             raise
         fallback = f"answers come from a dynamic cache, since the static one failed: {first_line(error)}"
-    again = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
-    return Generated(again.dynamic(batch_tokens), "dynamic", fallback)
+    retry = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    return Generated(retry.dynamic(batch_tokens), "dynamic", fallback)
 
 
 def choose(model: Any, lengths: Ints, max_new_tokens: int, batch_tokens: int) -> str:
-    """`static` on a GPU, for a model that transformers can compile and answers that are worth compiling for.
+    """`static` on a GPU, if transformers can compile the model and the answers are worth compiling for.
 
     A model that it cannot compile (GPT-Neo) gives wrong answers with a static cache.
     """
@@ -138,13 +142,13 @@ def choose(model: Any, lengths: Ints, max_new_tokens: int, batch_tokens: int) ->
 
 
 def fixed_rows(lengths: Ints, batch_tokens: int) -> int:
-    """The rows of each batch where all batches have the size of the longest row."""
+    """The rows of each batch if all batches are padded to the longest row."""
     return max(1, min(len(lengths), batch_tokens // int(lengths.max(initial=1))))
 
 
 @dataclass
 class _Run:
-    """The batches of one call of `generate`."""
+    """The batches of one call of `generate`. Prompts are named by their places in `prompts`."""
 
     model: Any
     tokenizer: Any
@@ -160,43 +164,44 @@ class _Run:
         self.lengths = np.array([len(prompt) + self.max_new_tokens for prompt in self.prompts], np.int64)
 
     def dynamic(self, batch_tokens: int) -> list[list[int]]:
-        left = np.arange(len(self.prompts))
-        while len(left):
-            chosen = [
-                left[places].tolist() for places in batches_by_length(self.lengths[left], batch_tokens, padding=1.0)
-            ]
-            left = np.array([place for places in chosen for place in self._batch(places, regroup=True)], np.int64)
+        pending = np.arange(len(self.prompts))
+        while len(pending):
+            groups = batches_by_length(self.lengths[pending], batch_tokens, padding=1.0)
+            places = [pending[group].tolist() for group in groups]
+            pending = np.array([place for batch in places for place in self._batch(batch, regroup=True)], np.int64)
         return self.answers
 
     def static(self, batch_tokens: int) -> list[list[int]]:
-        """As many rows in every batch, the last one's filled up, in one cache: other shapes are compiled anew."""
+        """Equal batches in one cache, the last one filled up: each other shape would be compiled anew."""
         rows, longest = fixed_rows(self.lengths, batch_tokens), int(self.lengths.max(initial=0))
-        left = np.argsort(-self.lengths, kind="stable").tolist()
+        pending = np.argsort(-self.lengths, kind="stable").tolist()
         cache = StaticCache(config=self.model.config, max_cache_len=longest)
-        while left:
-            chosen = [left[start : start + rows] for start in range(0, len(left), rows)]
-            regroup = len(chosen) > 1
-            left = [place for places in chosen for place in self._batch(places, regroup, cache, rows)]
+        while pending:
+            places = [pending[start : start + rows] for start in range(0, len(pending), rows)]
+            regroup = len(places) > 1
+            pending = [place for batch in places for place in self._batch(batch, regroup, cache, rows)]
         return self.answers
 
     def _batch(self, places: list[int], regroup: bool, cache: Any = None, rows: int = 0) -> list[int]:
-        """Go on with these answers, and return those that are left: the batch was given up, or is as long as it may be.
+        """Continue these answers; return the unfinished ones: the batch was given up, or is as long as it may be.
 
-        It is no longer than its longest prompt and answer, which a short prompt's answer may need behind a long one.
+        It is at most as long as its longest prompt and answer. A short prompt's answer, which starts behind the
+        longest prompt, may need more.
         """
         fill = places[:1] * (rows - len(places))
         prompts = [self.prompts[place] + self.answers[place] for place in places + fill]
-        before = [len(self.answers[place]) for place in places + fill]
-        ids_BP, mask_BP = self._padded(prompts)
-        stop = RowStop(self, ids_BP.shape[1], before, regroup)
-        stop.length[len(places) :] = [1] * len(fill)
+        answered = [len(self.answers[place]) for place in places + fill]
+        ids_BT, mask_BT = self._padded(prompts)
+        width = ids_BT.shape[1]
+        stop = RowStop(self, width, answered, regroup)
+        stop.length[len(places) :] = [1] * len(fill)  # rows that only fill up count as finished
         finite = Finite(stop)
         if cache is not None:
             cache.reset()
         out_BT = self.model.generate(
-            input_ids=ids_BP,
-            attention_mask=mask_BP,
-            max_length=min(ids_BP.shape[1] + self.max_new_tokens - min(before), int(self.lengths[places].max())),
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            max_length=min(width + self.max_new_tokens - min(answered), int(self.lengths[places].max())),
             stopping_criteria=StoppingCriteriaList([stop]),
             logits_processor=LogitsProcessorList([finite]),
             pad_token_id=self.tokenizer.pad_token_id,
@@ -204,14 +209,14 @@ class _Run:
             **({} if cache is None else {"past_key_values": cache}),
         )
         finite.check(self.model, [self.prompts[place] for place in places + fill])
-        for place, row, length in zip(places, out_BT[:, ids_BP.shape[1] :].tolist(), stop.length, strict=False):
+        for place, row, length in zip(places, out_BT[:, width:].tolist(), stop.length, strict=False):
             self.answers[place] += row[: length or None]
-        done = [place for place, length in zip(places, stop.length, strict=False) if length]
-        self.progress(int(self.lengths[done].sum()))
+        finished = [place for place, length in zip(places, stop.length, strict=False) if length]
+        self.progress(int(self.lengths[finished].sum()))
         return [place for place, length in zip(places, stop.length, strict=False) if not length]
 
     def _padded(self, prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The prompts padded on the left, and where they are not padding."""
+        """The prompts padded on the left, and a mask that is 0 in padding."""
         width = max(map(len, prompts))
         ids = [[self.tokenizer.pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]

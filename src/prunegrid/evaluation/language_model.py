@@ -1,9 +1,9 @@
-"""The model as lm-eval asks it: options scored in shared rows, answers generated, both under a budget of tokens.
+"""The model behind lm-eval's interface: scores options in shared rows, generates answers, under a budget of tokens.
 
     lm = LanguageModel(model, tokenizer, batch_tokens=8192)
     lm.loglikelihood(requests); lm.nll_per_token(requests); lm.generate_until(requests)
 
-Tokens, truncation and answers are those of lm-eval's own `HFLM`; batches and the forward pass are not.
+Tokens, truncation and answers equal those of lm-eval's own `HFLM`; batches and the forward pass are our own.
 """
 
 import functools
@@ -25,21 +25,21 @@ from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
 from prunegrid.scoring.batches import batches_by_length
 
-LOGITS = {"cpu": 2**27, "cuda": 2**29}  # of a pass that computes all of its logits: 0.5 and 2 GiB in float32
-ELEMENTS = {"cpu": 2**23, "cuda": 2**26}  # logits of scored tokens at a time
+PASS_LOGITS = {"cpu": 2**27, "cuda": 2**29}  # of a pass that computes all of its logits: 0.5 and 2 GiB in float32
+CHUNK_LOGITS = {"cpu": 2**23, "cuda": 2**26}  # of scored tokens at a time
 
 
 class LanguageModel(HFLM):
-    """lm-eval's wrapper. A forward pass has at most `batch_tokens` padded tokens, or one row.
+    """lm-eval's wrapper of a transformers model. A forward pass has at most `batch_tokens` padded tokens, or one row.
 
-    Where a model changes its logits after the head, options' passes compute all of them: `LOGITS`, or one row.
-    For generation those are rows x (prompt + max_gen_toks). Generation is greedy and stops row by row.
-    `is_truncated` tells which requests lost tokens to fit the model's context, `fallback` why answers were not
-    generated as planned.
+    In generation these are rows x (prompt + max_gen_toks); it is greedy and stops row by row. If a model changes its
+    logits after the head, passes over options compute all logits: at most `PASS_LOGITS`, or one row.
+    `truncated` holds the requests that lost tokens to fit the context; `fallback` says why answers were not generated
+    as planned.
     """
 
     def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
-        # HFLM counts rows; its limit never binds, since every row has a token at least
+        # HFLM counts rows; its limit never binds, since every row has at least one token
         super().__init__(
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_tokens, softmax_dtype="float32"
         )
@@ -47,12 +47,12 @@ class LanguageModel(HFLM):
         self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
         encode: Any = super().tok_encode
-        self.tok_encode = functools.lru_cache(8)(encode)  # a question's options ask for its prompt again
+        self.tok_encode = functools.lru_cache(8)(encode)  # each option of a question encodes its prompt again
         head = model.get_output_embeddings()
         self.head = None if headless_decoder(model) is None or changes_logits_after_head(model) else head
         self.vocabulary = len(head.weight)
-        most = LOGITS[self.device.type] // self.vocabulary
-        self.pass_tokens = batch_tokens if self.head else max(1, min(batch_tokens, most))
+        all_logits_tokens = PASS_LOGITS[self.device.type] // self.vocabulary
+        self.pass_tokens = batch_tokens if self.head else max(1, min(batch_tokens, all_logits_tokens))
         self.row_limit = RowLimit(model, min(self.pass_tokens, self.max_length))
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
@@ -60,37 +60,37 @@ class LanguageModel(HFLM):
 
         As OpenCompass scores options (opencompass/models/huggingface.py, `_get_ppl`; the same in `get_ppl` of
         huggingface_above_v4_33.py): the sum over all tokens but the first, divided by *all* tokens, first and
-        special ones included. The tokenizer's own special tokens are added. So with a BOS every token of the
-        text is predicted, and n + 1 divides; without one the first token is not predicted, and n divides.
-        A string longer than the context is cut on the left. (OpenCompass leaves tokens with the padding's id out
-        of sum and count; here they count: a text holds none, unless padding doubles as BOS.)
+        special ones included. The tokenizer's own special tokens are added. So with a BOS every token of the text is
+        predicted and the divisor is n + 1; without one the first token is not predicted and the divisor is n.
+        A string longer than the context is truncated on the left. (OpenCompass leaves tokens with the padding's id
+        out of sum and count; here they count: a text has none, unless padding doubles as BOS.)
         """
         texts = [request.args for request in requests]
-        wholes = [self.tok_encode("".join(parts)) for parts in texts]
-        strings = [
-            ScoredString(self._kept(ids, self.max_length, parts), 1) for ids, parts in zip(wholes, texts, strict=True)
-        ]
+        ids = [self._truncate(self.tok_encode("".join(parts)), self.max_length, parts) for parts in texts]
+        strings = [ScoredString(tokens, 1) for tokens in ids]
         questions = [(request.task_name, request.doc_id) for request in requests]
         nll_N, _ = self._score(strings, questions, texts)
         return [float(nll) / len(string.ids) for nll, string in zip(nll_N, strings, strict=True)]
 
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
-        """(log-probability of the continuation, in nats; whether greedy decoding would give it) of each request."""
+        """(log-probability of the continuation, in nats; whether greedy decoding gives it) of each request."""
         room = self.max_length + 1  # as HFLM: the last token is not read
-        kept = [self._kept(context + rest, room, texts) for texts, context, rest in requests]
-        strings = [ScoredString(ids, len(ids) - len(rest)) for ids, (_, _, rest) in zip(kept, requests, strict=True)]
+        strings = []
+        for texts, context, rest in requests:
+            ids = self._truncate(context + rest, room, texts)
+            strings.append(ScoredString(ids, len(ids) - len(rest)))
         questions = [tuple(context) for _, context, _ in requests]
-        nll_N, missed_N = self._score(strings, questions, [texts for texts, _, _ in requests])
-        return [(-float(nll), not missed) for nll, missed in zip(nll_N, missed_N, strict=True)]
+        nll_N, misses_N = self._score(strings, questions, [texts for texts, _, _ in requests])
+        return [(-float(nll), not misses) for nll, misses in zip(nll_N, misses_N, strict=True)]
 
-    def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
-        """The last `room` tokens."""
+    def _truncate(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
+        """The last `room` tokens; a request that loses some is noted."""
         if len(ids) > room:
             self.truncated.add(texts)
         return ids[-room:]
 
     def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
-        """Whether the request of these arguments lost tokens on the left, since `truncated` was last cleared."""
+        """Whether the request with these arguments lost tokens on the left since `truncated` was last cleared."""
         return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.truncated
 
     def _score(
@@ -99,49 +99,50 @@ class LanguageModel(HFLM):
         """float64[N] each: the summed NLL of the strings' scored tokens, and how many were not the likeliest."""
         for string, text in zip(strings, texts, strict=True):
             if not 1 <= string.start < len(string.ids):
-                raise PrunegridError(f"{text!r}: nothing to score, or more than the model's context {self.max_length}")
+                raise unscorable(text, self.max_length)
         rows = self._rows(strings, questions)
-        alone = [row for row in rows if len(row.members) == 1]
+        unshared = [row for row in rows if len(row.members) == 1]
         shared = [row for row in rows if len(row.members) > 1]
         progress = Progress(sum(row.length for row in rows), "options")
         sums_2N = np.zeros((2, len(strings)))
-        for kind in (alone, shared):
-            for chosen in batches_by_length(np.array([row.length for row in kind], np.int64), self.pass_tokens):
-                batch = OptionBatch(strings, [kind[place] for place in chosen])
-                sums_2N += [batch.totals(values_U, len(strings)) for values_U in self._judge(batch)]
-                progress.add(sum(kind[place].length for place in chosen))
+        for group in (unshared, shared):  # apart, since unshared rows need no mask
+            for places in batches_by_length(np.array([row.length for row in group], np.int64), self.pass_tokens):
+                batch = OptionBatch(strings, [group[place] for place in places])
+                sums_2N += [batch.totals(values_P, len(strings)) for values_P in self._predictions(batch)]
+                progress.add(sum(group[place].length for place in places))
         for place in (~np.isfinite(sums_2N[0])).nonzero()[0]:
             raise non_finite_logits(self.model, f"at {' '.join(''.join(texts[place]).split())[:60]!r}")
         return sums_2N[0], sums_2N[1]
 
     def _rows(self, strings: list[ScoredString], questions: Sequence[Hashable]) -> list[OptionRow]:
-        """Rows of which those that are shared are no longer than was tried."""
+        """The rows; shared ones are no longer than the model was verified for."""
         rows = option_rows(strings, questions, self.row_limit.tokens)
-        wanted = max((row.length for row in rows if len(row.members) > 1), default=0)
-        if self.row_limit.reach(wanted) < wanted:
+        longest = max((row.length for row in rows if len(row.members) > 1), default=0)
+        if self.row_limit.verify(longest) < longest:
             rows = option_rows(strings, questions, self.row_limit.tokens)
         return rows
 
-    def _judge(self, batch: OptionBatch) -> NDArray[np.float32]:
-        """float32[2, U]: of the batch's distinct tokens the NLL, and 1 where another token is likelier."""
-        first_U, _ = batch.distinct
-        row_U, place_U, target_U = (
-            torch.from_numpy(values_S[first_U]).to(self.device)
-            for values_S in (batch.row_S, batch.place_S, batch.target_S)
+    def _predictions(self, batch: OptionBatch) -> NDArray[np.float32]:
+        """float32[2, P]: the NLL of the batch's distinct predictions, and 1 if another token is likelier."""
+        first_P, _ = batch.distinct
+        row_P, place_P, target_P = (
+            torch.from_numpy(values_R[first_P]).to(self.device)
+            for values_R in (batch.row_R, batch.place_R, batch.target_R)
         )
         with torch.inference_mode():
             inputs = batch.inputs(self.model.dtype, self.device)
+            # logits of all tokens, or states: the head is then applied to scored tokens only, in chunks
             if self.head is None:
-                found_BTX = self.model(**inputs, use_cache=False).logits
+                outputs = self.model(**inputs, use_cache=False).logits
             else:
-                found_BTX = self.model.get_decoder()(**inputs, use_cache=False).last_hidden_state
-            size = max(1, ELEMENTS[self.device.type] // self.vocabulary)
-            parts = zip(row_U.split(size), place_U.split(size), target_U.split(size), strict=True)
-            judged = [_judged(self._logits(found_BTX[row_C, place_C]), target_C) for row_C, place_C, target_C in parts]
-            return torch.cat(judged, dim=1).cpu().numpy()
+                outputs = self.model.get_decoder()(**inputs, use_cache=False).last_hidden_state
+            size = max(1, CHUNK_LOGITS[self.device.type] // self.vocabulary)
+            chunks = zip(row_P.split(size), place_P.split(size), target_P.split(size), strict=True)
+            values = [_nll_and_miss(self._logits(outputs[row_C, place_C]), to_C) for row_C, place_C, to_C in chunks]
+            return torch.cat(values, dim=1).cpu().numpy()
 
-    def _logits(self, found_CX: torch.Tensor) -> torch.Tensor:
-        logits_CV: torch.Tensor = found_CX if self.head is None else self.head(found_CX)
+    def _logits(self, outputs: torch.Tensor) -> torch.Tensor:
+        logits_CV: torch.Tensor = outputs if self.head is None else self.head(outputs)
         return logits_CV
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
@@ -151,21 +152,22 @@ class LanguageModel(HFLM):
             setting = request.args[1]
             places_by_setting[int(setting["max_gen_toks"]), tuple(setting["until"])].append(place)
         answers = [""] * len(requests)
-        for (most, until), places in places_by_setting.items():
-            texts = self._answers([requests[place].args[0] for place in places], most, until)
+        for (max_new_tokens, stops), places in places_by_setting.items():
+            texts = self._answers([requests[place].args[0] for place in places], max_new_tokens, stops)
             for place, text in zip(places, texts, strict=True):
                 answers[place] = text
         return answers
 
-    def _answers(self, texts: list[str], most: int, until: Sequence[str]) -> list[str]:
-        prompts = [self._kept(self.tok_encode(text), self.max_length - most, (text, most)) for text in texts]
-        stops = handle_stop_sequences(list(until), self.tokenizer.decode(self.eot_token_id))
-        progress = Progress(sum(map(len, prompts)) + most * len(prompts), "answers")
+    def _answers(self, texts: list[str], max_new_tokens: int, stops: Sequence[str]) -> list[str]:
+        room = self.max_length - max_new_tokens
+        prompts = [self._truncate(self.tok_encode(text), room, (text, max_new_tokens)) for text in texts]
+        stops = handle_stop_sequences(list(stops), self.tokenizer.decode(self.eot_token_id))
+        progress = Progress(sum(map(len, prompts)) + max_new_tokens * len(prompts), "answers")
         generated = generate(
             self.model,
             self.tokenizer,
             prompts,
-            max_new_tokens=most,
+            max_new_tokens=max_new_tokens,
             stops=stops,
             batch_tokens=self.batch_tokens,
             implementation="dynamic" if self.fallback else None,
@@ -177,8 +179,15 @@ class LanguageModel(HFLM):
         return [postprocess_generated_text(self.tok_decode(ids), stops, None) for ids in generated.tokens]
 
 
-def _judged(logits_UV: torch.Tensor, target_U: torch.Tensor) -> torch.Tensor:
-    """float32[2, U]: NLL, and 1 where another token is likelier."""
-    z_UV = logits_UV.float()
-    nll_U = z_UV.logsumexp(-1) - z_UV.gather(-1, target_U[:, None])[:, 0]
-    return torch.stack([nll_U, (z_UV.argmax(-1) != target_U).float()])
+def unscorable(texts: Any, context: int) -> PrunegridError:
+    """The error of a request without a token to score, or with more than the context holds."""
+    return PrunegridError(
+        f"option {texts!r}", f"no token to score, or more than the model's context of {context}", "correct the item"
+    )
+
+
+def _nll_and_miss(logits_CV: torch.Tensor, target_C: torch.Tensor) -> torch.Tensor:
+    """float32[2, C]: NLL, and 1 if another token is likelier."""
+    z_CV = logits_CV.float()
+    nll_C = z_CV.logsumexp(-1) - z_CV.gather(-1, target_C[:, None])[:, 0]
+    return torch.stack([nll_C, (z_CV.argmax(-1) != target_C).float()])

@@ -1,7 +1,7 @@
-"""Options of one question in one row of a batch: what they share once, then what each has left.
+"""Puts the options of one question into one row of a batch: their common prefix once, then the rest of each.
 
-Each option sees the shared prefix and itself only, and its positions go on from the prefix's end: the tree
-attention of SpecInfer (Miao et al. 2024, section 4.2) with one branching. `LanguageModel` scores with it.
+Each option attends to the prefix and itself only, and its positions continue from the prefix: the tree attention of
+SpecInfer (Miao et al. 2024, section 4.2) with one branching. `LanguageModel` scores with it.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -16,23 +16,24 @@ from numpy.typing import NDArray
 from prunegrid.core.ragged import Ints
 from prunegrid.models.architecture import accepts_tree_masks, smallest_window
 
-SHORTEST, REST = 16, 4  # tokens of the first row that is tried, and of each of a row's two options
+FIRST_TRIAL = 16  # tokens of the first row that is verified
+OPTION_TOKENS = 4  # of each of the two options of such a row
 
 
 class ScoredString(NamedTuple):
-    """A tokenised string whose tokens from `start` (1 or more) on are scored, each from those before it."""
+    """A tokenised string whose tokens from `start` (1 or more) on are scored, each given those before it."""
 
     ids: list[int]
     start: int
 
     @property
     def inputs(self) -> list[int]:
-        """What the model reads: the last token is predicted only."""
+        """What the model reads: the last token is only predicted."""
         return self.ids[:-1]
 
 
 class OptionRow(NamedTuple):
-    """The strings `members` in one row of `length` tokens, the first `prefix` of which they share."""
+    """The strings `members` in one row of `length` tokens, of which the first `prefix` are common to all."""
 
     members: list[int]
     prefix: int
@@ -40,92 +41,95 @@ class OptionRow(NamedTuple):
 
 
 def option_rows(strings: Sequence[ScoredString], questions: Sequence[Hashable], limit: int) -> list[OptionRow]:
-    """Neighbours that belong to the same question put into rows, in order.
+    """Pack neighbouring strings of the same question into rows, in order.
 
-    A string joins the row before it where the row stays within `limit` tokens and within twice its longest
-    string: what is shared is then worth the wider attention.
+    A string joins the previous row if that stays within `limit` tokens and within twice its longest string: beyond
+    that, wider attention costs more than the shared prefix saves.
     """
-    made: list[OptionRow] = []
+    rows: list[OptionRow] = []
     for _, group in groupby(range(len(strings)), key=questions.__getitem__):
-        rows: list[OptionRow] = []
-        for place in group:
-            joined = _row(strings, [*(rows[-1].members if rows else []), place])
+        question_rows: list[OptionRow] = []
+        for index in group:
+            joined = _row(strings, [*(question_rows[-1].members if question_rows else []), index])
             longest = max(len(strings[member].inputs) for member in joined.members)
-            if rows and joined.length <= min(limit, 2 * longest):
-                rows[-1] = joined
+            if question_rows and joined.length <= min(limit, 2 * longest):
+                question_rows[-1] = joined
             else:
-                rows.append(_row(strings, [place]))
-        made += rows
-    return made
+                question_rows.append(_row(strings, [index]))
+        rows += question_rows
+    return rows
 
 
 def _row(strings: Sequence[ScoredString], members: list[int]) -> OptionRow:
     inputs = [strings[member].inputs for member in members]
+    # the common prefix of all is that of the lexicographically first and last
     first, last = min(inputs), max(inputs)
-    differ = (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
-    prefix = next(differ, min(len(first), len(last)))
+    differing = (place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    prefix = next(differing, min(len(first), len(last)))
     return OptionRow(members, prefix, prefix + sum(len(ids) - prefix for ids in inputs))
 
 
 class OptionBatch:
-    """B rows padded on the right to T tokens, and the S tokens to score: where each is predicted, and whose it is.
+    """B rows padded on the right to T tokens, and the R tokens to score: where each is predicted, and whose it is.
 
-    `part_BT` is 0 in a shared prefix, 1, 2, ... in what the options have left, -1 in padding.
+    `part_BT` is 0 in a shared prefix, 1, 2, ... in the rest of each option, -1 in padding.
     """
 
     def __init__(self, strings: Sequence[ScoredString], rows: Sequence[OptionRow]) -> None:
         shape = (len(rows), max(row.length for row in rows))
         self.ids_BT, self.position_BT = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self.part_BT = np.full(shape, -1)
-        self.one_each = all(len(row.members) == 1 for row in rows)
-        found = [place for b, row in enumerate(rows) for place in self._fill(b, row, strings)]
-        columns = np.concatenate(found, axis=1)
-        self.row_S, self.place_S, self.target_S, self.owner_S = columns
+        self.unshared = all(len(row.members) == 1 for row in rows)
+        columns = [columns for b, row in enumerate(rows) for columns in self._fill(b, row, strings)]
+        self.row_R, self.place_R, self.target_R, self.owner_R = np.concatenate(columns, axis=1)
 
     def _fill(self, b: int, row: OptionRow, strings: Sequence[ScoredString]) -> Iterator[Ints]:
-        """Put a row in; for each member int64[4, its tokens]: row, place of prediction, target, member."""
-        self._put(b, slice(0, row.prefix), strings[row.members[0]].ids[: row.prefix], 0, 0)
-        at = row.prefix
+        """Write a row; yield int64[4, its tokens] for each member: row, place of prediction, target, member."""
+        self._write(b, 0, strings[row.members[0]].ids[: row.prefix], 0, 0)
+        start = row.prefix
         for part, member in enumerate(row.members, 1):
-            ids, start = strings[member]
-            rest = strings[member].inputs[row.prefix :]
-            self._put(b, slice(at, at + len(rest)), rest, row.prefix, part)
-            place = np.arange(start - 1, len(ids) - 1)
-            place[place >= row.prefix] += at - row.prefix
-            yield np.stack([np.full_like(place, b), place, np.array(ids[start:]), np.full_like(place, member)])
-            at += len(rest)
+            string = strings[member]
+            rest = string.inputs[row.prefix :]
+            self._write(b, start, rest, row.prefix, part)
+            # a token is predicted one place before it; places behind the prefix move with the option
+            place = np.arange(string.start - 1, len(string.ids) - 1)
+            place[place >= row.prefix] += start - row.prefix
+            targets = np.array(string.ids[string.start :])
+            yield np.stack([np.full_like(place, b), place, targets, np.full_like(place, member)])
+            start += len(rest)
 
-    def _put(self, b: int, where: slice, ids: list[int], position: int, part: int) -> None:
-        self.ids_BT[b, where] = ids
-        self.position_BT[b, where] = np.arange(position, position + len(ids))
-        self.part_BT[b, where] = part
+    def _write(self, b: int, start: int, ids: list[int], position: int, part: int) -> None:
+        places = slice(start, start + len(ids))
+        self.ids_BT[b, places] = ids
+        self.position_BT[b, places] = np.arange(position, position + len(ids))
+        self.part_BT[b, places] = part
 
     @cached_property
     def distinct(self) -> tuple[Ints, Ints]:
-        """Of the S tokens those that differ in place or target, U of them, and for each of S which that is."""
-        width, most = self.ids_BT.shape[1], int(self.target_S.max()) + 1
-        code_S = (self.row_S * width + self.place_S) * most + self.target_S
-        _, first_U, which_S = np.unique(code_S, return_index=True, return_inverse=True)
-        return first_U, which_S
+        """The P distinct predictions (place and target): an index among the R of each, and for each of the R which."""
+        width, targets = self.ids_BT.shape[1], int(self.target_R.max()) + 1
+        code_R = (self.row_R * width + self.place_R) * targets + self.target_R
+        _, first_P, which_R = np.unique(code_R, return_index=True, return_inverse=True)
+        return first_P, which_R
 
     def inputs(self, dtype: torch.dtype, device: Any) -> dict[str, torch.Tensor]:
-        """The decoder's arguments. One string a row needs no mask: causal attention hides what is behind it."""
+        """The decoder's arguments. Rows of one string need no mask: causal attention hides the padding."""
         ids_BT = torch.from_numpy(self.ids_BT).to(device)
-        if self.one_each:
+        if self.unshared:
             return {"input_ids": ids_BT}
         mask_B1TT = tree_mask(torch.from_numpy(self.part_BT).to(device), dtype)
         position_BT = torch.from_numpy(self.position_BT).to(device)
         return {"input_ids": ids_BT, "attention_mask": mask_B1TT, "position_ids": position_BT}
 
-    def totals(self, values_U: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def totals(self, values_P: NDArray[Any], count: int) -> NDArray[np.float64]:
         """float64[count]: the sum of each string's values."""
         sums_N = np.zeros(count)
-        np.add.at(sums_N, self.owner_S, values_U[self.distinct[1]])
+        np.add.at(sums_N, self.owner_R, values_P[self.distinct[1]])
         return sums_N
 
 
 def tree_mask(part_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """[B, 1, T, T], 0 where a token sees another and the type's lowest value elsewhere, as attention adds it."""
+    """[B, 1, T, T], to be added to attention: 0 if a token sees another, the type's lowest value if not."""
     query_BT1, key_B1T = part_BT[:, :, None], part_BT[:, None, :]
     causal_TT = torch.ones(part_BT.shape[1], part_BT.shape[1], dtype=torch.bool, device=part_BT.device).tril()
     seen_BTT = causal_TT & ((key_B1T == 0) | (key_B1T == query_BT1))
@@ -134,36 +138,43 @@ def tree_mask(part_BT: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 class RowLimit:
-    """`tokens` that a shared row of the model may have, `most` or fewer; 0 where it cannot have one.
+    """The longest shared row, in `tokens`, that the model scores correctly: at most `max_tokens`, 0 if none.
 
-    It can where it is told positions and adds the mask it is given, and an option comes out of a shared row as it
-    does alone. A given mask overrides a window or chunk of attention, or the window counts a row's places: so a row
-    is no longer than the windows that the configuration names, nor than rows that were tried. In half precision a
-    trial misses what changes a state by less than 5 % (a window that is almost as long as the row).
+    The model must take positions and add an explicit mask. That mask disables sliding-window and chunked attention,
+    or the window counts places of the row. So a shared row must not exceed the windows that the configuration names,
+    nor a length at which an option was verified to come out as it does in a row of its own. In half precision the
+    check misses an effect of less than 5 % on a state (a window almost as long as the row).
     """
 
-    def __init__(self, model: Any, most: int) -> None:
+    def __init__(self, model: Any, max_tokens: int) -> None:
         config = model.config.get_text_config()
-        self.model, self.tried = model, 0
-        self.tokens = min(most, smallest_window(config) or most) if accepts_tree_masks(model, config) else 0
-        self.far = 1e-4 if model.dtype == torch.float32 else 5e-2
+        self.model, self.verified = model, 0
+        longest = min(max_tokens, smallest_window(config) or max_tokens)
+        self.tokens = longest if accepts_tree_masks(model, config) else 0
+        self.tolerance = 1e-4 if model.dtype == torch.float32 else 5e-2
 
-    def reach(self, wanted: int) -> int:
-        """`tokens`, lowered where need be, after trials of 16 tokens and of the power of two that `wanted` asks for."""
-        wanted = min(wanted, self.tokens)
-        if wanted > self.tried == 0:
-            self._try(SHORTEST)
-        if wanted > self.tried:
-            self._try(min(_power(wanted), self.tokens))
+    def verify(self, length: int) -> int:
+        """`tokens`, lowered if the model fails at 16 tokens or at the power of two from `length` on."""
+        length = min(length, self.tokens)
+        if length > self.verified == 0:
+            self._verify(FIRST_TRIAL)
+        if length > self.verified:
+            self._verify(min(_power(length), self.tokens))
         return self.tokens
 
-    def _try(self, length: int) -> None:
-        """Try a row of `length` tokens; where an option comes out otherwise than alone, the power of two below."""
-        while length > self.tried:
-            if _deviation(self.model, length) <= self.far:
-                self.tried = length
+    def _verify(self, length: int) -> None:
+        """Compare an option in a row of `length` tokens with the option alone; halve the limit until they agree.
+
+        A window that no key names shows only in rows longer than it. Powers of two keep the trials few: shorter rows
+        are not tried again, and after a failure the search goes down, at worst to what is verified already, or to 0.
+        """
+        while length > self.verified:
+            if _deviation(self.model, length) <= self.tolerance:
+                self.verified = length
+            elif length <= FIRST_TRIAL:
+                length = self.tokens = self.verified  # not even the shortest row: no rows are shared
             else:
-                length = self.tokens = max(self.tried, _power(length) // 2 if length > SHORTEST else 0)
+                length = self.tokens = max(self.verified, _power(length) // 2)
 
 
 def _power(length: int) -> int:
@@ -172,16 +183,18 @@ def _power(length: int) -> int:
 
 
 def _deviation(model: Any, length: int) -> float:
-    """How far an option's last state in a row of `length` tokens is from that of the option alone, relative to it."""
+    """Relative distance of an option's last state in a row of `length` tokens from its state in a row of its own."""
     vocabulary = model.get_input_embeddings().num_embeddings
-    *prefix, nothing = (1 + np.arange(length - 2 * REST + 1) * 7919 % (vocabulary - 1)).tolist()
-    strings = [ScoredString([*prefix, *first, nothing], 1) for first in ([1, 2, 3, 4], [5, 1, 2, 6])]
+    # ids are arbitrary but varied (7919 is a prime): with equal ones a mask that is ignored could go unnoticed
+    ids = (1 + np.arange(length - 2 * OPTION_TOKENS + 1) * 7919 % (vocabulary - 1)).tolist()
+    *prefix, unread = ids
+    strings = [ScoredString([*prefix, *option, unread], 1) for option in ([1, 2, 3, 4], [5, 1, 2, 6])]
 
-    def last(members: list[int]) -> torch.Tensor:
+    def last_state(members: list[int]) -> torch.Tensor:
         inputs = OptionBatch(strings, [_row(strings, members)]).inputs(model.dtype, model.device)
         state: torch.Tensor = model.get_decoder()(**inputs, use_cache=False).last_hidden_state[0, -1].float()
         return state
 
     with torch.inference_mode():
-        alone = last([1])
-        return float((last([0, 1]) - alone).norm() / alone.norm())
+        expected = last_state([1])
+        return float((last_state([0, 1]) - expected).norm() / expected.norm())

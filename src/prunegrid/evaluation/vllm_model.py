@@ -1,6 +1,6 @@
-"""vLLM as lm-eval calls it, through lm-eval's own model class: options and answers as `LanguageModel` gives them.
+"""The vLLM engine behind lm-eval's interface: the same options and answers as `LanguageModel`.
 
-Importing this module imports vLLM, which reads its settings from the environment: update that with `ENVIRONMENT`
+Importing this module imports vLLM, which reads its settings from the environment: set those of `ENVIRONMENT`
 (in `prunegrid.evaluation.evaluate`) first.
 """
 
@@ -18,24 +18,25 @@ from transformers import AutoConfig
 from vllm.platforms import current_platform
 
 from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.evaluation.language_model import unscorable
 from prunegrid.models import check_complete, load_tokenizer, merge_adapter
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.models.remote_code import may_run_code
 
-CONTEXT = 8192  # tokens at most: the cache must have room for one request of this length
+MAX_CONTEXT = 8192  # tokens: the cache must have room for one request of this length
 GPU_MEMORY = 0.9  # of the card, shared by the jobs on it
-ALL = 2**31 - 1  # requests at once: vLLM makes its own batches
+BATCH_SIZE = 2**31 - 1  # all requests at once: vLLM makes its own batches
 
 
 def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any) -> "VllmModel":
-    """The model in vLLM; an adapter is merged into a copy of it in `work`, which is removed once it is loaded.
+    """The model in vLLM; an adapter is merged into a copy in `work`, which is removed after loading.
 
-    vLLM's own adapters are not used: version 0.32 gave requests without one its answers, and broke at scoring prompts.
+    vLLM's own adapters are not used: version 0.32 applied one to requests without it, and failed at scoring prompts.
     """
     if adapter_dir is None:
         return VllmModel(model_dir, name=model_dir, base=model_dir, **settings)
     merged = work / "merged"
-    shutil.rmtree(merged, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(merged, ignore_errors=True)  # left by a run that was killed
     try:
         merge_adapter(model_dir, adapter_dir, merged, settings["dtype"])
         return VllmModel(merged, name=adapter_dir, base=model_dir, **settings)
@@ -44,10 +45,10 @@ def load(model_dir: Path, adapter_dir: Path | None, work: Path, **settings: Any)
 
 
 class VllmModel(VLLM):
-    """lm-eval's wrapper of vLLM, with what `harness.run` asks of a model.
+    """lm-eval's wrapper of vLLM, with the attributes that `harness.run` needs.
 
-    `truncated` holds the requests that lost tokens to fit the context. Requests that score prompts are cut two tokens
-    earlier than `LanguageModel` cuts them: vLLM reads the last token, and generates one more.
+    `truncated` holds the requests that lost tokens to fit the context. Requests that score prompts are truncated two
+    tokens earlier than in `LanguageModel`: vLLM reads the last token, and generates one more.
     """
 
     def __init__(
@@ -65,20 +66,21 @@ class VllmModel(VLLM):
         check_complete(folder)
         if current_platform.device_type != device:
             raise PrunegridError(
-                f"device is {device}, but the vllm installed here is built for {current_platform.device_type}: "
-                "install the build for this device, or set evaluation.engine: transformers"
+                "device",
+                f"is {device}, but the installed vllm is built for {current_platform.device_type}",
+                "install the build for this device, or set evaluation.engine: transformers",
             )
         self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
         self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
-        context = min(CONTEXT, _context(base))
+        context = min(MAX_CONTEXT, _context(base))
         try:
             super().__init__(
                 pretrained=str(folder),
                 dtype=dtype,
                 seed=seed,
                 trust_remote_code=may_run_code(base),
-                batch_size=ALL,
+                batch_size=BATCH_SIZE,
                 max_model_len=context,
                 max_num_batched_tokens=max(batch_tokens, context),
                 gpu_memory_utilization=round(GPU_MEMORY / jobs_per_gpu, 3),
@@ -87,19 +89,17 @@ class VllmModel(VLLM):
             )
         except (ValueError, RuntimeError, AssertionError) as error:  # assertions: a neighbour freed memory meanwhile
             raise PrunegridError(
-                f"{name}: vLLM cannot load it ({first_line(error)}); set evaluation.engine: transformers"
+                name, f"vLLM cannot load it ({first_line(error)})", "set evaluation.engine: transformers"
             ) from error
 
     def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
-        """Whether the request of these arguments lost tokens on the left, since `truncated` was last cleared."""
+        """Whether the request with these arguments lost tokens on the left since `truncated` was last cleared."""
         return (prompt, rest["max_gen_toks"] if isinstance(rest, dict) else rest) in self.truncated
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """As `LanguageModel.nll_per_token`: the sum over all tokens but the first, divided by all of them."""
-        wholes = [self.tok_encode("".join(request.args)) for request in requests]
-        strings = [
-            self._kept(ids, self.max_length - 1, request.args) for ids, request in zip(wholes, requests, strict=True)
-        ]
+        texts = [request.args for request in requests]
+        strings = [self._truncate(self.tok_encode("".join(parts)), self.max_length - 1, parts) for parts in texts]
         parts = [(request.args, ids[:1], ids[1:]) for ids, request in zip(strings, requests, strict=True)]
         sums = self._loglikelihood_tokens(parts, disable_tqdm=True)
         return [-value / len(ids) for (value, _), ids in zip(sums, strings, strict=True)]
@@ -107,9 +107,9 @@ class VllmModel(VLLM):
     def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         room = self.max_length - 1
         for texts, context, rest in requests:
-            self._kept(context + rest, room, texts)
+            self._truncate(context + rest, room, texts)
             if not context or not 1 <= len(rest) < room:
-                raise PrunegridError(f"{texts!r}: nothing to score, or more than the model's context {self.max_length}")
+                raise unscorable(texts, self.max_length)
         values: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=True)
         for (value, _), (texts, *_) in zip(values, requests, strict=True):
             if not math.isfinite(value):
@@ -119,25 +119,25 @@ class VllmModel(VLLM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The answers, in the requests' order."""
         for request in requests:
-            prompt, most = request.args[0], int(request.args[1]["max_gen_toks"])
-            self._kept(self.tok_encode(prompt), self.max_length - most, (prompt, most))
+            prompt, max_new_tokens = request.args[0], int(request.args[1]["max_gen_toks"])
+            self._truncate(self.tok_encode(prompt), self.max_length - max_new_tokens, (prompt, max_new_tokens))
         answers: list[str] = super().generate_until(requests, disable_tqdm=True)
         return answers
 
-    def _kept(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
-        """The last `room` tokens."""
+    def _truncate(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
+        """The last `room` tokens; a request that loses some is noted."""
         if len(ids) > room:
             self.truncated.add(texts)
         return ids[-room:]
 
     @staticmethod
     def modify_gen_kwargs(*arguments: Any, **settings: Any) -> Any:
-        """Ask for the generated tokens' log-probabilities, too: they show logits that are not finite."""
-        kwargs, until, most = VLLM.modify_gen_kwargs(*arguments, **settings)
-        return kwargs | {"logprobs": 0}, until, most
+        """Request the generated tokens' log-probabilities, too: they show logits that are not finite."""
+        kwargs, stops, max_new_tokens = VLLM.modify_gen_kwargs(*arguments, **settings)
+        return kwargs | {"logprobs": 0}, stops, max_new_tokens
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
-        """vLLM's outputs; generated texts are without special tokens, as `LanguageModel` has them."""
+        """vLLM's outputs; generated texts have no special tokens, as in `LanguageModel`."""
         outputs = super()._model_generate(requests, generate, sampling_params)
         for ids, output in zip(requests, outputs, strict=True):
             answer = output.outputs[0]

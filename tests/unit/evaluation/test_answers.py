@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prunegrid.core.errors import PrunegridError
-
 torch = pytest.importorskip("torch")
 
 from lm_eval.api.instance import Instance  # noqa: E402
@@ -17,6 +15,7 @@ from transformers import StaticCache  # noqa: E402
 from prunegrid.evaluation import generation  # noqa: E402
 from prunegrid.evaluation.generation import choose, generate  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
+from support.errors import refused  # noqa: E402
 from support.tiny_models import KINDS, QUESTIONS, tiny, tokenizer  # noqa: E402
 
 
@@ -34,9 +33,9 @@ def test_answers_equal_those_of_stock(kind: str, bos: bool, budget: int) -> None
     stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1, max_length=256)
     ours = LanguageModel(model, words, budget)
     ours._max_length = 256
-    found = ours.generate_until(asked)
-    assert found == stock.generate_until(asked, disable_tqdm=True)
-    assert len(set(found)) > 3
+    answers = ours.generate_until(asked)
+    assert answers == stock.generate_until(asked, disable_tqdm=True)
+    assert len(set(answers)) > 3
 
 
 def test_a_model_that_prepares_its_steps_itself() -> None:
@@ -46,9 +45,9 @@ def test_a_model_that_prepares_its_steps_itself() -> None:
     prompts = [(prompt + option)[:60] for prompt, texts in QUESTIONS for option in texts]
     asked = [Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in prompts]
     stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1, max_length=256)
-    found = LanguageModel(model, words, 1).generate_until(asked)
-    assert found == stock.generate_until(asked, disable_tqdm=True)
-    assert len(set(found)) > 3
+    answers = LanguageModel(model, words, 1).generate_until(asked)
+    assert answers == stock.generate_until(asked, disable_tqdm=True)
+    assert len(set(answers)) > 3
 
 
 PROMPTS = ["Cats", "Fish", "Question", "live in", "2 + 3"]
@@ -61,7 +60,7 @@ def encoded(words: Any) -> list[list[int]]:
 
 @pytest.mark.parametrize("budget", [1, 130, 8192])
 @pytest.mark.parametrize("kind", ["llama", "mistral", "gemma2", "gpt2", "bloom", "phi3"])
-def test_a_static_cache_gives_the_answers_of_a_dynamic_one(kind: str, budget: int) -> None:
+def test_both_caches_give_the_same_answers(kind: str, budget: int) -> None:
     """The budget of 130 makes batches of two rows, the last of which is filled up; all share one cache."""
     model, words = tiny(kind), tokenizer(False)
     prompts = encoded(words)
@@ -88,7 +87,7 @@ def test_answers_end_with_their_stop() -> None:
 
 
 @pytest.mark.parametrize("implementation", ["dynamic", "static"])
-def test_few_rows_left_of_all_batches_go_on_together(implementation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unfinished_rows_of_all_batches_are_regrouped(implementation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most answers have a stop within a few tokens, a few take 20 and more; prompts have 2 to 37 tokens."""
     model, words = tiny("llama"), tokenizer(False)
     prompts = [words.encode(f"{prompt} {n} " * 9)[: 2 + 5 * n] for prompt in PROMPTS for n in range(8)]
@@ -112,13 +111,13 @@ def test_few_rows_left_of_all_batches_go_on_together(implementation: str, monkey
     assert implementation == "static" or tokens_read < 1.1 * all_read
 
 
-def test_a_stop_on_both_sides_of_a_new_beginning_is_seen() -> None:
+def test_a_stop_across_a_regrouping_is_seen() -> None:
     run = generation._Run(tiny("llama"), tokenizer(False), [[5]], 9, ["Cats drink"], lambda tokens: None)
     ids = run.tokenizer.encode("Cats drink")
     assert len(ids) > 1
     prompt_BT = torch.tensor([[7, *ids[:-1], ids[-1]]])
-    for before, seen in ((len(ids) - 1, True), (0, False)):
-        stop = generation.RowStop(run, start=len(ids), before=[before], regroup=False)
+    for answered, seen in ((len(ids) - 1, True), (0, False)):
+        stop = generation.RowStop(run, start=len(ids), answered=[answered], regroup=False)
         assert stop(prompt_BT, None).tolist() == [seen]
 
 
@@ -132,7 +131,7 @@ def test_a_static_cache_is_for_a_gpu_and_many_steps() -> None:
     assert choose(model, lengths, 128, 8192) == "dynamic"
 
 
-def test_a_broken_static_cache_falls_back_once_and_says_so(
+def test_a_failing_static_cache_falls_back_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What cannot be compiled here: the model refuses a cache of fixed size."""
@@ -162,5 +161,5 @@ def test_a_broken_static_cache_falls_back_once_and_says_so(
 
 
 def test_an_unknown_implementation_is_refused() -> None:
-    with pytest.raises(PrunegridError, match="implementation is 'paged'; there are dynamic, static"):
+    with refused("implementation", "paged", fix="dynamic, static"):
         generate(tiny("llama"), tokenizer(False), [[5]], max_new_tokens=2, implementation="paged")

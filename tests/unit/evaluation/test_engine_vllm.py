@@ -22,6 +22,7 @@ from prunegrid.core.errors import PrunegridError  # noqa: E402
 from prunegrid.evaluation import vllm_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402
+from support.errors import refused  # noqa: E402
 from support.tiny_models import LONG, QUESTIONS, options, tokenizer  # noqa: E402
 from support.toy_tasks import ITEMS, TASKS, ask, write_jsonl  # noqa: E402
 
@@ -93,10 +94,10 @@ def test_cut_requests_are_counted(both: tuple[Any, LanguageModel]) -> None:
     assert theirs.is_truncated(LONG, {"max_gen_toks": 24}) and not theirs.is_truncated("Cats", {"max_gen_toks": 24})
 
 
-def test_nothing_to_score_is_an_error(both: tuple[Any, LanguageModel]) -> None:
-    for asked in ([("Cats", [""])], [("Cats", [LONG])]):
-        with pytest.raises(PrunegridError, match="nothing to score, or more than the model's context 256"):
-            both[0].loglikelihood(options(asked), disable_tqdm=True)
+def test_an_option_that_cannot_be_scored_is_refused(both: tuple[Any, LanguageModel]) -> None:
+    for text in ("", LONG):
+        with refused(f"option {('Cats', text)!r}", "no token to score", "context of 256"):
+            both[0].loglikelihood(options([("Cats", [text])]), disable_tqdm=True)
 
 
 def test_a_diverged_model_is_named(folder: Path, tmp_path: Path) -> None:

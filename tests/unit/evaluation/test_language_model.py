@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from prunegrid.core.errors import PrunegridError
-
 torch = pytest.importorskip("torch")
 
 from lm_eval.api.instance import Instance  # noqa: E402
@@ -13,6 +11,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 from prunegrid.evaluation import language_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
+from support.errors import refused  # noqa: E402
 from support.tiny_models import KINDS, LONG, alone, options, tiny, tokenizer  # noqa: E402
 
 
@@ -33,7 +32,7 @@ def test_options_equal_those_of_stock(kind: str, bos: bool, budget: int) -> None
     assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
 
 
-def test_greedy_options_are_told() -> None:
+def test_greedy_options_are_marked() -> None:
     """The two likeliest tokens in turn: only the first is what greedy decoding gives."""
     model, words = tiny("llama"), tokenizer(False)
     prompt = "Question: What"
@@ -57,18 +56,18 @@ def test_whole_strings_against_a_loop(kind: str, bos: bool, budget: int) -> None
     assert LanguageModel(model, words, budget).nll_per_token(asked) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_string_is_one_argument_or_two() -> None:
+def test_nll_per_token_of_one_argument_or_two() -> None:
     lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
     parts = [("Cats ", "drink milk"), ("Cats drink milk",)]
     one, two = lm.nll_per_token([Instance("nll_per_token", {}, args, 0, ("t", 0, 1)) for args in parts])
     assert one == two
 
 
-def test_nothing_to_score_is_an_error() -> None:
+def test_an_option_that_cannot_be_scored_is_refused() -> None:
     lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
-    with pytest.raises(PrunegridError, match=r"\('Cats', ''\): nothing to score"):
+    with refused("option ('Cats', '')", "no token to score"):
         lm.loglikelihood(options([("Cats", [""])]), disable_tqdm=True)
-    with pytest.raises(PrunegridError, match="more than the model's context 256"):
+    with refused(f"option {('Cats', LONG)!r}", "context of 256"):
         lm.loglikelihood(options([("Cats", [LONG])]), disable_tqdm=True)
 
 
@@ -76,7 +75,7 @@ def sizes(model: Any, budget: int, asked: list[Instance]) -> list[tuple[int, int
     """(rows, padded tokens a row) of the decoder's calls; those that try the model are left out."""
     seen: list[tuple[int, int]] = []
     lm = LanguageModel(model, tokenizer(False), budget)
-    lm.row_limit.reach(lm.row_limit.tokens)
+    lm.row_limit.verify(lm.row_limit.tokens)
     hook = model.get_decoder().register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
@@ -85,7 +84,7 @@ def sizes(model: Any, budget: int, asked: list[Instance]) -> list[tuple[int, int
     return seen
 
 
-def test_the_budget_holds() -> None:
+def test_passes_stay_within_the_budget() -> None:
     model = tiny("llama")
     for budget in (1, 60, 300, 8192):
         seen = sizes(model, budget, options())
@@ -99,16 +98,18 @@ def test_passes_with_all_logits_are_smaller(kind: str, monkeypatch: pytest.Monke
     """90 tokens' logits, or one row's, a pass; 7 of them at once are compared. The values are those of one pass."""
     model = tiny(kind)
     whole = LanguageModel(model, tokenizer(False), 8192).loglikelihood(options(), disable_tqdm=True)
-    monkeypatch.setattr(language_model, "LOGITS", {"cpu": 90 * 300 + 299})
-    monkeypatch.setattr(language_model, "ELEMENTS", {"cpu": 7 * 300})
+    monkeypatch.setattr(language_model, "PASS_LOGITS", {"cpu": 90 * 300 + 299})
+    monkeypatch.setattr(language_model, "CHUNK_LOGITS", {"cpu": 7 * 300})
     lm = LanguageModel(model, tokenizer(False), 8192)
-    shapes, judged = [], []
-    own = language_model._judged
-    monkeypatch.setattr(language_model, "_judged", lambda z_UV, to_U: judged.append(len(z_UV)) or own(z_UV, to_U))
+    shapes, chunks = [], []
+    compare = language_model._nll_and_miss
+    monkeypatch.setattr(
+        language_model, "_nll_and_miss", lambda z_CV, to_C: chunks.append(len(z_CV)) or compare(z_CV, to_C)
+    )
     model.register_forward_hook(lambda _, args, given: shapes.append(tuple(given.logits.shape)))
     found = lm.loglikelihood(options(), disable_tqdm=True)
     assert all(rows * tokens <= 90 or rows == 1 for rows, tokens, _ in shapes) and max(shapes)[0] > 1
-    assert max(judged) == 7
+    assert max(chunks) == 7
     for (value, greedy), (expected, also) in zip(found, whole, strict=True):
         assert value == pytest.approx(expected, abs=1e-4, rel=1e-5) and greedy == also
 
@@ -116,7 +117,7 @@ def test_passes_with_all_logits_are_smaller(kind: str, monkeypatch: pytest.Monke
 def test_a_prefix_is_computed_once() -> None:
     """Four options of 3 tokens after 20 each: 20 + 4 x 2 inputs, not 4 x 22."""
     lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
-    lm.row_limit.reach(256)
+    lm.row_limit.verify(256)
     context = list(range(2, 22))
     seen: list[Any] = []
     lm.model.get_decoder().register_forward_pre_hook(
@@ -185,7 +186,7 @@ def test_both_scorings_of_one_task_against_a_loop() -> None:
         assert len(set(expected)) == 2
 
 
-def test_cut_items_are_counted() -> None:
+def test_truncated_items_are_counted() -> None:
     """255 + 1 tokens fit either way; 256 + 1 only where the last one is not read."""
     from prunegrid.evaluation import harness
 
