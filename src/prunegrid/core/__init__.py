@@ -10,5 +10,5 @@ Shape suffixes, in every room: `nll_T` is one value a token, `query_BHTD` an arr
     D  features of a hidden state or      G  key-value heads             M  base models
        of a head                          L  layers                      W  rows of a table
     K  kinds of values (score columns)     X  queries of all heads of a group
-    P  distinct predictions of a batch
+    P  distinct predictions of a batch     Z  points of a figure
 """

@@ -24,7 +24,7 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
     The figure must have been laid out. A thin line joins a label to its point if the two are apart.
     """
     scale = axis.figure.dpi / 72
-    markers_P2, lines_P2 = (
+    markers_Z2, lines_Z2 = (
         np.concatenate([np.empty((0, 2)), *parts])
         for parts in (map(_points, axis.collections), map(_line_points, axis.lines))
     )
@@ -33,8 +33,8 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
     boxes: list[Box] = []
     for x, y, name in sorted(labels, key=lambda label: (-label[1], label[0])):
         point = axis.transData.transform((x, y))
-        others_P2 = markers_P2[np.abs(markers_P2 - point).max(axis=1) > 0.5]
-        obstacles = ((others_P2, MARKER * scale), (lines_P2, STROKE * scale))
+        others_Z2 = markers_Z2[np.abs(markers_Z2 - point).max(axis=1) > 0.5]
+        obstacles = ((others_Z2, MARKER * scale), (lines_Z2, STROKE * scale))
         size = _size(axis, name, text)
         options = [(d, _box(point, d * scale, direction, size)) for d, direction in product(DISTANCES, DIRECTIONS)]
         distance, box = min(options, key=lambda option: _cost(option[1], boxes, obstacles, limits))
@@ -43,13 +43,13 @@ def place(axis: Any, labels: list[tuple[float, float, str]], **text: Any) -> Non
 
 
 def _points(collection: Any) -> NDArray[np.float64]:
-    """A scatter's points [P, 2] in pixels."""
+    """A scatter's points [Z, 2] in pixels."""
     pixels: NDArray[np.float64] = collection.get_offset_transform().transform(np.asarray(collection.get_offsets()))
     return pixels.reshape(-1, 2)
 
 
 def _line_points(line: Any) -> NDArray[np.float64]:
-    """Points [P, 2] along a line, one every few pixels."""
+    """Points [Z, 2] along a line, one every few pixels."""
     ends = line.get_transform().transform_path(line.get_path()).vertices.reshape(-1, 2)
     pieces = [np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / STEP)) for a, b in pairwise(ends)]
     return np.concatenate([np.empty((0, 2)), *pieces])
@@ -77,7 +77,7 @@ def _cost(box: Box, boxes: list[Box], obstacles: Obstacles, limits: Box) -> floa
     excess = (limits[0] - box[0], limits[1] - box[1], box[2] - limits[2], box[3] - limits[3])
     overlaps = sum(_overlap(box, other) for other in boxes)
     hidden = 0
-    for (x, y), margin in ((points_P2.T, margin) for points_P2, margin in obstacles):
+    for (x, y), margin in ((points_Z2.T, margin) for points_Z2, margin in obstacles):
         in_columns = (x > box[0] - margin) & (x < box[2] + margin)
         hidden += int((in_columns & (y > box[1] - margin) & (y < box[3] + margin)).sum())
     return 100 * sum(max(0.0, pixels) for pixels in excess) + overlaps + 60.0 * hidden

@@ -13,90 +13,92 @@ EDITIONS = ("v1", "v2")
 RATIOS = ["sample_ratio", "token_ratio"]
 
 
-def report(found: pd.DataFrame) -> str:
-    """What `audit.audit` found, in words and tables."""
-    printed = audit.both_editions()
+def report(findings: pd.DataFrame) -> str:
+    """The findings of `audit.audit` in words and tables."""
+    table = audit.printed_editions()
     parts = [
         "# The published tables, audited",
         f"{PAPER}, v1 (Table 1) and v2 (ten tables), from the shipped CSVs.",
-        summary(found, printed),
+        summary(findings, table),
         "## Averages and deltas that do not recompute",
         f"Off by more than rounding explains: {audit.AVERAGE_GAP} points (averages), {audit.DELTA_GAP} (deltas).",
-        slips(found),
+        slips(findings),
         "## Deltas against another budget's Random + Random",
-        baselines(printed),
+        baselines(table),
         "## Different rows, the same score in every column",
-        identical(found),
+        identical(findings),
         "## Untrained models with more than one score",
-        zero_shot(found),
+        zero_shot(findings),
         "## Scores as counts of right answers",
-        counts(printed),
+        counts(table),
         "## Rows in several tables",
-        repeated(printed),
+        repeated(table),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def summary(found: pd.DataFrame, printed: pd.DataFrame) -> str:
-    """How often each finding occurs, by edition, and of how many."""
-    based = audit.with_baselines(printed).drop_duplicates(["edition", "table", "model", *RATIOS])
-    of = {
-        "average": ("printed averages that do not recompute", printed[printed["benchmark"] == collect.AVERAGE]),
-        "delta": ("printed deltas that do not recompute", printed[printed["published_delta"].notna()]),
-        "baseline": ("budgets of a table and model whose deltas are against another budget's baseline", based),
-        "count": ("ARC and GSM8K scores that no count of right answers gives", audit.fits(printed)),
+def summary(findings: pd.DataFrame, table: pd.DataFrame) -> str:
+    """How often each finding occurs, and out of how many, by edition."""
+    budgets = audit.with_baselines(table).drop_duplicates(["edition", "table", "model", *RATIOS])
+    totals = {
+        "average": ("printed averages that do not recompute", table[table["benchmark"] == collect.AVERAGE]),
+        "delta": ("printed deltas that do not recompute", table[table["published_delta"].notna()]),
+        "baseline": ("budgets of a table and model whose deltas are against another budget's baseline", budgets),
+        "count": ("ARC and GSM8K scores that no count of right answers gives", audit.fits(table)),
     }
     lines: list[list[Any]] = []
-    for name, (said, whole) in of.items():
-        lines.append([said, *(f"{_n(found, name, edition)} of {_in(whole, edition)}" for edition in EDITIONS)])
+    for name, (label, rows) in totals.items():
+        lines.append(
+            [label, *(f"{_count(findings, name, edition)} of {_edition_size(rows, edition)}" for edition in EDITIONS)]
+        )
     groups = {
         "identical": "groups of different rows with the same scores",
         "zero-shot": "untrained models with two scores",
     }
-    lines += [[said, *(_groups(found, name, e) for e in EDITIONS)] for name, said in groups.items()]
+    lines += [[label, *(_count_groups(findings, name, e) for e in EDITIONS)] for name, label in groups.items()]
     return _table(["", *EDITIONS], lines)
 
 
-def slips(found: pd.DataFrame) -> str:
+def slips(findings: pd.DataFrame) -> str:
     """The averages and deltas that do not recompute."""
     lines = []
-    for row in _rows(found[found["finding"].isin(["average", "delta"])]):
+    for row in _rows(findings[findings["finding"].isin(["average", "delta"])]):
         average = row.finding == "average"
         column = row.benchmark if average else f"{row.benchmark} delta"
         numbers = (f"{row.printed:.2f}", f"{row.recomputed:.3f}") if average else _signed(row.printed, row.recomputed)
-        lines.append([_where(row), row.model, _budget(row), _name(row), column, *numbers])
+        lines.append([_table_name(row), row.model, _budget(row), _name(row), column, *numbers])
     return _table(["table", "model", "budget", "row", "column", "printed", "recomputed"], lines)
 
 
-def baselines(printed: pd.DataFrame) -> str:
-    """Which budget's Random + Random the deltas of a table are against, where it is another's."""
-    own = _rows(audit.other_baselines(printed).drop_duplicates(["edition", "table", *RATIOS]))
-    lines = [[_where(row), _budget(row), _ratios(row.base_sample_ratio, row.base_token_ratio)] for row in own]
+def baselines(table: pd.DataFrame) -> str:
+    """The budget whose Random + Random the deltas of a table are against, if it is another one."""
+    rows = _rows(audit.other_baselines(table).drop_duplicates(["edition", "table", *RATIOS]))
+    lines = [[_table_name(row), _budget(row), _ratios(row.base_sample_ratio, row.base_token_ratio)] for row in rows]
     return _table(["table", "budget", "baseline at"], lines)
 
 
-def identical(found: pd.DataFrame) -> str:
-    """Groups of equal rows, a line for each model and name."""
+def identical(findings: pd.DataFrame) -> str:
+    """Groups of equal rows, a line per model and name."""
     lines: dict[tuple[Any, ...], list[str]] = {}
-    for (edition, dataset, model, _), group in found[found["finding"] == "identical"].groupby(
+    for (edition, dataset, model, _), group in findings[findings["finding"] == "identical"].groupby(
         ["edition", "dataset", "model", "group"], sort=False
     ):
         names = " = ".join(dict.fromkeys(map(_name, _rows(group))))
         lines.setdefault((edition, dataset, model, names), []).append(" = ".join(map(_budget, _rows(group))))
-    together = [[*at, "; ".join(budgets)] for at, budgets in lines.items()]
-    return _table(["edition", "data set", "model", "row", "budgets"], together)
+    cells = [[*names, "; ".join(budgets)] for names, budgets in lines.items()]
+    return _table(["edition", "data set", "model", "row", "budgets"], cells)
 
 
-def zero_shot(found: pd.DataFrame) -> str:
-    own = _rows(found[found["finding"] == "zero-shot"])
-    lines = [[_where(row), row.dataset, row.model, row.benchmark, f"{row.printed:.2f}"] for row in own]
+def zero_shot(findings: pd.DataFrame) -> str:
+    rows = _rows(findings[findings["finding"] == "zero-shot"])
+    lines = [[_table_name(row), row.dataset, row.model, row.benchmark, f"{row.printed:.2f}"] for row in rows]
     return _table(["first in", "data set", "model", "column", "score"], lines)
 
 
-def counts(printed: pd.DataFrame) -> str:
+def counts(table: pd.DataFrame) -> str:
     """How the scores on known numbers of items are printed."""
     lines = []
-    for (edition, name), part in audit.fits(printed).groupby(["edition", "benchmark"], sort=False):
+    for (edition, name), part in audit.fits(table).groupby(["edition", "benchmark"], sort=False):
         rounded, cut = part["rounded"], part["cut"]
         ways = [(rounded & cut).sum(), (rounded & ~cut).sum(), (cut & ~rounded).sum(), (~rounded & ~cut).sum()]
         chance = f"{100 * audit.chance_share(ITEMS[str(name)]):.0f} %"
@@ -105,30 +107,30 @@ def counts(printed: pd.DataFrame) -> str:
     return _table([*header, "of all numbers that fit"], lines)
 
 
-def repeated(printed: pd.DataFrame) -> str:
-    """Rows that stand in several tables, by the tables."""
-    found = audit.repeated(printed).groupby("where", sort=False)["same"].agg(["size", "sum"]).reset_index()
-    return _table(["tables", "rows", "with the same scores"], found.to_numpy().tolist())
+def repeated(table: pd.DataFrame) -> str:
+    """Rows printed in several tables, by the tables."""
+    counts = audit.repeated(table).groupby("tables", sort=False)["same"].agg(["size", "sum"]).reset_index()
+    return _table(["tables", "rows", "with the same scores"], counts.to_numpy().tolist())
 
 
-def _n(found: pd.DataFrame, finding: str, edition: str) -> int:
-    return int(((found["finding"] == finding) & (found["edition"] == edition)).sum())
+def _count(findings: pd.DataFrame, finding: str, edition: str) -> int:
+    return int(((findings["finding"] == finding) & (findings["edition"] == edition)).sum())
 
 
-def _in(whole: pd.DataFrame, edition: str) -> int:
-    return int((whole["edition"] == edition).sum())
+def _edition_size(rows: pd.DataFrame, edition: str) -> int:
+    return int((rows["edition"] == edition).sum())
 
 
-def _groups(found: pd.DataFrame, finding: str, edition: str) -> int:
-    own = found[(found["finding"] == finding) & (found["edition"] == edition)]
-    return int(own["group"].nunique())
+def _count_groups(findings: pd.DataFrame, finding: str, edition: str) -> int:
+    rows = findings[(findings["finding"] == finding) & (findings["edition"] == edition)]
+    return int(rows["group"].nunique())
 
 
 def _rows(frame: pd.DataFrame) -> Any:
     return frame.itertuples()
 
 
-def _where(row: Any) -> str:
+def _table_name(row: Any) -> str:
     return f"{row.edition} Table {row.table}"
 
 

@@ -1,17 +1,16 @@
-"""Results beside the published tables, or beside another run's: which differences do item and seed noise allow?
+"""Compare results with the published tables, or with another run: which differences exceed item and seed noise?
 
 prunegrid compare results/<experiment> [--with OTHER] [--model OURS=THEIRS] [--out FILE.csv]
 
 The 95 % interval of a difference (ours minus theirs, points) has two parts.
 Items: each score is a mean over n items, with variance p(1 - p) / n (right or wrong; F1 has less), after one right and
-one wrong answer are added (Agresti & Caffo, Am. Stat. 2000): so a score of 0 of 50 is not taken as certain. The two
-sides are taken as unpaired, since the published answers per item are not known; where both asked the same items that
-is conservative. An average adds its benchmarks' variances, over the number of benchmarks squared.
-Seeds: the standard deviation over seeds is taken to be the same on both sides and pooled: sd^2 (1/n + 1/m), with a t
-quantile of n + m - 2 degrees of freedom; a published score is a single run (m = 1).
-The parts are added as in variances recovery (MOVER: Zou, Huang & Zhang, CSDA 2009; Donner & Zou, SMMR 2012): the half
-width is the root of the sum of their squared half widths. The seeds' spread has some of the items' noise in it, which
-is so counted twice: conservative.
+one wrong answer are added (Agresti & Caffo, Am. Stat. 2000), so that 0 of 50 does not count as certain. The two sides
+are treated as unpaired, since the published answers per item are unknown; if both answered the same items, that is
+conservative. An average has the sum of its benchmarks' variances over their number squared.
+Seeds: the standard deviation over seeds is assumed equal on both sides and pooled: sd^2 (1/n + 1/m), with a t quantile
+of n + m - 2 degrees of freedom; a published score is a single run (m = 1).
+The half width is the root of the sum of both parts' squared half widths (MOVER: Zou, Huang & Zhang, CSDA 2009; Donner &
+Zou, SMMR 2012). The spread over seeds contains some of the items' noise, which so counts twice: conservative.
 """
 
 from math import hypot, inf, isnan, nan, sqrt
@@ -58,37 +57,40 @@ ITEMS_WITHIN, ITEMS_OUTSIDE, UNMATCHED = "items only: within noise", "items only
 SETTINGS = ["protocol", "their_protocol", "mode", "their_mode", "metric", "their_metric"]
 
 
-def compare(ours: pd.DataFrame, theirs: pd.DataFrame, models: dict[str, str] | None = None) -> pd.DataFrame:
+def compare(frame: pd.DataFrame, other: pd.DataFrame, models: dict[str, str] | None = None) -> pd.DataFrame:
     """A row for each of our done cells and benchmarks (`COLUMNS`, then `SETTINGS` of both sides).
 
     Both are results frames; `models` maps our names to theirs where they differ. Cells match by model, budget, variant
-    and benchmark, where the variant is named after its method; an average only if it is over the same benchmarks.
-    Where the other side has several data sets and one has our data set's name, only that one counts. Raises
-    `PrunegridError` where no model is on both sides.
+    and benchmark if the variant is named after its method; an average matches only one over the same benchmarks. If one
+    of the other side's data sets has our data set's name, only that one counts. Raises `PrunegridError` if no model is
+    on both sides.
     """
-    names = _names(ours, theirs, models or {})
-    left = _side(ours).assign(own_model=lambda side: side["model"], model=lambda side: side["model"].replace(names))
-    right = _side(theirs)[KEY + SIDE].rename(columns={name: f"their_{name}" for name in SIDE})
-    pairs = _pairs(left, right)
-    pairs = pairs.assign(their_model=pairs["model"].where(pairs["their_score"].notna()), model=pairs["own_model"])
+    names = models or {}
+    _check_models(frame, other, names)
+    our_side = _side(frame).assign(
+        our_model=lambda side: side["model"], model=lambda side: side["model"].replace(names)
+    )
+    their_side = _side(other)[KEY + SIDE].rename(columns={name: f"their_{name}" for name in SIDE})
+    pairs = _pairs(our_side, their_side)
+    pairs = pairs.assign(their_model=pairs["model"].where(pairs["their_score"].notna()), model=pairs["our_model"])
     measured = pd.DataFrame([_measured(pair) for pair in pairs.to_dict("records")], index=pairs.index)
     whole = pd.concat([pairs, measured], axis=1)[[*COLUMNS, *SETTINGS]]
     return whole.astype(COLUMNS)
 
 
 def item_variance(score: pd.Series, items: pd.Series) -> pd.Series:
-    """Of scores (percent) over so many items, in points squared: p(1 - p) / n with one more answer of either kind."""
+    """The variance of scores (percent) in points squared: p(1 - p) / n, with one more answer of either kind."""
     right = (items * score / 100 + 1) / (items + 2)
     return 100**2 * right * (1 - right) / (items + 2)
 
 
 def half_width(item_se: float, seed_half: float) -> float:
-    """Half the 95 % interval of a difference: both parts' half widths, added as variances are (MOVER)."""
+    """Half the 95 % interval of a difference: the root of both parts' squared half widths (MOVER)."""
     return hypot(critical_value(inf, ALPHA) * item_se, seed_half)
 
 
 def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
-    """Half the 95 % interval from seeds alone, with one pooled sd; NaN where neither side has two seeds."""
+    """Half the 95 % interval from seeds alone, with a pooled sd; NaN if neither side has two seeds."""
     freedom = n + their_n - 2
     if not freedom:
         return nan
@@ -97,14 +99,14 @@ def seed_half_width(sd: float, n: int, their_sd: float, their_n: int) -> float:
 
 
 def verdict(difference: float, half: float, seeds_known: bool) -> str:
-    """`within noise` or `differs`; with one seed on both sides only the items' noise is known, and that is said.
+    """`within noise` or `differs`; with one seed on both sides only the items' noise is known, as the verdict says.
 
-    Within noise is not alike: the half width beside it is how large a difference may go unseen.
+    Within noise does not mean equal: a difference of up to the half width goes unseen.
     """
-    within = abs(difference) <= half
+    is_within = abs(difference) <= half
     if seeds_known:
-        return WITHIN_NOISE if within else DIFFERS
-    return ITEMS_WITHIN if within else ITEMS_OUTSIDE
+        return WITHIN_NOISE if is_within else DIFFERS
+    return ITEMS_WITHIN if is_within else ITEMS_OUTSIDE
 
 
 def _measured(pair: Any) -> dict[str, Any]:
@@ -132,7 +134,9 @@ def _side(frame: pd.DataFrame) -> pd.DataFrame:
     done = frame[(frame["status"] == "done") & named_after_method(frame)]
     if done.empty:
         experiment = ", ".join(frame["experiment"].unique())
-        raise PrunegridError(f"{experiment}: nothing to compare: no score of a variant named after its method is done")
+        raise PrunegridError(
+            experiment, "no score of a variant named after its method is done", "run the workflow first"
+        )
     side = done.groupby([*CELL, "benchmark"], sort=False, dropna=False).agg(
         **{name: (name, "first") for name in (*PRUNERS, "protocol", "mode", "metric")},
         score=("score", "mean"),
@@ -146,7 +150,7 @@ def _side(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_averages(side: pd.DataFrame) -> pd.DataFrame:
-    """Give each Avg row the variance of a mean of its benchmarks, and in `over` their names."""
+    """Give each Avg row the variance of a mean of its benchmarks and, in `over`, their names."""
     average = side["benchmark"] == collect.AVERAGE
     parts = (
         side[~average]
@@ -163,31 +167,32 @@ def _with_averages(side: pd.DataFrame) -> pd.DataFrame:
 
 
 def named_after_method(frame: pd.DataFrame) -> pd.Series:
-    """Which rows' variants have no name of their own: `random+ppl`, `qtuning`, `full`, not `qtuning-l0`."""
+    """The rows of variants without a name of their own: `random+ppl`, `qtuning`, `full`, not `qtuning-l0`."""
     return frame["variant"] == (frame["sample_pruner"] + "+" + frame["token_pruner"]).fillna(frame["sample_pruner"])
 
 
-def _pairs(left: pd.DataFrame, right: pd.DataFrame) -> pd.DataFrame:
-    """Our cells beside theirs: those of our data set's name where they have it, else those of every data set."""
-    right = right.assign(named=right["their_dataset"].str.casefold())
-    left = left.assign(named=left["dataset"].str.casefold())
-    known = left["named"].isin(right["named"])
+def _pairs(our_side: pd.DataFrame, their_side: pd.DataFrame) -> pd.DataFrame:
+    """Our cells with theirs: of the data set with our data set's name if they have it, else of every data set."""
+    their_side = their_side.assign(data=their_side["their_dataset"].str.casefold())
+    our_side = our_side.assign(data=our_side["dataset"].str.casefold())
+    shared = our_side["data"].isin(their_side["data"])
     parts = [
-        left[known].merge(right, on=[*KEY, "named"], how="left"),
-        left[~known].merge(right.drop(columns="named"), on=KEY, how="left"),
+        our_side[shared].merge(their_side, on=[*KEY, "data"], how="left"),
+        our_side[~shared].merge(their_side.drop(columns="data"), on=KEY, how="left"),
     ]
     return pd.concat([part for part in parts if len(part)], ignore_index=True)
 
 
-def _names(ours: pd.DataFrame, theirs: pd.DataFrame, given: dict[str, str]) -> dict[str, str]:
-    """`given`, checked: each name is known to its side, and at least one of our models is on the other."""
-    own, other = list(ours["model"].unique()), list(theirs["model"].unique())
-    for name, known, side in [(n, own, "ours") for n in given] + [(n, other, "theirs") for n in given.values()]:
-        if name not in known:
-            raise PrunegridError(f"--model: {name} is none of {side}; there are {', '.join(known)}")
-    if not {given.get(name, name) for name in own} & set(other):
+def _check_models(our_frame: pd.DataFrame, their_frame: pd.DataFrame, names: dict[str, str]) -> None:
+    """Refuse a pair of names that a side does not have, and sides without a model in common."""
+    our_models, their_models = list(our_frame["model"].unique()), list(their_frame["model"].unique())
+    for side, models, requested in (("ours", our_models, names), ("theirs", their_models, names.values())):
+        for name in requested:
+            if name not in models:
+                raise PrunegridError("--model", f"{name} is none of {side}", f"give one of {', '.join(models)}")
+    if not {names.get(name, name) for name in our_models} & set(their_models):
         raise PrunegridError(
-            f"no model is on both sides: ours {', '.join(own)}; theirs {', '.join(other)}; "
-            "name a pair with --model OURS=THEIRS"
+            "models",
+            f"no model is on both sides: ours {', '.join(our_models)}; theirs {', '.join(their_models)}",
+            "name a pair with --model OURS=THEIRS",
         )
-    return given

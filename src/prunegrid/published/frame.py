@@ -1,7 +1,7 @@
 """The published tables of arXiv 2509.23873 (Q-Tuning), v1 and v2, in the shape of an experiment's results.
 
-`snakemake published` renders them. The scores of the benchmarks are as printed; averages and deltas are
-computed again from them, by what `prunegrid.results.collect` uses, so the paper's arithmetic slips are not copied.
+`snakemake published` renders them. The scores of the benchmarks are as printed; averages and deltas are recomputed from
+them by `prunegrid.results.collect`, so the paper's arithmetic slips are not copied.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ CELL = ["model", "sample_ratio", "token_ratio", "variant"]
 
 
 def frame() -> pd.DataFrame:
-    """The scores of v1's Table 1 (percent) as a results frame; seeds and realised ratios are not known.
+    """The scores of v1's Table 1 (percent) as a results frame; seeds and realised ratios are unknown.
 
     Full Dataset, which the paper prints under every budget with the same scores, is one cell per model.
     """
@@ -45,7 +45,7 @@ def table_v2(number: int) -> pd.DataFrame:
 
 
 def reference() -> pd.DataFrame:
-    """Every cell of v2, once each: what `prunegrid compare` compares with. v1's Table 1 is a part of it."""
+    """Every cell of v2 once, for `prunegrid compare` to compare with. v1's Table 1 is a part of it."""
     tables = pd.concat([table_v2(number) for number in V2_TABLES], ignore_index=True)
     return tables.drop_duplicates(["dataset", *CELL, "benchmark"], ignore_index=True)
 
@@ -71,8 +71,8 @@ def note_v2(number: int) -> str:
 def _as_results(table: pd.DataFrame) -> pd.DataFrame:
     cells = _renamed(table).groupby(CELL, sort=False, dropna=False)
     rows = [row for _, cell in cells for row in _with_average(cell)]
-    whole = collect.tidy(rows)
-    return collect.with_deltas(whole, dict.fromkeys(whole["variant"], collect.BASELINE))
+    frame = collect.tidy(rows)
+    return collect.with_deltas(frame, dict.fromkeys(frame["variant"], collect.BASELINE))
 
 
 def _with_average(cell: pd.DataFrame) -> list[collect.Row]:

@@ -36,7 +36,7 @@ V2 = {
 
 @pytest.fixture(scope="module")
 def printed() -> pd.DataFrame:
-    return audit.both_editions()
+    return audit.printed_editions()
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +147,9 @@ def test_every_score_is_a_count(found: pd.DataFrame, printed: pd.DataFrame) -> N
 def test_repeated_rows_have_the_same_scores(printed: pd.DataFrame) -> None:
     again = audit.repeated(printed)
     assert again["same"].all()
-    wizard = again[again["where"].str.contains("v2 Table 13, v2 Table 14")]
+    wizard = again[again["tables"].str.contains("v2 Table 13, v2 Table 14")]
     assert set(wizard["sample_pruner"]) == {"Zero-Shot", "Full Dataset", "Random", "Q-Tuning"}
-    assert again["where"].str.contains("v1").sum() == 106
+    assert again["tables"].str.contains("v1").sum() == 106
     changed = printed["score"].mask(printed["table"].eq(14) & printed["sample_pruner"].eq("Q-Tuning"), 1.0)
     assert (~audit.repeated(printed.assign(score=changed))["same"]).sum() == 4
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from prunegrid.cli import app
-from prunegrid.core.errors import PrunegridError
 from prunegrid.published import compare as comparing
 from prunegrid.published import compare_report
 from prunegrid.published import frame as published
 from prunegrid.published.compare import compare
 from prunegrid.results import collect
+from support.errors import refused
 
 FIVE = ("ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA")
 
@@ -174,20 +174,22 @@ def test_models_of_other_names(reference: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "said"),
+    ("models", "where", "what", "fix"),
     [
-        ({}, "no model is on both sides: ours llama; theirs LLaMA2-7B, Mistral-7B, .*--model OURS=THEIRS"),
-        ({"lama": "LLaMA2-7B"}, "lama is none of ours; there are llama"),
-        ({"llama": "LLaMA2"}, "LLaMA2 is none of theirs; there are LLaMA2-7B, "),
+        ({}, "models", "ours llama; theirs LLaMA2-7B, Mistral-7B, ", "--model OURS=THEIRS"),
+        ({"lama": "LLaMA2-7B"}, "--model", "lama is none of ours", "llama"),
+        ({"llama": "LLaMA2"}, "--model", "LLaMA2 is none of theirs", "LLaMA2-7B, "),
     ],
 )
-def test_models_that_are_not_there(models: dict[str, str], said: str, reference: pd.DataFrame) -> None:
-    with pytest.raises(PrunegridError, match=said):
+def test_compare_refuses_unknown_models(
+    models: dict[str, str], where: str, what: str, fix: str, reference: pd.DataFrame
+) -> None:
+    with refused(where, what, fix=fix):
         compare(arc_e(60, model="llama"), reference, models)
 
 
-def test_nothing_done_is_an_error(reference: pd.DataFrame) -> None:
-    with pytest.raises(PrunegridError, match="mine: nothing to compare"):
+def test_compare_needs_a_score_that_is_done(reference: pd.DataFrame) -> None:
+    with refused("mine", "no score", fix="run the workflow"):
         compare(arc_e(60, status="missing"), reference)
 
 
@@ -273,17 +275,16 @@ def test_without_results_the_audit(tmp_path: Path, capsys: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--model", "a=b"], "give the results to compare first"),
-        (["--with", "x"], "give the results to compare first"),
-        (["nowhere"], r"no experiment\.json there"),
-        (["nowhere"], "`prunegrid table nowhere` writes results.parquet"),
-        (["some/results.parquet"], "no such file; write it with `prunegrid table some`"),
-        (["nowhere", "--model", "a"], "--model a: write NAME=VALUE"),
+        (["--model", "a=b"], "--model: .*; give the results first"),
+        (["--with", "x"], "--with and .*; give the results first"),
+        (["nowhere"], r"nowhere: no experiment\.json .*; .*`prunegrid table nowhere` writes results.parquet"),
+        (["some/results.parquet"], "results.parquet: no such file; write it with `prunegrid table some`"),
+        (["nowhere", "--model", "a"], "--model a: .*NAME=VALUE"),
     ],
 )
-def test_bad_input_is_one_line(arguments: list[str], said: str) -> None:
-    with pytest.raises(SystemExit, match=said) as raised:
+def test_compare_reports_bad_input_in_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(SystemExit, match=message) as raised:
         app.main(["compare", *arguments])
     assert len(str(raised.value.code).splitlines()) == 1
