@@ -55,7 +55,7 @@ def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None
     log.write_bytes(ended_well)  # else the cell counts as failed, and collect reads none of its files
     assert found.code == 1, f"{rule} took the damaged {name}"
     (said,) = found.said.values()
-    assert said.startswith((f"{name}: ", f"{Path(name).parent}: ")), said
+    assert said.startswith((f"{name}:", f"{Path(name).parent}: ")), said
     removed = REPAIR.search(said)
     assert removed and removed[1] in (name, str(Path(name).parent)), said
     assert removed[1] in {*job.inputs, name}
