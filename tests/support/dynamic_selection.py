@@ -52,7 +52,7 @@ def expected_log(scores: Path, method: str, settings: Training) -> list[dict[str
                         "step": step,
                         "rank": rank,
                         "sample_id": int(chosen.sample_id[i]),
-                        "kept": len(chosen.kept(i)),
+                        "kept": len(chosen.kept_positions(i)),
                         "quadrant": int(chosen.quadrant[i]),
                         "reason": str(chosen.reason[i]),
                         "treated_as": int(chosen.treated_as[i]),

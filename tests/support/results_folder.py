@@ -58,7 +58,7 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         variant = experiment.variant(cell.variant)
         selection = {
             "method": variant.method,
-            "options": pruners.filled(variant.method, variant.options),
+            "options": pruners.complete_options(variant.method, variant.options),
             "match": variant.match,
             "nominal": {"samples": cell.budget.sample_ratio, "tokens": cell.budget.token_ratio},
             "seeds": {"cell": cell.seed},

@@ -57,7 +57,7 @@ def pruning_while_training(wildcards):
 
 def foreign_pruners(wildcards):
     """Versions of the pruners that are not this package's: the prune step's own version does not tell of them."""
-    members = pruners.members(EXPERIMENT.variant(cell_of(wildcards).variant).method)
+    members = pruners.find_pruners(EXPERIMENT.variant(cell_of(wildcards).variant).method)
     return {pruner.name: pruner.version for pruner in members if pruner.foreign}
 
 

@@ -9,15 +9,15 @@ with step(snakemake.log[0]):
 
     from prunegrid import pruners
     from prunegrid.audit.figure import draw
-    from prunegrid.audit.files import read
+    from prunegrid.audit.files import read_inputs
     from prunegrid.audit.measure import audit
     from prunegrid.audit.report import markdown
     from prunegrid.core import files
 
     for method in snakemake.params.foreign:
-        pruners.check(method, {})
+        pruners.check_method(method, {})
     found = audit(
-        *read(Path(snakemake.output.table).parents[1], snakemake.params.models, Path(snakemake.input.data)),
+        *read_inputs(Path(snakemake.output.table).parents[1], snakemake.params.models, Path(snakemake.input.data)),
         **snakemake.params.ratios,
     )
     files.write_parquet(Path(snakemake.output.table), pa.Table.from_pandas(found, preserve_index=False))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from prunegrid.audit.report import HEADINGS, KINDS, NAMES, found
+from prunegrid.audit.report import HEADINGS, KINDS, NAMES, is_significant
 from prunegrid.table.labels import label
 
 RATIO = {"samples": "sample_ratio", "tokens": "token_ratio"}
@@ -57,7 +57,7 @@ def _mark(axis: Any, line: Any, y: float) -> None:
     if pd.notna(line.seed):
         axis.plot(100 * line.share, y, ".", color="0.6", markersize=3, zorder=1)
         return
-    fill = "black" if found(line) else "white"
+    fill = "black" if is_significant(line) else "white"
     ends = [100 * (line.chance + end) for end in (line.low, line.high)]
     axis.plot(ends, [y, y], color="black", linewidth=1, zorder=2)
     axis.plot(100 * line.chance, y, "|", color="black", markersize=8, zorder=2)

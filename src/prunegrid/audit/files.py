@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from prunegrid.audit.measure import PLACES, Base, Items, methods
+from prunegrid.audit.measure import PLACES, PlantedSamples, ScoredModel, methods
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
@@ -21,17 +21,19 @@ PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
 Samples = dict[int, dict[str, Any]]
 
 
-def read(root: Path, models: Sequence[str], data: Path) -> tuple[Items, list[Base], dict[str, str]]:
+def read_inputs(
+    root: Path, models: Sequence[str], data: Path
+) -> tuple[PlantedSamples, list[ScoredModel], dict[str, str]]:
     """Items, the base models `models` of the results folder `root`, and the methods that lack a score column."""
     samples: Samples = {row["sample_id"]: row for row in read_parquet(data, PLANTED).to_pylist()}
     folders = [root / layout.scores(model) for model in models]
-    left_out = unusable(folders)
-    wanted = _together([needs(method) for _, _, method in methods() if method not in left_out])
+    left_out = unusable_methods(folders)
+    wanted = _union([needs(method) for _, _, method in methods() if method not in left_out])
     bases = [_base(root, model, seed, data, samples, wanted) for seed, model in enumerate(models)]
-    return _items(bases, samples), bases, left_out
+    return _planted_samples(bases, samples), bases, left_out
 
 
-def unusable(folders: Sequence[Path]) -> dict[str, str]:
+def unusable_methods(folders: Sequence[Path]) -> dict[str, str]:
     """The methods that need a column which some folder of scores lacks, each with the reason."""
     reasons: dict[str, str] = {}
     for folder in folders:
@@ -45,18 +47,20 @@ def unusable(folders: Sequence[Path]) -> dict[str, str]:
     return reasons
 
 
-def _together(wanted: Sequence[Needs]) -> Needs:
+def _union(wanted: Sequence[Needs]) -> Needs:
     return Needs(
         samples={column: pruner for each in wanted for column, pruner in each.samples.items()},
         tokens={column: pruner for each in wanted for column, pruner in each.tokens.items()},
     )
 
 
-def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> Base:
+def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> ScoredModel:
     folder = ScoresFolder(root / layout.scores(model))
     folder.check_digests(expected_digests(root / layout.manifest(model), data))
     scores = folder.read(wanted).ordered()
-    return Base(model, seed, scores, _planted(folder.path, root / layout.base_model(model), samples, scores.sample_id))
+    return ScoredModel(
+        model, seed, scores, _planted(folder.path, root / layout.base_model(model), samples, scores.sample_id)
+    )
 
 
 def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:
@@ -83,7 +87,7 @@ def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
     return response, {place: wrong_spans(kind, response, words), "value": value_spans(kind, response)}
 
 
-def _items(bases: Sequence[Base], samples: Samples) -> Items:
+def _planted_samples(bases: Sequence[ScoredModel], samples: Samples) -> PlantedSamples:
     """All base models must have scored the same samples: the intervals resample these."""
     order = bases[0].scores.sample_id
     for base in bases[1:]:
@@ -91,7 +95,7 @@ def _items(bases: Sequence[Base], samples: Samples) -> Items:
             raise PrunegridError(base.model, f"has scores of other samples than {bases[0].model}", "score both again")
     rows = [samples[sample_id] for sample_id in order.tolist()]
     texts: dict[str, int] = {}
-    return Items(
+    return PlantedSamples(
         sample_id=order,
         kind=np.array([row["kind"] for row in rows]),
         cluster=np.array([texts.setdefault(repr(row["messages"]), len(texts)) for row in rows]),

@@ -24,7 +24,19 @@ from numpy.typing import NDArray
 from prunegrid.audit.intervals import Bootstrap, Counts, Estimate
 from prunegrid.core import ragged, randomness
 from prunegrid.core.ragged import Bools, Floats, Ints
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Choice, Draw, Kept, PruningSpec, Scores, Selection, keep, select
+from prunegrid.pruners import (
+    JOINT,
+    SAMPLE,
+    TOKEN,
+    Choice,
+    Draw,
+    KeptSamples,
+    PruningSpec,
+    Scores,
+    Selection,
+    select,
+    select_tokens,
+)
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.inference import holm
 
@@ -41,7 +53,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Items:
+class PlantedSamples:
     """The samples in order of `sample_id` [n]: planted kind and number of its text, the same for exact copies."""
 
     sample_id: Ints
@@ -50,8 +62,9 @@ class Items:
 
 
 @dataclass(frozen=True)
-class Base:
-    """A base model with its pruning seed (the cell's): scores with the rows of `Items`, planted tokens [T] by place."""
+class ScoredModel:
+    """A base model, its pruning seed (the cell's), its scores in the order of `PlantedSamples`, and by place which
+    tokens [T] are planted."""
 
     model: str
     seed: int
@@ -60,8 +73,8 @@ class Base:
 
 
 def audit(
-    items: Items,
-    bases: Sequence[Base],
+    items: PlantedSamples,
+    bases: Sequence[ScoredModel],
     left_out: dict[str, str],
     sample_ratios: Iterable[float],
     token_ratios: Iterable[float],
@@ -128,7 +141,7 @@ def methods() -> list[tuple[str, str, str]]:
     return found + [("tokens", name, name) for name in joint]
 
 
-def _select(base: Base, method: str, sample_ratio: float, token_ratio: float) -> Selection:
+def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: float) -> Selection:
     spec = PruningSpec(method=method, sample_ratio=sample_ratio, token_ratio=token_ratio)
     return select(base.scores, spec, Draw(randomness.derive_seed(base.seed, "pruning")))
 
@@ -139,14 +152,14 @@ def first_tokens(scores: Scores, token_ratio: float) -> Selection:
         rows=np.arange(len(scores)),
         k=ragged.keep_counts(token_ratio, scores.response_tokens),
         rank=lambda block: -ragged.positions(block.offsets).astype(np.float64),
-        kept=Kept.because("first", len(scores)),
+        samples=KeptSamples.uniform("first", len(scores)),
     )
-    (selection,) = keep(chosen, lambda: [scores])
+    (selection,) = select_tokens(chosen, lambda: [scores])
     return selection
 
 
 def _sample_rows(
-    about: Row, items: Items, bases: Sequence[Base], bootstrap: Bootstrap, kept: Sequence[Ints]
+    about: Row, items: PlantedSamples, bases: Sequence[ScoredModel], bootstrap: Bootstrap, kept: Sequence[Ints]
 ) -> list[Row]:
     rows = []
     for kind in COUNTS:
@@ -155,7 +168,9 @@ def _sample_rows(
     return rows
 
 
-def _token_rows(about: Row, bases: Sequence[Base], bootstrap: Bootstrap, chosen: Sequence[Selection]) -> list[Row]:
+def _token_rows(
+    about: Row, bases: Sequence[ScoredModel], bootstrap: Bootstrap, chosen: Sequence[Selection]
+) -> list[Row]:
     rows = []
     for kind, places in PLACES.items():
         counts = token_counts(bases, chosen, places)
@@ -163,14 +178,14 @@ def _token_rows(about: Row, bases: Sequence[Base], bootstrap: Bootstrap, chosen:
     return rows
 
 
-def sample_counts(items: Items, kept: Sequence[Ints], kind: str) -> Counts:
+def sample_counts(items: PlantedSamples, kept: Sequence[Ints], kind: str) -> Counts:
     """How much of `kind` is kept, by base model, given the kept `sample_id` of each."""
     kept_Sn = np.stack([np.isin(items.sample_id, ids) for ids in kept]).astype(np.float64)
     kind_Sn = np.broadcast_to(items.kind == kind, kept_Sn.shape).astype(np.float64)
     return Counts(kept_Sn * kind_Sn, kind_Sn, kept_Sn, np.ones_like(kept_Sn))
 
 
-def token_counts(bases: Sequence[Base], chosen: Sequence[Selection], places: Sequence[str]) -> Counts:
+def token_counts(bases: Sequence[ScoredModel], chosen: Sequence[Selection], places: Sequence[str]) -> Counts:
     """How many of the tokens planted in `places` are dropped, by base model."""
     planted = [np.any([base.planted[place] for place in places], axis=0) for base in bases]
     each = [_dropped(*of_one) for of_one in zip((base.scores for base in bases), chosen, planted, strict=True)]
@@ -192,7 +207,7 @@ def _dropped(scores: Scores, chosen: Selection, planted: Bools) -> tuple[Floats,
     return part, whole, whole * gone / np.maximum(room, 1)
 
 
-def _rows(about: Row, bases: Sequence[Base], estimate: Estimate, n: Floats) -> list[Row]:
+def _rows(about: Row, bases: Sequence[ScoredModel], estimate: Estimate, n: Floats) -> list[Row]:
     """A row a base model, then the mean's. `n` is samples, or planted tokens; its mean is rounded."""
     rows = [
         about | {"seed": base.seed, "model": base.model, "n": int(own), "share": share, "chance": chance}

@@ -88,9 +88,9 @@ def _cell(mean: Any, what: str) -> str:
 
 
 def _arrow(mean: Any) -> str:
-    return (" ↑" if mean.share > mean.chance else " ↓") if found(mean) else ""
+    return (" ↑" if mean.share > mean.chance else " ↓") if is_significant(mean) else ""
 
 
-def found(mean: Any) -> bool:
+def is_significant(mean: Any) -> bool:
     """Whether this mean differs from chance after the correction, and all models lie on its side."""
     return bool(mean.p_holm < ALPHA and mean.agree)

@@ -106,7 +106,7 @@ class Experiment(Section):
                 others = ", ".join(name for name, other in named.items() if not other.match)
                 advice = f"name one of this experiment's variants: {others}" if others else "add a variant to match"
                 raise ValueError(f"{variant.name}: match is {variant.match!r}; {advice}")
-            if variant.match is not None and pruners.parts(variant.method)[1] is None:
+            if variant.match is not None and pruners.pruner_names(variant.method)[1] is None:
                 raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
             if "reference_nll" in pruners.needs(variant.method, variant.options).tokens:
                 lacking = [name for name, model in self.models.items() if model.reference is None]

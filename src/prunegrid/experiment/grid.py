@@ -148,7 +148,7 @@ def pruning_of(experiment: Experiment, cell: Cell) -> PruningSpec:
 
 
 def _method_of(variant: Variant) -> dict[str, Any]:
-    options = pruners.filled(variant.method, variant.options)
+    options = pruners.complete_options(variant.method, variant.options)
     return {"variant": variant.name, "method": variant.method, "options": options}
 
 

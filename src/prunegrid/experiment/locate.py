@@ -44,7 +44,7 @@ def experiment_of(directory: Path) -> Experiment:
             f"{directory}: no experiment.json there, so it is not an experiment's results; "
             "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
         )
-    plugins.look_in(directory.resolve().parents[1])
+    plugins.add_search_path(directory.resolve().parents[1])
     written = io.read_json(path)
     try:
         return config.load(written, source=str(path))

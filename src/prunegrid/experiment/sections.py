@@ -238,7 +238,7 @@ class Variant(Section):
                 f"{self.name!r} stands for the best pair (prunegrid table --against {BEST}); choose another"
             )
         try:
-            pruners.check(self.method, self.options)
+            pruners.check_method(self.method, self.options)
         except PrunegridError as error:
             raise ValueError(str(error)) from None
         return self

@@ -22,7 +22,7 @@ COLOURS = "RdBu"
 def draw(results: ModelResults) -> Figure:
     """Means over seeds of the deltas of Avg (points): blue is better, red worse than the baseline."""
     shown_variants = _variants(results)
-    pairs = [pruners.parts(v.method) for v in results.experiment.variants if v.name in shown_variants]
+    pairs = [pruners.pruner_names(v.method) for v in results.experiment.variants if v.name in shown_variants]
     rows, columns = (list(dict.fromkeys(parts)) for parts in zip(*pairs, strict=True))
     budgets = results.experiment.grid_budgets
     squares = {budget: _squares(results, budget) for budget in budgets}

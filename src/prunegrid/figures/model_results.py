@@ -50,7 +50,7 @@ class ModelResults:
         """A variant's name in figures: a plain one's method, else its own name."""
         if variant in collect.REFERENCES:
             return label(variant)
-        parts = [part for part in pruners.parts(self.experiment.variant(variant).method) if part]
+        parts = [part for part in pruners.pruner_names(self.experiment.variant(variant).method) if part]
         return " + ".join(label(part) for part in parts) if variant == "+".join(parts) else variant
 
 

@@ -36,7 +36,7 @@ def has_baseline(experiment: Experiment) -> bool:
 
 def is_plain_pair(variant: Variant) -> bool:
     """Whether the variant has a place in the heat map: a pair named after its method, not the baseline."""
-    parts = [part for part in pruners.parts(variant.method) if part]
+    parts = [part for part in pruners.pruner_names(variant.method) if part]
     return len(parts) == 2 and variant.name == "+".join(parts) != BASELINE
 
 

@@ -53,7 +53,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
     draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
-    choice = pruners.choose(scores.ordered(), spec, draw)
+    choice = pruners.choose_samples(scores.ordered(), spec, draw)
     sample_id, treated_as = pick_sample(scores.ordered(), choice)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
@@ -62,8 +62,8 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     selections = {p.name: _kept_positions(sample, p.name, budget, draw, folder) for p in shown}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[choice.rows] == sample_id)[0])
-        (selection,) = pruners.keep(choice.take(np.array([place])), lambda: [sample])
-        selections["qtuning"] = set(selection.kept(0).tolist())
+        (selection,) = pruners.select_tokens(choice.take(np.array([place])), lambda: [sample])
+        selections["qtuning"] = set(selection.kept_positions(0).tolist())
     vocabulary = Tokenizer.from_file(str(tokenizer))
     prompt = vocabulary.decode(line["prompt_ids"].as_py())
     return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as)
@@ -76,7 +76,7 @@ def pick_sample(scores: Scores, choice: Choice) -> tuple[int, int]:
     tokens; if there are none, among those with 12 or more; else among all samples.
     """
     treated_as_N = np.zeros(len(scores), np.int8)
-    treated_as_N[choice.rows] = choice.kept.treated_as
+    treated_as_N[choice.rows] = choice.samples.treated_as
     lengths_N = scores.response_tokens
     long, short = lengths_N >= SHORTEST, lengths_N <= LONGEST
     groups = (np.flatnonzero((treated_as_N == 2) & long & short), np.flatnonzero((treated_as_N == 2) & long))
@@ -111,7 +111,7 @@ def _kept_positions(sample: Scores, token: str, budget: Budget, draw: Draw, fold
             return folder.left_out(column) or f"the scores have no column {column}"
     spec = PruningSpec(method=method, sample_ratio=1.0, token_ratio=budget.token_ratio)
     selection = pruners.select(sample, spec, draw)
-    return set(selection.kept(0).tolist())
+    return set(selection.kept_positions(0).tolist())
 
 
 def texts(vocabulary: Tokenizer, ids: Sequence[int]) -> list[str]:

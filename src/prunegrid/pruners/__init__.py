@@ -4,10 +4,10 @@ Snakemake imports this package each time it parses, so nothing here imports torc
 """
 
 from prunegrid.pruners import methods as methods  # registers the package's own
-from prunegrid.pruners.apply import choose, keep, require_tokens, select
-from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores, Selection
+from prunegrid.pruners.apply import choose_samples, require_tokens, select, select_tokens
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, Selection
 from prunegrid.pruners.match import Match
-from prunegrid.pruners.method import Needs, check, filled, members, needs, parts
+from prunegrid.pruners.method import Needs, check_method, complete_options, find_pruners, needs, pruner_names
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, label, sample_pruner, token_pruner
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
 
@@ -17,7 +17,7 @@ __all__ = [
     "TOKEN",
     "Choice",
     "Draw",
-    "Kept",
+    "KeptSamples",
     "Match",
     "MethodSpec",
     "Needs",
@@ -25,17 +25,17 @@ __all__ = [
     "PruningSpec",
     "Scores",
     "Selection",
-    "check",
-    "choose",
-    "filled",
+    "check_method",
+    "choose_samples",
+    "complete_options",
+    "find_pruners",
     "joint_pruner",
-    "keep",
     "label",
-    "members",
     "needs",
-    "parts",
+    "pruner_names",
     "require_tokens",
     "sample_pruner",
     "select",
+    "select_tokens",
     "token_pruner",
 ]

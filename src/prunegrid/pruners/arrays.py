@@ -144,7 +144,7 @@ Rank = Callable[[Scores], Floats]
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptSamples:
     """Why each of m kept samples is kept: its loss weight, Q-Tuning's quadrant, the reason, the token rule."""
 
     weight: NDArray[np.float32]
@@ -153,13 +153,13 @@ class Kept:
     treated_as: NDArray[np.int8]
 
     @classmethod
-    def because(cls, reason: str, m: int) -> "Kept":
+    def uniform(cls, reason: str, m: int) -> "KeptSamples":
         """m samples of one reason, of weight 1 and of no quadrant."""
         none = np.zeros(m, np.int8)
         return cls(np.ones(m, np.float32), none, np.full(m, reason), none)
 
-    def take(self, rows: Any) -> "Kept":
-        return Kept(*(getattr(self, column.name)[rows] for column in fields(self)))
+    def take(self, rows: Any) -> "KeptSamples":
+        return KeptSamples(*(getattr(self, column.name)[rows] for column in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -174,8 +174,8 @@ class Choice:
     rows: Ints
     k: Ints
     rank: Rank
-    kept: Kept
-    across: bool = False
+    samples: KeptSamples
+    shared_budget: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -183,7 +183,7 @@ class Choice:
 
     def take(self, order: Ints) -> "Choice":
         """The same samples in another order."""
-        return replace(self, rows=self.rows[order], k=self.k[order], kept=self.kept.take(order))
+        return replace(self, rows=self.rows[order], k=self.k[order], samples=self.samples.take(order))
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,6 @@ class Selection:
     def __len__(self) -> int:
         return len(self.sample_id)
 
-    def kept(self, row: int) -> NDArray[np.int32]:
+    def kept_positions(self, row: int) -> NDArray[np.int32]:
         """Kept positions of one sample."""
         return self.positions[self.offsets[row] : self.offsets[row + 1]]

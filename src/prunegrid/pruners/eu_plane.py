@@ -72,14 +72,14 @@ class Plane:
 
     def quadrant(self, rows: Ints) -> NDArray[np.int8]:
         """2 or 4; 0 for samples that the fill rule kept."""
-        return np.where(_members(self.corner[rows]), self.corner[rows], 0).astype(np.int8)
+        return np.where(_in_q2_or_q4(self.corner[rows]), self.corner[rows], 0).astype(np.int8)
 
     def reason(self, rows: Ints) -> NDArray[np.str_]:
         return np.array(["fill", "", "q2", "", "q4"])[self.quadrant(rows)]
 
     def details(self) -> dict[str, Any]:
         """For `selection.json`: thresholds by window, the corners of all samples, and the way each one took."""
-        members = _members(self.corner)
+        members = _in_q2_or_q4(self.corner)
         return {
             "thresholds": self._thresholds(),
             "corners": {
@@ -109,7 +109,7 @@ class Plane:
         ]
 
 
-def _members(corner: NDArray[np.int8]) -> Bools:
+def _in_q2_or_q4(corner: NDArray[np.int8]) -> Bools:
     """Whether in Q2 or Q4."""
     members: Bools = (corner == 2) | (corner == 4)
     return members
@@ -128,13 +128,13 @@ def divide(ppl: Floats, entropy: Floats, luck: Floats, window: int, sample_ratio
         corners = found.corners(ppl_WB, entropy_WB)
         contrast = normalised(ppl_WB) - normalised(entropy_WB)
         corner[part] = corners.ravel()
-        kept[part] = _choose(_members(corners), np.abs(contrast), luck_WB, sample_ratio, reading).ravel()
-        treated_as[part] = np.where(_members(corners), corners, _filled_as(contrast, reading)).ravel()
+        kept[part] = _choose(_in_q2_or_q4(corners), np.abs(contrast), luck_WB, sample_ratio, reading).ravel()
+        treated_as[part] = np.where(_in_q2_or_q4(corners), corners, _fill_corner(contrast, reading)).ravel()
         thresholds.append((width, found))
     return Plane(corner, kept, treated_as, thresholds)
 
 
-def _filled_as(contrast: Floats, reading: Reading) -> NDArray[np.int8]:
+def _fill_corner(contrast: Floats, reading: Reading) -> NDArray[np.int8]:
     """The corner whose token rule a filled sample follows."""
     if reading.filled_tokens == "contrast":
         return np.where(contrast > 0, np.int8(2), np.int8(4))
@@ -163,7 +163,7 @@ def bisect(ppl_WB: Floats, entropy_WB: Floats, sample_ratio: float, reading: Rea
     for _ in range(reading.bisection_steps):
         level = (low + high) // 2
         found = _thresholds(ppl_sorted, entropy_sorted, level, unit)
-        few = _members(found.corners(ppl_WB, entropy_WB)).sum(axis=1) < enough
+        few = _in_q2_or_q4(found.corners(ppl_WB, entropy_WB)).sum(axis=1) < enough
         low, high = np.where(few, level, low), np.where(few, high, level)
     if reading.final == "last":
         return found

@@ -1,7 +1,7 @@
 """The equal-budget control: a pair that keeps as many samples and as many tokens as another selection did.
 
-Q-Tuning keeps Q4 whole and so trains on more tokens than the pairs beside it; a difference between them may
-be no more than that. `match: qtuning` gives a pair Q-Tuning's realised counts instead of the nominal ones.
+Q-Tuning keeps Q4 whole and so trains on more tokens than the pairs beside it, which may be all that makes the
+difference. `match: qtuning` gives a pair Q-Tuning's realised counts instead of the nominal ones.
 """
 
 from bisect import bisect_left
@@ -21,48 +21,50 @@ class Match(NamedTuple):
     tokens: int
 
 
-def matched_rows(key: Floats, lengths: Ints, match: Match) -> tuple[Ints, dict[str, Any]]:
-    """The `match.samples` rows of largest key among the responses that are long enough, and what that meant.
+def match_rows(key: Floats, lengths: Ints, match: Match) -> tuple[Ints, dict[str, Any]]:
+    """The `match.samples` rows of largest key that together have `match.tokens` tokens, and details of the match.
 
-    Where the best-ranked samples hold fewer tokens than are to be kept, only responses of at least L tokens
-    take part: the smallest such L that bisection finds. Where no L will do, the longest are taken.
+    If the best-ranked samples have too few, only responses of at least L tokens take part, with the smallest such L
+    that bisection finds. If no L will do, the longest responses are taken.
     """
+    # The candidates for L, ascending, the weakest first: only those that leave enough samples. `None` stands for the
+    # longest responses and is never tested, since `hi` excludes it: bisection returns its index if all others fail.
     distinct = np.concatenate([[0], np.unique(lengths)])
-    at_least = np.searchsorted(np.sort(-lengths), -distinct, side="right")
-    limits = [*distinct[at_least >= match.samples].tolist(), None]
-    place = bisect_left(
-        limits,
+    long_enough = np.searchsorted(np.sort(-lengths), -distinct, side="right")
+    minima = [*distinct[long_enough >= match.samples].tolist(), None]
+    index = bisect_left(
+        minima,
         True,
-        hi=len(limits) - 1,
-        key=lambda limit: _holds(_among(key, lengths, limit, match.samples), lengths, match),
+        hi=len(minima) - 1,
+        key=lambda minimum: _has_tokens(_best_rows(key, lengths, minimum, match.samples), lengths, match),
     )
-    rows = _among(key, lengths, limits[place], match.samples)
-    if not _holds(rows, lengths, match):
-        what = f"no {match.samples} samples have the {match.tokens} tokens to match"
-        raise PrunegridError("match", what, "match a selection of the same data")
+    rows = _best_rows(key, lengths, minima[index], match.samples)
+    if not _has_tokens(rows, lengths, match):
+        finding = f"no {match.samples} samples have the {match.tokens} tokens to match"
+        raise PrunegridError("match", finding, "match a selection of the same data")
     return rows, {"matched": {**match._asdict(), "shortest_response": int(lengths[rows].min())}}
 
 
-def _among(key: Floats, lengths: Ints, shortest: int | None, m: int) -> Ints:
-    """The m rows of largest key among responses of `shortest` tokens or more; None: of the longest responses."""
-    if shortest is None:
+def _best_rows(key: Floats, lengths: Ints, minimum: int | None, m: int) -> Ints:
+    """The m rows of largest key among responses of `minimum` tokens or more; None: the m longest, ties by key."""
+    if minimum is None:
         return np.sort(np.lexsort((-key, -lengths))[:m])
-    return ragged.top_k(np.where(lengths >= shortest, key, -np.inf), m)
+    return ragged.top_k(np.where(lengths >= minimum, key, -np.inf), m)
 
 
-def _holds(rows: Ints, lengths: Ints, match: Match) -> bool:
+def _has_tokens(rows: Ints, lengths: Ints, match: Match) -> bool:
     return bool(lengths[rows].sum() >= match.tokens)
 
 
-def matched_tokens(lengths: Ints, tokens: int) -> Ints:
-    """How many of each response's tokens [m] to keep: one, and the rest in proportion to what is left of it.
+def match_token_counts(lengths: Ints, tokens: int) -> Ints:
+    """How many tokens to keep of each response [m]: one each, and the others in proportion to its remaining length.
 
-    Largest remainders are rounded up (of equal ones the earlier samples'), so the sum is exactly `tokens`.
+    The counts add up to exactly `tokens`: largest remainders are rounded up, of equal ones those of earlier samples.
     """
-    spare, rest = lengths - 1, tokens - len(lengths)
-    if rest <= 0:
+    spare, budget = lengths - 1, tokens - len(lengths)
+    if budget <= 0:
         return np.ones_like(lengths)
-    whole, remainder = np.divmod(spare * rest, spare.sum())
-    whole[np.argsort(-remainder, kind="stable")[: rest - whole.sum()]] += 1
-    more: Ints = 1 + whole
-    return more
+    whole, remainder = np.divmod(spare * budget, spare.sum())
+    whole[np.argsort(-remainder, kind="stable")[: budget - whole.sum()]] += 1
+    counts: Ints = 1 + whole
+    return counts

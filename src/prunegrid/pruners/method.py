@@ -20,20 +20,20 @@ class Needs:
     tokens: dict[str, str]
 
 
-def parts(method: str) -> tuple[str, str | None]:
+def pruner_names(method: str) -> tuple[str, str | None]:
     """(sample pruner, token pruner); (joint pruner, None): the names they are registered under."""
-    names = [pruner.name for pruner in members(method)]
+    names = [pruner.name for pruner in find_pruners(method)]
     return names[0], names[1] if len(names) == 2 else None
 
 
-def check(method: str, options: dict[str, Any]) -> None:
+def check_method(method: str, options: dict[str, Any]) -> None:
     """Refuse an unknown or malformed method, and options that it lacks, refuses or that are of another type."""
     needs(method, options)
 
 
-def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
+def complete_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     """All options of `method`: those given, checked, and the defaults of the rest."""
-    pruners = members(method)
+    pruners = find_pruners(method)
     known = [name for pruner in pruners for name in pruner.options.names]
     for name in options:
         if name not in known:
@@ -41,7 +41,7 @@ def filled(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for pruner in pruners for name, value in pruner.options.complete(options, method).items()}
 
 
-def members(method: str) -> list[Pruner]:
+def find_pruners(method: str) -> list[Pruner]:
     """The registered pruners that `method` names: one (joint) or two (sample, token)."""
     names = method.split("+")
     if len(names) == 1 and (names[0] in JOINT or ":" in names[0] or _installed(names[0], JOINT)):
@@ -55,7 +55,7 @@ def members(method: str) -> list[Pruner]:
 
 def needs(method: str, options: dict[str, Any] | None = None) -> Needs:
     """The score columns that `method` reads under `options`."""
-    pruners, complete = members(method), filled(method, options or {})
+    pruners, complete = find_pruners(method), complete_options(method, options or {})
     return Needs(
         samples={column: pruner.name for pruner in pruners for column in pruner.sample_columns(complete)},
         tokens={column: pruner.name for pruner in pruners for column in pruner.token_columns(complete)},
@@ -64,7 +64,7 @@ def needs(method: str, options: dict[str, Any] | None = None) -> Needs:
 
 def _find(name: str, registry: dict[str, Pruner], kind: str) -> Pruner:
     if ":" in name:
-        return plugins.imported(name, registry, kind)
+        return plugins.import_pruner(name, registry, kind)
     if name not in registry and not _installed(name, registry):
         raise PrunegridError(name, f"is not a {kind}", _suggest(name, sorted(registry)))
     return registry[name]

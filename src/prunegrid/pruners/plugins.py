@@ -1,7 +1,7 @@
 """Pruners from outside the package: `module:function` in a method, or the entry point group `prunegrid.pruners`.
 
-A module is looked for on the Python path and in the directory that `snakemake` runs in: the working directory, or
-for a results folder that is read from elsewhere the one that it was made in.
+Modules are searched for on the Python path and then in the directory that `snakemake` ran in: the working directory, or
+the one in which a results folder was made that is read from elsewhere.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from prunegrid.pruners.registry import Pruner
 GROUP = "prunegrid.pruners"
 
 
-def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
+def import_pruner(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
     """The pruner that `module:function` names, registered by its decorator when the module is imported."""
     module_name, _, name = reference.partition(":")
     function = getattr(_import(module_name, reference), name, None)
@@ -30,7 +30,7 @@ def imported(reference: str, registry: dict[str, Pruner], kind: str) -> Pruner:
 
 
 def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
-    look_in(here := Path.cwd())
+    add_search_path(here := Path.cwd())
     try:
         return importlib.import_module(name)
     except PrunegridError:
@@ -41,21 +41,18 @@ def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
         raise PrunegridError(reference, f"cannot import {name} ({type(error).__name__}: {error})", fix) from error
 
 
-def look_in(folder: Path) -> None:
-    """Find modules in `folder`, too, after everything that is on the Python path."""
+def add_search_path(folder: Path) -> None:
+    """Search `folder` for modules, too, after the Python path."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 
 
 @cache
 def load_installed() -> None:
-    """Import what installed packages list under the entry point group, once a process."""
+    """Import the modules that installed packages list under the entry point group, once a process."""
     for entry in entry_points(group=GROUP):
         try:
             entry.load()
         except Exception as error:
-            where, what = (
-                f"entry point {entry.name} = {entry.value}",
-                f"cannot be loaded ({type(error).__name__}: {error})",
-            )
-            raise PrunegridError(where, what, "correct or uninstall the package that has it") from error
+            finding, fix = f"cannot be loaded ({type(error).__name__}: {error})", "correct or uninstall its package"
+            raise PrunegridError(f"entry point {entry.name} = {entry.value}", finding, fix) from error

@@ -41,7 +41,7 @@ class Pruner:
     label: str = ""
     reason: str = "rank"
     figure_row: int = 0
-    across: bool = False
+    shared_budget: bool = False
     version: int = 1
     option_order: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.pruners.method import Needs, filled, needs
+from prunegrid.pruners.method import Needs, complete_options, needs
 
 
 class MethodSpec(BaseModel):
@@ -29,7 +29,7 @@ class MethodSpec(BaseModel):
 
     def complete(self) -> Self:
         """The same with all options: those given, checked, and the defaults of the rest."""
-        return self.model_copy(update={"options": filled(self.method, self.options)})
+        return self.model_copy(update={"options": complete_options(self.method, self.options)})
 
 
 class PruningSpec(MethodSpec):
@@ -51,7 +51,7 @@ class PruningSpec(MethodSpec):
         return value
 
     @property
-    def matched(self) -> "PruningSpec | None":
+    def counterpart(self) -> "PruningSpec | None":
         """The pruning of `match`, under the same ratios."""
         if self.match is None:
             return None

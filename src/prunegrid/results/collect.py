@@ -174,7 +174,7 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
     training = grid.training_of(experiment, cell)
     if cell.budget:
         variant = experiment.variant(cell.variant)
-        sample, token = pruners.parts(variant.method)
+        sample, token = pruners.pruner_names(variant.method)
         removal = training.removal
     return {
         "experiment": experiment.experiment,

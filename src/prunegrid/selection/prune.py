@@ -22,9 +22,9 @@ from prunegrid.pruners import (
     PruningSpec,
     Scores,
     Selection,
-    choose,
-    keep,
+    choose_samples,
     require_tokens,
+    select_tokens,
 )
 from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.selection.summary import SelectionSummary, Totals
@@ -59,19 +59,19 @@ def prune(
     folder.check_digests(expected_digests or {})
     scores = folder.read_samples(spec.needs)
     pruning_seed = randomness.derive_seed(seed, "pruning")
-    other = _matched_summary(match, len(scores), folder) if match else None
+    other = _read_match(match, len(scores), folder) if match else None
     counts = Match(other.n_kept_samples, other.kept_tokens) if other else None
     ordered = scores.ordered()
-    chosen = choose(ordered, spec, Draw(pruning_seed), counts)
+    choice = choose_samples(ordered, spec, Draw(pruning_seed), counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
-        _write(temporary, folder, scores, chosen, spec)
+        _write(temporary, folder, scores, choice, spec)
         summary = SelectionSummary.build(
             "static",
             spec,
-            _totals(ordered, chosen),
-            chosen.details,
+            _count_totals(ordered, choice),
+            choice.details,
             match=other and other.variant,
-            counts=_counts(chosen),
+            counts=_counts(choice),
             selection=files.sha256(temporary),
             seeds={"cell": seed, "pruning": pruning_seed},
             digests=folder.digests,
@@ -81,7 +81,7 @@ def prune(
     return summary
 
 
-def _matched_summary(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
+def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
     """The summary of another selection of the same n samples, whose counts are to be met."""
     other = SelectionSummary.read(path)
     if other.n_samples != n:
@@ -90,19 +90,19 @@ def _matched_summary(path: Path, n: int, folder: ScoresFolder) -> SelectionSumma
     return other
 
 
-def _write(path: Path, folder: ScoresFolder, scores: Scores, chosen: Choice, spec: PruningSpec) -> None:
+def _write(path: Path, folder: ScoresFolder, scores: Scores, choice: Choice, spec: PruningSpec) -> None:
     """Stream the selection to `path`, in order of `sample_id`.
 
     Only where the scores are in another order is the selection (not the scores) held in memory, to be sorted.
     """
-    rows = chosen.rows if scores.is_ordered else np.argsort(scores.sample_id, kind="stable")[chosen.rows]
+    rows = choice.rows if scores.is_ordered else np.argsort(scores.sample_id, kind="stable")[choice.rows]
     by_file = np.argsort(rows, kind="stable")
-    rows, chosen = rows[by_file], chosen.take(by_file)
+    rows, choice = rows[by_file], choice.take(by_file)
 
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(folder, scores, rows, spec)
 
-    tables: Iterator[pa.Table] = map(selection_table, keep(chosen, blocks))
+    tables: Iterator[pa.Table] = map(selection_table, select_tokens(choice, blocks))
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
@@ -135,22 +135,22 @@ def selection_table(selection: Selection) -> pa.Table:
     return pa.table(columns, schema=SCHEMA)
 
 
-def _totals(scores: Scores, chosen: Choice) -> Totals:
-    response, prompt, rows = scores.response_tokens, scores.prompt_tokens, chosen.rows
+def _count_totals(scores: Scores, choice: Choice) -> Totals:
+    response, prompt, rows = scores.response_tokens, scores.prompt_tokens, choice.rows
     return Totals(
         samples=len(scores),
         response_tokens=int(response.sum()),
         all_tokens=None if prompt is None else int(prompt.sum() + response.sum()),
-        kept_samples=len(chosen),
-        kept_tokens=int(chosen.k.sum()),
+        kept_samples=len(choice),
+        kept_tokens=int(choice.k.sum()),
         response_tokens_of_kept=int(response[rows].sum()),
         prompt_tokens_of_kept=None if prompt is None else int(prompt[rows].sum()),
     )
 
 
-def _counts(chosen: Choice) -> dict[str, dict[str, int]]:
+def _counts(choice: Choice) -> dict[str, dict[str, int]]:
     """How many kept samples have each quadrant, reason and token rule."""
-    columns = {name: getattr(chosen.kept, name) for name in ("quadrant", "reason", "treated_as")}
+    columns = {name: getattr(choice.samples, name) for name in ("quadrant", "reason", "treated_as")}
     return {
         name: {str(value): int(count) for value, count in zip(*np.unique(column, return_counts=True), strict=True)}
         for name, column in columns.items()

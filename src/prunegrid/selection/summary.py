@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prunegrid import __version__
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
-from prunegrid.pruners import PruningSpec, members
+from prunegrid.pruners import PruningSpec, find_pruners
 
 UNSET: Any = Field(None, exclude_if=lambda value: value is None)
 
@@ -107,6 +107,6 @@ def foreign_pruners(method: str) -> dict[str, Any]:
     """Module, version and source digest of each pruner of `method` that comes from outside the package."""
     return {
         pruner.name: {"module": pruner.function.__module__, "version": pruner.version, "source": pruner.source_digest}
-        for pruner in members(method)
+        for pruner in find_pruners(method)
         if pruner.foreign
     }

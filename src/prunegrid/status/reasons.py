@@ -117,13 +117,13 @@ def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reas
     if not files.exists(selection):
         return
     was = dict(zip(PRUNER, files.values(selection, *PRUNER), strict=True))
-    options = pruners.filled(variant.method, variant.options)
+    options = pruners.complete_options(variant.method, variant.options)
     yield from _pruned_by(variant.name, was, {"method": variant.method, "options": options})
     (match,) = files.values(selection, "match", absent=UNKNOWN)
     yield from _differences(f"{at}.match", match, variant.match)
     (foreign,) = files.values(selection, "foreign_pruners", absent={})
     versions = {name: told["version"] for name, told in (foreign or {}).items()}
-    now = {pruner.name: pruner.version for pruner in pruners.members(variant.method) if pruner.foreign}
+    now = {pruner.name: pruner.version for pruner in pruners.find_pruners(variant.method) if pruner.foreign}
     yield from _differences(f"{at}: version", versions, now)
     if "reference_nll" in grid.extra_columns(experiment, cell):
         reference = experiment.sources[f"{cell.model}@reference"]

@@ -95,7 +95,7 @@ def _plugin_selections(experiment: Experiment, directory: Path, frame: pd.DataFr
 
 def _plugin_files(method: str) -> list[Path]:
     """The files of the method's pruners from outside the package."""
-    return [Path(inspect.getfile(pruner.function)) for pruner in pruners.members(method) if pruner.foreign]
+    return [Path(inspect.getfile(pruner.function)) for pruner in pruners.find_pruners(method) if pruner.foreign]
 
 
 def _trusted(experiment: Experiment) -> str:

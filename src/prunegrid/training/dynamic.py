@@ -52,7 +52,7 @@ class MiniBatchPruner:
     def __init__(self, samples: Samples, pruning: PruningSpec, seed: int, batch_tokens: int) -> None:
         self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
         self.log: list[pa.Table] = []
-        specs = filter(None, (pruning, pruning.matched))
+        specs = filter(None, (pruning, pruning.counterpart))
         columns = {column for spec in specs for column in spec.needs.tokens}
         self.candidates = CandidateScorer(self.rows, batch_tokens, bool(columns & set(ATTENTION_SCORES)))
 
@@ -81,14 +81,14 @@ class MiniBatchPruner:
     def _prune_batch(self, candidates: Scores, rows: Ints, position: StepPosition) -> list[Example]:
         match = None
         draw = Draw(self.seed, position.epoch, position.step, position.progress)
-        if matched := self.pruning.matched:
+        if matched := self.pruning.counterpart:
             matched_selection = select(candidates, matched, draw)
             match = Match(len(matched_selection), len(matched_selection.positions))
         selection = select(candidates, self.pruning, draw, match)
         self.log.append(log_rows(selection, position))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         return [
-            self.samples.example(row_of[sample_id], selection.kept(i).tolist(), float(selection.weight[i]))
+            self.samples.example(row_of[sample_id], selection.kept_positions(i).tolist(), float(selection.weight[i]))
             for i, sample_id in enumerate(selection.sample_id.tolist())
         ]
 

@@ -14,7 +14,7 @@ import pytest
 from prunegrid.audit import files
 from prunegrid.audit.figure import draw
 from prunegrid.audit.intervals import Bootstrap, Counts
-from prunegrid.audit.measure import FIRST, Base, Items, audit, sample_counts, token_counts
+from prunegrid.audit.measure import FIRST, PlantedSamples, ScoredModel, audit, sample_counts, token_counts
 from prunegrid.audit.report import markdown
 from prunegrid.core import files as io
 from prunegrid.core.errors import PrunegridError
@@ -31,14 +31,14 @@ from support.snakemake_runs import DEFAULT, planned, snakemake
 KINDS = ("new_fact", "skill", "known", "duplicate", "calibration", "wrong", "scrambled")
 
 
-def items(kinds: Sequence[str]) -> Items:
-    return Items(np.arange(len(kinds)), np.array(kinds), np.arange(len(kinds)))
+def items(kinds: Sequence[str]) -> PlantedSamples:
+    return PlantedSamples(np.arange(len(kinds)), np.array(kinds), np.arange(len(kinds)))
 
 
-def base(scores: Scores, planted: Any, name: str = "m", seed: int = 0) -> Base:
+def base(scores: Scores, planted: Any, name: str = "m", seed: int = 0) -> ScoredModel:
     """A base model with these wrong tokens [T] in facts, and no other planted ones."""
     none = np.zeros(int(scores.offsets[-1]), bool)
-    return Base(name, seed, scores, {"slip": none, "fact": np.asarray(planted), "sum": none, "value": none})
+    return ScoredModel(name, seed, scores, {"slip": none, "fact": np.asarray(planted), "sum": none, "value": none})
 
 
 def wrong_parts(kind: str, response: str, words: list[str]) -> list[str]:
@@ -260,11 +260,11 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
     )
     path = folder / "samples.parquet"
     io.write_parquet(path, pq.read_table(path).drop_columns(["ifd"]))
-    found = files.unusable([folder])
+    found = files.unusable_methods([folder])
     assert list(found) == ["ifd+random"]
     assert "no sample column ifd, which ifd needs" in found["ifd+random"]
     handmade_scores.write_extra(folder, "ifd", given, [1.0] * 5)
-    assert files.unusable([folder]) == {}
+    assert files.unusable_methods([folder]) == {}
 
 
 def experiment(**changes: Any) -> Any:

@@ -292,10 +292,10 @@ def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
     seed = randomness.derive_seed(0, "pruning")
     for name in ("random", "ppl", "fastv"):
         all_samples = pruners.select(worked_scores(), spec(f"random+{name}", 1.0, 0.5), Draw(seed))
-        assert shown.selections[name] == set(all_samples.kept(4).tolist())
+        assert shown.selections[name] == set(all_samples.kept_positions(4).tolist())
     qtuning = pruners.select(worked_scores(), spec("qtuning", bisection_steps=3), Draw(seed))
     assert qtuning.sample_id.tolist() == [0, 3, 4, 7]
-    assert shown.selections["qtuning"] == set(qtuning.kept(2).tolist())
+    assert shown.selections["qtuning"] == set(qtuning.kept_positions(2).tolist())
 
 
 def test_tokens_are_shown_as_text(whole: Path) -> None:

@@ -74,14 +74,14 @@ def test_which_sample_is_shown_where_no_response_is_long() -> None:
     given = handmade_scores.scores(
         [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
     )
-    chosen = pruners.choose(given, spec("qtuning"), Draw(0))
+    chosen = pruners.choose_samples(given, spec("qtuning"), Draw(0))
     assert response.pick_sample(given, chosen)[0] == 4
 
 
 def test_which_sample_is_shown_of_long_responses() -> None:
     plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
     given = handmade_scores.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
-    chosen = pruners.choose(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
+    chosen = pruners.choose_samples(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
     assert response.pick_sample(given, chosen) == (2, 2)
 
 

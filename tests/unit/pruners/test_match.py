@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Draw, Match
-from prunegrid.pruners.match import matched_rows, matched_tokens
+from prunegrid.pruners.match import match_rows, match_token_counts
 from prunegrid.selection.prune import prune
 from support import handmade_scores
 from support.errors import refused
@@ -21,35 +21,35 @@ from support.handmade_scores import spec
 
 def test_tokens_are_shared_out_by_hand() -> None:
     """10 of 16 tokens: one each, and 7 by the spare 7, 4, 2, 0: 3.77, 2.15, 1.08, 0, the largest remainder up."""
-    assert matched_tokens(np.array([8, 5, 3, 1]), 11).tolist() == [1 + 4, 1 + 2, 1 + 1, 1]
+    assert match_token_counts(np.array([8, 5, 3, 1]), 11).tolist() == [1 + 4, 1 + 2, 1 + 1, 1]
 
 
 def test_all_tokens_or_one_of_each() -> None:
-    assert matched_tokens(np.array([3, 2]), 5).tolist() == [3, 2]
-    assert matched_tokens(np.array([3, 2]), 2).tolist() == [1, 1]
+    assert match_token_counts(np.array([3, 2]), 5).tolist() == [3, 2]
+    assert match_token_counts(np.array([3, 2]), 2).tolist() == [1, 1]
 
 
 def test_rows_are_the_best_ranked_where_they_hold_enough() -> None:
-    rows, told = matched_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 2, 9, 9, 9]), Match(2, 4))
+    rows, told = match_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 2, 9, 9, 9]), Match(2, 4))
     assert rows.tolist() == [0, 1]
     assert told["matched"] == {"samples": 2, "tokens": 4, "shortest_response": 2}
 
 
 def test_short_responses_stand_back_where_they_hold_too_few() -> None:
-    rows, told = matched_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 3, 9, 9, 5]), Match(2, 10))
+    rows, told = match_rows(np.array([5.0, 4, 3, 2, 1]), np.array([2, 3, 9, 9, 5]), Match(2, 10))
     assert rows.tolist() == [1, 2]
     assert told["matched"]["shortest_response"] == 3
 
 
 def test_the_longest_where_no_limit_will_do() -> None:
     """Of the three of 4 tokens the best-ranked two hold 8; only with the longest are there 9."""
-    rows, _ = matched_rows(np.array([1.0, 4, 3, 2]), np.array([5, 4, 4, 4]), Match(2, 9))
+    rows, _ = match_rows(np.array([1.0, 4, 3, 2]), np.array([5, 4, 4, 4]), Match(2, 9))
     assert rows.tolist() == [0, 1]
 
 
 def test_what_no_samples_hold_is_refused() -> None:
     with refused("match", "2 samples", "100 tokens"):
-        matched_rows(np.array([3.0, 2, 1]), np.array([2, 3, 4]), Match(2, 100))
+        match_rows(np.array([3.0, 2, 1]), np.array([2, 3, 4]), Match(2, 100))
 
 
 @hypothesis.settings(max_examples=200, deadline=None, database=None, derandomize=True)
@@ -61,7 +61,7 @@ def test_counts_are_qtunings_to_the_token(n: int, seed: int, ratio: float) -> No
     control = pruners.select(scores, spec("random+random", ratio, 0.5), Draw(0), match)
     assert len(control) == len(ours)
     assert len(control.positions) == len(ours.positions)
-    assert all(len(control.kept(row)) >= 1 for row in range(len(control)))
+    assert all(len(control.kept_positions(row)) >= 1 for row in range(len(control)))
 
 
 def test_files_are_matched(tmp_path: Path) -> None:

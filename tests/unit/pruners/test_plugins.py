@@ -11,7 +11,7 @@ import pytest
 
 from prunegrid import pruners
 from prunegrid.experiment.sections import Variant
-from prunegrid.pruners import SAMPLE, Choice, Draw, Kept, Scores
+from prunegrid.pruners import SAMPLE, Choice, Draw, KeptSamples, Scores
 from prunegrid.selection.prune import prune
 from support import handmade_scores
 from support.docs import example
@@ -36,7 +36,7 @@ def test_the_example_prunes(folder: Path) -> None:
     told = summary.foreign_pruners["moderate"]
     assert (told["module"], told["version"]) == ("my_pruners", 1)
     assert re.fullmatch("[0-9a-f]{64}", told["source"])
-    assert pruners.parts("my_pruners:moderate+ppl") == ("moderate", "ppl")
+    assert pruners.pruner_names("my_pruners:moderate+ppl") == ("moderate", "ppl")
 
 
 def test_a_variant_is_named_after_the_function(folder: Path) -> None:
@@ -68,7 +68,7 @@ def test_one_line_of_the_config_is_a_row(folder: Path) -> None:
 def test_plugin_that_cannot_be_used_is_refused(folder: Path, method: str, reference: str, what: str, fix: str) -> None:
     (folder / "broken.py").write_text("1 / 0\n")
     with refused(reference, what, fix=fix):
-        pruners.check(method, {})
+        pruners.check_method(method, {})
 
 
 NLL = "scores.samples['nll']"
@@ -100,11 +100,11 @@ def test_huge_keys_do_not_outrank_the_end_of_the_sequence(folder: Path, value: f
     def huge(scores: Scores, draw: Draw) -> Any:
         return np.full(scores.offsets[-1], value)
 
-    pruners.token_pruner("huge", across=True)(huge)
+    pruners.token_pruner("huge", shared_budget=True)(huge)
     scores = handmade_scores.scores([6, 6, 6])
     selection = pruners.select(scores, spec("random+huge", 1, 0.5), Draw(0))
     assert len(selection.positions) == 9
-    assert all(selection.kept(row)[-1] == 5 for row in range(3))
+    assert all(selection.kept_positions(row)[-1] == 5 for row in range(3))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_a_joint_pruner_returns_is_checked(folder: Path, changes: dict[str,
         if changes is None:
             return [1]
         given = {name: np.array(value) if name != "rank" else value for name, value in (good | changes).items()}
-        return Choice(**given, kept=Kept.because("mine", 2))
+        return Choice(**given, samples=KeptSamples.uniform("mine", 2))
 
     pruners.joint_pruner("joint")(joint)
     with refused("pruner joint", what):
@@ -182,7 +182,7 @@ def test_an_installed_entry_point_needs_no_module(tmp_path: Path) -> None:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[prunegrid.pruners]\nmine = my_pruners\n")
-    code = "from prunegrid import pruners; print(pruners.filled('moderate+random', {}))"
+    code = "from prunegrid import pruners; print(pruners.complete_options('moderate+random', {}))"
     path = f"{tmp_path}:{ROOT / 'src'}"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": path, "PATH": ""}, capture_output=True, text=True, check=False

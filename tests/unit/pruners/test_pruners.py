@@ -47,7 +47,7 @@ def kept_samples(method: str, **options: Any) -> list[int]:
 
 def kept_tokens(pruner: str, truncated: bool = False, ratio: float = 0.5, **options: Any) -> list[int]:
     scores = handmade_scores.scores([6], truncated=[truncated], tokens=TOKENS)
-    return pruners.select(scores, spec(f"random+{pruner}", 1, ratio, **options), Draw(0)).kept(0).tolist()
+    return pruners.select(scores, spec(f"random+{pruner}", 1, ratio, **options), Draw(0)).kept_positions(0).tolist()
 
 
 def test_sample_pruners_by_hand() -> None:
@@ -89,7 +89,7 @@ def test_counts_order_and_end_of_sequence(method: str) -> None:
     assert np.all(np.diff(selection.sample_id) > 0)
     row_of = {int(i): row for row, i in enumerate(scores.sample_id)}
     for row, sample_id in enumerate(selection.sample_id):
-        kept, length = selection.kept(row), int(scores.response_tokens[row_of[int(sample_id)]])
+        kept, length = selection.kept_positions(row), int(scores.response_tokens[row_of[int(sample_id)]])
         whole = selection.treated_as[row] == 4
         if "token-cleaning" not in method:
             assert len(kept) == (length if whole else max(1, math.floor(Fraction(7, 10) * length)))
@@ -115,11 +115,11 @@ def test_token_cleaning_by_hand() -> None:
     tokens = {"nll": [3, 1, 5, 4, 0, 0], "reference_nll": [0] * 6}
     scores = handmade_scores.scores([2, 2, 2], truncated=[False, False, True], tokens=tokens)
     selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
-    assert [selection.kept(row).tolist() for row in range(3)] == [[1], [1], [0]]
+    assert [selection.kept_positions(row).tolist() for row in range(3)] == [[1], [1], [0]]
     tokens = {"nll": [3, 1, 5, 4, 4, 0, 7, 7, 7, 0], "reference_nll": [0] * 10}
     scores = handmade_scores.scores([4, 6], tokens=tokens)
     selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
-    assert [selection.kept(row).tolist() for row in range(2)] == [[3], [2, 3, 4, 5]]
+    assert [selection.kept_positions(row).tolist() for row in range(2)] == [[3], [2, 3, 4, 5]]
 
 
 def test_token_cleaning_takes_ties_by_sample_and_position() -> None:
@@ -127,7 +127,7 @@ def test_token_cleaning_takes_ties_by_sample_and_position() -> None:
     scores = handmade_scores.scores([4, 4, 4], sample_id=[7, 3, 5], tokens=tokens)
     selection = pruners.select(scores, spec("random+token-cleaning", 1, 0.5), Draw(0))
     assert selection.sample_id.tolist() == [3, 5, 7]
-    assert [selection.kept(row).tolist() for row in range(3)] == [[0, 1, 2, 3], [3], [3]]
+    assert [selection.kept_positions(row).tolist() for row in range(3)] == [[0, 1, 2, 3], [3], [3]]
 
 
 @pytest.mark.parametrize("pair", [f"{sample}+ppl" for sample in sorted(SAMPLE)])
@@ -143,7 +143,7 @@ def test_rankings_of_tokens_are_nested(pair: str) -> None:
     scores = handmade_scores.random_scores(40)
     selections = [pruners.select(scores, spec(pair, 1, r), Draw(2)) for r in (0.1, 0.25, 0.5, 0.9)]
     for small, large in itertools.pairwise(selections):
-        assert all(set(small.kept(row)) <= set(large.kept(row)) for row in range(40))
+        assert all(set(small.kept_positions(row)) <= set(large.kept_positions(row)) for row in range(40))
 
 
 @pytest.mark.parametrize("method", EXACT)
@@ -201,7 +201,7 @@ def test_ratio_one_keeps_all(method: str) -> None:
 def test_one_sample_of_one_token_survives_any_ratio(method: str) -> None:
     one = handmade_scores.random_scores(1, longest=1)
     selection = pruners.select(one, spec(method, 0.01, 0.01), Draw(0))
-    assert selection.kept(0).tolist() == [0]
+    assert selection.kept_positions(0).tolist() == [0]
 
 
 def test_epoch_and_step_draw_anew() -> None:
@@ -263,19 +263,19 @@ def test_reasons_and_weights_of_pairs() -> None:
 )
 def test_a_bad_method_says_what_is_known(method: str, options: dict[str, object], words: list[str]) -> None:
     with pytest.raises(PrunegridError) as caught:
-        pruners.check(method, options)
+        pruners.check_method(method, options)
     assert all(word in str(caught.value) for word in words), caught.value
 
 
 def test_check_and_parts() -> None:
     for method in METHODS:
-        pruners.check(method, {})
-    pruners.check("qtuning", {"window": None, "neighbor_lambda": 0})
+        pruners.check_method(method, {})
+    pruners.check_method("qtuning", {"window": None, "neighbor_lambda": 0})
     pairs = {f"{s}+{t}" for s in ("random", "longest", "infobatch", "entropy") for t in ("random", *PAPER_TOKENS)}
     assert len({*pairs, "qtuning"} & set(METHODS)) == 17
-    assert pruners.parts("random+ppl") == ("random", "ppl")
-    assert pruners.parts("qtuning") == ("qtuning", None)
-    assert pruners.filled("longest+ppl", {}) == {"keep": "shortest"}
+    assert pruners.pruner_names("random+ppl") == ("random", "ppl")
+    assert pruners.pruner_names("qtuning") == ("qtuning", None)
+    assert pruners.complete_options("longest+ppl", {}) == {"keep": "shortest"}
 
 
 def test_a_name_is_registered_once() -> None:
@@ -354,8 +354,8 @@ def infobatch_original(r: float | None, progress: float = 0.0) -> Selection:
     scores = handmade_scores.random_scores(4000)
     draw = pruners.Draw(3, progress=progress)
     options = {"prune_probability": r}
-    chosen = pruners.choose(scores.ordered(), spec("infobatch-original", 0.25, 0.5, **options), draw)
-    (selection,) = pruners.keep(chosen, lambda: [scores.ordered().take(chosen.rows)])
+    chosen = pruners.choose_samples(scores.ordered(), spec("infobatch-original", 0.25, 0.5, **options), draw)
+    (selection,) = pruners.select_tokens(chosen, lambda: [scores.ordered().take(chosen.rows)])
     return selection
 
 

@@ -86,9 +86,9 @@ def test_surplus_is_trimmed_or_kept() -> None:
 def test_tokens_of_q4_are_whole_and_of_q2_smoothed() -> None:
     selection = qtuning(example(), 0.25)
     assert places(selection) == {0: ("q4", 4, 4), 7: ("q2", 2, 2)}
-    assert selection.kept(0).tolist() == [0, 1, 2, 3, 4, 5]
-    assert selection.kept(1).tolist() == [0, 1, 5]
-    assert qtuning(example(), 0.25, neighbor_lambda=0).kept(1).tolist() == [0, 2, 5]
+    assert selection.kept_positions(0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert selection.kept_positions(1).tolist() == [0, 1, 5]
+    assert qtuning(example(), 0.25, neighbor_lambda=0).kept_positions(1).tolist() == [0, 2, 5]
 
 
 @pytest.mark.parametrize(("repeat", "ends"), [(True, (3, 5)), (False, (2.5, 4.5))])
@@ -168,7 +168,9 @@ def test_agrees_with_the_reference_on_thousands(case: tuple[Scores, dict[str, An
 
 def agrees(scores: Scores, options: dict[str, Any]) -> None:
     selection = qtuning(scores, **options)
-    found = {i: (*place, selection.kept(row).tolist()) for row, (i, place) in enumerate(places(selection).items())}
+    found = {
+        i: (*place, selection.kept_positions(row).tolist()) for row, (i, place) in enumerate(places(selection).items())
+    }
     assert found == reference(scores, **options)
 
 
@@ -319,9 +321,11 @@ def test_options_are_recorded_as_in_version_0_1() -> None:
         "upper": 0.49,
     }
     for options in ({"window": 8, "surplus": "keep"}, {"surplus": "keep", "reading": "paper", "window": 8}, written):
-        assert list(pruners.filled("qtuning", options).items()) == list(written.items()), "in the order of 0.1, too"
+        assert list(pruners.complete_options("qtuning", options).items()) == list(written.items()), (
+            "in the order of 0.1, too"
+        )
 
 
 def test_unknown_reading_is_refused() -> None:
     with refused("qtuning: reading", "papre", fix="paper"):
-        pruners.filled("qtuning", {"reading": "papre"})
+        pruners.complete_options("qtuning", {"reading": "papre"})

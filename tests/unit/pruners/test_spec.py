@@ -2,7 +2,7 @@
 
 import json
 
-from prunegrid.pruners import MethodSpec, PruningSpec, filled
+from prunegrid.pruners import MethodSpec, PruningSpec, complete_options
 
 RATIOS = {"sample_ratio": 0.125, "token_ratio": 0.5}
 
@@ -16,11 +16,11 @@ def test_json_form_is_that_of_version_0_1() -> None:
 
 
 def test_json_form_with_match_is_that_of_version_0_1() -> None:
-    match = {"variant": "q", "method": "qtuning", "options": filled("qtuning", {"window": 8})}
+    match = {"variant": "q", "method": "qtuning", "options": complete_options("qtuning", {"window": 8})}
     written = {"variant": "even", "method": "random+random", "options": {}, **RATIOS, "match": match}
     spec = PruningSpec.model_validate(written)
     assert json.dumps(spec.model_dump()) == json.dumps(written)
-    assert spec.matched == PruningSpec(**match, **RATIOS)
+    assert spec.counterpart == PruningSpec(**match, **RATIOS)
 
 
 def test_variant_is_the_method_unless_named() -> None:

@@ -94,7 +94,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
 
 def test_qtuning_tells_options_thresholds_and_corners(directory: Path) -> None:
     summary = run(directory, "qtuning", options={"window": 25})
-    assert summary.options == pruners.filled("qtuning", {"window": 25})
+    assert summary.options == pruners.complete_options("qtuning", {"window": 25})
     assert [found["samples"] for found in summary.thresholds] == [25, 25, 10]
     assert sum(summary.corners.values()) == 60
     assert sum(summary.counts["reason"].values()) == summary.n_kept_samples == 6 + 6 + 2

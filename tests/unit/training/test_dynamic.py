@@ -68,7 +68,7 @@ def as_examples(scores: Path, selection: Selection, removal: str) -> list[Exampl
             row["sample_id"],
             row["prompt_ids"],
             row["response_ids"],
-            selection.kept(i).tolist(),
+            selection.kept_positions(i).tolist(),
             float(selection.weight[i]),
             removal,
         )

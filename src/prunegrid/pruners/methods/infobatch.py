@@ -8,7 +8,7 @@ from pydantic import Field
 
 from prunegrid.core import ragged
 from prunegrid.core.ragged import Floats
-from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
 from prunegrid.pruners.registry import joint_pruner, sample_pruner
 
 
@@ -42,5 +42,5 @@ def infobatch_original(
         rows=rows,
         k=ragged.keep_counts(token_ratio, scores.response_tokens[rows]),
         rank=draw.tokens,
-        kept=replace(Kept.because("draw", len(rows)), weight=weight),
+        samples=replace(KeptSamples.uniform("draw", len(rows)), weight=weight),
     )

@@ -14,7 +14,7 @@ from pydantic import Field
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
-from prunegrid.pruners.arrays import Choice, Draw, Kept, Scores
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
 from prunegrid.pruners.eu_plane import PAPER, Reading, divide
 from prunegrid.pruners.registry import joint_pruner
 
@@ -44,7 +44,7 @@ def qtuning(
         rows=rows,
         k=np.where(treated_as == 2, ragged.keep_counts(token_ratio, lengths), lengths),
         rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges == "repeat"),
-        kept=Kept(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
+        samples=KeptSamples(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         details=plane.details(),
     )
 

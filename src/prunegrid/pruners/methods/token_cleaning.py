@@ -11,7 +11,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import token_pruner
 
 
-@token_pruner("token-cleaning", label="Token Cleaning", tokens=("nll", "reference_nll"), across=True)
+@token_pruner("token-cleaning", label="Token Cleaning", tokens=("nll", "reference_nll"), shared_budget=True)
 def token_cleaning(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: NLL under the base model minus NLL under the reference, nats."""
     return scores.token("nll") - scores.token("reference_nll")
