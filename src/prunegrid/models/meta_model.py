@@ -62,8 +62,10 @@ def meta_model(folder: Path, attention: str | None = None) -> Any:
     except Exception as error:
         if attention is not None or isinstance(error, PrunegridError):
             raise
-        what = f"transformers cannot build the model of its config.json ({type(error).__name__}: {first_line(error)})"
-        raise PrunegridError(folder, what, OTHER_MODEL) from error
+        problem = (
+            f"transformers cannot build the model of its config.json ({type(error).__name__}: {first_line(error)})"
+        )
+        raise PrunegridError(folder, problem, OTHER_MODEL) from error
     return model.eval()
 
 

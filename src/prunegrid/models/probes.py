@@ -39,8 +39,8 @@ def attention_scores_unavailable(model: Any, layer: int = -1) -> str | None:
 def check_plain_head(model: Any, module: Any) -> None:
     """Refuse a model that changes its logits after the head, and an adapted head."""
     if type(module).forward is not torch.nn.Linear.forward:
-        what = f"the head is a {type(module).__name__}, not a plain linear layer"
-        raise PrunegridError(model.config.model_type, what, "leave it out of lora.target_modules")
+        problem = f"the head is a {type(module).__name__}, not a plain linear layer"
+        raise PrunegridError(model.config.model_type, problem, "leave it out of lora.target_modules")
     if headless_decoder(model) is None:
         raise decoder_has_head(model)
     if changes_logits_after_head(model):
@@ -93,8 +93,8 @@ def check_isolated(model: Any) -> None:
             use_cache=False,
         ).last_hidden_state
     if (difference := _difference(packed_1TD[:, 3:], single_1TD)) > _tolerance(single_1TD):
-        what = f"a packed sample sees the one before it (difference {difference:.1e})"
-        raise PrunegridError(model.config.model_type, what, UNPACK)
+        problem = f"a packed sample sees the one before it (difference {difference:.1e})"
+        raise PrunegridError(model.config.model_type, problem, UNPACK)
 
 
 def check_causal(model: Any) -> None:

@@ -43,8 +43,8 @@ def model_size(experiment: Experiment, model: str, root: Path | None = None) -> 
     if size is None:
         return stated_size(experiment, model)
     if model == base and parameters is not None and abs(parameters - size.count) > TOLERANCE * size.count:
-        what = f"is {parameters:,}, but the model has {size.count:,} ({size.origin})"
-        raise PrunegridError(f"models.{base}.parameters", what, "correct the number, or leave it out")
+        problem = f"is {parameters:,}, but the model has {size.count:,} ({size.origin})"
+        raise PrunegridError(f"models.{base}.parameters", problem, "correct the number, or leave it out")
     return size
 
 
@@ -90,5 +90,5 @@ def _tensor_sizes(file: Path) -> dict[str, int]:
             names = tensors.keys()  # it cannot be iterated over
             return {name: prod(tensors.get_slice(name).get_shape()) for name in names}
     except (SafetensorError, OSError) as error:
-        what = f"damaged or no safetensors file ({first_line(error)})"
-        raise PrunegridError(file, what, repair(file.parent)) from None
+        problem = f"damaged or no safetensors file ({first_line(error)})"
+        raise PrunegridError(file, problem, repair(file.parent)) from None

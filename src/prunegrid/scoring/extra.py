@@ -87,8 +87,8 @@ def fastv_layer2(inputs: ExtraInputs) -> Floats:
     layers = getattr(decoder, "layers", None)
     if layers is not None:
         if len(layers) < 2:
-            what = f"has {len(layers)} layer, but fastv_layer2 reads the second"
-            raise PrunegridError(inputs.model_dir, what, "leave fastv_layer2 out")
+            problem = f"has {len(layers)} layer, but fastv_layer2 reads the second"
+            raise PrunegridError(inputs.model_dir, problem, "leave fastv_layer2 out")
         decoder.layers = layers[:2]
     if reason := attention_scores_unavailable(model, 1):
         raise PrunegridError(inputs.model_dir, f"fastv_layer2 cannot be computed: {reason}", "leave it out")

@@ -144,12 +144,12 @@ class ScoresFolder:
             raise PrunegridError(path, "a sample has no prompt token or no response token", "leave the sample out")
         return sequences
 
-    def _files(self, kind: str, needed: dict[str, str]) -> dict[Path, list[str]]:
+    def _files(self, kind: str, columns: dict[str, str]) -> dict[Path, list[str]]:
         """The needed columns by the file that has them: the table of this `kind`, or `extra/<column>.parquet`."""
         files: dict[Path, list[str]] = {}
         table = self.tables[kind]
-        present = column_names(table) if needed else []
-        for name, pruner in needed.items():
+        present = column_names(table) if columns else []
+        for name, pruner in columns.items():
             file = table if name in present else self.extra_file(name)
             if not file.exists():
                 raise missing_column(table, kind, name, pruner, present, self.left_out(name))
@@ -159,17 +159,17 @@ class ScoresFolder:
         return files
 
 
-def check_digests(where: Path, digests: Mapping[str, str], expected: Mapping[str, str], fix: str) -> None:
-    """Refuse the file or folder `where` if it was made for another model, tokenizer, template or data set.
+def check_digests(path: Path, digests: Mapping[str, str], expected: Mapping[str, str], fix: str) -> None:
+    """Refuse the file or folder `path` if it was made for another model, tokenizer, template or data set.
 
     A digest that either side lacks is not checked: older versions and hand-made files do not have all of them.
     """
-    differing = [name for name, digest in expected.items() if digests.get(name, digest) != digest]
-    if differing:
-        pairs = ", ".join(f"{name} {digests[name][:12]} instead of {expected[name][:12]}" for name in differing)
-        names = " and ".join(differing)
-        what = f"made for another {names} ({pairs})"
-        raise PrunegridError(where, what, f"{fix}, or go back to the {names} that it was made for")
+    changed = [name for name, digest in expected.items() if digests.get(name, digest) != digest]
+    if changed:
+        pairs = ", ".join(f"{name} {digests[name][:12]} instead of {expected[name][:12]}" for name in changed)
+        names = " and ".join(changed)
+        problem = f"made for another {names} ({pairs})"
+        raise PrunegridError(path, problem, f"{fix}, or go back to the {names} that it was made for")
 
 
 def _block_sizes(lengths: ragged.Ints) -> list[int]:
@@ -223,6 +223,6 @@ def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.f
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]
-        what = f"{name} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
-        raise PrunegridError(path, what, repair(path))
+        problem = f"{name} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
+        raise PrunegridError(path, problem, repair(path))
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

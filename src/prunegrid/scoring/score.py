@@ -46,7 +46,7 @@ def score(
     `shard` (i, n) scores only the i-th of n parts of the data; `writer.gather` puts the parts together. A model that
     cannot be trained under one of `removals` is refused before the pass.
     """
-    started = time.monotonic()
+    start = time.monotonic()
     described = describe(model_dir)
     check_device(device)
     tokenizer = load_tokenizer(model_dir)
@@ -72,7 +72,7 @@ def score(
     if "drop" in removals:
         check_reads_positions(model.result())
     values, facts = score_sequences(model.result(), sequences, settings.batch_tokens)
-    meta |= facts | {"seconds": round(time.monotonic() - started, 1)}
+    meta |= facts | {"seconds": round(time.monotonic() - start, 1)}
     meta |= rates(meta)
     write_scores(out, sequences, values, meta)
     return meta

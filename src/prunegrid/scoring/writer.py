@@ -46,8 +46,8 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
 
 def refuse_empty(meta: dict[str, Any], data: Path) -> None:
     if meta["samples"] == 0:
-        what = f"no sample keeps a response token under max_length {meta['max_length']}"
-        raise PrunegridError(data, what, "raise scoring.max_length, or shorten the prompts")
+        problem = f"no sample keeps a response token under max_length {meta['max_length']}"
+        raise PrunegridError(data, problem, "raise scoring.max_length, or shorten the prompts")
 
 
 def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str, Any]) -> None:
@@ -116,9 +116,9 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
         )
     for folder, meta in zip(shards, metas, strict=True):
         if keys := [key for key in COMMON_KEYS if meta[key] != metas[0][key]]:
-            what = f"{', '.join(keys)} differ from those of {shards[0]}"
+            problem = f"{', '.join(keys)} differ from those of {shards[0]}"
             fix = "score all shards again with the same model, data set and settings"
-            raise PrunegridError(folder / layout.META, what, fix)
+            raise PrunegridError(folder / layout.META, problem, fix)
 
 
 def _concatenate(parts: Sequence[Path], out: Path) -> None:

@@ -187,7 +187,7 @@ def test_check_trainable_refuses_from_the_configuration(family: str, value: str,
         check_trainable(write_config(family, tmp_path), True, {"drop"})
 
 
-def test_check_trainable_of_a_config_that_cannot_be_built_names_the_folder(tmp_path: Path) -> None:
+def test_check_trainable_of_an_unbuildable_config_names_the_folder(tmp_path: Path) -> None:
     write_config("llama", tmp_path)
     file = tmp_path / "config.json"
     file.write_text(file.read_text().replace('"num_attention_heads": 4', '"num_attention_heads": 0'))
@@ -195,9 +195,7 @@ def test_check_trainable_of_a_config_that_cannot_be_built_names_the_folder(tmp_p
         check_trainable(tmp_path, True, set())
 
 
-def test_a_model_that_ignores_its_positions_is_refused_before_the_pass(
-    tiny_model: Path, dataset: Path, tmp_path: Path
-) -> None:
+def test_score_refuses_drop_for_a_model_that_ignores_positions(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     """Jamba takes position ids and does nothing with them: only its weights tell. Own data is scored all the same."""
     folder = write_model(tmp_path / "jamba", tiny_model, model_type="jamba", **FAMILIES["jamba"], vocab_size=300)
     with refused("jamba", "position ids", fix="removal: mask"):
@@ -261,7 +259,7 @@ def test_training_refuses_drop_without_position_ids(unpacked: Any, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_workflow_refuses_drop_before_it_scores_and_trains_with_mask(tiny_model: Path, tmp_path: Path) -> None:
+def test_workflow_refuses_drop_and_trains_with_mask(tiny_model: Path, tmp_path: Path) -> None:
     config = experiment(tmp_path) | {
         "budgets": [{"sample_ratio": 1.0, "token_ratio": 0.5}],
         "variants": ["random+random"],

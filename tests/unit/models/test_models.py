@@ -72,7 +72,7 @@ def test_digests_are_computed_where_a_folder_may_have_changed(change: str, tmp_p
         assert found == describe(tiny_model)["digests"]
 
 
-def test_weights_loaded_straight_to_a_device_are_those_of_the_host(tiny_model: Path) -> None:
+def test_load_model_straight_to_a_device_gives_the_same_weights(tiny_model: Path) -> None:
     """`cpu:0` is named as a GPU is, and so takes its way: no copy in between, no hooks around the modules."""
     plain, straight = (load_model(tiny_model, "float32", device) for device in ("cpu", "cpu:0"))
     for (name, one), (other, two) in zip(plain.state_dict().items(), straight.state_dict().items(), strict=True):

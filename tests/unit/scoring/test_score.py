@@ -220,7 +220,7 @@ def test_a_batch_reaches_its_device_by_one_copy(scores: Path) -> None:
     assert here.place_R.tolist() == [place for row in chosen for place in range(rows.prompt_N[row], rows.length_N[row])]
 
 
-def test_results_come_to_the_host_in_order_without_a_batch_to_spare() -> None:
+def test_to_host_on_a_cpu_computes_nothing_ahead() -> None:
     """On a CPU each at once: nothing is computed ahead, so no memory is held twice."""
     launched: list[int] = []
 

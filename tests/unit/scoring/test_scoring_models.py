@@ -240,7 +240,7 @@ def test_a_softcapped_head_is_refused(tiny_model: Path, dataset: Path, tmp_path:
         score(folder, dataset, tmp_path / "s", SETTINGS)
 
 
-def test_columns_declare_every_extra_score_and_import_nothing_heavy() -> None:
+def test_columns_declare_every_extra_and_import_nothing_heavy() -> None:
     assert not {"torch", "pandas", "pyarrow"} & imported_by(columns)
     assert set(columns.EXTRAS.values()) <= {"token", "sample"}
     assert columns.EXTRAS.keys() == extra.COMPUTE.keys()
