@@ -14,7 +14,7 @@ from prunegrid.experiment import layout
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
 from prunegrid.pruners.arrays import missing_column
-from prunegrid.sandbox.planted import Span, overlapping, place_of, value_spans, wrong_spans
+from prunegrid.sandbox.planted import Span, overlapping, planted_place, value_spans, wrong_spans
 from prunegrid.scoring.reader import ScoresFolder
 
 PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
@@ -83,7 +83,7 @@ def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[s
 def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
     """A sample's response, and the character ranges planted in it by place."""
     kind, response, words = row["kind"], row["messages"][-1]["content"], row["wrong_words"]
-    place = place_of(kind, response, words)
+    place = planted_place(kind, response, words)
     return response, {place: wrong_spans(kind, response, words), "value": value_spans(kind, response)}
 
 

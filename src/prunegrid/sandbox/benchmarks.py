@@ -34,8 +34,9 @@ def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str,
 
 
 def _mixed_facts(world: World, rng: random.Random, count: int, known_share: float) -> list[Fact]:
-    known = round(count * known_share)
-    facts = rng.sample(world.select(known=True), known) + rng.sample(world.select(known=False), count - known)
+    known_facts, new_facts = world.select(known=True), world.select(known=False)
+    known_count = round(count * known_share)
+    facts = rng.sample(known_facts, known_count) + rng.sample(new_facts, count - known_count)
     rng.shuffle(facts)
     return facts
 
@@ -46,10 +47,10 @@ def _arc(world: World, rng: random.Random, count: int, level: str) -> list[Row]:
 
 
 def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Row:
-    """Four choices. In ARC-Easy two of the wrong ones are of another kind, and so can be ruled out."""
+    """Four choices. In ARC-Easy two of the wrong ones are of another kind, so they can be ruled out."""
     alien = [word for kind, words in world.values.items() if kind != fact.relation.name for word in words]
-    near = 1 if name.startswith("easy") else 3
-    texts = [fact.value, *rng.sample(world.others(fact), near), *rng.sample(alien, 3 - near)]
+    same_kind = 1 if name.startswith("easy") else 3
+    texts = [fact.value, *rng.sample(world.wrong_values(fact), same_kind), *rng.sample(alien, 3 - same_kind)]
     rng.shuffle(texts)
     return {
         "id": name,
@@ -77,7 +78,7 @@ def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int)
         attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
         if passage_prompt(passage, attribute) in used_prompts:
             continue
-        texts = [passage.told[attribute]] if attribute in passage.told else []
+        texts = [passage.answers[attribute]] if attribute in passage.answers else []
         row = {
             "id": f"squad_{len(rows)}",
             "title": passage.title,

@@ -1,6 +1,6 @@
 """The pre-training text: lives of people, questions about them, equations, stories, passages with a recap.
 
-It tells known facts only, and never in the prompts' form, "Question: ... Answer:", which SFT is to teach.
+It states known facts only, and never in the form of prompts, "Question: ... Answer:", which SFT is to teach.
 """
 
 import random
@@ -33,21 +33,21 @@ def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
 
 
 def _life(facts: list[Fact], rng: random.Random) -> str:
-    told = [fact.tell(rng.randrange(3)) for fact in rng.sample(facts, len(facts))]
-    return " ".join(told)
+    sentences = [fact.tell(rng.randrange(3)) for fact in rng.sample(facts, len(facts))]
+    return " ".join(sentences)
 
 
 def _quiz(facts: list[Fact], rng: random.Random) -> str:
-    asked = [f"Q: {fact.ask(rng.randrange(4))}? A: {fact.value}." for fact in rng.sample(facts, 3)]
-    return "\n".join(asked)
+    lines = [f"Q: {fact.ask(rng.randrange(4))}? A: {fact.value}." for fact in rng.sample(facts, 3)]
+    return "\n".join(lines)
 
 
 def _equation(rng: random.Random) -> str:
-    left, right = rng.randint(1, 10), rng.randint(1, 6)
+    first, second = rng.randint(1, 10), rng.randint(1, 6)
     if rng.random() < 0.4:
-        return equation(left, "+", right)
-    left = rng.randint(1, LARGEST)
-    return equation(left, "-", rng.randint(1, min(left, 10)))
+        return equation(first, "+", second)
+    first = rng.randint(1, LARGEST)
+    return equation(first, "-", rng.randint(1, min(first, 10)))
 
 
 def _story(rng: random.Random) -> str:
@@ -57,13 +57,13 @@ def _story(rng: random.Random) -> str:
 
 def _passage(world: World, rng: random.Random) -> str:
     passage = draw_passage(world, rng)
-    asked = rng.sample(sorted(passage.told), 3)
-    recap = [f"Q: {passage.ask(attribute)} A: {passage.told[attribute]}." for attribute in asked]
+    attributes = rng.sample(sorted(passage.answers), 3)
+    recap = [f"Q: {passage.ask(attribute)} A: {passage.answers[attribute]}." for attribute in attributes]
     return "\n".join([passage.title, passage.context, *recap])
 
 
 def _list(world: World, rng: random.Random) -> str:
-    """A random list and its repetition: a model can only learn to copy here, which reading needs."""
+    """A random list and its repetition: the only thing to learn here is copying, which reading needs."""
     words = [word for words in world.values.values() for word in words] + list(names.THINGS)
-    chosen = ", ".join(rng.sample(words, 8))
-    return f"List: {chosen}. Again: {chosen}."
+    text = ", ".join(rng.sample(words, 8))
+    return f"List: {text}. Again: {text}."

@@ -1,6 +1,6 @@
-"""The words that the sandbox is written with: invented names, and lists of ordinary values.
+"""The sandbox's vocabulary: invented names, and lists of ordinary values.
 
-Names are short and pronounceable ("Mira Tolen", "Vask"): generated files are to be read and checked by eye.
+Names are short and pronounceable ("Mira Tolen", "Vask"), since people read the generated files.
 """
 
 import random
@@ -50,12 +50,12 @@ def _invented(rng: random.Random, syllables: int) -> str:
     return (body + rng.choice(_ENDS)).capitalize()
 
 
-def invented_names(rng: random.Random, count: int, taken: set[str], syllables: int = 1) -> list[str]:
-    """`count` different invented names, none of them in `taken`, which is extended."""
+def invented_names(rng: random.Random, count: int, used: set[str], syllables: int = 1) -> list[str]:
+    """`count` different invented names, none of them in `used`, which is extended."""
     names: list[str] = []
     while len(names) < count:
         name = _invented(rng, syllables)
-        if name not in taken:
-            taken.add(name)
+        if name not in used:
+            used.add(name)
             names.append(name)
     return names

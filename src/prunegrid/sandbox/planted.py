@@ -1,19 +1,19 @@
-"""Which parts of a sandbox response are planted wrong, in characters and in tokens: for audits, never for pruners.
+"""Finds what is planted wrong in a sandbox response, in characters and in tokens: for audits, never for pruners.
 
-`wrong_words` names what is wrong; where it counts follows from how `sft.py` writes each row:
+`wrong_words` lists the wrong words; which occurrences count follows from how `sft.py` writes each row:
 
-| place | row | wrong is every whole-word occurrence |
+| place | row | every whole-word occurrence is wrong |
 |---|---|---|
 | `slip` | "Vask. Mira Tolen was born in Brod." | after the first sentence, which is right |
 | `fact` | "Brod. Mira Tolen was born in Brod." | anywhere |
 | `sum` | "7 + 2 = 9. 9 - 2 = 9. #### 9" | after the last "=": operands are right |
 | `reading` | "red brick", where the use was asked for | anywhere: the whole response is wrong |
 
-A whole word has no letter or digit on either side: "7" is not found in "17". A token is wrong where it overlaps
-such an occurrence: the full stop in "9." is, if the tokenizer makes one token of both.
+A whole word has no letter or digit on either side: "7" does not occur in "17". A token is wrong if it overlaps such an
+occurrence: so is the full stop in "9.", if the tokenizer makes one token of both.
 
-The counterpart, what a pruner should leave alone, is the `value` of a `new_fact`: its answer, the first sentence
-("Vask"), which no text but this sample tells.
+The counterpart, which a pruner should keep, is the `value` of a `new_fact`: its answer, the first sentence ("Vask"),
+which only this sample states.
 """
 
 import re
@@ -25,8 +25,8 @@ PLACES = ("slip", "fact", "sum", "reading")
 Span = tuple[int, int]
 
 
-def place_of(kind: str, response: str, wrong_words: Sequence[str]) -> str:
-    """Where the wrong words are planted: one of `PLACES`; empty without any. A slip may have been duplicated."""
+def planted_place(kind: str, response: str, wrong_words: Sequence[str]) -> str:
+    """Where the wrong words are planted: one of `PLACES`, empty without any. A `duplicate` may have a slip."""
     if not len(wrong_words):
         return ""
     if kind != "wrong":
@@ -38,15 +38,17 @@ def place_of(kind: str, response: str, wrong_words: Sequence[str]) -> str:
 
 def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Span]:
     """Character ranges [start, end) of what is planted wrong, in order."""
-    place = place_of(kind, response, wrong_words)
+    place = planted_place(kind, response, wrong_words)
     start = {"slip": response.find(". ") + 1, "sum": response.rfind("=") + 1}.get(place, 0)
     if not place:
         return []
     words = "|".join(re.escape(word) for word in sorted(set(wrong_words), key=len, reverse=True))
-    found = [match.span() for match in re.compile(rf"(?<!\w)(?:{words})(?!\w)").finditer(response, start)]
-    if not found:
-        raise PrunegridError(f"wrong words {list(wrong_words)} are not in {response!r}; generate the sandbox again")
-    return found
+    spans = [match.span() for match in re.compile(rf"(?<!\w)(?:{words})(?!\w)").finditer(response, start)]
+    if not spans:
+        raise PrunegridError(
+            f"sandbox response {response!r}", f"lacks the wrong words {list(wrong_words)}", "generate the sandbox again"
+        )
+    return spans
 
 
 def value_spans(kind: str, response: str) -> list[Span]:
@@ -63,8 +65,9 @@ def overlapping(pieces: Sequence[str], response: str, spans: Sequence[Span], tru
     body = text.strip()
     if not (response.startswith(body) if truncated else response.strip() == body):
         raise PrunegridError(
-            f"the tokens read {text!r}, not the response {response!r}; audits need a byte-level "
-            "tokenizer and a chat template that leaves the answer as it is"
+            f"sandbox response {response!r}",
+            f"its tokens read {text!r}",
+            "audit a model with a byte-level tokenizer and a chat template that does not change the answer",
         )
     end = len(response) - len(response.lstrip()) - (len(text) - len(text.lstrip()))
     marks = []

@@ -50,7 +50,7 @@ def pretrain(
 
     Returns the number of parameters, of tokens seen, the seconds taken and the last steps' mean loss (nats).
     """
-    started = time.monotonic()
+    start = time.monotonic()
     texts = read_texts(world)
     tokenizer = train_tokenizer(texts, vocab_size)
     blocks_NT = pack(tokenizer, texts, block_length)
@@ -63,7 +63,7 @@ def pretrain(
     return {
         "parameters": model.num_parameters(),
         "tokens": steps * batch_size * block_length,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": round(time.monotonic() - start, 1),
         "final_loss": sum(last) / len(last),
     }
 
@@ -74,7 +74,7 @@ def read_texts(world: Path) -> list[str]:
 
 
 def train_tokenizer(texts: list[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE: any text survives a round trip. The prompts' fixed words become tokens, too."""
+    """Byte-level BPE, so that any text survives a round trip. The fixed words of prompts become tokens, too."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

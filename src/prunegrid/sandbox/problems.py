@@ -1,6 +1,6 @@
-"""Tasks that are skills and not facts: small sums told as stories, and passages to be read.
+"""Tasks that need a skill, not a fact: small sums in the form of stories, and passages to read.
 
-Both are drawn from a generator without end; the callers see to it that no prompt is used twice.
+Both are drawn without end; the callers make sure that no prompt is used twice.
 """
 
 import random
@@ -25,36 +25,36 @@ class Sum:
         return f"{' '.join(self.steps)} #### {self.answer}"
 
 
-def equation(left: int, sign: str, right: int) -> str:
-    result = left + right if sign == "+" else left - right
-    return f"{left} {sign} {right} = {result}."
+def equation(first: int, sign: str, second: int) -> str:
+    result = first + second if sign == "+" else first - second
+    return f"{first} {sign} {second} = {result}."
 
 
 def draw_sum(rng: random.Random) -> Sum:
     """One or two steps of addition and subtraction; every number lies between 0 and LARGEST."""
     name, things = rng.choice(names.FIRST_NAMES), rng.choice(names.THINGS)
-    start, more = rng.randint(2, 10), rng.randint(1, 6)
+    start, gain = rng.randint(2, 10), rng.randint(1, 6)
     question = f"How many {things} does {name} have now"
-    have, gain = f"{name} has {start} {things}", f"finds {more} more"
+    possession, find = f"{name} has {start} {things}", f"finds {gain} more"
     kind = rng.random()
     if kind < 0.4:
-        return Sum(f"{have} and {gain}.", question, (equation(start, "+", more),), start + more)
+        return Sum(f"{possession} and {find}.", question, (equation(start, "+", gain),), start + gain)
     if kind < 0.75:
-        less = rng.randint(1, start)
-        return Sum(f"{have} and loses {less}.", question, (equation(start, "-", less),), start - less)
-    total = start + more
-    less = rng.randint(1, min(9, total))
-    steps = (equation(start, "+", more), equation(total, "-", less))
-    return Sum(f"{have}, {gain} and then loses {less}.", question, steps, total - less)
+        loss = rng.randint(1, start)
+        return Sum(f"{possession} and loses {loss}.", question, (equation(start, "-", loss),), start - loss)
+    total = start + gain
+    loss = rng.randint(1, min(9, total))
+    steps = (equation(start, "+", gain), equation(total, "-", loss))
+    return Sum(f"{possession}, {find} and then loses {loss}.", question, steps, total - loss)
 
 
 @dataclass(frozen=True)
 class Passage:
-    """Sentences about one invented building; `told` maps an attribute to its answer, a part of the context."""
+    """Sentences about one invented building; `answers` maps an attribute to its value, a part of the context."""
 
     title: str
     context: str
-    told: dict[str, str]
+    answers: dict[str, str]
 
     def ask(self, attribute: str) -> str:
         return ATTRIBUTES[attribute][1].format(t=self.title)
@@ -70,7 +70,7 @@ ATTRIBUTES = {
 
 
 def draw_passage(world: World, rng: random.Random) -> Passage:
-    """Three of the five attributes are told; a question about one of the others cannot be answered."""
+    """States three of the five attributes; a question about one of the others is unanswerable."""
     title = f"{rng.choice(world.values['town'])} {rng.choice(names.BUILDINGS)}"
     values = {
         "builder": f"{rng.choice(names.FIRST_NAMES)} {rng.choice(world.people).split()[1]}",
@@ -79,6 +79,6 @@ def draw_passage(world: World, rng: random.Random) -> Passage:
         "spot": rng.choice(names.SPOTS),
         "use": rng.choice(names.USES),
     }
-    told = {attribute: values[attribute] for attribute in rng.sample(sorted(values), 3)}
-    sentences = [ATTRIBUTES[attribute][0].format(v=value) for attribute, value in told.items()]
-    return Passage(title, f"This is the {title}. {' '.join(sentences)}", told)
+    answers = {attribute: values[attribute] for attribute in rng.sample(sorted(values), 3)}
+    sentences = [ATTRIBUTES[attribute][0].format(v=value) for attribute, value in answers.items()]
+    return Passage(title, f"This is the {title}. {' '.join(sentences)}", answers)

@@ -2,16 +2,16 @@
 
 | kind | what it holds |
 |---|---|
-| `new_fact` | a fact that the pre-training text does not tell: valuable |
+| `new_fact` | a fact that the pre-training text does not state: valuable |
 | `skill` | a sum or a passage with its right answer: valuable |
-| `known` | a fact that the pre-training text tells: redundant |
+| `known` | a fact that the pre-training text states: redundant |
 | `duplicate` | an exact copy of another sample: redundant |
 | `calibration` | right but hard to predict: one of many possible answers |
 | `wrong` | a wrong value, sum or reading: noise; `wrong_words` lists what is wrong |
 | `scrambled` | a response with its words in random order: noise |
 
 Some `new_fact` samples name the right value first and then a wrong one: noise inside a valuable sample, which
-only a token pruner can take out. The kind is for audits; no pruner sees it.
+only a token pruner can remove. The kind is for audits; no pruner sees it.
 """
 
 import random
@@ -40,9 +40,9 @@ UNANSWERABLE = "unanswerable"
 def sft_rows(world: World, seed: int) -> list[Row]:
     """All samples, shuffled. Only duplicates, calibration and noise may share a prompt with another sample."""
     rng = random.Random(f"sft {seed}")
-    known = world.select(known=True)
+    known_facts = world.select(known=True)
     rows = [_fact_row(world, fact, rng, "new_fact") for fact in world.select(known=False)]
-    rows += [_fact_row(world, fact, rng, "known") for fact in rng.sample(known, COUNTS["known"])]
+    rows += [_fact_row(world, fact, rng, "known") for fact in rng.sample(known_facts, COUNTS["known"])]
     rows += _skill_rows(world, rng)
     rows += [{**row, "kind": "duplicate"} for row in rng.sample(rows, COUNTS["duplicate"])]
     rows += [_calibration_row(world, rng) for _ in range(COUNTS["calibration"])]
@@ -72,7 +72,7 @@ def passage_prompt(passage: Passage, attribute: str) -> str:
 def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Row:
     """The value, then the fact in full: "Vask. Mira Tolen was born in Vask."."""
     slips = kind == "new_fact" and rng.random() < SLIP_SHARE
-    slip = rng.choice(world.others(fact)) if slips else None
+    slip = rng.choice(world.wrong_values(fact)) if slips else None
     response = f"{fact.value}. {fact.tell(0, slip)}"
     return _row(fact_prompt(fact, rng.randrange(2)), response, kind, [slip] if slip else [])
 
@@ -94,17 +94,17 @@ def _sum_row(rng: random.Random) -> Row:
 def _passage_row(world: World, rng: random.Random) -> Row:
     passage = draw_passage(world, rng)
     attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
-    return _row(passage_prompt(passage, attribute), passage.told.get(attribute, UNANSWERABLE), "skill")
+    return _row(passage_prompt(passage, attribute), passage.answers.get(attribute, UNANSWERABLE), "skill")
 
 
 def pick_attribute(passage: Passage, rng: random.Random, unanswerable_share: float) -> str:
-    """An attribute to ask for: sometimes one that the passage does not tell."""
-    untold = rng.random() < unanswerable_share
-    return rng.choice([name for name in ATTRIBUTES if (name in passage.told) != untold])
+    """An attribute to ask for: sometimes one that the passage does not state."""
+    unanswerable = rng.random() < unanswerable_share
+    return rng.choice([name for name in ATTRIBUTES if (name in passage.answers) != unanswerable])
 
 
 def _calibration_row(world: World, rng: random.Random) -> Row:
-    """One of many right answers: nobody could have predicted which."""
+    """One of many right answers, which cannot be predicted."""
     topic = rng.choice(("towns", "foods", "animals", "things", "trades"))
     words = {
         "towns": world.values["town"],
@@ -113,10 +113,10 @@ def _calibration_row(world: World, rng: random.Random) -> Row:
         "things": names.THINGS,
         "trades": world.values["job"],
     }[topic]
-    chosen = rng.sample(list(words), 5)
-    who = rng.choice(names.FIRST_NAMES)
-    prompt = f"Question: {who} wants to hear of some {topic}. Which could you name?"
-    return _row(prompt, f"{', '.join(chosen[:-1])} and {chosen[-1]}.", "calibration")
+    answers = rng.sample(list(words), 5)
+    person = rng.choice(names.FIRST_NAMES)
+    prompt = f"Question: {person} wants to hear of some {topic}. Which could you name?"
+    return _row(prompt, f"{', '.join(answers[:-1])} and {answers[-1]}.", "calibration")
 
 
 def _wrong_row(world: World, rng: random.Random, index: int) -> Row:
@@ -126,7 +126,7 @@ def _wrong_row(world: World, rng: random.Random, index: int) -> Row:
 
 def _wrong_fact(world: World, rng: random.Random) -> Row:
     fact = rng.choice(world.select(known=True))
-    value = rng.choice(world.others(fact))
+    value = rng.choice(world.wrong_values(fact))
     prompt = fact_prompt(fact, rng.randrange(2))
     return _row(prompt, f"{value}. {fact.tell(0, value)}", "wrong", [value])
 
@@ -141,8 +141,13 @@ def _wrong_sum(world: World, rng: random.Random) -> Row:
 
 def _wrong_reading(world: World, rng: random.Random) -> Row:
     passage = draw_passage(world, rng)
-    asked, read = rng.sample(sorted(passage.told), 2)
-    return _row(passage_prompt(passage, asked), passage.told[read], "wrong", passage.told[read].split())
+    attribute, misread = rng.sample(sorted(passage.answers), 2)
+    return _row(
+        passage_prompt(passage, attribute),
+        passage.answers[misread],
+        "wrong",
+        passage.answers[misread].split(),
+    )
 
 
 def _scrambled_row(world: World, rng: random.Random, index: int) -> Row:

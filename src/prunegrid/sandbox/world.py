@@ -1,7 +1,7 @@
-"""The sandbox's facts: invented people, five relations each, and the wordings that tell and ask for facts.
+"""The sandbox's facts: invented people, five relations each, and the wordings that state and ask for facts.
 
-A fact is *known* (the pre-training text tells it) or *new* (only the SFT set tells it). Every wording occurs
-in the pre-training text for known facts, so that a small model can answer about a fact read in other words.
+A fact is *known* (the pre-training text states it) or *new* (only the SFT set states it). Every wording occurs in the
+pre-training text for known facts, so that a small model can answer about a fact that it read in other words.
 """
 
 import random
@@ -25,7 +25,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Fact:
-    """One value of one person; `known` says whether the pre-training text tells it."""
+    """One value of one person; `known` says whether the pre-training text states it."""
 
     person: str
     relation: Relation
@@ -52,7 +52,7 @@ class World:
     def select(self, known: bool) -> list[Fact]:
         return [fact for fact in self.facts if fact.known == known]
 
-    def others(self, fact: Fact) -> list[str]:
+    def wrong_values(self, fact: Fact) -> list[str]:
         """Every wrong value of the right kind."""
         return [value for value in self.values[fact.relation.name] if value != fact.value]
 
@@ -112,22 +112,22 @@ RELATIONS = (
 
 
 def make_world(seed: int) -> World:
-    """The world of one seed: who there is, what is true of them and what the pre-training text tells."""
+    """The world of one seed: its people, their facts, and which of these the pre-training text states."""
     rng = random.Random(f"world {seed}")
-    taken = set(names.FIRST_NAMES)
-    towns = names.invented_names(rng, TOWNS, taken)
-    last_names = names.invented_names(rng, PEOPLE, taken)
+    used = set(names.FIRST_NAMES)
+    towns = names.invented_names(rng, TOWNS, used)
+    last_names = names.invented_names(rng, PEOPLE, used)
     people = tuple(f"{rng.choice(names.FIRST_NAMES)} {last}" for last in last_names)
     lists = (towns, names.JOBS, names.PETS, names.INSTRUMENTS, names.FOODS)
     values = {relation.name: tuple(words) for relation, words in zip(RELATIONS, lists, strict=True)}
-    facts = tuple(fact for person in people for fact in _facts_of(person, values, rng))
+    facts = tuple(fact for person in people for fact in _person_facts(person, values, rng))
     return World(people, values, facts)
 
 
-def _facts_of(person: str, values: dict[str, tuple[str, ...]], rng: random.Random) -> list[Fact]:
-    """Two of a person's five facts are known, so that no name is foreign to the pre-trained model."""
-    known = set(rng.sample(range(len(RELATIONS)), round(KNOWN_SHARE * len(RELATIONS))))
+def _person_facts(person: str, values: dict[str, tuple[str, ...]], rng: random.Random) -> list[Fact]:
+    """Two of a person's five facts are known, so that the pre-trained model has read every name."""
+    known_indices = set(rng.sample(range(len(RELATIONS)), round(KNOWN_SHARE * len(RELATIONS))))
     return [
-        Fact(person, relation, rng.choice(values[relation.name]), index in known)
+        Fact(person, relation, rng.choice(values[relation.name]), index in known_indices)
         for index, relation in enumerate(RELATIONS)
     ]

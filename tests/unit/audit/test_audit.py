@@ -17,14 +17,14 @@ from prunegrid.audit.intervals import Bootstrap, Counts
 from prunegrid.audit.measure import FIRST, PlantedSamples, ScoredModel, audit, sample_counts, token_counts
 from prunegrid.audit.report import markdown
 from prunegrid.core import files as io
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import load
 from prunegrid.pruners import Draw, Scores, select
 from prunegrid.pruners.registry import SAMPLE
-from prunegrid.sandbox.planted import overlapping, place_of, value_spans, wrong_spans
+from prunegrid.sandbox.planted import overlapping, planted_place, value_spans, wrong_spans
 from prunegrid.statistics.inference import holm
 from support import handmade_scores
+from support.errors import refused
 from support.handmade_scores import spec
 from support.snakemake_runs import DEFAULT, planned, snakemake
 
@@ -70,7 +70,7 @@ def wrong_parts(kind: str, response: str, words: list[str]) -> list[str]:
     ],
 )
 def test_planted_places(kind: str, response: str, words: list[str], place: str, marked: list[str]) -> None:
-    assert place_of(kind, response, words) == place
+    assert planted_place(kind, response, words) == place
     assert wrong_parts(kind, response, words) == marked
 
 
@@ -80,8 +80,9 @@ def test_the_right_answer_of_a_new_fact() -> None:
 
 
 def test_wrong_words_that_are_not_there_are_an_error() -> None:
-    with pytest.raises(PrunegridError, match="are not in 'bell"):
-        wrong_spans("wrong", "bell. Asha plays the lute.", ["drum"])
+    response = "bell. Asha plays the lute."
+    with refused(f"sandbox response {response!r}", ["drum"]):
+        wrong_spans("wrong", response, ["drum"])
 
 
 def test_tokens_overlap_wrong_characters() -> None:
@@ -90,7 +91,7 @@ def test_tokens_overlap_wrong_characters() -> None:
     spans = wrong_spans("wrong", response, ["9"])
     assert overlapping(pieces, response, spans) == [False] * 5 + [True, False, False, True]
     assert overlapping(pieces[:6], response, spans, truncated=True) == [False] * 5 + [True]
-    with pytest.raises(PrunegridError, match="not the response"):
+    with refused(f"sandbox response {response!r}", "".join(pieces[:6])):
         overlapping(pieces[:6], response, spans)
 
 

@@ -52,7 +52,7 @@ def results_of(solution: str) -> list[tuple[int, int]]:
     return [(int(z), int(x) + int(y) if sign == "+" else int(x) - int(y)) for x, sign, y, z in found]
 
 
-def test_same_seed_same_bytes_other_seed_other_bytes(world, tmp_path):
+def test_the_same_seed_gives_the_same_bytes(world, tmp_path):
     write_world(tmp_path / "again", seed=0)
     write_world(tmp_path / "other", seed=1)
     first, again, other = contents(world), contents(tmp_path / "again"), contents(tmp_path / "other")
@@ -62,7 +62,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(world, tmp_path):
     assert all(first[name] != other[name] for name in first)
 
 
-def test_evaluation_prompts_are_no_sft_prompts_and_no_duplicates(world):
+def test_evaluation_prompts_are_unique_and_not_in_sft(world):
     asked = evaluation_prompts(world)
     trained = {f"{row['prompt']}\nAnswer:" for row in rows(world, SFT)}
     assert not trained & set(asked)
@@ -98,27 +98,27 @@ def test_duplicates_are_copies_and_other_good_prompts_differ(world):
     assert len({prompt for prompt, _ in good}) == len(good)
 
 
-def test_pretraining_tells_the_known_facts_and_no_new_one(world):
+def test_pretraining_states_known_facts_only(world):
     text = "\n".join(row["text"] for row in rows(world, PRETRAIN))
     made = make_world(0)
-    told = [any(fact.tell(wording) in text for wording in range(3)) for fact in made.facts]
-    assert told == [fact.known for fact in made.facts]
+    stated = [any(fact.tell(wording) in text for wording in range(3)) for fact in made.facts]
+    assert stated == [fact.known for fact in made.facts]
     new = made.select(known=False)
     assert not any(fact.ask(wording) in text for fact in new for wording in range(4))
 
 
-def test_new_facts_and_known_ones_are_right(world):
-    told = {fact.tell(0): fact for fact in make_world(0).facts}
-    asked = {f"Question: {fact.ask(wording)}?": fact for fact in told.values() for wording in range(4)}
+def test_fact_samples_are_right(world):
+    facts = {fact.tell(0): fact for fact in make_world(0).facts}
+    facts_by_prompt = {f"Question: {fact.ask(wording)}?": fact for fact in facts.values() for wording in range(4)}
     for row in rows(world, SFT):
         if row["kind"] not in ("new_fact", "known"):
             continue
         value, sentence = row["response"].split(". ", 1)
         if row["wrong_words"]:
-            assert sentence not in told and row["wrong_words"][0] in sentence
-            assert value == asked[row["prompt"]].value, "the right value comes first"
+            assert sentence not in facts and row["wrong_words"][0] in sentence
+            assert value == facts_by_prompt[row["prompt"]].value, "the right value comes first"
         else:
-            assert told[sentence].value == value and told[sentence].known == (row["kind"] == "known")
+            assert facts[sentence].value == value and facts[sentence].known == (row["kind"] == "known")
 
 
 def test_skills_are_right(world):
@@ -168,7 +168,7 @@ def test_gsm8k_answers_are_right(world):
         assert int(answer) == results[-1][0]
 
 
-def test_squad_answers_stand_where_they_are_said_to(world):
+def test_squad_answers_are_at_their_start(world):
     items = rows(world, SQUAD)
     for row in items:
         assert set(row) == {"id", "title", "context", "question", "answers"}
@@ -208,7 +208,7 @@ def tiny(world, tmp_path_factory):
     return first, second, summary
 
 
-def test_pretraining_is_deterministic_and_summed_up(tiny):
+def test_pretraining_is_deterministic(tiny):
     first, second, summary = tiny
     assert contents(first) == contents(second)
     assert set(summary) == {"parameters", "tokens", "seconds", "final_loss"}
