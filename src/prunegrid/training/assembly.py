@@ -11,10 +11,10 @@ from prunegrid.scoring.sequences import Sequences
 from prunegrid.training import checkpoints, deepspeed_setup
 from prunegrid.training.counters import Counters
 from prunegrid.training.job import Order
-from prunegrid.training.samples import StaticExamples
+from prunegrid.training.samples import Examples, StaticExamples
 from prunegrid.training.settings import bucket_sizes, trainer_arguments
 from prunegrid.training.trained_model import load_trained_model
-from prunegrid.training.trainer import Examples, PrunedTrainer
+from prunegrid.training.trainer import PrunedTrainer
 
 
 def build_trainer(order: Order, rank: int) -> PrunedTrainer:

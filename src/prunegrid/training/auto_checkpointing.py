@@ -26,15 +26,15 @@ def is_needed(job: Job, gpu_ids: list[str]) -> bool:
     settings = training.model_copy(update={"packing": attention.packed})
     # Eager attention keeps its weights, T x T a head and layer, which the estimate does not count.
     eager = attention.implementation == "eager"
-    needed = eager or checkpointing_needed(settings, size, _max_length(job.scores), card_bytes / job.sharers)
+    decision = eager or checkpointing_needed(settings, size, _max_length(job.scores), card_bytes / job.sharers)
     print(
-        f"gradient_checkpointing: auto is {'on' if needed else 'off'} for {size.count:,} parameters on a GPU of "
+        f"gradient_checkpointing: auto is {'on' if decision else 'off'} for {size.count:,} parameters on a GPU of "
         f"{card_bytes / 1e9:.1f} GB{f' that {job.sharers} jobs share' if job.sharers > 1 else ''}"
         f"{' (eager attention)' if eager else ''}",
         file=sys.stderr,
         flush=True,
     )
-    return needed
+    return decision
 
 
 def _max_length(scores: Path) -> int:

@@ -205,8 +205,8 @@ def _require_finite(rows: Sequences, values: dict[str, NDArray[np.float32]]) -> 
     bad = np.unique(sample_T[~np.isfinite([*values.values()]).all(0)])
     if len(bad):
         ids = ", ".join(map(str, bad[:8].tolist()))
-        what = f"scores of sample_id {ids} are not finite"
-        raise PrunegridError("candidates", what, "lower training.learning_rate or look at these samples")
+        problem = f"scores of sample_id {ids} are not finite"
+        raise PrunegridError("candidates", problem, "lower training.learning_rate or look at these samples")
 
 
 def _single(values: NDArray[np.float64]) -> NDArray[np.float64]:

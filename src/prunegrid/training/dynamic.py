@@ -61,10 +61,10 @@ class MiniBatchPruner:
 
         `call_model(run)` runs within a call of the wrapped model, `maximum(n)` is over all ranks.
         """
-        problem = self.candidates.attach(model, call_model, maximum)
-        if problem:
-            what = f"{self.pruning.method} needs attention scores, but {problem}"
-            raise PrunegridError("variants", what, "choose another pruner")
+        reason = self.candidates.attach(model, call_model, maximum)
+        if reason:
+            problem = f"{self.pruning.method} needs attention scores, but {reason}"
+            raise PrunegridError("variants", problem, "choose another pruner")
 
     def prune(self, micro_batches: MicroBatches, position: StepPosition, scores: Scores) -> list[list[Example]]:
         """The examples that each mini-batch is trained on.

@@ -46,8 +46,8 @@ def job_error(order: Order, status: ExitStatus) -> PrunegridError:
     if failure and failure.cause == "memory":
         return PrunegridError(failure.where, f"{failure.what}; {saved}", out_of_memory.use_less(order))
     if status.kernel_killed and died_silently:
-        what = f"the kernel killed a rank because memory ran out; {saved}"
-        return PrunegridError("training", what, out_of_memory.use_less(order))
+        problem = f"the kernel killed a rank because memory ran out; {saved}"
+        return PrunegridError("training", problem, out_of_memory.use_less(order))
     if status.stop_signal and died_silently:
         return PrunegridError("training", f"stopped by {signal.Signals(status.stop_signal).name}; {saved}", RESUMES)
     if failure:

@@ -37,25 +37,29 @@ def trained_parameters(training: Training, size: Size) -> int:
 
 
 def lora_parameters(lora: Lora, shape: Shape) -> int:
-    """A pattern of `target_modules`, and names of other architectures', are taken for all linear layers."""
+    """The parameters of LoRA's adapters. A pattern of `target_modules`, and names of other architectures, count as all
+    linear layers."""
     d, f, k = shape.hidden, shape.intermediate, shape.keys
     widths = {"q_proj": d + d, "k_proj": d + k, "v_proj": d + k, "o_proj": d + d}
     widths |= {"gate_proj": d + f, "up_proj": d + f, "down_proj": f + d}
-    named = lora.target_modules if isinstance(lora.target_modules, list) else []
-    adapted = [name for name in named if name in widths] if named and set(named) <= set(widths) else list(widths)
+    names = lora.target_modules if isinstance(lora.target_modules, list) else []
+    adapted = names if names and set(names) <= set(widths) else list(widths)
     return shape.layers * lora.r * sum(widths[name] for name in adapted)
 
 
 def training_bytes(training: Training, size: Size, longest: int, device: str) -> dict[str, int]:
-    """As `rank_bytes`, of samples of at most `longest` tokens; gradient checkpointing is on or off."""
+    """Bytes of one rank, by what they hold, without the process itself. Gradient checkpointing must be on or off.
+
+    `longest` is the tokens of the longest sample.
+    """
     ranks, stage, width = training.ranks, training.zero_stage, bytes_per_parameter(training)
     trained = trained_parameters(training, size)
     whole = size.count + (trained if training.method == "lora" else 0)
-    gathered = min(whole, LIVE_PARAMETERS) if ranks > 1 else 0
+    live = min(whole, LIVE_PARAMETERS) if ranks > 1 else 0
     copy = 4 if training.bf16 or stage else 0
     optimizer = trained * (OPTIMIZER_BYTES[training.optim] + copy) // (ranks if stage >= 1 else 1)
     return {
-        "weights": width * (whole // ranks + gathered if stage == 3 else whole),
+        "weights": width * (whole // ranks + live if stage == 3 else whole),
         "gradients": 4 * trained // (ranks if stage >= 2 else 1),
         "optimizer": 0 if training.offload_optimizer else optimizer,
         "communication": (4 + width) * min(trained, BUCKET_ELEMENTS),
@@ -64,16 +68,16 @@ def training_bytes(training: Training, size: Size, longest: int, device: str) ->
 
 
 def checkpointing_needed(training: Training, size: Size, longest: int, card_bytes: float) -> bool:
-    """Whether a rank checkpoints activations on a GPU of so many bytes; `auto` means: only if it would not fit without.
+    """Whether a rank checkpoints activations on a GPU of so many bytes. `auto` means only if it would not fit without.
 
     `longest` is the tokens of the longest sample.
     """
     setting = training.gradient_checkpointing
     if setting != "auto":
         return setting
-    without = training.model_copy(update={"gradient_checkpointing": False})
-    needed = CUDA_CONTEXT_MIB * MIB + sum(training_bytes(without, size, longest, "cuda").values())
-    return needed > USABLE_SHARE * card_bytes
+    plain = training.model_copy(update={"gradient_checkpointing": False})
+    total = CUDA_CONTEXT_MIB * MIB + sum(training_bytes(plain, size, longest, "cuda").values())
+    return total > USABLE_SHARE * card_bytes
 
 
 def training_activations(training: Training, shape: Shape, longest: int, device: str) -> int:
@@ -84,10 +88,10 @@ def training_activations(training: Training, shape: Shape, longest: int, device:
     layer = width * (5 * shape.hidden + 2 * shape.keys + 4 * shape.intermediate) + 8 * shape.hidden
     layer += 2 * width * shape.hidden if training.method == "full" else 0
     if training.gradient_checkpointing is True:
-        kept = width * shape.hidden * shape.layers + (1 + BACKWARD_LAYERS) * layer
+        stored = width * shape.hidden * shape.layers + (1 + BACKWARD_LAYERS) * layer
     else:
-        kept = (shape.layers + BACKWARD_LAYERS) * layer
-    return round(tokens * kept) + logits_bytes(shape, device)
+        stored = (shape.layers + BACKWARD_LAYERS) * layer
+    return round(tokens * stored) + logits_bytes(shape, device)
 
 
 def bytes_per_parameter(training: Training) -> int:

@@ -31,8 +31,8 @@ def write_failure(path: Path, error: BaseException, trainer: Any) -> None:
     if isinstance(error, PrunegridError) and kind == "stated":
         failure = Failure(cause=kind, where=error.where, what=error.what, fix=error.fix)
     else:
-        what, fix = MEANING[kind]
-        details = f"{what} ({type(error).__name__}: {first_line(error)})"
+        problem, fix = MEANING[kind]
+        details = f"{problem} ({type(error).__name__}: {first_line(error)})"
         failure = Failure(cause=kind, where=_position(trainer), what=details, fix=fix)
     with suppress(FileExistsError), path.open("x") as file:
         file.write(failure.model_dump_json())
@@ -78,5 +78,5 @@ def failed_write(action: str, folder: Path, error: BaseException, saved: str) ->
 
     `saved` is what is not lost.
     """
-    what = f"could not {action} ({first_line(error)}; {free_space(folder)}); {saved}"
-    return PrunegridError(folder, what, "free disk space; the same command resumes from there")
+    problem = f"could not {action} ({first_line(error)}; {free_space(folder)}); {saved}"
+    return PrunegridError(folder, problem, "free disk space; the same command resumes from there")

@@ -1,7 +1,7 @@
 """A job's samples, in the flat arrays of the scores; each becomes an example only in its step."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +74,18 @@ def static_samples(job: Job, rows: Sequences) -> Samples:
     if job.selection:
         samples.select(job.selection)
     return samples
+
+
+class Examples(Protocol):
+    """One rank's examples: the micro-batches of each step, and what is trained on of them.
+
+    Dynamic ones need the trainer, whose model scores their candidates.
+    """
+
+    plan: list[MicroBatches]
+    trainer: Any
+
+    def take(self, micro_batches: MicroBatches, step: int, /) -> list[list[Example]]: ...
 
 
 class StaticExamples:

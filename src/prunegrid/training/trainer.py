@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
@@ -22,23 +22,12 @@ from prunegrid.training.job import Order
 from prunegrid.training.loss import Inputs, collate, to_device, total_nll
 from prunegrid.training.processes import launcher_is_gone
 from prunegrid.training.rank_failures import cause, failed_write
-from prunegrid.training.schedule import Example, MicroBatches, forward_passes
+from prunegrid.training.samples import Examples
+from prunegrid.training.schedule import forward_passes
 from prunegrid.training.signals import STOP_SIGNALS
 
 PEER_SECONDS = 2  # in which another rank can report that it is its loss that is not finite
 LOWER_RATE = "lower training.learning_rate or look at these samples"
-
-
-class Examples(Protocol):
-    """One rank's examples: the micro-batches of each step, and what is trained on of them.
-
-    Dynamic ones need the trainer, whose model scores their candidates.
-    """
-
-    plan: list[MicroBatches]
-    trainer: Any
-
-    def take(self, micro_batches: MicroBatches, step: int, /) -> list[list[Example]]: ...
 
 
 class PrunedTrainer(Trainer):
@@ -198,8 +187,8 @@ class PrunedTrainer(Trainer):
         shards = (getattr(parameter, "ds_tensor", parameter) for parameter in self.model.parameters())
         finite = torch.stack([shard.isfinite().all() for shard in shards]).all()
         if self.maximum(not finite):
-            what = f"the weights are not finite after this step; {self._saved_progress()}"
-            raise PrunegridError(f"step {self.state.global_step}", what, "lower training.learning_rate")
+            problem = f"the weights are not finite after this step; {self._saved_progress()}"
+            raise PrunegridError(f"step {self.state.global_step}", problem, "lower training.learning_rate")
 
     def _saved_progress(self) -> str:
         return checkpoints.saved_progress(self.order.checkpoints, self.order.identity)
@@ -213,8 +202,8 @@ class PrunedTrainer(Trainer):
             step = self.state.global_step
             if step > self.counters.saved:
                 self._save_checkpoint(self.model_wrapped, None)
-            what = f"stopped by {signal.Signals(number).name} after step {step} of {len(self.examples.plan)}"
-            raise PrunegridError("training", f"{what}, which is saved" if step else what, RESUMES if step else "")
+            reached = f"stopped by {signal.Signals(number).name} after step {step} of {len(self.examples.plan)}"
+            raise PrunegridError("training", f"{reached}, which is saved" if step else reached, RESUMES if step else "")
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Weights, optimizer, scheduler, random states, position and counts, written aside and then renamed."""
