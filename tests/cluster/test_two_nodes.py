@@ -8,7 +8,7 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.training import Job
 from support import slurm_runs
-from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, steps
+from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, checkpoint_steps
 from support.private_slurm import GPU_MODEL, PrivateSlurm
 from support.programs import program
 from support.snakemake_runs import ROOT
@@ -54,5 +54,5 @@ def test_a_stop_reaches_the_ranks_of_all_nodes(inputs: Inputs, slurm: PrivateSlu
     slurm.wait_for(lambda: any((tmp_path / "tensorboard").rglob("events*")), "first steps", 120)
     slurm.call("scancel", "--batch", "--signal=TERM", number)
     slurm.wait_for(lambda: slurm.detail(int(number), "JobState") == "FAILED", "stopped job", 60)
-    (saved,) = steps(tmp_path)
+    (saved,) = checkpoint_steps(tmp_path)
     assert f"after step {saved} of" in (tmp_path / "log").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fault_runs import RULES, R, Whole, copied, digest, files, files_of, replay
+from support.fault_runs import RULES, R, Whole, copy_run, digest, files, files_of, replay
 
 READERS = [rule for rule in RULES if rule not in ("world", "record", "published")]
 NOT_READ = {
@@ -17,7 +17,7 @@ REPAIR = re.compile(r"in a workflow: rm (?:-r )?(\S+), then the same snakemake c
 
 @pytest.fixture(scope="module")
 def folder(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = copied(whole.folder, tmp_path_factory.mktemp("edges") / "run")
+    folder = copy_run(whole.folder, tmp_path_factory.mktemp("edges") / "run")
     for cached in folder.glob(f"{R}/evaluation/**/cache/*"):
         cached.unlink()
     return folder
@@ -25,7 +25,7 @@ def folder(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_by(whole: Whole, folder: Path, rule: str) -> list[str]:
     """One file of each kind: neither the audit's replicas nor all cells of the table add any."""
-    names = files_of(folder, whole.of[rule].inputs)
+    names = files_of(folder, whole.by_rule[rule].inputs)
     names = [name for name in names if "@" not in name and "ifd+ppl" not in name]
     return [name for name in names if not re.search(NOT_READ.get(rule, "(?!)"), name)]
 
@@ -46,7 +46,7 @@ def test_a_truncated_file_is_named_with_its_repair_however_short(rule: str, whol
 
 
 def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None:
-    job, file = whole.of[rule], folder / name
+    job, file = whole.by_rule[rule], folder / name
     before, content, log = files(folder), file.read_bytes(), folder / job.log
     ended_well = log.read_bytes()
     file.write_bytes(b"" if zero else content[: len(content) // 2])
@@ -54,16 +54,16 @@ def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None
     file.write_bytes(content)
     log.write_bytes(ended_well)  # else the cell counts as failed, and collect reads none of its files
     assert found.code == 1, f"{rule} took the damaged {name}"
-    (said,) = found.said.values()
-    assert said.startswith((f"{name}:", f"{Path(name).parent}: ")), said
-    removed = REPAIR.search(said)
-    assert removed and removed[1] in (name, str(Path(name).parent)), said
+    (message,) = found.messages.values()
+    assert message.startswith((f"{name}:", f"{Path(name).parent}: ")), message
+    removed = REPAIR.search(message)
+    assert removed and removed[1] in (name, str(Path(name).parent)), message
     assert removed[1] in {*job.inputs, name}
     assert files(folder) == before
 
 
 def test_what_is_not_read_changes_no_number(whole: Whole, tmp_path: Path) -> None:
-    folder, job = copied(whole.folder, tmp_path / "run"), whole.of["collect"]
+    folder, job = copy_run(whole.folder, tmp_path / "run"), whole.by_rule["collect"]
     unread = [name for name in files_of(folder, job.inputs) if re.search(NOT_READ["collect"], name)]
     for name in unread:
         (folder / name).write_bytes(b"")

@@ -25,15 +25,15 @@ from support.fault_runs import (
     R,
     Run,
     Whole,
-    copied,
+    copy_run,
     descendants,
     disk_full,
     files,
-    killing,
-    lost,
+    kill_plan,
     on_a_small_disk,
     output,
-    remove,
+    outputs_removed,
+    remove_files,
     replay,
     run,
     script,
@@ -78,7 +78,7 @@ class Kills(NamedTuple):
     """All groups', in a folder that is then finished by the whole workflow."""
 
     folder: Path
-    of: dict[str, Killed]
+    by_rule: dict[str, Killed]
     last: Run
 
 
@@ -88,13 +88,13 @@ def killed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     halves = [GROUPS[:3], GROUPS[3:]]
     with ThreadPoolExecutor(2) as pool:
         made: list[Future[Kills]] = [
-            pool.submit(kill_all, whole, half, copied(whole.folder, tmp_path_factory.mktemp("killed") / "run"))
+            pool.submit(kill_all, whole, half, copy_run(whole.folder, tmp_path_factory.mktemp("killed") / "run"))
             for half in halves
         ]
 
     def of(rule: str) -> tuple[Killed, Kills]:
-        kills = next(future.result() for future in made if rule in future.result().of)
-        return kills.of[rule], kills
+        kills = next(future.result() for future in made if rule in future.result().by_rule)
+        return kills.by_rule[rule], kills
 
     return of
 
@@ -102,11 +102,11 @@ def killed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) -> Kills:
     found: dict[str, Killed] = {}
     for group in groups:
-        jobs = [whole.of[rule] for rule in group]
-        remove(folder, [name for job in jobs for name in job.outputs])
-        remove(folder, [f"{R}/evaluation/m/zero-shot/cache"])
+        jobs = [whole.by_rule[rule] for rule in group]
+        remove_files(folder, [name for job in jobs for name in job.outputs])
+        remove_files(folder, [f"{R}/evaluation/m/zero-shot/cache"])
         line = targets(jobs)
-        first = run(folder, *line, cores=1, warm=whole.warm, jobs=killing(jobs))
+        first = run(folder, *line, cores=1, warm=whole.warm, jobs=kill_plan(jobs))
         left = files(folder)
         again = run(folder, *line, cores=1, warm=whole.warm)
         manifests = {job.rule: folder / output(job, "training.json") for job in jobs if job.rule in TRAINING}
@@ -118,24 +118,24 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
 def test_every_rule_is_here(whole: Whole) -> None:
     text = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
     rules = set(re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, re.MULTILINE))
-    assert rules - {"all"} == {*RULES} == {*whole.of}
+    assert rules - {"all"} == {*RULES} == {*whole.by_rule}
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
     """Nothing half-written has a final name, and the same command makes what the undisturbed run made."""
-    job, (found, kills) = whole.of[rule], killed(rule)
+    job, (found, kills) = whole.by_rule[rule], killed(rule)
     assert found.first.code != 0
     assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", found.first.text, re.DOTALL)
     if rule in TRAINING:
         said = "^training: killed by SIGKILL; the checkpoint of step . is intact; the same command resumes"
-        assert re.search(said, found.first.said[job.log])
+        assert re.search(said, found.first.messages[job.log])
         assert found.resumed[rule]
     else:
         assert "died with <Signals.SIGKILL: 9>" in found.first.text
     assert rule in OF_ONERROR or not found.left & set(job.outputs)
     assert found.again.code == 0, found.again.text[-3000:]
-    assert found.again.ran.get(rule, 0) == 1 or rule in OF_ONERROR
+    assert found.again.job_counts.get(rule, 0) == 1 or rule in OF_ONERROR
     assert same_data(kills.folder, whole.folder, job.outputs)
 
 
@@ -144,8 +144,8 @@ def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str],
     """And the table's numbers are those of the undisturbed run."""
     found, kills = killed(rule)
     group = next(group for group in GROUPS if rule in group)
-    assert set(found.first.ran) <= {*group}
-    assert set(found.again.ran) - OF_ONERROR <= {*group}
+    assert set(found.first.job_counts) <= {*group}
+    assert set(found.again.job_counts) - OF_ONERROR <= {*group}
     assert kills.last.code == 0, kills.last.text[-3000:]
     assert fault_runs.digest(kills.folder) == whole.digest
     assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
@@ -168,13 +168,13 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
 
     (Snakemake removes that, too: here it is not at work.)
     """
-    job = whole.of[rule]
+    job = whole.by_rule[rule]
     before = files(folder)
     plan = {"jobs": {script(job): misfortune}} if misfortune else {}
     found = replay(job, folder, warm=whole.warm, **plan)
     assert found.code != 0
-    assert [line for line in found.said.values() if re.search(said, line)], found.text
-    assert len(found.said) == 1
+    assert [line for line in found.messages.values() if re.search(said, line)], found.text
+    assert len(found.messages) == 1
     left = files(folder) - before
     assert left <= set(job.outputs) and same_data(folder, whole.folder, [*left])
 
@@ -183,9 +183,9 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
 @pytest.mark.parametrize("rule", RULES)
 def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
     """So full that not even the log can be written."""
-    job = whole.of[rule]
-    with lost(small, job, whole.folder):
-        remove(small, [job.log])
+    job = whole.by_rule[rule]
+    with outputs_removed(small, job, whole.folder):
+        remove_files(small, [job.log])
         with disk_full(small):
             refuses(rule, whole, small, REFUSED % "No space left.*GB free there", [])
 
@@ -193,19 +193,19 @@ def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
 @ROOT_ONLY
 @pytest.mark.parametrize("rule", RULES)
 def test_read_only(rule: str, whole: Whole, small: Path) -> None:
-    with lost(small, whole.of[rule], whole.folder):
+    with outputs_removed(small, whole.by_rule[rule], whole.folder):
         refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     """Root reads everything, so the job is without that right."""
-    job = whole.of[rule]
+    job = whole.by_rule[rule]
     if not job.inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
     name = f"{R}/{UNREADABLE[rule]}"
     said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then rerun the same command$"
-    with lost(small, job, whole.folder):
+    with outputs_removed(small, job, whole.folder):
         (small / name).chmod(0)
         refuses(rule, whole, small, said, ["not root"])
         (small / name).chmod(0o644)
@@ -221,7 +221,7 @@ READ = ("dataset", "gather_scores", "prune", "train_dynamic")
 )
 def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole) -> None:
     """After a repair: what a consumer could not read is removed, and the consumer has left nothing."""
-    job = whole.of[rule]
+    job = whole.by_rule[rule]
     gone = [other.outputs[0] for other in to_a_wanted_one(whole, job)]
     away = whole.folder / "away"
     away.mkdir()
@@ -233,7 +233,7 @@ def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole
         for number, name in enumerate(gone):
             (away / str(number)).rename(whole.folder / name)
         away.rmdir()
-    assert planned.ran == descendants(whole.jobs, job.outputs)
+    assert planned.job_counts == descendants(whole.jobs, job.outputs)
 
 
 def to_a_wanted_one(whole: Whole, job: Captured) -> list[Captured]:

@@ -19,14 +19,14 @@ from support.fault_runs import (
     R,
     Run,
     Whole,
-    copied,
+    copy_run,
     digest,
     disk_full,
+    faulty_environment,
     files,
     on_a_small_disk,
     output,
-    reached,
-    remove,
+    remove_files,
     run,
     targets,
 )
@@ -38,8 +38,8 @@ NO_ROOM = "^prunegrid: .*(No space left|could not save)"
 @pytest.fixture
 def folder(whole: Whole, tmp_path: Path) -> Path:
     """A finished run but for one selection and what is made of it."""
-    folder = copied(whole.folder, tmp_path / "run")
-    remove(folder, whole.of["prune"].outputs)
+    folder = copy_run(whole.folder, tmp_path / "run")
+    remove_files(folder, whole.by_rule["prune"].outputs)
     return folder
 
 
@@ -47,7 +47,7 @@ def folder(whole: Whole, tmp_path: Path) -> Path:
 def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
     marker = folder / "marker"
-    own = reached(jobs={"prune": ["slow", str(marker)]}, **faulty)
+    own = faulty_environment(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
         line = command(folder, "--cores", CORES, "--notemp", "all")
         process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
@@ -87,7 +87,7 @@ def test_two_snakemakes(whole: Whole, folder: Path) -> None:
 
 def test_snakemake_killed(whole: Whole, folder: Path) -> None:
     """Its job outlives it, and keeps a second one of its kind out until it has ended."""
-    log = folder / whole.of["prune"].log
+    log = folder / whole.by_rule["prune"].log
     with at_work(folder, warm=whole.warm) as process:
         process.kill()
         process.wait()
@@ -95,7 +95,7 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
         assert refused.code != 0 and "LockException" in refused.text
         assert run(folder, "--unlock").code == 0
         assert is_held(lock_path(log))
-        again = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
+        again = run(folder, whole.by_rule["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
         assert re.search(r"this step is running already \(started by process \d+ on .*\); wait for it", again.text)
         (folder / "marker").unlink()
@@ -110,16 +110,16 @@ def test_interrupted(whole: Whole, folder: Path) -> None:
     with at_work(folder) as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) != 0
-    assert not (files(folder) - before) & set(whole.of["prune"].outputs)
+    assert not (files(folder) - before) & set(whole.by_rule["prune"].outputs)
     assert not [name for name in files(folder) if name.endswith(".tmp")]
     is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
     """Even where what failed is made alone, by another command, and is what Snakemake knew before."""
-    job = whole.of["evaluate"]
+    job = whole.by_rule["evaluate"]
     cache = f"{R}/evaluation/m/zero-shot/cache"
-    remove(folder, [*job.outputs, cache])
+    remove_files(folder, [*job.outputs, cache])
     failed = run(folder, *targets([job]), warm=whole.warm, jobs={"evaluate": ["killed", 1]})
     assert failed.code != 0
     assert digest(folder) != whole.digest
@@ -137,13 +137,16 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
             f"{R}/trained/m/s0.125-t0.5/dynamic/seed0/training.json",
         )
     )
-    copied(whole.folder / Path(whole.of["prune"].outputs[0]).parent, folder / Path(whole.of["prune"].outputs[0]).parent)
+    copy_run(
+        whole.folder / Path(whole.by_rule["prune"].outputs[0]).parent,
+        folder / Path(whole.by_rule["prune"].outputs[0]).parent,
+    )
     damaged = [items.outputs[0], output(pruned, "selection.parquet"), f"{trained.outputs[0]}/model.safetensors"]
     for name in damaged:
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
     asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
-    remove(folder, [whole.of["evaluate"].outputs[0], asking.outputs[0], whole.of["train"].outputs[1]])
-    remove(folder, [str(Path(asking.outputs[0]).parent / "cache")])
+    remove_files(folder, [whole.by_rule["evaluate"].outputs[0], asking.outputs[0], whole.by_rule["train"].outputs[1]])
+    remove_files(folder, [str(Path(asking.outputs[0]).parent / "cache")])
     failed = run(folder, "all", warm=whole.warm)
     assert failed.code != 0
     commands = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", failed.text))
@@ -159,9 +162,9 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
 def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
-    jobs = [whole.of[rule] for rule in ("prune", "train", "audit")]
+    jobs = [whole.by_rule[rule] for rule in ("prune", "train", "audit")]
     with on_a_small_disk(whole.folder, tmp_path) as folder:
-        remove(folder, [name for job in jobs for name in job.outputs])
+        remove_files(folder, [name for job in jobs for name in job.outputs])
         before = files(folder)
         with disk_full(folder):
             found = run(folder, *targets(jobs), warm=whole.warm)
@@ -170,19 +173,19 @@ def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
             assert [line for line in found.text.splitlines() if job.log in line and re.search(NO_ROOM, line)], job.log
         assert not (files(folder) - before) & {name for job in jobs for name in job.outputs}
         again = run(folder, *targets(jobs), warm=whole.warm)
-        assert (again.code, again.ran) == (0, {"prune": 1, "train": 1, "audit": 1})
+        assert (again.code, again.job_counts) == (0, {"prune": 1, "train": 1, "audit": 1})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
 def test_the_results_are_read_only_under_snakemake(whole: Whole, folder: Path) -> None:
     """To Snakemake, too: it cannot even make the folder of a job's log."""
     mount = f"mount --bind {folder}/results {folder}/results && mount -o remount,bind,ro {folder}/results"
-    line = command(folder, "--cores", CORES, whole.of["prune"].outputs[0])
+    line = command(folder, "--cores", CORES, whole.by_rule["prune"].outputs[0])
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *line],
-        env=reached(warm=whole.warm), capture_output=True, text=True, check=False,
+        env=faulty_environment(warm=whole.warm), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr, done.stderr
-    found = run(folder, whole.of["prune"].outputs[0], warm=whole.warm)
-    assert (found.code, found.ran) == (0, {"prune": 1})
+    found = run(folder, whole.by_rule["prune"].outputs[0], warm=whole.warm)
+    assert (found.code, found.job_counts) == (0, {"prune": 1})

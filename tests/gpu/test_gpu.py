@@ -32,7 +32,7 @@ from prunegrid.training.schedule import Example, build_example
 from prunegrid.training.trained_model import checkpoint_layers
 from support import killed_jobs
 from support.handmade_scores import spec
-from support.killed_jobs import Inputs, assert_same, befall, steps
+from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure
 from support.training_jobs import run
 
 DEVICE = "cuda"
@@ -247,11 +247,11 @@ def test_a_deterministic_job_that_is_killed_ends_with_the_undisturbed_ones_weigh
 ) -> None:
     settings = {"device": DEVICE, "bf16": True, "deterministic": True, "dynamic": dynamic}
     killed_jobs.run(tmp_path / "whole", inputs, **settings)
-    befall(monkeypatch, "killed before", step=4)
+    inject_failure(monkeypatch, "killed before", step=4)
     with pytest.raises(PrunegridError, match="SIGKILL"):
         killed_jobs.run(tmp_path / "killed", inputs, **settings)
-    assert steps(tmp_path / "killed") == [2]
-    befall(monkeypatch)
+    assert checkpoint_steps(tmp_path / "killed") == [2]
+    inject_failure(monkeypatch)
     killed_jobs.run(tmp_path / "killed", inputs, **settings)
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
@@ -260,10 +260,10 @@ def test_infinite_weights_on_a_gpu_end_the_job_before_anything_is_saved(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device says so a step later."""
-    befall(monkeypatch, "spoilt", step=3)
+    inject_failure(monkeypatch, "spoilt", step=3)
     with pytest.raises(PrunegridError, match=r"step 3: the loss is (nan|inf) \(sample_id \d+, .*learning_rate"):
         killed_jobs.run(tmp_path, inputs, device=DEVICE, bf16=True)
-    assert steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -49,13 +49,13 @@ class Run(NamedTuple):
     text: str
 
     @property
-    def said(self) -> dict[str, str]:
+    def messages(self) -> dict[str, str]:
         """The line of each step that failed, by its log."""
         lines = re.findall(r"^prunegrid: ((\S+?)(?::| ).*?)(?: \(log: (.*)\))?$", self.text, re.MULTILINE)
         return {log or first: message for message, first, log in lines if first != "a"}
 
     @property
-    def ran(self) -> dict[str, int]:
+    def job_counts(self) -> dict[str, int]:
         return _counts(self.text)
 
 
@@ -68,11 +68,11 @@ def _counts(text: str) -> dict[str, int]:
 def run(folder: Path, *arguments: str, cores: int = 2, **faulty: Any) -> Run:
     """The real Snakemake on the copy. `faulty`: warm, keep, jobs (see tests/support/faulty/sitecustomize.py)."""
     line = command(folder, "--cores", str(cores), "--notemp", *arguments)
-    done = subprocess.run(line, capture_output=True, text=True, env=reached(**faulty), check=False)
+    done = subprocess.run(line, capture_output=True, text=True, env=faulty_environment(**faulty), check=False)
     return Run(done.returncode, done.stdout + done.stderr)
 
 
-def reached(**faulty: Any) -> dict[str, str]:
+def faulty_environment(**faulty: Any) -> dict[str, str]:
     own = environment()
     own["PYTHONPATH"] = os.pathsep.join([str(FAULTY), *filter(None, [own.get("PYTHONPATH")])])
     for name, value in faulty.items():
@@ -97,7 +97,7 @@ class Captured(NamedTuple):
     wildcards: dict[str, str]
 
 
-def captured(folder: Path) -> list[Captured]:
+def captured_jobs(folder: Path) -> list[Captured]:
     return [_captured(script) for script in sorted(folder.glob("*.py"))]
 
 
@@ -130,7 +130,7 @@ FIRST_OF = {
 }
 
 
-def chosen(jobs: list[Captured]) -> dict[str, Captured]:
+def disturbed_jobs(jobs: list[Captured]) -> dict[str, Captured]:
     """The job of each rule that misfortunes befall."""
     return {job.rule: job for job in jobs if _is_first(job)}
 
@@ -143,7 +143,9 @@ def _is_first(job: Captured) -> bool:
 def replay(job: Captured, folder: Path, **faulty: Any) -> Run:
     """The job's own script once more in a copy of the folder, without Snakemake."""
     line = [sys.executable, str(job.script)]
-    done = subprocess.run(line, capture_output=True, text=True, env=reached(**faulty), cwd=folder, check=False)
+    done = subprocess.run(
+        line, capture_output=True, text=True, env=faulty_environment(**faulty), cwd=folder, check=False
+    )
     return Run(done.returncode, done.stdout + done.stderr)
 
 
@@ -159,7 +161,7 @@ def descendants(jobs: list[Captured], of: list[str]) -> dict[str, int]:
     return dict(Counter(jobs[n].rule for n in found))
 
 
-def remove(folder: Path, names: Iterable[str]) -> None:
+def remove_files(folder: Path, names: Iterable[str]) -> None:
     for name in names:
         path = folder / name
         if path.is_dir():
@@ -168,7 +170,7 @@ def remove(folder: Path, names: Iterable[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def copied(source: Path, to: Path) -> Path:
+def copy_run(source: Path, to: Path) -> Path:
     """With times and Snakemake's own records: nothing is to be done there."""
     subprocess.run(["cp", "-a", str(source), str(to)], check=True)
     return to
@@ -195,8 +197,8 @@ class Whole(NamedTuple):
     digest: str
 
     @property
-    def of(self) -> dict[str, Captured]:
-        return chosen(self.jobs)
+    def by_rule(self) -> dict[str, Captured]:
+        return disturbed_jobs(self.jobs)
 
 
 @contextmanager
@@ -206,7 +208,7 @@ def undisturbed(folder: Path, kept: Path) -> Iterator[Whole]:
     with warm_jobs.served(kept) as socket:
         done = run(folder, *TARGETS, warm=socket, keep=kept)
         assert done.code == 0, done.text[-6000:]
-        yield Whole(folder, captured(kept), socket, digest(folder))
+        yield Whole(folder, captured_jobs(kept), socket, digest(folder))
 
 
 @contextmanager
@@ -238,17 +240,17 @@ def disk_full(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lost(folder: Path, job: Captured, source: Path) -> Iterator[None]:
+def outputs_removed(folder: Path, job: Captured, source: Path) -> Iterator[None]:
     """The job's outputs are not there, nor what an evaluation keeps to go on from."""
     cache = [str(Path(job.outputs[0]).parent / EVALUATION_CACHE)] if job.rule == "evaluate" else []
-    remove(folder, [*job.outputs, *cache])
+    remove_files(folder, [*job.outputs, *cache])
     try:
         yield
     finally:
-        put_back([*job.outputs, *cache], source, folder)
+        restore([*job.outputs, *cache], source, folder)
 
 
-def put_back(names: list[str], source: Path, folder: Path) -> None:
+def restore(names: list[str], source: Path, folder: Path) -> None:
     for name in names:
         if not (folder / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -267,7 +269,7 @@ def script(job: Captured) -> str:
     return job.script.suffixes[-2].removeprefix(".")
 
 
-def killing(jobs: list[Captured]) -> dict[str, list[Any]]:
+def kill_plan(jobs: list[Captured]) -> dict[str, list[Any]]:
     """Of a training job a rank, at its second checkpoint; of an evaluation, when the first benchmark starts."""
     ours = {"record": 1, "benchmark_items": 1, "extra_score": 1, "evaluate": 5}
     scripts = {script(job) for job in jobs}

@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "batch_tokens": 128,
 }
 DYNAMIC = PruningSpec(method="qtuning", sample_ratio=0.5, token_ratio=0.5)
-VOLATILE = ("seconds", "loop_seconds", "peak_memory_bytes", "resumed", "halvings")
+VOLATILE_KEYS = ("seconds", "loop_seconds", "peak_memory_bytes", "resumed", "halvings")
 
 
 class Inputs(NamedTuple):
@@ -51,7 +51,7 @@ def run(
     return train(job, out / "model", out / "training.json")
 
 
-def befall(monkeypatch: pytest.MonkeyPatch, what: str = "none", **plan: Any) -> None:
+def inject_failure(monkeypatch: pytest.MonkeyPatch, what: str = "none", **plan: Any) -> None:
     """From now on ranks meet this misfortune."""
     plan = {key: str(value) if isinstance(value, Path) else value for key, value in plan.items()}
     monkeypatch.setattr(processes, "WORKER", "support.programs.killed_worker")
@@ -65,7 +65,7 @@ def assert_same(left: Path, right: Path) -> None:
     reports = [read_json(out / "training.json") for out in (left, right)]
     for report in reports:
         del report["files"]["tokenizer_config.json"]  # its size: transformers notes there how it was loaded
-    first, second = ({k: v for k, v in report.items() if k not in VOLATILE} for report in reports)
+    first, second = ({k: v for k, v in report.items() if k not in VOLATILE_KEYS} for report in reports)
     assert first == second
     assert (left / "selection.json").exists() == (right / "selection.json").exists()
     if (left / "selection.json").exists():
@@ -97,6 +97,6 @@ def assert_tidy(out: Path) -> None:
     assert not [path for path in (out / "model").iterdir() if path.name.startswith(".")]
 
 
-def steps(out: Path) -> list[int]:
+def checkpoint_steps(out: Path) -> list[int]:
     """Of the checkpoints that are there."""
     return sorted(int(path.name.split("-")[1]) for path in (out / "checkpoints").glob("checkpoint-*"))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from prunegrid.core.errors import PrunegridError
-from support.killed_jobs import Inputs, assert_same, befall, run, steps
+from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure, run
 
 Undisturbed = Callable[..., Path]
 STEPS = 6
@@ -21,7 +21,7 @@ class Kills(NamedTuple):
     second: str
 
 
-def is_refused(out: Path, inputs: Inputs, match: str, **settings: Any) -> None:
+def assert_fails(out: Path, inputs: Inputs, match: str, **settings: Any) -> None:
     """The job fails with one clear error and leaves no model."""
     with pytest.raises(PrunegridError, match=match):
         run(out, inputs, **settings)
@@ -37,13 +37,13 @@ def kill_twice_and_resume(
     kills: Kills,
 ) -> None:
     """The third attempt reaches the end."""
-    befall(monkeypatch, kills.first, step=kills.step)
-    is_refused(out, inputs, "SIGKILL|exit code 1", save_steps=1, **settings)
-    assert steps(out)[-1] == kills.step - 1
-    befall(monkeypatch, kills.second, step=5)
-    is_refused(out, inputs, "SIGKILL|exit code 1|another rank ended|could not save", save_steps=1, **settings)
-    assert steps(out) == [3, 4]
-    befall(monkeypatch)
+    inject_failure(monkeypatch, kills.first, step=kills.step)
+    assert_fails(out, inputs, "SIGKILL|exit code 1", save_steps=1, **settings)
+    assert checkpoint_steps(out)[-1] == kills.step - 1
+    inject_failure(monkeypatch, kills.second, step=5)
+    assert_fails(out, inputs, "SIGKILL|exit code 1|another rank ended|could not save", save_steps=1, **settings)
+    assert checkpoint_steps(out) == [3, 4]
+    inject_failure(monkeypatch)
     report = run(out, inputs, save_steps=1, **settings)
     assert (report["resumed"], report["halvings"], report["steps"]) == ([kills.step - 1, 4], 0, STEPS)
     assert_same(out, undisturbed(**settings))

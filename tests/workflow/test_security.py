@@ -21,7 +21,7 @@ from prunegrid.models import apply_adapter, describe, load_model, load_tokenizer
 from prunegrid.table.build import build
 from support.errors import refused
 from support.hostile_texts import TEXTS, Key, one_source, placed, text_keys
-from support.killed_jobs import Inputs, befall, run
+from support.killed_jobs import Inputs, inject_failure, run
 from support.results_folder import put
 from support.snakemake_runs import CORES, ROOT, planned, snakemake
 from support.tiny_llama import TEMPLATE
@@ -254,7 +254,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, inputs: Inputs, monkeypatch: 
     """DeepSpeed alone would unpickle whatever stands there; the form and the sizes of these files are right."""
     import torch
 
-    befall(monkeypatch, "killed before", step=3)
+    inject_failure(monkeypatch, "killed before", step=3)
     with pytest.raises(PrunegridError):
         run(tmp_path, inputs, save_steps=1)
     for checkpoint in (tmp_path / "checkpoints").glob("checkpoint-*"):
@@ -263,7 +263,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, inputs: Inputs, monkeypatch: 
             torch.save(Bomb(tmp_path / "owned"), file)
             complete["files"][str(file.relative_to(checkpoint))] = file.stat().st_size
         put(checkpoint / "complete.json", complete)
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     with pytest.raises(PrunegridError, match="Weights only load failed"):
         run(tmp_path, inputs, save_steps=1)
     assert not (tmp_path / "owned").exists()

@@ -16,7 +16,7 @@ from prunegrid.training import Job
 from prunegrid.training.auto_checkpointing import is_needed
 from prunegrid.training.memory_model import CUDA_CONTEXT_MIB, MIB, USABLE_SHARE, training_bytes
 from support.errors import refused
-from support.killed_jobs import Inputs, assert_same_weights, assert_tidy, befall, run
+from support.killed_jobs import Inputs, assert_same_weights, assert_tidy, inject_failure, run
 
 CARD = CUDA_CONTEXT_MIB * MIB / USABLE_SHARE / 1e9  # GB that leave nothing beside CUDA's own
 
@@ -86,12 +86,12 @@ def test_out_of_memory_turns_it_on_before_halving_passes(
 ) -> None:
     """On a CPU it is off at first. The job goes on from checkpoints that were made without, to the same weights."""
     settings = {"gradient_checkpointing": "auto", **settings}
-    befall(monkeypatch, "out of memory", step=4)
+    inject_failure(monkeypatch, "out of memory", step=4)
     for fix in ("turns gradient checkpointing on", "halves its forward passes"):
         with pytest.raises(PrunegridError) as caught:
             run(tmp_path, inputs, **settings)
         assert "step 2 is intact" in caught.value.what and fix in caught.value.fix
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     report = run(tmp_path, inputs, **settings)
     assert (report["resumed"], report["halvings"], report["gradient_checkpointing"]) == ([2], 1, True)
     assert report["training"]["gradient_checkpointing"] == "auto", "what is compared with the config"

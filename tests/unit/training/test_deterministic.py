@@ -7,7 +7,7 @@ import torch
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.training import worker
-from support.killed_jobs import Inputs, assert_same, befall, run, steps
+from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure, run
 
 
 @pytest.fixture(autouse=True)
@@ -22,11 +22,11 @@ def test_killed_deterministic_job_ends_with_the_same_weights(
     settings = {"deterministic": True, "dynamic": dynamic}
     report = run(tmp_path / "whole", inputs, **settings)
     assert report["training"]["deterministic"] is True
-    befall(monkeypatch, "killed before", step=4)
+    inject_failure(monkeypatch, "killed before", step=4)
     with pytest.raises(PrunegridError, match="SIGKILL"):
         run(tmp_path / "killed", inputs, **settings)
-    assert steps(tmp_path / "killed") == [2]
-    befall(monkeypatch)
+    assert checkpoint_steps(tmp_path / "killed") == [2]
+    inject_failure(monkeypatch)
     assert run(tmp_path / "killed", inputs, **settings)["resumed"] == [2]
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
@@ -34,7 +34,7 @@ def test_killed_deterministic_job_ends_with_the_same_weights(
 def test_missing_deterministic_kernel_is_an_error(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    befall(monkeypatch, "no deterministic kernel", step=2)
+    inject_failure(monkeypatch, "no deterministic kernel", step=2)
     with pytest.raises(PrunegridError, match=r"\(.*put_") as caught:
         run(tmp_path / "on", inputs, deterministic=True)
     assert caught.value.where.startswith("step 2") and "training.deterministic" in caught.value.fix

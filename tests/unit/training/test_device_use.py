@@ -15,7 +15,7 @@ from prunegrid.training import Job, processes, settings, trained_model
 from prunegrid.training.job import Order
 from prunegrid.training.processes import CUBLAS
 from prunegrid.training.trainer import PrunedTrainer
-from support.killed_jobs import Inputs, befall, run
+from support.killed_jobs import Inputs, inject_failure, run
 
 
 @pytest.mark.parametrize("settings", [{}, {"bf16": True, "method": "lora"}], ids=["full", "lora-bf16"])
@@ -27,7 +27,7 @@ def test_step_reads_the_device_as_often_for_many_passes(
     for tokens in (4096, 40):
         out = tmp_path / str(tokens)
         out.mkdir()
-        befall(monkeypatch, "counted", reads=out / "reads.json")
+        inject_failure(monkeypatch, "counted", reads=out / "reads.json")
         run(out, inputs, save_steps=100, batch_tokens=tokens, **settings)
         counted.append(json.loads((out / "reads.json").read_text())[-1])
     few, many = counted

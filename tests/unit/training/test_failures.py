@@ -24,7 +24,16 @@ from prunegrid.training.failures import read_failure
 from prunegrid.training.rank_failures import write_failure
 from prunegrid.training.schedule import schedule
 from support.errors import refused
-from support.killed_jobs import SETTINGS, Inputs, assert_same, assert_same_weights, assert_tidy, befall, run, steps
+from support.killed_jobs import (
+    SETTINGS,
+    Inputs,
+    assert_same,
+    assert_same_weights,
+    assert_tidy,
+    checkpoint_steps,
+    inject_failure,
+    run,
+)
 from support.programs import program
 
 Undisturbed = Callable[..., Path]
@@ -48,7 +57,7 @@ def fails(out: Path, inputs: Inputs, where: str, what: str, fix: str, **settings
 def resumes(
     out: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> dict[str, Any]:
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     report = run(out, inputs, **settings)
     assert_same(out, undisturbed(**settings))
     return report
@@ -57,9 +66,9 @@ def resumes(
 def test_infinite_weights(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
-    befall(monkeypatch, "spoilt", step=4)
+    inject_failure(monkeypatch, "spoilt", step=4)
     fails(tmp_path, inputs, "^step 4$", r"loss is (nan|inf) \(sample_id \d+, ", "learning_rate")
-    assert steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [2]
 
 
@@ -82,13 +91,13 @@ def test_infinite_weights_while_pruning(
 ) -> None:
     """Before the mini-batches of step 5 are scored, or between that and the loss of what was kept of them."""
     settings = {"dynamic": True, "save_steps": 3}
-    befall(monkeypatch, misfortune, step=step)
+    inject_failure(monkeypatch, misfortune, step=step)
     error = fails(tmp_path, inputs, "^step 5", problem, "training.learning_rate", **settings)
     if scored := re.search("scores of sample_id ([0-9, ]+)", error.what):
         ids = np.sort(read_parquet(inputs.scores / "samples.parquet")["sample_id"].to_numpy())
         plan = schedule(ids, len(ids), Training(**SETTINGS, mode="dynamic"), 0, rank=0)
         assert {int(number) for number in scored[1].split(",")} == {int(ids[row]) for batch in plan[4] for row in batch}
-    assert steps(tmp_path) == [3]
+    assert checkpoint_steps(tmp_path) == [3]
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
 
@@ -96,7 +105,7 @@ def test_weights_that_are_infinite_after_a_step_are_not_saved(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """Loss and gradient were finite, and the step is the last: nothing else would tell."""
-    befall(monkeypatch, "spoilt after", step=STEPS)
+    inject_failure(monkeypatch, "spoilt after", step=STEPS)
     fails(tmp_path, inputs, "^step 6$", "weights are not finite.*checkpoint of step 4 is intact", "learning_rate")
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch)["resumed"] == [4]
 
@@ -131,7 +140,7 @@ def test_out_of_memory_halves_the_passes(
     warm: None,
 ) -> None:
     """Of several ranks one runs out. The same global batches give the same weights but for the order of sums."""
-    befall(monkeypatch, "out of memory", step=4, ranks=[settings.get("ranks", 1) - 1])
+    inject_failure(monkeypatch, "out of memory", step=4, ranks=[settings.get("ranks", 1) - 1])
     fails(
         tmp_path,
         inputs,
@@ -140,7 +149,7 @@ def test_out_of_memory_halves_the_passes(
         "the next attempt halves",
         **settings,
     )
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     report = run(tmp_path, inputs, **settings)
     whole = undisturbed(**settings)
     assert (report["resumed"], report["halvings"]) == ([2], 1)
@@ -156,7 +165,7 @@ def test_kill_by_the_kernel_halves_the_passes(
     """Its kill looks like anybody's, but for its count."""
     counts = iter([3, 4])
     monkeypatch.setattr(out_of_memory, "kernel_kills", lambda: next(counts))
-    befall(monkeypatch, "killed after", step=1)
+    inject_failure(monkeypatch, "killed after", step=1)
     fails(tmp_path, inputs, "^training$", "the kernel killed a rank.*no checkpoint", "the next attempt halves")
     assert read_json(tmp_path / "checkpoints/memory.json")["halvings"] == 1
 
@@ -165,9 +174,9 @@ def test_one_of_two_ranks_is_killed(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under torchrun, as in earnest."""
-    befall(monkeypatch, "killed before", step=4, ranks=[1])
+    inject_failure(monkeypatch, "killed before", step=4, ranks=[1])
     fails(tmp_path, inputs, "^step 4 ", "another rank ended", "in this log", **TWO)
-    assert steps(tmp_path) == [2]
+    assert checkpoint_steps(tmp_path) == [2]
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **TWO)["halvings"] == 0
 
 
@@ -228,7 +237,7 @@ def test_no_room_for_the_model(
     monkeypatch: pytest.MonkeyPatch,
     warm: None,
 ) -> None:
-    befall(monkeypatch, "no room", ranks=[0])
+    inject_failure(monkeypatch, "no room", ranks=[0])
     what = "could not save the model .*checkpoint of step 6 is intact"
     fails(tmp_path, inputs, f"^{tmp_path}/", what, "free disk space", **settings)
     assert resumes(tmp_path, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [STEPS]
@@ -267,13 +276,13 @@ def test_signals_lose_no_step(
     request: pytest.FixtureRequest,
 ) -> None:
     marker = tmp_path / "marker"
-    befall(monkeypatch, "slow", step=3, marker=marker)
+    inject_failure(monkeypatch, "slow", step=3, marker=marker)
     thread = signalled(number, marker)
     out = tmp_path / "out"
     what = f"stopped by {number.name} after step 3 of 6, which is saved"
     fails(out, inputs, "^training$", what, "resumes", save_steps=100, **settings)
     thread.join()
-    assert steps(out) == [3]
+    assert checkpoint_steps(out) == [3]
     request.getfixturevalue("warm")
     assert resumes(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]
 
@@ -282,7 +291,7 @@ def test_signal_before_the_ranks_handle_signals(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     marker = tmp_path / "marker"
-    befall(monkeypatch, "slow start", marker=marker, seconds=60)
+    inject_failure(monkeypatch, "slow start", marker=marker, seconds=60)
     thread = signalled(signal.SIGTERM, marker)
     fails(tmp_path / "out", inputs, "^training$", "stopped by SIGTERM.*no checkpoint", "")
     thread.join()
@@ -298,7 +307,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     request: pytest.FixtureRequest,
 ) -> None:
     marker, out = tmp_path / "marker", tmp_path / "out"
-    befall(monkeypatch, "slow", step=3, marker=marker, seconds=4)
+    inject_failure(monkeypatch, "slow", step=3, marker=marker, seconds=4)
     path = os.pathsep.join([os.environ["PYTHONPATH"], str(Path(launch.__file__).parents[2])])
     line = program("launcher", out, *inputs, json.dumps(settings | {"save_steps": 100}))
     launcher = subprocess.Popen(line, env={**os.environ, "PYTHONPATH": path})
@@ -311,7 +320,7 @@ def test_ranks_whose_launcher_was_killed_hold_the_cell_and_stop(
     monkeypatch.setattr(locks, "wait_seconds", lambda: 0)
     with refused(out / "checkpoints", f"process {launcher.pid} on ", fix="stop it"):
         run(out, inputs, **settings)
-    wait_for(lambda: steps(out) == [3])
+    wait_for(lambda: checkpoint_steps(out) == [3])
     wait_for(lambda: is_free(out / "checkpoints"))
     request.getfixturevalue("warm")
     assert resumes(out, inputs, undisturbed, monkeypatch, **settings)["resumed"] == [3]

@@ -16,7 +16,7 @@ from prunegrid.pruners import Scores
 from prunegrid.training.counters import Counters
 from prunegrid.training.rescoring import RescoreInterval, Rescoring, from_table, scoring_block, to_table
 from support.dynamic_selection import expected_log, pruning
-from support.killed_jobs import Inputs, assert_same, befall
+from support.killed_jobs import Inputs, assert_same, inject_failure
 from support.killed_jobs import run as run_killable
 from support.resumed_jobs import Kills, kill_twice_and_resume
 from support.training_jobs import SETTINGS, run
@@ -176,10 +176,10 @@ def test_job_killed_within_a_block_resumes_with_its_scores(
 def test_a_job_asked_to_score_less_often_starts_anew(
     tmp_path: Path, inputs: Inputs, undisturbed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    befall(monkeypatch, "killed before", step=3)
+    inject_failure(monkeypatch, "killed before", step=3)
     with pytest.raises(PrunegridError, match=r"SIGKILL|exit code 1"):
         run_killable(tmp_path, inputs, save_steps=1, dynamic=True)
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     report = run_killable(tmp_path, inputs, save_steps=1, dynamic=True, rescore_every=2)
     assert report["resumed"] == []
     assert_same(tmp_path, undisturbed(dynamic=True, rescore_every=2))

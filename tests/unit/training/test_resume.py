@@ -8,8 +8,8 @@ import pytest
 
 from prunegrid.experiment.sections import Scoring
 from prunegrid.scoring.score import score
-from support.killed_jobs import Inputs, assert_same, befall, run, steps
-from support.resumed_jobs import STEPS, Kills, Undisturbed, is_refused, kill_twice_and_resume
+from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure, run
+from support.resumed_jobs import STEPS, Kills, Undisturbed, assert_fails, kill_twice_and_resume
 
 BEFORE, AFTER, WRITING, RENAMING = "killed before", "killed after", "killed while writing", "killed before renaming"
 
@@ -78,9 +78,9 @@ def test_killed_after_the_last_step(
     monkeypatch: pytest.MonkeyPatch,
     warm: None,
 ) -> None:
-    befall(monkeypatch, "killed while finishing")
-    is_refused(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **ONE | {"dynamic": dynamic})
-    befall(monkeypatch)
+    inject_failure(monkeypatch, "killed while finishing")
+    assert_fails(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **ONE | {"dynamic": dynamic})
+    inject_failure(monkeypatch)
     assert run(tmp_path, inputs, **ONE | {"dynamic": dynamic})["resumed"] == [STEPS]
     assert_same(tmp_path, undisturbed(**ONE | {"dynamic": dynamic}))
 
@@ -96,9 +96,9 @@ def test_dropout_and_losses_between_two_log_lines_are_resumed(
         "per_device_train_batch_size": 4,
         "gradient_accumulation_steps": 1,
     }
-    befall(monkeypatch, "killed after", step=20)
-    is_refused(tmp_path, inputs, "SIGKILL", save_steps=15, **settings)
-    befall(monkeypatch)
+    inject_failure(monkeypatch, "killed after", step=20)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=15, **settings)
+    inject_failure(monkeypatch)
     report = run(tmp_path, inputs, save_steps=15, **settings)
     assert [entry["step"] for entry in report["loss_curve"]][6:9] == [14, 16, 18]
     assert_same(tmp_path, undisturbed(**settings))
@@ -108,16 +108,16 @@ def test_resumed_job_uses_the_current_save_steps(
     tmp_path: Path, inputs: Inputs, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, warm: None
 ) -> None:
     """What was saved says every second step; now each one is asked for."""
-    befall(monkeypatch, "killed before", step=4)
-    is_refused(tmp_path, inputs, "SIGKILL", save_steps=2, **ONE)
-    assert steps(tmp_path) == [2]
-    befall(monkeypatch, "killed before", step=6)
-    is_refused(tmp_path, inputs, "SIGKILL", save_steps=1, **ONE)
-    assert steps(tmp_path) == [4, 5]
-    befall(monkeypatch, "killed while finishing")
-    is_refused(tmp_path, inputs, "SIGKILL", save_steps=4, **ONE)
-    assert steps(tmp_path) == [5, 6], "the last step is saved however rarely"
-    befall(monkeypatch)
+    inject_failure(monkeypatch, "killed before", step=4)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=2, **ONE)
+    assert checkpoint_steps(tmp_path) == [2]
+    inject_failure(monkeypatch, "killed before", step=6)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=1, **ONE)
+    assert checkpoint_steps(tmp_path) == [4, 5]
+    inject_failure(monkeypatch, "killed while finishing")
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=4, **ONE)
+    assert checkpoint_steps(tmp_path) == [5, 6], "the last step is saved however rarely"
+    inject_failure(monkeypatch)
     assert run(tmp_path, inputs, **ONE)["resumed"] == [2, 5, 6]
     assert_same(tmp_path, undisturbed(**ONE))
 
@@ -133,9 +133,9 @@ def test_scores_of_another_setting_start_anew(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """A dynamic cell has no selection that would tell: model, data and training are the same."""
-    befall(monkeypatch, "killed before", step=4)
-    is_refused(tmp_path, inputs, "SIGKILL", **ONE)
-    befall(monkeypatch)
+    inject_failure(monkeypatch, "killed before", step=4)
+    assert_fails(tmp_path, inputs, "SIGKILL", **ONE)
+    inject_failure(monkeypatch)
     other = tmp_path.with_name(f"{tmp_path.name}-scores")
     score(inputs.model, dataset, other, Scoring(**{"max_length": 200, "batch_tokens": 300} | changed))
     assert run(tmp_path, inputs._replace(scores=other), **ONE)["resumed"] == []
@@ -146,9 +146,9 @@ def test_scores_of_another_setting_start_anew(
 def test_other_settings_start_anew(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, warm: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    befall(monkeypatch, "killed before", step=4)
-    is_refused(tmp_path, inputs, "SIGKILL")
-    befall(monkeypatch)
+    inject_failure(monkeypatch, "killed before", step=4)
+    assert_fails(tmp_path, inputs, "SIGKILL")
+    inject_failure(monkeypatch)
     report = run(tmp_path, inputs, zero_stage=0, ranks=2)
     assert "checkpoint-2: not resumed from: it was made with training.ranks 1 instead of 2" in capfd.readouterr().err
     assert report["resumed"] == []

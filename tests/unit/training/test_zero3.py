@@ -13,7 +13,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.selection.prune import prune
 from prunegrid.training.schedule import schedule
 from support.handmade_scores import spec
-from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, befall, run
+from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, inject_failure, run
 from support.tiny_llama import write_tiny_model
 
 ONE = {"num_train_epochs": 1, "batch_tokens": 64, "zero_stage": 0, "ranks": 1, "gradient_accumulation_steps": 2}
@@ -41,9 +41,9 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores:
 
 def compare(out: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tied: bool = False, **settings: Any) -> None:
     """Two ranks in small chunks under ZeRO-3 end, and with the weights of one rank in whole passes without ZeRO."""
-    befall(monkeypatch)
+    inject_failure(monkeypatch)
     run(out / "one", inputs, **ONE | settings)
-    befall(monkeypatch, "small chunks", seconds=60)
+    inject_failure(monkeypatch, "small chunks", seconds=60)
     run(out / "two", inputs, **TWO | settings)
     one, two = (read_json(out / name / "training.json") for name in ("one", "two"))
     assert two["trained_tokens"] == one["trained_tokens"]
