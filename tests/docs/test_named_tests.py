@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from support.docs import named_tests, pages, promises
+from support.docs import named_modules, named_tests, pages, promises
 from support.snakemake_runs import ROOT
 
 PAGES = [page for page in pages() if named_tests(page)]
@@ -21,6 +21,12 @@ def test_every_named_test_is_there(page: str) -> None:
     for file, function in named_tests(page):
         text = (ROOT / file).read_text()
         assert not function or re.search(rf"^def {function}\(", text, re.MULTILINE), f"{file}::{function}"
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if named_modules(page)])
+def test_every_named_module_exists(page: str) -> None:
+    source = ROOT / "src/prunegrid"
+    assert [name for name in named_modules(page) if not (source / f"{name}.py").exists()] == []
 
 
 @pytest.mark.parametrize("page", PROMISES)

@@ -34,3 +34,12 @@ def promises(page: str) -> list[str]:
     """The rows of the page's table of promises, each with the tests that hold it."""
     table = (ROOT / page).read_text().partition("\n| promise |")[2].partition("\n\n")[0]
     return table.splitlines()[2:]
+
+
+def named_modules(page: str) -> set[str]:
+    """The package's modules that the page names, as `room/module.py` or `prunegrid.room.module`, without the suffix."""
+    text = (ROOT / page).read_text()
+    rooms = "|".join(path.name for path in (ROOT / "src/prunegrid").iterdir() if (path / "__init__.py").exists())
+    files = re.findall(rf"(?<![\w/])(?:(?:src/)?prunegrid/)?((?:{rooms})/[\w/]+)\.py\b", text)
+    dotted = re.findall(rf"\bprunegrid\.((?:{rooms})\.[a-z_]+)\b", text)
+    return {*files, *(name.replace(".", "/") for name in dotted)}
