@@ -3,7 +3,7 @@ from pathlib import Path
 
 from prunegrid import pruners
 from prunegrid.data.datasets import locate
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.core.versions import STEP
 
@@ -130,9 +130,9 @@ def audited_extras(wildcards):
 
 
 def reference_model(wildcards):
-    """The model that `reference_nll` asks: the base model's reference, which its replicas share."""
+    """The reference model that an optional score reads, if any: the base model's, which its replicas share."""
     name = wildcards.model.partition("@")[0]
-    return f"{R}/{layout.base_model(name + '@reference')}" if wildcards.extra == "reference_nll" else []
+    return f"{R}/{layout.base_model(name + '@reference')}" if wildcards.extra in REFERENCE_EXTRAS else []
 
 
 FIGURES = figures_of(EXPERIMENT)

@@ -6,14 +6,15 @@ from pathlib import Path
 from prunegrid.cli.arguments import add_forward_arguments, dtype
 from prunegrid.core.gpus import use_device
 from prunegrid.experiment import layout
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=list(EXTRAS), help="the score")
     parser.add_argument("--model", type=Path, required=True, help="the model that was scored with")
     parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
-    parser.add_argument("--reference", type=Path, help="the reference model's folder, for reference_nll")
+    scores = ", ".join(sorted(REFERENCE_EXTRAS))
+    parser.add_argument("--reference", type=Path, help=f"the reference model's folder, for {scores}")
     add_forward_arguments(parser)
 
 

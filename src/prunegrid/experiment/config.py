@@ -35,7 +35,7 @@ from prunegrid.experiment.sections import (
     Training,
     Variant,
 )
-from prunegrid.pruners.columns import PASS_COLUMNS
+from prunegrid.pruners.columns import PASS_COLUMNS, REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
 
 
@@ -108,7 +108,7 @@ class Experiment(Section):
                 raise ValueError(f"{variant.name}: match is {variant.match!r}; {advice}")
             if variant.match is not None and pruners.pruner_names(variant.method)[1] is None:
                 raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
-            if "reference_nll" in pruners.needs(variant.method, variant.options).tokens:
+            if REFERENCE_EXTRAS & set(pruners.needs(variant.method, variant.options).tokens):
                 lacking = [name for name, model in self.models.items() if model.reference is None]
                 if lacking:
                     raise ValueError(

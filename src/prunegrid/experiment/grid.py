@@ -11,7 +11,7 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget, Lora, Mode, Source, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
-from prunegrid.pruners.columns import EXTRAS, PASS_COLUMNS
+from prunegrid.pruners.columns import EXTRAS, PASS_COLUMNS, REFERENCE_EXTRAS
 
 AUDIT_SEEDS = 3
 PLANTED = ("kind", "wrong_words")
@@ -187,7 +187,7 @@ def no_audit(experiment: Experiment) -> str:
 
 
 def audited_extras(experiment: Experiment) -> list[str]:
-    """The optional scores that registered pruners read, with their default options; `reference_nll` if there is one."""
+    """The optional scores that registered pruners read, with their default options."""
     tokens = [
         column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.options.complete({}, ""))
     ]
@@ -196,8 +196,8 @@ def audited_extras(experiment: Experiment) -> list[str]:
         for pruner in pruners.SAMPLE.values()
         for column in pruner.sample_columns(pruner.options.complete({}, ""))
     ]
-    lacking = {"reference_nll"} if audited_reference(experiment) is None else set()
-    return sorted((set(EXTRAS) & {*tokens, *samples}) - lacking)
+    unavailable = REFERENCE_EXTRAS if audited_reference(experiment) is None else set()
+    return sorted((set(EXTRAS) & {*tokens, *samples}) - unavailable)
 
 
 def audited_reference(experiment: Experiment) -> Source | None:

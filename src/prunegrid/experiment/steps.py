@@ -12,7 +12,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import DataRef
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 Exists = Callable[[str], bool]
 
@@ -75,7 +75,7 @@ def data_steps(experiment: Experiment) -> list[Step]:
 def model_steps(experiment: Experiment, model: str) -> list[Step]:
     """A base model and its scores, with its reference model and optional scores where a cell needs them."""
     extras = extra_columns(experiment, model)
-    references = [_base_model(experiment, reference_name(model))] if "reference_nll" in extras else []
+    references = [_base_model(experiment, reference_name(model))] if REFERENCE_EXTRAS & set(extras) else []
     optional = [_extra_score(model, name) for name in extras]
     return [_base_model(experiment, model), *references, *score_steps(experiment, model), *optional]
 
@@ -209,7 +209,7 @@ def _scores(model: str) -> tuple[str, ...]:
 
 
 def _extra_score(model: str, column: str) -> Step:
-    reference = (layout.base_model(reference_name(model)),) if column == "reference_nll" else ()
+    reference = (layout.base_model(reference_name(model)),) if column in REFERENCE_EXTRAS else ()
     inputs = (layout.base_model(model), *_scores(model), *reference)
     return Step("extra_score", f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
@@ -260,7 +260,7 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     if not cell.pruned:
         return
     extras = grid.extra_columns(experiment, cell)
-    if "reference_nll" in extras:
+    if REFERENCE_EXTRAS & set(extras):
         yield _base_model(experiment, reference_name(cell.model))
     yield from (_extra_score(cell.model, name) for name in extras if name in EXTRAS)
     if matched := grid.matched_cell(experiment, cell):

@@ -11,6 +11,7 @@ from prunegrid.models.size import Size, model_size
 from prunegrid.plan import memory, workload
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts, benchmark_size, count_tokens, selected_tokens
 from prunegrid.plan.workload import Workload
+from prunegrid.pruners.columns import REFERENCE_EXTRAS
 
 SHARED = "shared by all"
 TRAINING = ("train", "train_dynamic")
@@ -86,7 +87,7 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
         case "score":
             return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model])
         case "extra_score":
-            size = basis.sizes[reference_name(model) if column == "reference_nll" else model]
+            size = basis.sizes[reference_name(model) if column in REFERENCE_EXTRAS else model]
             return workload.extra_score_workload(column, experiment.scoring, size, basis.tokens[model])
         case "gather_scores":
             return Workload(table_tokens=basis.tokens[model].total)

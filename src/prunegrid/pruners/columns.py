@@ -7,4 +7,4 @@ ATTENTION_SCORES = ("fastv", "sparsevlm")
 PASS_COLUMNS = ("prompt_tokens", "response_tokens", "truncated", "ppl", *HEAD_SCORES, *ATTENTION_SCORES)
 # Optional scores, each computed only for the pruners that read it: what it has a value for.
 EXTRAS = {"fastv_layer2": "token", "ifd": "sample", "reference_nll": "token"}
-REFERENCE_EXTRAS = ("reference_nll",)  # computed under the model's reference instead of the model
+REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
