@@ -32,7 +32,7 @@ from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import ROOT
 
 
-def said(folder: Path, name: str, model: str = "m") -> list[str]:
+def figure_texts(folder: Path, name: str, model: str = "m") -> list[str]:
     """The texts of a figure's SVG, which must be XML; its PNG must be one."""
     file = folder / "figures" / model / f"{name}.svg"
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
@@ -66,7 +66,7 @@ def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> lis
     given = source(folder, deltas)
     with styled():
         save(plots(given.experiment)[name](given), folder / "figures/m", name)
-    return said(folder, name)
+    return figure_texts(folder, name)
 
 
 def source(folder: Path, deltas: pd.DataFrame | None = None) -> ModelResults:
@@ -74,7 +74,7 @@ def source(folder: Path, deltas: pd.DataFrame | None = None) -> ModelResults:
     return ModelResults(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
 
 
-def test_what_is_drawn_is_what_the_names_say(whole: Path) -> None:
+def test_draw_all_writes_the_figures_that_names_lists(whole: Path) -> None:
     files = list((whole / "figures/m").iterdir())
     expected = {"eu-plane", "tokens", "pareto", "heat-map", f"bars-{AT}", "curves"}
     assert {file.stem for file in files} == expected == set(names.figures(many()))
@@ -91,14 +91,14 @@ def test_every_figure_has_its_drawing_and_its_caption() -> None:
 def test_the_same_bytes_whatever_matplotlib_is_set_to(whole: Path, folder: Path) -> None:
     first = {file.name: file.read_bytes() for file in (whole / "figures/m").iterdir()}
     with matplotlib.rc_context({"font.size": 20, "svg.fonttype": "path", "axes.facecolor": "red"}):
-        again = {file.name: file.read_bytes() for file in drawn(folder, deltas_of(DELTAS))}
-    assert again == first
+        redrawn = {file.name: file.read_bytes() for file in drawn(folder, deltas_of(DELTAS))}
+    assert redrawn == first
     assert not any(b"<dc:date>" in content for content in first.values())
 
 
 def test_the_plane_of_the_worked_example(whole: Path) -> None:
     """docs/pruners.md: 0 and 3 are Q4, 4 and 7 Q2; of the others 5 and 6 are high on both axes, 1 and 2 low."""
-    texts = said(whole, "eu-plane")
+    texts = figure_texts(whole, "eu-plane")
     assert "50 % of samples, q3: 0 filled in" in texts
     for corner, count in {
         "Q1 noise": "2",
@@ -126,7 +126,7 @@ def test_windows_of_their_own_have_no_lines(folder: Path) -> None:
 
 def test_heat_map_has_numbers_and_holes(whole: Path) -> None:
     """random+ppl, seed 0: (20 + 31.25) / 2 against (30 + 40) / 2, of one seed in two; longest+random failed."""
-    texts = said(whole, "heat-map")
+    texts = figure_texts(whole, "heat-map")
     cells = ["base", "\u22129.4", "(1/2)", "failed", "\u2013"]
     assert [text for text in texts if text in cells] == cells
     assert {"Random", "Longest", "PPL", "50 % samples \u00d7 50 % tokens"} <= set(texts)
@@ -139,7 +139,7 @@ def test_a_star_in_the_heat_map_is_significant(folder: Path) -> None:
 
 
 def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> None:
-    texts = said(whole, f"bars-{AT}")
+    texts = figure_texts(whole, f"bars-{AT}")
     assert {
         "A",
         "B",
@@ -164,7 +164,7 @@ def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
 
 def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:
     """Two seeds in all: random+ppl's A has one of them."""
-    assert {"Random + PPL (1/2)", "q3"} <= set(said(whole, f"bars-{AT}"))
+    assert {"Random + PPL (1/2)", "q3"} <= set(figure_texts(whole, f"bars-{AT}"))
     both = deltas_of([{"variant": "q3", "n_seeds": n, "benchmark": b, "delta": 1.0} for n, b in ((1, "A"), (2, "B"))])
     assert bars._label(source(whole), both, "q3") == "q3 (1-2/2)"
     assert bars._label(source(whole), both, "random+ppl") == "Random + PPL"
@@ -194,8 +194,8 @@ def test_a_baseline_of_another_name_is_the_base(tmp_path: Path) -> None:
 
 
 def with_costs(given: ModelResults, frame: pd.DataFrame, unit: Any = "seconds") -> "pd.Series[float]":
-    found = points.points(replace(given, frame=frame, unit=unit)).set_index("variant")["cost"]
-    return found.dropna()
+    rows = points.points(replace(given, frame=frame, unit=unit)).set_index("variant")["cost"]
+    return rows.dropna()
 
 
 def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
@@ -221,19 +221,19 @@ def test_the_tables_unit_is_the_figures(folder: Path) -> None:
     frame.loc[frame["variant"] == "q3", "gpu_hours"] = 0.25
     collect.write(frame, folder / "results.parquet")
     draw_all(folder, None)
-    texts = said(folder, "pareto")
+    texts = figure_texts(folder, "pareto")
     assert {"Scoring and training (GPU-hours)", "4 rows of unknown cost left out"} <= set(texts)
 
 
 def test_pareto_says_what_it_leaves_out(whole: Path, folder: Path) -> None:
     """longest+random failed, `never` is missing; random+ppl has one of two seeds."""
-    texts = said(whole, "pareto")
+    texts = figure_texts(whole, "pareto")
     assert "Left out: 2 of 7 rows without Avg (1 missing, 1 failed)" in texts
     assert "circled: mean over fewer than 2 seeds" in texts
     given = source(folder)
-    lacking = points.points(given).set_index("variant")
-    assert points.partial(lacking).to_dict() == {name: name == "random+ppl" for name in lacking.index}
-    assert (lacking.loc["random+ppl", "done"], lacking.loc["random+ppl", "seeds"]) == (1, 2)
+    rows = points.points(given).set_index("variant")
+    assert points.partial(rows).to_dict() == {name: name == "random+ppl" for name in rows.index}
+    assert (rows.loc["random+ppl", "done"], rows.loc["random+ppl", "seeds"]) == (1, 2)
     full = folder / "evaluation/m/full/seed1/A.json"
     full.unlink()
     assert texts_of(folder, "pareto").count("Full Dataset (1/2)") == 2
@@ -249,7 +249,7 @@ def test_pareto_of_all_seeds_says_nothing_of_missing_ones(whole: Path) -> None:
 
 def test_pareto_names_the_front_and_zero_shot(whole: Path) -> None:
     """All cells cost the same here, so Full Dataset alone is on the front."""
-    texts = said(whole, "pareto")
+    texts = figure_texts(whole, "pareto")
     assert texts.count("Full Dataset") == 2
     assert {"Zero-Shot, 15.00 %", "Pareto front", "Avg (%)"} <= set(texts)
     assert "Scoring and training (seconds)" in texts
@@ -264,7 +264,7 @@ def test_curves_are_means_over_seeds(whole: Path) -> None:
         "ppl": [100.0, 40.0],
         "entropy": [2.0, 1.0],
     }
-    assert {"random-dynamic", "never (no training.json)", "Mean perplexity"} <= set(said(whole, "curves"))
+    assert {"random-dynamic", "never (no training.json)", "Mean perplexity"} <= set(figure_texts(whole, "curves"))
 
 
 def test_curves_tell_no_probes_from_no_training(folder: Path) -> None:
@@ -279,7 +279,7 @@ def test_curves_tell_no_probes_from_no_training(folder: Path) -> None:
 def texts_of_nothing(folder: Path) -> list[str]:
     """What `curves` says of the folder where it has nothing to show; lines of the text are joined."""
     drawn(folder)
-    return said(folder, "curves")
+    return figure_texts(folder, "curves")
 
 
 def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
@@ -299,18 +299,18 @@ def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
 
 
 def test_tokens_are_shown_as_text(whole: Path) -> None:
-    texts = said(whole, "tokens")
+    texts = figure_texts(whole, "tokens")
     assert {"Random", "PPL", "FastV", "SparseVLM", "Q-Tuning"} <= set(texts)
     assert "not scored: one layer only" in texts
     assert [text for text in texts if text.startswith("Sample 4: 12 response tokens, 50 % kept; Q2 to Q-Tuning")]
     assert texts.count("N") == 4
 
 
-def test_a_folder_with_nothing_in_it_says_so_in_every_figure(tmp_path: Path) -> None:
+def test_every_figure_of_an_empty_folder_says_so(tmp_path: Path) -> None:
     put(tmp_path / "experiment.json", many().model_dump(mode="json"))
     assert len(drawn(tmp_path)) == 12
     for name in names.figures(many()):
-        assert " ".join(said(tmp_path, name)).startswith("nothing to show: "), name
+        assert " ".join(figure_texts(tmp_path, name)).startswith("nothing to show: "), name
 
 
 def test_a_damaged_file_is_an_error_and_leaves_no_half_figure(folder: Path) -> None:
@@ -338,7 +338,7 @@ def test_figures_of_a_folder_with_its_table(folder: Path) -> None:
     collect.write(collect.collect_from(folder), folder / "results.parquet")
     deltas.write(deltas_of(DELTAS).reindex(columns=deltas.SCHEMA.names), folder / "deltas.parquet")
     assert len(draw_folder(folder)) == 12
-    assert "Random + PPL (1/2)" in said(folder, f"bars-{AT}")
+    assert "Random + PPL (1/2)" in figure_texts(folder, f"bars-{AT}")
 
 
 def test_many_samples_are_shown_as_density(folder: Path) -> None:

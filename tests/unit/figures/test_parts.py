@@ -17,7 +17,7 @@ from support.programs import imported_by
 from support.results_folder import an_experiment
 
 
-def test_what_an_experiment_has_no_figures_of() -> None:
+def test_figures_of_experiments_without_a_baseline() -> None:
     bare = {"eu-plane", "tokens", "pareto"}
     assert set(names.figures(an_experiment(variants=["random+ppl", "qtuning"]))) == bare
     assert set(names.figures(an_experiment(variants=["random+random"]))) == bare
@@ -40,7 +40,7 @@ def test_there_are_deltas_to_draw_where_there_is_a_baseline(variants: list[Any])
     assert names.has_baseline(experiment) == bool(collect.baselines(experiment))
 
 
-def test_names_are_cheap_to_ask_for() -> None:
+def test_names_imports_no_heavy_library() -> None:
     assert not {"pandas", "matplotlib", "torch"} & imported_by(names)
 
 

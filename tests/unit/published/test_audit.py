@@ -40,12 +40,12 @@ def printed() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found() -> pd.DataFrame:
+def findings() -> pd.DataFrame:
     return audit.audit()
 
 
-def slips(found: pd.DataFrame, edition: str) -> set[tuple[object, ...]]:
-    own = found[(found["edition"] == edition) & found["finding"].isin(["average", "delta"])]
+def slips(findings: pd.DataFrame, edition: str) -> set[tuple[object, ...]]:
+    rows = findings[(findings["edition"] == edition) & findings["finding"].isin(["average", "delta"])]
     return {
         (
             row.table,
@@ -57,13 +57,13 @@ def slips(found: pd.DataFrame, edition: str) -> set[tuple[object, ...]]:
             row.printed,
             round(row.recomputed, 3),
         )
-        for row in own.itertuples()
+        for row in rows.itertuples()
     }
 
 
-def test_what_does_not_recompute(found: pd.DataFrame) -> None:
-    assert slips(found, "v1") == V1
-    assert slips(found, "v2") == V2
+def test_audit_finds_the_slips_of_both_editions(findings: pd.DataFrame) -> None:
+    assert slips(findings, "v1") == V1
+    assert slips(findings, "v2") == V2
 
 
 def test_the_tolerances_lie_in_gaps(printed: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,9 +76,9 @@ def test_the_tolerances_lie_in_gaps(printed: pd.DataFrame, monkeypatch: pytest.M
         assert gaps[-listed] == outside
 
 
-def test_deltas_of_two_tables_are_against_another_budget(found: pd.DataFrame, printed: pd.DataFrame) -> None:
-    own = found[found["finding"] == "baseline"]
-    budgets = own.groupby("table")[["sample_ratio", "token_ratio"]].agg(lambda column: sorted(set(column)))
+def test_deltas_of_two_tables_are_against_another_budget(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
+    rows = findings[findings["finding"] == "baseline"]
+    budgets = rows.groupby("table")[["sample_ratio", "token_ratio"]].agg(lambda column: sorted(set(column)))
     assert budgets.loc[13].tolist() == [[0.125, 0.25], [1.0]]
     assert budgets.loc[14].tolist() == [[0.25, 1.0], [0.5]]
     rho = audit.with_baselines(printed).query("table == 14 and sample_ratio == 1 and model == 'Mistral-7B'")
@@ -86,17 +86,17 @@ def test_deltas_of_two_tables_are_against_another_budget(found: pd.DataFrame, pr
     assert (score["score"], score["base"], score["base_sample_ratio"]) == (63.67, 70.55, 0.125)
 
 
-def test_equal_rows_are_sparsevlm_at_two_token_ratios(found: pd.DataFrame, printed: pd.DataFrame) -> None:
-    own = found[found["finding"] == "identical"]
-    groups = own.groupby("group")
+def test_equal_rows_are_sparsevlm_at_two_token_ratios(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
+    rows = findings[findings["finding"] == "identical"]
+    groups = rows.groupby("group")
     assert groups.size().tolist() == [2] * 24
     assert (groups["sample_ratio"].nunique() == 1).all()
     assert (groups["token_ratio"].agg(lambda ratios: sorted(ratios) == [0.5, 0.7])).all()
-    assert set(own["token_pruner"]) == {"SparseVLM"}
+    assert set(rows["token_pruner"]) == {"SparseVLM"}
     assert groups["dataset"].first().value_counts().to_dict() == {"OpenHermes": 12, "MathInstruct": 12}
-    at = printed[(printed["token_pruner"] == "SparseVLM") & (printed["benchmark"] == "Avg")]
-    at = at[at["dataset"] != "WizardLM"]
-    both = at.groupby(["dataset", "model", "sample_pruner", "sample_ratio"])["token_ratio"].nunique() == 2
+    sparse = printed[(printed["token_pruner"] == "SparseVLM") & (printed["benchmark"] == "Avg")]
+    sparse = sparse[sparse["dataset"] != "WizardLM"]
+    both = sparse.groupby(["dataset", "model", "sample_pruner", "sample_ratio"])["token_ratio"].nunique() == 2
     assert both.sum() == 24
 
 
@@ -108,10 +108,10 @@ def test_an_equal_row_under_another_pruner_is_found(printed: pd.DataFrame) -> No
     assert set(with_twin["sample_pruner"]) == {"Longest", "Entropy"}
 
 
-def test_one_untrained_model_has_two_scores(found: pd.DataFrame) -> None:
-    own = found[found["finding"] == "zero-shot"]
-    assert set(own["model"] + own["benchmark"]) == {"Mistral-7BGSM8K"}
-    assert own.set_index("dataset")["printed"].to_dict() == {"WizardLM": 18.35, "MathInstruct": 19.86}
+def test_one_untrained_model_has_two_scores(findings: pd.DataFrame) -> None:
+    rows = findings[findings["finding"] == "zero-shot"]
+    assert set(rows["model"] + rows["benchmark"]) == {"Mistral-7BGSM8K"}
+    assert rows.set_index("dataset")["printed"].to_dict() == {"WizardLM": 18.35, "MathInstruct": 19.86}
 
 
 @pytest.mark.parametrize(
@@ -137,29 +137,29 @@ def test_the_share_of_numbers_that_fit_by_chance() -> None:
     assert audit.chance_share(3) == 5 / 10_001
 
 
-def test_every_score_is_a_count(found: pd.DataFrame, printed: pd.DataFrame) -> None:
-    assert not (found["finding"] == "count").any()
+def test_every_score_is_a_count(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
+    assert not (findings["finding"] == "count").any()
     third = printed["benchmark"].eq("ARC-C") & printed["score"].eq(41.02)
-    off = printed.assign(score=printed["score"].mask(third, 41.06))  # 121 / 295 = 41.0169, 122 / 295 = 41.3559
-    assert set(audit.impossible_counts(off).index) == set(printed.index[third])
+    changed = printed.assign(score=printed["score"].mask(third, 41.06))  # 121 / 295 = 41.0169, 122 / 295 = 41.3559
+    assert set(audit.impossible_counts(changed).index) == set(printed.index[third])
 
 
 def test_repeated_rows_have_the_same_scores(printed: pd.DataFrame) -> None:
-    again = audit.repeated(printed)
-    assert again["same"].all()
-    wizard = again[again["tables"].str.contains("v2 Table 13, v2 Table 14")]
+    repeats = audit.repeated(printed)
+    assert repeats["same"].all()
+    wizard = repeats[repeats["tables"].str.contains("v2 Table 13, v2 Table 14")]
     assert set(wizard["sample_pruner"]) == {"Zero-Shot", "Full Dataset", "Random", "Q-Tuning"}
-    assert again["tables"].str.contains("v1").sum() == 106
+    assert repeats["tables"].str.contains("v1").sum() == 106
     changed = printed["score"].mask(printed["table"].eq(14) & printed["sample_pruner"].eq("Q-Tuning"), 1.0)
     assert (~audit.repeated(printed.assign(score=changed))["same"]).sum() == 4
 
 
-def test_the_docs_show_what_is_computed(found: pd.DataFrame, printed: pd.DataFrame) -> None:
+def test_the_docs_show_what_is_computed(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
     docs = (ROOT / "docs/published.md").read_text()
-    shown = [audit_report.summary(found, printed), audit_report.slips(found), audit_report.zero_shot(found)]
+    shown = [audit_report.summary(findings, printed), audit_report.slips(findings), audit_report.zero_shot(findings)]
     shown += [part(printed) for part in (audit_report.baselines, audit_report.counts, audit_report.repeated)]
     for table in shown:
         assert table in docs
-    report = audit_report.report(found)
-    for table in (*shown, audit_report.identical(found)):
+    report = audit_report.report(findings)
+    for table in (*shown, audit_report.identical(findings)):
         assert table in report

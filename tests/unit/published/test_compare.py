@@ -74,8 +74,8 @@ def test_three_seeds_against_a_published_score_by_hand(reference: pd.DataFrame) 
 
 def test_two_runs_with_seeds_pool_their_spread() -> None:
     """Seeds 60, 62 and 69, 70, 71: pooled variance (2 + 2) / 3, 3 degrees of freedom (t = 3.182446), 1/2 + 1/3."""
-    ours, theirs = arc_e(60, 62, n_items={"ARC-E": 10**6}), arc_e(69, 70, 71, n_items={"ARC-E": 10**6})
-    row = first(compare(ours, theirs))
+    frame, other = arc_e(60, 62, n_items={"ARC-E": 10**6}), arc_e(69, 70, 71, n_items={"ARC-E": 10**6})
+    row = first(compare(frame, other))
     seeds = 3.182446 * math.sqrt(4 / 3 * (1 / 2 + 1 / 3))
     items = 1.959964 * 100 * math.sqrt((0.61 * 0.39 + 0.7 * 0.3) / 10**6)
     assert (row.high - row.low) / 2 == pytest.approx(math.hypot(items, seeds), rel=1e-5)
@@ -85,9 +85,9 @@ def test_two_runs_with_seeds_pool_their_spread() -> None:
 
 def test_one_seed_has_item_noise_only(reference: pd.DataFrame) -> None:
     """The half width at 59.25 against 59.25 is 5.70, so 5 points are within and 6 outside."""
-    for difference, said in ((5, "within noise"), (6, "outside")):
+    for difference, verdict in ((5, "within noise"), (6, "outside")):
         row = first(compare(arc_e(59.25 + difference), reference))
-        assert row.verdict == f"items only: {said}"
+        assert row.verdict == f"items only: {verdict}"
         assert (row.high - row.low) / 2 == pytest.approx(1.959964 * row.item_se)
         assert math.isnan(row.seed_sd)
 
@@ -95,8 +95,8 @@ def test_one_seed_has_item_noise_only(reference: pd.DataFrame) -> None:
 def test_an_untrained_model_has_no_seed_noise(reference: pd.DataFrame) -> None:
     zero = {"sample_pruner": "zero-shot", "token_pruner": None, "variant": "zero-shot"}
     zero |= {"sample_ratio": None, "token_ratio": None}
-    for score, said in ((53.44, "within noise"), (60.0, "differs")):
-        assert first(compare(arc_e(score, **zero), reference)).verdict == said
+    for score, verdict in ((53.44, "within noise"), (60.0, "differs")):
+        assert first(compare(arc_e(score, **zero), reference)).verdict == verdict
 
 
 def test_none_right_of_a_few_is_not_certain() -> None:
@@ -140,16 +140,16 @@ def test_no_counterpart(change: dict[str, Any], reference: pd.DataFrame) -> None
 
 def test_data_sets_of_the_same_name_go_together(reference: pd.DataFrame) -> None:
     """Mistral-7B is published at 25 x 50 on WizardLM and on MathInstruct."""
-    at = {"model": "Mistral-7B", "sample_ratio": 0.25}
-    own = {name: collect.tidy(cell({"GSM8K": 20}, dataset=name, **at)) for name in ("MathInstruct", "mine")}
-    one, both = (compare(own[name], reference).query("benchmark == 'GSM8K'") for name in own)
-    assert one["their_dataset"].tolist() == ["MathInstruct"]
+    budget = {"model": "Mistral-7B", "sample_ratio": 0.25}
+    frames = {name: collect.tidy(cell({"GSM8K": 20}, dataset=name, **budget)) for name in ("MathInstruct", "mine")}
+    matched, both = (compare(frames[name], reference).query("benchmark == 'GSM8K'") for name in frames)
+    assert matched["their_dataset"].tolist() == ["MathInstruct"]
     assert sorted(both["their_dataset"]) == ["MathInstruct", "WizardLM"]
 
 
 def test_methods_of_the_paper_under_prunegrids_names(reference: pd.DataFrame) -> None:
-    at = {"sample_ratio": 0.125, "token_ratio": 0.5}
-    for sample, token, variant, theirs in (
+    budget = {"sample_ratio": 0.125, "token_ratio": 0.5}
+    for sample, token, variant, published_score in (
         ("random", "token-cleaning", "random+token-cleaning", 58.73),
         ("random", "rho1", "random+rho1", 53.97),
         ("alpagasus", "random", "alpagasus+random", 58.91),
@@ -158,8 +158,8 @@ def test_methods_of_the_paper_under_prunegrids_names(reference: pd.DataFrame) ->
         ("less", "random", "less+random", 58.20),
         ("qtuning", None, "qtuning", 64.20),
     ):
-        ours = arc_e(60, sample_pruner=sample, token_pruner=token, variant=variant, **at)
-        assert first(compare(ours, reference)).their_score == theirs
+        frame = arc_e(60, sample_pruner=sample, token_pruner=token, variant=variant, **budget)
+        assert first(compare(frame, reference)).their_score == published_score
 
 
 def test_a_named_variant_is_left_out(reference: pd.DataFrame) -> None:
@@ -174,7 +174,7 @@ def test_models_of_other_names(reference: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "where", "what", "fix"),
+    ("models", "where", "message", "fix"),
     [
         ({}, "models", "ours llama; theirs LLaMA2-7B, Mistral-7B, ", "--model OURS=THEIRS"),
         ({"lama": "LLaMA2-7B"}, "--model", "lama is none of ours", "llama"),
@@ -182,9 +182,9 @@ def test_models_of_other_names(reference: pd.DataFrame) -> None:
     ],
 )
 def test_compare_refuses_unknown_models(
-    models: dict[str, str], where: str, what: str, fix: str, reference: pd.DataFrame
+    models: dict[str, str], where: str, message: str, fix: str, reference: pd.DataFrame
 ) -> None:
-    with refused(where, what, fix=fix):
+    with refused(where, message, fix=fix):
         compare(arc_e(60, model="llama"), reference, models)
 
 
@@ -205,9 +205,9 @@ def run(capsys: Any, *arguments: object) -> str:
 
 
 def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) -> None:
-    mine = tmp_path / "mine.parquet"
-    collect.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), mine)
-    shown = run(capsys, mine)
+    path = tmp_path / "mine.parquet"
+    collect.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), path)
+    shown = run(capsys, path)
     assert shown.splitlines()[2].startswith(
         "1 scores compared: 1 within noise, 0 differ; items only: 0 within noise, 0 outside; 1 more"
     )
@@ -251,20 +251,20 @@ def test_only_what_has_both_noises_is_counted_for_chance(reference: pd.DataFrame
     assert compared["verdict"].tolist() == ["within noise", "items only: within noise"]
     wide = math.hypot(12.706205 * math.sqrt(2 * 3 / 2), 1.959964 * compared["item_se"].iloc[0])
     assert compared["half_width"].tolist() == pytest.approx([wide, 1.959964 * compared["item_se"].iloc[1]])
-    said = compare_report.summary(compared)
-    assert said.endswith("chance alone makes differ at most about 5 %: 0.1 of 1.")
-    assert "Half widths: 5.7 to 22.7 points, median 14.2." in said
+    summary = compare_report.summary(compared)
+    assert summary.endswith("chance alone makes differ at most about 5 %: 0.1 of 1.")
+    assert "Half widths: 5.7 to 22.7 points, median 14.2." in summary
 
 
 def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.DataFrame) -> None:
-    mine, out = tmp_path / "mine.parquet", tmp_path / "out.csv"
-    collect.write(arc_e(60, 61, protocol="harness"), mine)
-    run(capsys, mine, "--out", out)
-    again, expected = pd.read_csv(out, comment="#"), compare(collect.read(mine), reference)
-    assert list(again) == list(expected)
-    assert again["verdict"].tolist() == ["within noise", "no counterpart"]
-    assert again["difference"].tolist()[0] == expected["difference"].tolist()[0] == 1.25
-    assert again["low"].tolist()[0] == pytest.approx(expected["low"].tolist()[0], rel=1e-12)
+    path, out = tmp_path / "mine.parquet", tmp_path / "out.csv"
+    collect.write(arc_e(60, 61, protocol="harness"), path)
+    run(capsys, path, "--out", out)
+    written, expected = pd.read_csv(out, comment="#"), compare(collect.read(path), reference)
+    assert list(written) == list(expected)
+    assert written["verdict"].tolist() == ["within noise", "no counterpart"]
+    assert written["difference"].tolist()[0] == expected["difference"].tolist()[0] == 1.25
+    assert written["low"].tolist()[0] == pytest.approx(expected["low"].tolist()[0], rel=1e-12)
     assert "# Not the paper's protocol" in out.read_text()
 
 

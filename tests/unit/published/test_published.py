@@ -64,13 +64,13 @@ def test_every_printed_number_is_rendered_and_no_other(compared: pd.DataFrame) -
 
 
 def test_only_the_slips_differ(compared: pd.DataFrame) -> None:
-    far = compared[(compared["shown"] - compared["printed"]).abs() > 0.015]
-    assert {slip(row) for row in far.itertuples()} == SLIPS
+    slips = compared[(compared["shown"] - compared["printed"]).abs() > 0.015]
+    assert {slip(row) for row in slips.itertuples()} == SLIPS
 
 
 def test_scores_of_benchmarks_are_exactly_as_printed(compared: pd.DataFrame) -> None:
-    own = compared[(compared["kind"] == "score") & (compared["benchmark"] != collect.AVERAGE)]
-    assert own["shown"].tolist() == own["printed"].tolist()
+    scores = compared[(compared["kind"] == "score") & (compared["benchmark"] != collect.AVERAGE)]
+    assert scores["shown"].tolist() == scores["printed"].tolist()
 
 
 def test_the_frame_is_a_results_frame() -> None:
@@ -116,9 +116,9 @@ def test_tables_of_v2_are_rendered_with_the_printed_scores(number: int) -> None:
     shown = shown[shown["kind"].isna()]
     both = printed.merge(shown, on=KEY, validate="one_to_one")
     assert len(both) == len(printed)
-    far = both[(both["shown"] - both["score"]).abs() > 0.015]
-    assert len(far) == {8: 1, 12: 2, 13: 1}.get(number, 0)
-    assert set(far["benchmark"]) <= {"Avg"}
+    slips = both[(both["shown"] - both["score"]).abs() > 0.015]
+    assert len(slips) == {8: 1, 12: 2, 13: 1}.get(number, 0)
+    assert set(slips["benchmark"]) <= {"Avg"}
 
 
 def test_v2_is_whole_and_its_tables_are_all_rendered() -> None:

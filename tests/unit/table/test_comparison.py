@@ -20,15 +20,15 @@ BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)
 SCORES = {"random+random": (10, 20), "random+ppl": (12, 20), "entropy+ppl": (30, 0), "qtuning": (90, 90), "m": (80, 80)}
 
 
-def compare(root: Path, against: str | None, leave_out: str = "") -> list[tuple[str, Budget | None, str]]:
+def compare(root: Path, baseline: str | None, leave_out: str = "") -> list[tuple[str, Budget | None, str]]:
     experiment = an_experiment(variants=VARIANTS)
     shared_files(root, experiment)
     for cell in grid.cells(experiment):
         if f"{cell.variant}/{cell.seed}" != leave_out:
             finish(root, cell, *SCORES.get(cell.variant, (50, 50)), experiment=experiment)
-    found = contrasts(experiment, collect.collect(experiment, root), against)
-    assert {(pair.model, pair.budget) for pair in found} == {("m", BUDGET)}
-    return [(pair.variant, pair.baseline_budget, pair.baseline) for pair in found]
+    pairs = contrasts(experiment, collect.collect(experiment, root), baseline)
+    assert {(pair.model, pair.budget) for pair in pairs} == {("m", BUDGET)}
+    return [(pair.variant, pair.baseline_budget, pair.baseline) for pair in pairs]
 
 
 def test_by_default_the_baseline(tmp_path: Path) -> None:

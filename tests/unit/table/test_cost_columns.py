@@ -24,11 +24,11 @@ def test_realised_ratios_stand_at_the_rows_end() -> None:
     assert read[["m realised samples", "m realised tokens"]].dropna().values.tolist() == [[0.1234, 0.92]]
 
 
-def test_what_the_references_alone_have_is_left_out() -> None:
+def test_measures_leave_out_what_only_references_have() -> None:
     assert laid_out(cell("random+ppl", 1), cell("full", 1, **SPENT)).measures == []
 
 
-def test_a_cost_is_training_and_the_share_of_scoring_averaged_over_seeds() -> None:
+def test_cost_is_training_plus_a_share_of_scoring() -> None:
     table = laid_out(
         cell("random+ppl", 1, 2, seed=0, **SPENT),
         cell("random+ppl", 1, 2, seed=1, **SPENT | {"trained_tokens": 12445, "train_seconds": 141.0}),
@@ -66,8 +66,8 @@ def test_seeds_are_a_column_where_rows_have_different_numbers() -> None:
     assert table.measures[-1] == "Seeds"
     assert [row.measurements["m"].n_seeds for row in table.rows] == [None, 3, 3, 1, 1, 0, 0]
     assert "Seeds: those with every benchmark." in legend(table)
-    alike = [cell(name, 1, seed=seed) for name in ("random+ppl", "qtuning") for seed in (0, 1)]
-    assert laid_out(cell("zero-shot", 1), *alike).measures == []
+    equal = [cell(name, 1, seed=seed) for name in ("random+ppl", "qtuning") for seed in (0, 1)]
+    assert laid_out(cell("zero-shot", 1), *equal).measures == []
 
 
 @pytest.mark.parametrize(

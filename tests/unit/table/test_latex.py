@@ -30,14 +30,14 @@ class TeXCell(NamedTuple):
 def environments(text: str) -> list[tuple[str, LatexEnvironmentNode]]:
     """(path, node) of every environment; the walker refuses one that is not closed."""
 
-    def below(nodes: list[Any], path: str) -> list[tuple[str, LatexEnvironmentNode]]:
+    def environments_below(nodes: list[Any], path: str) -> list[tuple[str, LatexEnvironmentNode]]:
         inner = [node for node in nodes if isinstance(node, LatexEnvironmentNode)]
         named = [(f"{path}/{node.environmentname}", node) for node in inner]
-        return [found for at, node in named for found in [(at, node), *below(node.nodelist, at)]]
+        return [inner for name, node in named for inner in [(name, node), *environments_below(node.nodelist, name)]]
 
     nodes, _, length = LatexWalker(text, tolerant_parsing=False).get_latex_nodes()
     assert length == len(text)
-    return below(nodes, "")
+    return environments_below(nodes, "")
 
 
 def tabulars(text: str) -> list[LatexEnvironmentNode]:
@@ -46,22 +46,22 @@ def tabulars(text: str) -> list[LatexEnvironmentNode]:
 
 def rows(tabular: LatexEnvironmentNode) -> list[list[TeXCell]]:
     """The cells of each row: between `&`, up to `\\\\`; rules belong to no row."""
-    found: list[list[list[Any]]] = [[[]]]
+    lines: list[list[list[Any]]] = [[[]]]
     for node in tabular.nodelist:
         if isinstance(node, LatexMacroNode) and node.macroname == "\\":
-            found.append([[]])
+            lines.append([[]])
         elif isinstance(node, LatexSpecialsNode) and node.specials_chars == "&":
-            found[-1].append([])
+            lines[-1].append([])
         elif not (isinstance(node, LatexMacroNode) and node.macroname in RULES):
-            found[-1][-1].append(node)
-    assert "".join(node.latex_verbatim() for node in found[-1][0]).strip() == ""
-    return [[_cell(nodes) for nodes in row] for row in found[:-1]]
+            lines[-1][-1].append(node)
+    assert "".join(node.latex_verbatim() for node in lines[-1][0]).strip() == ""
+    return [[_cell(nodes) for nodes in row] for row in lines[:-1]]
 
 
 def _cell(nodes: list[Any]) -> TeXCell:
     spans = [
-        int(after.latex_verbatim().strip("{}"))
-        for node, after in pairwise(nodes)
+        int(argument.latex_verbatim().strip("{}"))
+        for node, argument in pairwise(nodes)
         if isinstance(node, LatexMacroNode) and node.macroname == "multicolumn"
     ]
     return TeXCell(sum(spans) or 1, "".join(node.latex_verbatim() for node in nodes).strip())
@@ -88,9 +88,9 @@ def printed(source: str) -> str:
     ids=["small", "seeded", "two models", "published"],
 )
 def test_every_row_has_as_many_cells_as_the_tabular_has_columns(table: Any, models: int, wide: int) -> None:
-    found = tabulars(latex.render(table))
-    assert [columns(tabular) for tabular in found] == [wide] * models
-    for tabular in found:
+    tables = tabulars(latex.render(table))
+    assert [columns(tabular) for tabular in tables] == [wide] * models
+    for tabular in tables:
         lines = rows(tabular)
         assert len(lines) == 1 + len(table.rows) + sum(group.budget is not None for group in table.groups)
         assert {sum(cell.span for cell in line) for line in lines} == {wide}
@@ -125,7 +125,7 @@ def test_entries() -> None:
     delta = r"$_{\color{prunegriddown}\downarrow 10.00}$"
     assert rows(tabular)[5][2:4] == [TeXCell(1, "20.00"), TeXCell(1, delta + r"{\tiny (1/3)}\textsuperscript{1}")]
     stale_and_running = [r"{\tiny (1/3 $\dagger$)}", r"{\tiny (1/3 \ldots{})}"]
-    assert [rows(tabular)[6][at].source for at in (3, 5)] == stale_and_running
+    assert [rows(tabular)[6][column].source for column in (3, 5)] == stale_and_running
 
 
 def test_a_delta_of_fewer_seeds_and_one_of_zero() -> None:
@@ -155,14 +155,14 @@ def test_a_failure_has_its_mark_and_its_note() -> None:
 def test_a_models_notes_are_about_its_own_failures() -> None:
     other = [row | {"model": "n"} for rows in SEEDED for row in rows]
     both = latex.render(laid_out(*SEEDED, other, failures=SEEDED_FAILED))
-    mine, others = both.split(r"\end{table}")[:2]
-    assert "a/\\allowbreak{}b.log" in mine
-    assert "b.log" not in others
+    first, second = both.split(r"\end{table}")[:2]
+    assert "a/\\allowbreak{}b.log" in first
+    assert "b.log" not in second
 
 
-@pytest.mark.parametrize("said", [MIXED, "a_b-c--d---e", "x × y ± 1 – 2", "50 % of it", "(1/3 †), (1/3 …)"])
-def test_text_is_escaped_so_that_it_prints_as_it_is(said: str) -> None:
-    assert printed(latex.escape(said)) == said
+@pytest.mark.parametrize("plain", [MIXED, "a_b-c--d---e", "x × y ± 1 – 2", "50 % of it", "(1/3 †), (1/3 …)"])
+def test_text_is_escaped_so_that_it_prints_as_it_is(plain: str) -> None:
+    assert printed(latex.escape(plain)) == plain
 
 
 @pytest.mark.parametrize("sign", sorted(set(string.punctuation) - set("\"'`")))

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
 from prunegrid.status import Failure
@@ -12,6 +9,7 @@ from prunegrid.table import csv, html, latex, markdown
 from prunegrid.table.build import write
 from prunegrid.table.document import Entry
 from prunegrid.table.layout import lay_out
+from support.errors import refused
 from support.table_frames import BUDGET, FAILED, NOTE, SMALL, cell, entry, laid_out
 
 
@@ -52,7 +50,7 @@ def test_a_done_benchmark_of_a_failed_cell_has_no_footnote() -> None:
     assert marks == [(), (1,), (1,)]
 
 
-def test_full_closes_every_group_and_joint_methods_follow_the_pairs() -> None:
+def test_groups_are_pairs_then_joint_methods_then_full() -> None:
     wider = [row | {"token_ratio": 0.7} for row in cell("random+ppl", 5)]
     table = laid_out(cell("full", 9), cell("qtuning", 3), cell("random+ppl", 2), wider)
     labels = [[row.sample for row in group.rows] for group in table.groups]
@@ -67,7 +65,7 @@ def test_a_variant_with_its_own_name_shows_it_beside_its_method() -> None:
     ]
 
 
-def test_rows_of_another_mode_or_removal_say_so_and_the_note_says_what_all_rows_share() -> None:
+def test_unusual_settings_stand_at_rows_or_in_the_note() -> None:
     usual = {"mode": "static", "removal": "mask"}
     mixed = laid_out(
         cell("random+ppl", 1, **usual),
@@ -82,7 +80,7 @@ def test_rows_of_another_mode_or_removal_say_so_and_the_note_says_what_all_rows_
 
 
 def test_an_empty_frame_is_an_error() -> None:
-    with pytest.raises(PrunegridError, match="T: no results"):
+    with refused("T", "no results", fix="collect an experiment"):
         laid_out()
 
 

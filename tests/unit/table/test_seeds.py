@@ -8,7 +8,7 @@ import pytest
 from prunegrid.table import csv, html, markdown, text
 from prunegrid.table.document import TIMES, Table
 from prunegrid.table.legend import BOLD, SINGLE, SINGLE_SEED, TWO_SEEDS, legend
-from support.table_frames import cell, delta, deltas, entry, laid_out, over_seeds, over_two, seeded
+from support.table_frames import cell, delta, deltas, entry, laid_out, seeded, tested_interval, untested_interval
 
 
 def test_seeds_are_averaged_score_and_delta() -> None:
@@ -43,27 +43,27 @@ def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
     assert read["m A sd"].tolist() == [14.14, 26.87, 1]
 
 
-def test_what_the_other_seeds_are_stands_beside_a_part_of_them_and_in_the_legend() -> None:
+def test_partial_means_show_the_worst_other_status() -> None:
     assert [entry(seeded(), "Longest+PPL", name).status for name in "AB"] == ["stale", "running"]
-    said = legend(seeded())
-    assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in said
-    assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in said}
+    sentences = legend(seeded())
+    assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in sentences
+    assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in sentences}
     shown = text.seeds_note(entry(seeded(), "Longest+PPL", "A")), text.seeds_note(entry(seeded(), "Entropy+PPL", "A"))
     assert shown == ("(1/3 †)", "(1/3)")
     assert '<span class="seeds">(1/3 †)</span>' in html.render(seeded())
     assert '<span class="seeds">(1/3)</span>' in html.render(seeded())
 
 
-def test_a_missing_seed_has_no_sign_and_a_failed_one_without_a_footnote_its_word() -> None:
-    lacking = {
+def test_partial_means_name_a_failure_without_a_footnote() -> None:
+    tables = {
         word: laid_out(cell("random+ppl", 10), cell("random+ppl", word, seed=1)) for word in ("missing", "failed")
     }
-    shown = {word: text.seeds_note(entry(table, "Random+PPL", "A")) for word, table in lacking.items()}
+    shown = {word: text.seeds_note(entry(table, "Random+PPL", "A")) for word, table in tables.items()}
     assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
-    assert legend(lacking["missing"])[-2:] == [
+    assert legend(tables["missing"])[-2:] == [
         *("Of the other seeds the worst is told: missing (no sign).", "missing: not computed yet.")
     ]
-    assert "Of the other seeds the worst is told: failed." in legend(lacking["failed"])
+    assert "Of the other seeds the worst is told: failed." in legend(tables["failed"])
 
 
 def test_one_done_seed_of_several_has_no_deviation() -> None:
@@ -94,7 +94,7 @@ def test_one_seed_has_the_items_interval_and_no_mark() -> None:
     assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
 
 
-def test_no_word_of_noise_where_nobody_asked() -> None:
+def test_legend_without_deltas_frame_says_nothing_of_noise() -> None:
     assert legend(laid_out(cell("random+random", 10), cell("random+ppl", 13)))[1:] == [
         "Arrows: points above or below Random + Random at the same model, budget and seed.",
         BOLD,
@@ -104,12 +104,12 @@ def test_no_word_of_noise_where_nobody_asked() -> None:
 FEW = {"item_low": None, "item_high": None}
 
 
-def test_too_few_items_are_not_called_one_seed() -> None:
+def test_legend_tells_few_items_from_one_seed() -> None:
     seeds = [cell(name, 10 + seed, 20, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
     three = [delta("random+ppl", name, 1, n_seeds=3, **FEW) for name in ("A", "Avg")]
-    said = legend(laid_out(*seeds, deltas=deltas(*three)))
-    assert said[2:4] == ["No interval: fewer than 10 clusters of items.", BOLD]
-    one_more = deltas(*three, delta("random+ppl", "B", 1, **over_seeds(0, 2, 0.06)))
+    sentences = legend(laid_out(*seeds, deltas=deltas(*three)))
+    assert sentences[2:4] == ["No interval: fewer than 10 clusters of items.", BOLD]
+    one_more = deltas(*three, delta("random+ppl", "B", 1, **tested_interval(0, 2, 0.06)))
     assert legend(laid_out(*seeds, deltas=one_more))[3:5] == [
         *(SINGLE, "No interval for A and so for Avg: fewer than 10 clusters of items.")
     ]
@@ -130,7 +130,7 @@ def two_seeds(*lines: dict[str, object]) -> Table:
 
 
 def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
-    table = two_seeds(delta("random+ppl", "A", 3, **over_two(-6, 12)))
+    table = two_seeds(delta("random+ppl", "A", 3, **untested_interval(-6, 12)))
     shown = entry(table, "Random+PPL", "A")
     assert (shown.low, shown.high, shown.p_holm, shown.significant) == (-6, 12, None, None)
     assert legend(table)[2:4] == [TWO_SEEDS, BOLD]
@@ -138,17 +138,17 @@ def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
     assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
 
 
-def test_a_table_of_one_two_and_three_seeds_says_what_applies_to_each() -> None:
-    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **over_two(-6, 8))
-    over = ["Over one" + SINGLE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
-    assert legend(two_seeds(*lines))[2:5] == [*over, BOLD]
-    said = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **over_seeds(1, 3, 0.01))))
-    assert said[2:4] == over
-    assert said[4].startswith("Asterisk: the delta differs")
-    assert said[5:7] == [SINGLE, BOLD]
+def test_legend_covers_one_two_and_three_seeds_together() -> None:
+    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **untested_interval(-6, 8))
+    limited = ["Over one" + SINGLE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
+    assert legend(two_seeds(*lines))[2:5] == [*limited, BOLD]
+    sentences = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **tested_interval(1, 3, 0.01))))
+    assert sentences[2:4] == limited
+    assert sentences[4].startswith("Asterisk: the delta differs")
+    assert sentences[5:7] == [SINGLE, BOLD]
 
 
-def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_says_so() -> None:
+def test_several_seeds_have_intervals_and_a_mark_by_holm() -> None:
     table = seeded()
     first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
     assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (3, 1.5, 4.5, 0.0123, True)
@@ -158,17 +158,17 @@ def test_several_seeds_have_the_interval_of_both_noises_and_a_mark_where_holm_sa
     assert f'title="{tooltip}"' in html.render(table)
 
 
-def test_a_delta_over_one_of_several_seeds_has_the_items_interval_and_is_not_tested() -> None:
+def test_a_delta_over_one_of_several_seeds_is_not_tested() -> None:
     table = seeded()
-    alone = entry(table, "Entropy+PPL", "A")
-    assert (alone.n_compared, alone.low, alone.high, alone.significant) == (1, -12, -8, None)
+    shown = entry(table, "Entropy+PPL", "A")
+    assert (shown.n_compared, shown.low, shown.high, shown.significant) == (1, -12, -8, None)
     assert "Over one seed: deltas carry item noise only; no significance is claimed." in legend(table)
     assert "item noise only; against Random + Random" in html.render(table)
 
 
 def test_the_legend_says_so_where_nothing_is_significant() -> None:
     cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
-    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **over_seeds(-1, 1, 1.0))))
+    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **tested_interval(-1, 1, 1.0))))
     assert legend(table)[2:4] == [
         "Asterisk: the delta differs from 0 at 5 %, over items and seeds, Holm-corrected over the budget's rows of the "
         "column; here none does.",
@@ -183,24 +183,24 @@ def test_csv_has_every_interval_as_a_column() -> None:
     assert ppl[["against", *(f"m A {name}" for name in names)]].tolist() == [
         *("Random + Random", 4, "3/3", 3, "3/3", 1.5, 4.5, 0.0123, True)
     ]
-    alone = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
-    assert alone[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
-    assert alone[["m A p_holm", "m A significant"]].isna().all()
+    line = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
+    assert line[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
+    assert line[["m A p_holm", "m A significant"]].isna().all()
 
 
 MANNERS = {"static": {"mode": "static", "removal": "mask"}, "dynamic": {"mode": "dynamic", "removal": "mask"}}
 PLAIN = {"random+random": "static", "live": "dynamic"}
 
 
-def mixed(*against: tuple[str, str, str]) -> Table:
+def mixed(*rows: tuple[str, str, str]) -> Table:
     """Static and dynamic rows, each (variant, manner, baseline) beside the baselines of both manners."""
     cells = [cell(name, 10, method="random+random", **MANNERS[manner]) for name, manner in PLAIN.items()]
-    cells += [cell(name, 12, method="random+ppl", **MANNERS[manner]) for name, manner, _ in against]
-    return laid_out(*cells, deltas=deltas(*(delta(name, "A", 2, against=its) for name, _, its in against)))
+    cells += [cell(name, 12, method="random+ppl", **MANNERS[manner]) for name, manner, _ in rows]
+    return laid_out(*cells, deltas=deltas(*(delta(name, "A", 2, against=base) for name, _, base in rows)))
 
 
 @pytest.mark.parametrize(
-    ("against", "said"),
+    ("rows", "description"),
     [
         ([("random+ppl", "static", "random+random")], "Random + Random"),
         ([("ppl-live", "dynamic", "live")], "live"),
@@ -214,9 +214,9 @@ def mixed(*against: tuple[str, str, str]) -> Table:
         ),
     ],
 )
-def test_the_legend_says_what_deltas_are_against(against: list[tuple[str, str, str]], said: str) -> None:
-    table = mixed(*against)
-    assert f"Arrows: points above or below {said} at the same model, budget and seed." in legend(table)
+def test_the_legend_says_what_deltas_are_against(rows: list[tuple[str, str, str]], description: str) -> None:
+    table = mixed(*rows)
+    assert f"Arrows: points above or below {description} at the same model, budget and seed." in legend(table)
 
 
 def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:

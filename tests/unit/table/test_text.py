@@ -88,7 +88,7 @@ def test_markdown_escapes_the_column_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("plain", "shown"),
     [
         *(
             (same, same)
@@ -104,8 +104,8 @@ def test_markdown_escapes_the_column_mark() -> None:
         ("> x\n- y\n  + z\n1. a\n2)\n---\n===", "\\> x\n\\- y\n\\+ z\n1\\. a\n2\\)\n\\---\n\\==="),
     ],
 )
-def test_markdown_escapes_what_would_change_the_rendering_only(said: str, shown: str) -> None:
-    assert markdown.escape(said) == shown
+def test_markdown_escapes_what_would_change_the_rendering_only(plain: str, shown: str) -> None:
+    assert markdown.escape(plain) == shown
 
 
 def test_markdown_escapes_every_text() -> None:
@@ -137,7 +137,7 @@ def test_a_delta_that_rounds_to_zero_has_no_arrow_and_no_sign() -> None:
     assert "-0.00" not in csv.render(table)
 
 
-def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> None:
+def test_csv_shows_statuses_and_has_the_footer_on_top() -> None:
     shown = csv.render(seeded())
     assert "# Protocol: p.\n# MDE: 3 points.\nsample_ratio," in shown
     frame = pd.read_csv(io.StringIO(shown), comment="#", na_values=["failed", "stale", "missing", "running"])
@@ -146,7 +146,7 @@ def test_csv_has_a_status_where_there_is_no_score_and_the_footer_on_top() -> Non
     assert "stale" in shown and "running" in shown and "missing" in shown
 
 
-def test_csv_has_the_worst_status_of_each_place_where_there_are_several_seeds() -> None:
+def test_csv_has_the_worst_status_of_several_seeds() -> None:
     frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
     shown = frame[["m A status", "m B status", "m Avg status"]].T.values.tolist()
     assert shown == [
@@ -159,14 +159,14 @@ def test_csv_has_the_worst_status_of_each_place_where_there_are_several_seeds() 
 
 def test_csv_says_how_to_read_it_in_words_of_its_columns() -> None:
     lines = csv.render(seeded()).splitlines()
-    said = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
-    assert said[:3] == [
+    comments = [line.removeprefix("# ") for line in lines if line.startswith("# ")]
+    assert comments[:3] == [
         "T",
         "Scores in percent.",
         "delta: points above or below Random + Random at the same model, budget and seed.",
     ]
-    assert [line.partition(":")[0] for line in said[3:11]] == [
+    assert [line.partition(":")[0] for line in comments[3:11]] == [
         *("Over one seed", "significant", "Intervals are of single comparisons, not corrected."),
         *("Means ± standard deviations over 3 seeds; (k/3)", "missing", "running", "stale", "failed"),
     ]
-    assert said[12:] == [NOTE, "Protocol: p.", "MDE: 3 points."]
+    assert comments[12:] == [NOTE, "Protocol: p.", "MDE: 3 points."]

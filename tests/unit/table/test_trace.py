@@ -49,13 +49,13 @@ def test_verify_table_counts_what_it_recomputed(root: Path) -> None:
 
 def test_trace_score_leads_back_to_the_items(root: Path) -> None:
     lines = "\n".join(trace_score(root, PPL, "A"))
-    ours, base = (
+    values, base = (
         pd.read_parquet(root / "evaluation/m/s0.125-t0.5" / variant / "seed1/A.parquet")["value"]
         for variant in ("random+ppl", "random+random")
     )
-    assert f"= 100 x {ours.sum():g} / 40 items in {root}/evaluation/{PPL}/A.parquet" in lines
-    assert f"delta {100 * (ours - base).mean():+.2f} points over 40 items" in lines
-    better = (ours > base).to_numpy().nonzero()[0]
+    assert f"= 100 x {values.sum():g} / 40 items in {root}/evaluation/{PPL}/A.parquet" in lines
+    assert f"delta {100 * (values - base).mean():+.2f} points over 40 items" in lines
+    better = (values > base).to_numpy().nonzero()[0]
     assert f"better on {len(better)}: doc_id {', '.join(map(str, better[:20]))}" in lines
     assert "weights s0.125-t0.5/" in lines
 
@@ -161,7 +161,7 @@ def test_an_experiment_that_changed_since_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "benchmark", "what", "fix"),
+    ("cell", "benchmark", "message", "fix"),
     [
         ("m/full/seed7", "A", "no cell 'm/full/seed7'", "did you mean m/full/seed"),
         ("m/s0.125-t0.5/random+pl/seed1", "A", "no cell", "did you mean m/s0.125-t0.5/random+ppl/seed1 or"),
@@ -169,8 +169,8 @@ def test_an_experiment_that_changed_since_is_refused(root: Path) -> None:
         (PPL, "Avg", "Avg is the mean of the benchmarks", "trace these: A, B"),
     ],
 )
-def test_trace_score_suggests_known_names(root: Path, cell: str, benchmark: str, what: str, fix: str) -> None:
-    with refused(root, what, fix=fix):
+def test_trace_score_suggests_known_names(root: Path, cell: str, benchmark: str, message: str, fix: str) -> None:
+    with refused(root, message, fix=fix):
         trace_score(root, cell, benchmark)
 
 
