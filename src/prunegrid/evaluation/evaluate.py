@@ -81,8 +81,7 @@ def evaluate(
     ]
     cache = EvaluationCache(out_dir)
     records, pending = {}, []
-    for benchmark in prepared:
-        name = benchmark.name
+    for name, benchmark in zip(benchmarks, prepared, strict=True):
         record, state = cache.lookup(name, benchmark.fingerprint) if digests else (None, "its model has no digests")
         if record:
             records[name] = record
