@@ -90,8 +90,8 @@ def _disagreement(first: ItemScores, other: ItemScores) -> str:
     if keys := [key for key in TASK_KEYS if first.task[key] != other.task[key]]:
         return "; ".join(f"{key} is {first.task[key]} and {other.task[key]}" for key in keys)
     if not first.rows.select(KEY).equals(other.rows.select(KEY)):
-        left, right = (scores.rows.select(KEY).to_pandas() for scores in (first, other))
-        joined = left.merge(right, how="outer", indicator="side")
+        keys, other_keys = (scores.rows.select(KEY).to_pandas() for scores in (first, other))
+        joined = keys.merge(other_keys, how="outer", indicator="side")
         return f"{_item_names(joined.loc[joined['side'] != 'both', 'doc_id'])} in only one of them"
     for column in ITEM_COLUMNS:
         if not first.rows[column].equals(other.rows[column]):
