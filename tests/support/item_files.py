@@ -21,7 +21,7 @@ def cell(variant: str, seed: int | None = 0, budget: Budget | None = BUDGET, mod
     return Cell(model, variant, budget, seed)
 
 
-def rows(values: Sequence[float], clusters: Sequence[Any] | None = None, chosen: str = "none") -> pd.DataFrame:
+def item_rows(values: Sequence[float], clusters: Sequence[Any] | None = None, chosen: str = "none") -> pd.DataFrame:
     """Items 0, 1, 2, ... of one filter; each its own cluster where none are given."""
     ids = range(len(values))
     return pd.DataFrame(
@@ -38,9 +38,9 @@ def rows(values: Sequence[float], clusters: Sequence[Any] | None = None, chosen:
     )
 
 
-def put(root: Path, of: Cell, benchmark: str, items: pd.DataFrame, **changes: Any) -> Path:
+def write_items(root: Path, cell: Cell, benchmark: str, items: pd.DataFrame, **changes: Any) -> Path:
     """Write the record and its items; the record's path."""
-    file = root / "evaluation" / of.model / of.path / f"{benchmark}.parquet"
+    file = root / "evaluation" / cell.model / cell.path / f"{benchmark}.parquet"
     files.write_parquet(file, pa.Table.from_pandas(items, preserve_index=False))
     record = {"schema": 2, "protocol": "harness", "task": "arc_easy", "task_version": 1, "metric": "acc"}
     record |= {"filter": "none", "items_hash": files.sha256(file)} | changes
@@ -48,26 +48,26 @@ def put(root: Path, of: Cell, benchmark: str, items: pd.DataFrame, **changes: An
     return file.with_suffix(".json")
 
 
-def experiment(root: Path, values: Values, clusters: Sequence[Any] | None = None) -> pd.DataFrame:
+def write_experiment(root: Path, values: Values, clusters: Sequence[Any] | None = None) -> pd.DataFrame:
     """Item files below `root` and their results frame; a benchmark that a cell lacks is missing."""
     names = list(dict.fromkeys(name for _, name in values))
-    found = []
-    for of in dict.fromkeys(cell for cell, _ in values):
-        own = [_row(of, name, values.get((of, name))) for name in names]
-        found += [*own, collect.average(own)]
-    for (of, name), items in values.items():
-        put(root, of, name, rows(items, clusters))
-    return collect.tidy(found)
+    frame_rows = []
+    for cell in dict.fromkeys(cell for cell, _ in values):
+        cell_rows = [_row(cell, name, values.get((cell, name))) for name in names]
+        frame_rows += [*cell_rows, collect.average(cell_rows)]
+    for (cell, name), items in values.items():
+        write_items(root, cell, name, item_rows(items, clusters))
+    return collect.tidy(frame_rows)
 
 
-def _row(of: Cell, name: str, items: Sequence[float] | None) -> dict[str, Any]:
+def _row(cell: Cell, name: str, items: Sequence[float] | None) -> dict[str, Any]:
     return {
         "experiment": "tiny",
-        "model": of.model,
-        "sample_ratio": of.budget and of.budget.sample_ratio,
-        "token_ratio": of.budget and of.budget.token_ratio,
-        "variant": of.variant,
-        "seed": of.seed,
+        "model": cell.model,
+        "sample_ratio": cell.budget and cell.budget.sample_ratio,
+        "token_ratio": cell.budget and cell.budget.token_ratio,
+        "variant": cell.variant,
+        "seed": cell.seed,
         "benchmark": name,
         "score": None if items is None else 100 * float(np.mean(items)),
         "status": "missing" if items is None else "done",

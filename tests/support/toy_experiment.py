@@ -8,7 +8,7 @@ from support.snakemake_runs import DEFAULT
 from support.tiny_llama import write_tiny_model
 
 
-def experiment(folder: Path) -> dict[str, Any]:
+def toy_config(folder: Path) -> dict[str, Any]:
     write_tiny_model(folder / "tiny")
     rows = [{"prompt": f"What is {i} + 1?", "response": f"{i} + 1 = {i + 1}."} for i in range(9)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -54,7 +54,7 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def ask(task: str, limit: int | None = None, **data: Any) -> Benchmark:
+def toy_benchmark(task: str, limit: int | None = None, **data: Any) -> Benchmark:
     return Benchmark(task=task, data=DataRef(**data or {"path": "unused.jsonl"}), limit=limit)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from prunegrid.core import gpus
 from support.snakemake_runs import DEFAULT, command, snakemake
-from support.toy_experiment import experiment
+from support.toy_experiment import toy_config
 
 
 def on_gpus(slots: int, ranks: int) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def test_a_job_shares_the_gpu_that_another_one_is_on(tmp_path: Path, monkeypatch
     monkeypatch.setenv("TMPDIR", str(tmp_path / "locks"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "locks"))
     monkeypatch.setenv(gpus.VISIBLE, "0")
-    config = experiment(tmp_path) | {"device": "cuda", "runtime": {"cells_per_gpu": 2}}
+    config = toy_config(tmp_path) | {"device": "cuda", "runtime": {"cells_per_gpu": 2}}
     target = "results/toy/scores/m/shards/1-of-2/meta.json"
     line = command(tmp_path, "--cores", "1", "--resources", "gpu_slots=2", "--notemp", target, config=config)
     with gpus.reserve(1, slots=2):

@@ -9,13 +9,13 @@ import pytest
 
 from prunegrid.core.files import read_json
 from support.snakemake_runs import command, environment, planned, snakemake
-from support.toy_experiment import experiment
+from support.toy_experiment import toy_config
 
 TARGET = "results/toy/scores/m/extra/ifd.parquet"
 
 
 def test_number_of_shards(tmp_path: Path) -> None:
-    config = experiment(tmp_path)
+    config = toy_config(tmp_path)
     chain = {"dataset": 1, "model": 1, "gather_scores": 1, "extra_score": 1}
     assert planned(tmp_path, TARGET, config=config) == {**chain, "score": 2}
     assert planned(tmp_path, TARGET, "--set-scatter", "score=5", config=config) == {**chain, "score": 5}
@@ -23,7 +23,7 @@ def test_number_of_shards(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_only_a_killed_shard_runs_again(tmp_path: Path) -> None:
-    planned(tmp_path, TARGET, config=experiment(tmp_path))
+    planned(tmp_path, TARGET, config=toy_config(tmp_path))
     scores, logs = tmp_path / "results/toy/scores/m", tmp_path / "results/toy/logs/score/m"
     run = subprocess.Popen(command(tmp_path, "--cores", "1", TARGET), env=environment())
     while not (list(scores.glob("shards/*/meta.json")) and len(list(logs.glob("*.log"))) == 2):

@@ -24,7 +24,7 @@ from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import LONG, QUESTIONS, options, tokenizer  # noqa: E402
-from support.toy_tasks import ITEMS, TASKS, ask, write_jsonl  # noqa: E402
+from support.toy_tasks import ITEMS, TASKS, toy_benchmark, write_jsonl  # noqa: E402
 
 SETTINGS = {"dtype": "float32", "device": "cpu", "batch_tokens": 8192, "seed": 0}
 
@@ -141,7 +141,7 @@ def test_evaluations_of_both_engines(protocol: str, folder: Path, tmp_path: Path
     tokenizer(bos=True).save_pretrained(model)
     tasks = [task for task in TASKS if task != "gsm8k"] + (["gsm8k"] if protocol == "harness" else [])
     data = {task: write_jsonl(tmp_path / f"{task}.jsonl", rows[task]) for task in tasks}
-    asked = {task: ask(task) for task in tasks}
+    asked = {task: toy_benchmark(task) for task in tasks}
 
     def run(engine: str) -> dict[str, dict[str, Any]]:
         given = {"benchmarks": asked, "data": data, "protocol": protocol, "digests": {"weights": "w"}}

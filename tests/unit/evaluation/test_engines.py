@@ -18,7 +18,7 @@ from prunegrid.results import comparability
 from prunegrid.status import Files
 from support.errors import refused
 from support.results_folder import an_experiment, finish, shared_files
-from support.toy_tasks import ask
+from support.toy_tasks import toy_benchmark
 
 
 def versions(**installed: str) -> object:
@@ -33,7 +33,7 @@ def versions(**installed: str) -> object:
 def test_a_missing_engine_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "version", versions())
     with refused("evaluation.engine", "vllm", fix="pip install 'prunegrid[vllm]'"):
-        evaluate(tmp_path / "no-model", tmp_path, benchmarks={"A": ask("arc_easy")}, data={}, engine="vllm")
+        evaluate(tmp_path / "no-model", tmp_path, benchmarks={"A": toy_benchmark("arc_easy")}, data={}, engine="vllm")
 
 
 def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.MonkeyPatch) -> None:

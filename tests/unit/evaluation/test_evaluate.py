@@ -16,7 +16,7 @@ from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.sections import DataRef
 from prunegrid.tasks.catalog import task_hash
 from support.errors import refused
-from support.toy_tasks import ITEMS, TASKS, ask, write_jsonl
+from support.toy_tasks import ITEMS, TASKS, toy_benchmark, write_jsonl
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def evaluated(
     toy_model: Path, data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, dict[str, Any]]]:
     out = tmp_path_factory.mktemp("out")
-    benchmarks = {task: ask(task) for task in TASKS}
+    benchmarks = {task: toy_benchmark(task) for task in TASKS}
     return out, evaluate(toy_model, out, benchmarks=benchmarks, data=data, batch_tokens=4096, digests={"model": "m"})
 
 
@@ -40,7 +40,7 @@ def test_files_are_whole(task: str, evaluated: tuple[Path, dict[str, dict[str, A
     assert record["digests"] == {"model": "m"}
     assert set(record["versions"]) == {"lm_eval", "transformers", "torch", "peft", "datasets"}
     assert record["step"] == STEP["evaluate"]
-    assert record["data"] == ask(task).data.model_dump(mode="json")
+    assert record["data"] == toy_benchmark(task).data.model_dump(mode="json")
     assert record["task_hash"] == task_hash("harness", task)
     assert record["n_truncated"] == 0
     assert record["seconds"] > 0
@@ -76,7 +76,7 @@ def test_scores_of_known_answers(
     values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 2 / 3], "triviaqa": [1, 0, 1]}
     turns = iter(said.values())
     monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
-    records = evaluate(toy_model, tmp_path, benchmarks={task: ask(task) for task in said}, data=data)
+    records = evaluate(toy_model, tmp_path, benchmarks={task: toy_benchmark(task) for task in said}, data=data)
     for task, expected in values.items():
         table = pq.read_table(tmp_path / f"{task}.parquet").to_pylist()
         assert [row["value"] for row in table if row["filter"] == records[task]["filter"]] == expected
@@ -113,7 +113,9 @@ def test_options_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path
         for n in [draw.randint(3, 5)]
     ]
     path = write_jsonl(tmp_path / "arc.jsonl", rows)
-    record = evaluate(toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": path}, batch_tokens=500)["A"]
+    record = evaluate(
+        toy_model, tmp_path, benchmarks={"A": toy_benchmark("arc_easy")}, data={"A": path}, batch_tokens=500
+    )["A"]
 
     model, tokenizer = load_model(toy_model, None, "float32", "cpu"), load_tokenizer(toy_model)
 
@@ -149,7 +151,7 @@ def test_again_is_identical(
     again = evaluate(
         toy_model,
         tmp_path,
-        benchmarks={task: ask(task) for task in ("squadv2", "arc_easy")},
+        benchmarks={task: toy_benchmark(task) for task in ("squadv2", "arc_easy")},
         data=data,
         batch_tokens=4096,
         digests={"model": "m"},
@@ -160,7 +162,11 @@ def test_again_is_identical(
 
 
 def test_limit_and_two_benchmarks_of_one_task(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
-    benchmarks = {"first": ask("arc_easy", 1), "more": ask("arc_easy", 3), "all": ask("arc_easy", 99)}
+    benchmarks = {
+        "first": toy_benchmark("arc_easy", 1),
+        "more": toy_benchmark("arc_easy", 3),
+        "all": toy_benchmark("arc_easy", 99),
+    }
     records = evaluate(toy_model, tmp_path, benchmarks=benchmarks, data=dict.fromkeys(benchmarks, data["arc_easy"]))
     assert [(r["n_items"], r["limit"], r["n_available"]) for r in records.values()] == [
         (1, 1, 4),
@@ -258,7 +264,7 @@ def test_adapter_of_another_model_is_refused(toy_model: Path, tmp_path: Path) ->
 def test_prompts_that_are_cut_are_counted(toy_model: Path, tmp_path: Path) -> None:
     long = {**ITEMS["squadv2"][0], "context": "Cats drink milk. " * 400}
     path = write_jsonl(tmp_path / "squad.jsonl", [ITEMS["squadv2"][1], long])
-    record = evaluate(toy_model, tmp_path, benchmarks={"S": ask("squadv2")}, data={"S": path})["S"]
+    record = evaluate(toy_model, tmp_path, benchmarks={"S": toy_benchmark("squadv2")}, data={"S": path})["S"]
     assert record["n_truncated"] == 1
 
 
@@ -284,7 +290,7 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
     nowhere = tmp_path / "no-model"
 
     def run(task: str, path: Path) -> None:
-        evaluate(nowhere, tmp_path, benchmarks={"B": ask(task)}, data={"B": path})
+        evaluate(nowhere, tmp_path, benchmarks={"B": toy_benchmark(task)}, data={"B": path})
 
     with refused("protocol harness", "mmlu", fix="arc_challenge, arc_easy"):
         run("mmlu", data["arc_easy"])
@@ -297,4 +303,4 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
     with refused(f"{file}:2"):
         run("gsm8k", file)
     with refused("evaluate: data of C"):
-        evaluate(nowhere, tmp_path, benchmarks={"C": ask("gsm8k")}, data={})
+        evaluate(nowhere, tmp_path, benchmarks={"C": toy_benchmark("gsm8k")}, data={})

@@ -13,7 +13,7 @@ from prunegrid.experiment.sections import DataRef
 from prunegrid.tasks import catalog
 from prunegrid.tasks.catalog import known_tasks, read_task, task_hash
 from support.errors import refused
-from support.toy_tasks import ITEMS, ask, write_jsonl
+from support.toy_tasks import ITEMS, toy_benchmark, write_jsonl
 
 FILE = DataRef(path="items.jsonl")
 EASY = {"hub": "allenai/ai2_arc", "config": "ARC-Easy", "split": "validation"}
@@ -142,7 +142,7 @@ HUB: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("protocol", ["harness", "paper"])
 def test_real_items(protocol: str, toy_model: Path, mirror: Path, tmp_path: Path) -> None:
     """Every item of the real files has what its task reads, and the counts are right; two of each are asked."""
-    asked = {task: ask(task, 2, **HUB[task]) for task in known_tasks(protocol)}
+    asked = {task: toy_benchmark(task, 2, **HUB[task]) for task in known_tasks(protocol)}
     files = {task: benchmark.data.below(mirror) for task, benchmark in asked.items()}
     found = {task: path for task, path in files.items() if path.exists()}
     assert found

@@ -16,9 +16,9 @@ from prunegrid.evaluation import cache, items
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment.layout import EVALUATION_CACHE
 from support.programs import program
-from support.toy_tasks import ask
+from support.toy_tasks import toy_benchmark
 
-THREE = {"A": ask("arc_easy"), "S": ask("squadv2"), "C": ask("arc_challenge")}
+THREE = {"A": toy_benchmark("arc_easy"), "S": toy_benchmark("squadv2"), "C": toy_benchmark("arc_challenge")}
 WEIGHTS = {"weights": "w"}
 
 
@@ -143,7 +143,7 @@ def test_resume_evaluates_only_a_new_benchmark(
 ) -> None:
     evaluated.clear()
     """Those that left the config and come back are still in the cache."""
-    more = {"A": THREE["A"], "T": ask("triviaqa")}
+    more = {"A": THREE["A"], "T": toy_benchmark("triviaqa")}
     evaluate(toy_model, whole, benchmarks=more, data={**files, "T": data["triviaqa"]}, digests=WEIGHTS)
     assert evaluated == ["T"]
     evaluate(whole / "no-model", whole, benchmarks=THREE, data=files, digests=WEIGHTS)
@@ -151,7 +151,7 @@ def test_resume_evaluates_only_a_new_benchmark(
 
 
 def of_another_limit(given: dict[str, Any]) -> None:
-    given["benchmarks"] = THREE | {"S": ask("squadv2", 2)}
+    given["benchmarks"] = THREE | {"S": toy_benchmark("squadv2", 2)}
 
 
 def of_other_weights(given: dict[str, Any]) -> None:
@@ -288,7 +288,7 @@ def test_a_cached_record_takes_the_new_data_section(
     toy_model: Path, files: dict[str, Path], tmp_path: Path, evaluated: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A known count that was corrected, or the same file by another name; the rest of the record stays."""
-    one = {"A": ask("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
+    one = {"A": toy_benchmark("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
     (first,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
     assert first["n_complete"] == 570
     spec = items.read_task("harness", "arc_easy")

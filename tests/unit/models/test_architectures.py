@@ -36,7 +36,7 @@ from support.model_families import (
 )
 from support.snakemake_runs import snakemake
 from support.tiny_architectures import write_model
-from support.toy_experiment import experiment
+from support.toy_experiment import toy_config
 from support.training_jobs import run
 
 TOLERANCE = 2e-5
@@ -260,7 +260,7 @@ def test_training_refuses_drop_without_position_ids(unpacked: Any, tmp_path: Pat
 
 @pytest.mark.slow
 def test_workflow_refuses_drop_and_trains_with_mask(tiny_model: Path, tmp_path: Path) -> None:
-    config = experiment(tmp_path) | {
+    config = toy_config(tmp_path) | {
         "budgets": [{"sample_ratio": 1.0, "token_ratio": 0.5}],
         "variants": ["random+random"],
     }

@@ -15,7 +15,7 @@ from prunegrid.statistics.bootstrap import cluster_sums, resampled_means
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
 from prunegrid.statistics.inference import Effect, estimate_effect
 from support.errors import refused
-from support.item_files import BUDGET, Values, cell, experiment, put, rows
+from support.item_files import BUDGET, Values, cell, item_rows, write_experiment, write_items
 
 OURS = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
 OF_ONE_SEED = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
@@ -57,7 +57,7 @@ def test_by_hand(tmp_path: Path) -> None:
     1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
     lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
     """
-    found = row(deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS]), benchmark="A")
+    found = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS]), benchmark="A")
     assert (found.n_seeds, found.n_items, found.n_clusters, found.item_df) == (2, 12, 12, 11)
     assert found.delta == pytest.approx(100 / 6)
     assert found.seed_sd == pytest.approx(11.785, abs=0.001)
@@ -70,13 +70,13 @@ def test_by_hand(tmp_path: Path) -> None:
 
 def test_three_seeds_are_tested(tmp_path: Path) -> None:
     values = {(of(s), "A"): right(4 + 3 * (of is ours) + s % 2, 20) for s in (0, 1, 2) for of in (base, ours)}
-    found = row(deltas(experiment(tmp_path, values), tmp_path, [OURS]), benchmark="A")
+    found = row(deltas(write_experiment(tmp_path, values), tmp_path, [OURS]), benchmark="A")
     assert 0 < found.p == found.p_holm < 1
     assert found.n_family == 1 and found.significant == (found.p < 0.05)
 
 
 def test_one_seed_has_item_noise_only(tmp_path: Path) -> None:
-    frame = experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)})
+    frame = write_experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)})
     found = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
     assert found.delta == pytest.approx(50)
     assert 0 < found.item_low < 50 < found.item_high < 100
@@ -89,9 +89,9 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
         **TWO_SEEDS,
         **{(of(s), "B"): right(4 + 2 * (of is ours), 40) for s in (0, 1) for of in (base, ours)},
     }
-    frame = experiment(tmp_path, values)
+    frame = write_experiment(tmp_path, values)
     for of, name in TWO_SEEDS:
-        put(tmp_path, of, name, rows(TWO_SEEDS[of, name], clusters="aabbccdefghi"))
+        write_items(tmp_path, of, name, item_rows(TWO_SEEDS[of, name], clusters="aabbccdefghi"))
     found = deltas(frame, tmp_path, [OURS])
     for name in ("A", "Avg"):
         few = row(found, benchmark=name)
@@ -105,7 +105,7 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
 def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None:
     """Seed 1 lacks B: A is the mean of two seeds, 25 and 8.3, Avg of one: (25 + 20) / 2."""
     values = TWO_SEEDS | {(base(0), "B"): right(2, 20), (ours(0), "B"): right(6, 20), (base(1), "B"): right(2, 20)}
-    found = deltas(experiment(tmp_path, values), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, values), tmp_path, [OURS])
     average = row(found, benchmark="Avg")
     assert row(found, benchmark="A").delta == pytest.approx(100 / 6)
     assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
@@ -119,7 +119,7 @@ def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None
 def test_a_side_without_seeds_is_paired_with_every_seed(tmp_path: Path) -> None:
     zero = cell("zero-shot", None, budget=None)
     full = {(cell("full", seed, budget=None), "A"): right(8 + seed) for seed in range(3)}
-    frame = experiment(tmp_path, {**TWO_SEEDS, **full, (zero, "A"): right(3)})
+    frame = write_experiment(tmp_path, {**TWO_SEEDS, **full, (zero, "A"): right(3)})
     asked = [
         Contrast("m", BUDGET, "qtuning", None, "zero-shot"),
         Contrast("m", None, "full", None, "zero-shot"),
@@ -133,8 +133,8 @@ def test_a_side_without_seeds_is_paired_with_every_seed(tmp_path: Path) -> None:
     assert found["sample_ratio"].isna().tolist() == [False, True, True, False]
 
 
-def test_only_done_cells_count_and_a_contrast_without_a_pair_has_no_row(tmp_path: Path) -> None:
-    frame = experiment(tmp_path, TWO_SEEDS)
+def test_deltas_are_of_done_cells_only(tmp_path: Path) -> None:
+    frame = write_experiment(tmp_path, TWO_SEEDS)
     gone = (frame["variant"] == "qtuning") & (frame["seed"] == 1)
     frame.loc[gone, ["status", "score"]] = ["stale", None]
     assert row(deltas(frame, tmp_path, [OURS]), benchmark="A").delta == pytest.approx(25)
@@ -149,7 +149,7 @@ def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
     cells = [cell(v, s, b) for b, vs in ((BUDGET, "xyr"), (half, "xr")) for v in vs for s in range(3)]
     values = {(of, name): (rng.random(100) < 0.3 + 0.3 * (of.variant == "x")) for of in cells for name in "AB"}
     asked = [Contrast("m", b, v, b, "r") for b, v in ((BUDGET, "x"), (BUDGET, "y"), (half, "x"))]
-    found = deltas(experiment(tmp_path, values), tmp_path, asked)
+    found = deltas(write_experiment(tmp_path, values), tmp_path, asked)
     assert found.groupby(["sample_ratio", "benchmark"])["n_family"].unique().map(list).tolist() == [[2]] * 3 + [[1]] * 3
     for _, family in found.groupby(["sample_ratio", "benchmark"]):
         small, *large = np.sort(family["p"])
@@ -162,12 +162,12 @@ def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
 
 
 def test_both_is_at_least_as_wide_as_seeds(tmp_path: Path) -> None:
-    found = deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
     assert (found["high"] - found["low"] > found["seed_high"] - found["seed_low"]).all()
 
 
 def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
-    frame = experiment(tmp_path, TWO_SEEDS)
+    frame = write_experiment(tmp_path, TWO_SEEDS)
     frame.loc[frame["variant"] == "qtuning", "score"] += 1e-4
     variant, baseline = ours(), base()
     with refused(f"m/{variant.path} against {baseline.path}, A", "differ by 25.0001 points"):
@@ -180,13 +180,13 @@ def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
 )
 def test_families_are_not_padded(tmp_path: Path, contrasts: Sequence[Contrast], value: str) -> None:
     with refused(f"contrast of m: qtuning against {contrasts[0].baseline}", value):
-        deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, contrasts)
+        deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, contrasts)
 
 
 def test_identical_models(tmp_path: Path) -> None:
     """One item more won and lost keep the interval from being a point: sqrt(2) x 8.333 points, t with 11 is 2.201."""
     same = {(of(seed), name): right(6) for of in (base, ours) for seed in (0, 1, 2) for name in "AB"}
-    found = deltas(experiment(tmp_path, same), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, same), tmp_path, [OURS])
     assert (found[["delta", "seed_sd"]] == 0).all(axis=None)
     of_a = row(found, benchmark="A")
     ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
@@ -197,12 +197,12 @@ def test_identical_models(tmp_path: Path) -> None:
 def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
     """Nothing varies, so the p-value is the sign test's over 12 items: 2 x 2^-12."""
     won = {(of(seed), "A"): right(12 if of is ours else 0) for of in (base, ours) for seed in (0, 1, 2)}
-    assert row(deltas(experiment(tmp_path, won), tmp_path, [OURS]), benchmark="A").p == pytest.approx(2 / 2**12)
+    assert row(deltas(write_experiment(tmp_path, won), tmp_path, [OURS]), benchmark="A").p == pytest.approx(2 / 2**12)
 
 
 def test_written_and_read(tmp_path: Path) -> None:
-    found = deltas(experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
-    one_seed = deltas(experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)}), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
+    one_seed = deltas(write_experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)}), tmp_path, [OURS])
     for frame in (found, one_seed, found[:0]):
         write(frame, tmp_path / "deltas.parquet")
         assert list(frame.columns) == SCHEMA.names
@@ -213,7 +213,7 @@ def test_draws_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
     """Nor on the order of benchmarks, up to the last bits of a matrix product."""
     values = TWO_SEEDS | {(of, "B"): list(reversed(items)) for (of, _), items in TWO_SEEDS.items()}
     values |= {(cell("x", seed), name): right(5 + seed) for seed in (0, 1) for name in "AB"}
-    frame = experiment(tmp_path, values)
+    frame = write_experiment(tmp_path, values)
     other = Contrast("m", BUDGET, "x", BUDGET, "random+random")
     alone, beside = (deltas(frame, tmp_path, asked) for asked in ([OURS], [other, OURS]))
     beside = beside[beside["variant"] == "qtuning"].reset_index(drop=True)
@@ -229,16 +229,16 @@ KEPT = ["delta", "seed_sd", "item_se", "item_low", "item_high", "seed_low", "see
 def test_symmetries_of_the_frame(tmp_path: Path) -> None:
     """Swapped sides negate; the order of items in the files and the numbers of seeds change nothing."""
     values = dict(zip(TWO_SEEDS, np.random.default_rng(5).random((4, 12)).tolist(), strict=True))
-    frame = experiment(tmp_path, values)
+    frame = write_experiment(tmp_path, values)
     plain = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
     swapped = Contrast("m", BUDGET, "random+random", BUDGET, "qtuning")
     turned = row(deltas(frame, tmp_path, [swapped]), benchmark="A")
     for (of, name), items in values.items():
-        put(tmp_path, of, name, rows(items)[:: -1 if of.seed else 1])
+        write_items(tmp_path, of, name, item_rows(items)[:: -1 if of.seed else 1])
     again = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
     np.testing.assert_array_equal(again[KEPT].astype(float), plain[KEPT].astype(float))
     renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
-    reseeded = row(deltas(experiment(tmp_path, renamed), tmp_path, [OURS]), benchmark="A")
+    reseeded = row(deltas(write_experiment(tmp_path, renamed), tmp_path, [OURS]), benchmark="A")
     np.testing.assert_allclose(reseeded[KEPT].astype(float), plain[KEPT].astype(float), atol=1e-9)
     for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("seed_low", "seed_high"), ("low", "high")):
         assert turned[name] == pytest.approx(-plain[mirror], abs=1e-9)

@@ -20,7 +20,7 @@ from prunegrid.tasks.paper.utils import (
     trivia_answer,
     trivia_results,
 )
-from support.toy_tasks import ITEMS, ask
+from support.toy_tasks import ITEMS, toy_benchmark
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_scores_of_known_answers(
     values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 0], "triviaqa": [1, 0, 1]}
     turns = iter(said.values())
     monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
-    records = evaluate(toy_model, tmp_path, benchmarks={t: ask(t) for t in said}, data=data, protocol="paper")
+    records = evaluate(toy_model, tmp_path, benchmarks={t: toy_benchmark(t) for t in said}, data=data, protocol="paper")
     for task, expected in values.items():
         table = pq.read_table(tmp_path / f"{task}.parquet").to_pylist()
         assert [row["value"] for row in table] == expected
@@ -255,7 +255,7 @@ def test_arc_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Pa
             log_probs = model(ids).logits[0, :-1].double().log_softmax(-1)
         return -float(log_probs.gather(1, ids[0, 1:, None]).sum()) / ids.shape[1]
 
-    asked = {"A": ask("arc_easy")}
+    asked = {"A": toy_benchmark("arc_easy")}
     record = evaluate(toy_model, tmp_path, benchmarks=asked, data={"A": data["arc_easy"]}, protocol="paper")["A"]
     items = pq.read_table(tmp_path / "A.parquet").to_pylist()
     assert (record["n_items"], record["n_eligible"], record["n_available"]) == (2, 2, 4)
@@ -275,7 +275,7 @@ def test_the_option_of_least_nll_is_taken(
     nlls = [2.0, 1.5, 1.6, 3.0, 0.5, 0.6, 0.7, 0.8]
     monkeypatch.setattr(LanguageModel, "nll_per_token", lambda self, requests, **_: nlls[: len(requests)])
     record = evaluate(
-        toy_model, tmp_path, benchmarks={"A": ask("arc_easy")}, data={"A": data["arc_easy"]}, protocol="paper"
+        toy_model, tmp_path, benchmarks={"A": toy_benchmark("arc_easy")}, data={"A": data["arc_easy"]}, protocol="paper"
     )["A"]
     assert pq.read_table(tmp_path / "A.parquet")["value"].to_pylist() == [1, 0]
     assert (record["score"], record["metric"]) == (50, "acc")
