@@ -239,6 +239,8 @@ def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole
 def to_a_wanted_one(whole: Whole, job: Captured) -> list[Captured]:
     """The job, a job that reads what it makes, and so on until one is `WANTED`."""
     readers = [other for other in whole.jobs if {*other.inputs} & {*job.outputs}]
+    # The first output is what is lost: jobs that read it, first. The order of `whole.jobs` changes from run to run.
+    readers.sort(key=lambda other: job.outputs[0] not in other.inputs)
     if job.rule in WANTED and not readers:
         return [job]
     following = next((other for other in readers if other.rule in WANTED), None)
