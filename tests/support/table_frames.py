@@ -61,12 +61,12 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
     } | other
 
 
-def tested_interval(low: float, high: float, p_holm: float) -> collect.Row:
+def three_seed_interval(low: float, high: float, p_holm: float) -> collect.Row:
     """What `delta` has besides where three seeds are compared."""
-    return untested_interval(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
+    return two_seed_interval(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
 
 
-def untested_interval(low: float, high: float) -> collect.Row:
+def two_seed_interval(low: float, high: float) -> collect.Row:
     """What `delta` has besides where two seeds are compared: an interval, and no test."""
     return {"n_seeds": 2, "low": low, "high": high}
 
@@ -117,9 +117,9 @@ SEEDED = (
     *(cell("full", 40, "missing", seed=seed, **SPENT) for seed in SEEDS),
 )
 SEEDED_DELTAS = deltas(
-    delta("random+ppl", "A", 3, **tested_interval(1.5, 4.5, 0.0123)),
-    delta("random+ppl", "B", 1, **tested_interval(-1.25, 3.25, 0.4)),
-    delta("random+ppl", "Avg", 2, **tested_interval(-0.25, 4.25, 0.081)),
+    delta("random+ppl", "A", 3, **three_seed_interval(1.5, 4.5, 0.0123)),
+    delta("random+ppl", "B", 1, **three_seed_interval(-1.25, 3.25, 0.4)),
+    delta("random+ppl", "Avg", 2, **three_seed_interval(-0.25, 4.25, 0.081)),
     delta("entropy+ppl", "A", -10),
     delta("entropy+ppl", "B", -5),
     delta("entropy+ppl", "Avg", -7.5),

@@ -8,7 +8,7 @@ import pytest
 from prunegrid.table import csv, html, markdown, text
 from prunegrid.table.document import TIMES, Table
 from prunegrid.table.legend import BOLD, SINGLE, SINGLE_SEED, TWO_SEEDS, legend
-from support.table_frames import cell, delta, deltas, entry, laid_out, seeded, tested_interval, untested_interval
+from support.table_frames import cell, delta, deltas, entry, laid_out, seeded, three_seed_interval, two_seed_interval
 
 
 def test_seeds_are_averaged_score_and_delta() -> None:
@@ -109,7 +109,7 @@ def test_legend_tells_few_items_from_one_seed() -> None:
     three = [delta("random+ppl", name, 1, n_seeds=3, **FEW) for name in ("A", "Avg")]
     sentences = legend(laid_out(*seeds, deltas=deltas(*three)))
     assert sentences[2:4] == ["No interval: fewer than 10 clusters of items.", BOLD]
-    one_more = deltas(*three, delta("random+ppl", "B", 1, **tested_interval(0, 2, 0.06)))
+    one_more = deltas(*three, delta("random+ppl", "B", 1, **three_seed_interval(0, 2, 0.06)))
     assert legend(laid_out(*seeds, deltas=one_more))[3:5] == [
         *(SINGLE, "No interval for A and so for Avg: fewer than 10 clusters of items.")
     ]
@@ -130,7 +130,7 @@ def two_seeds(*lines: dict[str, object]) -> Table:
 
 
 def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
-    table = two_seeds(delta("random+ppl", "A", 3, **untested_interval(-6, 12)))
+    table = two_seeds(delta("random+ppl", "A", 3, **two_seed_interval(-6, 12)))
     shown = entry(table, "Random+PPL", "A")
     assert (shown.low, shown.high, shown.p_holm, shown.significant) == (-6, 12, None, None)
     assert legend(table)[2:4] == [TWO_SEEDS, BOLD]
@@ -139,10 +139,10 @@ def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
 
 
 def test_legend_covers_one_two_and_three_seeds_together() -> None:
-    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **untested_interval(-6, 8))
+    lines = delta("random+ppl", "A", 3), delta("random+ppl", "B", 1, **two_seed_interval(-6, 8))
     limited = ["Over one" + SINGLE_SEED.removeprefix("One"), "Over two" + TWO_SEEDS.removeprefix("Two")]
     assert legend(two_seeds(*lines))[2:5] == [*limited, BOLD]
-    sentences = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **tested_interval(1, 3, 0.01))))
+    sentences = legend(two_seeds(*lines, delta("random+ppl", "Avg", 2, **three_seed_interval(1, 3, 0.01))))
     assert sentences[2:4] == limited
     assert sentences[4].startswith("Asterisk: the delta differs")
     assert sentences[5:7] == [SINGLE, BOLD]
@@ -168,7 +168,7 @@ def test_a_delta_over_one_of_several_seeds_is_not_tested() -> None:
 
 def test_the_legend_says_so_where_nothing_is_significant() -> None:
     cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
-    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **tested_interval(-1, 1, 1.0))))
+    table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **three_seed_interval(-1, 1, 1.0))))
     assert legend(table)[2:4] == [
         "Asterisk: the delta differs from 0 at 5 %, over items and seeds, Holm-corrected over the budget's rows of the "
         "column; here none does.",
