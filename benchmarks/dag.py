@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-WHAT = ("job", "new", "collect", "done")
+PHASES = ("job", "new", "collect", "done")
 
 
 def main() -> None:
@@ -32,17 +32,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000], help="cells")
     parser.add_argument("--finished", type=int, nargs="*", default=[100, 1_000], help="sizes that are also run as done")
     options = parser.parse_args()
-    print(f"{'cells':>7} {'jobs':>7}" + "".join(f"{what + ' s':>10}" for what in WHAT) + f"{'new MB':>8}")
+    print(f"{'cells':>7} {'jobs':>7}" + "".join(f"{phase + ' s':>10}" for phase in PHASES) + f"{'new MB':>8}")
     measured = []
     for size in sorted(options.sizes):
         with tempfile.TemporaryDirectory() as folder:
             row = measure(Path(folder), size, finished=size in options.finished)
         measured.append(row)
-        seconds = "".join(f"{row[what]:10.1f}" if row[what] is not None else f"{'-':>10}" for what in WHAT)
+        seconds = "".join(f"{row[phase]:10.1f}" if row[phase] is not None else f"{'-':>10}" for phase in PHASES)
         print(f"{row['cells']:7,} {row['jobs']:7,}{seconds}{row['new_mb']:8,.0f}", flush=True)
-    growth = {what: exponent(measured, what) for what in WHAT}
-    for what, slope in growth.items():
-        print(f"{what}: seconds grow as cells^{slope:.2f}" if slope else f"{what}: one size, no growth")
+    growth = {phase: exponent(measured, phase) for phase in PHASES}
+    for phase, slope in growth.items():
+        print(f"{phase}: seconds grow as cells^{slope:.2f}" if slope else f"{phase}: one size, no growth")
     print(json.dumps({"benchmark": "dag", "sizes": measured, "growth": growth}))
 
 
@@ -51,16 +51,16 @@ def measure(folder: Path, size: int, finished: bool) -> dict[str, Any]:
     config = write_config(folder, size)
     results = f"results/{config['experiment']}"
     job, _, _ = snakemake(folder, "--dry-run", f"{results}/experiment.json")
-    new, new_mb, said = snakemake(folder, "--dry-run")
-    match = re.search(r"^total +(\d+)$", said, re.MULTILINE)
-    assert match, said[-2000:]
+    new, new_mb, text = snakemake(folder, "--dry-run")
+    match = re.search(r"^total +(\d+)$", text, re.MULTILINE)
+    assert match, text[-2000:]
     collect, done = None, None
     if finished:
-        make_outputs(folder, said)
+        make_outputs(folder, text)
         snakemake(folder, "--touch", "--cores", "1")
         collect, _, _ = snakemake(folder, "--dry-run", "--target-jobs", "collect:", "--allowed-rules", "collect")
-        done, _, said = snakemake(folder, "--dry-run")
-        assert "Nothing to be done" in said, said[-2000:]
+        done, _, text = snakemake(folder, "--dry-run")
+        assert "Nothing to be done" in text, text[-2000:]
     cells = len(config["variants"]) * len(config["seeds"]) + len(config["seeds"]) + 1
     return {
         "cells": cells,
@@ -84,34 +84,34 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
     """CPU seconds, peak memory in MB, and what it said."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    with (folder / "said").open("w+") as said:
+    with (folder / "output.txt").open("w+") as file:
         process = subprocess.Popen(
-            [*command, *arguments, "--configfile", str(folder / "dag.yaml")], stdout=said, stderr=said, env=environment
+            [*command, *arguments, "--configfile", str(folder / "dag.yaml")], stdout=file, stderr=file, env=environment
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = usage.ru_utime + usage.ru_stime
-        said.seek(0)
-        text = said.read()
+        file.seek(0)
+        text = file.read()
     if status:
         sys.exit(text[-2000:])
     return round(seconds, 2), round(usage.ru_maxrss / 1024), text
 
 
-def make_outputs(folder: Path, said: str) -> None:
+def make_outputs(folder: Path, text: str) -> None:
     """Every output that the dry run announced, as an empty file; a name without a suffix is a folder."""
-    for names in re.findall(r"^ +output: (.*)$", said, re.MULTILINE):
+    for names in re.findall(r"^ +output: (.*)$", text, re.MULTILINE):
         for name in names.split(", "):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
 
 
-def exponent(measured: list[dict[str, Any]], what: str) -> float | None:
-    known = [row for row in measured if row[what] is not None]
-    if len(known) < 2:
+def exponent(measured: list[dict[str, Any]], phase: str) -> float | None:
+    timed = [row for row in measured if row[phase] is not None]
+    if len(timed) < 2:
         return None
-    first, last = known[-2:]
-    return round(math.log(last[what] / first[what]) / math.log(last["cells"] / first["cells"]), 2)
+    first, last = timed[-2:]
+    return round(math.log(last[phase] / first[phase]) / math.log(last["cells"] / first["cells"]), 2)
 
 
 if __name__ == "__main__":

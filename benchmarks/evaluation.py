@@ -177,8 +177,8 @@ def run(side: str, setting: Setting) -> Run:
         print(f"{side}: {spent[0]:.1f} s, {spent[1]:.1f} s of CPU", file=sys.stderr, flush=True)
         if side == "ours":
             records = {name: json.loads((out / f"{name}.json").read_text()) for name in names}
-            return Run(ours(records), spent, {name: record["seconds"] for name, record in records.items()})
-        return Run(theirs(out), spent, tasks)
+            return Run(our_scores(records), spent, {name: record["seconds"] for name, record in records.items()})
+        return Run(peer_scores(out), spent, tasks)
 
 
 def job(setting: Setting, out: Path) -> dict[str, Any]:
@@ -217,14 +217,14 @@ def call(command: list[str], out: Path) -> float:
     return time.perf_counter() - start
 
 
-def ours(records: dict[str, Any]) -> Scores:
+def our_scores(records: dict[str, Any]) -> Scores:
     return {
         name: {metric: result["score"] / 100 for metric, result in record["metrics"].items()}
         for name, record in records.items()
     }
 
 
-def theirs(out: Path) -> Scores:
+def peer_scores(out: Path) -> Scores:
     scores: Scores = {}
     for file in out.rglob("results_*.json"):
         for task, result in json.loads(file.read_text())["results"].items():

@@ -76,7 +76,7 @@ def every(options: argparse.Namespace) -> Row:
     for seed in options.seeds:
         runs = {value: run(options, value, seed, rate) for value in options.every}
         runs["control"] = run(options, options.every[0], seed, 1.01 * rate)
-        rows += [{"every": name, "seed": seed, **compare(one, runs[options.every[0]])} for name, one in runs.items()]
+        rows += [{"every": name, "seed": seed, **compare(row, runs[options.every[0]])} for name, row in runs.items()]
     means = pd.DataFrame(rows).groupby("every").mean().drop(columns="seed").loc[[*options.every, "control"]]
     print(means.round(3).T.to_markdown())
     return {"method": options.method, "seeds": options.seeds, "means": means.round(4).to_dict("index"), "runs": rows}
@@ -108,25 +108,25 @@ def mean_nll(options: argparse.Namespace, trained: Path) -> float:
     return float(sample_means(values["nll"], rows).mean())
 
 
-def compare(one: Row, base: Row) -> Row:
+def compare(run: Row, base: Row) -> Row:
     """Shares of the base's kept samples that are not kept in the same step, or with other tokens than there."""
     key = ["step", "rank", "sample_id"]
-    both = base["log"].merge(one["log"], on=key, how="left", suffixes=("", "_now"))
-    report = one["report"]
+    merged = base["log"].merge(run["log"], on=key, how="left", suffixes=("", "_now"))
+    report = run["report"]
     return {
-        "samples_that_differ": float(both["kept_now"].isna().mean()),
-        "token_numbers_that_differ": float((both["kept_now"] != both["kept"])[both["kept_now"].notna()].mean()),
-        "kept_tokens": one["kept_tokens"],
+        "samples_that_differ": float(merged["kept_now"].isna().mean()),
+        "token_numbers_that_differ": float((merged["kept_now"] != merged["kept"])[merged["kept_now"].notna()].mean()),
+        "kept_tokens": run["kept_tokens"],
         "scoring_passes": report["scoring_passes"],
-        "mean_nll_at_end": one["nll"],
+        "mean_nll_at_end": run["nll"],
         "loop_seconds": report["loop_seconds"],
     }
 
 
 def main() -> None:
     options = arguments()
-    found = {"forwards": forwards, "every": every}[options.part](options)
-    print(json.dumps({"part": options.part, **found}))
+    results = {"forwards": forwards, "every": every}[options.part](options)
+    print(json.dumps({"part": options.part, **results}))
 
 
 if __name__ == "__main__":

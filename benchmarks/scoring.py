@@ -150,11 +150,11 @@ def race(sides: dict[str, Side], rows: Sequences, device: str) -> dict[str, list
     memory that it gave back to the system.
     """
     with torch.inference_mode():
-        for one in sides.values():
-            one.run(np.array([int(rows.length_N.argmin())]))
+        for side in sides.values():
+            side.run(np.array([int(rows.length_N.argmin())]))
         spent, done, next_batch = {name: [0.0, 0.0] for name in sides}, dict.fromkeys(sides, 0), dict.fromkeys(sides, 0)
-        while left := [name for name in sides if next_batch[name] < len(sides[name].batches)]:
-            name = min(left, key=lambda name: (done[name], turn(name, next_batch[name])))
+        while unfinished := [name for name in sides if next_batch[name] < len(sides[name].batches)]:
+            name = min(unfinished, key=lambda name: (done[name], turn(name, next_batch[name])))
             chosen = sides[name].batches[next_batch[name]]
             wall, cpu = time.perf_counter(), time.process_time()
             sides[name].run(chosen)
@@ -181,26 +181,26 @@ def memory_of(name: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def peak_megabytes(one: Side, rows: Sequences, device: str) -> float:
+def peak_megabytes(side: Side, rows: Sequences, device: str) -> float:
     """Growth of the peak memory over the side's largest batch, the model itself being in memory."""
-    largest = max(one.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max())
+    largest = max(side.batches, key=lambda chosen: len(chosen) * rows.length_N[chosen].max())
     with torch.inference_mode():
-        one.run(np.array([int(rows.length_N.argmin())]))
+        side.run(np.array([int(rows.length_N.argmin())]))
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            one.run(largest)
-            return round((torch.cuda.max_memory_allocated() - before) / 2**20, 1)
+            baseline = torch.cuda.memory_allocated()
+            side.run(largest)
+            return round((torch.cuda.max_memory_allocated() - baseline) / 2**20, 1)
         Path("/proc/self/clear_refs").write_text("5")
-        before = status_megabytes("VmRSS")
-        one.run(largest)
-    return round(status_megabytes("VmHWM") - before, 1)
+        baseline = status_megabytes("VmRSS")
+        side.run(largest)
+    return round(status_megabytes("VmHWM") - baseline, 1)
 
 
 def status_megabytes(field: str) -> float:
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) / 1024
+    match = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert match
+    return int(match[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -70,18 +70,18 @@ def multiply(experiment: Experiment, source: Path, root: Path, minimum: int) -> 
     return len(cells), sum(len(names) for _, _, names in os.walk(root))
 
 
-def copy(file: Path, to: Path, seed: int | None = None) -> None:
+def copy(file: Path, target: Path, seed: int | None = None) -> None:
     """Copy a cell's file, with the cell's own seed in it."""
-    to.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     if file.name not in ("training.json", "selection.json"):
-        shutil.copyfile(file, to)
+        shutil.copyfile(file, target)
         return
     content: dict[str, Any] = json.loads(file.read_text())
     if "seeds" in content:
         content["seeds"]["cell"] = seed
     else:
         content["seed"] = seed
-    to.write_text(json.dumps(content, indent=1))
+    target.write_text(json.dumps(content, indent=1))
 
 
 def status(root: Path, environment: dict[str, str]) -> float:

@@ -130,15 +130,15 @@ def rounds(bench: Bench, names: Iterable[str]) -> Iterator[tuple[int, list[str]]
 
 def peers(bench: Bench) -> Row:
     """Tokens per second of each side; the same samples and optimizer steps, or it stops."""
-    found, sides = [], bench.options.sides
+    rows, sides = [], bench.options.sides
     for number, names in rounds(bench, sides):
         scores = bench.part(number, bench.options.rounds)
         of_round = {side: bench.run(side, scores=scores) for side in names}
         require_equal(of_round, "trained_tokens", "forwarded_tokens")
         # A step of trl-packed is a whole number of packs, so it may have to take fewer, larger ones.
         require_equal({side: row for side, row in of_round.items() if side != "trl-packed"}, "timed_steps")
-        found += [{"round": number, "side": side, **row, **rates(row)} for side, row in of_round.items()]
-    table = pd.DataFrame(found)
+        rows += [{"round": number, "side": side, **row, **rates(row)} for side, row in of_round.items()]
+    table = pd.DataFrame(rows)
     medians = table.groupby("side").median().drop(columns="round").loc[list(sides)].round(1)
     print(medians.T.to_markdown())
     by_side = table.pivot(index="round", columns="side")
@@ -149,7 +149,7 @@ def peers(bench: Bench) -> Row:
         for unit, speed in speeds.items()
         if side != "ours"
     }
-    return {**ratios, "sides": medians.to_dict("index"), "runs": records(found)}
+    return {**ratios, "sides": medians.to_dict("index"), "runs": records(rows)}
 
 
 def require_equal(runs: dict[str, Row], *names: str) -> None:
@@ -173,17 +173,17 @@ def marginal(bench: Bench) -> Row:
     Both take the same number of optimizer steps, the double with twice the tokens in each. So what every step costs,
     however little is left in it, is in the average and not in the slope.
     """
-    found, cells = [], {"full": None} | {name(budget): budget for budget in BUDGETS}
+    rows, cells = [], {"full": None} | {name(budget): budget for budget in BUDGETS}
     for number, names in rounds(bench, cells):
         for cell in names:
             budget = cells[cell]
             selection = bench.selection("random+random", budget, number) if budget else None
-            found.append({"budget": cell, **slope(bench, selection)})
-    medians = pd.DataFrame(found).groupby("budget").median().loc[list(cells)]
+            rows.append({"budget": cell, **slope(bench, selection)})
+    medians = pd.DataFrame(rows).groupby("budget").median().loc[list(cells)]
     for column in ("average_ms", "average_ms_of_double", "slope_ms", "slope_cpu_ms"):
         medians[f"{column}_over_full"] = medians[column] / medians[column].to_numpy()[0]  # full's
     print(medians.round(3).T.to_markdown())
-    return {"budgets": medians.round(4).to_dict("index"), "runs": records(found)}
+    return {"budgets": medians.round(4).to_dict("index"), "runs": records(rows)}
 
 
 def slope(bench: Bench, selection: Path | None) -> Row:
@@ -198,23 +198,25 @@ def slope(bench: Bench, selection: Path | None) -> Row:
         for factor in (1, 2)
     }
     require_equal(runs, "timed_steps")
-    one, two = runs.values()
-    tokens = one["forwarded_tokens"]
-    wall, cpu = ((two[unit] - one[unit]) / (two["forwarded_tokens"] - tokens) for unit in ("seconds", "cpu_seconds"))
+    single, double = runs.values()
+    tokens = single["forwarded_tokens"]
+    wall, cpu = (
+        (double[unit] - single[unit]) / (double["forwarded_tokens"] - tokens) for unit in ("seconds", "cpu_seconds")
+    )
     return {
         "forwarded_tokens": tokens,
-        "seconds": one["seconds"],
-        "average_ms": 1000 * one["seconds"] / tokens,
-        "average_ms_of_double": 1000 * two["seconds"] / two["forwarded_tokens"],
+        "seconds": single["seconds"],
+        "average_ms": 1000 * single["seconds"] / tokens,
+        "average_ms_of_double": 1000 * double["seconds"] / double["forwarded_tokens"],
         "slope_ms": 1000 * wall,
         "slope_cpu_ms": 1000 * cpu,
-        "step_ms": 1000 * (one["seconds"] - wall * tokens) / one["timed_steps"],
+        "step_ms": 1000 * (single["seconds"] - wall * tokens) / single["timed_steps"],
     }
 
 
 def dynamic(bench: Bench) -> Row:
     """Dynamic mode against its cost model: the scoring pass of all candidates, and the static run of what is kept."""
-    found, method = [], bench.options.method
+    rows, method = [], bench.options.method
     for number, names in rounds(bench, ("dynamic", "static", "forward")):
         for budget in BUDGETS:
             pruning = PruningSpec(method=method, **budget)
@@ -223,13 +225,13 @@ def dynamic(bench: Bench) -> Row:
                 "static": partial(bench.run, "ours", selection=bench.selection(method, budget, number)),
                 "forward": partial(bench.run, "forward"),
             }
-            found.append({"budget": name(budget), **against({run: makers[run]() for run in names}, bench)})
-    medians = pd.DataFrame(found).groupby("budget").median().loc[[name(budget) for budget in BUDGETS]].round(3)
+            rows.append({"budget": name(budget), **compared({run: makers[run]() for run in names}, bench)})
+    medians = pd.DataFrame(rows).groupby("budget").median().loc[[name(budget) for budget in BUDGETS]].round(3)
     print(medians.T.to_markdown())
-    return {"method": method, "budgets": medians.to_dict("index"), "runs": records(found)}
+    return {"method": method, "budgets": medians.to_dict("index"), "runs": records(rows)}
 
 
-def against(runs: dict[str, Row], bench: Bench) -> Row:
+def compared(runs: dict[str, Row], bench: Bench) -> Row:
     """Measured over predicted; static is scaled to dynamic mode's forwarded tokens, since the two choose apart.
 
     In each epoch dynamic mode also scores a fixed choice of samples (`probe`), which is little only of large data.
@@ -249,10 +251,8 @@ def against(runs: dict[str, Row], bench: Bench) -> Row:
     return row
 
 
-def records(found: list[Row]) -> list[Row]:
-    return [
-        {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} for row in found
-    ]
+def records(rows: list[Row]) -> list[Row]:
+    return [{key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
 
 
 def name(budget: Row) -> str:
@@ -262,10 +262,10 @@ def name(budget: Row) -> str:
 def main() -> None:
     options = arguments()
     with tempfile.TemporaryDirectory() as work:
-        found = {"peers": peers, "marginal": marginal, "dynamic": dynamic}[options.part](Bench(options, Path(work)))
+        results = {"peers": peers, "marginal": marginal, "dynamic": dynamic}[options.part](Bench(options, Path(work)))
     kept = ("part", "samples", "max_length", "batch", "batch_tokens", "rounds", "epochs", "threads")
     device = {} if options.device == "cpu" else {"device": torch.cuda.get_device_name()}
-    print(json.dumps({key: getattr(options, key) for key in kept} | device | {"model": options.model.name} | found))
+    print(json.dumps({key: getattr(options, key) for key in kept} | device | {"model": options.model.name} | results))
 
 
 if __name__ == "__main__":

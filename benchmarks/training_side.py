@@ -52,7 +52,7 @@ class Stopwatch(TrainerCallback):
         if state.global_step == steps:
             self.started = clocks
         if state.global_step == state.max_steps:
-            wall, cpu = (now - then for now, then in zip(clocks, self.started, strict=True))
+            wall, cpu = (end - start for end, start in zip(clocks, self.started, strict=True))
             timed = state.max_steps - steps
             measured = {"seconds": wall, "cpu_seconds": cpu, "timed_steps": timed}
             measured["peak_mb"] = peak_megabytes(args.device.type)
@@ -65,7 +65,7 @@ def main(side: str, spec: Path) -> None:
     if side == "forward":
         measured = forward(job)
     elif side == "ours":
-        measured = ours(job, spec.parent, watched) | read_json(watched)
+        measured = train_ours(job, spec.parent, watched) | read_json(watched)
     else:
         watch(job.training.num_train_epochs, watched)
         measured = peer(side, job, spec.parent) | read_json(watched)
@@ -86,9 +86,9 @@ def peak_megabytes(device: str) -> float:
     """Of the GPU, or of this process alone; getrusage would begin at its parent's."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) / 1024
+    match = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert match
+    return int(match[1]) / 1024
 
 
 def forward(job: Job) -> dict[str, float]:
@@ -103,7 +103,7 @@ def forward(job: Job) -> dict[str, float]:
     return {**seconds, "trained_tokens": 0, "forwarded_tokens": int(rows.length_N.sum())}
 
 
-def ours(job: Job, out: Path, watched: Path) -> dict[str, int]:
+def train_ours(job: Job, out: Path, watched: Path) -> dict[str, int]:
     """`train` as it is, but this file starts its worker, to put the stopwatch in."""
     processes.WORKER = Path(__file__).stem
     os.environ |= {"PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}", WATCHED: str(watched)}
@@ -176,8 +176,8 @@ def arguments(job: Job, out: Path) -> dict[str, Any]:
     names |= {"per_device_train_batch_size", "gradient_accumulation_steps", "gradient_checkpointing"}
     given = job.training.model_dump(include=names)
     quiet = {"logging_strategy": "no", "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
-    where = {"use_cpu": job.device == "cpu", "output_dir": str(out / "trainer")}
-    return {**given, **quiet, "optim": "adamw_torch", **where}
+    paths = {"use_cpu": job.device == "cpu", "output_dir": str(out / "trainer")}
+    return {**given, **quiet, "optim": "adamw_torch", **paths}
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def packed_and_padded(section: Section, dtype: torch.dtype, removal: str) -> dic
             total += float(loss)
         losses.append(total)
         gradients.append(weight.grad.float().clone())
-    apart = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
-    return rounded({"loss_apart": abs(losses[0] - losses[1]) / abs(losses[1]), "gradient_apart": apart})
+    distance = float((gradients[0] - gradients[1]).norm() / gradients[1].norm())
+    return rounded({"loss_apart": abs(losses[0] - losses[1]) / abs(losses[1]), "gradient_apart": distance})
 
 
 def scores_and_selections(section: Section) -> None:

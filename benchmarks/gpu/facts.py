@@ -45,13 +45,13 @@ def device_start(section: Section) -> float:
 
 
 def versions() -> dict[str, Any]:
-    found: dict[str, Any] = {"python": platform.python_version(), "cuda": torch.version.cuda}
+    installed: dict[str, Any] = {"python": platform.python_version(), "cuda": torch.version.cuda}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def matrices(section: Section) -> None:

@@ -117,8 +117,8 @@ def measure(section: Section, prompts: Prompts, engines: dict[str, Engine]) -> N
         with section.attempt(name):
             if name in COMPILED and not number:
                 torch.compiler.reset()  # else the second to compile would have shapes that vary
-            answers[name], found = timed(section, prompts, engines[name])
-            section.put(name, found | {"warm": bool(number)})
+            answers[name], measured = timed(section, prompts, engines[name])
+            section.put(name, measured | {"warm": bool(number)})
             if name in OURS:
                 section.put("best", best(section.results))
     plain = answers.get("dynamic_cache")
@@ -171,10 +171,10 @@ def options(section: Section, model: Any, words: Any) -> dict[str, float]:
         "ours": package.language_model(model, words, 512 if section.toy else 65_536),
         "lm_eval": HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=64),
     }
-    found, answers = {}, {}
+    measured, answers = {}, {}
     for name, lm in sides.items():
         answers[name] = lm._loglikelihood_tokens(requests, disable_tqdm=True)
         taken = section.seconds(lambda lm=lm: lm._loglikelihood_tokens(requests, disable_tqdm=True), 2, 0)
-        found[name] = questions / taken
+        measured[name] = questions / taken
     pairs = zip(answers["ours"], answers["lm_eval"], strict=True)
-    return rounded(found | {"largest_distance": max(abs(one[0] - other[0]) for one, other in pairs)})
+    return rounded(measured | {"largest_distance": max(abs(one[0] - other[0]) for one, other in pairs)})

@@ -21,24 +21,24 @@ def measure(section: Section, label: str) -> None:
     module.weight.normal_(0, SPREAD / shape.hidden**0.5)
     hidden = torch.randn(tokens, shape.hidden, **options)
     target = torch.randint(0, shape.vocabulary, (tokens,), device=section.device)
-    found = {"matrix_ms": 1e3 * 2 * tokens * shape.head / (limits.EFFICIENCY * section.card.peak)}
+    measured = {"matrix_ms": 1e3 * 2 * tokens * shape.head / (limits.EFFICIENCY * section.card.peak)}
     for chunk in CHUNKS:
         with section.attempt(f"head_{label}_{chunk}"):
-            found |= by_chunk(section, module, hidden, target, chunk)
+            measured |= by_chunk(section, module, hidden, target, chunk)
     with section.attempt(f"head_{label}_exactness"), torch.no_grad():
-        found |= exactness(section, module, hidden[:EXACT], target[:EXACT])
-        found |= products(section, module, hidden)
+        measured |= exactness(section, module, hidden[:EXACT], target[:EXACT])
+        measured |= products(section, module, hidden)
     with section.attempt(f"head_{label}_fused"):
         fused = fused_heads(section, module, hidden, target)
         section.put(f"head_{label}_fused", fused)
-    section.put(f"head_{label}", rounded(found))
+    section.put(f"head_{label}", rounded(measured))
 
 
 def by_chunk(section: Section, module: Any, hidden: Any, target: Any, chunk: int) -> dict[str, float]:
-    left = hidden.detach().requires_grad_()
+    leaf = hidden.detach().requires_grad_()
     with torch.no_grad():
         scored = section.seconds(lambda: package.score_head(module, hidden, target, chunk), 3)
-    trained = section.seconds(lambda: package.train_head(module, left, target, chunk).backward(), 3)
+    trained = section.seconds(lambda: package.train_head(module, leaf, target, chunk).backward(), 3)
     return {f"score_{chunk}_ms": 1e3 * scored, f"train_{chunk}_ms": 1e3 * trained}
 
 
@@ -50,7 +50,7 @@ def exactness(section: Section, module: Any, hidden: Any, target: Any) -> dict[s
     exact = hidden.double() @ module.weight.double().T
     nll, entropy = package.score_head(module, hidden, target)
     rounded_logits = (hidden @ module.weight.T).float()
-    found = {
+    measured = {
         "nll_error": distance(nll, nll_of(exact, target)),
         "entropy_error": distance(entropy, entropy_of(exact)),
         "nll_error_bf16_logits": distance(nll_of(rounded_logits, target), nll_of(exact, target)),
@@ -58,9 +58,9 @@ def exactness(section: Section, module: Any, hidden: Any, target: Any) -> dict[s
     }
     if section.cuda:
         wide = torch.mm(hidden, module.weight.T, out_dtype=torch.float32)
-        found["nll_error_float32_logits"] = distance(nll_of(wide, target), nll_of(exact, target))
-        found["entropy_error_float32_logits"] = distance(entropy_of(wide), entropy_of(exact))
-    return found
+        measured["nll_error_float32_logits"] = distance(nll_of(wide, target), nll_of(exact, target))
+        measured["entropy_error_float32_logits"] = distance(entropy_of(wide), entropy_of(exact))
+    return measured
 
 
 def nll_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -79,11 +79,11 @@ def distance(one: torch.Tensor, exact: torch.Tensor) -> float:
 def products(section: Section, module: Any, hidden: Any) -> dict[str, float]:
     """Milliseconds of the logits alone: in bf16 and then float32, and in float32 at once (CUDA only)."""
     parts, weight = hidden.split(1024), module.weight.T
-    found = {"mm_bf16_then_float_ms": 1e3 * section.seconds(lambda: [torch.mm(p, weight).float() for p in parts], 3)}
+    measured = {"mm_bf16_then_float_ms": 1e3 * section.seconds(lambda: [torch.mm(p, weight).float() for p in parts], 3)}
     if section.cuda:
         wide = section.seconds(lambda: [torch.mm(p, weight, out_dtype=torch.float32) for p in parts], 3)
-        found["mm_float32_ms"] = 1e3 * wide
-    return found
+        measured["mm_float32_ms"] = 1e3 * wide
+    return measured
 
 
 def fused_heads(section: Section, module: Any, hidden: Any, target: Any) -> dict[str, float] | str:
@@ -94,10 +94,10 @@ def fused_heads(section: Section, module: Any, hidden: Any, target: Any) -> dict
         return "Liger's kernels are for GPUs"
     from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
 
-    left, found = hidden.detach().requires_grad_(), {}
+    leaf, measured = hidden.detach().requires_grad_(), {}
     loss = LigerFusedLinearCrossEntropyLoss(reduction="sum")
-    found["train_ms"] = 1e3 * section.seconds(lambda: loss(module.weight, left, target).backward(), 3)
+    measured["train_ms"] = 1e3 * section.seconds(lambda: loss(module.weight, leaf, target).backward(), 3)
     fused = package.fused_score_head(module)
     if fused:
-        found["score_ms"] = 1e3 * section.seconds(lambda: fused(hidden, module.weight, target), 3)
-    return rounded(found)
+        measured["score_ms"] = 1e3 * section.seconds(lambda: fused(hidden, module.weight, target), 3)
+    return rounded(measured)

@@ -105,13 +105,13 @@ def training(
     s: Shape, context: float, trained: float, card: Card, method: str = "lora", checkpointing: bool = False
 ) -> Limit:
     """`trained` is the share of forwarded tokens that are learned."""
-    times, again = (2 if method == "lora" else 3), (1 if checkpointing else 0)
+    times, recomputed = (2 if method == "lora" else 3), (1 if checkpointing else 0)
     attention, head = attention_operations(s, context), 2 * s.head * trained
     adapter = method == "lora"
     operations = times * (2 * s.body + attention + head) + (6 * s.lora() if adapter else 0)
     passed = forward_bytes(s) + (lora_bytes(s) if adapter else 0)
-    moved = (3 + again) * passed + 3 * trained * LOGITS * s.vocabulary
-    seconds = _seconds((times + again) * 2 * s.body, (3.5 + again) * attention, moved, card)
+    moved = (3 + recomputed) * passed + 3 * trained * LOGITS * s.vocabulary
+    seconds = _seconds((times + recomputed) * 2 * s.body, (3.5 + recomputed) * attention, moved, card)
     return Limit(operations, card.peak / operations, 1 / (seconds + times * head / (HEAD * card.peak)))
 
 
@@ -155,9 +155,11 @@ def main() -> None:
         s = SHAPES[name]
         rows = [("scoring", scoring(s, context, scored, card), 2.0 * s.parameters)]
         for method in ("lora", "full"):
-            for again in (False, True):
-                label = f"{method}{', checkpointing' if again else ''}"
-                rows.append((label, training(s, context, scored, card, method, again), memory(s, method, 8192, again)))
+            for recomputed in (False, True):
+                label = f"{method}{', checkpointing' if recomputed else ''}"
+                rows.append(
+                    (label, training(s, context, scored, card, method, recomputed), memory(s, method, 8192, recomputed))
+                )
         for label, limit, held in rows:
             print(
                 f"| {name} | {s.parameters / 1e9:.2f}e9 | {label} | {limit.operations / 1e9:.1f} | {limit.ideal:,.0f} "

@@ -78,11 +78,11 @@ class Section:
 
     def extra_gb(self, run: Callable[[], Any]) -> float | None:
         """GB that `run` needs beyond what is allocated before it."""
-        before = torch.cuda.memory_allocated() / 1e9 if self.cuda else 0.0
+        baseline = torch.cuda.memory_allocated() / 1e9 if self.cuda else 0.0
         self.reset_peak()
         run()
         peak = self.peak_gb()
-        return None if peak is None else round(peak - before, 2)
+        return None if peak is None else round(peak - baseline, 2)
 
     def pulse(self, name: str) -> None:
         """The matrix rate at this moment shows a card that has slowed down (heat, a neighbour) for what it is."""

@@ -65,8 +65,8 @@ class Peers:
         share = float(self.samples.response_N.sum() / self.samples.length_N.sum())
         context = mean_context(self.samples.length_N)
         operations = limits.training(self.section.shape, context, share, self.section.card).operations
-        found = {"tokens_s": rate, "step_s": watch.seconds / watch.steps, "tokens_a_step": tokens_a_step}
-        return rounded(found) | {"mfu": mfu(rate * operations, self.section.card)}
+        measured = {"tokens_s": rate, "step_s": watch.seconds / watch.steps, "tokens_a_step": tokens_a_step}
+        return rounded(measured) | {"mfu": mfu(rate * operations, self.section.card)}
 
     def dataset(self) -> Any:
         from datasets import Dataset

@@ -45,7 +45,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 def environment(device: str) -> dict[str, str]:
     """Offline, and with the package of this checkout before any other."""
     paths = [str(PROJECT / "src"), str(PROJECT / "tests"), os.environ.get("PYTHONPATH", "")]
-    own = {
+    arguments = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
@@ -57,14 +57,14 @@ def environment(device: str) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if device == "cpu":
-        own |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
-    return {**os.environ, **own}
+        arguments |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
+    return {**os.environ, **arguments}
 
 
 def section_command(module: str, model: str, device: str, results: Path, seconds: float, card: Any) -> list[str]:
     """The command line of `__main__`'s hidden side."""
-    own = ["--device", device, "--models", model, "--out", str(results), "--seconds", str(seconds)]
-    return [sys.executable, str(HERE), "--section", module, *own, "--card", str(card.peak), str(card.bandwidth)]
+    arguments = ["--device", device, "--models", model, "--out", str(results), "--seconds", str(seconds)]
+    return [sys.executable, str(HERE), "--section", module, *arguments, "--card", str(card.peak), str(card.bandwidth)]
 
 
 def write_json(path: Path, value: Any) -> None:

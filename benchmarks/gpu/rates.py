@@ -24,27 +24,27 @@ def of_results(results: dict[str, Any]) -> dict[str, Any]:
     `start_s` the seconds until a process has its GPU.
     """
     sections = results["sections"]
-    models = {name: rates for name in limits.SHAPES if (rates := _of_model(sections, name))}
-    found: dict[str, Any] = {"models": list(models.values())} if models else {}
+    models = {name: measured for name in limits.SHAPES if (measured := _of_model(sections, name))}
+    rates: dict[str, Any] = {"models": list(models.values())} if models else {}
     largest = next(iter(models), "")
     scoring, training = sections.get(f"scoring:{largest}", {}), sections.get(f"training:{largest}", {})
     generation = _generation(sections)
     if "layer_ms" in scoring:
-        found["layer_s"] = scoring["layer_ms"] / 1e3
+        rates["layer_s"] = scoring["layer_ms"] / 1e3
     if {"full", "drop"} <= training.keys():
-        found["step_s"] = _step(training["full"], training["drop"])
+        rates["step_s"] = _step(training["full"], training["drop"])
     if {"best", "limit"} <= generation.keys():
-        found["decode_bytes_s"] = 1e12 * generation["limit"]["weights_gb"] / generation["best"]["step_ms"]
+        rates["decode_bytes_s"] = 1e12 * generation["limit"]["weights_gb"] / generation["best"]["step_ms"]
     if "device_start_s" in sections.get("facts", {}):
-        found["start_s"] = sections["facts"]["device_start_s"]
-    return found
+        rates["start_s"] = sections["facts"]["device_start_s"]
+    return rates
 
 
 def _generation(sections: dict[str, Any]) -> dict[str, Any]:
     """The section of the largest model of which there are rates."""
     largest = next((name for name in limits.SHAPES if _of_model(sections, name)), "")
-    found: dict[str, Any] = sections.get(f"generation:{largest}", {})
-    return found
+    rates: dict[str, Any] = sections.get(f"generation:{largest}", {})
+    return rates
 
 
 def _of_model(sections: dict[str, Any], model: str) -> dict[str, float]:
@@ -76,14 +76,14 @@ def for_plan(results: dict[str, Any]) -> dict[str, Any]:
     """All names, or an error: `prunegrid plan` takes its rates from one card."""
     if results["device"] != "cuda":
         sys.exit("these results are a CPU's; measure on a GPU")
-    found = of_results(results)
-    missing = sorted({"models", "layer_s", "step_s", "decode_bytes_s", "start_s"} - found.keys())
-    lacking = [f"{key} of {m['parameters']:,}" for m in found.get("models", []) for key in _lacking(m)]
-    if missing or lacking:
-        sys.exit(f"these results do not tell {', '.join(missing + lacking)}; run the sections that lack (README.md)")
+    rates = of_results(results)
+    missing = sorted({"models", "layer_s", "step_s", "decode_bytes_s", "start_s"} - rates.keys())
+    incomplete = [f"{key} of {m['parameters']:,}" for m in rates.get("models", []) for key in _lacking(m)]
+    if missing or incomplete:
+        sys.exit(f"these results do not tell {', '.join(missing + incomplete)}; run the sections that lack (README.md)")
     card, cache = results["sections"]["facts"]["card"], _generation(results["sections"])["best"]["engine"]
     source = f"measured on {card}, {results['date'][:10]}, commit {results['commit'][:10]}; generation: {cache}"
-    return {"source": source, **found}
+    return {"source": source, **rates}
 
 
 def _lacking(model: dict[str, float]) -> list[str]:

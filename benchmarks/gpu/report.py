@@ -10,7 +10,7 @@ SPEED = ("scoring", "training", "generation", "vllm_engine")  # a CPU falls shor
 
 
 class Row(NamedTuple):
-    what: str
+    label: str
     measured: Any
     expected: Any = ""
     short: bool = False
@@ -19,7 +19,7 @@ class Row(NamedTuple):
 class Goal(NamedTuple):
     """`path` leads to the number in the results' sections; it should be at least, or at most, `value`."""
 
-    what: str
+    label: str
     path: tuple[str, ...]
     at_least: bool
     value: float
@@ -49,16 +49,16 @@ GOALS = (
 
 def goals(results: dict[str, Any]) -> list[dict[str, Any]]:
     """Each goal with what was measured, `not run` where it was not (a CPU's numbers say nothing about them)."""
-    found = []
+    values = []
     for goal in GOALS:
         value = _at(results["sections"], goal.path) if results["device"] == "cuda" else None
         measured = "not run" if value is None else float(value)
         met = None if value is None else (value >= goal.value if goal.at_least else value <= goal.value)
         wanted = f"{'>=' if goal.at_least else '<='} {goal.value:g}"
         engine = None if value is None else _at(results["sections"], (*goal.path[:-1], "engine"))
-        what = f"{goal.what} ({engine})" if engine else goal.what
-        found.append({"goal": what, "wanted": wanted, "measured": measured, "met": met})
-    return found
+        label = f"{goal.label} ({engine})" if engine else goal.label
+        values.append({"goal": label, "wanted": wanted, "measured": measured, "met": met})
+    return values
 
 
 def _at(value: Any, path: tuple[str, ...]) -> Any:
@@ -75,11 +75,11 @@ def card_of(results: dict[str, Any]) -> limits.Card:
     return limits.Card(peak or usual.peak, bandwidth or usual.bandwidth)
 
 
-def brief(found: dict[str, Any]) -> str:
+def brief(values: dict[str, Any]) -> str:
     """How a section ended, in a line."""
-    if "error" in found:
-        return f"{found['ended']}, {found['error'].strip().splitlines()[-1][:160]}"
-    return found.get("why") or f"{found['ended']}, {found['wall_s']} s, {len(found) - 2} results"
+    if "error" in values:
+        return f"{values['ended']}, {values['error'].strip().splitlines()[-1][:160]}"
+    return values.get("why") or f"{values['ended']}, {values['wall_s']} s, {len(values) - 2} results"
 
 
 def table(results: dict[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def table(results: dict[str, Any]) -> list[str]:
     lines = [f"{'what':64}{'measured':>14}{'expected':>14}"]
     for row in rows(results):
         mark = "  <-- short" if row.short else ""
-        lines.append(f"{row.what[:63]:64}{_text(row.measured):>14}{_text(row.expected):>14}{mark}".rstrip())
+        lines.append(f"{row.label[:63]:64}{_text(row.measured):>14}{_text(row.expected):>14}{mark}".rstrip())
     lines += ["", f"{'goal':64}{'measured':>14}{'wanted':>14}"]
     for goal in results["goals"]:
         mark = "  <-- short" if goal["met"] is False else ""
@@ -113,27 +113,27 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
         "resume": _resume,
         "tests_gpu": _tests,
     }
-    for name, found in results["sections"].items():
+    for name, values in results["sections"].items():
         section = name.partition(":")[0]
         judged = results["device"] == "cuda" or section not in SPEED
-        for row in readers[section](found):
-            yield row._replace(what=f"{name} {row.what}", short=row.short and judged)
+        for row in readers[section](values):
+            yield row._replace(label=f"{name} {row.label}", short=row.short and judged)
         yield from (
             Row(f"{name} {key}", str(value).strip().splitlines()[-1][:60], "", True)
-            for key, value in found.items()
+            for key, value in values.items()
             if key == "error" or key.endswith("_error")
         )
-        if found["ended"] != "exit 0":
-            yield Row(name, found.get("why", found["ended"]), "", "why" not in found)
+        if values["ended"] != "exit 0":
+            yield Row(name, values.get("why", values["ended"]), "", "why" not in values)
 
 
-def _facts(found: dict[str, Any]) -> Iterator[Row]:
+def _facts(values: dict[str, Any]) -> Iterator[Row]:
     usual = {"bf16_tflops": 790, "copy_gb_s": 3000, "launch_us": 5, "to_device_pageable_gb_s": 6, "sha256_gb_s": 1.5}
-    yield from (Row(f"{key} (an H100's)", found[key], value) for key, value in usual.items() if key in found)
+    yield from (Row(f"{key} (an H100's)", values[key], value) for key, value in usual.items() if key in values)
 
 
-def _kernels(found: dict[str, Any]) -> Iterator[Row]:
-    for name, measured in found.items():
+def _kernels(values: dict[str, Any]) -> Iterator[Row]:
+    for name, measured in values.items():
         if name.startswith("packed_") and isinstance(measured, dict):
             yield Row(f"{name} error", measured["error"], 1e-2, measured["error"] > 1e-2)
             once = measured["forward_ms"]
@@ -147,69 +147,69 @@ def _kernels(found: dict[str, Any]) -> Iterator[Row]:
                     yield Row(f"{name} {key}, nats", measured[key], 1e-3, measured[key] > 1e-3)
 
 
-def _correct(found: dict[str, Any]) -> Iterator[Row]:
-    for name, measured in found.items():
+def _correct(values: dict[str, Any]) -> Iterator[Row]:
+    for name, measured in values.items():
         if name.startswith("packed_") and isinstance(measured, dict):
             most = 1e-2 if "bfloat16" in name else 1e-4
             for key, value in measured.items():
                 yield Row(f"{name} {key}", value, most, value > most)
-    if "float32_from_float64" in found:
-        worst = max(found["float32_from_float64"].values())
+    if "float32_from_float64" in values:
+        worst = max(values["float32_from_float64"].values())
         yield Row("float32 scores, worst over tolerance", worst, 1, worst > 1)
-    for method, share in found.get("selections_differing_bf16_from_float32", {}).items():
+    for method, share in values.get("selections_differing_bf16_from_float32", {}).items():
         yield Row(f"{method}: samples that bf16 changes", share["samples"])
         yield Row(f"{method}: tokens that bf16 changes", share["tokens"])
 
 
-def _scoring(found: dict[str, Any]) -> Iterator[Row]:
-    for name, side in found.get("sides", {}).items():
+def _scoring(values: dict[str, Any]) -> Iterator[Row]:
+    for name, side in values.get("sides", {}).items():
         short = name == "ours" and side["tokens_s"] < SHORT * side["expected"]
         yield Row(f"{name}, tokens/s ({side['mfu']} % MFU)", side["tokens_s"], side["expected"], short)
     for key, least in (("ours_over_bare", 0.95), ("ours_over_naive", 2)):
-        if key in found:
-            yield Row(key, found[key], least, found[key] < least)
+        if key in values:
+            yield Row(key, values[key], least, values[key] < least)
 
 
-def _training(found: dict[str, Any]) -> Iterator[Row]:
-    for name, side in found.items():
+def _training(values: dict[str, Any]) -> Iterator[Row]:
+    for name, side in values.items():
         if isinstance(side, dict) and "tokens_s" in side:
             expected = side.get("expected", "")
             short = bool(expected) and side["tokens_s"] < SHORT * expected
             memory = "" if side["peak_gb"] is None else f", {side['peak_gb']} GB"
-            what = f"{name}, tokens/s ({side['mfu']:.3g} % MFU{memory})"
-            yield Row(what, side["tokens_s"], expected, short)
+            label = f"{name}, tokens/s ({side['mfu']:.3g} % MFU{memory})"
+            yield Row(label, side["tokens_s"], expected, short)
         elif isinstance(side, str) and "not installed" in side:
             yield Row(name, side)
-    for name, ratio in found.get("compared", {}).items():
+    for name, ratio in values.get("compared", {}).items():
         yield Row(name, ratio)
     for name in ("dynamic", "dynamic_rescore_4"):
-        share = _at(found, (name, "scoring_share"))
+        share = _at(values, (name, "scoring_share"))
         if share is not None:
             yield Row(f"scoring's share of {name} (paper 0.66)", share, 0.5, share > 0.5)
 
 
-def _generation(found: dict[str, Any]) -> Iterator[Row]:
-    limit, best = _at(found, ("limit", "tokens_s")), _at(found, ("best", "engine"))
-    for name, engine in found.items():
+def _generation(values: dict[str, Any]) -> Iterator[Row]:
+    limit, best = _at(values, ("limit", "tokens_s")), _at(values, ("best", "engine"))
+    for name, engine in values.items():
         if isinstance(engine, dict) and "answers_s" in engine:
             short = name == best and engine["tokens_s"] < 0.5 * limit
             yield Row(f"{name}, tokens/s", engine["tokens_s"], limit, short)
         elif isinstance(engine, str) and "not installed" in engine:
             yield Row(name, engine)
-    options = found.get("options_items_s")
+    options = values.get("options_items_s")
     if options:
         yield Row("options, items/s (twice lm-eval's)", options["ours"], 2 * options["lm_eval"])
 
 
-def _resume(found: dict[str, Any]) -> Iterator[Row]:
-    for name, case in found.items():
+def _resume(values: dict[str, Any]) -> Iterator[Row]:
+    for name, case in values.items():
         if isinstance(case, dict) and "resumed" in case:
             exact = name.startswith("bf16_deterministic")  # nothing else promises it on a GPU
             for key in ("again", "resumed"):
                 yield Row(f"{name}: {key} equal", case[key]["equal"], exact or "", exact and not case[key]["equal"])
 
 
-def _tests(found: dict[str, Any]) -> Iterator[Row]:
-    for name, part in found.items():
+def _tests(values: dict[str, Any]) -> Iterator[Row]:
+    for name, part in values.items():
         if isinstance(part, dict) and "exit" in part:
             yield Row(f"{name}: pytest's exit", part["exit"], 0, part["exit"] != 0)

@@ -55,7 +55,7 @@ def compare(jobs: Jobs, folder: Path, settings: dict[str, Any]) -> dict[str, Any
         report = jobs.run(job, folder / "killed")
     assert report["resumed"] == [SAVED], f"it resumed from {report['resumed']}"
     first, again, killed = (weights(folder / name / "model") for name in ("first", "again", "killed"))
-    return {"again": apart(first, again), "resumed": apart(first, killed)}
+    return {"again": difference(first, again), "resumed": difference(first, killed)}
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()}
 
 
-def apart(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, Any]:
+def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> dict[str, Any]:
     assert one.keys() == other.keys()
     equal = all(torch.equal(one[name], other[name]) for name in one)
     return {"equal": equal, "distance": max(float((one[n].float() - other[n].float()).abs().max()) for n in one)}

@@ -86,19 +86,19 @@ def measure_all(options: argparse.Namespace, order: tuple[Entry, ...]) -> dict[s
         name, model = place(entry, options.models)
         if (options.only and entry.module not in options.only) or name in results["sections"]:
             continue
-        left = options.seconds - (time.monotonic() - began)
-        if left < LEAST:
-            found: dict[str, Any] = {"ended": "not run", "why": f"{left:.0f} s were left"}
+        remaining = options.seconds - (time.monotonic() - began)
+        if remaining < LEAST:
+            outcome: dict[str, Any] = {"ended": "not run", "why": f"{remaining:.0f} s were left"}
         else:
-            limit = min(entry.limit if options.device == "cuda" else left, left - 4)
+            limit = min(entry.limit if options.device == "cuda" else remaining, remaining - 4)
             part = out / "section.json"
             command = section_command(entry.module, model, options.device, part, limit - 6, card)
-            found = run_section(command, part, out / "log.txt", limit, options.device)
-        results["sections"][name] = found
+            outcome = run_section(command, part, out / "log.txt", limit, options.device)
+        results["sections"][name] = outcome
         if entry.module == "facts":
             card = report.card_of(results)
         store(out / "results.json", results)
-        print(f"[{time.monotonic() - began:4.0f} s] {name}: {report.brief(found)}", flush=True)
+        print(f"[{time.monotonic() - began:4.0f} s] {name}: {report.brief(outcome)}", flush=True)
     return results
 
 

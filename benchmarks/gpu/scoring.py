@@ -29,8 +29,8 @@ def run(section: Section) -> None:
         section.put("naive", naive(section, model, samples))
         section.put("ours_over_naive", round(sides["ours"]["tokens_s"] / section.results["naive"]["tokens_s"], 2))
     with section.attempt("profile"):
-        one = package.longest_batch(samples, size)
-        section.put("profile", profile(section, lambda: package.score(model, one, size)))
+        batch = package.longest_batch(samples, size)
+        section.put("profile", profile(section, lambda: package.score(model, batch, size)))
     if section.model != "7b":
         with section.attempt("load"):
             section.put("load_gb_s", load(section, model))
@@ -63,9 +63,9 @@ def rated(section: Section, samples: Any, name: str, taken: list[float]) -> dict
     through_head = {"body": 0.0, "bare": 1.0}.get(name, response / tokens)
     limit = limits.scoring(section.shape, mean_context(samples.length_N), through_head, section.card)
     rate = tokens / statistics.median(taken)
-    found = {"tokens_s": rate, "spread": max(taken) / min(taken), "expected": limit.eager, "ideal": limit.ideal}
-    found["operations_a_token"] = limit.operations
-    return rounded(found) | {"mfu": mfu(rate * limit.operations, section.card)}
+    measured = {"tokens_s": rate, "spread": max(taken) / min(taken), "expected": limit.eager, "ideal": limit.ideal}
+    measured["operations_a_token"] = limit.operations
+    return rounded(measured) | {"mfu": mfu(rate * limit.operations, section.card)}
 
 
 def naive(section: Section, model: Any, samples: Any) -> dict[str, Any]:

@@ -23,12 +23,12 @@ class Stopwatch(TrainerCallback):
         if state.global_step not in (self.warmup, state.max_steps):
             return
         self.section.synchronize()
-        now = time.perf_counter()
+        end = time.perf_counter()
         count, scored = (self.jobs.counters, sum(self.jobs.scored)) if self.jobs else ({}, 0.0)
         if state.global_step == self.warmup:
-            self.began, self.before, self.scored_before = now, count, scored
+            self.began, self.before, self.scored_before = end, count, scored
             return
-        self.seconds, self.steps = now - self.began, state.max_steps - self.warmup
+        self.seconds, self.steps = end - self.began, state.max_steps - self.warmup
         self.scored = scored - self.scored_before
         self.counted = {key: value - self.before.get(key, 0) for key, value in count.items()}
 

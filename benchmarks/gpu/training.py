@@ -91,11 +91,11 @@ class Bench:
         began = time.monotonic()
         with self.section.attempt(name):
             self.section.reset_peak()
-            found = self.sides[name]() | {"peak_gb": self.section.peak_gb()}
-            self.rates.setdefault(name, []).append(found["tokens_s"])
+            measured = self.sides[name]() | {"peak_gb": self.section.peak_gb()}
+            self.rates.setdefault(name, []).append(measured["tokens_s"])
             rounds = self.rates[name]
-            found |= {"tokens_s": statistics.median(rounds), "rounds_tokens_s": rounds}
-            self.section.put(name, found)
+            measured |= {"tokens_s": statistics.median(rounds), "rounds_tokens_s": rounds}
+            self.section.put(name, measured)
             self.section.put("compared", compared(self.section.results))
         self.longest = max(self.longest, time.monotonic() - began)
 
@@ -130,7 +130,7 @@ class Bench:
         share, again = count["trained_tokens"] / tokens, bool(training.gradient_checkpointing)
         limit = limits.training(self.section.shape, context, share, self.section.card, training.method, again)
         rate = tokens / watch.seconds
-        found = {
+        measured = {
             "tokens_s": rate,
             "step_s": watch.seconds / watch.steps,
             "tokens_a_step": tokens / watch.steps,
@@ -141,10 +141,10 @@ class Bench:
             "operations_a_token": limit.operations,
         }
         if training.mode == "dynamic":
-            found["scoring_s_a_step"] = watch.scored / watch.steps
-            found["scoring_share"] = watch.scored / watch.seconds
-            found["scoring_passes_a_step"] = count.get("scoring_passes", 0) / watch.steps
-        return rounded(found) | {
+            measured["scoring_s_a_step"] = watch.scored / watch.steps
+            measured["scoring_share"] = watch.scored / watch.seconds
+            measured["scoring_passes_a_step"] = count.get("scoring_passes", 0) / watch.steps
+        return rounded(measured) | {
             "mfu": mfu(rate * limit.operations, self.section.card),
             "batch_tokens": training.batch_tokens,
         }

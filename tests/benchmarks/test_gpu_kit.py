@@ -102,7 +102,7 @@ def results(device: str = "cuda", **sections: dict[str, Any]) -> dict[str, Any]:
 
 
 def short(found: dict[str, Any]) -> list[str]:
-    return [row.what for row in report.rows(found) if row.short]
+    return [row.label for row in report.rows(found) if row.short]
 
 
 def test_less_than_four_fifths_of_eager_kernels_is_short() -> None:
