@@ -6,15 +6,15 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import check_command_line, load
-from prunegrid.core.errors import PrunegridError
 
 min_version("9.0")
 
 if not workflow.config_settings.configfiles:
 
-    # Of the folder that the run is in, else (--directory) the one beside this file.
+    # The one of the folder that the run is in, else (--directory) the one beside this file.
     configfile: "config.yaml" if Path("config.yaml").exists() else workflow.source_path("config.yaml")
 
 
@@ -25,13 +25,15 @@ except PrunegridError as error:
     raise WorkflowError(str(error)) from None
 
 R = EXPERIMENT.results
-CELLS = grid.cells(EXPERIMENT)
+
+
+include: "workflow/rules/common.smk"
 
 
 wildcard_constraints:
-    model="|".join(map(re.escape, grid.models(EXPERIMENT))),
+    model="|".join(map(re.escape, MODELS)),
     cell=grid.PATH,
-    benchmark="|".join(map(re.escape, EXPERIMENT.evaluation.benchmarks)),
+    benchmark="|".join(map(re.escape, BENCHMARKS)),
 
 
 report: "workflow/report/workflow.rst"
@@ -43,7 +45,6 @@ localrules:
     published,
 
 
-include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/score.smk"
@@ -58,15 +59,15 @@ include: "workflow/rules/audit.smk"
 rule all:
     default_target: True
     input:
-        of_all_cells,
+        all_cell_files,
         rules.collect.output,
         f"{R}/{layout.table('md')}",
         rules.figures.output,
 
 
 onstart:
-    what_the_config_invalidates()
+    print_stale_cells()
 
 
 onerror:
-    table_of_what_is_there()
+    write_partial_table()

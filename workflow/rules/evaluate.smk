@@ -6,7 +6,7 @@ rule evaluate:
     input:
         model=f"{R}/{layout.base_model(MODEL)}",
         manifest=f"{R}/{layout.manifest(MODEL)}",
-        trained=trained_model,
+        trained=cell_input(steps.weights_input),
         data=expand(rules.benchmark_items.output.data, benchmark=BENCHMARKS),
     output:
         scores=[f"{R}/{layout.score(CELL, name)}" for name in BENCHMARKS],
@@ -15,7 +15,7 @@ rule evaluate:
         f"{R}/{layout.log('evaluate', CELL)}",
     benchmark:
         f"{R}/{layout.benchmark('evaluate', CELL)}"
-    # Before the next training: cells come to their end one by one, not all at the end of the run.
+    # Before the next training, so that cells finish one by one, not all at the end of the run.
     priority: 2
     retries: 1
     conda:

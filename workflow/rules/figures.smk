@@ -1,4 +1,4 @@
-# Every figure of the experiment, from the results and the scores; which there will be, the experiment alone says.
+# Every figure of the experiment, from the results and the scores. The config alone decides which figures there are.
 
 
 rule figures:

@@ -1,4 +1,4 @@
-# Per cell: which samples, and which of their tokens, are kept. Reads scores only; seconds on one core.
+# Per cell: choose the samples to keep, and their tokens. Reads scores only; takes seconds on one core.
 
 
 rule prune:
@@ -7,7 +7,7 @@ rule prune:
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         extras=extra_scores,
-        match=matched_summary,
+        match=cell_input(steps.match_input),
         manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
     output:
@@ -22,8 +22,8 @@ rule prune:
     resources:
         **needs("prune"),
     params:
-        pruning=pruning,
-        foreign=foreign_pruners,
+        pruning=cell_param(params.pruning),
+        foreign=cell_param(params.foreign_pruners),
         version=STEP["prune"],
     script:
         "../scripts/prune.py"

@@ -1,4 +1,4 @@
-# From all evaluations to one tidy file and the table; the same functions serve when cells have failed.
+# From all evaluations to one tidy file and the table. If cells have failed, the same functions write a partial table.
 from prunegrid.published import V2_TABLES
 
 
@@ -22,7 +22,7 @@ rule record:
 
 rule collect:
     input:
-        of_all_cells,
+        all_cell_files,
         experiment=rules.record.output.experiment,
     output:
         results=f"{R}/{layout.RESULTS}",

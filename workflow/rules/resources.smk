@@ -1,5 +1,5 @@
 # What a job asks of its machine, by rule: one place for all of them. Memory and time follow the size of the experiment
-# (prunegrid/plan/memory.py, minutes.py); a second attempt asks for half as much again. What is a cluster's own
+# (prunegrid.plan.memory, minutes); a second attempt asks for half as much again. What is a cluster's own
 # (partitions, accounts, GPU models) stands in its profile.
 from functools import cache
 
@@ -34,23 +34,16 @@ def grown(first, attempt):
 
 @cache
 def memory_mb(name, model):
-    return max(LEAST_MB, round(MARGIN * estimated(memory.peak_mb, name, model)))
+    return max(LEAST_MB, round(MARGIN * call(memory.peak_mb, name, EXPERIMENT, model)))
 
 
 @cache
 def runtime(name, model):
-    return estimated(minutes.minutes, name, model)
-
-
-def estimated(estimate, name, model):
-    try:
-        return estimate(name, EXPERIMENT, model)
-    except PrunegridError as error:
-        raise WorkflowError(str(error)) from None
+    return call(minutes.minutes, name, EXPERIMENT, model)
 
 
 def training_on_nodes():
-    """On one node torchrun starts the ranks; on several Slurm starts a torchrun on each (prunegrid/train/node.py)."""
+    """On one node torchrun starts the ranks; on several, Slurm starts a torchrun on each (training.node_launcher)."""
     if NODES == 1:
         slots = 1 if RANKS == 1 else RANKS * SLOTS
         return {"gpu": RANKS, "gpu_slots": slots, "nodes": 1} if ON_GPU else {"nodes": 1}

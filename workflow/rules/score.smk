@@ -1,5 +1,5 @@
-# Once per model: statistics of every sample and token of the training set, under the base model.
-# What is scored does not depend on the number of shards.
+# Once per model: statistics of every sample and token of the training set under the base model. Scores do not depend on
+# the number of shards, so that is no param.
 SCORING = EXPERIMENT.scoring.model_dump(mode="json", exclude={"shards"})
 SCORES = f"{R}/{layout.scores(MODEL)}"
 SHARD = f"{R}/{layout.shard(MODEL, '{scatteritem}')}"

@@ -1,5 +1,5 @@
-# Per cell: fine-tune the base model with DeepSpeed ZeRO on what was kept; a dynamic cell is pruned meanwhile.
-# Checkpoints stand in trained/.../checkpoints, which is no output: a rerun goes on from them.
+# Per cell: fine-tune the base model with DeepSpeed ZeRO on the selection; a dynamic cell is pruned while it is trained.
+# Checkpoints are in trained/.../checkpoints, which is no output, so that a rerun resumes from them.
 
 
 rule train:
@@ -9,7 +9,7 @@ rule train:
         samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
-        selection=selection_of,
+        selection=cell_input(steps.selection_input),
     output:
         model=weights(f"{R}/{layout.weights(CELL)}"),
         manifest=f"{R}/{layout.training(CELL)}",
@@ -27,12 +27,12 @@ rule train:
     resources:
         **needs("train"),
     params:
-        training=training,
-        pruning=pruning_while_training,
-        shuffled=lambda w: cell_of(w).variant == "shuffled-responses",
-        seed=lambda w: cell_of(w).seed,
+        training=cell_param(params.training),
+        pruning=cell_param(params.pruning_in_training),
+        shuffled=cell_param(params.shuffled),
+        seed=cell_param(params.seed),
         device=EXPERIMENT.device,
-        version=training_versions,
+        version=cell_param(params.training_versions),
     script:
         "../scripts/train.py"
 

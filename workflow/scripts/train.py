@@ -8,6 +8,7 @@ from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models.remote_code import allow_code, trust_reason
 from prunegrid.training import Job, train
 
+# From the config, not from params: a change of runtime or trust must not run finished jobs again.
 trust = trust_reason(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
     job = Job(

@@ -9,12 +9,10 @@ from typing import Any
 from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Budget, Lora, Mode, Source, Training, Variant
+from prunegrid.experiment.sections import Budget, Lora, Mode, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
-from prunegrid.pruners.columns import EXTRAS, PASS_COLUMNS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import PASS_COLUMNS
 
-AUDIT_SEEDS = 3
-PLANTED = ("kind", "wrong_words")
 PATH = r"zero-shot|(?:full|shuffled-responses)/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
 
@@ -150,65 +148,3 @@ def pruning_of(experiment: Experiment, cell: Cell) -> PruningSpec:
 def _method_of(variant: Variant) -> dict[str, Any]:
     options = pruners.complete_options(variant.method, variant.options)
     return {"variant": variant.name, "method": variant.method, "options": options}
-
-
-def models(experiment: Experiment) -> dict[str, Source]:
-    """Every model that a rule may be asked for: base models, their references, and the audit's replicas."""
-    return {**experiment.sources, **audited(experiment)}
-
-
-def audited(experiment: Experiment) -> dict[str, Source]:
-    """The audit's base models: the first pre-trained one, then replicas that differ in the pre-training seed only.
-
-    A replica is `<model>@seed<its seed>`: no model of a config can have that name. None where `no_audit` says why.
-    """
-    if no_audit(experiment):
-        return {}
-    name, first, pretrain = next((n, m.source, m.pretrain) for n, m in experiment.models.items() if m.pretrain)
-    seeds = range(pretrain.seed + 1, pretrain.seed + AUDIT_SEEDS)
-    replicas = {seed: pretrain.model_copy(update={"seed": seed}) for seed in seeds}
-    return {
-        name: first,
-        **{f"{name}@seed{s}": first.model_copy(update={"pretrain": replica}) for s, replica in replicas.items()},
-    }
-
-
-def no_audit(experiment: Experiment) -> str:
-    """Why this experiment cannot be audited, and what to do; empty where it can."""
-    where = f"audit: experiment {experiment.experiment}"
-    if experiment.sandbox is None:
-        return f"{where} has no sandbox, so nothing in its data was planted; run the audit on a sandbox experiment"
-    if not any(model.pretrain for model in experiment.models.values()):
-        return f"{where} has no model with pretrain, so there are no replicas to train; add one to models"
-    lacking = [name for name in PLANTED if name not in experiment.dataset.carry]
-    if lacking:
-        return f"{where} does not carry {' and '.join(lacking)}; write dataset.carry: [{', '.join(PLANTED)}]"
-    return ""
-
-
-def audited_extras(experiment: Experiment) -> list[str]:
-    """The optional scores that registered pruners read, with their default options."""
-    tokens = [
-        column for pruner in pruners.TOKEN.values() for column in pruner.token_columns(pruner.options.complete({}, ""))
-    ]
-    samples = [
-        column
-        for pruner in pruners.SAMPLE.values()
-        for column in pruner.sample_columns(pruner.options.complete({}, ""))
-    ]
-    unavailable = REFERENCE_EXTRAS if audited_reference(experiment) is None else set()
-    return sorted((set(EXTRAS) & {*tokens, *samples}) - unavailable)
-
-
-def audited_reference(experiment: Experiment) -> Source | None:
-    """The reference of the audit's base models, which the replicas share."""
-    return next(model.reference for model in experiment.models.values() if model.pretrain)
-
-
-def audited_ratios(experiment: Experiment) -> dict[str, list[float]]:
-    """The experiment's distinct ratios; the audit adds its own."""
-    budgets = experiment.grid_budgets
-    return {
-        "sample_ratios": sorted({budget.sample_ratio for budget in budgets}),
-        "token_ratios": sorted({budget.token_ratio for budget in budgets}),
-    }

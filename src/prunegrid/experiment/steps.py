@@ -4,10 +4,11 @@
 A test compares the list with the jobs that Snakemake plans. Paths are relative to the results folder (`layout`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -15,6 +16,7 @@ from prunegrid.experiment.sections import DataRef
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 Exists = Callable[[str], bool]
+SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
 
 
 class Step(NamedTuple):
@@ -45,7 +47,7 @@ class Step(NamedTuple):
 
 
 def all_steps(experiment: Experiment) -> list[Step]:
-    """Every step, none before one that makes what it needs."""
+    """Every step: data, base models and scores, cells in the table's order, reports."""
     models = [step for model in experiment.models for step in model_steps(experiment, model)]
     cells = [step for cell in grid.cells(experiment) for step in cell_steps(experiment, cell)]
     return [*data_steps(experiment), *models, *cells, *report_steps(experiment)]
@@ -154,24 +156,32 @@ def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:
     return {name: layout.extra_score(cell.model, name) for name in grid.extra_columns(experiment, cell)}
 
 
-def match_input(experiment: Experiment, cell: Cell) -> list[str]:
+def match_input(experiment: Experiment, cell: Cell) -> str | None:
     """The summary of the selection whose realised counts the cell's meets, if it is matched to another."""
     matched = grid.matched_cell(experiment, cell)
-    return [grid.selection_summary(experiment, matched)] if matched else []
+    return grid.selection_summary(experiment, matched) if matched else None
 
 
-def selection_input(experiment: Experiment, cell: Cell) -> list[str]:
+def selection_input(experiment: Experiment, cell: Cell) -> str | None:
     """What a static cell is trained on; none for the full data set, or if mini-batches are pruned in training."""
     static = cell.pruned and not grid.dynamic(experiment, cell)
-    return [f"{layout.pruned(cell.name)}/{layout.SELECTION}"] if static else []
+    return f"{layout.pruned(cell.name)}/{layout.SELECTION}" if static else None
 
 
-def trained_input(cell: Cell) -> list[str]:
+def weights_input(experiment: Experiment, cell: Cell) -> str | None:
     """The fine-tuned model that is evaluated; none for zero-shot."""
-    return [layout.weights(cell.name)] if cell.trained else []
+    return layout.weights(cell.name) if cell.trained else None
 
 
-SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
+def check_own_scores(experiment: Experiment, cell: Cell, root: Path) -> None:
+    """Raise a `PrunegridError` if the cell's pruners read a score that no rule makes and the user has not written."""
+    for column, file in extra_inputs(experiment, cell).items():
+        if column not in EXTRAS and not (root / file).exists():
+            raise PrunegridError(
+                cell.name,
+                f"a pruner reads the column {column}, which no rule makes",
+                f"score first ({root}/{layout.scores_meta(cell.model)} as the target), then write {root / file}",
+            )
 
 
 def _world(experiment: Experiment) -> list[Step]:
@@ -204,6 +214,10 @@ def _base_model(experiment: Experiment, model: str) -> Step:
     return Step("model", model, (layout.base_model(model), layout.manifest(model)), text)
 
 
+def _files(*names: str | None) -> tuple[str, ...]:
+    return tuple(name for name in names if name is not None)
+
+
 def _scores(model: str) -> tuple[str, ...]:
     return tuple(f"{layout.scores(model)}/{file}" for file in SCORES)
 
@@ -215,10 +229,10 @@ def _extra_score(model: str, column: str) -> Step:
 
 
 def _prune(experiment: Experiment, cell: Cell) -> Step:
-    needs: Iterable[str] = (
+    needs = _files(
         *_scores(cell.model),
         *extra_inputs(experiment, cell).values(),
-        *match_input(experiment, cell),
+        match_input(experiment, cell),
         layout.manifest(cell.model),
         layout.dataset(experiment.dataset.name),
     )
@@ -237,11 +251,11 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
         "train_dynamic" if dynamic else "train",
         cell.name,
         (weights, layout.training(cell.name), *selection),
-        (
+        _files(
             layout.base_model(cell.model),
             layout.manifest(cell.model),
             *_scores(cell.model),
-            *selection_input(experiment, cell),
+            selection_input(experiment, cell),
         ),
         temporary=() if grid.keeps_weights(experiment) else (weights,),
         cell=cell,
@@ -251,7 +265,7 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
 def _evaluate(experiment: Experiment, cell: Cell) -> Step:
     benchmarks = experiment.evaluation.benchmarks
     made = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
-    models = (layout.base_model(cell.model), layout.manifest(cell.model), *trained_input(cell))
+    models = _files(layout.base_model(cell.model), layout.manifest(cell.model), weights_input(experiment, cell))
     return Step("evaluate", cell.name, tuple(made), (*models, *map(layout.benchmark_items, benchmarks)), cell=cell)
 
 

@@ -17,8 +17,6 @@ from prunegrid.audit.intervals import Bootstrap, Counts
 from prunegrid.audit.measure import FIRST, PlantedSamples, ScoredModel, audit, sample_counts, token_counts
 from prunegrid.audit.report import markdown
 from prunegrid.core import files as io
-from prunegrid.experiment import grid
-from prunegrid.experiment.config import load
 from prunegrid.pruners import Draw, Scores, select
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, planted_place, value_spans, wrong_spans
@@ -268,35 +266,6 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
     assert files.unusable_methods([folder]) == {}
 
 
-def experiment(**changes: Any) -> Any:
-    return load({**DEFAULT, **changes})
-
-
-def test_replicas_differ_in_the_seed_only() -> None:
-    found = grid.audited(experiment(models={"m": {"pretrain": {"seed": 4, "steps": 7}}}))
-    assert list(found) == ["m", "m@seed5", "m@seed6"]
-    assert [(model.pretrain.seed, model.pretrain.steps) for model in found.values() if model.pretrain] == [
-        (4, 7),
-        (5, 7),
-        (6, 7),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"sandbox": None, "models": {"m": {"path": "x"}}, "data_mirror": "y"}, "has no sandbox"),
-        ({"models": {"m": {"path": "x"}}}, "no model with pretrain"),
-        ({"dataset": {**DEFAULT["dataset"], "carry": ["kind"]}}, "does not carry wrong_words"),
-    ],
-)
-def test_what_cannot_be_audited(changes: dict[str, Any], reason: str) -> None:
-    found = experiment(**changes)
-    assert reason in grid.no_audit(found)
-    assert grid.audited(found) == {}
-    assert list(grid.models(found)) == list(found.sources)
-
-
 def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
     assert planned(tmp_path, "audit", config=DEFAULT) == {
         "world": 1,
@@ -314,4 +283,4 @@ def test_target_refuses_an_experiment_without_a_sandbox(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "--dry-run", "audit", config=config)
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "audit: experiment sandbox has no sandbox, so nothing in its data was planted" in output
+    assert "audit of sandbox: the experiment has no sandbox, so nothing in its data was planted" in output

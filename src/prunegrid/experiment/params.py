@@ -1,0 +1,49 @@
+"""The `params` of the rules of a cell: all that decides a step's files besides its inputs, and nothing else.
+
+Snakemake runs a finished job again if its params are not those recorded. A new key must therefore be left out while it
+has the value that results without it were made with (`sections.added`).
+"""
+
+from typing import Any
+
+from prunegrid import pruners
+from prunegrid.core.versions import STEP
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+
+
+def pruning(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+    """What decides a static cell's selection, besides the scores."""
+    return {**grid.pruning_of(experiment, cell).model_dump(), "seed": cell.seed}
+
+
+def pruning_in_training(experiment: Experiment, cell: Cell) -> dict[str, Any] | None:
+    """What prunes a dynamic cell's mini-batches; None for other cells."""
+    return grid.pruning_of(experiment, cell).model_dump() if grid.dynamic(experiment, cell) else None
+
+
+def foreign_pruners(experiment: Experiment, cell: Cell) -> dict[str, int]:
+    """Versions of the cell's pruners from outside this package: the version of the step `prune` does not cover them."""
+    members = pruners.find_pruners(experiment.variant(cell.variant).method)
+    return {pruner.name: pruner.version for pruner in members if pruner.foreign}
+
+
+def training(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+    return grid.training_of(experiment, cell).model_dump(mode="json")
+
+
+def training_versions(experiment: Experiment, cell: Cell) -> dict[str, Any]:
+    """Versions of the steps whose code makes the model: a dynamic cell is scored and pruned in its training."""
+    steps = ("train", "score", "prune") if grid.dynamic(experiment, cell) else ("train",)
+    foreign = foreign_pruners(experiment, cell) if grid.dynamic(experiment, cell) else {}
+    return {**{name: STEP[name] for name in steps}, **foreign}
+
+
+def seed(experiment: Experiment, cell: Cell) -> int | None:
+    return cell.seed
+
+
+def shuffled(experiment: Experiment, cell: Cell) -> bool:
+    """Whether each prompt gets another sample's response, as a negative control."""
+    return cell.variant == "shuffled-responses"
