@@ -15,39 +15,41 @@ from prunegrid.audit.report import HEADINGS, KINDS, NAMES, is_significant
 from prunegrid.table.labels import label
 
 RATIO = {"samples": "sample_ratio", "tokens": "token_ratio"}
-WIDTH, PER_PRUNER, STEP = 10.0, 0.46, 0.24
+WIDTH, PRUNER_HEIGHT, STEP = 10.0, 0.46, 0.24
 
 
 def draw(frame: pd.DataFrame, file: Path) -> None:
     """Write the figure to `file`, as PNG whatever its name: samples above, tokens below."""
-    parts = {what: _drawn(frame, what) for what in KINDS}
-    heights = [PER_PRUNER * part["pruner"].nunique() + 0.9 for part in parts.values()]
+    parts = {unit: _drawn(frame, unit) for unit in KINDS}
+    heights = [PRUNER_HEIGHT * part["pruner"].nunique() + 0.9 for part in parts.values()]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     halves: Any = figure.subfigures(len(parts), 1, height_ratios=heights)
-    for half, (what, part) in zip(halves, parts.items(), strict=True):
-        _half(half, part, what)
+    for half, (unit, part) in zip(halves, parts.items(), strict=True):
+        _half(half, part, unit)
     figure.savefig(file, dpi=130, format="png", metadata={"Software": None})
 
 
-def _drawn(frame: pd.DataFrame, what: str) -> pd.DataFrame:
-    """What ran; of a joint method's wrong tokens those at its largest sample ratio."""
-    rows = frame[(frame["what"] == what) & frame["left_out"].isna()]
-    if what == "samples":
+def _drawn(frame: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """The rows to draw: of pruners that ran; for tokens only the largest sample ratio of a joint method."""
+    rows = frame[(frame["what"] == unit) & frame["left_out"].isna()]
+    if unit == "samples":
         return rows
     return rows[rows["sample_ratio"] == rows.groupby("pruner")["sample_ratio"].transform("max")]
 
 
-def _half(half: Any, rows: pd.DataFrame, what: str) -> None:
-    pruners, ratios = list(rows["pruner"].unique()), sorted(rows[RATIO[what]].unique())
-    for axis, kind in zip(half.subplots(1, len(KINDS[what]), sharey=True), KINDS[what], strict=True):
+def _half(half: Any, rows: pd.DataFrame, unit: str) -> None:
+    pruners, ratios = list(rows["pruner"].unique()), sorted(rows[RATIO[unit]].unique())
+    for axis, kind in zip(half.subplots(1, len(KINDS[unit]), sharey=True), KINDS[unit], strict=True):
         lines: Any = rows[rows["kind"] == kind].itertuples()
         for line in lines:
-            level = ratios.index(getattr(line, RATIO[what])) - (len(ratios) - 1) / 2
+            level = ratios.index(getattr(line, RATIO[unit])) - (len(ratios) - 1) / 2
             _mark(axis, line, pruners.index(line.pruner) + STEP * level)
         axis.set_title(NAMES.get(kind, kind), fontsize=9)
         _frame(axis, [label(name) for name in pruners])
-    kept = ", ".join(f"{100 * ratio:.6g} %" for ratio in ratios)
-    half.suptitle(f"{HEADINGS[what].partition(' (')[0]} (from above: {kept} kept)", fontsize=10, x=0.01, ha="left")
+    percentages = ", ".join(f"{100 * ratio:.6g} %" for ratio in ratios)
+    half.suptitle(
+        f"{HEADINGS[unit].partition(' (')[0]} (from above: {percentages} kept)", fontsize=10, x=0.01, ha="left"
+    )
 
 
 def _mark(axis: Any, line: Any, y: float) -> None:

@@ -24,12 +24,12 @@ Samples = dict[int, dict[str, Any]]
 def read_inputs(
     root: Path, models: Sequence[str], data: Path
 ) -> tuple[PlantedSamples, list[ScoredModel], dict[str, str]]:
-    """Items, the base models `models` of the results folder `root`, and the methods that lack a score column."""
+    """The planted samples, the base models `models` of the results folder `root`, and the methods without a column."""
     samples: Samples = {row["sample_id"]: row for row in read_parquet(data, PLANTED).to_pylist()}
     folders = [root / layout.scores(model) for model in models]
     left_out = unusable_methods(folders)
-    wanted = _union([needs(method) for _, _, method in methods() if method not in left_out])
-    bases = [_base(root, model, seed, data, samples, wanted) for seed, model in enumerate(models)]
+    columns = _union([needs(method) for _, _, method in methods() if method not in left_out])
+    bases = [_scored_model(root, model, seed, data, samples, columns) for seed, model in enumerate(models)]
     return _planted_samples(bases, samples), bases, left_out
 
 
@@ -38,33 +38,32 @@ def unusable_methods(folders: Sequence[Path]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     for folder in folders:
         for _, _, method in methods():
-            for kind, wanted in (("sample", needs(method).samples), ("token", needs(method).tokens)):
-                found = ScoresFolder(folder).columns(kind)
-                for column, pruner in wanted.items():
-                    if column not in found:
-                        error = missing_column(folder, kind, column, pruner, found)
+            for kind, requests in (("sample", needs(method).samples), ("token", needs(method).tokens)):
+                columns = ScoresFolder(folder).columns(kind)
+                for column, pruner in requests.items():
+                    if column not in columns:
+                        error = missing_column(folder, kind, column, pruner, columns)
                         reasons.setdefault(method, f"{error.what}; {error.fix}")
     return reasons
 
 
-def _union(wanted: Sequence[Needs]) -> Needs:
+def _union(needs_of_methods: Sequence[Needs]) -> Needs:
     return Needs(
-        samples={column: pruner for each in wanted for column, pruner in each.samples.items()},
-        tokens={column: pruner for each in wanted for column, pruner in each.tokens.items()},
+        samples={column: pruner for needs in needs_of_methods for column, pruner in needs.samples.items()},
+        tokens={column: pruner for needs in needs_of_methods for column, pruner in needs.tokens.items()},
     )
 
 
-def _base(root: Path, model: str, seed: int, data: Path, samples: Samples, wanted: Needs) -> ScoredModel:
+def _scored_model(root: Path, model: str, seed: int, data: Path, samples: Samples, columns: Needs) -> ScoredModel:
     folder = ScoresFolder(root / layout.scores(model))
     folder.check_digests(expected_digests(root / layout.manifest(model), data))
-    scores = folder.read(wanted).ordered()
-    return ScoredModel(
-        model, seed, scores, _planted(folder.path, root / layout.base_model(model), samples, scores.sample_id)
-    )
+    scores = folder.read(columns).ordered()
+    planted = _planted(folder.path, root / layout.base_model(model), samples, scores.sample_id)
+    return ScoredModel(model, seed, scores, planted)
 
 
 def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[str, Bools]:
-    """Planted tokens [T] by place, samples in `order`; the end of the sequence never is one."""
+    """By place, which tokens [T] are planted, samples in `order`; the end of a sequence never is."""
     tokenizer = load_tokenizer(model)
     table = read_parquet(folder / layout.TOKENS, ["sample_id", "response_ids"])
     ids = dict(zip(table["sample_id"].to_pylist(), table["response_ids"].to_pylist(), strict=True))
@@ -72,12 +71,12 @@ def _planted(folder: Path, model: Path, samples: Samples, order: Ints) -> dict[s
     marks: dict[str, list[bool]] = {place: [] for place in PLACES["all"] + PLACES["value"]}
     for sample_id in order.tolist():
         *body, last = ids[sample_id]
-        ended = last == tokenizer.eos_token_id
-        texts = [pieces[i] for i in (body if ended else ids[sample_id])]
+        is_whole = last == tokenizer.eos_token_id
+        texts = [pieces[i] for i in (body if is_whole else ids[sample_id])]
         response, spans = _spans(samples[sample_id])
-        for place, marked in marks.items():
-            marked += overlapping(texts, response, spans.get(place, []), truncated=not ended) + [False] * ended
-    return {place: np.array(marked) for place, marked in marks.items()}
+        for place, flags in marks.items():
+            flags += overlapping(texts, response, spans.get(place, []), truncated=not is_whole) + [False] * is_whole
+    return {place: np.array(flags) for place, flags in marks.items()}
 
 
 def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
@@ -88,7 +87,7 @@ def _spans(row: dict[str, Any]) -> tuple[str, dict[str, list[Span]]]:
 
 
 def _planted_samples(bases: Sequence[ScoredModel], samples: Samples) -> PlantedSamples:
-    """All base models must have scored the same samples: the intervals resample these."""
+    """The samples, which must be the same for all base models: the intervals resample them."""
     order = bases[0].scores.sample_id
     for base in bases[1:]:
         if not np.array_equal(base.scores.sample_id, order):

@@ -1,8 +1,8 @@
 """Bootstrap intervals for a share minus what chance would give (`prunegrid.audit.measure` calls it).
 
-What is resampled are items (samples of the training set), the same ones for every base model. So an interval says
-how far the mean over *these* models could lie from chance with other items of the same kinds. It does not cover
-other base models, other pruning seeds, or pruners run again on the resampled data.
+Samples of the training set are resampled, the same ones for every base model. So an interval says how far the mean over
+*these* models could lie from chance with other samples of the same kinds. It does not cover other base models, other
+pruning seeds, or pruners run again on the resampled data.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES, cluster_sums
 
 @dataclass(frozen=True)
 class Counts:
-    """Per base model and sample [S, n]: share = sum(part) / sum(whole), chance = sum(by_chance) / sum(out_of)."""
+    """Per base model and sample [M, N]: share = sum(part) / sum(whole), chance = sum(by_chance) / sum(out_of)."""
 
     part: Floats
     whole: Floats
@@ -30,7 +30,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Fractions. `share` and `chance` are per base model [S]; `low`, `high` the 95 % percentile interval of the mean
+    """Fractions. `share` and `chance` are per base model [M]; `low`, `high` the 95 % percentile interval of the mean
     difference, `p` its two-sided p-value (normal, with the bootstrap's standard error). NaN: too few samples."""
 
     share: Floats
@@ -50,26 +50,26 @@ class Estimate:
 
 
 class Bootstrap:
-    """Weights of resampled clusters [B, C], drawn once. Exact copies of a sample are one cluster."""
+    """The weights of resampled clusters [J, U], drawn once. Exact copies of a sample are one cluster."""
 
-    def __init__(self, cluster_n: Ints, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        self.cluster_n = cluster_n
-        self.weights_BC = np.concatenate(list(cluster_weights(int(cluster_n.max()) + 1, resamples, seed)))
+    def __init__(self, cluster_N: Ints, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        self.cluster_N = cluster_N
+        self.weights_JU = np.concatenate(list(cluster_weights(int(cluster_N.max()) + 1, resamples, seed)))
 
     def estimate(self, counts: Counts) -> Estimate:
-        """The shares as they are, and the interval unless some model has samples of fewer than 10 clusters."""
-        sums = np.stack([cluster_sums(column_Sn, self.cluster_n) for column_Sn in counts.columns])
+        """The shares, and the interval unless the samples of some model are of fewer than 10 clusters."""
+        sums = np.stack([cluster_sums(column_MN, self.cluster_N) for column_MN in counts.columns])
         share, chance = _shares(sums.sum(axis=2))
         if (np.count_nonzero(sums[1], axis=1) < MIN_CLUSTERS).any():
             return Estimate(share, chance)
-        share_SB, chance_SB = _shares(sums @ self.weights_BC.T)
-        means_B = (share_SB - chance_SB).mean(axis=0)
-        low, high = np.nanquantile(means_B, [0.025, 0.975])
-        return Estimate(share, chance, low, high, _p_value((share - chance).mean(), np.nanstd(means_B)))
+        share_MJ, chance_MJ = _shares(sums @ self.weights_JU.T)
+        means_J = (share_MJ - chance_MJ).mean(axis=0)
+        low, high = np.nanquantile(means_J, [0.025, 0.975])
+        return Estimate(share, chance, low, high, _p_value((share - chance).mean(), np.nanstd(means_J)))
 
 
 def _shares(sums: Floats) -> tuple[Floats, Floats]:
-    """(share, chance) of sums [4, ...]; NaN where there is nothing to take a share of."""
+    """(share, chance) of sums [4, ...]; NaN if the whole is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return sums[0] / sums[1], sums[2] / sums[3]
 

@@ -54,7 +54,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PlantedSamples:
-    """The samples in order of `sample_id` [n]: planted kind and number of its text, the same for exact copies."""
+    """The samples in order of `sample_id` [n]: planted kind, and number of the text, the same for exact copies."""
 
     sample_id: Ints
     kind: NDArray[np.str_]
@@ -73,37 +73,37 @@ class ScoredModel:
 
 
 def audit(
-    items: PlantedSamples,
+    samples: PlantedSamples,
     bases: Sequence[ScoredModel],
     left_out: dict[str, str],
     sample_ratios: Iterable[float],
     token_ratios: Iterable[float],
 ) -> pd.DataFrame:
-    """A row per pruner, ratio, kind and base model, and one without seed for their mean, which has the interval.
+    """A row for each pruner, ratio, kind and base model, and one without a seed for their mean, with its interval.
 
-    `left_out` maps methods to the reason why they cannot run: a row each, with nothing else in it.
+    `left_out` maps the methods that cannot run to the reason: they have one row each, with nothing else in it.
     """
-    at_samples = sorted({*sample_ratios, *SAMPLE_RATIOS})
-    at_tokens = sorted({*token_ratios, *TOKEN_RATIOS})
-    bootstrap = Bootstrap(items.cluster)
+    sample_ratios = sorted({*sample_ratios, *SAMPLE_RATIOS})
+    token_ratios = sorted({*token_ratios, *TOKEN_RATIOS})
+    bootstrap = Bootstrap(samples.cluster)
     rows: list[Row] = []
-    for what, pruner, method in methods():
-        about: Row = {"what": what, "pruner": pruner}
+    for unit, pruner, method in methods():
+        row: Row = {"what": unit, "pruner": pruner}
         if method in left_out:
-            rows.append(about | {"left_out": left_out[method]})
+            rows.append(row | {"left_out": left_out[method]})
             continue
-        for ratio in [1.0] if what == "tokens" and pruner not in JOINT else at_samples:
-            at: Row = about | {"sample_ratio": ratio}
-            if what == "samples":
-                kept = [_select(base, method, ratio, TOKEN_RATIOS[0]).sample_id for base in bases]
-                rows += _sample_rows(at, items, bases, bootstrap, kept)
+        for ratio in [1.0] if unit == "tokens" and pruner not in JOINT else sample_ratios:
+            row = row | {"sample_ratio": ratio}
+            if unit == "samples":
+                ids = [_select(base, method, ratio, TOKEN_RATIOS[0]).sample_id for base in bases]
+                rows += _sample_rows(row, samples, bases, bootstrap, ids)
                 continue
-            for token_ratio in at_tokens:
-                chosen = [_select(base, method, ratio, token_ratio) for base in bases]
-                rows += _token_rows(at | {"token_ratio": token_ratio}, bases, bootstrap, chosen)
-    for token_ratio in at_tokens:
-        about = {"what": "tokens", "pruner": FIRST, "sample_ratio": 1.0, "token_ratio": token_ratio}
-        rows += _token_rows(about, bases, bootstrap, [first_tokens(base.scores, token_ratio) for base in bases])
+            for token_ratio in token_ratios:
+                selections = [_select(base, method, ratio, token_ratio) for base in bases]
+                rows += _token_rows(row | {"token_ratio": token_ratio}, bases, bootstrap, selections)
+    for token_ratio in token_ratios:
+        row = {"what": "tokens", "pruner": FIRST, "sample_ratio": 1.0, "token_ratio": token_ratio}
+        rows += _token_rows(row, bases, bootstrap, [first_tokens(base.scores, token_ratio) for base in bases])
     return _adjusted(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
 
 
@@ -130,15 +130,17 @@ WITHOUT_RATIO = ("infobatch-original",)
 
 
 def methods() -> list[tuple[str, str, str]]:
-    """(samples or tokens, pruner, method): every registered pruner; one that is paired has a random partner.
+    """(samples or tokens, pruner, method) for every registered pruner; in a pair its partner is random.
 
-    Those that meet no ratio are left out: what they keep is no share of a budget.
+    Pruners that meet no ratio are left out: what they keep is not comparable with a budget's share.
     """
     joint = [name for name in JOINT if name not in WITHOUT_RATIO]
-    found = [("samples", name, f"{name}+random") for name in SAMPLE]
-    found += [("samples", name, name) for name in joint]
-    found += [("tokens", name, f"random+{name}") for name in TOKEN]
-    return found + [("tokens", name, name) for name in joint]
+    return [
+        *(("samples", name, f"{name}+random") for name in SAMPLE),
+        *(("samples", name, name) for name in joint),
+        *(("tokens", name, f"random+{name}") for name in TOKEN),
+        *(("tokens", name, name) for name in joint),
+    ]
 
 
 def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: float) -> Selection:
@@ -147,80 +149,86 @@ def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: fl
 
 
 def first_tokens(scores: Scores, token_ratio: float) -> Selection:
-    """The first tokens of every response: what can be had from position alone."""
-    chosen = Choice(
+    """The first tokens of every response: what position alone achieves."""
+    choice = Choice(
         rows=np.arange(len(scores)),
         k=ragged.keep_counts(token_ratio, scores.response_tokens),
         rank=lambda block: -ragged.positions(block.offsets).astype(np.float64),
         samples=KeptSamples.uniform("first", len(scores)),
     )
-    (selection,) = select_tokens(chosen, lambda: [scores])
+    (selection,) = select_tokens(choice, lambda: [scores])
     return selection
 
 
 def _sample_rows(
-    about: Row, items: PlantedSamples, bases: Sequence[ScoredModel], bootstrap: Bootstrap, kept: Sequence[Ints]
+    row: Row, samples: PlantedSamples, bases: Sequence[ScoredModel], bootstrap: Bootstrap, ids: Sequence[Ints]
 ) -> list[Row]:
     rows = []
     for kind in COUNTS:
-        counts = sample_counts(items, kept, kind)
-        rows += _rows(about | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
+        counts = sample_counts(samples, ids, kind)
+        rows += _rows(row | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
     return rows
 
 
 def _token_rows(
-    about: Row, bases: Sequence[ScoredModel], bootstrap: Bootstrap, chosen: Sequence[Selection]
+    row: Row, bases: Sequence[ScoredModel], bootstrap: Bootstrap, selections: Sequence[Selection]
 ) -> list[Row]:
     rows = []
     for kind, places in PLACES.items():
-        counts = token_counts(bases, chosen, places)
-        rows += _rows(about | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
+        counts = token_counts(bases, selections, places)
+        rows += _rows(row | {"kind": kind}, bases, bootstrap.estimate(counts), counts.whole.sum(axis=1))
     return rows
 
 
-def sample_counts(items: PlantedSamples, kept: Sequence[Ints], kind: str) -> Counts:
-    """How much of `kind` is kept, by base model, given the kept `sample_id` of each."""
-    kept_Sn = np.stack([np.isin(items.sample_id, ids) for ids in kept]).astype(np.float64)
-    kind_Sn = np.broadcast_to(items.kind == kind, kept_Sn.shape).astype(np.float64)
-    return Counts(kept_Sn * kind_Sn, kind_Sn, kept_Sn, np.ones_like(kept_Sn))
+def sample_counts(samples: PlantedSamples, ids: Sequence[Ints], kind: str) -> Counts:
+    """How much of `kind` is kept, by base model; `ids` are the `sample_id` that each keeps."""
+    kept_MN = np.stack([np.isin(samples.sample_id, kept_ids) for kept_ids in ids]).astype(np.float64)
+    kind_MN = np.broadcast_to(samples.kind == kind, kept_MN.shape).astype(np.float64)
+    return Counts(kept_MN * kind_MN, kind_MN, kept_MN, np.ones_like(kept_MN))
 
 
-def token_counts(bases: Sequence[ScoredModel], chosen: Sequence[Selection], places: Sequence[str]) -> Counts:
+def token_counts(bases: Sequence[ScoredModel], selections: Sequence[Selection], places: Sequence[str]) -> Counts:
     """How many of the tokens planted in `places` are dropped, by base model."""
     planted = [np.any([base.planted[place] for place in places], axis=0) for base in bases]
-    each = [_dropped(*of_one) for of_one in zip((base.scores for base in bases), chosen, planted, strict=True)]
-    part, whole, by_chance = (np.stack(column) for column in zip(*each, strict=True))
+    counts = [
+        _dropped(base.scores, selection, planted_T)
+        for base, selection, planted_T in zip(bases, selections, planted, strict=True)
+    ]
+    part, whole, by_chance = (np.stack(column) for column in zip(*counts, strict=True))
     return Counts(part, whole, by_chance, whole)
 
 
-def _dropped(scores: Scores, chosen: Selection, planted: Bools) -> tuple[Floats, Floats, Floats]:
-    """Per sample [n], 0 where it is not kept: planted tokens dropped, planted tokens, and those dropped by chance."""
+def _dropped(scores: Scores, selection: Selection, planted_T: Bools) -> tuple[Floats, Floats, Floats]:
+    """For each sample [n]: planted tokens dropped, planted tokens, and how many of them chance would drop.
+
+    All are 0 for a sample that is not kept. Only tokens that a pruner may drop count.
+    """
     starts = scores.offsets[:-1]
-    row_m = np.searchsorted(scores.sample_id, chosen.sample_id)
-    droppable = np.zeros(int(scores.offsets[-1]), bool)
-    droppable[np.isin(np.repeat(scores.sample_id, scores.response_tokens), chosen.sample_id)] = True
-    droppable[scores.offsets[1:][~scores.truncated] - 1] = False
-    dropped = droppable.copy()
-    dropped[np.repeat(starts[row_m], np.diff(chosen.offsets)) + chosen.positions] = False
-    columns = (planted & dropped, planted & droppable, dropped, droppable)
-    part, whole, gone, room = (np.add.reduceat(column.astype(np.float64), starts) for column in columns)
-    return part, whole, whole * gone / np.maximum(room, 1)
+    row_m = np.searchsorted(scores.sample_id, selection.sample_id)
+    droppable_T = np.zeros(int(scores.offsets[-1]), bool)
+    droppable_T[np.isin(np.repeat(scores.sample_id, scores.response_tokens), selection.sample_id)] = True
+    droppable_T[scores.offsets[1:][~scores.truncated] - 1] = False
+    dropped_T = droppable_T.copy()
+    dropped_T[np.repeat(starts[row_m], np.diff(selection.offsets)) + selection.positions] = False
+    columns = (planted_T & dropped_T, planted_T & droppable_T, dropped_T, droppable_T)
+    part, whole, dropped, droppable = (np.add.reduceat(column.astype(np.float64), starts) for column in columns)
+    return part, whole, whole * dropped / np.maximum(droppable, 1)
 
 
-def _rows(about: Row, bases: Sequence[ScoredModel], estimate: Estimate, n: Floats) -> list[Row]:
-    """A row a base model, then the mean's. `n` is samples, or planted tokens; its mean is rounded."""
+def _rows(row: Row, bases: Sequence[ScoredModel], estimate: Estimate, sizes: Floats) -> list[Row]:
+    """A row for each base model, then one for their mean. `sizes` are numbers of samples or planted tokens."""
     rows = [
-        about | {"seed": base.seed, "model": base.model, "n": int(own), "share": share, "chance": chance}
-        for base, own, share, chance in zip(bases, n, estimate.share, estimate.chance, strict=True)
+        row | {"seed": base.seed, "model": base.model, "n": int(size), "share": share, "chance": chance}
+        for base, size, share, chance in zip(bases, sizes, estimate.share, estimate.chance, strict=True)
     ]
-    mean = {"n": round(n.mean()), "share": estimate.share.mean(), "chance": estimate.chance.mean()}
+    mean = {"n": round(sizes.mean()), "share": estimate.share.mean(), "chance": estimate.chance.mean()}
     interval = {"low": estimate.low, "high": estimate.high, "p": estimate.p, "agree": estimate.agree}
-    return [*rows, about | mean | interval]
+    return [*rows, row | mean | interval]
 
 
 def _adjusted(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Holm's correction over all means of the samples, and over all of the tokens."""
-    for what in ("samples", "tokens"):
-        rows = frame.index[(frame["what"] == what) & frame["seed"].isna()]
+    """The frame with Holm's correction over all means for samples, and over all for tokens."""
+    for unit in ("samples", "tokens"):
+        rows = frame.index[(frame["what"] == unit) & frame["seed"].isna()]
         frame.loc[rows, "p_holm"] = holm(frame.loc[rows, "p"].to_numpy(dtype=np.float64))
     return frame

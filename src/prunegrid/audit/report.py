@@ -23,11 +23,11 @@ def markdown(frame: pd.DataFrame, title: str) -> str:
     """Both tables, how to read them, and the pruners that were left out."""
     models = ", ".join(frame["model"].dropna().unique())
     parts = [f"# {title}", legend(len(frame["seed"].dropna().unique()), models)]
-    for what, heading in HEADINGS.items():
-        own = frame[frame["what"] == what]
-        parts += [f"## {heading}", _table(own, what)]
-        gone: Any = own[own["left_out"].notna()].itertuples()
-        parts += [f"- {label(row.pruner)} is left out: {row.left_out}" for row in gone]
+    for unit, heading in HEADINGS.items():
+        rows = frame[frame["what"] == unit]
+        parts += [f"## {heading}", _table(rows, unit)]
+        without_scores: Any = rows[rows["left_out"].notna()].itertuples()
+        parts += [f"- {label(row.pruner)} is left out: {row.left_out}" for row in without_scores]
     return "\n\n".join(parts) + "\n"
 
 
@@ -45,11 +45,11 @@ def legend(seeds: int, models: str) -> str:
     )
 
 
-def _table(frame: pd.DataFrame, what: str) -> str:
+def _table(frame: pd.DataFrame, unit: str) -> str:
     rows = frame[frame["left_out"].isna()]
     places = ["sample_ratio", "token_ratio", "pruner"]
     parts = rows.groupby(places, sort=False, dropna=False)
-    lines = [_line(part, what) for _, part in sorted(parts, key=lambda item: _order(item[0]))]
+    lines = [_line(part, unit) for _, part in sorted(parts, key=lambda item: _order(item[0]))]
     return str(pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True))
 
 
@@ -59,17 +59,16 @@ def _order(place: Any) -> tuple[float, float]:
     return (-1.0 if sample_ratio == 1 else sample_ratio), (0.0 if pd.isna(token_ratio) else token_ratio)
 
 
-def _line(part: pd.DataFrame, what: str) -> dict[str, str]:
+def _line(part: pd.DataFrame, unit: str) -> dict[str, str]:
     """One row of a table: all kinds of one pruner at one ratio."""
     first: Any = part.iloc[0]
     line = {"Pruner": label(first.pruner), "Samples kept": f"{100 * first.sample_ratio:.6g} %"}
-    if what == "tokens":
+    if unit == "tokens":
         line["Tokens kept"] = f"{100 * first.token_ratio:.6g} %"
         line["Wrong tokens"] = str(part.loc[part["seed"].isna() & (part["kind"] == "all"), "n"].iloc[0])
-    for kind in KINDS[what]:
-        own = part[part["kind"] == kind]
-        mean: Any = own[own["seed"].isna()].iloc[0]
-        line[NAMES.get(kind, kind)] = _cell(mean, what)
+    for kind in KINDS[unit]:
+        mean: Any = part[(part["kind"] == kind) & part["seed"].isna()].iloc[0]
+        line[NAMES.get(kind, kind)] = _cell(mean, unit)
     line["Spread"] = _spread(part[part["seed"].notna()])
     return line
 
@@ -79,10 +78,10 @@ def _spread(part: pd.DataFrame) -> str:
     return f"{100 * (shares.max(axis=1) - shares.min(axis=1)).max():.1f}" if len(shares) else NONE
 
 
-def _cell(mean: Any, what: str) -> str:
+def _cell(mean: Any, unit: str) -> str:
     if pd.isna(mean.share):
         return NONE
-    chance = f" ({100 * mean.chance:.1f})" if what == "tokens" else ""
+    chance = f" ({100 * mean.chance:.1f})" if unit == "tokens" else ""
     interval = "" if pd.isna(mean.low) else f" [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}]"
     return f"{100 * mean.share:.1f}{chance}{interval}{_arrow(mean)}"
 

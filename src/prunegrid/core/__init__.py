@@ -11,4 +11,5 @@ Shape suffixes, in every room: `nll_T` is one value a token, `query_BHTD` an arr
        of a head                          L  layers                      W  rows of a table
     K  kinds of values (score columns)     X  queries of all heads of a group
     P  distinct predictions of a batch     Z  points of a figure
+    Y  windows of samples
 """

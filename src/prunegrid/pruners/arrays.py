@@ -1,4 +1,4 @@
-"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `Selection`): numpy arrays, no files.
+"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `Selection`): NumPy arrays, no files.
 
 The static path reads `Scores` from a directory (`prunegrid.scoring.reader`), samples first and then tokens block by
 block; a training loop builds them from a mini-batch.
@@ -18,7 +18,7 @@ from prunegrid.pruners.columns import EXTRAS
 
 
 class Columns(dict[str, Any]):
-    """Columns by name; one that is not there was not named by the pruner that reads it."""
+    """Columns by name. One that is absent was not declared by the pruner that reads it."""
 
     kind = "sample"
 
@@ -109,13 +109,13 @@ class Scores:
 
 
 def missing_column(
-    where: object, kind: str, column: str, pruner: str, columns: list[str], reason: str | None = None
+    source: object, kind: str, column: str, pruner: str, columns: list[str], reason: str | None = None
 ) -> PrunegridError:
-    """The error for scores at `where` that have `columns` but not the one that `pruner` reads."""
-    why = f": {reason}" if reason else f" (columns: {', '.join(columns) or 'none'})"
-    make = f"make it with `prunegrid extra {column}`" if column in EXTRAS else f"add extra/{column}.parquet"
-    what = f"there is no {kind} column {column}, which {pruner} needs{why}"
-    return PrunegridError(where, what, f"{make}, or choose another pruner")
+    """The error for scores in `source` that have `columns` but not the one that `pruner` reads."""
+    note = f": {reason}" if reason else f" (columns: {', '.join(columns) or 'none'})"
+    remedy = f"make it with `prunegrid extra {column}`" if column in EXTRAS else f"add extra/{column}.parquet"
+    finding = f"there is no {kind} column {column}, which {pruner} needs{note}"
+    return PrunegridError(source, finding, f"{remedy}, or choose another pruner")
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,13 @@ class Draw:
     progress: float = 0.0
 
     def samples(self, scores: Scores) -> Floats:
-        """One draw [n] a sample."""
+        """A number [n] for each sample."""
         return randomness.uniform(self.seed, "samples", scores.sample_id, epoch=self.epoch, step=self.step)
 
     def tokens(self, scores: Scores) -> Floats:
-        """One draw [T] a response token."""
-        ids, place = np.repeat(scores.sample_id, scores.response_tokens), ragged.positions(scores.offsets)
-        return randomness.uniform(self.seed, "tokens", ids, place, epoch=self.epoch, step=self.step)
+        """A number [T] for each response token."""
+        ids, positions = np.repeat(scores.sample_id, scores.response_tokens), ragged.positions(scores.offsets)
+        return randomness.uniform(self.seed, "tokens", ids, positions, epoch=self.epoch, step=self.step)
 
 
 Rank = Callable[[Scores], Floats]
@@ -145,7 +145,7 @@ Rank = Callable[[Scores], Floats]
 
 @dataclass(frozen=True)
 class KeptSamples:
-    """Why each of m kept samples is kept: its loss weight, Q-Tuning's quadrant, the reason, the token rule."""
+    """For m kept samples the loss weight, Q-Tuning's quadrant, the reason they are kept, and the token rule."""
 
     weight: NDArray[np.float32]
     quadrant: NDArray[np.int8]
@@ -155,8 +155,8 @@ class KeptSamples:
     @classmethod
     def uniform(cls, reason: str, m: int) -> "KeptSamples":
         """m samples of one reason, of weight 1 and of no quadrant."""
-        none = np.zeros(m, np.int8)
-        return cls(np.ones(m, np.float32), none, np.full(m, reason), none)
+        zeros = np.zeros(m, np.int8)
+        return cls(np.ones(m, np.float32), zeros, np.full(m, reason), zeros)
 
     def take(self, rows: Any) -> "KeptSamples":
         return KeptSamples(*(getattr(self, column.name)[rows] for column in fields(self)))
@@ -164,11 +164,11 @@ class KeptSamples:
 
 @dataclass(frozen=True)
 class Choice:
-    """The samples that are kept, before their tokens are: m `rows` of the scores, ascending.
+    """The samples to keep, before their tokens are chosen: m `rows` of the scores, ascending.
 
-    `k` [m] tokens of each will be kept, those of largest key: `rank(block)` gives the keys [T] of any block
-    of kept samples. `across`: only the sum of `k` counts, and the tokens of all kept samples compete.
-    `details` is what a joint pruner has to say for `selection.json` (thresholds, counts over all samples).
+    Of each, the `k` [m] tokens of largest key will be kept; `rank(block)` gives the keys [T] of any block of kept
+    samples. With a `shared_budget` only the sum of `k` counts, and the tokens of all kept samples compete. `details`
+    are a joint pruner's additions to `selection.json` (thresholds, counts over all samples).
     """
 
     rows: Ints
@@ -188,7 +188,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is kept: m samples in order of `sample_id`, and K positions within their responses, ascending."""
+    """What is kept: m samples in order of `sample_id`; of each, ascending positions within the response.
+
+    `positions` holds those of all samples one after another, divided by `offsets` [m+1].
+    """
 
     sample_id: Ints
     weight: NDArray[np.float32]

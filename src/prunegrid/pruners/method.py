@@ -21,23 +21,23 @@ class Needs:
 
 
 def pruner_names(method: str) -> tuple[str, str | None]:
-    """(sample pruner, token pruner); (joint pruner, None): the names they are registered under."""
+    """The registered names: (sample pruner, token pruner) or (joint pruner, None)."""
     names = [pruner.name for pruner in find_pruners(method)]
     return names[0], names[1] if len(names) == 2 else None
 
 
 def check_method(method: str, options: dict[str, Any]) -> None:
-    """Refuse an unknown or malformed method, and options that it lacks, refuses or that are of another type."""
+    """Refuse an unknown or malformed method, and unknown or invalid options."""
     needs(method, options)
 
 
 def complete_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     """All options of `method`: those given, checked, and the defaults of the rest."""
     pruners = find_pruners(method)
-    known = [name for pruner in pruners for name in pruner.options.names]
+    names = [name for pruner in pruners for name in pruner.options.names]
     for name in options:
-        if name not in known:
-            raise PrunegridError(method, f"has no option {name!r}", _suggest(str(name), known))
+        if name not in names:
+            raise PrunegridError(method, f"has no option {name!r}", _suggest(str(name), names))
     return {name: value for pruner in pruners for name, value in pruner.options.complete(options, method).items()}
 
 
@@ -85,6 +85,5 @@ def _names(registry: dict[str, Pruner], kind: str) -> str:
     return f"{kind} pruners are {', '.join(sorted(registry))}"
 
 
-def _suggest(name: str, known: list[str]) -> str:
-    guess = did_you_mean(name, known)
-    return f"{guess} known: {', '.join(known) or 'none'}".lstrip()
+def _suggest(name: str, names: list[str]) -> str:
+    return f"{did_you_mean(name, names)} known: {', '.join(names) or 'none'}".lstrip()

@@ -63,10 +63,8 @@ class Options:
         for name, group in self.groups.items():
             preset = values.pop(name, next(iter(group.presets)))
             if preset not in group.presets:
-                known = f"known: {', '.join(group.presets)}"
-                raise PrunegridError(
-                    f"{method}: {name}", f"is {preset!r}", did_you_mean(str(preset), group.presets) or known
-                )
+                fix = did_you_mean(str(preset), group.presets) or f"choose from: {', '.join(group.presets)}"
+                raise PrunegridError(f"{method}: {name}", f"is {preset!r}", fix)
             values = group.presets[preset] | values
         try:
             return self.model.model_validate(values).model_dump()
@@ -82,8 +80,8 @@ class Options:
 
 
 def _check_parameter(pruner: str, name: str, annotation: Any, default: Any) -> None:
-    where = f"pruner {pruner}: option {name}"
+    source = f"pruner {pruner}: option {name}"
     if annotation is None or default is inspect.Parameter.empty:
-        raise PrunegridError(where, "has no annotation or no default", f"give both, as in {name}: float = 1.0")
+        raise PrunegridError(source, "has no annotation or no default", f"give both, as in {name}: float = 1.0")
     if name in RESERVED:
-        raise PrunegridError(where, "has the name of a key of every variant", "rename it")
+        raise PrunegridError(source, "has the name of a key of every variant", "rename it")

@@ -30,14 +30,14 @@ def import_pruner(reference: str, registry: dict[str, Pruner], kind: str) -> Pru
 
 
 def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
-    add_search_path(here := Path.cwd())
+    add_search_path(folder := Path.cwd())
     try:
         return importlib.import_module(name)
     except PrunegridError:
         raise
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name == name.partition(".")[0]
-        fix = f"put {name}.py into {here} or install it" if absent else f"correct {name}"
+        fix = f"put {name}.py into {folder} or install it" if absent else f"correct {name}"
         raise PrunegridError(reference, f"cannot import {name} ({type(error).__name__}: {error})", fix) from error
 
 

@@ -67,8 +67,8 @@ class Pruner:
             if not self.foreign or isinstance(error, PrunegridError):
                 raise
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"pruner {self.name} ({Path(frame.filename).name}, line {frame.lineno})"
-            raise PrunegridError(where, f"failed with {type(error).__name__}: {error}", "correct it") from error
+            source = f"pruner {self.name} ({Path(frame.filename).name}, line {frame.lineno})"
+            raise PrunegridError(source, f"failed with {type(error).__name__}: {error}", "correct it") from error
 
     def sample_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
         """The sample columns read under `options`, which are complete."""
@@ -90,35 +90,35 @@ def label(name: str) -> str | None:
     return (pruner.label or name) if pruner else None
 
 
-def sample_pruner(name: str, **about: Any) -> Callable[[F], F]:
+def sample_pruner(name: str, **declaration: Any) -> Callable[[F], F]:
     """Register `f(scores, draw, *, options) -> key [n]`."""
-    return _register(SAMPLE, TOKEN, name, about)
+    return _register(SAMPLE, TOKEN, name, declaration)
 
 
-def token_pruner(name: str, **about: Any) -> Callable[[F], F]:
+def token_pruner(name: str, **declaration: Any) -> Callable[[F], F]:
     """Register `f(scores, draw, *, options) -> key [T]`; it sees the kept samples, block by block."""
-    return _register(TOKEN, SAMPLE, name, about)
+    return _register(TOKEN, SAMPLE, name, declaration)
 
 
-def joint_pruner(name: str, **about: Any) -> Callable[[F], F]:
+def joint_pruner(name: str, **declaration: Any) -> Callable[[F], F]:
     """Register `f(scores, draw, sample_ratio, token_ratio, *, options) -> Choice`."""
-    return _register(JOINT, {}, name, about)
+    return _register(JOINT, {}, name, declaration)
 
 
 def _register(
-    registry: dict[str, Pruner], partners: dict[str, Pruner], name: str, about: dict[str, Any]
+    registry: dict[str, Pruner], partners: dict[str, Pruner], name: str, declaration: dict[str, Any]
 ) -> Callable[[F], F]:
     """A name is taken once. A pair's options are one flat dict: no partner may have one of the same name."""
 
     def register(function: F) -> F:
-        pruner = Pruner(name, function, **about)
+        pruner = Pruner(name, function, **declaration)
         _check_declaration(pruner, registry)
         if name in registry:
             raise PrunegridError(f"pruner {name}", "is registered twice", "rename one of the two")
         for partner in partners.values():
-            if both := set(pruner.options.names) & set(partner.options.names):
+            if shared := set(pruner.options.names) & set(partner.options.names):
                 raise PrunegridError(
-                    f"pruner {name}", f"has an option {min(both)}, as {partner.name} does", "rename one of the two"
+                    f"pruner {name}", f"has an option {min(shared)}, as {partner.name} does", "rename one of the two"
                 )
         registry[name] = pruner
         return function
@@ -128,11 +128,11 @@ def _register(
 
 def _check_declaration(pruner: Pruner, registry: dict[str, Pruner]) -> None:
     """Refuse a name that no method can hold, and columns that are not tuples of names or that are never read."""
-    where = f"pruner {pruner.name}"
+    source = f"pruner {pruner.name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", pruner.name):
-        raise PrunegridError(where, "has a name that no method can hold", "use letters, digits, '.', '_' and '-' only")
+        raise PrunegridError(source, "has a name that no method can hold", "use letters, digits, '.', '_' and '-' only")
     for keyword, columns in (("samples", pruner.samples), ("tokens", pruner.tokens)):
         if not callable(columns) and not isinstance(columns, tuple):
-            raise PrunegridError(where, f"{keyword} is {columns!r}", f"give a tuple of names: ({columns!r},)")
+            raise PrunegridError(source, f"{keyword} is {columns!r}", f"give a tuple of names: ({columns!r},)")
     if registry is SAMPLE and pruner.tokens:
-        raise PrunegridError(where, "reads token columns, but a sample pruner sees no tokens", "name sample columns")
+        raise PrunegridError(source, "reads token columns, but a sample pruner sees no tokens", "name sample columns")

@@ -1,7 +1,6 @@
-"""Prune: from a scores directory to `selection.parquet` and `selection.json` (design: contract `selection`).
+"""Prune: from a folder of scores to `selection.parquet` and `selection.json`, for the rule and `prunegrid prune`.
 
-`prunegrid prune --scores DIR --pair random+ppl --sample-ratio 0.25 --token-ratio 0.5 --out DIR`, or the
-rule `prune`. Samples are chosen from the sample table; tokens stream through block by block.
+Samples are chosen from the sample table; tokens are streamed block by block.
 """
 
 from collections.abc import Iterator
@@ -50,9 +49,9 @@ def prune(
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
 ) -> SelectionSummary:
-    """Write a cell's selection, whole or not at all; return what `selection.json` says. `seed`: cell's.
+    """Write a selection, whole or not at all, and return its summary. `seed` is the cell's.
 
-    `match`: the `selection.json` whose realised counts a pair meets instead of the ratios.
+    `match` is the `selection.json` whose realised counts a pair meets instead of the ratios.
     """
     spec = spec.complete()
     folder = ScoresFolder(scores_dir)
@@ -85,7 +84,11 @@ def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
     """The summary of another selection of the same n samples, whose counts are to be met."""
     other = SelectionSummary.read(path)
     if other.n_samples != n:
-        raise PrunegridError(path, f"is a selection of {other.n_samples} samples, not of these {n}", "match another")
+        raise PrunegridError(
+            path,
+            f"is a selection of {other.n_samples} samples, not of these {n}",
+            "match a selection of the same scores",
+        )
     check_digests(path, other.digests, folder.digests, "prune again")
     return other
 
@@ -93,7 +96,7 @@ def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
 def _write(path: Path, folder: ScoresFolder, scores: Scores, choice: Choice, spec: PruningSpec) -> None:
     """Stream the selection to `path`, in order of `sample_id`.
 
-    Only where the scores are in another order is the selection (not the scores) held in memory, to be sorted.
+    If the scores are in another order, the selection (not the scores) is held in memory to be sorted.
     """
     rows = choice.rows if scores.is_ordered else np.argsort(scores.sample_id, kind="stable")[choice.rows]
     by_file = np.argsort(rows, kind="stable")
@@ -111,7 +114,7 @@ def _write(path: Path, folder: ScoresFolder, scores: Scores, choice: Choice, spe
 
 
 def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], spec: PruningSpec) -> Iterator[Scores]:
-    """The samples `rows` (ascending rows of the file) with their tokens, block by block; all values are checked."""
+    """The samples `rows` (ascending in the file) with their tokens, block by block. The values of all are checked."""
     start = 0
     for block in folder.token_blocks(scores, spec.needs):
         require_tokens(block, spec)
@@ -122,12 +125,12 @@ def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], 
 
 
 def selection_table(selection: Selection) -> pa.Table:
-    """Rows of `selection.parquet`, one a kept sample."""
-    kept = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
+    """The rows of `selection.parquet`, one for each kept sample."""
+    positions = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
     columns = [
         selection.sample_id,
         selection.weight,
-        kept,
+        positions,
         selection.quadrant,
         selection.reason.tolist(),
         selection.treated_as,

@@ -28,11 +28,11 @@ class Totals:
 
     def realised(self) -> dict[str, float | None]:
         """The kept share of samples, of response tokens, and of prompt and response tokens together."""
-        prompt, everything = self.prompt_tokens_of_kept, self.all_tokens
+        prompt, total = self.prompt_tokens_of_kept, self.all_tokens
         return {
             "samples": self.kept_samples / self.samples,
             "response_tokens": self.kept_tokens / self.response_tokens,
-            "all_tokens": None if prompt is None or everything is None else (prompt + self.kept_tokens) / everything,
+            "all_tokens": None if prompt is None or total is None else (prompt + self.kept_tokens) / total,
         }
 
 
@@ -75,7 +75,7 @@ class SelectionSummary(BaseModel):
     @classmethod
     def build(cls, mode: str, spec: PruningSpec, totals: Totals, details: dict[str, Any], **rest: Any) -> Self:
         """The summary of a selection made by `spec`. `details` are a joint pruner's, `rest` all remaining fields."""
-        own = {
+        fields = {
             "mode": mode,
             **spec.model_dump(include={"variant", "method", "options"}),
             "nominal": {"samples": spec.sample_ratio, "tokens": spec.token_ratio},
@@ -87,17 +87,16 @@ class SelectionSummary(BaseModel):
             "foreign_pruners": foreign_pruners(spec.method),
             "version": __version__,
         }
-        return cls(**details | own | rest)
+        return cls(**details | fields | rest)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         try:
             return cls.model_validate(files.read_json(path))
         except ValidationError as error:
-            finding = error.errors()[0]
-            key = ".".join(map(str, finding["loc"]))
-            what = f"is not a selection.json of prunegrid: {key} {finding['msg']}"
-            raise PrunegridError(path, what, files.repair(path)) from None
+            first = error.errors()[0]
+            finding = f"is not a selection.json of prunegrid: {'.'.join(map(str, first['loc']))} {first['msg']}"
+            raise PrunegridError(path, finding, files.repair(path)) from None
 
     def write(self, path: Path) -> None:
         files.write_json(path, self.model_dump())

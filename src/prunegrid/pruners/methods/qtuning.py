@@ -36,7 +36,7 @@ def qtuning(
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
     ppl, entropy = scores.samples["ppl"], scores.samples["entropy"]
     plane = divide(ppl, entropy, draw.samples(scores), window or len(scores), sample_ratio, reading)
-    rows = np.flatnonzero(plane.kept)
+    rows = np.flatnonzero(plane.is_kept)
     if not len(rows):
         raise PrunegridError("qtuning", "Q2 and Q4 are empty and nothing fills them", "set fill: contrast")
     treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
@@ -52,12 +52,12 @@ def qtuning(
 def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:
     """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T]: the paper has no 1/2 on the neighbours.
 
-    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is cut at 700
-    nats, where a double still holds the exponential.
+    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is capped at 700 nats,
+    whose exponential a double can still hold.
     """
     ppl = np.exp(np.minimum(scores.token("nll"), 700.0))
     first, last = scores.offsets[:-1], scores.offsets[1:] - 1
-    before, after = np.roll(ppl, 1), np.roll(ppl, -1)
-    before[first] = ppl[first] if repeat else 0.0
-    after[last] = ppl[last] if repeat else 0.0
-    return (1 - neighbor_lambda) * ppl + neighbor_lambda * (before + after)
+    previous, following = np.roll(ppl, 1), np.roll(ppl, -1)
+    previous[first] = ppl[first] if repeat else 0.0
+    following[last] = ppl[last] if repeat else 0.0
+    return (1 - neighbor_lambda) * ppl + neighbor_lambda * (previous + following)
