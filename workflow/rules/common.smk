@@ -113,10 +113,10 @@ def figure(model, name):
 
 def print_stale_cells():
     """Before any job, the finished cells that are stale. This only informs: nothing in the results can stop a run."""
-    from prunegrid.status.text import invalidated
+    from prunegrid.status.text import stale_lines
 
     try:
-        lines = invalidated(EXPERIMENT, Path(R))
+        lines = stale_lines(EXPERIMENT, Path(R))
     except Exception as error:
         lines = [f"cannot tell which finished cells are stale: {error}"]
     for line in lines:

@@ -9,7 +9,7 @@ from prunegrid.models.remote_code import allow_code, trust_reason
 
 base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
-slots = Runtime.of(snakemake.config).cells_per_gpu
+slots = Runtime.from_config(snakemake.config).cells_per_gpu
 trust = trust_reason(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, base, trained):
     import torch

@@ -10,7 +10,7 @@ from prunegrid.models.remote_code import allow_code, trust_reason
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
-slots = Runtime.of(snakemake.config).cells_per_gpu
+slots = Runtime.from_config(snakemake.config).cells_per_gpu
 own_code = allow_code(trust_reason(snakemake.config, name), model)
 its_code = allow_code(trust_reason(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_code, its_code:

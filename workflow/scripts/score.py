@@ -8,7 +8,7 @@ from prunegrid.experiment.sections import Runtime
 from prunegrid.models.remote_code import allow_code, trust_reason
 
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
-slots = Runtime.of(snakemake.config).cells_per_gpu
+slots = Runtime.from_config(snakemake.config).cells_per_gpu
 trust = trust_reason(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, snakemake.input.model):
     import torch

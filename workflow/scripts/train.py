@@ -18,7 +18,7 @@ with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
         pruning=snakemake.params.pruning,
         shuffled=snakemake.params.shuffled,
         training=Training.model_validate(snakemake.params.training),
-        runtime=Runtime.of(snakemake.config),
+        runtime=Runtime.from_config(snakemake.config),
         seed=snakemake.params.seed,
         device=snakemake.params.device,
         threads=snakemake.threads,

@@ -24,7 +24,7 @@ def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
     """The local file that holds `ref`, or None if it must come from the hub. A named path is not checked here."""
     if ref.path is not None:
         return ref.path
-    file = None if mirror is None else ref.below(Path(mirror))
+    file = None if mirror is None else ref.mirror_file(Path(mirror))
     return str(file) if file is not None and file.exists() else None
 
 

@@ -91,7 +91,7 @@ class Experiment(Section):
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
-            if ref.hub and ref.below(Path()).with_suffix("").as_posix() not in DATA_SETS:
+            if ref.hub and ref.mirror_file(Path()).with_suffix("").as_posix() not in DATA_SETS:
                 raise ValueError(
                     f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
                     f"org/name/config/split there: {', '.join(DATA_SETS)}"
@@ -118,7 +118,7 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
-    def what_only_a_gpu_has(self) -> Self:
+    def check_gpu_options(self) -> Self:
         for name in ("use_liger_kernel", "offload_optimizer"):
             if self.device == "cpu" and getattr(self.training, name):
                 raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")

@@ -51,10 +51,10 @@ class Cell:
 
 def cells(experiment: Experiment) -> list[Cell]:
     """All cells, in the table's order: per model zero-shot, then budget by budget, then full."""
-    return [cell for model in experiment.models for cell in _of_model(experiment, model)]
+    return [cell for model in experiment.models for cell in _model_cells(experiment, model)]
 
 
-def _of_model(experiment: Experiment, model: str) -> Iterator[Cell]:
+def _model_cells(experiment: Experiment, model: str) -> Iterator[Cell]:
     if "zero-shot" in experiment.references:
         yield Cell(model, "zero-shot")
     for budget in experiment.grid_budgets:

@@ -85,12 +85,12 @@ class DataRef(Section):
     sha256: Sha256 | None = added(None)
 
     @model_validator(mode="after")
-    def one_source(self) -> Self:
+    def check_source(self) -> Self:
         if (self.hub is None) == (self.path is None):
             raise ValueError("give either hub or path")
         return self
 
-    def below(self, mirror: Path) -> Path:
+    def mirror_file(self, mirror: Path) -> Path:
         """Where a mirror laid out `org/name/config/split.jsonl` holds this data set."""
         return mirror.joinpath(*filter(None, (self.hub, self.config)), f"{self.split}.jsonl")
 
@@ -146,7 +146,7 @@ class Source(Section):
     trust_remote_code: str | None = added(None, min_length=1)
 
     @model_validator(mode="after")
-    def one_source(self) -> Self:
+    def check_source(self) -> Self:
         if self.trust_remote_code and self.hub and not self.revision:
             raise ValueError("trust_remote_code needs the revision (a commit) whose code you have read")
         if sum(x is not None for x in (self.hub, self.path, self.wheel, self.pretrain)) != 1:
@@ -316,7 +316,7 @@ class Runtime(Section):
     gpu_memory_gb: float | None = added(None, gt=0)
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Self:
+    def from_config(cls, values: dict[str, Any]) -> Self:
         """The section of an experiment's values, as Snakemake has them."""
         return cls.model_validate(values.get("runtime") or {})
 

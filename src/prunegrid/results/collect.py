@@ -20,7 +20,7 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.locate import experiment_of
 from prunegrid.experiment.sections import Variant
 from prunegrid.results import comparability, costs
-from prunegrid.status import SEVERITY, Files, of_cell
+from prunegrid.status import SEVERITY, Files, cell_status
 
 AVERAGE = sections.AVERAGE
 BASELINE = "random+random"
@@ -74,7 +74,7 @@ def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     shares = costs.scoring_seconds(experiment, files)
     rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
     scored = [(cell, row) for cell, own in rows.items() for row in own if row["benchmark"] != AVERAGE]
-    comparability.refuse_unlike(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
+    comparability.check_comparable(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
     return with_deltas(tidy([row for own in rows.values() for row in own]), baselines(experiment))
 
 
@@ -157,8 +157,8 @@ def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
 
 def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Row]:
     shared = _described(experiment, cell) | _measured(experiment, files, cell)
-    shared |= costs.of_cell(experiment, shared["train_seconds"], scoring)
-    status = of_cell(experiment, files, cell)
+    shared |= costs.cell_costs(experiment, shared["train_seconds"], scoring)
+    status = cell_status(experiment, files, cell)
     if status.outdated:
         shared |= dict.fromkeys(MEASURED)
     rows = [

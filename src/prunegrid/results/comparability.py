@@ -20,8 +20,8 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import Files
 
-OF_BENCHMARK = ("step", "schema", "task_hash", "data_hash")
-OF_MODEL = ("model", "tokenizer", "template")
+BENCHMARK_KEYS = ("step", "schema", "task_hash", "data_hash")
+MODEL_DIGESTS = ("model", "tokenizer", "template")
 NAMED = 20
 
 At = tuple[Cell, str]
@@ -29,7 +29,7 @@ Found = dict[str, list[At]]
 """The places of each value, as JSON text."""
 
 
-def refuse_unlike(files: Files, done: Sequence[At]) -> None:
+def check_comparable(files: Files, done: Sequence[At]) -> None:
     """Raise a `PrunegridError` where the records of (cell, benchmark) differ; it says what to evaluate again."""
     records = {at: files.content(_name(at)) for at in done}
     packages = sorted({*PACKAGES, *(name for record in records.values() for name in record.get("versions", {}))})
@@ -38,20 +38,20 @@ def refuse_unlike(files: Files, done: Sequence[At]) -> None:
         for what, value in _properties(at, record, packages):
             values.setdefault(what, {}).setdefault(json.dumps(value), []).append(at)
     if unlike := [what for what, found in values.items() if len(found) > 1]:
-        now = _now({benchmark: record for (_, benchmark), record in records.items()})
-        raise PrunegridError(_said(files.root, unlike[0], values, now, _again(values, now)))
+        now = _current_values({benchmark: record for (_, benchmark), record in records.items()})
+        raise PrunegridError(_error(files.root, unlike[0], values, now, _to_reevaluate(values, now)))
 
 
 def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
     """What has to be equal: (of whom and what, value); None where the record does not say."""
     (cell, benchmark), versions, digests = at, record.get("versions", {}), record.get("digests", {})
     yield "engine", recorded_engine(record)
-    yield from ((f"{benchmark}: {key}", record.get(key)) for key in OF_BENCHMARK)
+    yield from ((f"{benchmark}: {key}", record.get(key)) for key in BENCHMARK_KEYS)
     yield from ((f"version of {name}", versions.get(name)) for name in packages)
-    yield from ((f"{cell.model}: digest of the {key}", digests.get(key)) for key in OF_MODEL)
+    yield from ((f"{cell.model}: digest of the {key}", digests.get(key)) for key in MODEL_DIGESTS)
 
 
-def _now(records: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _current_values(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The values that evaluations would write now, of the properties of which that is known; a record a benchmark."""
     values: dict[str, Any] = {}
     engines = {recorded_engine(record) for record in records.values()}
@@ -64,7 +64,7 @@ def _now(records: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {what: json.dumps(value) for what, value in values.items()}
 
 
-def _again(values: dict[str, Found], now: dict[str, str]) -> list[At]:
+def _to_reevaluate(values: dict[str, Found], now: dict[str, str]) -> list[At]:
     """What to evaluate again for all to be alike: what is not of now; of the rest, what has a rarer value.
 
     Whatever is evaluated again is of now in everything, and so has to be what it is to stand beside.
@@ -81,7 +81,7 @@ def _places(found: Found) -> Iterator[tuple[str, At]]:
     return ((value, at) for value, places in found.items() for at in places)
 
 
-def _said(root: Path, what: str, values: dict[str, Found], now: dict[str, str], again: list[At]) -> str:
+def _error(root: Path, what: str, values: dict[str, Found], now: dict[str, str], again: list[At]) -> str:
     found = sorted(values[what].items(), key=lambda item: -len(item[1]))
     told = "; ".join(f"{value[:40]} in {_named(places)}" for value, places in found)
     if what in now:

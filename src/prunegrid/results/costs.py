@@ -29,7 +29,7 @@ def scoring_seconds(experiment: Experiment, files: Files) -> dict[Cell, float | 
     return {cell: _sum([shares[cell.model, name] for name in names]) for cell, names in read.items()}
 
 
-def of_cell(experiment: Experiment, train_seconds: float | None, scoring: float | None) -> dict[str, Any]:
+def cell_costs(experiment: Experiment, train_seconds: float | None, scoring: float | None) -> dict[str, Any]:
     """`scoring_seconds` and, on GPUs, `gpu_hours`: training on its ranks' GPUs, scoring on one."""
     hours = None
     if experiment.device == "cuda" and train_seconds is not None and scoring is not None:

@@ -3,7 +3,7 @@
 Nothing here imports pandas or torch: `prunegrid status` answers at once.
 """
 
-from prunegrid.status.cells import SEVERITY, Status, failures, of_all, of_cell
+from prunegrid.status.cells import SEVERITY, Status, all_statuses, cell_status, failures
 from prunegrid.status.folder import Files
 from prunegrid.status.reasons import Reason, reasons, score_reasons
 from prunegrid.status.steps import Failure, Running, failure, running, running_shared
@@ -15,10 +15,10 @@ __all__ = [
     "Reason",
     "Running",
     "Status",
+    "all_statuses",
+    "cell_status",
     "failure",
     "failures",
-    "of_all",
-    "of_cell",
     "reasons",
     "running",
     "running_shared",

@@ -39,7 +39,7 @@ class Status(NamedTuple):
         return max([*self.by_benchmark.values(), "stale" if self.reasons else "done"], key=SEVERITY.index)
 
 
-def of_cell(experiment: Experiment, files: Files, cell: Cell) -> Status:
+def cell_status(experiment: Experiment, files: Files, cell: Cell) -> Status:
     """The cell's status. Raises `PrunegridError` for a damaged file; an absent one is a status."""
     names = experiment.evaluation.benchmarks
     records = {name: f"evaluation/{cell.model}/{cell.path}/{name}.json" for name in names}
@@ -58,9 +58,9 @@ def of_cell(experiment: Experiment, files: Files, cell: Cell) -> Status:
     return Status(found, None, None, why, waits, bool(of_all))
 
 
-def of_all(experiment: Experiment, files: Files) -> dict[Cell, Status]:
+def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
     """Every cell's status, in the table's order."""
-    return {cell: of_cell(experiment, files, cell) for cell in grid.cells(experiment)}
+    return {cell: cell_status(experiment, files, cell) for cell in grid.cells(experiment)}
 
 
 def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:

@@ -18,7 +18,7 @@ from prunegrid.status.folder import UNKNOWN, Files
 
 PRUNER = ("method", "options")
 DIGEST = re.compile("[0-9a-f]{64}")
-OF_MODEL = ("model", "tokenizer", "template")
+MODEL_DIGESTS = ("model", "tokenizer", "template")
 GONE = "let go (runtime.retention)"
 UNSET = object()
 EVALUATED = {"was": "another when it was evaluated", "now": "made anew"}
@@ -168,7 +168,7 @@ def _evaluated(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Rea
     """Whether the cell's evaluations were asked of the base model and the trained weights that are there."""
     at = f"{cell.model}/{cell.path}"
     manifest = f"models/{cell.model}.json"
-    there = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in OF_MODEL}
+    there = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
     if cell.trained:
         there["digests.weights"] = ("the trained model", (f"trained/{at}/training.json", "weights"))
     for benchmark in experiment.evaluation.benchmarks:

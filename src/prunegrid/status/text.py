@@ -12,7 +12,7 @@ from typing import Any
 from prunegrid.experiment import locate
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.status import SEVERITY, Files, Reason, Running, Status, of_all, running_shared
+from prunegrid.status import SEVERITY, Files, Reason, Running, Status, all_statuses, running_shared
 
 Told = dict[Cell, Status]
 ON_A_CLUSTER = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
@@ -22,15 +22,15 @@ def show(named: Path) -> bool:
     """Print how far the experiment is that a config file or results folder holds; whether all of it is done."""
     experiment, root = locate.find(named)
     files = Files(root)
-    told = of_all(experiment, files)
-    print("\n".join(lines(experiment, files, told)))
+    told = all_statuses(experiment, files)
+    print("\n".join(report_lines(experiment, files, told)))
     done = all(status.worst == "done" for status in told.values())
     if not done:
         print(f"\nwhat is not done runs with\n  {locate.command(named, experiment)}\n{ON_A_CLUSTER}")
     return done
 
 
-def lines(experiment: Experiment, files: Files, told: Told) -> Iterator[str]:
+def report_lines(experiment: Experiment, files: Files, told: Told) -> Iterator[str]:
     """The counts, then what there is to say of each status."""
     counts = Counter(status.worst for status in told.values())
     yield f"{files.root}: {len(told)} cells, {len(experiment.evaluation.benchmarks)} benchmarks each"
@@ -46,9 +46,9 @@ def lines(experiment: Experiment, files: Files, told: Told) -> Iterator[str]:
         yield from ["", title, *said] if said else []
 
 
-def invalidated(experiment: Experiment, root: Path) -> list[str]:
+def stale_lines(experiment: Experiment, root: Path) -> list[str]:
     """Which finished cells are not what the experiment wants, and why; empty where all are."""
-    told = of_all(experiment, Files(root))
+    told = all_statuses(experiment, Files(root))
     finished = {cell: status.reasons for cell, status in told.items() if status.reasons}
     if not finished:
         return []

@@ -68,9 +68,9 @@ def test_a_table_never_mixes_engines(tmp_path: Path) -> None:
         path = tmp_path / f"evaluation/{cell.model}/{cell.path}/A.json"
         files.write_json(path, files.read_json(path) | {"protocol": "harness", "task": "arc_easy"})
     done = [(cell, "A") for cell in cells]
-    comparability.refuse_unlike(Files(tmp_path), done)
+    comparability.check_comparable(Files(tmp_path), done)
     path = tmp_path / f"evaluation/{cells[0].model}/{cells[0].path}/A.json"
     files.write_json(path, files.read_json(path) | {"engine": "vllm"})
     said = rf'engine is "transformers" in m/.*; "vllm" in m/{cells[0].path}'
     with pytest.raises(PrunegridError, match=said):
-        comparability.refuse_unlike(Files(tmp_path), done)
+        comparability.check_comparable(Files(tmp_path), done)

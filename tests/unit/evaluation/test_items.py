@@ -143,7 +143,7 @@ HUB: dict[str, dict[str, str]] = {
 def test_real_items(protocol: str, toy_model: Path, mirror: Path, tmp_path: Path) -> None:
     """Every item of the real files has what its task reads, and the counts are right; two of each are asked."""
     asked = {task: toy_benchmark(task, 2, **HUB[task]) for task in known_tasks(protocol)}
-    files = {task: benchmark.data.below(mirror) for task, benchmark in asked.items()}
+    files = {task: benchmark.data.mirror_file(mirror) for task, benchmark in asked.items()}
     found = {task: path for task, path in files.items() if path.exists()}
     assert found
     for task, path in found.items():
@@ -162,5 +162,5 @@ def test_real_items(protocol: str, toy_model: Path, mirror: Path, tmp_path: Path
 def test_the_papers_arc_easy_count(mirror: Path) -> None:
     """The mirror's validation split is complete: 567 of its 570 items have four choices."""
     ref = DataRef(**EASY)
-    items = read_items(ref.below(mirror), "paper", "arc_easy", ref)
+    items = read_items(ref.mirror_file(mirror), "paper", "arc_easy", ref)
     assert (items.available, items.eligible, items.complete) == (570, 567, 567)

@@ -44,10 +44,10 @@ def test_what_is_not_known_is_null(tmp_path: Path) -> None:
 
 def test_gpu_hours_count_the_ranks_of_training_and_one_gpu_of_scoring() -> None:
     on_gpu = an_experiment(device="cuda", training={"ranks": 8})
-    assert costs.of_cell(on_gpu, 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": 8.5}
-    assert costs.of_cell(on_gpu, None, 0.0)["gpu_hours"] is None
-    assert costs.of_cell(on_gpu, 3600.0, None)["gpu_hours"] is None
-    assert costs.of_cell(an_experiment(), 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": None}
+    assert costs.cell_costs(on_gpu, 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": 8.5}
+    assert costs.cell_costs(on_gpu, None, 0.0)["gpu_hours"] is None
+    assert costs.cell_costs(on_gpu, 3600.0, None)["gpu_hours"] is None
+    assert costs.cell_costs(an_experiment(), 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": None}
 
 
 def test_reference_cells_bear_nothing(tmp_path: Path) -> None:

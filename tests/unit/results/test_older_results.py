@@ -13,7 +13,7 @@ import pytest
 
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import DataRef, Evaluation, Model, Runtime, Source, Training
-from prunegrid.status import Files, of_all
+from prunegrid.status import Files, all_statuses
 from support.snakemake_runs import planned
 
 ARCHIVE = Path(__file__).with_name("data") / "results-0.1.tar.xz"
@@ -40,7 +40,7 @@ def states(folder: Path, **changes: Any) -> dict[str, list[str]]:
     values = recorded(folder)
     values |= {name: values[name] | change for name, change in changes.items()}
     found: dict[str, list[str]] = {}
-    for cell, status in of_all(load(values), Files(results(folder))).items():
+    for cell, status in all_statuses(load(values), Files(results(folder))).items():
         found.setdefault(status.worst, []).append(cell.path)
     return found
 

@@ -222,7 +222,7 @@ def without_weights(folder: Path, experiment: Experiment) -> Path:
 def test_weights_that_are_let_go_leave_a_finished_cell_done(tmp_path: Path, say: Say) -> None:
     code, text = say(without_weights(tmp_path, an_experiment(**SCORES)))
     assert (code, counts(text)) == (0, {"done": 9})
-    assert overview.invalidated(an_experiment(**SCORES), tmp_path) == []
+    assert overview.stale_lines(an_experiment(**SCORES), tmp_path) == []
 
 
 def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) -> None:
@@ -232,7 +232,7 @@ def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) 
     reason = "  the trained model was let go (runtime.retention), is to be kept: 8 cells"
     assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
     assert section(text, "stale") == [reason]
-    assert overview.invalidated(an_experiment(), tmp_path)[1:] == [reason]
+    assert overview.stale_lines(an_experiment(), tmp_path)[1:] == [reason]
     assert set(collect.collect(an_experiment(), tmp_path)["status"]) == {"done"}
 
 
@@ -252,7 +252,7 @@ def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacki
     assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
     reason = "  the trained model was let go (runtime.retention), is to be evaluated: 8 cells"
     assert reason in section(text, "stale")
-    assert reason in overview.invalidated(wanted, tmp_path)
+    assert reason in overview.stale_lines(wanted, tmp_path)
 
 
 def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, say: Say) -> None:
@@ -272,7 +272,7 @@ def test_a_folder_and_its_table_have_the_same_statuses(root: Path) -> None:
             | dict.fromkeys(("metric", "task", "limit", "dtype"), "x")
         ),
     )
-    told = status.of_all(an_experiment(), Files(root))
+    told = status.all_statuses(an_experiment(), Files(root))
     frame = collect.collect(an_experiment(), root)
     shown = Counter(frame["status"][frame["benchmark"] != collect.AVERAGE])
     assert shown == Counter(word for found in told.values() for word in found.by_benchmark.values())

@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 def why(experiment: Experiment, folder: Path) -> dict[str, list[str]]:
     """The reasons of every cell that is stale, by its variant."""
-    told = status.of_all(experiment, Files(folder))
+    told = status.all_statuses(experiment, Files(folder))
     assert {cell.variant for cell, found in told.items() if found.worst == "stale"} == {
         cell.variant for cell, found in told.items() if found.reasons
     }
@@ -297,5 +297,5 @@ def test_what_is_not_finished_has_no_reasons(folder: Path) -> None:
     for file in (folder / "evaluation/m/full/seed0").iterdir():
         file.unlink()
     experiment = made(training={"learning_rate": 0.0002})
-    told = status.of_cell(experiment, Files(folder), Cell("m", "full", None, 0))
+    told = status.cell_status(experiment, Files(folder), Cell("m", "full", None, 0))
     assert (told.worst, told.reasons, told.waits, told.outdated) == ("missing", [], "evaluate", True)
