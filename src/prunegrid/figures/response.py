@@ -1,6 +1,6 @@
 """One response, its tokens as text, and which of them each token pruner keeps: what the figure `tokens` shows.
 
-The pruners are those of the paper's Figure 1b (arXiv 2509.23873), whatever an experiment's variants are.
+The pruners are those with a `figure_row` (the paper's Figure 1b, arXiv 2509.23873), whatever the variants are.
 """
 
 from collections.abc import Sequence
@@ -58,8 +58,8 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
     sample = _with_tokens(scores.take(np.array([row])), line)
-    shown = sorted((p for p in pruners.TOKEN.values() if p.figure_row), key=lambda pruner: pruner.figure_row)
-    selections = {p.name: _kept_positions(sample, p.name, budget, draw, folder) for p in shown}
+    token_pruners = sorted((p for p in pruners.TOKEN.values() if p.figure_row), key=lambda pruner: pruner.figure_row)
+    selections = {p.name: _kept_positions(sample, p.name, budget, draw, folder) for p in token_pruners}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[choice.rows] == sample_id)[0])
         (selection,) = pruners.select_tokens(choice.take(np.array([place])), lambda: [sample])

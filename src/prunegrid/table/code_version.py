@@ -25,8 +25,8 @@ def code_version(pruner_files: Iterable[Path] = (), package: Path = PACKAGE) -> 
     changes = [f"{path} ({digest[:DIGITS]})" for path, digest in uncommitted(pruner_files, package).items()]
     if not changes:
         return f"commit {commit}"
-    others = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-    return f"commit {commit}, with local changes: {', '.join(changes[:SHOWN])}{others}"
+    rest = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return f"commit {commit}, with local changes: {', '.join(changes[:SHOWN])}{rest}"
 
 
 def uncommitted(pruner_files: Iterable[Path] = (), package: Path = PACKAGE) -> dict[str, str]:
@@ -35,11 +35,11 @@ def uncommitted(pruner_files: Iterable[Path] = (), package: Path = PACKAGE) -> d
     Files that git ignores count only as `pruner_files`: those were imported.
     """
     root = Path(_git(package, "rev-parse", "--show-toplevel").strip())
-    own = [file for file in (path.resolve() for path in pruner_files) if file.is_relative_to(root)]
-    paths = [package, *(root / name for name in WORKFLOW), *own]
+    imported = [file for file in (path.resolve() for path in pruner_files) if file.is_relative_to(root)]
+    paths = [package, *(root / name for name in WORKFLOW), *imported]
     status = _git(root, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *paths)
     changed = {entry[3:] for entry in status.split("\0") if entry}
-    ignored = {str(file.relative_to(root)) for file in own} - set(_git(root, "ls-files", "-z").split("\0"))
+    ignored = {str(file.relative_to(root)) for file in imported} - set(_git(root, "ls-files", "-z").split("\0"))
     return {name: _digest(root / name) for name in sorted(changed | ignored)}
 
 

@@ -19,25 +19,25 @@ from prunegrid.table.code_version import DIGITS, code_version
 Records = dict[str, list[dict[str, Any]]]
 
 
-def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
+def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, deltas: pd.DataFrame) -> list[str]:
     """What the table can detect; protocol, items and versions; code from outside the package; config and code."""
     records = _records(experiment, directory, frame)
     evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
     code = [_plugins(experiment, directory, frame), _trusted(experiment)]
-    return [*filter(None, [_detects(compared), *evaluated, *code]), _versions(experiment)]
+    return [*filter(None, [_detects(deltas), *evaluated, *code]), _versions(experiment)]
 
 
-def _detects(compared: pd.DataFrame) -> str:
+def _detects(deltas: pd.DataFrame) -> str:
     """The minimum detectable effects of the table's median row, among the rows with the most seeds."""
-    effects = detectable(compared[compared["n_seeds"] == compared["n_seeds"].max()], keys=()).dropna(subset="mde")
+    effects = detectable(deltas[deltas["n_seeds"] == deltas["n_seeds"].max()], keys=()).dropna(subset="mde")
     if effects.empty:
         return ""
     noise = "items and seeds" if effects["n_seeds"].iloc[0] > 1 else "item noise only"
     sizes = zip(effects["benchmark"], effects["mde"], strict=True)
-    shown = ", ".join(f"{name} {f'{mde:.1f}' if mde < 100 else 'more than 100'}" for name, mde in sizes)
+    items = ", ".join(f"{name} {f'{mde:.1f}' if mde < 100 else 'more than 100'}" for name, mde in sizes)
     return (
         f"Smallest true difference that one comparison finds with 80 % power (5 %, two-sided, {noise}, the median row, "
-        f"before correction), points: {shown}."
+        f"before correction), points: {items}."
     )
 
 
@@ -71,19 +71,19 @@ def _incomplete(records: Records) -> str:
 
 def _truncated(records: Records) -> str:
     """The benchmarks in which prompts did not fit the model's context."""
-    most = {name: max(record.get("n_truncated", 0) for record in members) for name, members in records.items()}
-    shown = ", ".join(f"{name} {count} of {records[name][0]['n_items']}" for name, count in most.items() if count)
-    return f"Prompts were truncated on the left to fit the context, at most in a cell: {shown} items." if shown else ""
+    counts = {name: max(record.get("n_truncated", 0) for record in members) for name, members in records.items()}
+    items = ", ".join(f"{name} {count} of {records[name][0]['n_items']}" for name, count in counts.items() if count)
+    return f"Prompts were truncated on the left to fit the context, at most in a cell: {items} items." if items else ""
 
 
 def _plugins(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> str:
     """Pruners from outside the package, with the digest of the source that each selection was made with."""
-    shown = dict.fromkeys(
+    items = dict.fromkeys(
         f"{name} ({pruner['module']}, sha256 {pruner['source'][:DIGITS]})"
         for summary in _plugin_selections(experiment, directory, frame)
         for name, pruner in summary.get("foreign_pruners", {}).items()
     )
-    return f"Pruners from outside the package: {', '.join(shown)}." if shown else ""
+    return f"Pruners from outside the package: {', '.join(items)}." if items else ""
 
 
 def _plugin_selections(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -101,8 +101,8 @@ def _plugin_files(method: str) -> list[Path]:
 def _trusted(experiment: Experiment) -> str:
     """The models that ran code of their own, and why that was allowed."""
     reasons = {name: source.trust_remote_code for name, source in experiment.sources.items()}
-    shown = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
-    return f"Models that ran code of their own, and why: {shown}." if shown else ""
+    items = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
+    return f"Models that ran code of their own, and why: {items}." if items else ""
 
 
 def _versions(experiment: Experiment) -> str:
