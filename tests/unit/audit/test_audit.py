@@ -230,7 +230,7 @@ def test_audit_finds_what_was_planted(frame: pd.DataFrame) -> None:
     assert not (chance["p_holm"] < 0.05).any()
 
 
-def test_audit_covers_every_registered_pruner_and_names_the_one_left_out(frame: pd.DataFrame) -> None:
+def test_audit_covers_every_pruner_and_names_those_left_out(frame: pd.DataFrame) -> None:
     from prunegrid.audit.measure import WITHOUT_RATIO
     from prunegrid.pruners import JOINT, TOKEN
 

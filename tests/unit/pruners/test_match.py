@@ -10,7 +10,6 @@ import pytest
 from hypothesis import strategies as st
 
 from prunegrid import pruners
-from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Draw, Match
 from prunegrid.pruners.match import match_rows, match_token_counts
 from prunegrid.selection.prune import prune
@@ -77,7 +76,7 @@ def test_files_are_matched(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "finding"),
     [
         ({"n_samples": 19}, "a selection of 19 samples, not of these 20"),
         ({}, "made for another data"),
@@ -85,7 +84,7 @@ def test_files_are_matched(tmp_path: Path) -> None:
         (None, "not a selection.json of prunegrid"),
     ],
 )
-def test_another_data_sets_selection_is_refused(tmp_path: Path, changes: dict[str, Any] | None, message: str) -> None:
+def test_another_data_sets_selection_is_refused(tmp_path: Path, changes: dict[str, Any] | None, finding: str) -> None:
     first, second = (
         handmade_scores.write(tmp_path / name, handmade_scores.random_scores(20), meta={"digests": {"data": name}})
         for name in ("a", "b")
@@ -93,7 +92,7 @@ def test_another_data_sets_selection_is_refused(tmp_path: Path, changes: dict[st
     summary = prune(first, tmp_path / "q", spec("qtuning"), 0)
     path = tmp_path / "q/selection.json"
     path.write_text(json.dumps([1] if changes is None else summary.model_dump() | changes))
-    with pytest.raises(PrunegridError, match=message):
+    with refused(path, finding):
         prune(second, tmp_path / "o", spec("random+ppl"), 0, match=path)
 
 

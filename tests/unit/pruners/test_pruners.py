@@ -359,7 +359,7 @@ def infobatch_original(r: float | None, progress: float = 0.0) -> Selection:
     return selection
 
 
-def test_infobatch_original_drops_low_losses_by_chance_and_keeps_the_expected_gradient() -> None:
+def test_infobatch_original_keeps_the_expected_gradient() -> None:
     scores = handmade_scores.random_scores(4000).ordered()
     low = scores.samples["nll"] < scores.samples["nll"].mean()
     selection = infobatch_original(0.6)
@@ -372,7 +372,7 @@ def test_infobatch_original_drops_low_losses_by_chance_and_keeps_the_expected_gr
     assert selection.weight.sum() == pytest.approx(len(scores), rel=0.03)
 
 
-def test_infobatch_original_takes_its_probability_from_the_ratio_and_ends_by_keeping_all() -> None:
+def test_infobatch_original_anneals_to_all_samples() -> None:
     assert set(infobatch_original(None).weight.tolist()) == {1.0, 4.0}
     assert len(infobatch_original(0.6, progress=0.874)) < 4000
     annealed = infobatch_original(0.6, progress=0.875)
