@@ -300,7 +300,7 @@ class Training(Section):
 
 
 class Runtime(Section):
-    """How a training job runs, which decides no number: no cell runs again when it changes, but for weights let go.
+    """How a training job runs, which decides no number: no cell runs again when it changes, but for deleted weights.
 
     `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
     machines of a Slurm allocation that the ranks of one training job are spread over. `retention` says which trained

@@ -1,11 +1,11 @@
-"""How far the cells of an experiment are, told from the files, logs and locks that their steps left; docs/status.md.
+"""The status of cells, by the files, logs and locks that their steps have left (docs/status.md).
 
-Nothing here imports pandas or torch: `prunegrid status` answers at once.
+Nothing here imports pandas or torch, so that `prunegrid status` answers at once.
 """
 
 from prunegrid.status.cells import SEVERITY, Status, all_statuses, cell_status, failures
 from prunegrid.status.folder import Files
-from prunegrid.status.reasons import Reason, reasons, score_reasons
+from prunegrid.status.reasons import Reason, cell_reasons, score_reasons
 from prunegrid.status.steps import Failure, Running, failure, running, running_shared
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "Running",
     "Status",
     "all_statuses",
+    "cell_reasons",
     "cell_status",
     "failure",
     "failures",
-    "reasons",
     "running",
     "running_shared",
     "score_reasons",

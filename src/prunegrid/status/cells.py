@@ -1,18 +1,18 @@
-"""The status of every cell and benchmark, and what it follows from."""
+"""The status of every cell and benchmark."""
 
 import math
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from prunegrid.core import files as io
+from prunegrid.core import files as core_files
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import steps
 from prunegrid.status.folder import Files
-from prunegrid.status.reasons import Reason, reasons, score_reasons, weights_reasons
+from prunegrid.status.reasons import Reason, cell_reasons, score_reasons, weights_reasons
 from prunegrid.status.steps import Failure, Running
 
 SEVERITY = ("done", "stale", "running", "missing", "failed")
@@ -21,41 +21,41 @@ SEVERITY = ("done", "stale", "running", "missing", "failed")
 class Status(NamedTuple):
     """`done`, `failed`, `running`, `missing` or `stale` by benchmark, and why.
 
-    `reasons`: why evaluations are stale, or their cell is trained again. `waits`: the rule whose output is lacking,
-    where one is missing. `outdated`: whether what the cell is made of, evaluated or not, is not as the experiment
-    wants it.
+    `reasons`: why evaluations are stale or the cell must be trained again. `awaits`: if an evaluation is missing, the
+    rule that runs next. `outdated`: whether the cell, evaluated or not, was made with other settings or inputs.
     """
 
     by_benchmark: dict[str, str]
     failure: Failure | None
     running: Running | None
     reasons: list[Reason]
-    waits: str
+    awaits: str
     outdated: bool
 
     @property
     def worst(self) -> str:
-        """Of the benchmarks; `stale` at least where something is to be made again though every score is good."""
+        """Of the benchmarks, and at least `stale` if anything must be made again, even if every score is valid."""
         return max([*self.by_benchmark.values(), "stale" if self.reasons else "done"], key=SEVERITY.index)
 
 
 def cell_status(experiment: Experiment, files: Files, cell: Cell) -> Status:
-    """The cell's status. Raises `PrunegridError` for a damaged file; an absent one is a status."""
+    """The cell's status. A missing file is a status; a damaged one raises `PrunegridError`."""
     names = experiment.evaluation.benchmarks
-    records = {name: f"evaluation/{cell.model}/{cell.path}/{name}.json" for name in names}
-    there = [name for name, record in records.items() if _complete(files, record)]
-    failed = steps.failure(experiment, files, cell)
-    runs = None if failed else steps.running(experiment, files, cell)
-    of_all = reasons(experiment, files, cell)
-    if failed or runs:
-        word = "failed" if failed else "running"
-        return Status(dict.fromkeys(names, word), failed, runs, [], "", bool(of_all))
-    own = {name: score_reasons(experiment, files, records[name], name) for name in there}
-    found = {name: ("stale" if of_all or own[name] else "done") if name in own else "missing" for name in names}
-    again = [] if of_all else weights_reasons(experiment, files, cell, evaluate=set(found.values()) != {"done"})
-    why = list(dict.fromkeys([*of_all, *chain.from_iterable(own.values()), *again])) if there else []
-    waits = steps.awaited(experiment, files, cell) if "missing" in found.values() else ""
-    return Status(found, None, None, why, waits, bool(of_all))
+    evaluated = [name for name in names if _is_evaluated(files, cell, name)]
+    failure = steps.failure(experiment, files, cell)
+    running = None if failure else steps.running(experiment, files, cell)
+    reasons = cell_reasons(experiment, files, cell)
+    if failure or running:
+        status = "failed" if failure else "running"
+        return Status(dict.fromkeys(names, status), failure, running, [], "", bool(reasons))
+    by_score = {name: score_reasons(experiment, files, cell, name) for name in evaluated}
+    statuses = dict.fromkeys(names, "missing")
+    statuses |= {name: "stale" if reasons or by_score[name] else "done" for name in evaluated}
+    all_done = set(statuses.values()) == {"done"}
+    weights = [] if reasons else weights_reasons(experiment, files, cell, evaluate=not all_done)
+    every = dict.fromkeys([*reasons, *chain.from_iterable(by_score.values()), *weights])
+    awaits = steps.awaited(experiment, files, cell) if "missing" in statuses.values() else ""
+    return Status(statuses, None, None, list(every) if evaluated else [], awaits, bool(reasons))
 
 
 def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
@@ -66,16 +66,17 @@ def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
 def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
     """Every cell that has a `failure`, in the table's order."""
     files = Files(root)
-    found = {cell: steps.failure(experiment, files, cell) for cell in grid.cells(experiment)}
-    return {cell: failed for cell, failed in found.items() if failed}
+    by_cell = {cell: steps.failure(experiment, files, cell) for cell in grid.cells(experiment)}
+    return {cell: failure for cell, failure in by_cell.items() if failure}
 
 
-def _complete(files: Files, record: str) -> bool:
-    """Whether an evaluation is there with its items. Its score is then a number."""
-    if not (files.exists(record) and files.exists(record.removesuffix("json") + "parquet")):
+def _is_evaluated(files: Files, cell: Cell, benchmark: str) -> bool:
+    """Whether the score exists, with its answers; it must be a number."""
+    record = layout.score(cell.name, benchmark)
+    if not (files.exists(record) and files.exists(layout.answers(cell.name, benchmark))):
         return False
     _, _, score, _ = files.values(record, "protocol", "metric", "score", "n_items")
     if not (isinstance(score, int | float) and math.isfinite(score)):
         path = files.root / record
-        raise PrunegridError(f"{path}: score is {score!r}, not a number of percent; {io.repair(path)}")
+        raise PrunegridError(path, f"score is {score!r}, not a percentage", core_files.repair(path))
     return True

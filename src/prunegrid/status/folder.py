@@ -1,4 +1,4 @@
-"""A results folder's small files, each read once."""
+"""What a results folder contains: JSON files, logs and locks of steps."""
 
 import os
 from functools import reduce
@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from prunegrid.core import files, locks
+from prunegrid.core import files as core_files
+from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.step import DONE, lock_path
 from prunegrid.experiment import layout
@@ -16,13 +17,13 @@ from prunegrid.experiment.steps import Step
 
 GONE = object()
 UNKNOWN = "not recorded"
-TAIL = 1 << 16  # bytes at a log's end that are read
+TAIL = 1 << 16  # bytes
 
 
 class Files:
-    """What the folder `root` holds at the moment: nothing is read twice, so make a new one for each question.
+    """The small files of the results folder `root`, each read once: make a new object to see changes.
 
-    Files are named by their path below `root`. Tens of thousands are asked for, so paths are strings here.
+    Files are named by their path relative to `root`. These are strings, since there are tens of thousands.
     """
 
     def __init__(self, root: Path) -> None:
@@ -33,18 +34,18 @@ class Files:
         self._shards: dict[str, list[Step]] = {}
 
     def exists(self, name: str) -> bool:
-        folder, _, own = name.rpartition("/")
+        folder, _, base = name.rpartition("/")
         if folder not in self._names:
             try:
                 self._names[folder] = frozenset(entry.name for entry in os.scandir(f"{self.root}/{folder}"))
             except (FileNotFoundError, NotADirectoryError):
                 self._names[folder] = frozenset()
-        return own in self._names[folder]
+        return base in self._names[folder]
 
     def values(self, name: str, *keys: str, absent: Any = None) -> list[Any]:
-        """The values of dotted keys in a JSON file, all None where there is no file.
+        """The values of dotted keys in a JSON file; all None if there is no file.
 
-        A key that an older version did not write is `absent`, where that is given; else it is an error.
+        A missing key is an error, or has the value `absent`, if given: older versions did not write all keys.
         """
         content = self.content(name)
         if content is GONE:
@@ -55,10 +56,15 @@ class Files:
             if absent is not None:
                 return [absent] * len(keys)
             path = self.root / name
-            raise PrunegridError(f"{path}: lacks one of {', '.join(keys)}; {files.repair(path)}") from None
+            raise PrunegridError(path, f"lacks one of {', '.join(keys)}", core_files.repair(path)) from None
+
+    def value(self, name: str, key: str, absent: Any = None) -> Any:
+        """One of `values`."""
+        (value,) = self.values(name, key, absent=absent)
+        return value
 
     def content(self, name: str) -> Any:
-        """All of a JSON file, `GONE` where it is not there; a job that starts removes what it will make again."""
+        """All of a JSON file; `GONE` if it does not exist, or was removed meanwhile by a job that makes it again."""
         if name not in self._contents:
             self._contents[name] = _read(self.root / name) if self.exists(name) else GONE
         return self._contents[name]
@@ -87,24 +93,24 @@ class Files:
         a shard whose scores have been gathered.
         """
         if model not in self._shards:
-            since = _modified(self.root / layout.log("gather_scores", model))
+            oldest = _modified(self.root / layout.log("gather_scores", model))
             logs = sorted(self.root.glob(layout.log("score", f"{model}/*")))
-            self._shards[model] = [Step("score", f"{model}/{log.stem}", ()) for log in logs if _modified(log) >= since]
+            self._shards[model] = [Step("score", f"{model}/{log.stem}", ()) for log in logs if _modified(log) >= oldest]
         return self._shards[model]
 
 
 def _read(path: Path) -> Any:
-    """As `io.read_json`, which has the words for what is damaged, but several times as fast."""
+    """As `read_json`, but several times as fast; damage is left to that, for its error messages."""
     try:
         return from_json(path.read_bytes())
     except FileNotFoundError:
         return GONE
     except (ValueError, OSError):
-        return files.read_json(path)
+        return core_files.read_json(path)
 
 
 def _modified(file: Path) -> float:
-    """When the file was written last, in seconds of the epoch; 0 where there is none."""
+    """When the file was last written, in seconds since the epoch; 0 if there is none."""
     try:
         return file.stat().st_mtime
     except FileNotFoundError:
@@ -112,7 +118,7 @@ def _modified(file: Path) -> float:
 
 
 def last_lines(log: Path) -> list[str]:
-    """The lines at the log's end that are not blank."""
+    """The non-blank lines of the log's last `TAIL` bytes."""
     with log.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > TAIL:

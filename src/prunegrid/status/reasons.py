@@ -1,4 +1,4 @@
-"""Why the evaluation of a cell is stale: what it was made with, and what the experiment wants now.
+"""Why a cell is stale: the settings and inputs that its files record, against those of the experiment.
 
 The sandbox's seed is the one setting that no file records.
 """
@@ -9,218 +9,236 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from prunegrid import pruners
-from prunegrid.core import files as io
+from prunegrid.core import files as core_files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Section
+from prunegrid.experiment.steps import reference_name
+from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status.folder import UNKNOWN, Files
 
-PRUNER = ("method", "options")
 DIGEST = re.compile("[0-9a-f]{64}")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
-GONE = "let go (runtime.retention)"
+DELETED = "deleted (runtime.retention)"
 UNSET = object()
-EVALUATED = {"was": "another when it was evaluated", "now": "made anew"}
-SCORED = {"was": "another when it was scored", "now": "made anew"}
-PRUNED = {"was": "another when it was pruned", "now": "made anew"}
+EVALUATED = {"recorded": "another when it was evaluated", "current": "made anew"}
+SCORED = {"recorded": "another when it was scored", "current": "made anew"}
+PRUNED = {"recorded": "another when it was pruned", "current": "made anew"}
+
+Location = tuple[str, str]
+"""A JSON file and a dotted key in it."""
 
 
 class Reason(NamedTuple):
-    """A setting, by its key in the config, or a file; what it was when the cell was made, and what it is."""
+    """A setting, by its key in the config, or a file; its recorded value and the current one."""
 
-    what: str
-    was: str
-    now: str
+    setting: str
+    recorded: str
+    current: str
 
     def __str__(self) -> str:
-        return f"{self.what} was {self.was}, is {self.now}"
+        return f"{self.setting} was {self.recorded}, is {self.current}"
 
 
-def reasons(experiment: Experiment, files: Files, cell: Cell) -> list[Reason]:
-    """Why the cell's evaluations belong to a cell that no longer is; none where they do not.
+def cell_reasons(experiment: Experiment, files: Files, cell: Cell) -> list[Reason]:
+    """Why all evaluations of the cell are stale, if they are.
 
-    What the cell is made of is gone, or was made with other settings than the experiment's, or made anew since: a run
-    that ended between a training and its evaluation.
+    An input of the cell is missing, was made with other settings, or was made again after the evaluation, as when a run
+    ended between training and evaluation.
     """
-    return list(dict.fromkeys([*_settings(experiment, files, cell), *_evaluated(experiment, files, cell)]))
+    return list(dict.fromkeys([*_setting_reasons(experiment, files, cell), *_input_reasons(experiment, files, cell)]))
 
 
-def score_reasons(experiment: Experiment, files: Files, name: str, benchmark: str) -> list[Reason]:
-    """Why one evaluation that is there, the file `name`, is stale: its task, limit, items, ... are others now."""
-    evaluation, wanted = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
-    at = f"evaluation.benchmarks.{benchmark}"
-    made = dict(zip(("protocol", "dtype"), files.values(name, "protocol", "dtype"), strict=True))
-    (made["engine"],) = files.values(name, "engine", absent="transformers")
-    asked = {key: getattr(evaluation, key) for key in ("protocol", "dtype", "engine")}
-    found = list(_differences("evaluation", made, asked))
-    own = dict(zip(("task", "limit"), files.values(name, "task", "limit"), strict=True))
-    found += _differences(at, own, {"task": wanted.task, "limit": wanted.limit})
-    later: dict[str, tuple[str, Any]] = {
+def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:
+    """Why one existing evaluation is stale: its task, limit, items or another setting has changed."""
+    evaluation, settings = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
+    record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
+    protocol, dtype, task, limit = files.values(record, "protocol", "dtype", "task", "limit")
+    engine = files.value(record, "engine", absent="transformers")
+    reasons = [
+        *_differences("evaluation.protocol", protocol, evaluation.protocol),
+        *_differences("evaluation.dtype", dtype, evaluation.dtype),
+        *_differences("evaluation.engine", engine, evaluation.engine),
+        *_differences(f"{section}.task", task, settings.task),
+        *_differences(f"{section}.limit", limit, settings.limit),
+    ]
+    optional: dict[str, tuple[str, Any]] = {
         "batch_tokens": ("evaluation.batch_tokens", evaluation.batch_tokens),
         "device": ("device", experiment.device),
-        "data": (f"{at}.data", wanted.data),
+        "data": (f"{section}.data", settings.data),
     }
-    for key, (what, value) in later.items():
-        (was,) = files.values(name, key, absent=UNKNOWN)
-        if was != UNKNOWN:
-            found += _differences(what, was, value)
-    return found
+    for key, (setting, current) in optional.items():
+        recorded = files.value(record, key, absent=UNKNOWN)
+        if recorded != UNKNOWN:
+            reasons += _differences(setting, recorded, current)
+    return reasons
 
 
 def weights_reasons(experiment: Experiment, files: Files, cell: Cell, evaluate: bool) -> list[Reason]:
-    """Why a finished cell is trained again as it was: it has no weights, and is to `evaluate`, or to keep them."""
-    at = f"trained/{cell.model}/{cell.path}"
-    if not cell.trained or files.exists(f"{at}/model") or not files.exists(f"{at}/training.json"):
+    """Why a finished cell is trained again with the same settings: its deleted weights are needed to `evaluate`, or
+    must be kept."""
+    trained = cell.trained and files.exists(layout.training(cell.name))
+    if not trained or files.exists(layout.weights(cell.name)):
         return []
-    wanted = "to be kept" if grid.keeps_weights(experiment) else "to be evaluated"
-    return [Reason("the trained model", GONE, wanted)] if evaluate or grid.keeps_weights(experiment) else []
+    keep = grid.keeps_weights(experiment)
+    return (
+        [Reason("the trained model", DELETED, "to be kept" if keep else "to be evaluated")] if keep or evaluate else []
+    )
 
 
-def _settings(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
-    """What the files of each step say that they were made with against what the experiment wants."""
+def _setting_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
+    """The settings that the files of each step record, against the experiment's."""
     source = {"source": (f"models.{cell.model}", experiment.sources[cell.model])}
-    yield from _made(files, f"models/{cell.model}.json", source)
+    yield from _record_reasons(files, layout.manifest(cell.model), source)
     if not cell.trained:
         return
-    dataset, scoring = experiment.dataset, experiment.scoring
-    yield from _made(files, f"data/{dataset.name}.json", {"source": ("dataset", dataset)})
-    scores = f"scores/{cell.model}/meta.json"
-    wanted = {key: (f"scoring.{key}", getattr(scoring, key)) for key in ("max_length", "dtype")}
-    yield from _made(files, scores, wanted)
-    noted = (f"data/{dataset.name}.json", "digest")
-    yield from _since(files, "the training set", noted, (scores, "digests.data"), SCORED)
+    dataset, scores = layout.dataset_counts(experiment.dataset.name), layout.scores_meta(cell.model)
+    yield from _record_reasons(files, dataset, {"source": ("dataset", experiment.dataset)})
+    scoring = {key: (f"scoring.{key}", getattr(experiment.scoring, key)) for key in ("max_length", "dtype")}
+    yield from _record_reasons(files, scores, scoring)
+    yield from _changed(files, "the training set", (dataset, "digest"), (scores, "digests.data"), SCORED)
     training = grid.training_of(experiment, cell)
-    made: dict[str, tuple[str, Any]] = {"training": ("training", training), "seed": ("seed", cell.seed)}
-    (digests,) = files.values(scores, "digests")
+    settings: dict[str, tuple[str, Any]] = {"training": ("training", training), "seed": ("seed", cell.seed)}
+    digests = files.value(scores, "digests")
     if digests is not None:
-        made["digests"] = ("the scores' digests", digests)
-    yield from _made(files, layout.training(cell.name), made)
+        settings["digests"] = ("the scores' digests", digests)
+    yield from _record_reasons(files, layout.training(cell.name), settings)
     if cell.pruned:
-        yield from _selected(experiment, files, cell)
+        yield from _selection_reasons(experiment, files, cell)
     if cell.pruned and not grid.dynamic(experiment, cell):
-        yield from _trained_on(files, f"{cell.model}/{cell.path}")
+        yield from _trained_selection_reasons(files, cell)
 
 
-def _selected(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
-    """The settings of a cell's selection, and of what only some variants need for theirs."""
+def _selection_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
+    """The settings of a cell's selection, and of the inputs that only some selections have."""
     assert cell.budget
-    variant = experiment.variant(cell.variant)
-    at = f"variants.{variant.name}"
-    selection = grid.selection_summary(experiment, cell)
-    made: dict[str, tuple[str, Any]] = {
+    summary = grid.selection_summary(experiment, cell)
+    settings: dict[str, tuple[str, Any]] = {
         "nominal.samples": ("sample_ratio", cell.budget.sample_ratio),
         "nominal.tokens": ("token_ratio", cell.budget.token_ratio),
         "seeds.cell": ("seed", cell.seed),
     }
-    yield from _made(files, selection, made)
-    if not files.exists(selection):
-        return
-    was = dict(zip(PRUNER, files.values(selection, *PRUNER), strict=True))
+    yield from _record_reasons(files, summary, settings)
+    if files.exists(summary):
+        yield from _method_reasons(experiment, files, cell, summary)
+        yield from _reference_reasons(experiment, files, cell, summary)
+        yield from _match_reasons(experiment, files, cell, summary)
+
+
+def _method_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:
+    variant = experiment.variant(cell.variant)
+    recorded = dict(zip(("method", "options"), files.values(summary, "method", "options"), strict=True))
     options = pruners.complete_options(variant.method, variant.options)
-    yield from _pruned_by(variant.name, was, {"method": variant.method, "options": options})
-    (match,) = files.values(selection, "match", absent=UNKNOWN)
-    yield from _differences(f"{at}.match", match, variant.match)
-    (foreign,) = files.values(selection, "foreign_pruners", absent={})
-    versions = {name: told["version"] for name, told in (foreign or {}).items()}
-    now = {pruner.name: pruner.version for pruner in pruners.find_pruners(variant.method) if pruner.foreign}
-    yield from _differences(f"{at}: version", versions, now)
-    if "reference_nll" in grid.extra_columns(experiment, cell):
-        reference = experiment.sources[f"{cell.model}@reference"]
-        source = {"source": (f"models.{cell.model}.reference", reference)}
-        manifest = f"models/{cell.model}@reference.json"
-        yield from _made(files, manifest, source)
-        asked = (selection, "extras.reference_nll.reference")
-        yield from _since(files, "the reference model", (manifest, "digests.model"), asked, SCORED)
+    yield from _pruner_differences(variant.name, recorded, {"method": variant.method, "options": options})
+    match = files.value(summary, "match", absent=UNKNOWN)
+    yield from _differences(f"variants.{variant.name}.match", match, variant.match)
+    foreign = files.value(summary, "foreign_pruners", absent={}) or {}
+    versions = {name: record["version"] for name, record in foreign.items()}
+    current = {pruner.name: pruner.version for pruner in pruners.find_pruners(variant.method) if pruner.foreign}
+    yield from _differences(f"variants.{variant.name}: version", versions, current)
+
+
+def _reference_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:
+    """The reference model, for a pruner that reads a score computed under it."""
+    for column in REFERENCE_EXTRAS & set(grid.extra_columns(experiment, cell)):
+        name = reference_name(cell.model)
+        manifest, source = layout.manifest(name), (f"models.{cell.model}.reference", experiment.sources[name])
+        yield from _record_reasons(files, manifest, {"source": source})
+        used = (summary, f"extras.{column}.reference")
+        yield from _changed(files, "the reference model", (manifest, "digests.model"), used, SCORED)
+
+
+def _match_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:
+    """What a variant with `match` is matched to: another pruner in each mini-batch, or another cell's selection."""
     if grid.dynamic(experiment, cell):
-        (pruning,) = files.values(selection, "pruning")
-        match = grid.pruning_of(experiment, cell).match
-        yield from _pruned_by(str(variant.match), pruning.get("match"), match.model_dump() if match else None)
+        pruning, spec = files.value(summary, "pruning"), grid.pruning_of(experiment, cell)
+        current = spec.match.model_dump() if spec.match else None
+        yield from _pruner_differences(str(experiment.variant(cell.variant).match), pruning.get("match"), current)
     if matched := grid.matched_cell(experiment, cell):
-        yield from _selected(experiment, files, matched)
-        other = f"{grid.selection_folder(experiment, matched)}/selection.json"
-        for realised, met in {"n_kept_samples": "matched.samples", "kept_tokens": "matched.tokens"}.items():
-            what = f"the selection of {matched.variant}, the match,"
-            yield from _since(files, what, (other, realised), (selection, met), PRUNED)
+        yield from _selection_reasons(experiment, files, matched)
+        other = grid.selection_summary(experiment, matched)
+        for realised, target in {"n_kept_samples": "matched.samples", "kept_tokens": "matched.tokens"}.items():
+            name = f"the selection of {matched.variant}, the match,"
+            yield from _changed(files, name, (other, realised), (summary, target), PRUNED)
 
 
-def _pruned_by(variant: str, was: dict[str, Any] | None, now: dict[str, Any] | None) -> Iterator[Reason]:
-    """The method and, where that is the same, its options, which the config has beside it; None: no such variant."""
-    if was is None or now is None:
+def _pruner_differences(
+    variant: str, recorded: dict[str, Any] | None, current: dict[str, Any] | None
+) -> Iterator[Reason]:
+    """The method or, if it is the same, its options; in the config both are keys of the variant. None: no variant."""
+    if recorded is None or current is None:
         return
-    yield from _differences(f"variants.{variant}.method", was["method"], now["method"])
-    if was["method"] == now["method"]:
-        yield from _differences(f"variants.{variant}", was["options"], now["options"])
+    yield from _differences(f"variants.{variant}.method", recorded["method"], current["method"])
+    if recorded["method"] == current["method"]:
+        yield from _differences(f"variants.{variant}", recorded["options"], current["options"])
 
 
-def _trained_on(files: Files, at: str) -> Iterator[Reason]:
-    """Whether a static cell was trained on the selection that is there."""
-    selection = files.root / "pruned" / at / layout.SELECTION
-    (trained_on,) = files.values(f"trained/{at}/training.json", "selection", absent=UNKNOWN)
-    if trained_on in (None, UNKNOWN) or not selection.exists():
+def _trained_selection_reasons(files: Files, cell: Cell) -> Iterator[Reason]:
+    """Whether a static cell was trained on another selection than the current one."""
+    folder = layout.pruned(cell.name)
+    selection = files.root / folder / layout.SELECTION
+    used = files.value(layout.training(cell.name), "selection", absent=UNKNOWN)
+    if used in (None, UNKNOWN) or not selection.exists():
         return
-    (there,) = files.values(f"pruned/{at}/selection.json", "selection", absent=UNKNOWN)
-    if trained_on != (io.sha256(selection) if there in (None, UNKNOWN) else there):
+    recorded = files.value(f"{folder}/{layout.SUMMARY}", "selection", absent=UNKNOWN)
+    if used != (core_files.sha256(selection) if recorded in (None, UNKNOWN) else recorded):
         yield Reason("the selection", "another when the model was trained", "made anew")
 
 
-def _evaluated(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
-    """Whether the cell's evaluations were asked of the base model and the trained weights that are there."""
-    at = f"{cell.model}/{cell.path}"
-    manifest = f"models/{cell.model}.json"
-    there = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
+def _input_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
+    """Whether the base model or the trained weights were made again after an evaluation."""
+    manifest = layout.manifest(cell.model)
+    inputs = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
     if cell.trained:
-        there["digests.weights"] = ("the trained model", (f"trained/{at}/training.json", "weights"))
+        inputs["digests.weights"] = ("the trained model", (layout.training(cell.name), "weights"))
     for benchmark in experiment.evaluation.benchmarks:
-        record = f"evaluation/{at}/{benchmark}.json"
-        for key, (what, made) in there.items() if files.exists(record) else ():
-            yield from _since(files, what, made, (record, key), EVALUATED)
+        record = layout.score(cell.name, benchmark)
+        for key, (name, current) in inputs.items() if files.exists(record) else ():
+            yield from _changed(files, name, current, (record, key), EVALUATED)
 
 
-def _since(
-    files: Files, what: str, made: tuple[str, str], used: tuple[str, str], words: dict[str, str]
-) -> Iterator[Reason]:
-    """`what` is another now, by the value that one file has `made`, than the one that another file says it `used`.
+def _changed(files: Files, name: str, current: Location, used: Location, words: dict[str, str]) -> Iterator[Reason]:
+    """`name`, if the file that holds its `current` value differs from the one that holds the value `used`.
 
-    Nothing is told where an older version did not note either, nor where a file is gone, which is told by itself.
+    Skipped if either value is missing (written by an older version) or its file is (reported separately).
     """
-    (now,), (was,) = (files.values(name, key, absent=UNKNOWN) for name, key in (made, used))
-    if was != now and None not in (was, now) and UNKNOWN not in (was, now):
-        yield Reason(what, **words)
+    values = [files.value(*location, absent=UNKNOWN) for location in (current, used)]
+    if values[0] != values[1] and None not in values and UNKNOWN not in values:
+        yield Reason(name, **words)
 
 
-def _made(files: Files, name: str, wanted: dict[str, tuple[str, Any]]) -> Iterator[Reason]:
-    """Of each key of a JSON file its config key and what that wants; a file that is gone is one reason.
+def _record_reasons(files: Files, name: str, settings: dict[str, tuple[str, Any]]) -> Iterator[Reason]:
+    """The `settings` (recorded key: config key and current value) that a JSON file records differently.
 
-    One of the cell's own goes by its name alone, so that it is one reason for all cells.
+    A missing file is one reason. The cell's own files are named without their folder, as the same reason for all cells.
     """
-    found = files.values(name, *wanted)
     if not files.exists(name):
-        own = name.startswith(("pruned/", "trained/"))
-        yield Reason(name.rpartition("/")[2] if own else name, "there", "gone")
+        own_file = name.startswith((layout.pruned(""), layout.trained("")))
+        yield Reason(name.rpartition("/")[2] if own_file else name, "there", "gone")
         return
-    for was, (what, value) in zip(found, wanted.values(), strict=True):
-        yield from _differences(what, was, value)
+    for recorded, (setting, current) in zip(files.values(name, *settings), settings.values(), strict=True):
+        yield from _differences(setting, recorded, current)
 
 
-def _differences(what: str, was: Any, now: Any) -> Iterator[Reason]:
-    """The keys below `what` in which two values differ; lists are compared as a whole.
+def _differences(setting: str, recorded: Any, current: Any) -> Iterator[Reason]:
+    """The keys below `setting` whose values differ; lists are compared as a whole.
 
-    A section is compared as this version records it: a key that an older one did not write means what it meant then.
+    A section is compared as this version records it: a key that an older version did not write has its default.
     """
-    if isinstance(now, Section):
-        was, now = type(now).as_recorded(was), now.model_dump(mode="json")
-    if was == now:
+    if isinstance(current, Section):
+        recorded, current = type(current).as_recorded(recorded), current.model_dump(mode="json")
+    if recorded == current:
         return
-    if isinstance(was, dict) and isinstance(now, dict):
-        for key in dict.fromkeys([*was, *now]):
-            yield from _differences(f"{what}.{key}", was.get(key, UNSET), now.get(key, UNSET))
+    if isinstance(recorded, dict) and isinstance(current, dict):
+        for key in dict.fromkeys([*recorded, *current]):
+            yield from _differences(f"{setting}.{key}", recorded.get(key, UNSET), current.get(key, UNSET))
     else:
-        yield Reason(what, _text(was), _text(now))
+        yield Reason(setting, _text(recorded), _text(current))
 
 
 def _text(value: Any) -> str:
-    """The value as the config would have it; of a digest its beginning."""
+    """The value as the config would have it; of a digest the first characters."""
     if value is UNSET:
         return "not set"
     if isinstance(value, str) and (value == UNKNOWN or DIGEST.fullmatch(value)):

@@ -35,8 +35,8 @@ class Running(NamedTuple):
 
     rule: str
     log: Path
-    since: float
-    by: str
+    start: float
+    owner: str
 
 
 def failure(experiment: Experiment, files: Files, cell: Cell) -> Failure | None:
@@ -58,9 +58,8 @@ def running(experiment: Experiment, files: Files, cell: Cell) -> Running | None:
 def running_shared(experiment: Experiment, files: Files) -> list[Running]:
     """The running steps that belong to no single cell: models, data, scores."""
     cells = grid.cells(experiment)
-    own = {step.log for cell in cells for step in cell_steps(experiment, cell)}
-    needed = {step.log: step for cell in cells for step in _logged_steps(experiment, files, cell)}
-    return [run for log, step in needed.items() if log not in own and (run := _run(files, step))]
+    steps = {step.log: step for cell in cells for step in _logged_steps(experiment, files, cell)}
+    return [run for step in steps.values() if step.cell is None and (run := _run(files, step))]
 
 
 def awaited(experiment: Experiment, files: Files, cell: Cell) -> str:

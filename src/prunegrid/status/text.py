@@ -1,4 +1,4 @@
-"""What of an experiment is done, failed, running, missing or stale, and why, as text.
+"""How far an experiment is, as text: what is done, failed, running, missing or stale, and why.
 
 prunegrid status config.yaml
 """
@@ -14,89 +14,85 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import SEVERITY, Files, Reason, Running, Status, all_statuses, running_shared
 
-Told = dict[Cell, Status]
-ON_A_CLUSTER = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
+Statuses = dict[Cell, Status]
+SLURM_HINT = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
 
 
-def show(named: Path) -> bool:
-    """Print how far the experiment is that a config file or results folder holds; whether all of it is done."""
-    experiment, root = locate.find(named)
+def show(path: Path) -> bool:
+    """Print the status of the experiment in a config file or results folder; return whether all of it is done."""
+    experiment, root = locate.find(path)
     files = Files(root)
-    told = all_statuses(experiment, files)
-    print("\n".join(report_lines(experiment, files, told)))
-    done = all(status.worst == "done" for status in told.values())
+    statuses = all_statuses(experiment, files)
+    print("\n".join(report_lines(experiment, files, statuses)))
+    done = all(status.worst == "done" for status in statuses.values())
     if not done:
-        print(f"\nwhat is not done runs with\n  {locate.command(named, experiment)}\n{ON_A_CLUSTER}")
+        print(f"\nwhat is not done runs with\n  {locate.command(path, experiment)}\n{SLURM_HINT}")
     return done
 
 
-def report_lines(experiment: Experiment, files: Files, told: Told) -> Iterator[str]:
-    """The counts, then what there is to say of each status."""
-    counts = Counter(status.worst for status in told.values())
-    yield f"{files.root}: {len(told)} cells, {len(experiment.evaluation.benchmarks)} benchmarks each"
+def report_lines(experiment: Experiment, files: Files, statuses: Statuses) -> Iterator[str]:
+    """The number of cells by status, then the details of each status."""
+    counts = Counter(status.worst for status in statuses.values())
+    yield f"{files.root}: {len(statuses)} cells, {len(experiment.evaluation.benchmarks)} benchmarks each"
     yield from (f"  {status:8} {counts[status]:6}" for status in SEVERITY)
     sections = {
-        "failed": _failed(told),
-        "running": _running(told, running_shared(experiment, files)),
-        "missing": _missing(told),
-        "stale": _stale((cell, status.reasons) for cell, status in told.items()),
+        "failed": _failed(statuses),
+        "running": _running(statuses, running_shared(experiment, files)),
+        "missing": _missing(statuses),
+        "stale": _stale((cell, status.reasons) for cell, status in statuses.items()),
     }
     for title, section in sections.items():
-        said = list(section)
-        yield from ["", title, *said] if said else []
+        lines = list(section)
+        yield from ["", title, *lines] if lines else []
 
 
 def stale_lines(experiment: Experiment, root: Path) -> list[str]:
-    """Which finished cells are not what the experiment wants, and why; empty where all are."""
-    told = all_statuses(experiment, Files(root))
-    finished = {cell: status.reasons for cell, status in told.items() if status.reasons}
-    if not finished:
+    """Which finished cells this config makes stale, and why; empty if there are none."""
+    statuses = all_statuses(experiment, Files(root))
+    stale = {cell: status.reasons for cell, status in statuses.items() if status.reasons}
+    if not stale:
         return []
-    return [f"{_cells(finished)} finished, but not as this config wants (stale):", *_stale(finished.items())]
+    return [f"{_cells(stale)} finished, but not as this config wants (stale):", *_stale(stale.items())]
 
 
-def _failed(told: Told) -> Iterator[str]:
-    """Each failed step once, however many cells need it: its last words, its log, what the log says before them."""
-    behind = _grouped((status.failure, cell) for cell, status in told.items() if status.failure)
-    for failure, cells in behind.items():
-        words, before = failure.message()
-        yield f"  {failure.rule}, {_cells(cells)}: {words}"
+def _failed(statuses: Statuses) -> Iterator[str]:
+    """Each failed step once, however many cells need it: its error, its log, the log's lines before the error."""
+    by_failure = _grouped((status.failure, cell) for cell, status in statuses.items() if status.failure)
+    for failure, cells in by_failure.items():
+        error, context = failure.message()
+        yield f"  {failure.rule}, {_cells(cells)}: {error}"
         yield f"    {failure.log}"
-        yield from (f"    | {line}" for line in before)
+        yield from (f"    | {line}" for line in context)
 
 
-def _running(told: Told, of_many: list[Running]) -> Iterator[str]:
-    own = [(f"{run.rule}, {_name(cell)}", run) for cell, status in told.items() if (run := status.running)]
-    for what, run in [*((run.rule, run) for run in of_many), *own]:
-        since = datetime.fromtimestamp(run.since).strftime("%Y-%m-%d %H:%M:%S")
-        yield f"  {what}: since {since}, {run.by}"
+def _running(statuses: Statuses, shared: list[Running]) -> Iterator[str]:
+    cells = [(f"{run.rule}, {cell.name}", run) for cell, status in statuses.items() if (run := status.running)]
+    for step, run in [*((run.rule, run) for run in shared), *cells]:
+        start = datetime.fromtimestamp(run.start).strftime("%Y-%m-%d %H:%M:%S")
+        yield f"  {step}: since {start}, {run.owner}"
         yield f"    {run.log}"
 
 
-def _missing(told: Told) -> Iterator[str]:
-    waits = Counter(status.waits for status in told.values() if status.worst == "missing")
-    yield from (f"  {count} wait for {rule}" for rule, count in waits.items())
+def _missing(statuses: Statuses) -> Iterator[str]:
+    rules = Counter(status.awaits for status in statuses.values() if status.worst == "missing")
+    yield from (f"  {count} wait for {rule}" for rule, count in rules.items())
 
 
 def _stale(reasons: Iterable[tuple[Cell, list[Reason]]]) -> Iterator[str]:
-    """Each reason with its cells, that of most cells first."""
-    behind = _grouped((reason, cell) for cell, own in reasons for reason in own)
-    for reason, cells in sorted(behind.items(), key=lambda item: -len(item[1])):
+    """Each reason with its cells, the most frequent first."""
+    by_reason = _grouped((reason, cell) for cell, several in reasons for reason in several)
+    for reason, cells in sorted(by_reason.items(), key=lambda item: -len(item[1])):
         yield f"  {reason}: {_cells(cells)}"
 
 
 def _grouped(pairs: Iterable[tuple[Any, Cell]]) -> dict[Any, list[Cell]]:
-    found: dict[Any, list[Cell]] = {}
+    groups: dict[Any, list[Cell]] = {}
     for key, cell in pairs:
-        found.setdefault(key, []).append(cell)
-    return found
+        groups.setdefault(key, []).append(cell)
+    return groups
 
 
 def _cells(cells: Iterable[Cell]) -> str:
-    """The name of one cell, the number of several."""
-    several = list(cells)
-    return f"{len(several)} cells" if several[1:] else _name(several[0])
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.model}/{cell.path}"
+    """The name of a single cell, the number of several."""
+    names = [cell.name for cell in cells]
+    return f"{len(names)} cells" if len(names) > 1 else names[0]

@@ -23,7 +23,7 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.status import Files
-from prunegrid.status import text as overview
+from prunegrid.status.text import SLURM_HINT, stale_lines
 from support.programs import program
 from support.results_folder import an_experiment, finish, put, rows, shared_files
 
@@ -222,17 +222,17 @@ def without_weights(folder: Path, experiment: Experiment) -> Path:
 def test_weights_that_are_let_go_leave_a_finished_cell_done(tmp_path: Path, say: Say) -> None:
     code, text = say(without_weights(tmp_path, an_experiment(**SCORES)))
     assert (code, counts(text)) == (0, {"done": 9})
-    assert overview.stale_lines(an_experiment(**SCORES), tmp_path) == []
+    assert stale_lines(an_experiment(**SCORES), tmp_path) == []
 
 
 def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) -> None:
     """Their scores are good, and stay in the table."""
     without_weights(tmp_path, an_experiment())
     code, text = say(tmp_path)
-    reason = "  the trained model was let go (runtime.retention), is to be kept: 8 cells"
+    reason = "  the trained model was deleted (runtime.retention), is to be kept: 8 cells"
     assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
     assert section(text, "stale") == [reason]
-    assert overview.stale_lines(an_experiment(), tmp_path)[1:] == [reason]
+    assert stale_lines(an_experiment(), tmp_path)[1:] == [reason]
     assert set(collect.collect(an_experiment(), tmp_path)["status"]) == {"done"}
 
 
@@ -250,9 +250,9 @@ def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacki
     code, text = say(tmp_path)
     assert (code, counts(text)) == (1, {"missing": 9} if lacking else {"stale": 9})
     assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
-    reason = "  the trained model was let go (runtime.retention), is to be evaluated: 8 cells"
+    reason = "  the trained model was deleted (runtime.retention), is to be evaluated: 8 cells"
     assert reason in section(text, "stale")
-    assert reason in overview.stale_lines(wanted, tmp_path)
+    assert reason in stale_lines(wanted, tmp_path)
 
 
 def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, say: Say) -> None:
@@ -307,10 +307,10 @@ def test_the_command_that_runs_what_is_not_done(
     monkeypatch.chdir(tmp_path)
     code, said = say(named)
     assert code == 1
-    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n{overview.ON_A_CLUSTER}\n")
+    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n{SLURM_HINT}\n")
     monkeypatch.chdir("/")
     if named.startswith("results"):
-        assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{overview.ON_A_CLUSTER}\n")
+        assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{SLURM_HINT}\n")
 
 
 def test_a_thousand_cells_are_told_apart(tmp_path: Path, say: Say) -> None:

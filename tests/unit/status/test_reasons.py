@@ -298,4 +298,4 @@ def test_what_is_not_finished_has_no_reasons(folder: Path) -> None:
         file.unlink()
     experiment = made(training={"learning_rate": 0.0002})
     told = status.cell_status(experiment, Files(folder), Cell("m", "full", None, 0))
-    assert (told.worst, told.reasons, told.waits, told.outdated) == ("missing", [], "evaluate", True)
+    assert (told.worst, told.reasons, told.awaits, told.outdated) == ("missing", [], "evaluate", True)

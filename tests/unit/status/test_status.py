@@ -19,11 +19,11 @@ from support.results_folder import ITEMS, an_experiment, finish, put, rows, shar
 
 
 def stale(experiment: Experiment, root: Path, cell: Cell) -> bool:
-    return bool(status.reasons(experiment, Files(root), cell))
+    return bool(status.cell_reasons(experiment, Files(root), cell))
 
 
 def stale_score(root: Path, **changes: Any) -> bool:
-    return bool(status.score_reasons(an_experiment(**changes), Files(root), "evaluation/m/zero-shot/A.json", "A"))
+    return bool(status.score_reasons(an_experiment(**changes), Files(root), Cell("m", "zero-shot"), "A"))
 
 
 def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
