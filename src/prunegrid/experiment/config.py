@@ -205,8 +205,9 @@ def check_command_line(texts: Iterable[str]) -> None:
     for text in texts:
         if found := re.search(r"['$`\\\n]", text):
             raise PrunegridError(
-                f"{text!r} has a {found[0]!r}, which a job's shell would read; "
-                "write such values into the file that --configfile names, and give that file a plain name"
+                repr(text),
+                f"has a {found[0]!r}, which a job's shell would read",
+                "write such values into the file that --configfile names, and give that file a plain name",
             )
 
 

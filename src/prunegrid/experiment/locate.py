@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from prunegrid.core import files as io
-from prunegrid.core.errors import PrunegridError
+from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.experiment import config, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.pruners import plugins
@@ -28,11 +28,11 @@ def read(file: Path) -> Experiment:
     try:
         values = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise PrunegridError(f"{file}: cannot be read ({error}); name an experiment's YAML file") from None
+        raise PrunegridError(file, f"cannot be read ({error})", "name an experiment's YAML file") from None
     except yaml.YAMLError as error:
-        raise PrunegridError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        raise PrunegridError(file, f"not YAML: {' '.join(str(error).split())}", "correct it") from None
     if not isinstance(values, dict):
-        raise PrunegridError(f"{file}: holds no keys; start from config.yaml")
+        raise PrunegridError(file, "holds no keys", "start from config.yaml")
     return config.load(values, str(file))
 
 
@@ -41,16 +41,19 @@ def experiment_of(directory: Path) -> Experiment:
     path = directory / layout.EXPERIMENT
     if not path.exists():
         raise PrunegridError(
-            f"{directory}: no experiment.json there, so it is not an experiment's results; "
-            "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)"
+            directory,
+            f"no {layout.EXPERIMENT} there, so it is not an experiment's results",
+            "give the folder results/<experiment> that the workflow writes (its rule `record` makes that file)",
         )
     plugins.add_search_path(directory.resolve().parents[1])
     written = io.read_json(path)
     try:
         return config.load(written, source=str(path))
     except PrunegridError as error:
-        hint = "was it written by another version? The workflow, run with your config, writes it again"
-        raise PrunegridError(f"{error}\n{path}: {hint}") from None
+        hint = PrunegridError(
+            path, "written by another version?", "run the workflow with your config: it writes it again"
+        )
+        raise PrunegridErrors([error, hint]) from None
 
 
 def command(named: Path, experiment: Experiment) -> str:

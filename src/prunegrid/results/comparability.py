@@ -39,7 +39,7 @@ def check_comparable(files: Files, done: Sequence[At]) -> None:
             values.setdefault(what, {}).setdefault(json.dumps(value), []).append(at)
     if unlike := [what for what, found in values.items() if len(found) > 1]:
         now = _current_values({benchmark: record for (_, benchmark), record in records.items()})
-        raise PrunegridError(_error(files.root, unlike[0], values, now, _to_reevaluate(values, now)))
+        raise _error(files.root, unlike[0], values, now, _to_reevaluate(values, now))
 
 
 def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
@@ -81,7 +81,7 @@ def _places(found: Found) -> Iterator[tuple[str, At]]:
     return ((value, at) for value, places in found.items() for at in places)
 
 
-def _error(root: Path, what: str, values: dict[str, Found], now: dict[str, str], again: list[At]) -> str:
+def _error(root: Path, what: str, values: dict[str, Found], now: dict[str, str], again: list[At]) -> PrunegridError:
     found = sorted(values[what].items(), key=lambda item: -len(item[1]))
     told = "; ".join(f"{value[:40]} in {_named(places)}" for value, places in found)
     if what in now:
@@ -89,10 +89,8 @@ def _error(root: Path, what: str, values: dict[str, Found], now: dict[str, str],
     remedy = f"rm {' '.join(str(root / _name(at)) for at in again)}, then run the workflow"
     if len(again) > NAMED:
         remedy = "run the workflow with --forcerun evaluate, which asks only what would be written otherwise now"
-    return (
-        f"{root}: these cells were not evaluated alike and cannot stand in one table: {what} is {told}. "
-        f"Evaluate {_named(again)} again: {remedy}"
-    )
+    problem = f"these cells were not evaluated alike and cannot stand in one table: {what} is {told}"
+    return PrunegridError(root, problem, f"evaluate {_named(again)} again: {remedy}")
 
 
 def _named(places: list[At]) -> str:

@@ -74,7 +74,7 @@ def follow(root: Path, said: str) -> list[str]:
         ),
         ({"task_hash": "other"}, r'A: task_hash is .* in m/zero-shot.* and 5 more cells; "other" in m/full/seed1;'),
         ({"step": 1}, "A: step is 2 in .*; 1 in m/full/seed1; an evaluation would write 2 now"),
-        ({"data_hash": "other"}, r'A: data_hash is "A" in .*; "other" in m/full/seed1\. '),
+        ({"data_hash": "other"}, r'A: data_hash is "A" in .*; "other" in m/full/seed1; evaluate '),
         ({"digests": {"model": "m", "template": "q"}}, "m: digest of the template"),
     ],
 )
