@@ -25,9 +25,9 @@ $(READY): envs/requirements.txt pyproject.toml
 	pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
-# While you work: a minute or two.
+# While you work: about a minute and a half.
 check: lint
-	pytest tests/unit tests/docs -m "not slow and not training" --numprocesses $(WORKERS)
+	pytest tests/unit tests/docs -m "not slow and not training and not sweep" --numprocesses $(WORKERS)
 
 test: $(READY)
 	pytest -m "not slow" --numprocesses $(WORKERS)

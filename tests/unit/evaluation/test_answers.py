@@ -18,6 +18,8 @@ from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import KINDS, QUESTIONS, tiny, tokenizer  # noqa: E402
 
+pytestmark = pytest.mark.sweep
+
 
 @pytest.mark.parametrize("budget", [1, 700, 8192])
 @pytest.mark.parametrize("bos", [False, True])

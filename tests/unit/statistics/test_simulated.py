@@ -20,6 +20,7 @@ from prunegrid.statistics.bootstrap import cluster_sums, resampled_means
 from prunegrid.statistics.inference import ALPHA, Effect, estimate_effect
 from prunegrid.statistics.power import detectable, mde
 
+pytestmark = pytest.mark.sweep
 ITEMS, RUNS, BLOCK, RESAMPLES, CHANCE = 200, 2000, 500, 1000, 1e-4
 SIZES = [pytest.param(1, id="quick"), pytest.param(5, id="long", marks=pytest.mark.slow)]
 
