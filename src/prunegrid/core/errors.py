@@ -10,13 +10,12 @@ class PrunegridError(Exception):
     user can do about it.
     """
 
-    def __init__(self, where: object, what: str = "", fix: str = "") -> None:
+    def __init__(self, where: object, what: str, fix: str = "") -> None:
         super().__init__(where, what, fix)
         self.where, self.what, self.fix = str(where), what, fix
 
     def __str__(self) -> str:
-        place = f"{self.where}: {self.what}" if self.what else self.where
-        return f"{place}; {self.fix}" if self.fix else place
+        return f"{self.where}: {self.what}" + (f"; {self.fix}" if self.fix else "")
 
 
 class PrunegridErrors(PrunegridError):
