@@ -9,6 +9,7 @@ import pandas as pd
 
 from prunegrid.core.frames import typed
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import REFERENCES
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import SCHEMA
@@ -25,7 +26,7 @@ def cell(
 ) -> list[collect.Row]:
     """A cell's rows for benchmarks A, B, ... and Avg; a word in place of a score is a status."""
     sample, _, token = (method or variant).partition("+")
-    reference = variant in collect.REFERENCES
+    reference = variant in REFERENCES
     shared = {
         "model": "m",
         "sample_ratio": None if reference else 0.125,

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
+from prunegrid.experiment.names import FULL, ZERO_SHOT, Reference
 from prunegrid.experiment.sections import (
     USUAL_DTYPE,
     Budget,
@@ -53,7 +54,7 @@ class Experiment(Section):
     sample_ratios: list[Ratio] = Field([])
     token_ratios: list[Ratio] = Field([])
     variants: list[Variant] = Field(min_length=1)
-    references: list[Literal["zero-shot", "full", "shuffled-responses"]] = Field(["zero-shot", "full"])
+    references: list[Reference] = Field([ZERO_SHOT, FULL])
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
     scoring: Scoring = Scoring()
     training: Training = Training()

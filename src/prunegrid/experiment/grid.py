@@ -9,6 +9,7 @@ from typing import Any
 from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT
 from prunegrid.experiment.sections import Budget, Lora, Mode, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import PASS_COLUMNS
@@ -55,13 +56,13 @@ def cells(experiment: Experiment) -> list[Cell]:
 
 
 def _model_cells(experiment: Experiment, model: str) -> Iterator[Cell]:
-    if "zero-shot" in experiment.references:
-        yield Cell(model, "zero-shot")
+    if ZERO_SHOT in experiment.references:
+        yield Cell(model, ZERO_SHOT)
     for budget in experiment.grid_budgets:
         for variant in experiment.variants:
             for seed in experiment.seeds:
                 yield Cell(model, variant.name, budget, seed)
-    for reference in ("shuffled-responses", "full"):
+    for reference in (SHUFFLED, FULL):
         if reference in experiment.references:
             for seed in experiment.seeds:
                 yield Cell(model, reference, None, seed)

@@ -11,6 +11,7 @@ from prunegrid.core.versions import STEP
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import SHUFFLED
 
 
 def pruning(experiment: Experiment, cell: Cell) -> dict[str, Any]:
@@ -46,4 +47,4 @@ def seed(experiment: Experiment, cell: Cell) -> int | None:
 
 def shuffled(experiment: Experiment, cell: Cell) -> bool:
     """Whether each prompt gets another sample's response, as a negative control."""
-    return cell.variant == "shuffled-responses"
+    return cell.variant == SHUFFLED

@@ -11,12 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES
 from prunegrid.tasks.catalog import known_tasks
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-RESERVED = ("zero-shot", "full", "shuffled-responses")
-AVERAGE = "Avg"
-BEST = "best"
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU float32 takes nine times as long, and twice the memory
 
 
@@ -231,7 +229,7 @@ class Variant(Section):
 
     @model_validator(mode="after")
     def known_method(self) -> Self:
-        if self.name in RESERVED:
+        if self.name in REFERENCES:
             raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
         if self.name == BEST:
             raise ValueError(

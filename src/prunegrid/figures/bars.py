@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import style
 from prunegrid.figures.model_results import ModelResults, NothingToShow
@@ -37,7 +38,7 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
     baselines = results.baselines
     variants = [v.name for v in results.experiment.variants if baselines.get(v.name) != v.name]
-    benchmarks = [*results.experiment.evaluation.benchmarks, collect.AVERAGE]
+    benchmarks = [*results.experiment.evaluation.benchmarks, AVERAGE]
     rows = -(-len(benchmarks) // COLUMNS)
     figure = Figure(figsize=(style.PAGE, rows * (ROW_HEIGHT * len(variants) + 0.45) + 0.55), layout="constrained")
     axes = figure.subplots(rows, min(COLUMNS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from prunegrid import pruners
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
@@ -91,7 +92,7 @@ def _mark(results: ModelResults, budget: Budget, variant: str) -> str:
     if results.deltas is None:
         return ""
     rows = results.budget_rows(results.deltas, budget)
-    line = rows[(rows["variant"] == variant) & (rows["benchmark"] == collect.AVERAGE)]
+    line = rows[(rows["variant"] == variant) & (rows["benchmark"] == AVERAGE)]
     return "*" if line["significant"].eq(True).any() else ""
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from prunegrid import pruners
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.names import AVERAGE, REFERENCES
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table.document import TIMES, Unit
@@ -34,7 +35,7 @@ class ModelResults:
     @property
     def averages(self) -> pd.DataFrame:
         """The Avg rows."""
-        return self.frame[self.frame["benchmark"] == collect.AVERAGE]
+        return self.frame[self.frame["benchmark"] == AVERAGE]
 
     @property
     def baselines(self) -> dict[str, str]:
@@ -48,7 +49,7 @@ class ModelResults:
 
     def label(self, variant: str) -> str:
         """A variant's name in figures: a plain one's method, else its own name."""
-        if variant in collect.REFERENCES:
+        if variant in REFERENCES:
             return label(variant)
         parts = [part for part in pruners.pruner_names(self.experiment.variant(variant).method) if part]
         return " + ".join(label(part) for part in parts) if variant == "+".join(parts) else variant

@@ -5,9 +5,9 @@
 
 from prunegrid import pruners
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.names import BASELINE
 from prunegrid.experiment.sections import Budget, Variant
 
-BASELINE = "random+random"
 FORMATS = ("svg", "png")
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from prunegrid.experiment.names import ZERO_SHOT
 from prunegrid.experiment.sections import Budget
 from prunegrid.figures import placing, points, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
@@ -140,7 +141,7 @@ def _front_line(axis: Any, points: pd.DataFrame, column: str, floor: float) -> N
 def zero_shot(results: ModelResults) -> float:
     """Avg of the untrained model (percent), which costs nothing; minus infinity if it is missing."""
     rows = results.averages
-    score = rows.loc[rows["variant"] == "zero-shot", "score"].dropna()
+    score = rows.loc[rows["variant"] == ZERO_SHOT, "score"].dropna()
     return float(score.iloc[0]) if len(score) else -np.inf
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from prunegrid.experiment.names import ZERO_SHOT
 from prunegrid.figures.model_results import ModelResults
 from prunegrid.results import collect
 from prunegrid.table import cost_columns
@@ -16,7 +17,7 @@ def points(results: ModelResults) -> pd.DataFrame:
     Tokens and cost (in its unit) are the table's, over all trained seeds; NaN if unknown.
     """
     rows = results.averages
-    lines = rows[rows["variant"] != "zero-shot"].groupby(ROW, sort=False, dropna=False)
+    lines = rows[rows["variant"] != ZERO_SHOT].groupby(ROW, sort=False, dropna=False)
     means = lines.agg(
         score=("score", "mean"),
         done=("score", "count"),

@@ -6,7 +6,7 @@ from textwrap import fill
 
 from prunegrid.core.text import byte_size, duration
 from prunegrid.experiment import grid
-from prunegrid.experiment.sections import RESERVED
+from prunegrid.experiment.names import REFERENCES
 from prunegrid.plan import disk, gpu_rates, gpus, workload
 from prunegrid.plan.calibrate import Rates, calibrate, rule_family
 from prunegrid.plan.jobs import SHARED, Basis, PlannedJob, jobs
@@ -73,7 +73,7 @@ def _group_rows(all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]
     groups: dict[str, list[PlannedJob]] = defaultdict(list)
     for job in all_jobs:
         groups[job.group].append(job)
-    for name in sorted(groups, key=lambda name: (name == SHARED, name in RESERVED)):
+    for name in sorted(groups, key=lambda name: (name == SHARED, name in REFERENCES)):
         yield [name, *_sums(groups[name], level)]
     yield ["total", *_sums(all_jobs, level)]
 

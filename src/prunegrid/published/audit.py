@@ -20,8 +20,8 @@ from math import ceil, floor
 
 import pandas as pd
 
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.published import frame as published
-from prunegrid.results import collect
 
 AVERAGE_GAP = 0.01
 DELTA_GAP = 0.015
@@ -60,9 +60,9 @@ def printed_editions() -> pd.DataFrame:
 
 def averages(table: pd.DataFrame) -> pd.DataFrame:
     """Printed averages that differ from the mean of their row by more than rounding explains."""
-    scores = table[table["benchmark"] != collect.AVERAGE]
+    scores = table[table["benchmark"] != AVERAGE]
     means = scores.groupby(ROW, dropna=False, sort=False)["score"].mean().rename("recomputed").reset_index()
-    rows = table[table["benchmark"] == collect.AVERAGE].merge(means, on=ROW, validate="one_to_one")
+    rows = table[table["benchmark"] == AVERAGE].merge(means, on=ROW, validate="one_to_one")
     return _differing(rows.assign(printed=rows["score"]), AVERAGE_GAP)
 
 
@@ -117,7 +117,7 @@ def identical(table: pd.DataFrame) -> pd.DataFrame:
 
 def zero_shot(table: pd.DataFrame) -> pd.DataFrame:
     """Scores of one untrained model on one benchmark that differ between the tables of an edition."""
-    rows = table[(table["sample_pruner"] == "Zero-Shot") & (table["benchmark"] != collect.AVERAGE)]
+    rows = table[(table["sample_pruner"] == "Zero-Shot") & (table["benchmark"] != AVERAGE)]
     place = ["edition", "model", "benchmark"]
     rows = rows.assign(printed=rows["score"], group=rows.groupby(place).ngroup())
     return rows[rows.groupby(place)["score"].transform("nunique") > 1].drop_duplicates([*place, "score"])
@@ -158,7 +158,7 @@ def repeated(table: pd.DataFrame) -> pd.DataFrame:
 
 def _rows(table: pd.DataFrame) -> pd.DataFrame:
     """A line per printed row; `scores` is its benchmarks' scores as text."""
-    rows = table[table["benchmark"] != collect.AVERAGE].sort_values("benchmark", kind="stable")
+    rows = table[table["benchmark"] != AVERAGE].sort_values("benchmark", kind="stable")
     rows = rows.assign(scores=rows["benchmark"] + " " + rows["score"].astype(str))
     return rows.groupby(ROW, dropna=False, sort=False)["scores"].agg("; ".join).reset_index()
 

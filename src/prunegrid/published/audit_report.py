@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.published import audit
 from prunegrid.published.frame import ITEMS, PAPER
-from prunegrid.results import collect
 from prunegrid.table.document import TIMES
 
 EDITIONS = ("v1", "v2")
@@ -41,7 +41,7 @@ def summary(findings: pd.DataFrame, table: pd.DataFrame) -> str:
     """How often each finding occurs, and out of how many, by edition."""
     budgets = audit.with_baselines(table).drop_duplicates(["edition", "table", "model", *RATIOS])
     totals = {
-        "average": ("printed averages that do not recompute", table[table["benchmark"] == collect.AVERAGE]),
+        "average": ("printed averages that do not recompute", table[table["benchmark"] == AVERAGE]),
         "delta": ("printed deltas that do not recompute", table[table["published_delta"].notna()]),
         "baseline": ("budgets of a table and model whose deltas are against another budget's baseline", budgets),
         "count": ("ARC and GSM8K scores that no count of right answers gives", audit.fits(table)),

@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.results import collect
+from prunegrid.experiment.names import AVERAGE, ZERO_SHOT
 from prunegrid.statistics.inference import ALPHA, critical_value
 
 KEY = ["model", "sample_ratio", "token_ratio", "variant", "benchmark", "over"]
@@ -117,7 +117,7 @@ def _measured(pair: Any) -> dict[str, Any]:
     difference = pair["score"] - pair["their_score"]
     item_se = sqrt(pair["variance"] + pair["their_variance"])
     seed = seed_half_width(pair["seed_sd"], pair["n_seeds"], pair["their_seed_sd"], int(pair["their_n_seeds"]))
-    untrained = pair["variant"] == "zero-shot"
+    untrained = pair["variant"] == ZERO_SHOT
     half = half_width(item_se, 0.0 if untrained or isnan(seed) else seed)
     return {
         "difference": difference,
@@ -151,7 +151,7 @@ def _side(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _with_averages(side: pd.DataFrame) -> pd.DataFrame:
     """Give each Avg row the variance of a mean of its benchmarks and, in `over`, their names."""
-    average = side["benchmark"] == collect.AVERAGE
+    average = side["benchmark"] == AVERAGE
     parts = (
         side[~average]
         .groupby(CELL, sort=False, dropna=False)

@@ -8,6 +8,7 @@ import pandas as pd
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
+from prunegrid.experiment.names import ZERO_SHOT
 from prunegrid.published import frame as published
 from prunegrid.published.compare import (
     DIFFERS,
@@ -72,7 +73,7 @@ def summary(rows: pd.DataFrame) -> str:
     """How many scores were compared, with which verdicts, and how wide the noise is."""
     n = {name: int((rows["verdict"] == name).sum()) for name in (WITHIN_NOISE, DIFFERS, ITEMS_WITHIN, ITEMS_OUTSIDE)}
     total, n_unmatched = sum(n.values()), int((rows["verdict"] == UNMATCHED).sum())
-    with_seeds = rows["verdict"].isin([WITHIN_NOISE, DIFFERS]) & (rows["variant"] != "zero-shot")
+    with_seeds = rows["verdict"].isin([WITHIN_NOISE, DIFFERS]) & (rows["variant"] != ZERO_SHOT)
     sentences = (
         f"{total} scores compared: {n[WITHIN_NOISE]} within noise, {n[DIFFERS]} differ; items only: "
         f"{n[ITEMS_WITHIN]} within noise, {n[ITEMS_OUTSIDE]} outside; {n_unmatched} more have no counterpart.",

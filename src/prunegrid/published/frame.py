@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from prunegrid.published import V2_TABLES
 from prunegrid.results import collect
@@ -72,7 +73,7 @@ def _as_results(table: pd.DataFrame) -> pd.DataFrame:
     cells = _renamed(table).groupby(CELL, sort=False, dropna=False)
     rows = [row for _, cell in cells for row in _with_average(cell)]
     frame = collect.tidy(rows)
-    return collect.with_deltas(frame, dict.fromkeys(frame["variant"], collect.BASELINE))
+    return collect.with_deltas(frame, dict.fromkeys(frame["variant"], BASELINE))
 
 
 def _with_average(cell: pd.DataFrame) -> list[collect.Row]:
@@ -82,10 +83,10 @@ def _with_average(cell: pd.DataFrame) -> list[collect.Row]:
 
 def _renamed(table: pd.DataFrame) -> pd.DataFrame:
     """The printed scores of the benchmarks under prunegrid's names, model by model."""
-    table = table.query("benchmark != @collect.AVERAGE").drop(columns=["published_delta", "table"])
+    table = table[table["benchmark"] != AVERAGE].drop(columns=["published_delta", "table"])
     sample, token = table["sample_pruner"].map(NAMES), table["token_pruner"].map(NAMES)
     token = token.mask(sample == "qtuning")
-    reference = sample.isin(collect.REFERENCES)
+    reference = sample.isin(REFERENCES)
     table = table.assign(
         experiment="published",
         sample_pruner=sample,

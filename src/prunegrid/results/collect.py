@@ -14,17 +14,15 @@ import pyarrow as pa
 
 from prunegrid import pruners
 from prunegrid.core.frames import read_frame, typed, write_frame
-from prunegrid.experiment import grid, layout, sections
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.locate import experiment_of
+from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.experiment.sections import Variant
 from prunegrid.results import comparability, costs
 from prunegrid.status import SEVERITY, Files, cell_status
 
-AVERAGE = sections.AVERAGE
-BASELINE = "random+random"
-REFERENCES = sections.RESERVED
 MEASURED = (
     "realised_sample_ratio",
     "realised_token_ratio",

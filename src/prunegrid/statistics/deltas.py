@@ -19,7 +19,8 @@ from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import AVERAGE, Budget
+from prunegrid.experiment.names import AVERAGE
+from prunegrid.experiment.sections import Budget
 from prunegrid.statistics.bootstrap import RESAMPLES
 from prunegrid.statistics.inference import ALPHA, Effect, average_effect, holm
 from prunegrid.statistics.paired_effects import Pairs, paired_effects

@@ -12,7 +12,7 @@ from prunegrid import status
 from prunegrid.core import files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import BEST
+from prunegrid.experiment.names import BEST
 from prunegrid.results import collect as results
 from prunegrid.statistics import deltas
 from prunegrid.table import csv, html, latex, markdown, provenance

@@ -6,7 +6,8 @@ import pandas as pd
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import BEST, Budget
+from prunegrid.experiment.names import AVERAGE, BEST
+from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import Contrast
 
@@ -44,7 +45,7 @@ def _baseline_row(
 def best_pair(experiment: Experiment, frame: pd.DataFrame, model: str, budget: Budget) -> str:
     """The pair (sample + token pruner, matched to no other) with the highest mean Avg; empty if none is done."""
     pairs = [v.name for v in experiment.variants if len(v.method.split("+")) == 2 and not v.match]
-    rows = (frame["model"] == model) & (frame["benchmark"] == collect.AVERAGE) & frame["variant"].isin(pairs)
+    rows = (frame["model"] == model) & (frame["benchmark"] == AVERAGE) & frame["variant"].isin(pairs)
     rows &= (frame["sample_ratio"] == budget.sample_ratio) & (frame["token_ratio"] == budget.token_ratio)
     means = frame[rows].groupby("variant", sort=False)["score"].agg(lambda scores: scores.mean(skipna=False)).dropna()
     return str(means.idxmax()) if len(means) else ""

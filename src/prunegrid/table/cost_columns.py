@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from prunegrid.results import collect
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.table.document import Measurements, Unit, budget_of
 
 COLUMNS = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
@@ -20,7 +20,7 @@ def cost_unit(frame: pd.DataFrame) -> Unit:
 def row_measurements(frame: pd.DataFrame, unit: Unit) -> RowMeasurements:
     """By (budget, variant), then by model. A cell's cost is its training and its share of the scoring pass."""
     cost = frame["gpu_hours"] if unit == "GPU-hours" else frame["train_seconds"] + frame["scoring_seconds"]
-    complete = frame["score"].notna().where(frame["benchmark"] == collect.AVERAGE, True)
+    complete = frame["score"].notna().where(frame["benchmark"] == AVERAGE, True)
     cells = (
         frame.assign(cost=cost, complete=complete)
         .groupby([*ROW, "model", "seed"], sort=False, dropna=False)

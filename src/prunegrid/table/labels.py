@@ -5,14 +5,14 @@ from typing import Any
 import pandas as pd
 
 from prunegrid import pruners
-from prunegrid.results import collect
+from prunegrid.experiment.names import FULL, REFERENCES, SHUFFLED, ZERO_SHOT
 from prunegrid.table.document import RowKind
 
 # Rows that no pruner makes: reference cells, and methods of published tables. Pruners declare their label.
 OTHERS = {
-    "zero-shot": "Zero-Shot",
-    "full": "Full Dataset",
-    "shuffled-responses": "Full, Responses Shuffled",
+    ZERO_SHOT: "Zero-Shot",
+    FULL: "Full Dataset",
+    SHUFFLED: "Full, Responses Shuffled",
     "alpagasus": "Alpagasus",
     "deita": "Deita",
     "ds2": "DS2",
@@ -39,7 +39,7 @@ def method_label(sample: str, token: Any) -> str:
 def variant_labels(variant: str, sample: str, token: Any) -> tuple[RowKind, str, str]:
     """(kind, first column, second column); a variant not named after its method shows its name, then its method."""
     pair = not pd.isna(token)
-    kind: RowKind = "reference" if variant in collect.REFERENCES else "pair" if pair else "joint"
+    kind: RowKind = "reference" if variant in REFERENCES else "pair" if pair else "joint"
     if variant != (f"{sample}+{token}" if pair else sample):
         return kind, variant, method_label(sample, token)
     return kind, label(sample), label(token) if pair else ""

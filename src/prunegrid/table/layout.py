@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.names import AVERAGE, FULL
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
@@ -48,7 +49,7 @@ def lay_out(
         title=title,
         note=" ".join(filter(None, (note, shared_settings(frame)))),
         models=list(frame["model"].unique()),
-        benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == collect.AVERAGE),
+        benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == AVERAGE),
         groups=_groups(_rows(frame, deltas, footnotes.marks(failed), cost_columns.row_measurements(frame, unit))),
         n_seeds=max(1, frame["seed"].nunique()),
         baseline=baselines.describe(frame, deltas),
@@ -62,8 +63,8 @@ def lay_out(
 def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
     """Zero-Shot, then every budget's rows: pairs, joint methods, Full Dataset."""
     budgets = list(dict.fromkeys(budget for budget, _, _ in rows if budget))
-    full = [row for _, variant, row in rows if variant == "full"]
-    first = [row for budget, variant, row in rows if not budget and (variant != "full" or not budgets)]
+    full = [row for _, variant, row in rows if variant == FULL]
+    first = [row for budget, variant, row in rows if not budget and (variant != FULL or not budgets)]
     groups = [Group(None, first)] if first else []
     for budget in budgets:
         members = [row for other, _, row in rows if other == budget]

@@ -1,6 +1,7 @@
 """How to read a table: sentences about what it has, above or below it."""
 
-from prunegrid.results.collect import AVERAGE, SEVERITY
+from prunegrid.experiment.names import AVERAGE
+from prunegrid.results.collect import SEVERITY
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.document import TIMES, Table
 from prunegrid.table.text import SIGNS, delta_seeds_note, seeds_note

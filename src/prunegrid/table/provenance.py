@@ -12,6 +12,7 @@ from prunegrid import __version__, pruners
 from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
 from prunegrid.statistics.power import detectable
 from prunegrid.table.code_version import DIGITS, code_version
@@ -50,7 +51,7 @@ def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Re
     """The evaluation records behind the table, by benchmark. Those of one benchmark agree (`results.comparability`)."""
     records: Records = {name: [] for name in experiment.evaluation.benchmarks}
     for cell, name in collect.done(experiment, frame):
-        if name != collect.AVERAGE:
+        if name != AVERAGE:
             records[name].append(files.read_json(directory / layout.score(cell.name, name)))
     return {name: members for name, members in records.items() if members}
 

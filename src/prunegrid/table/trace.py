@@ -14,6 +14,7 @@ from prunegrid.core.text import did_you_mean
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
 from prunegrid.statistics.paired_items import KEY, read_item_scores
 from prunegrid.table.verification import baseline_cell, read_done_rows
@@ -25,7 +26,7 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     """Lines that lead from one score to its items, its model and its baseline."""
     experiment = collect.experiment_of(directory)
     rows = read_done_rows(directory, experiment)
-    scores = {(cell.name, name): (cell, row) for (cell, name), row in rows.items() if name != collect.AVERAGE}
+    scores = {(cell.name, name): (cell, row) for (cell, name), row in rows.items() if name != AVERAGE}
     cell_name = cell_name.rstrip("/")
     if (cell_name, benchmark) not in scores:
         raise _unknown_score(directory, experiment, cell_name, benchmark)
@@ -46,7 +47,7 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
 def _unknown_score(directory: Path, experiment: Experiment, cell: str, benchmark: str) -> PrunegridError:
     """Which of the two names is unknown, and what it could have been."""
     cells, benchmarks = [cell.name for cell in grid.cells(experiment)], list(experiment.evaluation.benchmarks)
-    if benchmark == collect.AVERAGE:
+    if benchmark == AVERAGE:
         fix = f"trace these: {', '.join(benchmarks)}"
         return PrunegridError(directory, f"{benchmark} is the mean of the benchmarks", fix)
     for noun, name, names in (("cell", cell, cells), ("benchmark", benchmark, benchmarks)):

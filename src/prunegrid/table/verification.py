@@ -19,6 +19,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.statistics.paired_items import read_item_scores
@@ -53,7 +54,7 @@ def verify_table(directory: Path) -> Verified:
         raise PrunegridError(directory, "nothing is evaluated yet, so there is no number to trace", "run the workflow")
     means, gaps, n_values = Numbers(), Numbers(), 0
     for (cell, benchmark), row in rows.items():
-        if benchmark == collect.AVERAGE:
+        if benchmark == AVERAGE:
             means[cell, benchmark] = fmean(means[cell, name] for name in experiment.evaluation.benchmarks)
         else:
             values = read_item_scores(directory, cell, benchmark).rows["value"].to_pylist()
@@ -65,7 +66,7 @@ def verify_table(directory: Path) -> Verified:
         if base and (base, benchmark) in means:
             gaps[cell, benchmark] = means[cell, benchmark] - means[base, benchmark]
             _check_number(path, cell, benchmark, "delta", row.delta, gaps[cell, benchmark])
-    n_averages = sum(benchmark == collect.AVERAGE for _, benchmark in rows)
+    n_averages = sum(benchmark == AVERAGE for _, benchmark in rows)
     n_csv_numbers = _verify_csv(directory, means, gaps)
     return Verified(len(rows) - n_averages, n_averages, len(gaps), n_csv_numbers, n_values, files)
 

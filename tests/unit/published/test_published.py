@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.published import V2_TABLES
 from prunegrid.published import frame as published
 from prunegrid.results import collect
@@ -69,7 +70,7 @@ def test_only_the_slips_differ(compared: pd.DataFrame) -> None:
 
 
 def test_scores_of_benchmarks_are_exactly_as_printed(compared: pd.DataFrame) -> None:
-    scores = compared[(compared["kind"] == "score") & (compared["benchmark"] != collect.AVERAGE)]
+    scores = compared[(compared["kind"] == "score") & (compared["benchmark"] != AVERAGE)]
     assert scores["shown"].tolist() == scores["printed"].tolist()
 
 
@@ -133,7 +134,7 @@ def test_the_reference_has_every_cell_once() -> None:
     reference = published.reference()
     assert not reference.duplicated(["dataset", *published.CELL, "benchmark"]).any()
     assert set(reference["n_items"].dropna()) == {567, 295, 1319, 11873, 8837, 5000}
-    assert reference["n_items"].isna().eq(reference["benchmark"] == collect.AVERAGE).all()
+    assert reference["n_items"].isna().eq(reference["benchmark"] == AVERAGE).all()
     merged = published.frame().merge(reference, on=["dataset", *published.CELL, "benchmark"])
     assert len(merged) == len(published.frame())
 

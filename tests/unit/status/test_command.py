@@ -21,6 +21,7 @@ from prunegrid.core import locks
 from prunegrid.core.step import lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
 from prunegrid.status import Files
 from prunegrid.status.text import SLURM_HINT, stale_lines
@@ -274,10 +275,10 @@ def test_a_folder_and_its_table_have_the_same_statuses(root: Path) -> None:
     )
     told = status.all_statuses(an_experiment(), Files(root))
     frame = collect.collect(an_experiment(), root)
-    shown = Counter(frame["status"][frame["benchmark"] != collect.AVERAGE])
+    shown = Counter(frame["status"][frame["benchmark"] != AVERAGE])
     assert shown == Counter(word for found in told.values() for word in found.by_benchmark.values())
     assert set(shown) == {"done", "missing", "failed", "stale"}
-    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == collect.AVERAGE].tolist()
+    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == AVERAGE].tolist()
 
 
 CONFIG = Path(__file__).parents[3] / "config.yaml"

@@ -1,0 +1,17 @@
+"""Names with a meaning of their own, in configs, paths, frames and tables."""
+
+from typing import Literal, get_args
+
+Reference = Literal["zero-shot", "full", "shuffled-responses"]
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
+"""Variants of the cells beside the grid: the untrained model, all data, all data with shuffled responses."""
+ZERO_SHOT, FULL, SHUFFLED = REFERENCES
+
+BASELINE = "random+random"
+"""The method that deltas are against."""
+
+AVERAGE = "Avg"
+"""The benchmark that is the average of the others."""
+
+BEST = "best"
+"""Stands for the pair with the best average: `prunegrid table --against best`."""
