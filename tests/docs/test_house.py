@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import prunegrid.core
-from support.names import names_in_folder
+from support.names import names_in_folder, weak_names
 from support.snakemake_runs import ROOT
 
 SOURCE = ROOT / "src/prunegrid"
@@ -34,6 +34,12 @@ def functions(module: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
+
+
+def test_names_have_a_meaning() -> None:
+    names = names_in_folder(SOURCE)
+    weak = weak_names(names)
+    assert weak.total() < 0.005 * sum(name.kind == "assigned" for name in names), weak.most_common(20)
 
 
 def test_shape_suffixes_are_in_the_legend() -> None:

@@ -1,10 +1,9 @@
-"""Whether the cells of one table were evaluated alike; scores that were not cannot stand side by side.
+"""Whether the cells of one table are comparable: evaluated in the same way, by the same code.
 
-What the config decides (protocol, task, limit, dtype, engine) makes a cell stale where it differs. This is what no
-config says: library versions, the step's version, the digests of tasks and items, and the base model, tokenizer and
-template of one model's cells; and the engine once more, whose scores stand in no table with another's. A cell that is
-evaluated again gets what is of now (`prunegrid.evaluation.fingerprint`), so the cells to evaluate again are those that
-are not of now, be they few or many; where now does not tell, those of the rarer value.
+A difference from the config (protocol, task, limit, dtype) makes a cell stale. This module checks what no config says:
+library versions, the step's version, digests of tasks and items, digests of the base model, tokenizer and template of
+one model's cells, and the engine. Re-evaluation always writes the current values (`prunegrid.evaluation.fingerprint`),
+so the error asks to re-evaluate every cell whose record is not current, or the minority if no current value is known.
 """
 
 import json
@@ -24,27 +23,28 @@ BENCHMARK_KEYS = ("step", "schema", "task_hash", "data_hash")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
 NAMED = 20
 
-At = tuple[Cell, str]
-Found = dict[str, list[At]]
-"""The places of each value, as JSON text."""
+Score = tuple[Cell, str]
+"""A cell and a benchmark."""
+ScoresByValue = dict[str, list[Score]]
+"""The scores whose record has a value, by the value as JSON text."""
 
 
-def check_comparable(files: Files, done: Sequence[At]) -> None:
-    """Raise a `PrunegridError` where the records of (cell, benchmark) differ; it says what to evaluate again."""
-    records = {at: files.content(_name(at)) for at in done}
+def check_comparable(files: Files, scores: Sequence[Score]) -> None:
+    """Raise a `PrunegridError` that says what to re-evaluate if the records of these scores differ."""
+    records = {score: files.content(_file(score)) for score in scores}
     packages = sorted({*PACKAGES, *(name for record in records.values() for name in record.get("versions", {}))})
-    values: dict[str, Found] = {}
-    for at, record in records.items():
-        for what, value in _properties(at, record, packages):
-            values.setdefault(what, {}).setdefault(json.dumps(value), []).append(at)
-    if unlike := [what for what, found in values.items() if len(found) > 1]:
-        now = _current_values({benchmark: record for (_, benchmark), record in records.items()})
-        raise _error(files.root, unlike[0], values, now, _to_reevaluate(values, now))
+    properties: dict[str, ScoresByValue] = {}
+    for score, record in records.items():
+        for name, value in _properties(score, record, packages):
+            properties.setdefault(name, {}).setdefault(json.dumps(value), []).append(score)
+    if differing := [name for name, by_value in properties.items() if len(by_value) > 1]:
+        current = _current_values({benchmark: record for (_, benchmark), record in records.items()})
+        raise _error(files.root, differing[0], properties, current, _to_reevaluate(properties, current))
 
 
-def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
-    """What has to be equal: (of whom and what, value); None where the record does not say."""
-    (cell, benchmark), versions, digests = at, record.get("versions", {}), record.get("digests", {})
+def _properties(score: Score, record: dict[str, Any], packages: list[str]) -> Iterator[tuple[str, Any]]:
+    """(name, value) of everything that must be equal; None if the record does not have it."""
+    (cell, benchmark), versions, digests = score, record.get("versions", {}), record.get("digests", {})
     yield "engine", recorded_engine(record)
     yield from ((f"{benchmark}: {key}", record.get(key)) for key in BENCHMARK_KEYS)
     yield from ((f"version of {name}", versions.get(name)) for name in packages)
@@ -52,7 +52,7 @@ def _properties(at: At, record: dict[str, Any], packages: list[str]) -> Iterator
 
 
 def _current_values(records: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """The values that evaluations would write now, of the properties of which that is known; a record a benchmark."""
+    """The values that an evaluation would write now, as far as known; `records` has one record per benchmark."""
     values: dict[str, Any] = {}
     engines = {recorded_engine(record) for record in records.values()}
     engine = engines.pop() if len(engines) == 1 else TRANSFORMERS
@@ -61,42 +61,47 @@ def _current_values(records: dict[str, dict[str, Any]]) -> dict[str, str]:
         current.pop("engine", None)
         values |= {f"version of {name}": version for name, version in current.pop("versions").items()}
         values |= {f"{benchmark}: {key}": value for key, value in current.items()}
-    return {what: json.dumps(value) for what, value in values.items()}
+    return {name: json.dumps(value) for name, value in values.items()}
 
 
-def _to_reevaluate(values: dict[str, Found], now: dict[str, str]) -> list[At]:
-    """What to evaluate again for all to be alike: what is not of now; of the rest, what has a rarer value.
+def _to_reevaluate(properties: dict[str, ScoresByValue], current: dict[str, str]) -> list[Score]:
+    """The scores to re-evaluate so that all become comparable.
 
-    Whatever is evaluated again is of now in everything, and so has to be what it is to stand beside.
+    First those with a value that is not current. What is re-evaluated becomes current in every property, so of the
+    remaining scores only those with a rarer value have to follow.
     """
-    again = {at: None for what, own in now.items() for value, at in _places(values[what]) if value != own}
-    for found in values.values():
-        left = Counter(value for value, at in _places(found) if at not in again)
-        common = left.most_common(1)
-        again |= {at: None for value, at in _places(found) if common and value != common[0][0]}
-    return list(again)
+    outdated = {
+        score: None for name, value in current.items() for other, score in _pairs(properties[name]) if other != value
+    }
+    for by_value in properties.values():
+        remaining = Counter(value for value, score in _pairs(by_value) if score not in outdated)
+        common = remaining.most_common(1)
+        outdated |= {score: None for value, score in _pairs(by_value) if common and value != common[0][0]}
+    return list(outdated)
 
 
-def _places(found: Found) -> Iterator[tuple[str, At]]:
-    return ((value, at) for value, places in found.items() for at in places)
+def _pairs(by_value: ScoresByValue) -> Iterator[tuple[str, Score]]:
+    return ((value, score) for value, scores in by_value.items() for score in scores)
 
 
-def _error(root: Path, what: str, values: dict[str, Found], now: dict[str, str], again: list[At]) -> PrunegridError:
-    found = sorted(values[what].items(), key=lambda item: -len(item[1]))
-    told = "; ".join(f"{value[:40]} in {_named(places)}" for value, places in found)
-    if what in now:
-        told += f"; an evaluation would write {now[what][:40]} now"
-    remedy = f"rm {' '.join(str(root / _name(at)) for at in again)}, then run the workflow"
-    if len(again) > NAMED:
-        remedy = "run the workflow with --forcerun evaluate, which asks only what would be written otherwise now"
-    problem = f"these cells were not evaluated alike and cannot stand in one table: {what} is {told}"
-    return PrunegridError(root, problem, f"evaluate {_named(again)} again: {remedy}")
+def _error(
+    root: Path, name: str, properties: dict[str, ScoresByValue], current: dict[str, str], outdated: list[Score]
+) -> PrunegridError:
+    by_frequency = sorted(properties[name].items(), key=lambda item: -len(item[1]))
+    values = "; ".join(f"{value[:40]} in {_cells(scores)}" for value, scores in by_frequency)
+    if name in current:
+        values += f"; an evaluation would write {current[name][:40]} now"
+    remedy = f"rm {' '.join(str(root / _file(score)) for score in outdated)}, then run the workflow"
+    if len(outdated) > NAMED:
+        remedy = "run the workflow with --forcerun evaluate, which evaluates only what is not current"
+    problem = f"these cells were not evaluated alike and cannot stand in one table: {name} is {values}"
+    return PrunegridError(root, problem, f"evaluate {_cells(outdated)} again: {remedy}")
 
 
-def _named(places: list[At]) -> str:
-    cells = list(dict.fromkeys(cell.name for cell, _ in places))
+def _cells(scores: list[Score]) -> str:
+    cells = list(dict.fromkeys(cell.name for cell, _ in scores))
     return ", ".join(cells[:3]) + (f" and {len(cells) - 3} more cells" if cells[3:] else "")
 
 
-def _name(at: At) -> str:
-    return layout.score(at[0].name, at[1])
+def _file(score: Score) -> str:
+    return layout.score(score[0].name, score[1])

@@ -112,8 +112,7 @@ def test_more_files_than_can_be_named(root: Path, monkeypatch: pytest.MonkeyPatc
     assert len(named(refused(root))) == 16
     monkeypatch.setattr("prunegrid.results.comparability.NAMED", 15)
     assert refused(root).endswith(
-        " and 5 more cells again: run the workflow with --forcerun evaluate, which asks only what would be written "
-        "otherwise now"
+        " and 5 more cells again: run the workflow with --forcerun evaluate, which evaluates only what is not current"
     )
 
 
