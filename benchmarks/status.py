@@ -22,7 +22,7 @@ from typing import Any
 
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.locate import experiment_of
+from prunegrid.experiment.locate import read_folder
 
 SHARED = ("data/*.json", "models/*.json", "scores/*/meta.json", "logs/*.log", "logs/benchmark/*", "logs/model/*")
 SHARED += ("logs/score/*/*", "logs/gather_scores/*", "logs/extra_score/*/*", "benchmarks/extra_score/*/*")
@@ -40,7 +40,7 @@ def main() -> None:
     environment = os.environ | ({"PYTHONPATH": str(options.package.resolve())} if options.package else {})
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "results", "many")
-        cells, files = multiply(experiment_of(options.results), options.results, root, options.cells)
+        cells, files = multiply(read_folder(options.results), options.results, root, options.cells)
         runs = [(status(root, environment), collect(root, environment)) for _ in range(options.repeat)]
     fastest = {"status": min(run[0] for run in runs), "collect": min(run[1] for run in runs)}
     for name, seconds in fastest.items():

@@ -4,11 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-from prunegrid.experiment.locate import experiment_of
+from prunegrid.experiment.locate import read_folder
 from prunegrid.results import collect
 
 root = Path(sys.argv[1])
-experiment = experiment_of(root)
+experiment = read_folder(root)
 start = time.perf_counter()
 frame = collect.collect(experiment, root)
 print(time.perf_counter() - start, *sorted(set(frame["status"])))

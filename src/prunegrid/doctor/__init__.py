@@ -14,14 +14,14 @@ from prunegrid import __version__
 from prunegrid.core.errors import PrunegridError
 from prunegrid.doctor import machine
 from prunegrid.doctor.needs import experiment_probes
-from prunegrid.experiment.locate import read
+from prunegrid.experiment.locate import read_config
 
 __all__ = ["examine"]
 
 
 def examine(file: Path | None = None) -> bool:
     """Print what this machine has and, given an experiment, what that needs; whether nothing is missing."""
-    experiment = read(file) if file else None
+    experiment = read_config(file) if file else None
     print(f"prunegrid {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for name, probe in machine.MACHINE.items():
         _print_probe(name, probe)

@@ -1,4 +1,4 @@
-"""The experiment's configuration: what `config.yaml` and `experiments/*.yaml` may say.
+"""The experiment's configuration: the keys of `config.yaml` and `experiments/*.yaml`.
 
 `python -m prunegrid.experiment.config` prints the JSON schema that stands in `workflow/schemas`.
 """
@@ -43,52 +43,60 @@ from prunegrid.sandbox.data_sets import DATA_SETS
 class Experiment(Section):
     """One table: everything that decides its numbers, and nothing about where it runs."""
 
-    experiment: Name
-    note: str = ""
-    device: Literal["cpu", "cuda"] = "cpu"
-    data_mirror: InputPath | None = None
-    sandbox: Sandbox | None = None
-    models: dict[Name, Model] = Field(min_length=1)
-    dataset: Dataset
-    budgets: list[Budget] = Field([])
-    sample_ratios: list[Ratio] = Field([])
-    token_ratios: list[Ratio] = Field([])
-    variants: list[Variant] = Field(min_length=1)
-    references: list[Reference] = Field([ZERO_SHOT, FULL])
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
-    scoring: Scoring = Scoring()
-    training: Training = Training()
-    runtime: Runtime = Runtime()
-    evaluation: Evaluation
+    experiment: Name = Field(description="name of its folder in results/")
+    note: str = Field("", description="remark below the table")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where models are scored, trained and evaluated")
+    data_mirror: InputPath | None = Field(
+        None, description="folder laid out org/name/config/split.jsonl, which is looked up before the hub"
+    )
+    sandbox: Sandbox | None = Field(None, description="generate a small world instead of using the hub")
+    models: dict[Name, Model] = Field(min_length=1, description="base models")
+    dataset: Dataset = Field(description="training set")
+    budgets: list[Budget] = Field([], description="budgets; or give sample_ratios and token_ratios")
+    sample_ratios: list[Ratio] = Field([], description="with token_ratios: a budget for every combination")
+    token_ratios: list[Ratio] = Field([], description="with sample_ratios: a budget for every combination")
+    variants: list[Variant] = Field(min_length=1, description="pruners with their options: rows of the table")
+    references: list[Reference] = Field(
+        [ZERO_SHOT, FULL], description="further rows: the untrained model, all data, all data with shuffled responses"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="a whole grid for each seed")
+    scoring: Scoring = Field(Scoring(), description="pass that computes the scores")
+    training: Training = Field(Training(), description="fine-tuning")
+    runtime: Runtime = Field(Runtime(), description="how jobs run")
+    evaluation: Evaluation = Field(description="benchmarks")
 
     @model_validator(mode="before")
     @classmethod
-    def precision_of_the_device(cls, values: Any) -> Any:
-        """On a GPU bfloat16 where nothing is said; ZeRO stage 0 cannot train in it."""
+    def with_dtypes(cls, values: Any) -> Any:
+        """On a GPU the default precision is bfloat16; but ZeRO stage 0 cannot train in it."""
         if not isinstance(values, dict) or values.get("device") != "cuda":
             return values
-        given = {name: values.get(name) or {} for name in ("scoring", "training", "evaluation")}
-        if not all(isinstance(section, dict) for section in given.values()):
+        sections = {name: values.get(name) or {} for name in ("scoring", "training", "evaluation")}
+        if not all(isinstance(section, dict) for section in sections.values()):
             return values
-        usual = {"dtype": USUAL_DTYPE["cuda"]}
-        bf16 = {"bf16": given["training"].get("zero_stage", 2) != 0}
-        defaults = {"scoring": usual, "training": bf16, "evaluation": usual}
-        return values | {name: defaults[name] | section for name, section in given.items()}
+        dtype = {"dtype": USUAL_DTYPE["cuda"]}
+        bf16 = {"bf16": sections["training"].get("zero_stage", 2) != 0}
+        defaults = {"scoring": dtype, "training": bf16, "evaluation": dtype}
+        return values | {name: defaults[name] | section for name, section in sections.items()}
 
     @model_validator(mode="after")
-    def whole(self) -> Self:
+    def check_grid(self) -> Self:
         if bool(self.budgets) == bool(self.sample_ratios or self.token_ratios):
             raise ValueError("give either budgets, or sample_ratios and token_ratios")
         if not self.grid_budgets:
             raise ValueError("sample_ratios and token_ratios must both be given")
-        for what, names in {
+        for key, names in {
             "variants": [v.name for v in self.variants],
             "budgets": [b.name for b in self.grid_budgets],
             "seeds": [str(s) for s in self.seeds],
         }.items():
-            twice = sorted(name for name, count in Counter(names).items() if count > 1)
-            if twice:
-                raise ValueError(f"{what} has {', '.join(twice)} twice")
+            duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
+            if duplicates:
+                raise ValueError(f"{key} has {', '.join(duplicates)} twice; name each once")
+        return self
+
+    @model_validator(mode="after")
+    def check_sandbox(self) -> Self:
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
@@ -100,20 +108,28 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
-    def matches_and_references(self) -> Self:
-        named = {variant.name: variant for variant in self.variants}
+    def check_matches(self) -> Self:
+        variants = {variant.name: variant for variant in self.variants}
+        for name, variant in variants.items():
+            if variant.match is None:
+                continue
+            if variant.match not in variants or variants[variant.match].match:
+                unmatched = ", ".join(other.name for other in variants.values() if not other.match)
+                fix = f"name one of this experiment's variants: {unmatched}" if unmatched else "add a variant to match"
+                raise ValueError(f"{name}: match is {variant.match!r}; {fix}")
+            if pruners.pruner_names(variant.method)[1] is None:
+                raise ValueError(f"{name}: {variant.method} prunes by its own rules; only a pair can match")
+        return self
+
+    @model_validator(mode="after")
+    def check_references(self) -> Self:
         for variant in self.variants:
-            if variant.match is not None and (variant.match not in named or named[variant.match].match):
-                others = ", ".join(name for name, other in named.items() if not other.match)
-                advice = f"name one of this experiment's variants: {others}" if others else "add a variant to match"
-                raise ValueError(f"{variant.name}: match is {variant.match!r}; {advice}")
-            if variant.match is not None and pruners.pruner_names(variant.method)[1] is None:
-                raise ValueError(f"{variant.name}: {variant.method} prunes by its own rules; only a pair can match")
-            if REFERENCE_EXTRAS & set(pruners.needs(variant.method, variant.options).tokens):
-                lacking = [name for name, model in self.models.items() if model.reference is None]
-                if lacking:
+            needs = pruners.needs(variant.method, variant.options)
+            if REFERENCE_EXTRAS & {*needs.samples, *needs.tokens}:
+                missing = [name for name, model in self.models.items() if model.reference is None]
+                if missing:
                     raise ValueError(
-                        f"{variant.name} needs a reference model; give models.{lacking[0]}.reference "
+                        f"{variant.name} needs a reference model; give models.{missing[0]}.reference "
                         "(hub, path, wheel or pretrain, of the same vocabulary)"
                     )
         return self
@@ -124,52 +140,48 @@ class Experiment(Section):
             if self.device == "cpu" and getattr(self.training, name):
                 raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
         if self.training.use_liger_kernel and self.training.zero_stage == 3:
-            raise ValueError("training.use_liger_kernel and zero_stage: 3 were never tried together; take one")
+            raise ValueError("training.use_liger_kernel is untested with zero_stage: 3; use one of them")
         if self.training.offload_optimizer and self.training.zero_stage == 0:
             raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
-        return self
-
-    @model_validator(mode="after")
-    def bf16_of_a_stage(self) -> Self:
         if self.training.bf16 and self.training.zero_stage == 0:
             raise ValueError("training.bf16 needs zero_stage 1, 2 or 3: DeepSpeed cannot mix its types at stage 0")
         return self
 
     @model_validator(mode="after")
-    def ranks_on_nodes(self) -> Self:
+    def check_ranks(self) -> Self:
         ranks, nodes = self.training.ranks, self.runtime.nodes
         if ranks % nodes:
-            raise ValueError(
-                f"training.ranks is {ranks} and runtime.nodes {nodes}, not a divisor of it: give all nodes as many"
-            )
+            raise ValueError(f"training.ranks ({ranks}) must be a multiple of runtime.nodes ({nodes})")
         return self
 
     @model_validator(mode="after")
-    def prunable_while_training(self) -> Self:
+    def check_dynamic(self) -> Self:
         modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
-        size, least = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)
-        if "dynamic" in modes.values() and size * Fraction(str(least)) < 1:
+        size, ratio = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)
+        if "dynamic" in modes.values() and size * Fraction(str(ratio)) < 1:
             raise ValueError(
                 f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more "
-                f"than the sample_ratio {least}; give {ceil(1 / Fraction(str(least)))} or more"
+                f"than the sample_ratio {ratio}; give {ceil(1 / Fraction(str(ratio)))} or more"
             )
         for variant in self.variants:
-            if modes[variant.name] == "static":
-                if variant.match and modes[variant.match] == "dynamic":
-                    raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
-                continue
-            for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
-                where = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
-                needs = pruners.needs(pruner.method, pruner.options)
-                if extras := sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS)):
-                    raise ValueError(f"{where}: no mini-batch has the column {extras[0]}; give it mode: static")
-                if pruner.options.get("window") is not None:
-                    raise ValueError(f"{where}: the window of mode: dynamic is the mini-batch; leave window out")
+            if modes[variant.name] == "dynamic":
+                self._check_prunes_mini_batches(variant)
+            elif variant.match and modes[variant.match] == "dynamic":
+                raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
         return self
+
+    def _check_prunes_mini_batches(self, variant: Variant) -> None:
+        for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
+            name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
+            needs = pruners.needs(pruner.method, pruner.options)
+            if extras := sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS)):
+                raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
+            if pruner.options.get("window") is not None:
+                raise ValueError(f"{name}: the window of mode: dynamic is the mini-batch; leave window out")
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The base models, and as `<model>@reference` their reference models."""
+        """The base models, and their reference models as `<model>@reference`."""
         bases = {name: model.source for name, model in self.models.items()}
         return bases | {f"{name}@reference": model.reference for name, model in self.models.items() if model.reference}
 
@@ -180,7 +192,7 @@ class Experiment(Section):
 
     @property
     def grid_budgets(self) -> list[Budget]:
-        """The budgets as given, or sample ratios x token ratios expanded."""
+        """The budgets, or all combinations of sample and token ratios."""
         return self.budgets or [
             Budget(sample_ratio=s, token_ratio=t) for s in self.sample_ratios for t in self.token_ratios
         ]
@@ -202,12 +214,12 @@ def load(values: dict[str, Any], source: str = "config.yaml") -> Experiment:
 
 
 def check_command_line(texts: Iterable[str]) -> None:
-    """Refuse what Snakemake does not hand to a cluster's jobs as it is: it quotes for Python, not for a shell."""
+    """Refuse what a cluster's jobs would get in another form: Snakemake quotes for Python, not for a shell."""
     for text in texts:
-        if found := re.search(r"['$`\\\n]", text):
+        if character := re.search(r"['$`\\\n]", text):
             raise PrunegridError(
                 repr(text),
-                f"has a {found[0]!r}, which a job's shell would read",
+                f"has a {character[0]!r}, which a job's shell would read",
                 "write such values into the file that --configfile names, and give that file a plain name",
             )
 

@@ -14,7 +14,7 @@ from prunegrid.experiment.sections import Budget, Lora, Mode, Training, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import PASS_COLUMNS
 
-PATH = r"zero-shot|(?:full|shuffled-responses)/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
+PATH = rf"{ZERO_SHOT}|(?:{FULL}|{SHUFFLED})/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Cell:
 
 
 def cells(experiment: Experiment) -> list[Cell]:
-    """All cells, in the table's order: per model zero-shot, then budget by budget, then full."""
+    """All cells, in the table's order: for each model zero-shot, budget by budget, full."""
     return [cell for model in experiment.models for cell in _model_cells(experiment, model)]
 
 
@@ -76,30 +76,30 @@ def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
 
 
 def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
-    """The cell whose realised counts this one meets, for a static variant with `match`.
+    """The cell whose realised counts this one keeps, for a static variant with `match`.
 
-    A dynamic one meets, in each mini-batch, what the other's pruner would keep there: it waits for no cell.
+    A dynamic variant keeps in each mini-batch what the other's pruner would keep there, so it depends on no cell.
     """
     match = experiment.variant(cell.variant).match
     return replace(cell, variant=match) if match and not dynamic(experiment, cell) else None
 
 
 def training_of(experiment: Experiment, cell: Cell) -> Training:
-    """How the cell is trained: the variant's own mode and removal if it names them; what has no effect is left out.
+    """How the cell is trained: with the variant's mode and removal, if it has them. Settings without effect are reset.
 
-    So changing `removal` does not train Full again, nor changing `lora` what is fully fine-tuned.
+    Otherwise a change of `removal` would train Full again, and one of `lora` the cells that train all weights.
     """
     training, mode = experiment.training, _mode(experiment, cell)
     removal = (experiment.variant(cell.variant).removal or training.removal) if cell.pruned else "mask"
-    own: dict[str, Any] = {"mode": mode, "removal": removal}
+    changes: dict[str, Any] = {"mode": mode, "removal": removal}
     if training.method == "full":
-        own["lora"] = Lora()
-    without = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
+        changes["lora"] = Lora()
+    unused = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
     if not training.packing and mode == "static":
-        without.append("batch_tokens")
+        unused.append("batch_tokens")
     if mode == "static":
-        without.append("rescore_every")
-    return training.model_copy(update=own | {name: Training.model_fields[name].default for name in without})
+        unused.append("rescore_every")
+    return training.model_copy(update=changes | {name: Training.model_fields[name].default for name in unused})
 
 
 def removals(experiment: Experiment) -> set[str]:
@@ -108,7 +108,7 @@ def removals(experiment: Experiment) -> set[str]:
 
 
 def dynamic(experiment: Experiment, cell: Cell) -> bool:
-    """Whether the cell is pruned while it is trained, and so has no prune job."""
+    """Whether the cell is pruned in its training, and so has no prune job."""
     return _mode(experiment, cell) == "dynamic"
 
 
@@ -117,29 +117,29 @@ def _mode(experiment: Experiment, cell: Cell) -> Mode:
 
 
 def keeps_weights(experiment: Experiment) -> bool:
-    """Whether a trained model stays once it is evaluated; `training.json` does in any case."""
+    """Whether trained models are kept after evaluation; `training.json` always is."""
     retention = experiment.runtime.retention
     return retention == "all" or (retention == "adapters" and experiment.training.method == "lora")
 
 
 def dynamic_path(experiment: Experiment) -> str:
-    """A regular expression for the paths of dynamic cells; it matches nothing where there are none."""
+    """A regular expression for the paths of dynamic cells; it matches nothing if there are none."""
     names = [v.name for v in experiment.variants if (v.mode or experiment.training.mode) == "dynamic"]
     return rf"s[\d.e-]+-t[\d.e-]+/(?:{'|'.join(map(re.escape, names))})/seed\d+" if names else "(?!)"
 
 
 def selection_folder(experiment: Experiment, cell: Cell) -> str:
-    """The folder of a pruned cell's selection: of a dynamic cell, which has no prune job, that of its training."""
+    """The folder of a pruned cell's selection. A dynamic cell has no prune job: it is that of its training."""
     return (layout.trained if dynamic(experiment, cell) else layout.pruned)(cell.name)
 
 
 def selection_summary(experiment: Experiment, cell: Cell) -> str:
-    """What was selected for a pruned cell, static or dynamic, and how."""
+    """The file that says what was selected for a pruned cell, static or dynamic, and how."""
     return f"{selection_folder(experiment, cell)}/{layout.SUMMARY}"
 
 
 def pruning_of(experiment: Experiment, cell: Cell) -> PruningSpec:
-    """What decides the cell's selection, besides the scores; of a dynamic cell also what it is matched to."""
+    """What decides the cell's selection, besides the scores; for a dynamic cell also what it is matched to."""
     assert cell.budget, f"{cell.path} is not pruned"
     variant = experiment.variant(cell.variant)
     match = experiment.variant(variant.match) if variant.match and dynamic(experiment, cell) else None

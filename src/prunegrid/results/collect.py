@@ -17,7 +17,7 @@ from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.locate import experiment_of
+from prunegrid.experiment.locate import read_folder
 from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.experiment.sections import Variant
 from prunegrid.results import comparability, costs
@@ -78,7 +78,7 @@ def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
 
 def collect_from(directory: Path | str) -> pd.DataFrame:
     """`collect` for a results folder alone, by the `experiment.json` in it."""
-    return collect(experiment_of(Path(directory)), Path(directory))
+    return collect(read_folder(Path(directory)), Path(directory))
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:

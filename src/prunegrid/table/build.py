@@ -69,7 +69,7 @@ def rebuild_comparisons(directory: Path) -> None:
 
 def collect(directory: Path, baseline: str | None = None) -> TableData:
     """The results in the folder, and their differences item by item."""
-    experiment = results.experiment_of(directory)
+    experiment = results.read_folder(directory)
     frame = results.collect(experiment, directory)
     rows = deltas.deltas(frame, directory, contrasts(experiment, frame, baseline))
     return TableData(directory, experiment, frame, rows, baseline)
@@ -78,7 +78,7 @@ def collect(directory: Path, baseline: str | None = None) -> TableData:
 def read(directory: Path) -> TableData:
     """The data that `save` wrote."""
     frame = results.read(directory / layout.RESULTS)
-    return TableData(directory, results.experiment_of(directory), frame, deltas.read(directory / layout.DELTAS))
+    return TableData(directory, results.read_folder(directory), frame, deltas.read(directory / layout.DELTAS))
 
 
 def save(data: TableData) -> None:

@@ -24,7 +24,7 @@ MAX_LISTED = 20
 
 def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     """Lines that lead from one score to its items, its model and its baseline."""
-    experiment = collect.experiment_of(directory)
+    experiment = collect.read_folder(directory)
     rows = read_done_rows(directory, experiment)
     scores = {(cell.name, name): (cell, row) for (cell, name), row in rows.items() if name != AVERAGE}
     cell_name = cell_name.rstrip("/")

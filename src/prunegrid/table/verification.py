@@ -48,7 +48,7 @@ def verify_table(directory: Path) -> Verified:
     Raises `PrunegridError` at the first number or line that differs, with what it should be.
     """
     files = _verify_files(directory)
-    experiment, path = collect.experiment_of(directory), directory / layout.RESULTS
+    experiment, path = collect.read_folder(directory), directory / layout.RESULTS
     rows = read_done_rows(directory, experiment)
     if not rows:
         raise PrunegridError(directory, "nothing is evaluated yet, so there is no number to trace", "run the workflow")

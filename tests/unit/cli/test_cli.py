@@ -104,7 +104,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, 
     assert str(bare) in message
     message = fails("score", "--model", str(tmp_path), "--data", str(good), "--out", str(out))
     assert ".safetensors" in message
-    assert "no experiment.json" in fails("table", str(tmp_path))
+    assert "has no experiment.json" in fails("table", str(tmp_path))
     assert not out.exists()
 
 
@@ -136,7 +136,7 @@ def test_the_command_is_installed_and_exits_with_1() -> None:
     command = Path(sys.executable).parent / "prunegrid"
     run = subprocess.run([command, "table", "nowhere"], capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert run.stderr.startswith("prunegrid table: nowhere: no experiment.json")
+    assert run.stderr.startswith("prunegrid table: nowhere: has no experiment.json")
 
 
 def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:

@@ -108,6 +108,13 @@ def test_schema_is_up_to_date() -> None:
     assert shipped == Experiment.model_json_schema(), "run: make schema"
 
 
+def test_schema_describes_every_key() -> None:
+    schema = Experiment.model_json_schema()
+    sections = {"Experiment": schema, **schema["$defs"]}
+    keys = {name: section.get("properties", {}) for name, section in sections.items()}
+    assert not [f"{name}.{key}" for name, each in keys.items() for key in each if "description" not in each[key]]
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_schema_accepts_what_is_shipped(file: str) -> None:
     jsonschema.validate(yaml.safe_load((ROOT / file).read_text()), Experiment.model_json_schema())

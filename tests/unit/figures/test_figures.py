@@ -71,7 +71,7 @@ def texts_of(folder: Path, name: str, deltas: pd.DataFrame | None = None) -> lis
 
 def source(folder: Path, deltas: pd.DataFrame | None = None) -> ModelResults:
     frame = collect.collect_from(folder)
-    return ModelResults(folder, collect.experiment_of(folder), "m", frame, deltas, "seconds")
+    return ModelResults(folder, collect.read_folder(folder), "m", frame, deltas, "seconds")
 
 
 def test_draw_all_writes_the_figures_that_names_lists(whole: Path) -> None:

@@ -368,7 +368,7 @@ def test_plan_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> No
         (["experiments/paper.yaml"], "give --samples N"),
         (["experiments/paper.yaml", "--samples", "5"], "give both, or neither"),
         (["experiments/none.yaml"], "cannot be read"),
-        (["tests"], "no experiment.json there"),
+        (["tests"], "has no experiment.json"),
     ],
 )
 def test_plan_command_refuses(arguments: list[str], message: str) -> None:
