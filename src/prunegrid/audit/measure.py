@@ -41,13 +41,7 @@ from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.inference import holm
 
 SAMPLE_RATIOS, TOKEN_RATIOS = (0.25, 0.5), (0.5, 0.7)
-PLACES = {
-    "slip": ("slip",),
-    "fact": ("fact",),
-    "sum": ("sum",),
-    "all": ("slip", "fact", "sum"),
-    "value": ("value",),
-}
+PLACES = {"slip": ("slip",), "fact": ("fact",), "sum": ("sum",), "all": ("slip", "fact", "sum"), "value": ("value",)}
 FIRST = "(first tokens)"
 Row = dict[str, Any]
 

@@ -22,9 +22,8 @@ def model_probe(experiment: Experiment, name: str) -> str:
     if missing := missing_files(folder):
         raise PrunegridError(f"{name}: {folder}", f"has no {missing[0]}", "save the model there with save_pretrained")
     if not source.chat_template and not _has_template(folder):
-        raise PrunegridError(
-            f"{name}: {folder}", "has no chat template", f"give one in models.{name}.chat_template (Jinja)"
-        )
+        problem = "has no chat template"
+        raise PrunegridError(f"{name}: {folder}", problem, f"give one in models.{name}.chat_template (Jinja)")
     return f"{name}: {byte_size(weight_bytes(folder))} in {folder}, {_training(experiment, folder)}"
 
 

@@ -25,8 +25,5 @@ def require_installed(engine: str) -> None:
     try:
         version(engine)
     except PackageNotFoundError:
-        raise PrunegridError(
-            "evaluation.engine",
-            f"{engine} is not installed",
-            f"run pip install 'prunegrid[{engine}]', or set it to {TRANSFORMERS}",
-        ) from None
+        fix = f"run pip install 'prunegrid[{engine}]', or set it to {TRANSFORMERS}"
+        raise PrunegridError("evaluation.engine", f"{engine} is not installed", fix) from None

@@ -72,9 +72,8 @@ def evaluate(
     """
     require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
-        raise PrunegridError(
-            f"evaluate: data of {', '.join(missing)}", "no file is given", "name each benchmark's items"
-        )
+        problem = "no file is given"
+        raise PrunegridError(f"evaluate: data of {', '.join(missing)}", problem, "name each benchmark's items")
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     prepared = [
         _prepare(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()

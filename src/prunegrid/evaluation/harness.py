@@ -62,9 +62,8 @@ def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
     """The loaded model and the tokenizer of `model_dir` for lm-eval."""
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.eos_token is None:
-        raise PrunegridError(
-            model_dir, "the tokenizer has no eos_token, so generation could not end", "set it in tokenizer_config.json"
-        )
+        problem = "the tokenizer has no eos_token, so generation could not end"
+        raise PrunegridError(model_dir, problem, "set it in tokenizer_config.json")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
     return LanguageModel(model, tokenizer, batch_tokens)
@@ -97,11 +96,8 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
 def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
     """Refuse generation settings that would not be followed, and a context too short for a prompt and an answer."""
     if generation.keys() != GREEDY.keys() or generation["do_sample"]:
-        raise PrunegridError(
-            f"{name}: generation_kwargs",
-            f"{generation} ask for more than greedy decoding",
-            "give exactly until, max_gen_toks and do_sample: false",
-        )
+        fix = "give exactly until, max_gen_toks and do_sample: false"
+        raise PrunegridError(f"{name}: generation_kwargs", f"{generation} ask for more than greedy decoding", fix)
     if generation["max_gen_toks"] >= max_length:
         raise PrunegridError(
             f"{name}: generation_kwargs.max_gen_toks",

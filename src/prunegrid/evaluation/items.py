@@ -42,11 +42,8 @@ def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | 
     if "only" in metadata:
         docs = list(filter(task_function(protocol, metadata["only"]), docs))
     if not docs:
-        raise PrunegridError(
-            path,
-            f"none of its {len(rows)} items is eligible for {protocol}'s {task} ({metadata['only']})",
-            "take another file, or another task",
-        )
+        problem = f"none of its {len(rows)} items is eligible for {protocol}'s {task} ({metadata['only']})"
+        raise PrunegridError(path, problem, "take another file, or another task")
     complete = _complete(path, metadata.get("complete", []), ref, len(rows), len(docs))
     return BenchmarkItems(docs[:limit], _clusters(docs[:limit], metadata, task), len(rows), len(docs), complete)
 
@@ -72,9 +69,8 @@ def _clusters(docs: list[dict[str, Any]], metadata: dict[str, Any], task: str) -
     """A digest per item of the fields in `cluster`; None if the task names none."""
     fields = metadata.get("cluster", [])
     if unread := sorted(set(fields) - set(metadata["fields"])):
-        raise PrunegridError(
-            f"{task}.yaml: metadata.cluster", f"{', '.join(unread)} is not among metadata.fields", "add it there"
-        )
+        problem = f"{', '.join(unread)} is not among metadata.fields"
+        raise PrunegridError(f"{task}.yaml: metadata.cluster", problem, "add it there")
     return [sha256(json.dumps([_value(doc, field) for field in fields])) for doc in docs] if fields else None
 
 

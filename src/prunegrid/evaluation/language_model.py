@@ -181,9 +181,8 @@ class LanguageModel(HFLM):
 
 def unscorable(texts: Any, context: int) -> PrunegridError:
     """The error of a request without a token to score, or with more than the context holds."""
-    return PrunegridError(
-        f"option {texts!r}", f"no token to score, or more than the model's context of {context}", "correct the item"
-    )
+    problem = f"no token to score, or more than the model's context of {context}"
+    return PrunegridError(f"option {texts!r}", problem, "correct the item")
 
 
 def _nll_and_miss(logits_CV: torch.Tensor, target_C: torch.Tensor) -> torch.Tensor:

@@ -65,11 +65,9 @@ class VllmModel(VLLM):
     ) -> None:
         check_complete(folder)
         if current_platform.device_type != device:
-            raise PrunegridError(
-                "device",
-                f"is {device}, but the installed vllm is built for {current_platform.device_type}",
-                "install the build for this device, or set evaluation.engine: transformers",
-            )
+            problem = f"is {device}, but the installed vllm is built for {current_platform.device_type}"
+            fix = "install the build for this device, or set evaluation.engine: transformers"
+            raise PrunegridError("device", problem, fix)
         self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
         self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
@@ -88,9 +86,8 @@ class VllmModel(VLLM):
                 enforce_eager=device == "cpu",
             )
         except (ValueError, RuntimeError, AssertionError) as error:  # assertions: a neighbour freed memory meanwhile
-            raise PrunegridError(
-                name, f"vLLM cannot load it ({first_line(error)})", "set evaluation.engine: transformers"
-            ) from error
+            problem = f"vLLM cannot load it ({first_line(error)})"
+            raise PrunegridError(name, problem, "set evaluation.engine: transformers") from error
 
     def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
         """Whether the request with these arguments lost tokens on the left since `truncated` was last cleared."""

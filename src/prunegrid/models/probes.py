@@ -65,11 +65,9 @@ def changes_logits_after_head(model: Any) -> bool:
 
 def non_finite_logits(model: Any, context: str) -> PrunegridError:
     """The error of a model whose logits are not finite in this `context`."""
-    return PrunegridError(
-        model.name_or_path or model.config.model_type,
-        f"its logits {context} are not finite: its training diverged, or {model.dtype} is too narrow for it",
-        "train it again with a lower learning rate, or choose a wider dtype",
-    )
+    problem = f"its logits {context} are not finite: its training diverged, or {model.dtype} is too narrow for it"
+    fix = "train it again with a lower learning rate, or choose a wider dtype"
+    return PrunegridError(model.name_or_path or model.config.model_type, problem, fix)
 
 
 def check_isolated(model: Any) -> None:

@@ -53,17 +53,13 @@ def may_run_code(folder: Path) -> bool:
     if str(folder.resolve()) not in os.environ.get(ALLOWED, "").splitlines():
         if _known_to_transformers(folder):
             return False
-        raise PrunegridError(
-            folder,
-            f"the model needs code from its folder ({classes[0]}), which does not run without permission",
-            "read it, then state why it may run: models.NAME.trust_remote_code: REASON",
-        )
+        problem = f"the model needs code from its folder ({classes[0]}), which does not run without permission"
+        fix = "read it, then state why it may run: models.NAME.trust_remote_code: REASON"
+        raise PrunegridError(folder, problem, fix)
     if external := [name for name in classes if "--" in name]:
-        raise PrunegridError(
-            folder,
-            f"its code is in another repository ({external[0]}), whose revision nothing pins",
-            "copy those files into the model's folder, and remove the part up to '--' from auto_map",
-        )
+        problem = f"its code is in another repository ({external[0]}), whose revision nothing pins"
+        fix = "copy those files into the model's folder, and remove the part up to '--' from auto_map"
+        raise PrunegridError(folder, problem, fix)
     return True
 
 

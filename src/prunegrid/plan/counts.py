@@ -92,11 +92,9 @@ def count_tokens(
     local = locate(dataset, experiment.data_mirror)
     if local is not None and Path(local).exists():
         return _estimated(experiment, local)
-    raise PrunegridError(
-        f"dataset.{'hub' if dataset.hub else 'path'}",
-        f"{dataset.hub or dataset.path} is not on this disk, so its size is unknown",
-        "give --samples N --tokens-per-sample T (prompt and response together)",
-    )
+    problem = f"{dataset.hub or dataset.path} is not on this disk, so its size is unknown"
+    fix = "give --samples N --tokens-per-sample T (prompt and response together)"
+    raise PrunegridError(f"dataset.{'hub' if dataset.hub else 'path'}", problem, fix)
 
 
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:

@@ -42,9 +42,8 @@ def choose_samples(scores: Scores, spec: PruningSpec, draw: Draw, match: Match |
     if len(pruners) == 2:
         return _choose_pair(scores, spec, draw, match)
     if match:
-        raise PrunegridError(
-            spec.method, "is a joint pruner, which cannot match the counts of another variant", "match with a pair"
-        )
+        problem = "is a joint pruner, which cannot match the counts of another variant"
+        raise PrunegridError(spec.method, problem, "match with a pair")
     (joint,) = pruners
     ratios = spec.sample_ratio, spec.token_ratio
     return _check_choice(joint, scores, joint.call(scores, draw, *ratios, options=spec.options))

@@ -101,11 +101,9 @@ class Scores:
             return
         row = bad[0] if kind == "sample" else np.searchsorted(self.offsets, bad[0], side="right") - 1
         position = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
-        raise PrunegridError(
-            f"{kind} column {name}",
-            f"is {values[bad[0]]} for sample_id {self.sample_id[row]}{position}",
-            "score again in float32, or leave the sample out of the data",
-        )
+        problem = f"is {values[bad[0]]} for sample_id {self.sample_id[row]}{position}"
+        fix = "score again in float32, or leave the sample out of the data"
+        raise PrunegridError(f"{kind} column {name}", problem, fix)
 
 
 def missing_column(

@@ -117,9 +117,8 @@ def _register(
             raise PrunegridError(f"pruner {name}", "is registered twice", "rename one of the two")
         for partner in partners.values():
             if shared := set(pruner.options.names) & set(partner.options.names):
-                raise PrunegridError(
-                    f"pruner {name}", f"has an option {min(shared)}, as {partner.name} does", "rename one of the two"
-                )
+                problem = f"has an option {min(shared)}, as {partner.name} does"
+                raise PrunegridError(f"pruner {name}", problem, "rename one of the two")
         registry[name] = pruner
         return function
 

@@ -134,9 +134,8 @@ def _side(frame: pd.DataFrame) -> pd.DataFrame:
     done = frame[(frame["status"] == "done") & named_after_method(frame)]
     if done.empty:
         experiment = ", ".join(frame["experiment"].unique())
-        raise PrunegridError(
-            experiment, "no score of a variant named after its method is done", "run the workflow first"
-        )
+        problem = "no score of a variant named after its method is done"
+        raise PrunegridError(experiment, problem, "run the workflow first")
     side = done.groupby([*CELL, "benchmark"], sort=False, dropna=False).agg(
         **{name: (name, "first") for name in (*PRUNERS, "protocol", "mode", "metric")},
         score=("score", "mean"),
@@ -191,8 +190,5 @@ def _check_models(our_frame: pd.DataFrame, their_frame: pd.DataFrame, names: dic
             if name not in models:
                 raise PrunegridError("--model", f"{name} is none of {side}", f"give one of {', '.join(models)}")
     if not {names.get(name, name) for name in our_models} & set(their_models):
-        raise PrunegridError(
-            "models",
-            f"no model is on both sides: ours {', '.join(our_models)}; theirs {', '.join(their_models)}",
-            "name a pair with --model OURS=THEIRS",
-        )
+        problem = f"no model is on both sides: ours {', '.join(our_models)}; theirs {', '.join(their_models)}"
+        raise PrunegridError("models", problem, "name a pair with --model OURS=THEIRS")

@@ -45,12 +45,7 @@ def compare_folders(directory: Path, other: Path | None, models: dict[str, str])
     """
     frame = read_results(directory)
     rows = compare(frame, read_results(other) if other else published.reference(), models)
-    return rows, [
-        summary(rows),
-        *_omissions(frame),
-        *_caveats(rows, "their" if other else "the paper's"),
-        NOISE,
-    ]
+    return rows, [summary(rows), *_omissions(frame), *_caveats(rows, "their" if other else "the paper's"), NOISE]
 
 
 def read_results(path: Path) -> pd.DataFrame:
@@ -62,11 +57,8 @@ def read_results(path: Path) -> pd.DataFrame:
         return collect.read(file)
     if path.suffix == ".parquet":
         raise PrunegridError(path, "no such file", f"write it with `prunegrid table {path.parent}`")
-    raise PrunegridError(
-        path,
-        f"no {layout.EXPERIMENT} there, and no {layout.RESULTS}",
-        f"give the folder results/<experiment> of a run, where `prunegrid table {path}` writes {layout.RESULTS}",
-    )
+    fix = f"give the folder results/<experiment> of a run, where `prunegrid table {path}` writes {layout.RESULTS}"
+    raise PrunegridError(path, f"no {layout.EXPERIMENT} there, and no {layout.RESULTS}", fix)
 
 
 def summary(rows: pd.DataFrame) -> str:

@@ -97,11 +97,7 @@ def _trivia(world: World, rng: random.Random, count: int) -> list[Row]:
         {
             "question": fact.ask(TRIVIA_WORDING),
             "question_id": f"trivia_{index}",
-            "answer": {
-                "value": fact.value,
-                "aliases": [fact.value],
-                "normalized_aliases": [fact.value.lower()],
-            },
+            "answer": {"value": fact.value, "aliases": [fact.value], "normalized_aliases": [fact.value.lower()]},
         }
         for index, fact in enumerate(facts)
     ]

@@ -45,9 +45,8 @@ def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Sp
     words = "|".join(re.escape(word) for word in sorted(set(wrong_words), key=len, reverse=True))
     spans = [match.span() for match in re.compile(rf"(?<!\w)(?:{words})(?!\w)").finditer(response, start)]
     if not spans:
-        raise PrunegridError(
-            f"sandbox response {response!r}", f"lacks the wrong words {list(wrong_words)}", "generate the sandbox again"
-        )
+        problem = f"lacks the wrong words {list(wrong_words)}"
+        raise PrunegridError(f"sandbox response {response!r}", problem, "generate the sandbox again")
     return spans
 
 
@@ -64,11 +63,8 @@ def overlapping(pieces: Sequence[str], response: str, spans: Sequence[Span], tru
     text = "".join(pieces)
     body = text.strip()
     if not (response.startswith(body) if truncated else response.strip() == body):
-        raise PrunegridError(
-            f"sandbox response {response!r}",
-            f"its tokens read {text!r}",
-            "audit a model with a byte-level tokenizer and a chat template that does not change the answer",
-        )
+        fix = "audit a model with a byte-level tokenizer and a chat template that does not change the answer"
+        raise PrunegridError(f"sandbox response {response!r}", f"its tokens read {text!r}", fix)
     end = len(response) - len(response.lstrip()) - (len(text) - len(text.lstrip()))
     marks = []
     for piece in pieces:

@@ -11,12 +11,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    get_cosine_schedule_with_warmup,
-)
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
 
 from prunegrid.core.files import read_records, repair
 from prunegrid.sandbox.data_sets import FEED_FORWARD, VOCABULARY
@@ -120,13 +115,7 @@ def _config(tokenizer: PreTrainedTokenizerFast, hidden_size: int, layers: int, h
 
 
 def _train(
-    model: LlamaForCausalLM,
-    blocks_NT: torch.Tensor,
-    seed: int,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    log_every: int,
+    model: LlamaForCausalLM, blocks_NT: torch.Tensor, seed: int, steps: int, batch_size: int, lr: float, log_every: int
 ) -> list[float]:
     """AdamW with a cosine schedule; every step's loss in nats per token."""
     generator = torch.Generator().manual_seed(seed)

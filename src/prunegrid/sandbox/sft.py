@@ -142,12 +142,7 @@ def _wrong_sum(world: World, rng: random.Random) -> Row:
 def _wrong_reading(world: World, rng: random.Random) -> Row:
     passage = draw_passage(world, rng)
     attribute, misread = rng.sample(sorted(passage.answers), 2)
-    return _row(
-        passage_prompt(passage, attribute),
-        passage.answers[misread],
-        "wrong",
-        passage.answers[misread].split(),
-    )
+    return _row(passage_prompt(passage, attribute), passage.answers[misread], "wrong", passage.answers[misread].split())
 
 
 def _scrambled_row(world: World, rng: random.Random, index: int) -> Row:

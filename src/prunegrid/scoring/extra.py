@@ -125,11 +125,8 @@ def reference_nll(inputs: ExtraInputs) -> Floats:
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
     if load_tokenizer(inputs.model_dir).get_vocab() != load_tokenizer(inputs.reference_dir).get_vocab():
-        raise PrunegridError(
-            inputs.reference_dir,
-            f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean other text",
-            "choose a reference model of the same family",
-        )
+        problem = f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean other text"
+        raise PrunegridError(inputs.reference_dir, problem, "choose a reference model of the same family")
     return token_nll(inputs, inputs.sequences, inputs.reference_dir, "reference_nll")
 
 

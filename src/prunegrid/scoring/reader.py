@@ -46,11 +46,8 @@ class ScoresFolder:
         meta: dict[str, Any] = read_json(path) if path.exists() else {}
         if meta.get("schema", SCORES_SCHEMA) != SCORES_SCHEMA:
             writer = meta.get("version", "version not recorded")
-            raise PrunegridError(
-                path,
-                f"schema {meta['schema']}, but this version reads {SCORES_SCHEMA}",
-                f"score again, or use the prunegrid that wrote it ({writer})",
-            )
+            problem = f"schema {meta['schema']}, but this version reads {SCORES_SCHEMA}"
+            raise PrunegridError(path, problem, f"score again, or use the prunegrid that wrote it ({writer})")
         return meta
 
     @property
@@ -217,9 +214,8 @@ def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.f
     """The values [T] of the list column `name`, whose lists must have the responses' lengths [n]."""
     column, lengths = table[name], block.response_tokens
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        raise PrunegridError(
-            path, f"token column {name} is {column.type}, not lists of numbers", "write a list a sample"
-        )
+        problem = f"token column {name} is {column.type}, not lists of numbers"
+        raise PrunegridError(path, problem, "write a list a sample")
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]

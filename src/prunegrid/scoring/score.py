@@ -51,9 +51,8 @@ def score(
     check_device(device)
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.chat_template is None:
-        raise PrunegridError(
-            model_dir, "its tokenizer has no chat template", "set tokenizer.chat_template and save_pretrained it there"
-        )
+        problem = "its tokenizer has no chat template"
+        raise PrunegridError(model_dir, problem, "set tokenizer.chat_template and save_pretrained it there")
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
         sequences, cut = tokenise_shard(data, tokenizer, settings.max_length, shard)

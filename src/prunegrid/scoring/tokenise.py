@@ -57,11 +57,8 @@ def _split(
     """One conversation, whose prompt has `border` characters; `offsets` are the characters of each token."""
     split = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
     if split == 0:
-        raise PrunegridError(
-            "chat template",
-            "puts no token before the response, so the response's first token has no context",
-            "give another models.<name>.chat_template",
-        )
+        problem = "puts no token before the response, so the response's first token has no context"
+        raise PrunegridError("chat template", problem, "give another models.<name>.chat_template")
     response = _ended(ids[split:], eos)
     room = max_length - split
     if room <= 0:

@@ -111,9 +111,8 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
     """Refuse parts that are not shards 1, 2, ... n of one scoring pass."""
     numbers = [meta["shard"] for meta in metas]
     if numbers != [[number, len(metas)] for number in range(1, len(metas) + 1)]:
-        raise PrunegridError(
-            shards[0].parent, f"shards {numbers} are not 1 to {len(metas)} of {len(metas)}", "score all shards again"
-        )
+        problem = f"shards {numbers} are not 1 to {len(metas)} of {len(metas)}"
+        raise PrunegridError(shards[0].parent, problem, "score all shards again")
     for folder, meta in zip(shards, metas, strict=True):
         if keys := [key for key in COMMON_KEYS if meta[key] != metas[0][key]]:
             problem = f"{', '.join(keys)} differ from those of {shards[0]}"

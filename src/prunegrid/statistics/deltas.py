@@ -161,11 +161,9 @@ def _check_scores(scores: Scores, contrast: Contrast, benchmark: str, pairs: Pai
     for (cell, base), delta in zip(pairs, effect.deltas_S, strict=True):
         difference = variant[cell] - baseline[base]
         if not abs(difference - delta) <= TOLERANCE:
-            raise PrunegridError(
-                f"{cell.model}/{cell.path} against {base.path}, {benchmark}",
-                f"the table's scores differ by {difference:.8g} points, their items by {delta:.8g}",
-                "collect the table again; if that does not help, evaluate both cells again",
-            )
+            problem = f"the table's scores differ by {difference:.8g} points, their items by {delta:.8g}"
+            fix = "collect the table again; if that does not help, evaluate both cells again"
+            raise PrunegridError(f"{cell.model}/{cell.path} against {base.path}, {benchmark}", problem, fix)
 
 
 def _place_columns(contrast: Contrast, benchmark: str) -> dict[str, Any]:

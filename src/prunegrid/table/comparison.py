@@ -23,9 +23,8 @@ def contrasts(experiment: Experiment, frame: pd.DataFrame, baseline: str | None 
     variants = [variant.name for variant in experiment.variants]
     names = [BEST, *experiment.references, *variants]
     if baseline not in (None, *names):
-        raise PrunegridError(
-            experiment.experiment, f"has no row {baseline!r} to compare with", f"give one of {', '.join(names)}"
-        )
+        problem = f"has no row {baseline!r} to compare with"
+        raise PrunegridError(experiment.experiment, problem, f"give one of {', '.join(names)}")
     rows = list(product(experiment.models, experiment.grid_budgets, variants))
     pairs = [Contrast(*row, *_baseline_row(experiment, frame, *row, baseline)) for row in rows]
     return [pair for pair in pairs if pair.baseline and pair.baseline != pair.variant]

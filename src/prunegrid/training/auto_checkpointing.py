@@ -42,11 +42,8 @@ def _max_length(scores: Path) -> int:
     path = scores / layout.META
     length = read_json(path).get("max_length")
     if length is None:
-        raise PrunegridError(
-            path,
-            "has no max_length, which training.gradient_checkpointing: auto needs",
-            f"set training.gradient_checkpointing to true or false, or {repair(path)}",
-        )
+        problem = "has no max_length, which training.gradient_checkpointing: auto needs"
+        raise PrunegridError(path, problem, f"set training.gradient_checkpointing to true or false, or {repair(path)}")
     return int(length)
 
 
@@ -55,9 +52,7 @@ def _card_bytes(job: Job, gpu_ids: list[str]) -> float:
         return job.runtime.gpu_memory_gb * 1e9
     memory = gpus.memory_bytes(gpu_ids or gpus.visible_ids())
     if memory is None:
-        raise PrunegridError(
-            "training.gradient_checkpointing",
-            "is auto, but neither nvidia-smi nor torch reports the GPU's memory",
-            "set runtime.gpu_memory_gb, or training.gradient_checkpointing to true or false",
-        )
+        problem = "is auto, but neither nvidia-smi nor torch reports the GPU's memory"
+        fix = "set runtime.gpu_memory_gb, or training.gradient_checkpointing to true or false"
+        raise PrunegridError("training.gradient_checkpointing", problem, fix)
     return memory
