@@ -5,6 +5,7 @@ A test compares the list with the jobs that Snakemake plans. Paths are relative 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,9 +88,8 @@ def score_steps(experiment: Experiment, model: str) -> list[Step]:
     inputs = (layout.base_model(model), layout.manifest(model), layout.dataset(experiment.dataset.name))
     parts = [f"{part}-of-{experiment.scoring.shards}" for part in range(1, experiment.scoring.shards + 1)]
     files = {part: tuple(f"{layout.shard(model, part)}/{file}" for file in SCORES) for part in parts}
-    shards = [Step("score", f"{model}/{part}", made, inputs, temporary=made) for part, made in files.items()]
-    gathered = Step("gather_scores", model, _scores(model), tuple(file for made in files.values() for file in made))
-    return [*shards, gathered]
+    shards = [Step("score", f"{model}/{part}", outputs, inputs, temporary=outputs) for part, outputs in files.items()]
+    return [*shards, Step("gather_scores", model, _scores(model), tuple(chain.from_iterable(files.values())))]
 
 
 def report_steps(experiment: Experiment) -> list[Step]:
@@ -115,23 +115,23 @@ def cell_files(experiment: Experiment) -> Iterator[str]:
 
 def finished(steps: Sequence[Step], exists: Exists) -> set[Step]:
     """The steps whose files exist; a temporary file may be gone if no unfinished step needs it."""
-    done, needed = set(), set[str]()
+    done, inputs = set(), set[str]()  # steps; what unfinished ones need
     for step in reversed(steps):
-        if all(map(exists, step.lasting)) and all(exists(file) for file in step.temporary if file in needed):
+        if all(map(exists, step.lasting)) and all(exists(file) for file in step.temporary if file in inputs):
             done.add(step)
         else:
-            needed.update(step.needs)
+            inputs.update(step.needs)
     return done
 
 
 def first_missing(steps: Sequence[Step], exists: Exists) -> Step:
     """The first step that has to run before the last one can."""
     first = steps[-1]
-    needed = set(first.needs)
+    inputs = set(first.needs)
     for step in reversed(steps[:-1]):
-        if any(file in needed and not exists(file) for file in step.makes):
+        if any(file in inputs and not exists(file) for file in step.makes):
             first = step
-            needed.update(step.needs)
+            inputs.update(step.needs)
     return first
 
 
@@ -193,8 +193,8 @@ def _world(experiment: Experiment) -> list[Step]:
 
 def _dataset(experiment: Experiment) -> Step:
     name = experiment.dataset.name
-    made = (layout.dataset(name), layout.dataset_counts(name))
-    return Step("dataset", "", made, _source(experiment, experiment.dataset))
+    files = (layout.dataset(name), layout.dataset_counts(name))
+    return Step("dataset", "", files, _source(experiment, experiment.dataset))
 
 
 def _items(experiment: Experiment) -> list[Step]:
@@ -264,9 +264,9 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
 
 def _evaluate(experiment: Experiment, cell: Cell) -> Step:
     benchmarks = experiment.evaluation.benchmarks
-    made = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
+    outputs = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
     models = _files(layout.base_model(cell.model), layout.manifest(cell.model), weights_input(experiment, cell))
-    return Step("evaluate", cell.name, tuple(made), (*models, *map(layout.benchmark_items, benchmarks)), cell=cell)
+    return Step("evaluate", cell.name, tuple(outputs), (*models, *map(layout.benchmark_items, benchmarks)), cell=cell)
 
 
 def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:

@@ -1,7 +1,7 @@
-"""Collect what an experiment's steps left behind into one tidy frame, one row per cell and benchmark.
+"""Collect the results of an experiment into one tidy frame, with a row per cell and benchmark.
 
-`prunegrid table results/<experiment>` and the rule `collect` run this. It reads the files that exist and
-never asks for one that does not: a failed cell is a row that says so, not the end of the table.
+`prunegrid table results/<experiment>` and the rule `collect` run this. It reads the files that exist: a failed cell is
+a row with that status, not the end of the table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -65,19 +65,19 @@ Row = dict[str, Any]
 def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     """One row per cell and benchmark, Avg included: score in percent, delta in points.
 
-    Raises `PrunegridError` for a damaged or incomplete file below `root` (an absent one is a status), and for cells
-    that were not evaluated alike.
+    Raises `PrunegridError` for a damaged or incomplete file below `root` (a missing one is a status), and for cells
+    whose scores are not comparable.
     """
     files = Files(root)
     shares = costs.scoring_seconds(experiment, files)
     rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
-    scored = [(cell, row) for cell, own in rows.items() for row in own if row["benchmark"] != AVERAGE]
+    scored = [(cell, row) for cell, cell_rows in rows.items() for row in cell_rows if row["benchmark"] != AVERAGE]
     comparability.check_comparable(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
-    return with_deltas(tidy([row for own in rows.values() for row in own]), baselines(experiment))
+    return with_deltas(tidy([row for cell_rows in rows.values() for row in cell_rows]), baselines(experiment))
 
 
 def collect_from(directory: Path | str) -> pd.DataFrame:
-    """`collect` for a results folder alone, by the `experiment.json` in it."""
+    """`collect` for a results folder, by its own `experiment.json`."""
     return collect(read_folder(Path(directory)), Path(directory))
 
 
@@ -97,7 +97,7 @@ def tidy(rows: list[Row]) -> pd.DataFrame:
 
 
 def average(rows: list[Row]) -> Row:
-    """The Avg row of one cell: the mean when every benchmark is done, else null and the worst status."""
+    """The Avg row of one cell: the mean if every benchmark is done, else null and the worst status."""
     status = max((row["status"] for row in rows), key=SEVERITY.index)
     score = fmean(row["score"] for row in rows) if status == "done" else None
     return rows[0] | {
@@ -112,37 +112,37 @@ def average(rows: list[Row]) -> Row:
 def with_deltas(frame: pd.DataFrame, baselines: Mapping[str, str]) -> pd.DataFrame:
     """Fill `delta`: score minus that of the variant's baseline at the same model, budget, seed and benchmark.
 
-    Null on a baseline's own rows, on reference cells, and where either score is absent.
+    Null on a baseline's own rows, on reference cells, and if either score is missing.
     """
-    at = ["model", "sample_ratio", "token_ratio", "seed", "benchmark"]
-    own = frame["variant"].map(lambda variant: baselines.get(variant)).astype("string")
-    base = frame[[*at, "variant", "score"]].rename(columns={"variant": "against", "score": "base"})
-    pairs = frame.assign(against=own).merge(base, on=[*at, "against"], how="left", validate="many_to_one")
-    bare = own.isna() | (own == frame["variant"]) | frame["variant"].isin(REFERENCES)
-    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(bare.fillna(True).to_numpy(dtype=bool)))
+    place = ["model", "sample_ratio", "token_ratio", "seed", "benchmark"]
+    baseline = frame["variant"].map(lambda variant: baselines.get(variant)).astype("string")
+    base = frame[[*place, "variant", "score"]].rename(columns={"variant": "baseline", "score": "base"})
+    pairs = frame.assign(baseline=baseline).merge(base, on=[*place, "baseline"], how="left", validate="many_to_one")
+    null = baseline.isna() | (baseline == frame["variant"]) | frame["variant"].isin(REFERENCES)
+    return frame.assign(delta=(pairs["score"] - pairs["base"]).mask(null.fillna(True).to_numpy(dtype=bool)))
 
 
 def done(experiment: Experiment, frame: pd.DataFrame) -> Iterator[tuple[Cell, str]]:
-    """(cell, benchmark) of every row that is done, Avg included, a cell's average after its benchmarks."""
-    at = {(cell.model, cell.variant, cell.budget, cell.seed): cell for cell in grid.cells(experiment)}
+    """(cell, benchmark) of every row that is done, Avg included; a cell's average comes after its benchmarks."""
+    cells = {(cell.model, cell.variant, cell.budget, cell.seed): cell for cell in grid.cells(experiment)}
     budgets = {(b.sample_ratio, b.token_ratio): b for b in experiment.grid_budgets}
     rows: Any = frame[frame["status"] == "done"].itertuples()
     for row in rows:
         budget = None if pd.isna(row.sample_ratio) else budgets[row.sample_ratio, row.token_ratio]
-        yield at[row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed)], row.benchmark
+        yield cells[row.model, row.variant, budget, None if pd.isna(row.seed) else int(row.seed)], row.benchmark
 
 
 def baselines(experiment: Experiment) -> dict[str, str]:
-    """What each variant's deltas are against: the plain random+random variant of its own mode and removal.
+    """What each variant's deltas are against: the plain random+random variant with the same mode and removal.
 
-    Where there is none of these, the one of the experiment's own mode and removal, or else the first of any. Without
-    a plain random+random there are no deltas.
+    If there is none, it is the one with the experiment's mode and removal, or else the first of all. Without a plain
+    random+random there are no deltas.
     """
     plain = {_manner(experiment, v): v.name for v in reversed(experiment.variants) if _plain(v)}
     training = experiment.training
-    usual = plain.get((training.mode, training.removal)) or next(reversed(plain.values()), None)
-    own = {v.name: plain.get(_manner(experiment, v), usual) for v in experiment.variants}
-    return {name: against for name, against in own.items() if against}
+    default = plain.get((training.mode, training.removal)) or next(reversed(plain.values()), None)
+    by_variant = {v.name: plain.get(_manner(experiment, v), default) for v in experiment.variants}
+    return {name: baseline for name, baseline in by_variant.items() if baseline}
 
 
 def _plain(variant: Variant) -> bool:
@@ -167,7 +167,7 @@ def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | Non
 
 
 def _described(experiment: Experiment, cell: Cell) -> Row:
-    """What the configuration says of the cell. Nothing is removed from a reference cell's data."""
+    """The cell's settings. Nothing is removed from a reference cell's data."""
     sample, token, removal = cell.variant, None, None
     training = grid.training_of(experiment, cell)
     if cell.budget:
@@ -191,7 +191,7 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
 
 
 def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
-    """What pruning and training left: realised ratios, trained tokens, seconds; null without their files."""
+    """The measurements of pruning and training: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
         selection = grid.selection_summary(experiment, cell)

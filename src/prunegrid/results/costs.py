@@ -1,7 +1,7 @@
-"""What a cell cost: its training, and its share of the scoring passes that its pruners read.
+"""What a cell costs: its training, and its share of the scoring passes that its pruners read.
 
 A pass is shared by all cells of the experiment that read it, finished or not: every seed and budget of a variant. Cells
-that read nothing of it (random+random, full) bear none of it; a dynamic cell scores within its training's seconds.
+that read nothing of it (random+random, full) have no share; a dynamic cell scores in its training.
 """
 
 import math
@@ -19,7 +19,7 @@ PASS = "scoring pass"
 
 
 def scoring_seconds(experiment: Experiment, files: Files) -> dict[Cell, float | None]:
-    """Each trained cell's share of its model's scoring passes, in seconds; null where a pass's time is not known."""
+    """Each trained cell's share of its model's scoring passes, in seconds; null if the time of a pass is unknown."""
     read = {cell: _passes(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
     shares: dict[tuple[str, str], float | None] = {}
     for model, name in {(cell.model, name) for cell, names in read.items() for name in names}:
@@ -38,7 +38,7 @@ def cell_costs(experiment: Experiment, train_seconds: float | None, scoring: flo
 
 
 def _passes(experiment: Experiment, cell: Cell) -> list[str]:
-    """The forward passes over the data that a static cell's pruners read: the scoring pass, optional scores."""
+    """The passes over the data whose scores a static cell's pruners read: the scoring pass, optional scores."""
     if not cell.pruned or grid.dynamic(experiment, cell):
         return []
     variant = experiment.variant(cell.variant)
@@ -48,7 +48,7 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
 
 
 def _seconds(files: Files, model: str, name: str) -> float | None:
-    """Wall clock of a pass, all shards together; an optional score's from its rule's benchmark."""
+    """Wall-clock time of a pass, over all shards; of an optional score, by Snakemake's benchmark file."""
     if name == PASS:
         (seconds,) = files.values(layout.scores_meta(model), "seconds", absent=math.nan)
     else:
