@@ -73,7 +73,7 @@ def test_module_with_a_prefix(tmp_path: Path) -> None:
     assert "theirs/results/mine/table/table.csv" in done.stdout
 
 
-def test_module_whose_config_is_wrong_is_one_clear_line(tmp_path: Path) -> None:
+def test_module_with_a_bad_config_is_one_clear_line(tmp_path: Path) -> None:
     done = module(tmp_path, "-n", "--config", "device=tpu")
     assert done.returncode != 0
     assert "device: is 'tpu'" in done.stdout + done.stderr and "Traceback" not in done.stdout + done.stderr

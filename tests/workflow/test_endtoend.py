@@ -131,7 +131,7 @@ def test_report_embeds_the_table_and_the_figures(done: Path) -> None:
     assert all(name in report for name in ("table.html", "eu-plane.svg", "pareto.svg", "bars-s0.125-t0.5.svg"))
 
 
-def test_every_number_leads_back_to_its_items(done: Path) -> None:
+def test_trace_leads_every_number_back_to_its_items(done: Path) -> None:
     """6 cells x 5 benchmarks of 8 items; 3 rows have deltas, on 6 columns."""
     run = prunegrid("trace", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
@@ -145,7 +145,7 @@ def test_cli_table_needs_the_folder_alone(done: Path) -> None:
     assert "Q-Tuning" in run.stdout
 
 
-def test_the_plan_is_within_30_percent_of_what_the_run_took(done: Path) -> None:
+def test_plan_is_within_30_percent_of_the_run(done: Path) -> None:
     """Jobs' seconds, summed: of the whole run by its own times, and of two thirds of the cells by the other third's."""
     experiment, root = find(done / "results/sandbox")
     for check in (plan_check.calibrated_by_all, plan_check.calibrated_by_a_third):
@@ -154,7 +154,7 @@ def test_the_plan_is_within_30_percent_of_what_the_run_took(done: Path) -> None:
 
 
 @pytest.mark.parametrize("rule", ["model", "score", "train", "evaluate", "figures"])
-def test_the_plans_memory_is_near_what_was_needed(done: Path, rule: str) -> None:
+def test_plan_memory_is_near_what_was_needed(done: Path, rule: str) -> None:
     """MiB of main memory: enough, give or take a tenth, and not twice as much."""
     experiment, root = find(done / "results/sandbox")
     files = [*(root / "benchmarks").glob(f"{rule}/**/*.jsonl"), *(root / "benchmarks").glob(f"{rule}.jsonl")]
@@ -162,7 +162,7 @@ def test_the_plans_memory_is_near_what_was_needed(done: Path, rule: str) -> None
     assert 0.9 * needed <= peak_mb(rule, experiment, root=root) <= 2 * needed
 
 
-def test_weights_go_once_they_are_evaluated_and_no_cell_notices(done: Path, tmp_path: Path) -> None:
+def test_weights_are_deleted_after_evaluation(done: Path, tmp_path: Path) -> None:
     """`retention: scores` runs no cell again; one that is evaluated again is trained again, and its weights go."""
     folder = Path(shutil.copytree(done, tmp_path / "run", symlinks=True))
     root = folder / "results/sandbox"
@@ -185,7 +185,7 @@ def test_weights_go_once_they_are_evaluated_and_no_cell_notices(done: Path, tmp_
     assert planned(folder, config=CONFIG) == {"record": 1, **CELL_ONLY}, "to have weights again is to train"
 
 
-def test_a_failed_cell_shows_as_failed_and_a_repair_completes_the_table(done: Path) -> None:
+def test_failed_cell_is_shown_and_repaired(done: Path) -> None:
     """A truncated selection: its consumer names it, the table still comes, and one removal repairs it."""
     folder = done / "results/sandbox"
     selection = folder / "pruned" / CELL / "selection.parquet"

@@ -135,7 +135,7 @@ def test_a_free_text_reaches_no_shell(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["it's", "$(touch owned)", "`touch owned`", "\\", "one\ntouch owned"])
-def test_what_a_jobs_shell_would_read_is_refused_on_the_command_line(folder: Path, text: str) -> None:
+def test_command_line_refuses_what_a_jobs_shell_reads(folder: Path, text: str) -> None:
     """Snakemake writes `--config` into the command of a cluster's job, quoted as Python quotes."""
     done = snakemake(folder, "-n", "--config", f"note={text}", config=SMALL)
     assert done.returncode == 1

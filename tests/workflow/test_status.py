@@ -38,7 +38,7 @@ def said(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("prunegrid: ")]
 
 
-def test_before_a_run_the_cells_that_it_invalidates_are_told_once_with_the_reason(folder: Path) -> None:
+def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
     changed = wanted(training={"learning_rate": 0.0002}, scoring={"max_length": 64})
     done = snakemake(folder, "--cores", "1", RECORD, config=changed)
     assert done.returncode == 0, done.stderr
@@ -50,19 +50,19 @@ def test_before_a_run_the_cells_that_it_invalidates_are_told_once_with_the_reaso
     assert (folder / RECORD).exists()
 
 
-def test_nothing_is_told_where_nothing_is_invalidated(folder: Path) -> None:
+def test_run_without_stale_cells_prints_nothing(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
     assert done.returncode == 0, done.stderr
     assert said(done.stdout + done.stderr) == []
 
 
-def test_a_dry_run_tells_nothing_and_so_the_docs_name_the_command(folder: Path) -> None:
+def test_dry_run_prints_no_stale_cells(folder: Path) -> None:
     done = snakemake(folder, "--dry-run", RECORD, config=wanted(training={"learning_rate": 0.0002}))
     assert done.returncode == 0, done.stderr
     assert said(done.stdout + done.stderr) == []
 
 
-def test_damaged_results_stop_no_run(folder: Path) -> None:
+def test_run_ignores_damaged_results(folder: Path) -> None:
     damaged = folder / "results/tiny/trained/m/full/seed0/training.json"
     damaged.write_text("{")
     done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
@@ -73,7 +73,7 @@ def test_damaged_results_stop_no_run(folder: Path) -> None:
     )
 
 
-def test_a_job_whose_step_runs_already_is_refused(folder: Path) -> None:
+def test_run_refuses_a_running_step(folder: Path) -> None:
     """Snakemake removes the log before it starts the job: a lock on the log itself would be no more."""
     log = folder / "results/tiny/logs/record.log"
     put(log, "of an orphan of a Snakemake that was killed\n")

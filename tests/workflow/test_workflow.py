@@ -56,7 +56,7 @@ def test_default_profile_is_loaded_wherever_the_run_is(tmp_path: Path) -> None:
     assert re.search("Using workflow specific profile .*profiles/default", done.stdout + done.stderr)
 
 
-def test_a_target_outside_the_grid_is_one_clear_line(tmp_path: Path) -> None:
+def test_target_outside_the_grid_is_one_clear_line(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "results/sandbox/trained/sandbox-1M/full/seed7/training.json", "-n", config=DEFAULT)
     output = done.stdout + done.stderr
     assert done.returncode != 0

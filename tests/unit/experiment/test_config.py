@@ -75,20 +75,20 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),
     ],
 )
-def test_bad_values_are_named_with_their_fix(path: str, value: Any, message: str) -> None:
+def test_load_names_bad_values_with_their_fix(path: str, value: Any, message: str) -> None:
     with pytest.raises(PrunegridError) as raised:
         load(changed(path, value))
     assert message in str(raised.value)
 
 
-def test_bf16_needs_a_stage_that_divides() -> None:
+def test_bf16_needs_a_zero_stage() -> None:
     values = changed("training.bf16", True)
     load(values)
     with pytest.raises(PrunegridError, match=r"training.bf16 needs zero_stage 1, 2 or 3"):
         load(values | {"training": values["training"] | {"zero_stage": 0}})
 
 
-def test_every_finding_has_its_line() -> None:
+def test_load_reports_every_finding() -> None:
     values = changed("seedz", [1]) | {"device": "tpu"}
     with pytest.raises(PrunegridError) as raised:
         load(values, "mine.yaml")
@@ -97,7 +97,7 @@ def test_every_finding_has_its_line() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_shipped_experiments_load_and_survive_a_round_trip(file: str) -> None:
+def test_shipped_experiments_survive_a_round_trip(file: str) -> None:
     experiment = load(yaml.safe_load((ROOT / file).read_text()), file)
     again = load(json.loads(json.dumps(experiment.model_dump(mode="json"))))
     assert again == experiment
@@ -116,7 +116,7 @@ def test_schema_describes_every_key() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_schema_accepts_what_is_shipped(file: str) -> None:
+def test_schema_accepts_shipped_experiments(file: str) -> None:
     jsonschema.validate(yaml.safe_load((ROOT / file).read_text()), Experiment.model_json_schema())
 
 
@@ -125,7 +125,7 @@ def test_schema_refuses_a_misspelt_key() -> None:
         jsonschema.validate(DEFAULT | {"trainng": {}}, Experiment.model_json_schema())
 
 
-def test_training_of_a_cell_leaves_out_what_has_no_effect() -> None:
+def test_training_of_resets_settings_without_effect() -> None:
     values = changed("training.removal", "drop")
     values["training"]["lora"] = {"r": 64}
     experiment = load(values)
@@ -147,7 +147,7 @@ def test_ratios_expand_to_budgets() -> None:
     ]
 
 
-def test_budget_names_tell_any_two_ratios_apart() -> None:
+def test_budget_names_differ_for_any_two_ratios() -> None:
     a, b = (Budget(sample_ratio=r, token_ratio=1) for r in (0.12345678, 0.12345679))
     assert a.name != b.name
 
@@ -158,7 +158,7 @@ def test_variant_with_options() -> None:
     assert (variant.method, variant.options, variant.removal) == ("qtuning", {"neighbor_lambda": 0}, "drop")
 
 
-def test_a_reference_model_is_asked_for_only_by_those_who_compare_with_it() -> None:
+def test_reference_model_is_required_only_if_compared_with() -> None:
     values = changed("models.sandbox-1M.reference", None)
     assert list(load(values).sources) == ["sandbox-1M"]
     values["variants"].append("random+token-cleaning")
@@ -168,7 +168,7 @@ def test_a_reference_model_is_asked_for_only_by_those_who_compare_with_it() -> N
         load(values)
 
 
-def test_a_reference_model_is_a_source_of_its_own() -> None:
+def test_reference_model_has_its_own_source() -> None:
     experiment = load(DEFAULT)
     assert list(experiment.sources) == ["sandbox-1M", "sandbox-1M@reference"]
     assert "reference" not in experiment.sources["sandbox-1M"].model_dump(), "another reference is no other model"
@@ -192,7 +192,7 @@ def test_paper_grid_counts() -> None:
 
 
 @pytest.mark.parametrize(("stage", "bf16"), [(2, True), (0, False)])
-def test_a_gpu_runs_in_bfloat16_where_nothing_is_said(stage: int, bf16: bool) -> None:
+def test_dtype_on_a_gpu_defaults_to_bfloat16(stage: int, bf16: bool) -> None:
     gpu = DEFAULT | {"device": "cuda", "scoring": {}, "training": {"zero_stage": stage}}
     gpu["evaluation"] = {"benchmarks": DEFAULT["evaluation"]["benchmarks"]}
     found = load(gpu)

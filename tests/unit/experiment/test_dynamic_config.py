@@ -53,7 +53,7 @@ WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
         (config({"d": DYNAMIC | {"mode": "dynamc"}}), "mode: is 'dynamc'"),
     ],
 )
-def test_what_cannot_be_pruned_while_training_is_one_clear_line(values: dict[str, Any], message: str) -> None:
+def test_dynamic_variants_that_cannot_be_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(PrunegridError) as raised:
         load(values)
     assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
@@ -69,7 +69,7 @@ def of_size(size: int, ratios: list[float], *variants: Any, mode: str | None = N
 
 
 @pytest.mark.parametrize(("size", "ratios", "least"), [(4, [0.5, 0.2], 5), (9, [0.1], 10), (3, [0.3], 4)])
-def test_mini_batches_too_small_for_a_ratio_are_one_clear_line(size: int, ratios: list[float], least: int) -> None:
+def test_dynamic_mini_batches_too_small_are_refused(size: int, ratios: list[float], least: int) -> None:
     """They would keep a sample each, more than they may."""
     for values in (of_size(size, ratios, {"d": DYNAMIC}), of_size(size, ratios, mode="dynamic")):
         with pytest.raises(PrunegridError) as raised:
@@ -81,9 +81,9 @@ def test_mini_batches_too_small_for_a_ratio_are_one_clear_line(size: int, ratios
     load(of_size(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
 
 
-def test_a_variants_own_mode_overrides_the_experiments() -> None:
+def test_mode_of_a_variant_overrides_the_experiments() -> None:
     load(config({"s": STATIC | {"method": "ifd+ppl"}}, mode="dynamic"))
 
 
-def test_a_dynamic_variant_may_meet_a_static_one_of_its_experiment() -> None:
+def test_dynamic_variant_may_match_a_static_one() -> None:
     load(config({"s": {"method": "qtuning", "mode": "static"}}, {"d": DYNAMIC | {"match": "s"}}))

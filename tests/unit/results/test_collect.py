@@ -21,7 +21,7 @@ train_seconds scoring_seconds gpu_hours status
 """
 
 
-def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
+def test_collect_gives_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
     frame = collect.collect(an_experiment(), root)
     assert list(frame.columns) == CONTRACT.split()
     assert len(frame) == (1 + 3 * 2 + 2) * 3
@@ -33,7 +33,7 @@ def test_one_typed_row_per_cell_and_benchmark(root: Path) -> None:
     assert set(frame["protocol"]) == {"harness"}
 
 
-def test_delta_is_against_the_same_seed(root: Path) -> None:
+def test_deltas_are_against_the_same_seed(root: Path) -> None:
     ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 0)
     assert ppl["score"].to_dict() == {"A": 30.25, "B": 38, "Avg": 34.125}
     assert ppl["delta"].to_dict() == {"A": 0.25, "B": -2, "Avg": -0.875}
@@ -41,14 +41,14 @@ def test_delta_is_against_the_same_seed(root: Path) -> None:
     assert ppl["n_items"].tolist() == [200, 50, pd.NA]
 
 
-def test_a_half_done_cell_has_no_average(root: Path) -> None:
+def test_average_of_an_unfinished_cell_is_null(root: Path) -> None:
     ppl = rows(collect.collect(an_experiment(), root), "random+ppl", 1)
     assert ppl["status"].tolist() == ["done", "missing", "missing"]
     assert ppl.loc["A", "delta"] == 4
     assert ppl.loc["Avg", ["score", "delta"]].isna().all()
 
 
-def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
+def test_deltas_of_references_and_baseline_are_null(root: Path) -> None:
     frame = collect.collect(an_experiment(), root)
     for variant, seed in (("zero-shot", None), ("full", 0), ("random+random", 0), ("random+random", 1)):
         cell = rows(frame, variant, seed)
@@ -56,7 +56,7 @@ def test_reference_cells_and_the_baseline_have_no_delta(root: Path) -> None:
         assert cell["score"].notna().all()
 
 
-def test_what_reference_cells_are(root: Path) -> None:
+def test_collect_describes_reference_cells(root: Path) -> None:
     frame = collect.collect(an_experiment(), root)
     null = ["sample_ratio", "token_ratio", "token_pruner", "removal"]
     zero, full = rows(frame, "zero-shot").loc["A"], rows(frame, "full", 0).loc["A"]
@@ -67,7 +67,7 @@ def test_what_reference_cells_are(root: Path) -> None:
     assert full[["trained_tokens", "train_seconds"]].tolist() == [1234, 5.5]
 
 
-def test_what_pruned_cells_are(root: Path) -> None:
+def test_collect_describes_pruned_cells(root: Path) -> None:
     frame = collect.collect(an_experiment(), root)
     ppl, q0 = rows(frame, "random+ppl", 0).loc["A"], rows(frame, "q0", 0).loc["A"]
     pruners = ["sample_pruner", "token_pruner", "removal"]
@@ -77,7 +77,7 @@ def test_what_pruned_cells_are(root: Path) -> None:
     assert ppl[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [0.12, 0.51]
 
 
-def test_nothing_there_is_all_missing(tmp_path: Path) -> None:
+def test_collect_of_an_empty_folder_is_all_missing(tmp_path: Path) -> None:
     frame = collect.collect(an_experiment(), tmp_path)
     assert set(frame["status"]) == {"missing"}
     assert frame[["score", "delta"]].isna().all(axis=None)
@@ -105,7 +105,7 @@ def test_a_damaged_file_is_named_with_its_repair(root: Path, file: str, content:
     assert f"rm {root / file}" in str(caught.value)
 
 
-def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
+def test_collect_refuses_a_score_that_is_no_number(root: Path) -> None:
     finish(root, Cell("m", "zero-shot"), float("nan"))
     with pytest.raises(PrunegridError, match="score is nan"):
         collect.collect(an_experiment(), root)
@@ -114,7 +114,7 @@ def test_a_score_that_is_no_number_is_an_error(root: Path) -> None:
 PLAIN = "random+random"
 
 
-def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
+def test_baselines_have_the_same_mode_and_removal() -> None:
     optioned = {"q": {"method": "qtuning", "neighbor_lambda": 0}}
     dropped = {"rr-drop": {"method": PLAIN, "removal": "drop"}}
     dynamic = {"rr-dynamic": {"method": PLAIN, "mode": "dynamic"}}
@@ -133,7 +133,7 @@ def test_the_baseline_is_the_plain_pair_of_the_same_mode_and_removal() -> None:
     assert collect.baselines(an_experiment(variants=[optioned])) == {}
 
 
-def test_no_baseline_no_delta(tmp_path: Path) -> None:
+def test_deltas_without_baseline_are_null(tmp_path: Path) -> None:
     experiment = an_experiment(variants=["qtuning"])
     shared_files(tmp_path, experiment)
     for cell in grid.cells(experiment):
@@ -153,12 +153,12 @@ def test_parquet_round_trip(root: Path, tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["results.parquet"]
 
 
-def test_types_do_not_depend_on_what_is_there(tmp_path: Path) -> None:
+def test_collect_types_do_not_depend_on_the_files(tmp_path: Path) -> None:
     collect.write(collect.collect(an_experiment(), tmp_path), tmp_path / "results.parquet")
     assert pq.read_schema(tmp_path / "results.parquet").remove_metadata().equals(collect.SCHEMA)
 
 
-def test_a_results_folder_is_enough(root: Path) -> None:
+def test_collect_needs_the_folder_alone(root: Path) -> None:
     frame = collect.collect_from(root)
     pd.testing.assert_frame_equal(frame, collect.collect(an_experiment(), root))
     shown = table.build(root)
@@ -169,6 +169,6 @@ def test_a_results_folder_is_enough(root: Path) -> None:
     }
 
 
-def test_a_folder_that_is_no_results_folder(tmp_path: Path) -> None:
+def test_collect_refuses_another_folder(tmp_path: Path) -> None:
     with pytest.raises(PrunegridError, match=r"no experiment\.json.*results/<experiment>"):
         collect.collect_from(tmp_path)

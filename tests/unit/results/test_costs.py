@@ -24,7 +24,7 @@ def by_variant(experiment: Experiment, root: Path, seed: int = 1) -> dict[str, f
     return {cell.variant: share for cell, share in shares.items() if cell.seed == seed}
 
 
-def test_a_pass_is_shared_by_the_cells_that_read_it(tmp_path: Path) -> None:
+def test_scoring_seconds_are_shared_by_the_cells_that_read_a_pass(tmp_path: Path) -> None:
     experiment = an_experiment(variants=VARIANTS)
     put(tmp_path / "scores/m/meta.json", {"seconds": 12.0})
     put(tmp_path / "benchmarks/extra_score/m/fastv_layer2.jsonl", {"s": 6.0})
@@ -34,7 +34,7 @@ def test_a_pass_is_shared_by_the_cells_that_read_it(tmp_path: Path) -> None:
     assert by_variant(experiment, tmp_path) == none | readers
 
 
-def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+def test_scoring_seconds_unknown_are_null(tmp_path: Path) -> None:
     experiment = an_experiment(variants=VARIANTS)
     shares = by_variant(experiment, tmp_path)
     assert [shares[name] for name in ("random+random", "random+ppl", "early")] == [0, None, None]
@@ -42,7 +42,7 @@ def test_what_is_not_known_is_null(tmp_path: Path) -> None:
     assert by_variant(experiment, tmp_path)["random+ppl"] is None
 
 
-def test_gpu_hours_count_the_ranks_of_training_and_one_gpu_of_scoring() -> None:
+def test_gpu_hours_count_all_ranks_of_training() -> None:
     on_gpu = an_experiment(device="cuda", training={"ranks": 8})
     assert costs.cell_costs(on_gpu, 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": 8.5}
     assert costs.cell_costs(on_gpu, None, 0.0)["gpu_hours"] is None
@@ -50,7 +50,7 @@ def test_gpu_hours_count_the_ranks_of_training_and_one_gpu_of_scoring() -> None:
     assert costs.cell_costs(an_experiment(), 3600.0, 1800.0) == {"scoring_seconds": 1800.0, "gpu_hours": None}
 
 
-def test_reference_cells_bear_nothing(tmp_path: Path) -> None:
+def test_scoring_seconds_of_references_are_zero(tmp_path: Path) -> None:
     cells = grid.cells(an_experiment())
     shares = costs.scoring_seconds(an_experiment(), Files(tmp_path))
     assert {cell for cell in cells if cell not in shares} == {cell for cell in cells if not cell.trained}

@@ -45,21 +45,21 @@ def states(folder: Path, **changes: Any) -> dict[str, list[str]]:
     return found
 
 
-def test_snakemake_runs_nothing_again(older: Path) -> None:
+def test_older_results_run_nothing_again(older: Path) -> None:
     assert planned(older) == {}
 
 
-def test_all_cells_are_done(older: Path) -> None:
+def test_older_results_are_done(older: Path) -> None:
     assert set(states(older)) == {"done"}
 
 
-def test_every_section_dumps_what_it_dumped(older: Path) -> None:
+def test_older_results_have_the_same_dumps(older: Path) -> None:
     """A key that is new is `added`, or this fails: it would be among the parameters of every finished job."""
     assert load(recorded(older)).model_dump(mode="json") == recorded(older)
 
 
 @pytest.mark.parametrize("key", [key for key in Training.model_fields if key not in ("mode", "removal")])
-def test_a_training_that_did_not_record_a_key_was_made_with_its_default(older: Path, key: str) -> None:
+def test_unrecorded_keys_of_training_are_defaults(older: Path, key: str) -> None:
     """As results older than the key are: they are up to date where the config leaves it at its default, too."""
     default = Training().model_dump(mode="json").get(key)
     for path in results(older).glob("trained/**/training.json"):
@@ -78,7 +78,7 @@ def test_a_training_that_did_not_record_a_key_was_made_with_its_default(older: P
         ("runtime", {"cells_per_gpu": 4}, 0),
     ],
 )
-def test_a_new_key_that_says_something_makes_stale_what_it_decides(
+def test_added_keys_with_a_value_make_cells_stale(
     older: Path, section: str, change: dict[str, Any], stale: int
 ) -> None:
     assert len(states(older, **{section: change}).get("stale", [])) == stale
@@ -98,11 +98,11 @@ def test_a_new_key_that_says_something_makes_stale_what_it_decides(
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_an_added_key_is_dumped_only_where_it_says_something(section: Any, key: str, value: Any) -> None:
+def test_added_keys_are_dumped_only_with_a_value(section: Any, key: str, value: Any) -> None:
     assert key not in section.model_dump()
     assert section.model_copy(update={key: value}).model_dump()[key] == value
     assert type(section).as_recorded(section.model_dump(mode="json")) == section.model_dump(mode="json")
 
 
-def test_what_no_version_can_read_is_compared_as_it_is() -> None:
+def test_unreadable_sections_are_compared_unchanged() -> None:
     assert Training.as_recorded({"no_such_key": 1}) == {"no_such_key": 1}

@@ -74,7 +74,7 @@ def section(text: str, title: str) -> list[str]:
     return text.partition(f"\n\n{title}\n")[2].partition("\n\n")[0].splitlines()
 
 
-def test_every_failure_with_rule_log_and_last_lines(root: Path, say: Say) -> None:
+def test_status_shows_failures_with_rule_log_and_last_lines(root: Path, say: Say) -> None:
     train = root / "logs/train/m/s0.125-t0.5/q0"
     put(train / "seed0.log", "step 1\nstep 2\nstep 3\nFAILED: CUDA out of memory\n\n")
     code, text = say(root)
@@ -94,13 +94,13 @@ def test_every_failure_with_rule_log_and_last_lines(root: Path, say: Say) -> Non
     assert not section(text, "stale") and not section(text, "running")
 
 
-def test_all_done_is_exit_code_0_and_no_command(tmp_path: Path, say: Say) -> None:
+def test_status_of_finished_cells_exits_with_0(tmp_path: Path, say: Say) -> None:
     code, text = say(made(tmp_path, an_experiment()))
     assert (code, counts(text)) == (0, {"done": 9})
     assert "snakemake" not in text
 
 
-def test_a_last_word_of_several_lines(tmp_path: Path, say: Say) -> None:
+def test_status_shows_an_error_of_several_lines(tmp_path: Path, say: Say) -> None:
     made(tmp_path, an_experiment(), finished=False)
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "asking\nFAILED: two things:\nthis and\nthat\n")
     assert section(say(tmp_path)[1], "failed")[::2] == [
@@ -119,7 +119,7 @@ def test_a_last_word_of_several_lines(tmp_path: Path, say: Say) -> None:
         ("benchmark/B.log", "benchmark_items", 9),
     ],
 )
-def test_what_failed_before_any_cell_is_told_once(tmp_path: Path, say: Say, log: str, rule: str, behind: int) -> None:
+def test_status_shows_a_shared_failure_once(tmp_path: Path, say: Say, log: str, rule: str, behind: int) -> None:
     made(tmp_path, an_experiment())
     put(tmp_path / "logs" / log, "FAILED: no such file\n")
     code, text = say(tmp_path)
@@ -128,7 +128,7 @@ def test_what_failed_before_any_cell_is_told_once(tmp_path: Path, say: Say, log:
     assert section(text, "failed") == [f"  {rule}, {behind} cells: no such file", f"    {tmp_path}/logs/{log}"]
 
 
-def test_the_sandboxs_world_is_before_all_cells(tmp_path: Path, say: Say) -> None:
+def test_status_shows_a_failed_world_first(tmp_path: Path, say: Say) -> None:
     """In an experiment without a sandbox it is a log of something else."""
     put(tmp_path / "logs/world.log", "FAILED: disk full\n")
     made(tmp_path, an_experiment(), finished=False)
@@ -139,7 +139,7 @@ def test_the_sandboxs_world_is_before_all_cells(tmp_path: Path, say: Say) -> Non
     assert section(say(tmp_path)[1], "failed")[0] == "  world, 9 cells: disk full"
 
 
-def test_a_step_that_runs_is_told_with_since_when_and_where(tmp_path: Path, say: Say) -> None:
+def test_status_shows_running_steps_with_start_and_owner(tmp_path: Path, say: Say) -> None:
     log = made(tmp_path, an_experiment()) / "logs/train/m/full/seed0.log"
     with held(log, "started by somebody\nstep 3\n"):
         os.utime(lock_path(log), (1.75e9, 1.75e9))
@@ -157,19 +157,19 @@ def test_a_step_that_runs_is_told_with_since_when_and_where(tmp_path: Path, say:
     assert counts(say(tmp_path)[1]) == {"done": 8, "failed": 1}, "the lock is free: it was killed"
 
 
-def test_a_step_whose_log_was_just_removed_runs(tmp_path: Path, say: Say) -> None:
+def test_status_of_a_step_without_log_is_running(tmp_path: Path, say: Say) -> None:
     log = made(tmp_path, an_experiment()) / "logs/evaluate/m/zero-shot.log"
     with held(log):
         log.unlink()
         assert counts(say(tmp_path)[1]) == {"done": 8, "running": 1}
 
 
-def test_one_that_ended_well_does_not_run_though_a_child_of_it_lives(tmp_path: Path, say: Say) -> None:
+def test_status_of_a_finished_step_with_a_child_is_done(tmp_path: Path, say: Say) -> None:
     with held(made(tmp_path, an_experiment()) / "logs/train/m/full/seed0.log", "done in 3.0 s\n"):
         assert counts(say(tmp_path)[1]) == {"done": 9}
 
 
-def test_what_runs_for_many_makes_none_of_them_running(tmp_path: Path, say: Say) -> None:
+def test_status_of_cells_ignores_running_shared_steps(tmp_path: Path, say: Say) -> None:
     made(tmp_path, an_experiment(), finished=False)
     (tmp_path / "scores/m/meta.json").unlink()
     with held(tmp_path / "logs/score/m/1-of-1.log"):
@@ -179,7 +179,7 @@ def test_what_runs_for_many_makes_none_of_them_running(tmp_path: Path, say: Say)
     assert section(text, "running")[0].startswith("  score: since ")
 
 
-def test_a_real_step_runs_until_it_is_killed_and_then_has_failed(tmp_path: Path, say: Say) -> None:
+def test_status_of_a_killed_step_is_failed(tmp_path: Path, say: Say) -> None:
     log = made(tmp_path, an_experiment()) / "logs/evaluate/m/zero-shot.log"
     process = subprocess.Popen(program("run_step", log, "wait", "step 7"))
     try:
@@ -197,7 +197,7 @@ def test_a_real_step_runs_until_it_is_killed_and_then_has_failed(tmp_path: Path,
     assert counts(say(tmp_path)[1]) == {"done": 9}
 
 
-def test_stale_cells_are_grouped_by_reason(tmp_path: Path, say: Say) -> None:
+def test_status_groups_stale_cells_by_reason(tmp_path: Path, say: Say) -> None:
     made(tmp_path, an_experiment())
     put(tmp_path / "experiment.json", an_experiment(training={"learning_rate": 1}).model_dump(mode="json"))
     (tmp_path / "pruned/m/s0.125-t0.5/q0/seed0/selection.json").unlink()
@@ -220,13 +220,13 @@ def without_weights(folder: Path, experiment: Experiment) -> Path:
     return folder
 
 
-def test_weights_that_are_let_go_leave_a_finished_cell_done(tmp_path: Path, say: Say) -> None:
+def test_status_with_deleted_weights_is_done(tmp_path: Path, say: Say) -> None:
     code, text = say(without_weights(tmp_path, an_experiment(**SCORES)))
     assert (code, counts(text)) == (0, {"done": 9})
     assert stale_lines(an_experiment(**SCORES), tmp_path) == []
 
 
-def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) -> None:
+def test_status_with_deleted_weights_to_keep_is_stale(tmp_path: Path, say: Say) -> None:
     """Their scores are good, and stay in the table."""
     without_weights(tmp_path, an_experiment())
     code, text = say(tmp_path)
@@ -238,7 +238,7 @@ def test_to_keep_weights_that_were_let_go_is_to_train(tmp_path: Path, say: Say) 
 
 
 @pytest.mark.parametrize("lacking", [True, False], ids=["a new benchmark", "another limit"])
-def test_to_evaluate_what_was_let_go_is_to_train(tmp_path: Path, say: Say, lacking: bool) -> None:
+def test_status_with_deleted_weights_to_evaluate_is_not_done(tmp_path: Path, say: Say, lacking: bool) -> None:
     without_weights(tmp_path, an_experiment(**SCORES))
     limits = {"A": None, "B": None if lacking else 5}
     data = {"task": "arc_easy", "data": {"path": "d.jsonl"}}
@@ -264,7 +264,7 @@ def test_a_damaged_file_is_named_with_its_repair(tmp_path: Path, say: Say) -> No
     assert not text
 
 
-def test_a_folder_and_its_table_have_the_same_statuses(root: Path) -> None:
+def test_status_is_that_of_the_table(root: Path) -> None:
     put(
         root / "evaluation/m/full/seed0/B.json",
         json.dumps(
@@ -296,7 +296,7 @@ CONFIG = Path(__file__).parents[3] / "config.yaml"
         ("results/other", "snakemake --cores all --configfile FILE    (FILE: the config that says experiment: other)"),
     ],
 )
-def test_the_command_that_runs_what_is_not_done(
+def test_status_shows_the_command_that_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say, named: str, command: str
 ) -> None:
     text = CONFIG.read_text()
@@ -314,7 +314,7 @@ def test_the_command_that_runs_what_is_not_done(
         assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{SLURM_HINT}\n")
 
 
-def test_a_thousand_cells_are_told_apart(tmp_path: Path, say: Say) -> None:
+def test_status_of_a_thousand_cells(tmp_path: Path, say: Say) -> None:
     """One failed step of each kind, and as many cells behind it as there are; each file is read once."""
     experiment = an_experiment(seeds=list(range(250)))
     made(tmp_path, experiment)
@@ -330,7 +330,7 @@ def test_a_thousand_cells_are_told_apart(tmp_path: Path, say: Say) -> None:
     assert section(text, "failed") == ["  score, 1000 cells: out of memory", f"    {tmp_path}/logs/score/m/1-of-1.log"]
 
 
-def test_no_file_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_reads_no_file_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(tmp_path, an_experiment())
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "done in 1.0 s\n")
     opened: Counter[str] = Counter()
@@ -345,14 +345,14 @@ def test_no_file_is_read_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(opened) > 30 and set(opened.values()) == {1}
 
 
-def test_it_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
+def test_status_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
     made(tmp_path, an_experiment())
     code = f"import sys; from prunegrid import cli; cli.main(['status', {str(tmp_path)!r}]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"pandas", "torch", "transformers"} & set(done.stdout.split())
 
 
-def test_the_benchmark_multiplies_a_finished_experiment(tmp_path: Path) -> None:
+def test_benchmark_multiplies_a_finished_experiment(tmp_path: Path) -> None:
     made(tmp_path / "results/tiny", an_experiment(seeds=[0]))
     command = [sys.executable, str(CONFIG.parent / "benchmarks/status.py"), str(tmp_path / "results/tiny")]
     done = subprocess.run([*command, "--cells", "20", "--repeat", "1"], capture_output=True, text=True, check=True)

@@ -53,7 +53,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
     return {"evaluation": {"benchmarks": {name: value | changes for name, value in BENCHMARKS.items()}}}
 
 
-def test_what_is_as_the_experiment_wants_has_no_reason(folder: Path) -> None:
+def test_reasons_of_current_cells_are_none(folder: Path) -> None:
     assert why(made(), folder) == {}
 
 
@@ -114,7 +114,7 @@ def test_what_is_as_the_experiment_wants_has_no_reason(folder: Path) -> None:
         ),
     ],
 )
-def test_a_setting_is_named_with_what_it_was_and_is(
+def test_reasons_name_a_changed_setting(
     folder: Path, changes: dict[str, Any], cells: set[str], reasons: list[str]
 ) -> None:
     assert why(made(**changes), folder) == dict.fromkeys(cells, reasons)
@@ -140,7 +140,7 @@ def test_a_setting_is_named_with_what_it_was_and_is(
         ),
     ],
 )
-def test_what_a_record_says_of_its_evaluation(
+def test_reasons_of_optional_keys_of_a_record(
     folder: Path, recorded: dict[str, Any], changes: dict[str, Any], reason: str
 ) -> None:
     """Records of older versions do not say it, and are not stale for that."""
@@ -153,7 +153,7 @@ def change(path: Path, **values: Any) -> None:
     put(path, files.read_json(path) | values)
 
 
-def test_what_was_made_anew_since(folder: Path) -> None:
+def test_reasons_name_inputs_made_again(folder: Path) -> None:
     at = "m/s0.125-t0.5/qtuning/seed0"
     change(folder / f"trained/{at}/training.json", weights="others")
     assert why(made(), folder) == {"qtuning": ["the trained model was another when it was evaluated, is made anew"]}
@@ -165,7 +165,7 @@ def test_what_was_made_anew_since(folder: Path) -> None:
     }
 
 
-def test_a_base_model_with_another_template(folder: Path) -> None:
+def test_reasons_of_a_changed_template(folder: Path) -> None:
     """Its weights are the same: only the template's digest tells that it was made again since it was evaluated."""
     change(folder / "models/m.json", digests={"model": "m", "template": "p"})
     assert why(made(), folder) == {}
@@ -174,7 +174,7 @@ def test_a_base_model_with_another_template(folder: Path) -> None:
     assert why(made(), folder) == {cell: [reason] for cell in ALL}
 
 
-def test_a_training_set_that_was_made_again_and_not_yet_scored(folder: Path) -> None:
+def test_reasons_of_a_new_training_set_before_scoring(folder: Path) -> None:
     """`dataset.max_samples` was changed, the rule `dataset` has run, and scoring comes next."""
     fewer = made(dataset={"name": "world", "path": "world.jsonl", "max_samples": 5})
     put(folder / "data/world.json", {"source": fewer.dataset.model_dump(mode="json"), "digest": "another"})
@@ -184,7 +184,7 @@ def test_a_training_set_that_was_made_again_and_not_yet_scored(folder: Path) -> 
     assert why(fewer, folder) == {}
 
 
-def test_scores_that_were_made_again_with_another_setting_and_not_yet_pruned(folder: Path) -> None:
+def test_reasons_of_new_scores_before_pruning(folder: Path) -> None:
     """`scoring.max_length` was changed and scores were made again. Those of older versions say it in no digest."""
     short = made(scoring={"max_length": 64})
     change(folder / "scores/m/meta.json", max_length=64, digests=DIGESTS | {"scoring": "0f" * 32})
@@ -195,7 +195,7 @@ def test_scores_that_were_made_again_with_another_setting_and_not_yet_pruned(fol
     assert why(short, folder) == {}
 
 
-def test_a_match_that_was_pruned_again_and_not_yet_met(folder: Path) -> None:
+def test_reasons_of_a_match_that_was_pruned_again(folder: Path) -> None:
     at = "pruned/m/s0.125-t0.5/{}/seed0/selection.json"
     change(folder / at.format("qtuning"), n_kept_samples=9, kept_tokens=70)
     change(folder / at.format("even"), matched={"samples": 9, "tokens": 70, "shortest_response": 2})
@@ -206,14 +206,14 @@ def test_a_match_that_was_pruned_again_and_not_yet_met(folder: Path) -> None:
     }
 
 
-def test_other_scores_than_were_trained_with(folder: Path) -> None:
+def test_reasons_of_new_scores_before_training(folder: Path) -> None:
     change(folder / "scores/m/meta.json", digests={"model": "m", "data": "0f" * 32})
     reason = f'the scores\' digests.data was "d", is {("0f" * 32)[:12]}'
     assert why(made(), folder) == {cell: [reason] for cell in TRAINED}
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["noted", "of an older version"])
-def test_another_selection_than_was_trained_on(folder: Path, noted: bool) -> None:
+def test_reasons_of_a_new_selection_before_training(folder: Path, noted: bool) -> None:
     """The digest that `prune` noted is taken, and only where there is none the file is read."""
     at = "m/s0.125-t0.5/qtuning/seed0"
     selection = folder / f"pruned/{at}/selection.parquet"
@@ -239,13 +239,13 @@ def test_another_selection_than_was_trained_on(folder: Path, noted: bool) -> Non
         ("pruned/m/s0.125-t0.5/qtuning/seed0/selection.json", {"qtuning", "even"}),
     ],
 )
-def test_what_is_gone(folder: Path, lost: str, cells: set[str]) -> None:
+def test_reasons_name_missing_inputs(folder: Path, lost: str, cells: set[str]) -> None:
     (folder / lost).unlink()
     name = lost if cells in (ALL, TRAINED) else Path(lost).name
     assert why(made(), folder) == {cell: [f"{name} was there, is gone"] for cell in cells}
 
 
-def test_a_pruner_of_ones_own_of_another_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_of_a_new_version_of_an_own_pruner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prunegrid import pruners
 
     monkeypatch.setattr(type(pruners.JOINT["qtuning"]), "foreign", property(lambda pruner: pruner.name == "qtuning"))
@@ -258,7 +258,7 @@ def test_a_pruner_of_ones_own_of_another_version(folder: Path, monkeypatch: pyte
     assert why(made(), folder) == {"qtuning": [reason], "even": [reason]}
 
 
-def test_another_reference_model(tmp_path: Path) -> None:
+def test_reasons_of_a_new_reference_model(tmp_path: Path) -> None:
     given: dict[str, Any] = {"variants": ["random+rho1"], "seeds": [0], "references": []}
     before, after = (
         an_experiment(models={"m": {"hub": "o/m", "reference": {"hub": n}}}, **given) for n in ("o/r", "o/s")
@@ -278,7 +278,7 @@ def test_another_reference_model(tmp_path: Path) -> None:
     assert why(after, tmp_path) == {}
 
 
-def test_a_dynamic_cell_is_told_by_its_own_and_its_matchs_options(tmp_path: Path) -> None:
+def test_reasons_of_dynamic_cells_compare_both_options(tmp_path: Path) -> None:
     def dynamic(neighbor_lambda: float) -> Experiment:
         q = {"q": {"method": "qtuning", "mode": "dynamic", "neighbor_lambda": neighbor_lambda}}
         even = {"even": {"method": "random+random", "mode": "dynamic", "match": "q"}}
@@ -292,7 +292,7 @@ def test_a_dynamic_cell_is_told_by_its_own_and_its_matchs_options(tmp_path: Path
     assert why(dynamic(0.25), tmp_path) == {"q": [reason], "even": [reason]}
 
 
-def test_what_is_not_finished_has_no_reasons(folder: Path) -> None:
+def test_reasons_of_unfinished_cells_are_none(folder: Path) -> None:
     """There is nothing that the change could cost."""
     for file in (folder / "evaluation/m/full/seed0").iterdir():
         file.unlink()

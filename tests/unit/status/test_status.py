@@ -26,7 +26,7 @@ def stale_score(root: Path, **changes: Any) -> bool:
     return bool(status.score_reasons(an_experiment(**changes), Files(root), Cell("m", "zero-shot"), "A"))
 
 
-def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
+def test_status_of_a_failed_rerun_hides_the_old_score(root: Path) -> None:
     """Snakemake removes the failed job's outputs only: the old evaluation still lies there."""
     put(root / "logs/train/m/s0.125-t0.5/random+random/seed0.log", "FAILED: boom\n")
     frame = collect.collect(an_experiment(), root)
@@ -37,7 +37,7 @@ def test_a_failed_rerun_hides_the_old_score(root: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["trained/m/full/seed0/training.json", "pruned/m/{cell}/selection.json"])
-def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) -> None:
+def test_status_without_model_or_selection_is_stale(root: Path, lost: str) -> None:
     (root / lost.format(cell="s0.125-t0.5/random+ppl/seed0")).unlink()
     frame = collect.collect(an_experiment(), root)
     variant = "random+ppl" if "{cell}" in lost else "full"
@@ -46,7 +46,7 @@ def test_a_score_without_its_model_or_selection_is_stale(root: Path, lost: str) 
     assert set(rows(frame, "random+random", 0)["status"]) == {"done"}
 
 
-def test_without_its_base_model_everything_is_stale(root: Path) -> None:
+def test_status_without_base_model_is_stale(root: Path) -> None:
     (root / "models/m.json").unlink()
     assert "done" not in set(collect.collect(an_experiment(), root)["status"])
 
@@ -67,7 +67,7 @@ BENCHMARKS = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name i
         ({"evaluation": {"benchmarks": {n: b | {"limit": 5} for n, b in BENCHMARKS.items()}}}, "stale"),
     ],
 )
-def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str, Any], zero_shot: str) -> None:
+def test_status_after_changed_settings_is_stale(root: Path, changes: dict[str, Any], zero_shot: str) -> None:
     frame = collect.collect(an_experiment(**changes), root)
     assert set(rows(frame, "full", 0)["status"]) == {"stale"}
     assert set(rows(frame, "random+random", 1)["status"]) == {"stale"}
@@ -88,7 +88,7 @@ def test_scores_made_with_other_settings_are_stale(root: Path, changes: dict[str
         ),
     ],
 )
-def test_a_score_of_another_batch_device_or_file_is_stale(
+def test_status_after_another_batch_device_or_file_is_stale(
     root: Path, recorded: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     """One that does not say, of an older version, is not."""
@@ -104,7 +104,7 @@ def test_a_score_of_another_batch_device_or_file_is_stale(
     }
 
 
-def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
+def test_status_of_a_retrained_cell_is_stale(root: Path) -> None:
     """A run that ended between the two; the job's report has the same settings as before."""
     report = root / "trained/m/full/seed0/training.json"
     made = files.read_json(report)
@@ -122,7 +122,7 @@ def test_a_retrained_cell_with_its_old_evaluation_is_stale(root: Path) -> None:
     assert not stale(an_experiment(), root, Cell("m", "full", None, 0)), "older records, which do not say"
 
 
-def test_a_score_of_another_base_model_is_stale(root: Path) -> None:
+def test_status_after_another_base_model_is_stale(root: Path) -> None:
     manifest = files.read_json(root / "models/m.json")
     put(root / "models/m.json", manifest | {"digests": {"model": "m"}})
     assert set(rows(collect.collect(an_experiment(), root), "zero-shot")["status"]) == {"done"}
@@ -130,7 +130,7 @@ def test_a_score_of_another_base_model_is_stale(root: Path) -> None:
     assert set(rows(collect.collect(an_experiment(), root), "zero-shot")["status"]) == {"stale"}
 
 
-def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path) -> None:
+def test_status_of_failed_scoring_has_one_footnote(root: Path) -> None:
     put(root / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
     frame = collect.collect(an_experiment(), root)
     assert set(rows(frame, "full", 0)["status"]) == {"failed"}
@@ -139,7 +139,7 @@ def test_a_failed_score_fails_what_is_trained_on_it_with_one_footnote(root: Path
     assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m/1-of-1.log'}"]
 
 
-def test_a_shard_that_failed_before_the_scores_were_gathered_is_forgotten(root: Path) -> None:
+def test_status_ignores_shards_older_than_the_scores(root: Path) -> None:
     """An earlier attempt, perhaps with another number of shards."""
     put(root / "logs/score/m/3-of-4.log", "FAILED: out of memory\n")
     put(root / "logs/gather_scores/m.log", "done in 1.0 s\n")
@@ -151,7 +151,7 @@ def test_a_shard_that_failed_before_the_scores_were_gathered_is_forgotten(root: 
     assert set(rows(collect.collect(an_experiment(), root), "full", 0)["status"]) == {"failed"}
 
 
-def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> None:
+def test_failure_names_a_step_that_raised_or_was_killed(root: Path) -> None:
     experiment = an_experiment()
     frame = collect.collect(experiment, root)
     failures = status.failures(experiment, root)
@@ -163,7 +163,7 @@ def test_a_step_that_raised_or_was_killed_is_failed_and_named(root: Path) -> Non
     assert set(rows(frame, "full", 1)["status"]) == {"missing"}
 
 
-def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
+def test_failure_of_an_empty_log(tmp_path: Path) -> None:
     put(tmp_path / "logs/evaluate/m/zero-shot.log", "")
     assert status.failure(an_experiment(), Files(tmp_path), Cell("m", "zero-shot")) == (
         "evaluate",
@@ -180,7 +180,7 @@ def test_an_empty_log_is_a_failure(tmp_path: Path) -> None:
         ("prune/m/s0.125-t0.5/qtuning/seed0.log", {"qtuning", "even"}),
     ],
 )
-def test_a_step_that_only_some_variants_need_fails_these(tmp_path: Path, log: str, variants: set[str]) -> None:
+def test_failure_of_a_step_that_some_variants_need(tmp_path: Path, log: str, variants: set[str]) -> None:
     experiment = an_experiment(
         models={"m": {"hub": "org/m", "reference": {"hub": "org/r"}}},
         variants=["ifd+ppl", "random+rho1", "qtuning", {"even": {"method": "random+random", "match": "qtuning"}}],
@@ -192,7 +192,7 @@ def test_a_step_that_only_some_variants_need_fails_these(tmp_path: Path, log: st
     assert {failed.log for failed in found.values()} == {tmp_path / "logs" / log}
 
 
-def test_a_selection_of_an_older_version_is_stale_and_no_error(root: Path) -> None:
+def test_status_of_an_older_selection_is_stale(root: Path) -> None:
     path = root / "pruned/m/s0.125-t0.5/random+ppl/seed0/selection.json"
     old = json.loads(path.read_text())
     del old["match"]
@@ -202,7 +202,7 @@ def test_a_selection_of_an_older_version_is_stale_and_no_error(root: Path) -> No
     assert set(own["status"]) == {"stale"}
 
 
-def test_a_model_of_another_selection_is_stale(root: Path) -> None:
+def test_status_of_a_model_of_another_selection_is_stale(root: Path) -> None:
     at = "m/s0.125-t0.5/random+ppl/seed0"
     selection, report = root / "pruned" / at / "selection.parquet", root / "trained" / at / "training.json"
     put(selection, "the selection")
@@ -214,7 +214,7 @@ def test_a_model_of_another_selection_is_stale(root: Path) -> None:
     assert stale(an_experiment(), root, cell)
 
 
-def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:
+def test_status_follows_that_of_the_match(tmp_path: Path) -> None:
     variants = ["qtuning", {"even": {"method": "random+random", "match": "qtuning"}}]
     made = an_experiment(variants=variants, seeds=[0])
     shared_files(tmp_path, made)
@@ -226,7 +226,7 @@ def test_a_cell_is_stale_where_what_it_is_matched_to_is(tmp_path: Path) -> None:
     assert stale(an_experiment(variants=variants, seeds=[0]), tmp_path, even)
 
 
-def test_a_cell_is_stale_where_its_reference_model_is_another(tmp_path: Path) -> None:
+def test_status_after_another_reference_model_is_stale(tmp_path: Path) -> None:
     given = {"variants": ["random+rho1"], "seeds": [0]}
     made, other = (
         an_experiment(models={"m": {"hub": "o/m", "reference": {"hub": name}}}, **given) for name in ("o/r", "o/s")
@@ -244,7 +244,7 @@ def variants(neighbor_lambda: float, mode: str = "dynamic") -> list[Any]:
     return [{"q": qtuning}, {"equal": {"method": "random+random", "mode": mode, "match": "q"}}]
 
 
-def test_a_dynamic_cells_selection_is_its_training_jobs_own(tmp_path: Path) -> None:
+def test_status_of_dynamic_cells_reads_the_training_folder(tmp_path: Path) -> None:
     experiment = an_experiment(variants=variants(0.5), references=[], seeds=[0])
     shared_files(tmp_path, experiment)
     for cell in grid.cells(experiment):
