@@ -1,4 +1,4 @@
-"""Ask one cell's model all benchmarks."""
+"""Evaluate one cell on all benchmarks."""
 
 from pathlib import Path
 

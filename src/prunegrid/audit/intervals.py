@@ -44,7 +44,7 @@ class Estimate:
         return float((self.share - self.chance).mean())
 
     @property
-    def agree(self) -> bool:
+    def models_agree(self) -> bool:
         """Whether all base models lie on the same side of chance."""
         return bool(np.isin(np.sign(self.share - self.chance).sum(), (-len(self.share), len(self.share))))
 

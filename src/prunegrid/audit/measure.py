@@ -216,7 +216,7 @@ def _rows(row: Row, bases: Sequence[ScoredModel], estimate: Estimate, sizes: Flo
         for base, size, share, chance in zip(bases, sizes, estimate.share, estimate.chance, strict=True)
     ]
     mean = {"n": round(sizes.mean()), "share": estimate.share.mean(), "chance": estimate.chance.mean()}
-    interval = {"low": estimate.low, "high": estimate.high, "p": estimate.p, "agree": estimate.agree}
+    interval = {"low": estimate.low, "high": estimate.high, "p": estimate.p, "agree": estimate.models_agree}
     return [*rows, row | mean | interval]
 
 

@@ -34,8 +34,8 @@ def read_rows(ref: DataRef, local: str | None) -> list[Record]:
         from datasets import load_dataset  # seconds, which the Snakefile has not: it imports this module
 
         if ref.sha256:
-            problem = "has a sha256, which is of a file, and the hub's data set is none"
-            raise PrunegridError(ref.hub, problem, "leave sha256 out, and pin revision to a commit")
+            problem = "sha256 applies to files, not to hub data sets"
+            raise PrunegridError(ref.hub, problem, "remove sha256, and pin revision to a commit")
         return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
     path = Path(local)
     if ref.sha256 and path.is_file() and (digest := sha256sum(path)) != ref.sha256:

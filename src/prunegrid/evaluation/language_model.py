@@ -74,20 +74,20 @@ class LanguageModel(HFLM):
 
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """(log-probability of the continuation, in nats; whether greedy decoding gives it) of each request."""
-        room = self.max_length + 1  # as HFLM: the last token is not read
+        limit = self.max_length + 1  # as HFLM: the last token is not read
         strings = []
-        for texts, context, rest in requests:
-            ids = self._truncate(context + rest, room, texts)
-            strings.append(ScoredString(ids, len(ids) - len(rest)))
+        for texts, context, continuation in requests:
+            ids = self._truncate(context + continuation, limit, texts)
+            strings.append(ScoredString(ids, len(ids) - len(continuation)))
         questions = [tuple(context) for _, context, _ in requests]
         nll_N, misses_N = self._score(strings, questions, [texts for texts, _, _ in requests])
         return [(-float(nll), not misses) for nll, misses in zip(nll_N, misses_N, strict=True)]
 
-    def _truncate(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
-        """The last `room` tokens; a request that loses some is noted."""
-        if len(ids) > room:
+    def _truncate(self, ids: list[int], limit: int, texts: Hashable) -> list[int]:
+        """The last `limit` tokens; a request that loses some is noted in `truncated`."""
+        if len(ids) > limit:
             self.truncated.add(texts)
-        return ids[-room:]
+        return ids[-limit:]
 
     def is_truncated(self, prompt: str, rest: str | dict[str, Any]) -> bool:
         """Whether the request with these arguments lost tokens on the left since `truncated` was last cleared."""
@@ -159,8 +159,8 @@ class LanguageModel(HFLM):
         return answers
 
     def _answers(self, texts: list[str], max_new_tokens: int, stops: Sequence[str]) -> list[str]:
-        room = self.max_length - max_new_tokens
-        prompts = [self._truncate(self.tok_encode(text), room, (text, max_new_tokens)) for text in texts]
+        limit = self.max_length - max_new_tokens
+        prompts = [self._truncate(self.tok_encode(text), limit, (text, max_new_tokens)) for text in texts]
         stops = handle_stop_sequences(list(stops), self.tokenizer.decode(self.eot_token_id))
         progress = Progress(sum(map(len, prompts)) + max_new_tokens * len(prompts), "answers")
         generated = generate(

@@ -102,10 +102,10 @@ class VllmModel(VLLM):
         return [-value / len(ids) for (value, _), ids in zip(sums, strings, strict=True)]
 
     def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        room = self.max_length - 1
-        for texts, context, rest in requests:
-            self._truncate(context + rest, room, texts)
-            if not context or not 1 <= len(rest) < room:
+        limit = self.max_length - 1
+        for texts, context, continuation in requests:
+            self._truncate(context + continuation, limit, texts)
+            if not context or not 1 <= len(continuation) < limit:
                 raise unscorable(texts, self.max_length)
         values: list[tuple[float, bool]] = super()._loglikelihood_tokens(requests, disable_tqdm=True)
         for (value, _), (texts, *_) in zip(values, requests, strict=True):
@@ -121,11 +121,11 @@ class VllmModel(VLLM):
         answers: list[str] = super().generate_until(requests, disable_tqdm=True)
         return answers
 
-    def _truncate(self, ids: list[int], room: int, texts: Hashable) -> list[int]:
-        """The last `room` tokens; a request that loses some is noted."""
-        if len(ids) > room:
+    def _truncate(self, ids: list[int], limit: int, texts: Hashable) -> list[int]:
+        """The last `limit` tokens; a request that loses some is noted in `truncated`."""
+        if len(ids) > limit:
             self.truncated.add(texts)
-        return ids[-room:]
+        return ids[-limit:]
 
     @staticmethod
     def modify_gen_kwargs(*arguments: Any, **settings: Any) -> Any:

@@ -1,6 +1,6 @@
 """The experiment's configuration: the keys of `config.yaml` and `experiments/*.yaml`.
 
-`python -m prunegrid.experiment.config` prints the JSON schema that stands in `workflow/schemas`.
+`python -m prunegrid.experiment.config` prints the JSON schema kept in `workflow/schemas`.
 """
 
 import json
@@ -68,7 +68,7 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def with_dtypes(cls, values: Any) -> Any:
-        """On a GPU the default precision is bfloat16; but ZeRO stage 0 cannot train in it."""
+        """Default to bfloat16 on a GPU, but not for training at ZeRO stage 0, which does not support it."""
         if not isinstance(values, dict) or values.get("device") != "cuda":
             return values
         sections = {name: values.get(name) or {} for name in ("scoring", "training", "evaluation")}
@@ -92,13 +92,13 @@ class Experiment(Section):
         }.items():
             duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
             if duplicates:
-                raise ValueError(f"{key} has {', '.join(duplicates)} twice; name each once")
+                raise ValueError(f"{key} lists {', '.join(duplicates)} more than once")
         return self
 
     @model_validator(mode="after")
     def check_sandbox(self) -> Self:
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
-            raise ValueError("a model with pretrain needs a sandbox section: it learns the sandbox's text")
+            raise ValueError("a model with pretrain needs a sandbox section: it is trained on the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
             if ref.hub and ref.mirror_file(Path()).with_suffix("").as_posix() not in DATA_SETS:
                 raise ValueError(
@@ -167,7 +167,9 @@ class Experiment(Section):
             if modes[variant.name] == "dynamic":
                 self._check_prunes_mini_batches(variant)
             elif variant.match and modes[variant.match] == "dynamic":
-                raise ValueError(f"{variant.name} is static and {variant.match}, its match, dynamic; give both one")
+                raise ValueError(
+                    f"{variant.name} is static and {variant.match}, its match, dynamic; give both the same mode"
+                )
         return self
 
     def _check_prunes_mini_batches(self, variant: Variant) -> None:
@@ -177,7 +179,7 @@ class Experiment(Section):
             if extras := sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS)):
                 raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
             if pruner.options.get("window") is not None:
-                raise ValueError(f"{name}: the window of mode: dynamic is the mini-batch; leave window out")
+                raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -30,7 +30,7 @@ def read_config(file: Path) -> Experiment:
     except (OSError, UnicodeDecodeError) as error:
         raise PrunegridError(file, f"cannot be read ({error})", "name an experiment's YAML file") from None
     except yaml.YAMLError as error:
-        raise PrunegridError(file, f"not YAML: {' '.join(str(error).split())}", "correct it") from None
+        raise PrunegridError(file, f"not YAML: {' '.join(str(error).split())}", "fix the YAML") from None
     if not isinstance(values, dict):
         raise PrunegridError(file, "holds no keys", "start from config.yaml")
     return config.load(values, str(file))
@@ -51,13 +51,13 @@ def read_folder(directory: Path) -> Experiment:
         return config.load(values, source=str(path))
     except PrunegridError as error:
         hint = PrunegridError(
-            path, "written by another version?", "run the workflow with your config: it writes it again"
+            path, "may be from another version", "run the workflow with your config: it writes it again"
         )
         raise PrunegridErrors([error, hint]) from None
 
 
 def command(path: Path, experiment: Experiment) -> str:
-    """The command that runs what is not done of the experiment. For a results folder, the config is searched nearby."""
+    """The command that runs everything unfinished. For a results folder, the config is searched for nearby."""
     if not path.is_dir():
         return _snakemake(path)
     home = path.resolve().parents[1]
@@ -71,6 +71,6 @@ def command(path: Path, experiment: Experiment) -> str:
 
 
 def _snakemake(file: Path) -> str:
-    """Snakemake finds `config.yaml` in its working directory by itself."""
+    """Snakemake reads `config.yaml` of its working directory by default."""
     default = file == Path(DEFAULT) or file.resolve() == Path.cwd() / DEFAULT
     return "snakemake --cores all" + ("" if default else f" --configfile {shlex.quote(str(file))}")

@@ -34,7 +34,7 @@ def draw(results: ModelResults) -> Figure:
     for axis, (column, text) in zip(axes, axes_of.items(), strict=True):
         known_costs = scored[scored[column].notna()]
         _scatter(axis, known_costs, column, budgets, _special_looks(results))
-        _front_line(axis, known_costs, column, zero_shot(results))
+        _draw_front(axis, known_costs, column, zero_shot(results))
         axis.set_xlabel("\n".join(filter(None, (text, points.unknown(rows, column)))))
     axes[0].set_ylabel("Avg (%)")
     axes[0].margins(y=0.12)
@@ -127,8 +127,8 @@ def short(value: float, _: Any = None) -> str:
     return f"{value / size:.6g}{unit}"
 
 
-def _front_line(axis: Any, points: pd.DataFrame, column: str, floor: float) -> None:
-    """The best score for no more than a cost: a step at each point of the front, above the untrained model's."""
+def _draw_front(axis: Any, points: pd.DataFrame, column: str, floor: float) -> None:
+    """Draw the best score at or below each cost as a step line, and the untrained model's score `floor`."""
     cost, score = points[column].to_numpy(), points["score"].to_numpy()
     rows = front(cost, score, floor)
     if np.isfinite(floor):

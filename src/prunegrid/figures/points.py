@@ -12,21 +12,25 @@ ROW = ["sample_ratio", "token_ratio", "variant"]
 
 
 def points(results: ModelResults) -> pd.DataFrame:
-    """A line per trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
+    """A row per trained (budget, variant): score (percent) over `done` of `seeds`, worst status, tokens and cost.
 
     Tokens and cost (in its unit) are the table's, over all trained seeds; NaN if unknown.
     """
     rows = results.averages
-    lines = rows[rows["variant"] != ZERO_SHOT].groupby(ROW, sort=False, dropna=False)
-    means = lines.agg(
-        score=("score", "mean"),
-        done=("score", "count"),
-        seeds=("status", "size"),
-        status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
-    ).reset_index()
+    trained = rows[rows["variant"] != ZERO_SHOT]
+    means = (
+        trained.groupby(ROW, sort=False, dropna=False)
+        .agg(
+            score=("score", "mean"),
+            done=("score", "count"),
+            seeds=("status", "size"),
+            status=("status", lambda column: max(column, key=collect.SEVERITY.index)),
+        )
+        .reset_index()
+    )
     measurements = cost_columns.row_measurements(results.frame, results.unit)
-    values = [measurements[budget_of(line), line.variant][results.model] for line in means.itertuples()]
-    tokens, cost = ([getattr(row, name) for row in values] for name in ("tokens", "cost"))
+    values = [measurements[budget_of(mean), mean.variant][results.model] for mean in means.itertuples()]
+    tokens, cost = ([getattr(value, name) for value in values] for name in ("tokens", "cost"))
     return means.assign(tokens=pd.Series(tokens, dtype="float64"), cost=pd.Series(cost, dtype="float64"))
 
 

@@ -15,7 +15,7 @@ def render(table: Table) -> str:
 
 
 def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
-    """A row with its group's budget; on a Full Dataset row the budget says which group it closes."""
+    """The values of a row by column. Full Dataset, repeated in every group, gets the budget of its group."""
     line: dict[str, object] = {
         "sample_ratio": group.budget and group.budget.sample_ratio,
         "token_ratio": group.budget and group.budget.token_ratio,

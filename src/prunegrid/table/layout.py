@@ -77,7 +77,7 @@ def _rows(
 ) -> list[tuple[Budget | None, str, Row]]:
     """(budget, variant, row) for every row of the table, in the frame's order."""
     places = _places(frame)
-    delta_lines = _delta_lines(places, deltas)
+    delta_rows = _delta_rows(places, deltas)
     columns = [(model, benchmark) for model in frame["model"].unique() for benchmark in frame["benchmark"].unique()]
     labels = baselines.labels(frame, deltas)
     rows = []
@@ -86,7 +86,7 @@ def _rows(
         row = budget, variant = budget_of(first), first.variant
         entries = {
             (model, name): _entry(
-                places.get((*row, model, name)), delta_lines.get((*row, model, name)), marks.get((*row, model), ())
+                places.get((*row, model, name)), delta_rows.get((*row, model, name)), marks.get((*row, model), ())
             )
             for model, name in columns
         }
@@ -117,8 +117,8 @@ def _places(frame: pd.DataFrame) -> Lines:
     return _index(places)
 
 
-def _delta_lines(places: Lines, deltas: pd.DataFrame | None) -> Lines:
-    """The line that each place's delta is taken from: of `deltas`, or its own if there is no such frame."""
+def _delta_rows(places: Lines, deltas: pd.DataFrame | None) -> Lines:
+    """The row that has the delta of each place: in `deltas`, or without that frame the place's own."""
     return places if deltas is None else _index(deltas[deltas["delta"].notna()])
 
 
@@ -127,8 +127,8 @@ def _index(frame: pd.DataFrame) -> Lines:
     return {(budget_of(line), line.variant, line.model, line.benchmark): line for line in lines}
 
 
-def _entry(place: Any, delta_line: Any, marks: tuple[int, ...]) -> Entry:
-    """The entry of a line of `_places` and one of `_delta_lines`; `missing` if the frame has no such place."""
+def _entry(place: Any, delta_row: Any, marks: tuple[int, ...]) -> Entry:
+    """The table's entry for `place`, a row of `_places` (None: missing), whose delta is in a row of `_delta_rows`."""
     if place is None:
         return Entry()
     return Entry(
@@ -139,5 +139,5 @@ def _entry(place: Any, delta_line: Any, marks: tuple[int, ...]) -> Entry:
         n_done=place.n_done,
         best=place.best,
         marks=marks if place.status == "failed" else (),
-        **baselines.delta_fields(delta_line),
+        **baselines.delta_fields(delta_row),
     )

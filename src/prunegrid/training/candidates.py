@@ -158,11 +158,11 @@ class CandidateScorer:
         rows = self.rows.take(rows_N)
         divide = packed_passes if self.packed else batches_by_length
         parts = list(divide(rows.length_N, self.batch_tokens))
-        idle = self.maximum(len(parts)) - len(parts)  # before the first forward, which is itself collective
-        self.counts["scoring_passes"] += len(parts) + idle
+        idle_passes = self.maximum(len(parts)) - len(parts)  # before the first forward, which is itself collective
+        self.counts["scoring_passes"] += len(parts) + idle_passes
         values = {name: np.empty(rows.response_offsets[-1], np.float32) for name in self.names}
         with AttentionCapture(self.model) if self.attention else nullcontext() as capture, torch.no_grad():
-            self.call_model(partial(self._fill, values, rows, parts, idle, capture))
+            self.call_model(partial(self._fill, values, rows, parts, idle_passes, capture))
         _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         return Scores(
@@ -180,18 +180,22 @@ class CandidateScorer:
         values: dict[str, NDArray[np.float32]],
         rows: Sequences,
         parts: list[Ints],
-        idle: int,
+        idle_passes: int,
         capture: AttentionCapture | None,
     ) -> None:
-        for number, values_KR in enumerate(to_host(self._forwards(rows, parts, idle, capture))):
+        for number, values_KR in enumerate(to_host(self._forwards(rows, parts, idle_passes, capture))):
             if number < len(parts):
                 scatter(values, rows, parts[number], values_KR)
 
     def _forwards(
-        self, rows: Sequences, parts: list[Ints], idle: int, capture: AttentionCapture | None
+        self, rows: Sequences, parts: list[Ints], idle_passes: int, capture: AttentionCapture | None
     ) -> Iterator[torch.Tensor]:
-        device, one_sample = self.model.device, np.zeros(1, np.int64)
-        chunks = [(rows, part) for part in parts] + [(self.rows, one_sample)] * idle
+        """The values [K, R] of each pass: first over the samples of each part, then of the idle passes.
+
+        An idle pass runs on the first sample of the data, only to keep step with the ranks that have more parts.
+        """
+        device, first_sample = self.model.device, np.zeros(1, np.int64)
+        chunks = [(rows, part) for part in parts] + [(self.rows, first_sample)] * idle_passes
         if self.packed:
             packed = packed_scorer(self.model, self.head, capture, self.batch_tokens)
             yield from (torch.stack(packed(pack_rows(source.take(part), device))) for source, part in chunks)

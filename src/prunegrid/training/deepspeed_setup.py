@@ -1,4 +1,4 @@
-"""What DeepSpeed must be told before it starts, as it has no option for it."""
+"""Settings DeepSpeed has no option for; they must be made before it starts."""
 
 import os
 

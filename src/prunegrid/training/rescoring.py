@@ -63,7 +63,7 @@ class Rescoring:
 
 def to_table(scores: Scores) -> pa.Table:
     """One row for each sample; token columns are lists."""
-    assert scores.prompt_tokens is not None
+    assert scores.prompt_tokens is not None, "the scores of candidates have the lengths of their prompts"
     columns = {name: getattr(scores, name) for name in ("sample_id", "response_tokens", "truncated", "prompt_tokens")}
     columns |= {SAMPLE_PREFIX + name: values for name, values in scores.samples.items()}
     offsets = pa.array(scores.offsets)

@@ -158,8 +158,8 @@ def test_models_that_disagree_are_no_finding() -> None:
     part = np.array([[1.0] * n, [1.0] * n, [0.0] * 60 + [1.0] * 40])
     found = Bootstrap(np.arange(n), 500).estimate(half(part))
     assert found.low > 0 and found.p < 0.001
-    assert not found.agree
-    assert Bootstrap(np.arange(n), 500).estimate(half(part[:2])).agree
+    assert not found.models_agree
+    assert Bootstrap(np.arange(n), 500).estimate(half(part[:2])).models_agree
 
 
 def half(part_Sn: Any) -> Counts:

@@ -43,7 +43,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("variants.0", "qtunning", "did you mean qtuning?"),
         ("variants.0", {"mine": {"method": "qtuning", "lambda": 0}}, "qtuning: has no option 'lambda'"),
         ("variants.0", {"full": {"method": "qtuning"}}, "'full' is the name of a reference cell"),
-        ("variants.0", "qtuning", "variants has qtuning twice"),
+        ("variants.0", "qtuning", "variants lists qtuning more than once"),
         (
             "variants.0",
             {"x": {"method": "random+random", "match": "qtunin"}},

@@ -23,7 +23,7 @@ DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
 
 
 STATIC = {"method": "random+random", "mode": "static"}
-WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
+WINDOW = "in mode: dynamic the window is the mini-batch; remove window"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ WINDOW = "the window of mode: dynamic is the mini-batch; leave window out"
     [
         (
             config({"d": DYNAMIC}, {"s": STATIC | {"match": "d"}}),
-            "s is static and d, its match, dynamic; give both one",
+            "s is static and d, its match, dynamic; give both the same mode",
         ),
         (
             config({"d": DYNAMIC | {"method": "ifd+ppl"}}),
