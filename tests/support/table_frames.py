@@ -13,7 +13,7 @@ from prunegrid.experiment.names import REFERENCES
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import SCHEMA
-from prunegrid.status import Failure
+from prunegrid.status import FailedStep
 from prunegrid.table.document import Entry, Table
 from prunegrid.table.layout import lay_out
 
@@ -97,7 +97,7 @@ SMALL = (
     cell("q0", "missing", 6, method="qtuning"),
     cell("full", 40, 50),
 )
-FAILED = {Cell("m", "entropy+ppl", BUDGET, 0): Failure("train", Path("a/b.log"))}
+FAILED = {Cell("m", "entropy+ppl", BUDGET, 0): FailedStep("train", Path("a/b.log"))}
 SPENT = {
     "realised_sample_ratio": 0.125,
     "realised_token_ratio": 0.5134,
@@ -125,7 +125,7 @@ SEEDED_DELTAS = deltas(
     delta("entropy+ppl", "B", -5),
     delta("entropy+ppl", "Avg", -7.5),
 )
-SEEDED_FAILED = {Cell("m", "entropy+ppl", BUDGET, 1): Failure("train", Path("a/b.log"))}
+SEEDED_FAILED = {Cell("m", "entropy+ppl", BUDGET, 1): FailedStep("train", Path("a/b.log"))}
 
 
 def seeded(**options: Any) -> Table:

@@ -23,7 +23,7 @@ rule prune:
         **needs("prune"),
     params:
         pruning=cell_param(params.pruning),
-        foreign=cell_param(params.foreign_pruners),
+        foreign=cell_param(params.foreign_versions),
         version=STEP["prune"],
     script:
         "../scripts/prune.py"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from prunegrid.audit.measure import PLACES, PlantedSamples, ScoredModel, methods
+from prunegrid.audit.plan import PLANTED
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Bools, Ints
@@ -17,7 +18,7 @@ from prunegrid.pruners.arrays import missing_column
 from prunegrid.sandbox.planted import Span, overlapping, planted_place, value_spans, wrong_spans
 from prunegrid.scoring.reader import ScoresFolder
 
-PLANTED = ["sample_id", "messages", "kind", "wrong_words"]
+SAMPLE_COLUMNS = ["sample_id", "messages", *PLANTED]
 Samples = dict[int, dict[str, Any]]
 
 
@@ -25,7 +26,7 @@ def read_inputs(
     root: Path, models: Sequence[str], data: Path
 ) -> tuple[PlantedSamples, list[ScoredModel], dict[str, str]]:
     """The planted samples, the base models `models` of the results folder `root`, and the methods without a column."""
-    samples: Samples = {row["sample_id"]: row for row in read_parquet(data, PLANTED).to_pylist()}
+    samples: Samples = {row["sample_id"]: row for row in read_parquet(data, SAMPLE_COLUMNS).to_pylist()}
     folders = [root / layout.scores(model) for model in models]
     left_out = unusable_methods(folders)
     columns = _union([needs(method) for _, _, method in methods() if method not in left_out])

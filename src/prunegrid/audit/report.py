@@ -7,10 +7,10 @@ import pandas as pd
 from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES
+from prunegrid.statistics.inference import ALPHA
 from prunegrid.table.labels import label
 from prunegrid.table.text import NONE
 
-ALPHA = 0.05
 HEADINGS = {
     "samples": "Samples: percent of each planted kind that is kept",
     "tokens": "Tokens: percent of planted wrong tokens that is dropped (by chance)",

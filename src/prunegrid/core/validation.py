@@ -8,6 +8,7 @@ from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.core.text import did_you_mean
 
 RATIOS = ("sample_ratio", "token_ratio")
+RATIO_FIX = "give a fraction in (0, 1]"
 
 
 def validation_errors(error: ValidationError, model: type[BaseModel], source: str) -> PrunegridErrors:
@@ -25,7 +26,7 @@ def _finding_error(finding: Any, model: type[BaseModel], source: str) -> Prunegr
     if kind == "missing":
         return PrunegridError(place, "is missing", "add it")
     if kind in ("greater_than", "less_than_equal") and key.rpartition(".")[2].startswith(RATIOS):
-        return PrunegridError(place, f"is {value}", "give a fraction in (0, 1]")
+        return PrunegridError(place, f"is {value}", RATIO_FIX)
     if kind == "value_error":  # raised by a validator of the model as "what is wrong; how to fix it"
         problem, _, fix = str(finding["ctx"]["error"]).partition("; ")
         return PrunegridError(place, problem, fix)

@@ -4,9 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-
-TRANSFORMERS = "transformers"
-VLLM = "vllm"
+from prunegrid.experiment.names import TRANSFORMERS
 
 
 def recorded_engine(record: dict[str, Any]) -> str:

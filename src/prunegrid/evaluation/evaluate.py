@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
 from prunegrid.evaluation.cache import EvaluationCache
-from prunegrid.evaluation.engines import TRANSFORMERS, VLLM, recorded_engine, require_installed
+from prunegrid.evaluation.engines import recorded_engine, require_installed
 from prunegrid.evaluation.fingerprint import code_fingerprint
 from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.evaluation.records import item_table, record_scores
+from prunegrid.experiment.names import TRANSFORMERS, VLLM
 from prunegrid.experiment.sections import Benchmark
 from prunegrid.tasks.catalog import known_tasks, read_task, resolve
 

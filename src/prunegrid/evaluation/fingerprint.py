@@ -5,7 +5,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunegrid.core.versions import STEP
-from prunegrid.evaluation.engines import TRANSFORMERS, engine_entry
+from prunegrid.evaluation.engines import engine_entry
+from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.tasks.catalog import task_hash
 
 SCHEMA = 2

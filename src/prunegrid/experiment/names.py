@@ -7,6 +7,9 @@ REFERENCES: tuple[Reference, ...] = get_args(Reference)
 """Variants of the cells beside the grid: the untrained model, all data, all data with shuffled responses."""
 ZERO_SHOT, FULL, SHUFFLED = REFERENCES
 
+Engine = Literal["transformers", "vllm"]
+TRANSFORMERS, VLLM = get_args(Engine)
+
 BASELINE = "random+random"
 """The method that deltas are against."""
 

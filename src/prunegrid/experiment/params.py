@@ -24,7 +24,7 @@ def pruning_in_training(experiment: Experiment, cell: Cell) -> dict[str, Any] | 
     return grid.pruning_of(experiment, cell).model_dump() if grid.dynamic(experiment, cell) else None
 
 
-def foreign_pruners(experiment: Experiment, cell: Cell) -> dict[str, int]:
+def foreign_versions(experiment: Experiment, cell: Cell) -> dict[str, int]:
     """Versions of the cell's pruners from outside this package: the version of the step `prune` does not cover them."""
     members = pruners.find_pruners(experiment.variant(cell.variant).method)
     return {pruner.name: pruner.version for pruner in members if pruner.foreign}
@@ -37,7 +37,7 @@ def training(experiment: Experiment, cell: Cell) -> dict[str, Any]:
 def training_versions(experiment: Experiment, cell: Cell) -> dict[str, Any]:
     """Versions of the steps whose code makes the model: a dynamic cell is scored and pruned in its training."""
     steps = ("train", "score", "prune") if grid.dynamic(experiment, cell) else ("train",)
-    foreign = foreign_pruners(experiment, cell) if grid.dynamic(experiment, cell) else {}
+    foreign = foreign_versions(experiment, cell) if grid.dynamic(experiment, cell) else {}
     return {**{name: STEP[name] for name in steps}, **foreign}
 
 

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES
+from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES, TRANSFORMERS, Engine
 from prunegrid.tasks.catalog import known_tasks
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
@@ -348,9 +348,7 @@ class Evaluation(Section):
         8192, ge=8, description="tokens of a forward pass, padding and the longest answer included"
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
-    engine: Literal["transformers", "vllm"] = added(
-        "transformers", description="library that generates and scores answers; vllm is an extra"
-    )
+    engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from prunegrid.experiment.sections import Budget
 from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
 from prunegrid.results import collect
+from prunegrid.table.document import PRUNERS
 from prunegrid.table.labels import label
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN, MIN_HEIGHT = 0.44, 0.34, 1.2, 1.2
@@ -71,7 +72,7 @@ def _variants(results: ModelResults) -> set[str]:
 def _squares(results: ModelResults, budget: Budget) -> dict[tuple[str, str], Square]:
     """By pair: the mean delta, or None, and the text to print."""
     rows = results.budget_rows(results.averages, budget)
-    pairs = rows[rows["variant"].isin(_variants(results))].groupby(["sample_pruner", "token_pruner"], sort=False)
+    pairs = rows[rows["variant"].isin(_variants(results))].groupby(PRUNERS, sort=False)
     return {(str(sample), str(token)): _square(results, budget, part) for (sample, token), part in pairs}
 
 

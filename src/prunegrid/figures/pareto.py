@@ -15,7 +15,7 @@ from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 from prunegrid.table.labels import label
 
 MARKERS = "osD^vPX<>h"
-BASELINE: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.9}
+BASELINE_LOOK: dict[str, Any] = {"facecolor": "white", "edgecolor": "black", "linewidth": 0.9}
 QTUNING: dict[str, Any] = {"facecolor": style.YELLOW, "edgecolor": "black", "linewidth": 0.9}
 CIRCLE: dict[str, Any] = {"facecolor": "none", "edgecolor": "0.35", "linewidth": 0.7}
 WIDE, DECADES = 4.0, 50.0
@@ -51,7 +51,7 @@ def draw(results: ModelResults) -> Figure:
 
 def _special_looks(results: ModelResults) -> dict[str, dict[str, Any]]:
     """The looks of the variants that look the same at every budget."""
-    return {"qtuning": QTUNING} | dict.fromkeys(results.baselines.values(), BASELINE)
+    return {"qtuning": QTUNING} | dict.fromkeys(results.baselines.values(), BASELINE_LOOK)
 
 
 def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
@@ -59,7 +59,7 @@ def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
     variants = set(scored["variant"])
     bases = [results.label(name) for name in dict.fromkeys(results.baselines.values()) if name in variants]
     marks = [
-        (f"baseline: {', '.join(bases)}", BASELINE, bool(bases)),
+        (f"baseline: {', '.join(bases)}", BASELINE_LOOK, bool(bases)),
         (label("qtuning"), QTUNING, "qtuning" in variants),
         (f"circled: mean over fewer than {scored['seeds'].max()} seeds", CIRCLE, bool(points.partial(scored).any())),
     ]

@@ -6,9 +6,7 @@ from prunegrid.experiment.names import ZERO_SHOT
 from prunegrid.figures.model_results import ModelResults
 from prunegrid.results import collect
 from prunegrid.table import cost_columns
-from prunegrid.table.document import budget_of
-
-ROW = ["sample_ratio", "token_ratio", "variant"]
+from prunegrid.table.document import ROW, budget_of
 
 
 def points(results: ModelResults) -> pd.DataFrame:

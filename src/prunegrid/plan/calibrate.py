@@ -13,7 +13,8 @@ from statistics import median
 
 from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
-from prunegrid.plan.jobs import TRAINING, PlannedJob
+from prunegrid.plan.jobs import PlannedJob
+from prunegrid.plan.memory import TRAINING
 from prunegrid.plan.workload import compute_seconds, seconds
 
 OUTLIER = 3.0

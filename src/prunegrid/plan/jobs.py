@@ -10,12 +10,11 @@ from prunegrid.experiment.steps import Step, all_steps, finished, reference_name
 from prunegrid.models.size import Size, model_size
 from prunegrid.plan import memory, workload
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts, benchmark_size, count_tokens, selected_tokens
+from prunegrid.plan.memory import PASSES, TRAINING
 from prunegrid.plan.workload import Workload
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 
 SHARED = "shared by all"
-TRAINING = ("train", "train_dynamic")
-ONE_GPU = ("score", "extra_score", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def jobs(basis: Basis) -> list[PlannedJob]:
 def _planned(basis: Basis, step: Step, done: bool) -> PlannedJob:
     experiment, cell = basis.experiment, step.cell
     group = SHARED if cell is None else cell.budget.name if cell.budget else cell.variant
-    gpus = experiment.training.ranks if step.rule in TRAINING else int(step.rule in ONE_GPU)
+    gpus = experiment.training.ranks if step.rule in TRAINING else int(step.rule in PASSES)
     load = _cell_workload(basis, step.rule, cell) if cell else _shared_workload(basis, step)
     sharers = experiment.runtime.sharers(gpus) if gpus else 1
     return PlannedJob(step, group, load, gpus if experiment.device == "cuda" else 0, done, sharers)

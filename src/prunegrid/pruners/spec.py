@@ -5,6 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.validation import RATIO_FIX, RATIOS
 from prunegrid.pruners.method import Needs, complete_options, needs
 
 
@@ -43,11 +44,11 @@ class PruningSpec(MethodSpec):
     token_ratio: float
     match: MethodSpec | None = Field(None, exclude_if=lambda value: value is None)
 
-    @field_validator("sample_ratio", "token_ratio")
+    @field_validator(*RATIOS)
     @classmethod
     def _check_ratio(cls, value: float, info: ValidationInfo) -> float:
         if not 0 < value <= 1:
-            raise PrunegridError(str(info.field_name), f"is {value}", "give a fraction in (0, 1]")
+            raise PrunegridError(str(info.field_name), f"is {value}", RATIO_FIX)
         return value
 
     @property

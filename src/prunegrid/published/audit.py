@@ -22,15 +22,14 @@ import pandas as pd
 
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.published import frame as published
+from prunegrid.table.document import BUDGET, PRUNERS
 
 AVERAGE_GAP = 0.01
 DELTA_GAP = 0.015
 EXACT = 1e-9
 COUNTED = ("ARC-E", "ARC-C", "GSM8K")
-BUDGET = ["sample_ratio", "token_ratio"]
-NAMES = ["sample_pruner", "token_pruner"]
-ROW = ["edition", "table", "dataset", "model", *BUDGET, *NAMES]
-COLUMNS = ["finding", *ROW, "benchmark", "printed", "recomputed", "group"]
+PRINTED_ROW = ["edition", "table", "dataset", "model", *BUDGET, *PRUNERS]
+COLUMNS = ["finding", *PRINTED_ROW, "benchmark", "printed", "recomputed", "group"]
 
 
 def audit() -> pd.DataFrame:
@@ -55,14 +54,15 @@ def printed_editions() -> pd.DataFrame:
     editions = {"v1": published.printed(), "v2": published.printed_v2()}
     rows = pd.concat([table.assign(edition=name) for name, table in editions.items()], ignore_index=True)
     references = rows["sample_pruner"].isin(["Zero-Shot", "Full Dataset"])
-    return rows.assign(**{name: rows[name].mask(references) for name in BUDGET}).drop_duplicates([*ROW, "benchmark"])
+    budgets = {name: rows[name].mask(references) for name in BUDGET}
+    return rows.assign(**budgets).drop_duplicates([*PRINTED_ROW, "benchmark"])
 
 
 def averages(table: pd.DataFrame) -> pd.DataFrame:
     """Printed averages that differ from the mean of their row by more than rounding explains."""
     scores = table[table["benchmark"] != AVERAGE]
-    means = scores.groupby(ROW, dropna=False, sort=False)["score"].mean().rename("recomputed").reset_index()
-    rows = table[table["benchmark"] == AVERAGE].merge(means, on=ROW, validate="one_to_one")
+    means = scores.groupby(PRINTED_ROW, dropna=False, sort=False)["score"].mean().rename("recomputed").reset_index()
+    rows = table[table["benchmark"] == AVERAGE].merge(means, on=PRINTED_ROW, validate="one_to_one")
     return _differing(rows.assign(printed=rows["score"]), AVERAGE_GAP)
 
 
@@ -79,7 +79,7 @@ def other_baselines(table: pd.DataFrame) -> pd.DataFrame:
     return (
         rows[is_other_budget]
         .drop_duplicates(["edition", "table", "model", *BUDGET])
-        .drop(columns=[*NAMES, "benchmark"])
+        .drop(columns=[*PRUNERS, "benchmark"])
     )
 
 
@@ -90,14 +90,14 @@ def with_baselines(table: pd.DataFrame) -> pd.DataFrame:
     there, that of its sample ratio (Table 13, whole responses); else the table's first (Table 14).
     """
     place = ["edition", "table", "model", "benchmark"]
-    random = table[(table[NAMES] == "Random").all(axis=1) & table["published_delta"].isna()]
+    random = table[(table[PRUNERS] == "Random").all(axis=1) & table["published_delta"].isna()]
     base = random[[*place, *BUDGET, "score"]].rename(
         columns={"score": "base"} | {name: f"base_{name}" for name in BUDGET}
     )
     pairs = table.dropna(subset="published_delta").merge(base, on=place)
     sample, token = ((pairs[name] == pairs[f"base_{name}"]).astype(int) for name in BUDGET)
     pairs = pairs.assign(nearness=sample * (1 + token)).sort_values("nearness", ascending=False, kind="stable")
-    return pairs.drop_duplicates([*ROW, "benchmark"])
+    return pairs.drop_duplicates([*PRINTED_ROW, "benchmark"])
 
 
 def identical(table: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def identical(table: pd.DataFrame) -> pd.DataFrame:
 
     A row that another table repeats under the same name and budget counts once.
     """
-    rows = _rows(table).drop_duplicates(["edition", "dataset", "model", *BUDGET, *NAMES])
+    rows = _rows(table).drop_duplicates(["edition", "dataset", "model", *BUDGET, *PRUNERS])
     groups = rows.groupby(["edition", "dataset", "model", "scores"], sort=False)
     rows = rows.assign(group=groups.ngroup(), size=groups["table"].transform("size"))
     return (
@@ -149,7 +149,7 @@ def repeated(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of the same name, model, data set and budget printed in several `tables`; `same`: with the same scores."""
     rows = _rows(table)
     rows = rows.assign(tables=rows["edition"] + " Table " + rows["table"].astype(str))
-    cells = rows.groupby(["dataset", "model", *BUDGET, *NAMES], dropna=False, sort=False)
+    cells = rows.groupby(["dataset", "model", *BUDGET, *PRUNERS], dropna=False, sort=False)
     repeats = cells.agg(
         n=("tables", "size"), tables=("tables", ", ".join), different=("scores", "nunique")
     ).reset_index()
@@ -160,7 +160,7 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
     """A line per printed row; `scores` is its benchmarks' scores as text."""
     rows = table[table["benchmark"] != AVERAGE].sort_values("benchmark", kind="stable")
     rows = rows.assign(scores=rows["benchmark"] + " " + rows["score"].astype(str))
-    return rows.groupby(ROW, dropna=False, sort=False)["scores"].agg("; ".join).reset_index()
+    return rows.groupby(PRINTED_ROW, dropna=False, sort=False)["scores"].agg("; ".join).reset_index()
 
 
 def chance_share(items: int) -> float:

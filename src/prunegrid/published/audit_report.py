@@ -7,10 +7,9 @@ import pandas as pd
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.published import audit
 from prunegrid.published.frame import ITEMS, PAPER
-from prunegrid.table.document import TIMES
+from prunegrid.table.document import BUDGET, TIMES
 
 EDITIONS = ("v1", "v2")
-RATIOS = ["sample_ratio", "token_ratio"]
 
 
 def report(findings: pd.DataFrame) -> str:
@@ -39,7 +38,7 @@ def report(findings: pd.DataFrame) -> str:
 
 def summary(findings: pd.DataFrame, table: pd.DataFrame) -> str:
     """How often each finding occurs, and out of how many, by edition."""
-    budgets = audit.with_baselines(table).drop_duplicates(["edition", "table", "model", *RATIOS])
+    budgets = audit.with_baselines(table).drop_duplicates(["edition", "table", "model", *BUDGET])
     totals = {
         "average": ("printed averages that do not recompute", table[table["benchmark"] == AVERAGE]),
         "delta": ("printed deltas that do not recompute", table[table["published_delta"].notna()]),
@@ -72,7 +71,7 @@ def slips(findings: pd.DataFrame) -> str:
 
 def baselines(table: pd.DataFrame) -> str:
     """The budget whose Random + Random the deltas of a table are against, if it is another one."""
-    rows = _rows(audit.other_baselines(table).drop_duplicates(["edition", "table", *RATIOS]))
+    rows = _rows(audit.other_baselines(table).drop_duplicates(["edition", "table", *BUDGET]))
     lines = [[_table_name(row), _budget(row), _ratios(row.base_sample_ratio, row.base_token_ratio)] for row in rows]
     return _table(["table", "budget", "baseline at"], lines)
 

@@ -21,10 +21,10 @@ import pandas as pd
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.names import AVERAGE, ZERO_SHOT
 from prunegrid.statistics.inference import ALPHA, critical_value
+from prunegrid.table.document import PRUNERS, ROW
 
-KEY = ["model", "sample_ratio", "token_ratio", "variant", "benchmark", "over"]
-CELL = ["dataset", "model", "sample_ratio", "token_ratio", "variant"]
-PRUNERS = ["sample_pruner", "token_pruner"]
+KEY = ["model", *ROW, "benchmark", "over"]
+CELL = ["dataset", "model", *ROW]
 SIDE = ["dataset", "protocol", "mode", "metric", "score", "n_seeds", "seed_sd", "n_items", "variance"]
 COLUMNS = {
     "model": "string",

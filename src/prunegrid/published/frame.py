@@ -12,6 +12,7 @@ from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from prunegrid.published import V2_TABLES
 from prunegrid.results import collect
+from prunegrid.table.document import ROW
 from prunegrid.table.labels import OTHERS, label
 
 CSV = Path(__file__).with_name("published_table.csv")
@@ -29,7 +30,7 @@ NOTE_V2 = (
 PRINTED = [*SAMPLE, *TOKEN, *JOINT, *OTHERS]
 NAMES = {label(name): name for name in PRINTED} | {"TokenCleaning": "token-cleaning"}
 ITEMS = {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11873, "TriviaQA": 8837, "MATH": 5000}
-CELL = ["model", "sample_ratio", "token_ratio", "variant"]
+CELL = ["model", *ROW]
 
 
 def frame() -> pd.DataFrame:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.evaluation.engines import TRANSFORMERS, recorded_engine
+from prunegrid.evaluation.engines import recorded_engine
 from prunegrid.evaluation.fingerprint import PACKAGES, code_fingerprint
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.status import Files
+from prunegrid.status.reasons import MODEL_DIGESTS
 
 BENCHMARK_KEYS = ("step", "schema", "task_hash", "data_hash")
-MODEL_DIGESTS = ("model", "tokenizer", "template")
 NAMED = 20
 
 Score = tuple[Cell, str]

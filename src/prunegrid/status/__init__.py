@@ -6,11 +6,11 @@ Nothing here imports pandas or torch, so that `prunegrid status` answers at once
 from prunegrid.status.cells import SEVERITY, Status, all_statuses, cell_status, failures
 from prunegrid.status.folder import Files
 from prunegrid.status.reasons import Reason, cell_reasons, score_reasons
-from prunegrid.status.steps import Failure, Running, failure, running, running_shared
+from prunegrid.status.steps import FailedStep, Running, failure, running, running_shared
 
 __all__ = [
     "SEVERITY",
-    "Failure",
+    "FailedStep",
     "Files",
     "Reason",
     "Running",

@@ -13,7 +13,7 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.status import steps
 from prunegrid.status.folder import Files
 from prunegrid.status.reasons import Reason, cell_reasons, score_reasons, weights_reasons
-from prunegrid.status.steps import Failure, Running
+from prunegrid.status.steps import FailedStep, Running
 
 SEVERITY = ("done", "stale", "running", "missing", "failed")
 
@@ -26,7 +26,7 @@ class Status(NamedTuple):
     """
 
     by_benchmark: dict[str, str]
-    failure: Failure | None
+    failure: FailedStep | None
     running: Running | None
     reasons: list[Reason]
     awaits: str
@@ -63,7 +63,7 @@ def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
     return {cell: cell_status(experiment, files, cell) for cell in grid.cells(experiment)}
 
 
-def failures(experiment: Experiment, root: Path) -> dict[Cell, Failure]:
+def failures(experiment: Experiment, root: Path) -> dict[Cell, FailedStep]:
     """Every cell that has a `failure`, in the table's order."""
     files = Files(root)
     by_cell = {cell: steps.failure(experiment, files, cell) for cell in grid.cells(experiment)}

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from prunegrid import pruners
 from prunegrid.core import files as core_files
-from prunegrid.experiment import grid, layout
+from prunegrid.experiment import grid, layout, params
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.experiment.sections import Section
 from prunegrid.experiment.steps import reference_name
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
@@ -55,7 +56,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
     evaluation, settings = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
     record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
     protocol, dtype, task, limit = files.values(record, "protocol", "dtype", "task", "limit")
-    engine = files.value(record, "engine", absent="transformers")
+    engine = files.value(record, "engine", absent=TRANSFORMERS)
     reasons = [
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
@@ -135,8 +136,7 @@ def _method_reasons(experiment: Experiment, files: Files, cell: Cell, summary: s
     yield from _differences(f"variants.{variant.name}.match", match, variant.match)
     foreign = files.value(summary, "foreign_pruners", absent={}) or {}
     versions = {name: record["version"] for name, record in foreign.items()}
-    current = {pruner.name: pruner.version for pruner in pruners.find_pruners(variant.method) if pruner.foreign}
-    yield from _differences(f"variants.{variant.name}: version", versions, current)
+    yield from _differences(f"variants.{variant.name}: version", versions, params.foreign_versions(experiment, cell))
 
 
 def _reference_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:

@@ -14,7 +14,7 @@ from prunegrid.status.folder import Files, last_lines
 KILLED = "killed without a last word"
 
 
-class Failure(NamedTuple):
+class FailedStep(NamedTuple):
     """The first step of a cell that began and did not end well, and its log."""
 
     rule: str
@@ -39,14 +39,14 @@ class Running(NamedTuple):
     owner: str
 
 
-def failure(experiment: Experiment, files: Files, cell: Cell) -> Failure | None:
+def failure(experiment: Experiment, files: Files, cell: Cell) -> FailedStep | None:
     """The first step that the cell needs which has begun, has not ended well and does not run.
 
     A step that raised an error writes `FAILED:` as the last line of its log; one that was killed does not.
     """
     for step in _logged_steps(experiment, files, cell):
         if files.state(step.log) == "failed":
-            return Failure(_rule(step), files.root / step.log)
+            return FailedStep(_rule(step), files.root / step.log)
     return None
 
 

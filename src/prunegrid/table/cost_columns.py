@@ -5,10 +5,9 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.experiment.names import AVERAGE
-from prunegrid.table.document import Measurements, Unit, budget_of
+from prunegrid.table.document import ROW, Measurements, Unit, budget_of
 
 COLUMNS = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
-ROW = ["sample_ratio", "token_ratio", "variant"]
 RowMeasurements = dict[tuple[Any, ...], dict[str, Measurements]]
 
 

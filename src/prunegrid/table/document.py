@@ -11,6 +11,11 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 RowKind = Literal["pair", "joint", "reference"]
 Unit = Literal["seconds", "GPU-hours"]
 
+# Columns of a results frame.
+BUDGET = ["sample_ratio", "token_ratio"]
+PRUNERS = ["sample_pruner", "token_pruner"]
+ROW = [*BUDGET, "variant"]
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.experiment.grid import Cell
-from prunegrid.status import Failure
+from prunegrid.status import FailedStep
 from prunegrid.table.document import budget_of
 
-Failures = Mapping[Cell, Failure]
-Failed = list[tuple[Cell, Failure]]
+Failures = Mapping[Cell, FailedStep]
+Failed = list[tuple[Cell, FailedStep]]
 Marks = dict[tuple[Any, ...], tuple[int, ...]]
 
 
@@ -40,10 +40,10 @@ def marks(failed: Failed) -> Marks:
     return marks
 
 
-def _distinct(failed: Failed) -> list[Failure]:
+def _distinct(failed: Failed) -> list[FailedStep]:
     return list(dict.fromkeys(failure for _, failure in failed))
 
 
-def _text(failure: Failure, cells: list[Cell]) -> str:
+def _text(failure: FailedStep, cells: list[Cell]) -> str:
     place = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
     return f"{place}: {failure.rule} did not end well, see {failure.log}"

@@ -14,14 +14,12 @@ from prunegrid.experiment.names import AVERAGE, FULL
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
-from prunegrid.table.document import Entry, Group, Row, Table, budget_of
+from prunegrid.table.document import BUDGET, ROW, Entry, Group, Row, Table, budget_of
 from prunegrid.table.footnotes import Failures, Marks
 from prunegrid.table.labels import shared_settings, unusual_settings, variant_labels
 
 __all__ = ["Failures", "Table", "lay_out"]
 
-BUDGET = ["sample_ratio", "token_ratio"]
-ROW = [*BUDGET, "variant"]
 PLACE = [*ROW, "model", "benchmark"]
 Lines = dict[tuple[Any, ...], Any]
 

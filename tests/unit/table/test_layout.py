@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
-from prunegrid.status import Failure
+from prunegrid.status import FailedStep
 from prunegrid.table import csv, html, latex, markdown
 from prunegrid.table.build import write
 from prunegrid.table.document import Entry
@@ -37,7 +37,7 @@ def test_best_is_per_budget_and_model() -> None:
 
 
 def test_a_failed_seed_beside_a_done_one_is_footnoted() -> None:
-    failures = {Cell("m", "random+random", BUDGET, seed): Failure("evaluate", Path("x.log")) for seed in (0, 1)}
+    failures = {Cell("m", "random+random", BUDGET, seed): FailedStep("evaluate", Path("x.log")) for seed in (0, 1)}
     table = laid_out(cell("random+random", 10), cell("random+random", "failed", seed=1), failures=failures)
     assert table.footnotes == ["m, s0.125-t0.5/random+random/seed1: evaluate did not end well, see x.log"]
     assert entry(table, "Random+Random", "A").marks == (1,)
