@@ -1,0 +1,89 @@
+"""Steps, params and paths of cells. That the steps are Snakemake's jobs: tests/workflow/test_steps.py."""
+
+from pathlib import Path
+
+import pytest
+
+from prunegrid.core.versions import STEP
+from prunegrid.experiment import grid, layout, params, steps
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from support.errors import refused
+from support.results_folder import an_experiment, put
+
+VARIANTS = [
+    "random+random",
+    "random+ppl",
+    {"equal": {"method": "random+random", "match": "random+ppl"}},
+    {"in-training": {"method": "qtuning", "mode": "dynamic"}},
+]
+
+
+def cell_of(experiment: Experiment, variant: str) -> Cell:
+    return next(cell for cell in grid.cells(experiment) if cell.variant == variant)
+
+
+def test_layout_of_a_cell_is_the_pattern_of_the_rules() -> None:
+    cell = cell_of(an_experiment(), "random+ppl")
+    pattern = layout.training(layout.CELL)
+    assert pattern == "trained/{model}/{cell}/training.json"
+    assert pattern.format(model=cell.model, cell=cell.path) == layout.training(cell.name)
+    assert layout.log("train_dynamic", cell.name) == layout.log("train", cell.name) == f"logs/train/{cell.name}.log"
+
+
+def test_required_steps_end_with_the_cells_own() -> None:
+    experiment = an_experiment(variants=VARIANTS)
+    equal = steps.required_steps(experiment, cell_of(experiment, "equal"))
+    rules = [step.rule for step in equal]
+    assert rules == [
+        *("model", "dataset", "score", "gather_scores", "benchmark_items", "benchmark_items"),
+        *("prune", "prune", "train", "evaluate"),
+    ]
+    assert [step.cell and step.cell.variant for step in equal[-4:]] == ["random+ppl", "equal", "equal", "equal"]
+    zero_shot = steps.required_steps(experiment, Cell("m", "zero-shot"))
+    assert [step.rule for step in zero_shot] == ["model", "benchmark_items", "benchmark_items", "evaluate"]
+
+
+def test_first_missing_looks_only_at_what_is_needed() -> None:
+    experiment = an_experiment()
+    required = steps.required_steps(experiment, cell_of(experiment, "random+ppl"))
+    made = {file for step in required[:-1] for file in step.lasting}
+    assert steps.first_missing(required, made.__contains__).rule == "evaluate"
+    made -= {layout.dataset("world")}
+    assert steps.first_missing(required, made.__contains__).rule == "evaluate", "its scores exist"
+    made -= {layout.weights(required[-1].job)}
+    assert steps.first_missing(required, made.__contains__).rule == "train"
+    made -= {layout.scores_meta("m")}
+    assert steps.first_missing(required, made.__contains__).rule == "dataset"
+
+
+def test_finished_without_temporary_files_if_none_needs_them() -> None:
+    experiment = an_experiment(runtime={"retention": "scores"})
+    every = steps.all_steps(experiment)
+    files = {file for step in every for file in step.lasting}
+    assert steps.finished(every, files.__contains__) == set(every)
+    cell = cell_of(experiment, "random+ppl")
+    files -= {layout.score(cell.name, "A"), layout.scores_meta("m")}
+    unfinished = set(every) - steps.finished(every, files.__contains__)
+    assert sorted(step.rule for step in unfinished) == ["evaluate", "gather_scores", "score", "train"]
+
+
+def test_check_own_scores_names_the_file_to_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grid, "extra_columns", lambda *_: ["quality"])
+    experiment = an_experiment()
+    cell, file = cell_of(experiment, "random+ppl"), tmp_path / layout.extra_score("m", "quality")
+    with refused(cell.name, "quality", fix=f"then write {file}"):
+        steps.check_own_scores(experiment, cell, tmp_path)
+    put(file, "")
+    steps.check_own_scores(experiment, cell, tmp_path)
+
+
+def test_params_of_dynamic_cells_have_all_versions() -> None:
+    experiment = an_experiment(variants=VARIANTS)
+    static, dynamic = (cell_of(experiment, name) for name in ("random+ppl", "in-training"))
+    assert params.training_versions(experiment, static) == {"train": STEP["train"]}
+    assert params.training_versions(experiment, dynamic) == {name: STEP[name] for name in ("train", "score", "prune")}
+    assert params.pruning_in_training(experiment, static) is None
+    pruning = params.pruning_in_training(experiment, dynamic)
+    assert pruning and pruning["method"] == "qtuning" and "seed" not in pruning
+    assert params.pruning(experiment, static)["seed"] == static.seed
