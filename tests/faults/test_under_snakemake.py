@@ -97,7 +97,7 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
         assert is_held(lock_path(log))
         again = run(folder, whole.by_rule["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
-        assert re.search(r"this step is running already \(started by process \d+ on .*\); wait for it", again.text)
+        assert re.search(r"this step is already running \(started by process \d+ on .*\); wait for it", again.text)
         (folder / "marker").unlink()
     while is_held(lock_path(log)):
         time.sleep(0.1)

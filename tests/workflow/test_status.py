@@ -82,8 +82,8 @@ def test_run_refuses_a_running_step(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
     assert done.returncode == 1
     who = f"process {os.getpid()} on {os.uname().nodename}"
-    (line,) = [line for line in said(done.stdout + done.stderr) if "is running already" in line]
-    assert f"this step is running already (started by {who}); wait for it, or stop it" in line
+    (line,) = [line for line in said(done.stdout + done.stderr) if "is already running" in line]
+    assert f"this step is already running (started by {who}); wait for it, or stop it" in line
     assert not log.exists() or "orphan" not in log.read_text()
     os.close(descriptor)
     assert snakemake(folder, "--cores", "1", RECORD).returncode == 0

@@ -1,1 +1,1 @@
-"""Audit the pruners on what the sandbox planted (`snakemake audit`): measured, read from files, written, drawn."""
+"""Audit the pruners on what the sandbox planted (`snakemake audit`): measure, read, report, draw."""

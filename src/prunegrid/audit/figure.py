@@ -1,4 +1,4 @@
-"""The audit's frame (`prunegrid.audit.measure`) as one figure, in black and white: a panel a kind, a row a pruner.
+"""The audit's frame (`prunegrid.audit.measure`) as one figure, in black and white: a panel per kind, a row per pruner.
 
 A circle is a mean over the base models (small grey dots), its line the 95 % interval, the bar what chance gives.
 Filled circles differ from chance after Holm's correction, with all base models on the same side.
@@ -53,7 +53,7 @@ def _half(half: Any, rows: pd.DataFrame, unit: str) -> None:
 
 
 def _mark(axis: Any, line: Any, y: float) -> None:
-    """One base model's dot, or the mean with its interval and chance; nothing where there is no share."""
+    """One base model's dot, or the mean with its interval and chance; nothing if there is no share."""
     if pd.isna(line.share):
         return
     if pd.notna(line.seed):

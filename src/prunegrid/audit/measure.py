@@ -1,6 +1,6 @@
 """Audit the pruners on what the sandbox planted: what of each kind is kept, which wrong tokens are dropped.
 
-`snakemake audit`. Selections are made anew from the scores of three base models that differ in the pre-training
+`snakemake audit`. Selections are made again from the scores of three base models that differ in the pre-training
 seed; model k goes with pruning seed k. Options are the pruners' defaults.
 
 - Samples: the share of a kind that is kept. Chance is the share of all samples that is kept.
@@ -8,8 +8,8 @@ seed; model k goes with pruning seed k. Options are the pruners' defaults.
   Chance is the share expected had each sample's dropped tokens been drawn at random: sum of wrong tokens x dropped /
   droppable tokens. It allows for rounding in short responses and for samples that a joint pruner keeps whole. The end
   of the sequence is never dropped and counts nowhere. Where a whole response is wrong (`reading`) there is nothing
-  to choose, and it is left out. `value` is the opposite: tokens of a new fact's right answer, dropped at a loss.
-- The row `(first tokens)` is no pruner: it keeps the first tokens of each response, to show what position alone
+  to choose, and it is left out. `value` is the opposite: tokens of a new fact's right answer, which should be kept.
+- The row `(first tokens)` is not a pruner: it keeps the first tokens of each response, to show what position alone
   gives. Slips and wrong sums stand near the end, a new fact's answer at the beginning.
 """
 
@@ -75,7 +75,7 @@ def audit(
 ) -> pd.DataFrame:
     """A row for each pruner, ratio, kind and base model, and one without a seed for their mean, with its interval.
 
-    `left_out` maps the methods that cannot run to the reason: they have one row each, with nothing else in it.
+    `left_out` maps the methods that cannot run to the reason; each has one row, otherwise empty.
     """
     sample_ratios = sorted({*sample_ratios, *SAMPLE_RATIOS})
     token_ratios = sorted({*token_ratios, *TOKEN_RATIOS})
@@ -126,7 +126,7 @@ WITHOUT_RATIO = ("infobatch-original",)
 def methods() -> list[tuple[str, str, str]]:
     """(samples or tokens, pruner, method) for every registered pruner; in a pair its partner is random.
 
-    Pruners that meet no ratio are left out: what they keep is not comparable with a budget's share.
+    Pruners that do not follow the ratios are left out: what they keep cannot be compared with a budget's share.
     """
     joint = [name for name in JOINT if name not in WITHOUT_RATIO]
     return [

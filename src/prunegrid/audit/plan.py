@@ -11,7 +11,7 @@ PLANTED = ("kind", "wrong_words")
 
 
 def all_models(experiment: Experiment) -> dict[str, Source]:
-    """Every model that a rule may be asked for: base models, their references, and the audit's replicas."""
+    """Every model that a rule can make: base models, their references, and the audit's replicas."""
     return {**experiment.sources, **audited_models(experiment)}
 
 

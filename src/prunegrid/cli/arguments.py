@@ -32,7 +32,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
 
     def count(text: str) -> int:
         if int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"{text} is too small; give {minimum} or more")
+            raise argparse.ArgumentTypeError(f"{text} is too small; give at least {minimum}")
         return int(text)
 
     return count

@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _refuse_to_replace(out: Path) -> None:
-    """Refuse a folder that is no scores directory, and one whose extra scores would no longer match."""
+    """Refuse a folder that is not a scores directory, and one whose extra scores would no longer match."""
     if (out / layout.EXTRA).is_dir():
-        problem = "extra/ holds scores that belong to those that would be replaced"
+        problem = "extra/ holds optional scores of the scores that would be replaced"
         raise PrunegridError(out, problem, "remove it, or give another --out")
     names = {layout.SAMPLES, layout.TOKENS, layout.META, *DATA_FILES}
     foreign = sorted({file.name for file in out.iterdir()} - names) if out.is_dir() else []

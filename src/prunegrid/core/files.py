@@ -66,7 +66,7 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON; NaN is refused, since other readers of JSON do."""
+    """Write `value` as indented JSON; NaN is refused, as it is by other readers of JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -165,7 +165,7 @@ def _reading(path: Path, fix: str = "") -> Iterator[None]:
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
-    """Report that the system refuses to open or read `path`, whatever its content."""
+    """Report that the system refuses to open or read `path`, regardless of its content."""
     try:
         yield
     except FileNotFoundError:
@@ -246,7 +246,7 @@ def sha256sum(path: Path) -> str:
 
 
 def sha256(*parts: Path | str | bytes) -> str:
-    """Hex digest over the parts in order; a path stands for the bytes of its file."""
+    """Hex digest over the parts in order; a path means the bytes of its file."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):

@@ -64,7 +64,7 @@ def folder() -> Path:
 
 
 def _lock_whole(root: Path, ids: list[str], count: int) -> Locks:
-    """The first `count` GPUs that nobody uses."""
+    """The first `count` unused GPUs."""
     acquired: Locks = {}
     for name in ids:
         if len(acquired) < count and (descriptor := _lock(_gpu_file(root, name), fcntl.LOCK_EX)) is not None:
@@ -76,7 +76,7 @@ def _lock_whole(root: Path, ids: list[str], count: int) -> Locks:
 
 
 def _share_one(root: Path, ids: list[str], slots: int) -> Locks:
-    """A slot of the GPU with the fewest jobs; of equals, the first."""
+    """A slot of the GPU with the fewest jobs; the first one if there is a tie."""
     used = {name: _used_slots(root, name, slots) for name in ids}
     for name in sorted(ids, key=lambda name: len(used[name])):
         free = next((slot for slot in range(slots) if slot not in used[name]), None)

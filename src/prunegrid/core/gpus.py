@@ -1,4 +1,4 @@
-"""GPUs for several local jobs on one node: which ids are this job's, as long as it or a child of it lives.
+"""GPUs for several local jobs on one node: an id is reserved for a job as long as it or a child of it lives.
 
 Snakemake counts GPUs but does not say which (`--resources gpu=4`). Every job that uses some reserves them here:
 
@@ -99,7 +99,7 @@ def reserve(count: int, wait_seconds: float | None = None, slots: int = 1) -> It
 
 
 def allocator_environment() -> dict[str, str]:
-    """Environment in which passes of ever-changing lengths do not fragment the GPU's memory.
+    """Environment that keeps passes of varying lengths from fragmenting the GPU's memory.
 
     Empty if the user has set the variable, under either of its names.
     """
@@ -135,9 +135,9 @@ def visible_ids() -> list[str]:
 
 
 def memory_bytes(ids: list[str]) -> int | None:
-    """The memory of the smallest of these GPUs; None if it cannot be found out.
+    """The memory of the smallest of these GPUs; None if it cannot be determined.
 
-    nvidia-smi knows whole GPUs only. Torch knows all kinds of ids, but takes seconds; it is asked in another process,
+    nvidia-smi knows whole GPUs only. Torch knows all kinds of ids, but takes seconds; it is queried in another process,
     so that this one does not initialise CUDA.
     """
     if shutil.which("nvidia-smi") and not any("MIG" in name for name in ids):
@@ -171,8 +171,8 @@ def _acquire_immediately(ids: list[str], count: int, slots: int, token: str) -> 
     """A job that holds GPUs must not wait for more: it could wait for itself, or for a job that waits for it."""
     acquired = gpu_locks.acquire(ids, count, slots, token)
     if not acquired:
-        problem = f"{count} of the GPUs {', '.join(ids)} are not free, and this job holds some already"
-        raise PrunegridError(_pool(), problem, "reserve all that a job needs at once, at its start")
+        problem = f"{count} of the GPUs {', '.join(ids)} are not free, and this job already holds some"
+        raise PrunegridError(_pool(), problem, "reserve all the GPUs of a job at once, when it starts")
     return acquired
 
 

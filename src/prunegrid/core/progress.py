@@ -1,6 +1,6 @@
-"""Progress of a pass over tokens: a bar on a terminal, otherwise a line in the log now and then.
+"""Progress of a pass over tokens: a bar on a terminal, otherwise an occasional line in the log.
 
-tqdm alone would not do for a log: it separates its updates by carriage returns, so the log's last line would be all of
+tqdm alone does not suit a log: it separates its updates by carriage returns, so the log's last line would be all of
 them.
 """
 

@@ -1,4 +1,4 @@
-"""Vectorised helpers for ragged arrays: one flat array of T values and `offsets[n+1]`, a segment a sample."""
+"""Vectorised helpers for ragged arrays: one flat array of T values and `offsets[n+1]`, one segment per sample."""
 
 from fractions import Fraction
 
@@ -16,7 +16,7 @@ def exact_fraction(ratio: float) -> Fraction:
 
 
 def floor_times(factor: Fraction, numbers: Ints) -> Ints:
-    """floor(factor * number) for each, in unbounded integers: one Python operation a distinct number."""
+    """floor(factor * number) for each, in unbounded integers: one Python operation per distinct number."""
     distinct, inverse = np.unique(numbers, return_inverse=True)
     floors = [factor.numerator * number // factor.denominator for number in distinct.tolist()]
     return np.asarray(floors, dtype=np.int64)[inverse].reshape(numbers.shape)
@@ -51,12 +51,12 @@ def segment_sums(values: Ints | Bools, offsets: Ints) -> Ints:
 
 
 def top_k(key: Floats, k: int) -> Ints:
-    """The rows [k] of the largest keys, ascending; of equal keys the earlier ones."""
+    """The rows [k] of the largest keys, ascending; ties go to the earlier row."""
     return np.sort(np.argsort(-key, kind="stable")[:k])
 
 
 def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:
-    """Mark [T] the `k[n]` largest keys of each segment; of equal keys the earlier ones."""
+    """Mark [T] the `k[n]` largest keys of each segment; ties go to the earlier element."""
     lengths = np.diff(offsets)
     marks = np.repeat(k >= lengths, lengths)  # segments that are kept whole need no ranking
     rows = np.flatnonzero((k > 0) & (k < lengths))
@@ -71,7 +71,7 @@ def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:
 
 
 def _largest(key_NT: Floats, k: int) -> Bools:
-    """Mark the k largest of each row, of equal ones the earlier."""
+    """Mark the k largest of each row; ties go to the earlier element."""
     rank = key_NT.shape[1] - k
     kth_N1 = np.partition(key_NT, rank, axis=1)[:, rank, None]
     larger_NT, equal_NT = key_NT > kth_N1, key_NT == kth_N1

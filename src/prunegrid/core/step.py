@@ -58,7 +58,7 @@ def _lock_and_log(lock: Path, log: Path) -> Iterator[int]:
         with writing(log):
             descriptor = locks.acquire(lock)
             if descriptor is None:
-                problem = f"this step is running already (started by {locks.holder(lock)})"
+                problem = f"this step is already running (started by {locks.holder(lock)})"
                 raise PrunegridError(log, problem, "wait for it, or stop it")
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             os.write(file, f"started by {locks.owner()}\n".encode())
@@ -75,9 +75,9 @@ def _print(terminal: int, message: str) -> None:
 
 
 def delay_garbage_collection() -> None:
-    """Look for reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
+    """Collect reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
 
-    Importing torch and transformers makes a million objects and no garbage; looking for it took two of an evaluation's
+    Importing torch and transformers makes a million objects and no garbage; collection took two of an evaluation's
     ten seconds (docs/training.md).
     """
     gc.set_threshold(10_000)

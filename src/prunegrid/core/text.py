@@ -21,6 +21,6 @@ def duration(seconds: float) -> str:
 
 
 def did_you_mean(name: str, known: Collection[str], count: int = 1, cutoff: float = 0.6) -> str:
-    """`did you mean ppl or loss?`: up to `count` known names similar to `name`; empty if none is."""
+    """`did you mean ppl or loss?`: up to `count` known names similar to `name`; empty if none is similar."""
     close = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -12,7 +12,7 @@ RATIO_FIX = "give a fraction in (0, 1]"
 
 
 def validation_errors(error: ValidationError, model: type[BaseModel], source: str) -> PrunegridErrors:
-    """One error a finding: `config.yaml: budgets[1].token_ratio: is 1.4; give a fraction in (0, 1]`."""
+    """One error per finding: `config.yaml: budgets[1].token_ratio: is 1.4; give a fraction in (0, 1]`."""
     return PrunegridErrors([_finding_error(finding, model, source) for finding in error.errors()])
 
 
@@ -39,7 +39,7 @@ def _key(loc: tuple[int | str, ...]) -> str:
 
 
 def _known_keys(loc: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
-    """The keys allowed at `loc`. A part that is no field is a list's index or a dictionary's key, and is skipped."""
+    """The keys allowed at `loc`. A part that is not a field (a list's index, a dictionary's key) is skipped."""
     section = model
     for part in loc:
         if part in section.model_fields:

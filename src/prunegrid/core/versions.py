@@ -1,4 +1,4 @@
-"""Version of each step, raised by hand when its result changes: a parameter of the step's rule.
+"""Version of each step, increased by hand when its result changes: a parameter of the step's rule.
 
 The source itself triggers no rerun: a comment or a refactoring must not cost GPU-weeks.
 """

@@ -14,9 +14,9 @@ ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assi
 
 
 def split_turns(rows: list[Record], dataset: Dataset, source: str) -> tuple[list[Record], Counter[str]]:
-    """One sample an assistant turn, and how many turns were left out for which reason.
+    """One sample per assistant turn, and the number of turns left out for each reason.
 
-    `sample_id` counts the source's assistant turns, so it outlives any filter: with one answer a row, it is the row's
+    `sample_id` counts the source's assistant turns, so no filter changes it: with one answer per row, it is the row's
     index. Errors name the row as `source:17`, counted from 1 without blank lines.
     """
     reader = _choose_reader(rows[0], source)
@@ -48,11 +48,11 @@ def _read_messages(reader: Reader, row: Record, place: str) -> Messages:
     try:
         messages = reader(row)
     except (KeyError, TypeError) as error:
-        problem = f"{error} is missing or not understood among the fields {', '.join(sorted(row))}"
+        problem = f"{error} is missing or unusable among the fields {', '.join(sorted(row))}"
         raise PrunegridError(place, problem, "correct the row, or remove it") from None
     for message in messages:
         if not isinstance(message["content"], str):
-            problem = f"{message['role']} says {message['content']!r}, which is not text"
+            problem = f"the content of {message['role']} is {message['content']!r}, not text"
             raise PrunegridError(place, problem, "make it a string, or remove the row")
     return messages
 

@@ -31,7 +31,7 @@ def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
 def read_rows(ref: DataRef, local: str | None) -> list[Record]:
     """The rows of a JSONL or Parquet file, or of the hub's data set; an unreadable line is a `PrunegridError`."""
     if local is None:
-        from datasets import load_dataset  # seconds, which the Snakefile has not: it imports this module
+        from datasets import load_dataset  # takes seconds; the Snakefile imports this module
 
         if ref.sha256:
             problem = "sha256 applies to files, not to hub data sets"
@@ -70,7 +70,7 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
 
 
 def _mark_duplicates(samples: list[Record]) -> list[bool]:
-    """True for a sample whose messages an earlier sample has."""
+    """True for a sample with the same messages as an earlier one."""
     earlier: set[str] = set()
     marks = []
     for sample in samples:
@@ -81,7 +81,7 @@ def _mark_duplicates(samples: list[Record]) -> list[bool]:
 
 
 def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], left_out: Counter[str]) -> list[Record]:
-    """Without duplicates and down to `max_samples`, as the data set's settings say; counts what is left out."""
+    """Drop duplicates and reduce to `max_samples`, as configured; count what is left out."""
     if dataset.drop_duplicates:
         samples = [sample for sample, duplicate in zip(samples, duplicates, strict=True) if not duplicate]
         left_out["duplicate"] = sum(duplicates)
@@ -92,7 +92,7 @@ def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], lef
 
 
 def _subset(samples: list[Record], limit: int | None) -> list[Record]:
-    """A uniform choice of `limit` samples, in order; the choice of a larger limit contains that of a smaller one."""
+    """`limit` samples chosen uniformly, in order; a larger limit keeps all samples of a smaller one."""
     if limit is None or limit >= len(samples):
         return samples
     ids = np.array([sample["sample_id"] for sample in samples])

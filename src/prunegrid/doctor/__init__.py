@@ -20,7 +20,7 @@ __all__ = ["examine"]
 
 
 def examine(file: Path | None = None) -> bool:
-    """Print what this machine has and, given an experiment, what that needs; whether nothing is missing."""
+    """Print what this machine has and what the experiment, if given, needs; return whether it has everything."""
     experiment = read_config(file) if file else None
     print(f"prunegrid {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}")
     for name, probe in machine.MACHINE.items():

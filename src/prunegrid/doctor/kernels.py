@@ -37,7 +37,7 @@ def runs_on(device: str) -> bool:
 
 @cache
 def attention(device: str, dtype: str) -> str:
-    """Two packed samples, forward and backward, against each sample by itself in float64."""
+    """Two packed samples, forward and backward, against each sample on its own in float64."""
     import torch
 
     from prunegrid.training.packed_attention import packed_attention
@@ -148,7 +148,7 @@ def _float32_result(a: Any, b: Any, exact: Any) -> str:
 
 @cache
 def collective(device: str, backend: str | None = None) -> str:
-    """An all_reduce of one rank in a process of its own, since a collective that fails may never return."""
+    """An all_reduce of one rank in a process of its own, since a failing collective may never return."""
     backend = backend or BACKENDS[device]
     command = [sys.executable, "-P", str(Path(__file__).with_name("collective.py")), backend, device]
     place, fix = f"collective ({backend})", "training needs it"
@@ -167,7 +167,7 @@ def collective(device: str, backend: str | None = None) -> str:
 
 @contextmanager
 def _probing(kernel: str, fix: str) -> Iterator[None]:
-    """Turn whatever fails in the block into one line about the kernel that ends in the fix."""
+    """Turn any failure in the block into an error about the kernel, with its fix."""
     try:
         yield
     except WrongResultError as error:

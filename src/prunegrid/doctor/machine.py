@@ -35,7 +35,7 @@ def dotted(capability: tuple[int, int]) -> str:
 
 
 def missing_compilers() -> list[str]:
-    """What compiling DeepSpeed's cpu_adam would need and the PATH does not have."""
+    """What is missing on the PATH to compile DeepSpeed's cpu_adam."""
     import torch
     from torch.utils.cpp_extension import CUDA_HOME
 

@@ -28,7 +28,7 @@ def model_probe(experiment: Experiment, name: str) -> str:
 
 
 def _absent_model(name: str, source: Source) -> str:
-    """Where the run will get a model that is not on this disk."""
+    """Where the run will get a model that is not on disk."""
     if source.path:
         raise PrunegridError(f"{name}: {source.path}", "no such folder", f"make it, or correct models.{name}.path")
     if source.pretrain:

@@ -70,7 +70,7 @@ def _bf16(experiment: Experiment) -> str:
     capability = machine.capability()
     if capability and capability < machine.AMPERE:
         problem = f"compute capability {machine.dotted(capability)} is below 8.0"
-        raise PrunegridError(f"bf16 in {names}", problem, "choose float32 and bf16: false")
+        raise PrunegridError(f"bf16 in {names}", problem, "set float32 and bf16: false")
     return f"used in {names}{'' if capability else '; no GPU to ask whether it can'}"
 
 
@@ -88,7 +88,7 @@ def _packages(experiment: Experiment) -> str:
 
 
 def _modules(experiment: Experiment) -> dict[str, str]:
-    """Package and module of what the settings need beside the basics."""
+    """Package and module of each optional dependency that the settings need."""
     modules = {"deepspeed": "deepspeed"}
     if experiment.training.method == "lora":
         modules["peft"] = "peft"

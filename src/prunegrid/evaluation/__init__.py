@@ -1,1 +1,1 @@
-"""Evaluation of a trained model: the benchmarks' items, lm-eval's side, and the records that are written."""
+"""Evaluation of a trained model: the benchmarks' items, the models behind lm-eval, and the records."""

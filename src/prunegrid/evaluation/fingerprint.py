@@ -1,4 +1,4 @@
-"""What the code alone contributes to an evaluation's record: a record with another value is stale."""
+"""The part of an evaluation's record that depends on the code alone; a record with another value is stale."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version

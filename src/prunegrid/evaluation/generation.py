@@ -68,7 +68,7 @@ class RowStop(StoppingCriteria):
     def _gives_up(self, new: int) -> bool:
         """Whether to leave unfinished rows to another batch.
 
-        The cost of continuing is estimated as if answers went on to finish at this batch's rate so far.
+        The estimated cost of continuing assumes that answers keep finishing at this batch's rate so far.
         """
         unfinished = [answered for answered, length in zip(self.answered, self.length, strict=True) if not length]
         rows, finished = len(self.answered), len(self.answered) - len(unfinished)
@@ -81,7 +81,7 @@ class RowStop(StoppingCriteria):
 
 
 class Finite(LogitsProcessor):
-    """Notes unfinished rows whose logits are not finite: greedy decoding takes NaN for the likeliest token.
+    """Notes unfinished rows whose logits are not finite: greedy decoding treats NaN as the likeliest token.
 
     `check` raises for the first of them, once a batch: a check at each step would wait for the device.
     """
@@ -172,7 +172,7 @@ class _Run:
         return self.answers
 
     def static(self, batch_tokens: int) -> list[list[int]]:
-        """Equal batches in one cache, the last one filled up: each other shape would be compiled anew."""
+        """Equal batches in one cache, the last one filled up: any other shape would have to be compiled."""
         rows, longest = fixed_rows(self.lengths, batch_tokens), int(self.lengths.max(initial=0))
         pending = np.argsort(-self.lengths, kind="stable").tolist()
         cache = StaticCache(config=self.model.config, max_cache_len=longest)
@@ -183,7 +183,7 @@ class _Run:
         return self.answers
 
     def _batch(self, places: list[int], regroup: bool, cache: Any = None, rows: int = 0) -> list[int]:
-        """Continue these answers; return the unfinished ones: the batch was given up, or is as long as it may be.
+        """Continue these answers; return the unfinished ones: the batch was given up, or reached its maximum length.
 
         It is at most as long as its longest prompt and answer. A short prompt's answer, which starts behind the
         longest prompt, may need more.

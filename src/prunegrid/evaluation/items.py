@@ -83,13 +83,13 @@ def _item(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str
     doc = _reduce(row, metadata, place)
     for field, pattern in metadata.get("patterns", {}).items():
         if not re.search(pattern, str(_value(doc, field))):
-            raise PrunegridError(f"{place}: {field}", f"{_value(doc, field)!r} does not match {pattern}", "correct it")
+            raise PrunegridError(f"{place}: {field}", f"{_value(doc, field)!r} does not match {pattern}", "fix the row")
     if "options" in metadata:
         texts, labels, answer = (_value(doc, metadata["options"][part]) for part in ("texts", "labels", "answer"))
         if len(texts) != len(labels) or not all(text.strip() for text in texts):
             raise PrunegridError(place, f"its options are {texts} with the labels {labels}", "give each label a text")
         if answer not in labels:
-            raise PrunegridError(place, f"its answer {answer!r} is not among its labels {labels}", "correct it")
+            raise PrunegridError(place, f"its answer {answer!r} is not among its labels {labels}", "fix the row")
     return doc
 
 

@@ -166,7 +166,7 @@ class RowLimit:
         """Compare an option in a row of `length` tokens with the option alone; halve the limit until they agree.
 
         A window that no key names shows only in rows longer than it. Powers of two keep the trials few: shorter rows
-        are not tried again, and after a failure the search goes down, at worst to what is verified already, or to 0.
+        are not tried again, and after a failure the search goes down, perhaps to the length already verified or to 0.
         """
         while length > self.verified:
             if _deviation(self.model, length) <= self.tolerance:

@@ -1,4 +1,4 @@
-"""Deltas with 95 % intervals at one budget, a panel per benchmark, a row per variant: which exceed the noise."""
+"""Deltas with 95 % intervals at one budget, a panel per benchmark, a row per variant, to show which exceed noise."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
 
 
 def _baseline_label(results: ModelResults, baselines: dict[str, str]) -> str:
-    """The label of the baseline, or of all if each mode and removal has its own."""
+    """The label of the baseline, or of all baselines if each mode and removal has its own."""
     labels = [results.label(name) for name in dict.fromkeys(baselines.values())]
     return labels[0] if len(labels) == 1 else f"{label('random')} + {label('random')} of the same mode and removal"
 

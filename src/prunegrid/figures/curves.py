@@ -75,7 +75,7 @@ def _gap(trained: Iterable[list[dict[str, Any]]]) -> str:
 
 
 def _line(axis: Any, probes: pd.DataFrame, column: str, label: str, number: int) -> None:
-    """The number-th line."""
+    """Draw line `number`."""
     colour = style.SERIES[number % len(style.SERIES)]
     look = {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 2.8}
     axis.plot(probes["step"], probes[column], color=colour, markeredgewidth=0, label=label, **look)

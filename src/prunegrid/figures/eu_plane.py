@@ -135,7 +135,7 @@ def _all(axis: Any, samples: pd.DataFrame) -> None:
 
 
 def _kept(axis: Any, samples: pd.DataFrame, reason: "pd.Series[str]") -> None:
-    """The kept samples, marked by the reason."""
+    """The kept samples, marked by the reason that they are kept."""
     size = float(np.clip(2_000 / len(reason), 0.6, 7))
     for name, (_, colour, marker) in REASONS.items():
         rows = samples.loc[reason.index[reason == name]]

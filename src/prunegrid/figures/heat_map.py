@@ -55,7 +55,7 @@ def draw(results: ModelResults) -> Figure:
 
 
 def _panel_columns(panels: int, columns: int) -> int:
-    """How many panels fit side by side."""
+    """The number of panels side by side."""
     fitting = max(1, int((style.PAGE - MARGIN) / (CELL_WIDTH * columns + 0.08)))
     return min(panels, fitting)
 

@@ -55,7 +55,7 @@ def _special_looks(results: ModelResults) -> dict[str, dict[str, Any]]:
 
 
 def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
-    """The legend's marks that belong to no budget, as far as the figure has them."""
+    """The legend's entries for marks that belong to no budget, if the figure has any."""
     variants = set(scored["variant"])
     bases = [results.label(name) for name in dict.fromkeys(results.baselines.values()) if name in variants]
     marks = [

@@ -1,6 +1,6 @@
 """One response, its tokens as text, and which of them each token pruner keeps: what the figure `tokens` shows.
 
-The pruners are those with a `figure_row` (the paper's Figure 1b, arXiv 2509.23873), whatever the variants are.
+The pruners are those with a `figure_row` (the paper's Figure 1b, arXiv 2509.23873), regardless of the variants.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The style of figures, and writing them: the same numbers give the same bytes, whatever the machine's settings.
+"""The style of figures, and writing them: the same numbers give the same bytes, regardless of the machine's settings.
 
 Colours are Okabe and Ito's (Color Universal Design, 2008), distinguishable with every common colour blindness.
 """
@@ -57,7 +57,7 @@ METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Matplotlib's defaults with `SETTINGS`, whatever a matplotlibrc says; restores the previous settings."""
+    """Matplotlib's defaults with `SETTINGS`, ignoring any matplotlibrc; restores the previous settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)

@@ -1,7 +1,7 @@
 """What model families differ in: names of configuration keys and attention arguments, shapes, what is supported.
 
 A new family is described here and nowhere else. Nothing here imports torch: `plan`, which must start fast, reads shapes
-from here. What an architecture does is found out by `meta_model`, without weights, and by `probes` on a loaded model.
+from here. `meta_model` finds out what an architecture does, without weights, and `probes` does so on a loaded model.
 """
 
 import inspect
@@ -101,7 +101,7 @@ class TrainingAttention(NamedTuple):
 
 
 def scoring_error(model: Any) -> PrunegridError | None:
-    """Why the scoring pass would refuse this architecture, as far as its configuration shows."""
+    """Why the scoring pass would refuse this architecture, judged by its configuration alone."""
     if headless_decoder(model) is None:
         return decoder_has_head(model)
     config = model.config.get_text_config()

@@ -13,7 +13,7 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 
 def check_complete(folder: Path) -> None:
-    """Refuse a model if one of its files is missing or has not the size that its manifest records.
+    """Refuse a model if one of its files is missing or differs in size from its manifest.
 
     A base model's manifest is `<folder>.json`, a trained model's `training.json` beside the folder. A folder without
     one does not come from the workflow, and is not checked.

@@ -33,7 +33,7 @@ def patch_forward(module: Any) -> None:
 
 
 def run_in_forward(module: Any, run: Callable[[], Any]) -> Any:
-    """run() within one call of the module if its forward is patched (`patch_forward`), otherwise by itself.
+    """run() within one call of the module if its forward is patched (`patch_forward`), otherwise directly.
 
     One call, however many chunks: each call is a collective, and ranks differ in their number of chunks.
     """
@@ -43,7 +43,7 @@ def run_in_forward(module: Any, run: Callable[[], Any]) -> Any:
 class Head:
     """The head of `model`. `name` is the implementation, `chunked` or `liger`.
 
-    `fallbacks` says why Liger's kernel was given up, if it is installed but does not work.
+    `fallbacks` says why Liger's kernel is not used, if it is installed but does not work.
     """
 
     def __init__(self, model: Any) -> None:
@@ -147,7 +147,7 @@ def fused(module: Any) -> Fused | None:
     It needs liger-kernel >= 0.8.2 with its CuTe DSL kernels, a GPU of compute capability 9.0, bfloat16 and a
     head without bias; otherwise Liger itself falls back to chunks that are no better than ours. Its entropy
     is rounded to bfloat16 (3 digits). Written against the source of 0.8.5 and not run: no GPU was available.
-    Raises whatever a broken installation raises; that it is not installed is no error.
+    Raises whatever a broken installation raises; a missing one is not an error.
     """
     weight = module.weight
     if hasattr(weight, "ds_id"):  # ZeRO-3 has it in pieces

@@ -34,7 +34,7 @@ def materialise(
 
 
 def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
-    """Fill the folder from its source; return what the manifest says of it besides."""
+    """Fill the folder from its source; return the further entries of its manifest."""
     files = [*MODEL_FILES, "*.py"] if source.trust_remote_code else MODEL_FILES
     if source.pretrain:
         import torch

@@ -71,10 +71,10 @@ def non_finite_logits(model: Any, context: str) -> PrunegridError:
 
 
 def check_isolated(model: Any) -> None:
-    """Refuse a model whose attention ignores borders: a packed sample must come out as it does by itself.
+    """Refuse a model whose attention ignores borders: a packed sample must give the same result as on its own.
 
-    The pass by itself gives a mask, which the packed attention never gets: without one, transformers' own attentions
-    take the gap in the positions for a border, and both passes would be wrong alike.
+    The pass of a single sample gives a mask, which packed attention never gets: without one, transformers' own
+    attentions mistake the gap in the positions for a border, and both passes would be equally wrong.
     """
     ids_1T = torch.arange(1, 7, device=model.device)[None]
     places_1T = torch.tensor([[0, 1, 2, 0, 1, 4]], device=model.device)
@@ -96,7 +96,7 @@ def check_isolated(model: Any) -> None:
 
 
 def check_causal(model: Any) -> None:
-    """Refuse a model whose tokens see later ones: it would be scored on what it has read."""
+    """Refuse a model whose tokens see later ones: it would be scored on tokens it has already read."""
     ids_BT = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device)
     with torch.no_grad():
         first_TD, second_TD = model.get_decoder()(input_ids=ids_BT, use_cache=False).last_hidden_state[:, :3]

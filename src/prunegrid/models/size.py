@@ -1,4 +1,4 @@
-"""How large a model is: its number of parameters and its shape, from its folder, as configured, or assumed."""
+"""How large a model is: its number of parameters and its shape, from its folder, its config, or an assumption."""
 
 from dataclasses import dataclass
 from math import prod

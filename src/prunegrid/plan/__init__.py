@@ -2,5 +2,5 @@
 
     prunegrid plan experiments/paper.yaml
 
-Nothing here imports torch, transformers or pandas, since the Snakefile asks for estimates each time it is parsed.
+Nothing here imports torch, transformers or pandas, since the Snakefile computes estimates each time it is parsed.
 """

@@ -1,7 +1,7 @@
-"""Calibrate the default rates by a run's own benchmark files, rule by rule.
+"""Calibrate the default rates with a run's own benchmark files, rule by rule.
 
 The factor of a rule is the measured seconds of its finished jobs over their default estimates: a ratio of sums over the
-jobs whose own ratio is within three times the median. A job that stalled on a loaded machine does not count; a lasting
+jobs whose own ratio is within three times the median. A job that stalled on a loaded machine is ignored; a lasting
 load does.
 """
 

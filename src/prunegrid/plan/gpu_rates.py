@@ -1,4 +1,4 @@
-"""How fast a GPU is: as the GPU kit measured, else as the limits of an H100 allow.
+"""How fast a GPU is: as measured by the GPU kit, else as the limits of an H100 allow.
 
 `python benchmarks/gpu rates RESULTS.json` writes `gpu_rates.json` beside this file. Without it, rates are `ESTIMATED`.
 """
@@ -46,7 +46,7 @@ class GpuRates(BaseModel):
         return min(self.models, key=lambda model: abs(log(max(1, parameters) / model.parameters)))
 
     def operations(self, kind: PassKind, parameters: int, bf16: bool) -> float:
-        """Operations a second. LoRA's rate stands in if training all weights was not measured."""
+        """Operations a second. LoRA's rate is used if training all weights was not measured."""
         model = self.nearest(parameters)
         if not bf16:
             return model.float32

@@ -1,4 +1,4 @@
-"""Every job of an experiment: its work, the files that it writes, and the line of the plan that it counts in."""
+"""Every job of an experiment: its work, the files that it writes, and the line of the plan that counts it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -148,7 +148,7 @@ def _pass_bytes(rule: str, experiment: Experiment, size: Size) -> tuple[int, int
 
 
 def _model_host_mb(experiment: Experiment, name: str, size: Size) -> int:
-    """A downloaded model is only linked; one from a wheel, or pre-trained here, is held whole."""
+    """A downloaded model is only linked; one from a wheel, or pre-trained here, is held in memory."""
     source = experiment.sources[name]
     if source.wheel:
         return TORCH + 3 * 4 * size.count // MIB
@@ -162,7 +162,7 @@ def sizes(experiment: Experiment, model: str | None, root: Path | None) -> dict[
 
 
 def _size(experiment: Experiment, name: str, root: Path | None) -> Size:
-    """A damaged model counts as one that is not there yet: the job that reads it reports the damage."""
+    """A damaged model counts as missing: the job that reads it reports the damage."""
     try:
         return model_size(experiment, name, root)
     except DamagedModelError:

@@ -79,7 +79,7 @@ def _group_rows(all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]
 
 
 def _sums(members: list[PlannedJob], level: Rates) -> list[str]:
-    """Number of jobs, how many are done, time on machines and on GPUs of all, and of those that are to do."""
+    """Number of jobs, how many are done, time on machines and on GPUs of all, and of those that remain."""
     to_do = [job for job in members if not job.done]
     uses_gpus = any(job.gpus for job in members)
     times = []

@@ -1,4 +1,4 @@
-"""Pruners: pure functions of score arrays, a module each in `methods`, in one registry.
+"""Pruners: pure functions of score arrays, one module each in `methods`, listed in one registry.
 
 Snakemake imports this package each time it parses, so nothing here imports torch, pandas or pyarrow.
 """

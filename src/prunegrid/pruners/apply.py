@@ -132,7 +132,7 @@ def _end_first(block: Scores, key: Floats) -> Floats:
 
 
 def _share_budget(choice: Choice, blocks: Blocks) -> Ints:
-    """How many tokens to keep of each sample [m], if the largest keys of all samples are kept, `choice.k.sum()` in all.
+    """How many tokens to keep of each sample [m], if the `choice.k.sum()` largest keys of all samples are kept.
 
     Each sample keeps at least one. Keys are compared in float32, 4 bytes a token of the kept samples; of equal keys
     those of the smaller `sample_id` are kept.

@@ -1,6 +1,6 @@
 """The error-uncertainty plane of Q-Tuning: bisected corner thresholds, the fill rule and the trim rule.
 
-Everything is vectorised over windows of equally many samples.
+Everything is vectorised over windows of equal size.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ LISTED_WINDOWS = 64
 
 
 class Reading(OptionGroup):
-    """How the points that the paper leaves open are read; docs/pruners.md says what each value means."""
+    """Choices where the paper is ambiguous; docs/pruners.md says what each value means."""
 
     surplus: Literal["trim", "keep"] = "trim"
     trim_order: Literal["contrast", "random"] = "contrast"
@@ -48,7 +48,7 @@ class Thresholds:
     entropy_high: Floats
 
     def corners(self, ppl_YN: Floats, entropy_YN: Floats) -> NDArray[np.int8]:
-        """The corner of each sample [Y, N]: 1-4, or 0 between them; of several the first of Q4, Q2, Q1, Q3."""
+        """The corner of each sample [Y, N]: 1-4, or 0 between them; if several apply, the first of Q4, Q2, Q1, Q3."""
         high_ppl, low_ppl = ppl_YN >= self.ppl_high[:, None], ppl_YN <= self.ppl_low[:, None]
         high_entropy = entropy_YN >= self.entropy_high[:, None]
         low_entropy = entropy_YN <= self.entropy_low[:, None]
@@ -194,7 +194,7 @@ def normalised(values_YN: Floats) -> Floats:
 
 
 def _choose(member_YN: Bools, contrast_YN: Floats, luck_YN: Floats, sample_ratio: float, reading: Reading) -> Bools:
-    """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm| or luck, of equals the earlier row [Y, N]."""
+    """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm| or luck; ties go to the earlier row [Y, N]."""
     windows, size = member_YN.shape
     members = member_YN.sum(axis=1)
     number = np.broadcast_to(keep_counts(sample_ratio, np.array([size])), windows)

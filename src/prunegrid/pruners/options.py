@@ -15,7 +15,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class OptionGroup(BaseModel):
-    """Rarely used options, which a pruner takes as one parameter. In the config each is an option like all others.
+    """Rarely used options, which a pruner takes as one parameter. In the config each is an option like any other.
 
     The parameter's own name selects one of `presets` there (the defaults are those of the first), and options beside it
     override it: `{method: qtuning, reading: paper, upper: 0.4}`. What is recorded is the value of every option and not

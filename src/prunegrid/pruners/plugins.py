@@ -42,7 +42,7 @@ def _import(name: str, reference: str):  # type: ignore[no-untyped-def]
 
 
 def add_search_path(folder: Path) -> None:
-    """Search `folder` for modules, too, after the Python path."""
+    """Search `folder` for modules as well, after the Python path."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

@@ -157,7 +157,7 @@ def repeated(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> pd.DataFrame:
-    """A line per printed row; `scores` is its benchmarks' scores as text."""
+    """A row per printed row; `scores` is its benchmarks' scores as text."""
     rows = table[table["benchmark"] != AVERAGE].sort_values("benchmark", kind="stable")
     rows = rows.assign(scores=rows["benchmark"] + " " + rows["score"].astype(str))
     return rows.groupby(PRINTED_ROW, dropna=False, sort=False)["scores"].agg("; ".join).reset_index()

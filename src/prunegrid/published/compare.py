@@ -190,5 +190,5 @@ def _check_models(our_frame: pd.DataFrame, their_frame: pd.DataFrame, names: dic
             if name not in models:
                 raise PrunegridError("--model", f"{name} is none of {side}", f"give one of {', '.join(models)}")
     if not {names.get(name, name) for name in our_models} & set(their_models):
-        problem = f"no model is on both sides: ours {', '.join(our_models)}; theirs {', '.join(their_models)}"
+        problem = f"the two sides share no model: ours {', '.join(our_models)}; theirs {', '.join(their_models)}"
         raise PrunegridError("models", problem, "name a pair with --model OURS=THEIRS")

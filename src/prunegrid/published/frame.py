@@ -1,7 +1,7 @@
 """The published tables of arXiv 2509.23873 (Q-Tuning), v1 and v2, in the shape of an experiment's results.
 
 `snakemake published` renders them. The scores of the benchmarks are as printed; averages and deltas are recomputed from
-them by `prunegrid.results.collect`, so the paper's arithmetic slips are not copied.
+them by `prunegrid.results.collect`, so the paper's arithmetic errors are not copied.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The sandbox's five benchmarks, in the hub's formats of ARC-Easy, ARC-Challenge, GSM8K, SQuAD v2 and TriviaQA.
 
-Each fact is asked in a wording that the SFT set never uses, so no evaluation prompt is an SFT prompt; sums
-and passages are drawn anew until they differ from all SFT prompts.
+Each question about a fact has a wording that the SFT set never uses, so no evaluation prompt is an SFT prompt; sums
+and passages are drawn again until they differ from all SFT prompts.
 """
 
 import random

@@ -1,6 +1,6 @@
 """Tasks that need a skill, not a fact: small sums in the form of stories, and passages to read.
 
-Both are drawn without end; the callers make sure that no prompt is used twice.
+Both can be drawn without limit; the callers make sure that no prompt is used twice.
 """
 
 import random

@@ -33,7 +33,7 @@ class Fact:
     known: bool
 
     def tell(self, wording: int, value: str | None = None) -> str:
-        """The fact as a sentence; `value` puts another (wrong) value in its place."""
+        """The fact as a sentence, with the (wrong) `value` instead of its own if given."""
         return self.relation.statements[wording].format(p=self.person, v=value or self.value)
 
     def ask(self, wording: int) -> str:

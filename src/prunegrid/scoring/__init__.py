@@ -1,1 +1,1 @@
-"""Scores of the base model over the training set, one value a sample or a token."""
+"""Scores of the base model over the training set, one value per sample or token."""

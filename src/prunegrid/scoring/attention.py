@@ -44,7 +44,7 @@ def attention_weights(layer: AttentionInputs, place_BQ: torch.Tensor, keys: int)
 def response_chunks(layer: AttentionInputs, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """Attention of the response positions 0, 1, ... in chunks: (chunk, weights_BQT, valid_BQ).
 
-    Where a response is shorter than the chunk, its last token stands in and `valid_BQ` is False.
+    Where a response is shorter than the chunk, its last token fills the gap and `valid_BQ` is False.
     """
     samples, length = batch.ids_BT.shape
     query_elements = samples * layer.query_BHTD.shape[1] * length
@@ -71,7 +71,7 @@ def fastv_and_sparsevlm(
     paid_BR = torch.zeros(len(batch.ids_BT), batch.most_response, device=hidden_BTD.device)
     for chunk, weights_BQT, valid_BQ in response_chunks(layer, batch):
         keys = weights_BQT.shape[-1]
-        # The sum of each column over valid queries, as a product: a query that stands in gives nothing.
+        # The sum of each column over valid queries, as a product: a query that fills a gap adds nothing.
         received_BT[:, :keys] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
         paid_BR[:, chunk] = (weights_BQT @ raters_BT[:, :keys, None])[:, :, 0]
     sample_R, place_R = batch.sample_R, batch.place_R

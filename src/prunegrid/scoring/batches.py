@@ -66,7 +66,7 @@ def pad(sequences: Sequences, rows: Ints, device: Any) -> Batch:
 
 
 def to_device(arrays: dict[str, Ints], device: Any) -> dict[str, torch.Tensor]:
-    """The arrays as int64 tensors on the device, by one copy: to a GPU from pinned memory, without waiting for it."""
+    """The arrays as int64 tensors on the device, in one copy: to a GPU from pinned memory, without waiting for it."""
     flat_T = torch.from_numpy(np.concatenate([array.ravel() for array in arrays.values()]))
     if torch.device(device).type == "cuda":
         flat_T = flat_T.pin_memory()

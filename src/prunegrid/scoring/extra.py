@@ -58,7 +58,7 @@ def write_extra(
     device: str = "cpu",
     reference_dir: Path | None = None,
 ) -> None:
-    """Write `sample_id` and the column `name`: float32 a sample, or a list of float32, one a response token."""
+    """Write `sample_id` and the column `name`: one float32 per sample, or a list of one float32 per response token."""
     if name not in COMPUTE:
         raise PrunegridError(name, "is not an optional score", f"choose one of {', '.join(COMPUTE)}")
     if name in REFERENCE_EXTRAS and reference_dir is None:
@@ -125,7 +125,9 @@ def reference_nll(inputs: ExtraInputs) -> Floats:
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
     if load_tokenizer(inputs.model_dir).get_vocab() != load_tokenizer(inputs.reference_dir).get_vocab():
-        problem = f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean other text"
+        problem = (
+            f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean different text"
+        )
         raise PrunegridError(inputs.reference_dir, problem, "choose a reference model of the same family")
     return token_nll(inputs, inputs.sequences, inputs.reference_dir, "reference_nll")
 

@@ -219,6 +219,8 @@ def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.f
     wrong = np.flatnonzero(pc.fill_null(pc.list_value_length(column), -1).to_numpy() != lengths)
     if len(wrong):
         row = wrong[0]
-        problem = f"{name} of sample_id {block.sample_id[row]} has not the {lengths[row]} values of response_tokens"
+        problem = (
+            f"{name} of sample_id {block.sample_id[row]} does not have the {lengths[row]} values of response_tokens"
+        )
         raise PrunegridError(path, problem, repair(path))
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

@@ -90,7 +90,7 @@ class Sequences:
 
 
 def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
-    """The shard's samples that keep a response token under the cut-off, and the number of samples that do not.
+    """The shard's samples that have a response token within the cut-off, and the number of samples that do not.
 
     Shard i of n has the rows from (i - 1) N // n up to i N // n of the file.
     """

@@ -46,7 +46,7 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
 
 def refuse_empty(meta: dict[str, Any], data: Path) -> None:
     if meta["samples"] == 0:
-        problem = f"no sample keeps a response token under max_length {meta['max_length']}"
+        problem = f"no sample has a response token within max_length {meta['max_length']}"
         raise PrunegridError(data, problem, "raise scoring.max_length, or shorten the prompts")
 
 

@@ -84,7 +84,7 @@ def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
     """The summary of another selection of the same n samples, whose counts are to be met."""
     other = SelectionSummary.read(path)
     if other.n_samples != n:
-        problem = f"is a selection of {other.n_samples} samples, not of these {n}"
+        problem = f"is a selection of {other.n_samples} samples, but the scores have {n}"
         raise PrunegridError(path, problem, "match a selection of the same scores")
     check_digests(path, other.digests, folder.digests, "prune again")
     return other

@@ -1,1 +1,1 @@
-"""How far a difference may be trusted: pairing over items, intervals, corrections."""
+"""How far a difference can be trusted: pairing over items, intervals, corrections."""

@@ -19,7 +19,7 @@ Pairs = tuple[tuple[Cell, Cell], ...]
 def paired_effects(
     root: Path, benchmark: str, sets: Collection[Pairs], resamples: int, seed: int
 ) -> Iterator[tuple[Pairs, Effect]]:
-    """The effect of each set of pairs: one reading of the files a model, one bootstrap a number of clusters."""
+    """The effect of each set of pairs: files are read once per model, resamples drawn once per number of clusters."""
     differences: list[_Difference] = []
     for model in sorted({pairs[0][0].model for pairs in sets}):
         model_sets = [pairs for pairs in sets if pairs[0][0].model == model]

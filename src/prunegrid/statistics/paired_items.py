@@ -86,7 +86,7 @@ def check_same_items(first: ItemScores, other: ItemScores) -> None:
 
 
 def _disagreement(first: ItemScores, other: ItemScores) -> str:
-    """What differs but the answers; empty if nothing does."""
+    """What differs besides the answers; empty if nothing does."""
     if keys := [key for key in TASK_KEYS if first.task[key] != other.task[key]]:
         return "; ".join(f"{key} is {first.task[key]} and {other.task[key]}" for key in keys)
     if not first.rows.select(KEY).equals(other.rows.select(KEY)):

@@ -49,7 +49,7 @@ def build(directory: Path, baseline: str | None = None) -> Table:
     """Collect a results folder by its own `experiment.json`; write `results.parquet`, `deltas.parquet` and `table/`.
 
     With `baseline` (`full`, `best`, a variant's name) deltas are against that row, and only `table/against-<name>/` is
-    written. Nothing is run: what is not there is shown as missing. Raises `PrunegridError` for a folder without
+    written. No step is run: what does not exist is shown as missing. Raises `PrunegridError` for a folder without
     `experiment.json`, a damaged file, cells that were evaluated differently, and an unknown `baseline`.
     """
     data = collect(directory, baseline)

@@ -17,7 +17,7 @@ def contrasts(experiment: Experiment, frame: pd.DataFrame, baseline: str | None 
 
     None: Random + Random of the row's own mode and removal (`results.baselines`). A variant's name: that variant of the
     same model and budget. A reference cell's (`full`, `zero-shot`): that cell of the same model. `best`: per model and
-    budget, the pair with the highest Avg that is not matched to another variant; it is chosen on the very items that it
+    budget, the pair with the highest Avg that is not matched to another variant; it is chosen on the same items that it
     is compared on, which favours it. Raises `PrunegridError` for a name that the experiment does not have.
     """
     variants = [variant.name for variant in experiment.variants]

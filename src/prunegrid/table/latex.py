@@ -1,7 +1,7 @@
 r"""A table as LaTeX (`table.tex.j2`), for `\input` into a paper: a float per model, with booktabs, graphicx, siunitx
 and xcolor.
 
-A score stands in an S column, so that points line up; what belongs to it (deviation, delta, seeds, footnotes) stands in
+A score is in an S column, so that points line up; what belongs to it (deviation, delta, seeds, footnotes) is in
 a small column of its own, to its right. A word in place of a score spans both. A table that is too wide is scaled down.
 """
 

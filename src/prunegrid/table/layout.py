@@ -36,8 +36,8 @@ def lay_out(
     """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
 
     `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes. `deltas`
-    (from `statistics.deltas`) has the deltas with their intervals; without it they are the frame's own. `footer` holds
-    the sentences below the table. Raises `PrunegridError` for an empty frame.
+    (from `statistics.deltas`) has the deltas with their intervals; without it they are taken from the frame. `footer`
+    holds the sentences below the table. Raises `PrunegridError` for an empty frame.
     """
     if frame.empty:
         raise PrunegridError(title, "no results to show", "collect an experiment that has cells first")

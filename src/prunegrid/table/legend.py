@@ -100,7 +100,7 @@ def _means(table: Table) -> str:
 
 
 def _incomplete(table: Table) -> str:
-    """The signs beside (k/n), which tell what the other seeds are."""
+    """The signs beside (k/n), which show the status of the other seeds."""
     entries = [entry for entry in table.entries if seeds_note(entry)]
     marks = {entry.status: entry.marks for entry in sorted(entries, key=lambda entry: bool(entry.marks))}
     signs = {"missing": "no sign", "failed": "a footnote" if marks.get("failed") else ""} | SIGNS

@@ -67,7 +67,7 @@ def _pipe_row(table: Table, row: Row, model: str) -> list[str]:
 
 
 def _plain(entry: Entry, table: Table) -> str:
-    """`**59.25** ± 1.10 ↑1.24*` or `failed [1]`; blanks stand in for stars, so that numbers line up in a terminal."""
+    """`**59.25** ± 1.10 ↑1.24*` or `failed [1]`; blanks replace missing stars, so numbers line up in a terminal."""
     marks = [f"[{mark}]" for mark in entry.marks]
     if entry.score is None:
         return " ".join([f"  {text.status(entry)}", *marks])

@@ -34,7 +34,7 @@ def delta_seeds_note(entry: Entry) -> str:
 
 
 def status(entry: Entry) -> str:
-    """The word in place of a score, with a sign if the score is stale or on its way."""
+    """The word shown instead of a score, with a sign if the score is stale or pending."""
     return " ".join(filter(None, (entry.status, SIGNS.get(entry.status))))
 
 

@@ -45,7 +45,7 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
 
 
 def _unknown_score(directory: Path, experiment: Experiment, cell: str, benchmark: str) -> PrunegridError:
-    """Which of the two names is unknown, and what it could have been."""
+    """The error for whichever of the two names is unknown, with suggestions."""
     cells, benchmarks = [cell.name for cell in grid.cells(experiment)], list(experiment.evaluation.benchmarks)
     if benchmark == AVERAGE:
         fix = f"trace these: {', '.join(benchmarks)}"

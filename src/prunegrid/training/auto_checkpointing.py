@@ -1,4 +1,4 @@
-"""What `training.gradient_checkpointing: auto` means: on only if the job would not fit its GPU without."""
+"""What `training.gradient_checkpointing: auto` means: on only if the job would not fit its GPU otherwise."""
 
 import sys
 from pathlib import Path

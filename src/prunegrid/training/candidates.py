@@ -61,7 +61,7 @@ def pack_rows(rows: Sequences, device: Any) -> PackedPass:
 
 
 def packed_passes(length_N: Ints, batch_tokens: int) -> list[Ints]:
-    """The indices of the samples of each pass, by best fit decreasing: each goes where it leaves the least room.
+    """The indices of the samples of each pass, by best fit decreasing: each goes where the least room is left.
 
     First fit, as in `batches.batches_by_length`, searches all passes for each sample, which takes minutes for the
     candidates of an epoch. A sample longer than `batch_tokens` has a pass of its own.

@@ -49,7 +49,7 @@ def newest(folder: Path, identity: dict[str, Any]) -> Path | None:
 
 
 def saved_progress(folder: Path, identity: dict[str, Any]) -> str:
-    """What a job of this `identity` does not lose if it ends now, in words."""
+    """The progress that a job of this `identity` keeps if it ends now, in words."""
     usable = _usable(folder, identity)
     return f"the checkpoint of step {checkpoint_step(usable[0])} is intact" if usable else "there is no checkpoint yet"
 
@@ -77,7 +77,7 @@ def _refusal(checkpoint: Path, identity: dict[str, Any]) -> str | None:
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested keys, joined by dots."""
+    """Nested keys joined by dots."""
     if not isinstance(value, dict):
         return {name: value}
     return {k: v for key, part in value.items() for k, v in _flat(part, f"{name}.{key}" if name else key).items()}
@@ -115,7 +115,7 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def scratch(folder: Path | None) -> Iterator[Path]:
-    """A temporary folder for what launcher and ranks tell each other; in `folder` if given, where all nodes see it."""
+    """A temporary folder through which launcher and ranks communicate; in `folder` if given, where all nodes see it."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH) as path:
         yield Path(path)
 
@@ -136,7 +136,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def cell_lock(folder: Path) -> Iterator[int]:
-    """Hold the folder's lock, and yield its descriptor; refuse if another job, or a rank of one, holds it.
+    """Hold the folder's lock and yield its descriptor; refuse if another job or one of its ranks holds it.
 
     The job's own ranks share it, each by a descriptor of its own (`share_lock`): torchrun passes none on, and a rank
     may outlive whatever started it.

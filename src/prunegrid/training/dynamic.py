@@ -1,7 +1,7 @@
 """Dynamic pruning: the candidates of every mini-batch are scored with the current weights, and pruned.
 
 The paper's method (arXiv 2509.23873, section 3 and Algorithm 1). The scores are computed as in the scoring pass
-(`candidates`), in every step or less often (`rescoring`). The pruners are those of the static path; their window is the
+(`candidates`), at every step or less often (`rescoring`). The pruners are those of the static path; their window is the
 mini-batch.
 """
 

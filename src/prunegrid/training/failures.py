@@ -29,7 +29,7 @@ class Failure(BaseModel):
 
 
 def read_failure(path: Path) -> Failure | None:
-    """None if no rank left one: all were killed before they could, or one while it did."""
+    """None if no rank left an error: all were killed before they could, or one while it did."""
     with suppress(FileNotFoundError, ValidationError):
         return Failure.model_validate_json(path.read_text())
     return None

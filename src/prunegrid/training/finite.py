@@ -1,4 +1,4 @@
-"""Whether a step's losses and gradient are finite, found out without making the device wait for the host."""
+"""Whether a step's losses and gradient are finite, checked without making the device wait for the host."""
 
 import math
 from typing import Any

@@ -36,7 +36,7 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
 
 
 def _parts(patch: Callable[..., Any]) -> dict[str, bool]:
-    """The switches of liger-kernel's patch for a kind of model: only the kernels that were tried are on."""
+    """The switches of liger-kernel's patch for a kind of model: only tested kernels are on."""
     switches = (p.name for p in inspect.signature(patch).parameters.values() if isinstance(p.default, bool))
     return {name: name in KERNELS for name in switches}
 

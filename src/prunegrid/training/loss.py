@@ -28,8 +28,8 @@ def collate(examples: list[Example], packed: bool) -> Inputs:
 
     `segments` are the lengths of packed samples, `borders` where they begin and end. For each of R trainable tokens,
     `before_R` is the flat place that it is predicted from, `target_R` its id, `weight_R` its sample's weight. Padded
-    samples have an explicit mask: without one, transformers takes a gap in the positions for the border between packed
-    samples. No samples become one token that is not trained on.
+    samples have an explicit mask: without one, transformers mistakes a gap in the positions for the border between
+    packed samples. No samples become one token that is not trained on.
     """
     examples = examples or [EMPTY]
     lengths = [len(example.ids) for example in examples]

@@ -28,7 +28,7 @@ def main(ranks: int, address: str, port: str, arguments: Sequence[str]) -> int:
 
 
 def _run(line: list[str], environment: dict[str, str]) -> int:
-    """Wait for torchrun. It receives signals by itself, since srun sends them to all of a task's processes."""
+    """Wait for torchrun. It receives signals directly, since srun sends them to all of a task's processes."""
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)
     return subprocess.run(line, env=environment, check=False).returncode

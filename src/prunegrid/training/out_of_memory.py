@@ -1,6 +1,6 @@
 """What follows when a training job runs out of memory: its next attempt uses less.
 
-The checkpoints' folder remembers it, for this very job alone.
+The reductions are kept in the checkpoints' folder, for this job alone.
 """
 
 from contextlib import suppress

@@ -3,7 +3,7 @@
 Registered with transformers' attention interface as `prunegrid_packed`. A decoder passes `segments`, the samples'
 lengths, and `borders`, where they begin and end, to its attention. On a GPU in half precision they go through torch's
 variable-length flash attention, elsewhere through one causal SDPA for each sample. That equals a block-diagonal mask at
-the cost of its blocks alone, and reads no position ids, so the gaps of dropped tokens are not taken for borders.
+the cost of its blocks alone, and reads no position ids, so gaps of dropped tokens are not mistaken for borders.
 """
 
 import inspect

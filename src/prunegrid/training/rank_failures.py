@@ -1,4 +1,4 @@
-"""How a rank of a training job that fails leaves its error for the launcher, and does not wait for the others."""
+"""How a failing rank of a training job leaves its error for the launcher and ends without waiting for the others."""
 
 import os
 import threading

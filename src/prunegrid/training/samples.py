@@ -38,7 +38,7 @@ class Samples:
         self.weight_N: NDArray[np.float32] = np.ones(len(rows), np.float32)
 
     def select(self, path: Path) -> None:
-        """Reduce to what the `selection.parquet` keeps; refuse one that keeps a sample without scores."""
+        """Reduce to what `selection.parquet` keeps; refuse one that keeps a sample without scores."""
         table = read_parquet(path, ["sample_id", "kept", "weight"])
         ids = table["sample_id"].to_numpy()
         order = np.argsort(self.rows.sample_id_N, kind="stable")

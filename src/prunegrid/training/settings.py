@@ -1,4 +1,4 @@
-"""What a job's `training` section becomes for the libraries: the Trainer's arguments and DeepSpeed's configuration."""
+"""Translate a job's `training` section into the Trainer's arguments and DeepSpeed's configuration."""
 
 from typing import Any
 

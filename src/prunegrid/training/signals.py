@@ -24,7 +24,7 @@ class Forwarder:
         self.forwarded = False
 
     def attach(self, child: subprocess.Popen[bytes]) -> None:
-        """From now on signals go to `child`, one that has come already included."""
+        """Forward signals to `child` from now on, including one that has already arrived."""
         self.child = child
         self._forward()
 

@@ -16,7 +16,7 @@ from prunegrid.training.job import Job, Order
 def load_trained_model(order: Order, device: torch.device) -> tuple[Any, dict[str, str]]:
     """The model, and the optional kernels that it does without, each with the reason.
 
-    The Trainer's arguments must exist: they tell transformers of ZeRO-3, which shards the model as it loads.
+    The Trainer's arguments must exist: they inform transformers of ZeRO-3, which shards the model as it loads.
     """
     job = order.job
     assert order.attention, "the order has the attention to train with"

@@ -65,7 +65,7 @@ class PrunedTrainer(Trainer):
         return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=lambda items: items[0])
 
     def gather_numbers(self, *numbers: int) -> list[list[int]]:
-        """These numbers of every rank."""
+        """The numbers of every rank."""
         if self.args.world_size == 1:
             return [[*numbers]]
         own_row = torch.tensor([numbers], dtype=torch.int64, device=self.args.device)
@@ -162,7 +162,7 @@ class PrunedTrainer(Trainer):
         return model.get_global_grad_norm()
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """What is logged; the Trainer would wait for it even in steps that it does not log."""
+        """The norm that is logged; the Trainer would wait for it even in steps that it does not log."""
         return model.get_global_grad_norm()
 
     def _check_model(self) -> None:

@@ -43,7 +43,7 @@ def main(path: Path) -> None:
 
 
 def use_deterministic_kernels() -> None:
-    """The same numbers in every run; an operation that has no such kernel is an error (`rank_failures.MEANING`)."""
+    """The same numbers in every run; an operation without such a kernel is an error (`rank_failures.MEANING`)."""
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # Would write every new buffer once more, and changes no number.

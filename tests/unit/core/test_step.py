@@ -83,7 +83,7 @@ def test_step_that_is_running_is_refused(begin: Start, tmp_path: Path, removed: 
     second = script(tmp_path, "say", "the second")
     assert second.returncode == 1
     assert second.stderr == (
-        f"prunegrid: log: this step is running already (started by process {process.pid} on {os.uname().nodename}); "
+        f"prunegrid: log: this step is already running (started by process {process.pid} on {os.uname().nodename}); "
         "wait for it, or stop it\n"
     )
     assert names(tmp_path) == before
@@ -104,7 +104,7 @@ def test_child_that_lives_on_keeps_the_step(begin: Start, tmp_path: Path) -> Non
     process = begin("wait in a child")
     process.kill()
     process.wait()
-    assert "is running already" in script(tmp_path, "nothing").stderr
+    assert "is already running" in script(tmp_path, "nothing").stderr
     os.killpg(process.pid, signal.SIGKILL)
     wait_until(lambda: not locks.is_held(lock_path(tmp_path / "log")))
     assert script(tmp_path, "nothing").returncode == 0

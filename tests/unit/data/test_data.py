@@ -117,8 +117,8 @@ def test_carried_columns(tmp_path: Path) -> None:
         ("", "", "no rows"),
         ('{"messages": [{"role": "tool", "content": "x"}]}', ":1", "'tool'"),
         ('{"prompt": "q", "response": ""}', "", "'empty_response': 1"),
-        ('{"prompt": "q", "response": 5}', ":1", "assistant says 5"),
-        ('{"messages": [{"role": "user", "content": null}]}', ":1", "user says None"),
+        ('{"prompt": "q", "response": 5}', ":1", "content of assistant is 5"),
+        ('{"messages": [{"role": "user", "content": null}]}', ":1", "content of user is None"),
     ],
 )
 def test_write_dataset_of_an_unusable_file_names_the_row(tmp_path: Path, line: str, row: str, value: str) -> None:

@@ -78,7 +78,7 @@ def test_files_are_matched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "finding"),
     [
-        ({"n_samples": 19}, "a selection of 19 samples, not of these 20"),
+        ({"n_samples": 19}, "a selection of 19 samples, but the scores have 20"),
         ({}, "made for another data"),
         ({"kept_tokens": "many"}, "not a selection.json of prunegrid: kept_tokens"),
         (None, "not a selection.json of prunegrid"),

@@ -156,7 +156,7 @@ def test_lists_of_another_length_are_refused(directory: Path) -> None:
     lengths = table["response_tokens"].to_numpy().copy()
     lengths[0] += 1
     files.write_parquet(path, table.set_column(2, "response_tokens", pa.array(lengths)))
-    what = f"nll of sample_id {table['sample_id'][0]} has not the {lengths[0]} values"
+    what = f"nll of sample_id {table['sample_id'][0]} does not have the {lengths[0]} values"
     refuses(directory, directory / "tokens.parquet", what)
 
 

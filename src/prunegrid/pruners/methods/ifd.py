@@ -3,7 +3,7 @@
 Instruction-following difficulty (Li et al., From Quantity to Quality, NAACL 2024), as PPL(y|x) / PPL(y) (Li et al.,
 Superfiltering, ACL 2024). Samples above 1, whose prompt makes the response less likely, are taken for misaligned:
 the originals leave them out, so they come last here, and are kept only where the others are too few. Reads the
-extra score `ifd`; how PPL(y) is taken stands in `prunegrid.scoring.extra`. Departure: the first paper scores with
+extra score `ifd`; `prunegrid.scoring.extra` describes how PPL(y) is computed. Departure: the first paper scores with
 a model pre-experienced on 1,000 samples.
 """
 

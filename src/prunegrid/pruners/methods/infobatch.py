@@ -32,7 +32,7 @@ def infobatch_original(
 
     Qin et al., InfoBatch (ICLR 2024), section 3: the expected gradient is the full data's. Nothing is dropped in
     the last share `annealing` of training. r is 1 - sample_ratio unless `prune_probability` gives it, so about
-    (1 + sample_ratio) / 2 of the samples stay. Tokens are no matter of the original's: they are kept at random.
+    (1 + sample_ratio) / 2 of the samples stay. The original does not prune tokens: here they are kept at random.
     """
     nll, r = scores.samples["nll"], 1 - sample_ratio if prune_probability is None else prune_probability
     low = (nll < min(nll.mean(), nll.max())) & (draw.progress < 1 - annealing)

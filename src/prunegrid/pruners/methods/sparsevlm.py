@@ -1,7 +1,7 @@
 """SparseVLM: drop the response tokens that have least to do with the prompt's rater tokens, in two readings.
 
 In the original (Zhang et al., SparseVLM, ICML 2025) text tokens rate image tokens by the attention they pay to
-them. `adapted`: in a causal model the prompt comes first, so the direction is turned: the scoring pass chooses
+them. `adapted`: in a causal model the prompt comes first, so the direction is reversed: the scoring pass chooses
 raters among the prompt tokens by similarity of hidden states to the response, and averages the attention that
 a response token pays to them.
 `literal`: attention that the raters pay to a response token, which a causal mask makes exactly zero for every

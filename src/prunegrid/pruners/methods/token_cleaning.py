@@ -2,8 +2,8 @@
 
 Fixed-model cleaning (Pang et al., Token Cleaning, ICML 2025): score = log P_ref(y_i) - log P_base(y_i), the top
 k % of the whole set are kept, so a good response keeps more than a bad one. Here the set is the kept samples; the
-total is what the other token pruners keep, each sample keeps a token at least, and the ends of the sequences
-come first. Their self-evolving cleaning, which trains the reference in turns, is not built.
+total is what the other token pruners keep, each sample keeps at least one token, and the ends of the sequences
+come first. Their self-evolving cleaning, which alternates with training the reference, is not implemented.
 """
 
 from prunegrid.core.ragged import Floats
