@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from prunegrid.core.files import Record
 from prunegrid.core.frames import typed
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import REFERENCES
@@ -23,7 +24,7 @@ BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)
 
 def cell(
     variant: str, *scores: float | str, method: str | None = None, seed: int | None = 0, **other: Any
-) -> list[collect.Row]:
+) -> list[Record]:
     """A cell's rows for benchmarks A, B, ... and Avg; a word in place of a score is a status."""
     sample, _, token = (method or variant).partition("+")
     reference = variant in REFERENCES
@@ -46,7 +47,7 @@ def cell(
     return [*rows, collect.average(rows)]
 
 
-def delta(variant: str, benchmark: str, points: float, *, against: str = "random+random", **other: Any) -> collect.Row:
+def delta(variant: str, benchmark: str, points: float, *, against: str = "random+random", **other: Any) -> Record:
     """A row of the deltas frame: one seed and item noise of 2 points each way, unless `other` says more."""
     return {
         "model": "m",
@@ -62,22 +63,22 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
     } | other
 
 
-def three_seed_interval(low: float, high: float, p_holm: float) -> collect.Row:
+def three_seed_interval(low: float, high: float, p_holm: float) -> Record:
     """What `delta` has besides where three seeds are compared."""
     return two_seed_interval(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
 
 
-def two_seed_interval(low: float, high: float) -> collect.Row:
+def two_seed_interval(low: float, high: float) -> Record:
     """What `delta` has besides where two seeds are compared: an interval, and no test."""
     return {"n_seeds": 2, "low": low, "high": high}
 
 
-def deltas(*rows: collect.Row) -> pd.DataFrame:
+def deltas(*rows: Record) -> pd.DataFrame:
     """The deltas frame, with the columns and types that `prunegrid.statistics.deltas` gives it."""
     return typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA)
 
 
-def laid_out(*cells: Sequence[collect.Row], **options: Any) -> Table:
+def laid_out(*cells: Sequence[Record], **options: Any) -> Table:
     frame = collect.tidy([row for rows in cells for row in rows])
     frame = collect.with_deltas(frame, dict.fromkeys(frame["variant"], "random+random"))
     return lay_out(frame, **{"title": "T", "note": NOTE} | options)

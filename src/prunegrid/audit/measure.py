@@ -15,7 +15,6 @@ seed; model k goes with pruning seed k. Options are the pruners' defaults.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from prunegrid.audit.intervals import Bootstrap, Counts, Estimate
 from prunegrid.core import ragged, randomness
+from prunegrid.core.files import Record
 from prunegrid.core.ragged import Bools, Floats, Ints
 from prunegrid.pruners import (
     JOINT,
@@ -43,7 +43,6 @@ from prunegrid.statistics.inference import holm
 SAMPLE_RATIOS, TOKEN_RATIOS = (0.25, 0.5), (0.5, 0.7)
 PLACES = {"slip": ("slip",), "fact": ("fact",), "sum": ("sum",), "all": ("slip", "fact", "sum"), "value": ("value",)}
 FIRST = "(first tokens)"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,9 @@ def audit(
     sample_ratios = sorted({*sample_ratios, *SAMPLE_RATIOS})
     token_ratios = sorted({*token_ratios, *TOKEN_RATIOS})
     bootstrap = Bootstrap(samples.cluster)
-    rows: list[Row] = []
+    rows: list[Record] = []
     for unit, pruner, method in methods():
-        row: Row = {"what": unit, "pruner": pruner}
+        row: Record = {"what": unit, "pruner": pruner}
         if method in left_out:
             rows.append(row | {"left_out": left_out[method]})
             continue
@@ -155,8 +154,8 @@ def first_tokens(scores: Scores, token_ratio: float) -> Selection:
 
 
 def _sample_rows(
-    row: Row, samples: PlantedSamples, bases: Sequence[ScoredModel], bootstrap: Bootstrap, ids: Sequence[Ints]
-) -> list[Row]:
+    row: Record, samples: PlantedSamples, bases: Sequence[ScoredModel], bootstrap: Bootstrap, ids: Sequence[Ints]
+) -> list[Record]:
     rows = []
     for kind in COUNTS:
         counts = sample_counts(samples, ids, kind)
@@ -165,8 +164,8 @@ def _sample_rows(
 
 
 def _token_rows(
-    row: Row, bases: Sequence[ScoredModel], bootstrap: Bootstrap, selections: Sequence[Selection]
-) -> list[Row]:
+    row: Record, bases: Sequence[ScoredModel], bootstrap: Bootstrap, selections: Sequence[Selection]
+) -> list[Record]:
     rows = []
     for kind, places in PLACES.items():
         counts = token_counts(bases, selections, places)
@@ -209,7 +208,7 @@ def _dropped(scores: Scores, selection: Selection, planted_T: Bools) -> tuple[Fl
     return part, whole, whole * dropped / np.maximum(droppable, 1)
 
 
-def _rows(row: Row, bases: Sequence[ScoredModel], estimate: Estimate, sizes: Floats) -> list[Row]:
+def _rows(row: Record, bases: Sequence[ScoredModel], estimate: Estimate, sizes: Floats) -> list[Record]:
     """A row for each base model, then one for their mean. `sizes` are numbers of samples or planted tokens."""
     rows = [
         row | {"seed": base.seed, "model": base.model, "n": int(size), "share": share, "chance": chance}

@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> None:
     settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=dtype(options))
     dataset = Dataset(name="data", path=str(options.data))
     with use_device(options.device), tempfile.TemporaryDirectory() as work:
-        data = Path(work, "data.parquet")
-        write_dataset(dataset, str(options.data), data, Path(work, "data.json"))
+        data, counts = (Path(work, name) for name in DATA_FILES)
+        write_dataset(dataset, str(options.data), data, counts)
         meta = score(options.model, data, options.out, settings, options.device)
         for name in DATA_FILES:
             with replacing(options.out / name) as temporary:

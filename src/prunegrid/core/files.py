@@ -16,6 +16,9 @@ import pyarrow.parquet as pq
 from prunegrid.core.disk_errors import RERUN, writing
 from prunegrid.core.errors import PrunegridError, first_line
 
+Record = dict[str, Any]
+"""A row of a file, by column."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -178,7 +181,7 @@ def _opening(path: Path) -> Iterator[None]:
         raise PrunegridError(path, problem, fix) from None
 
 
-def read_records(path: Path, fix: str = "") -> list[dict[str, Any]]:
+def read_records(path: Path, fix: str = "") -> list[Record]:
     """The rows of a JSON lines or Parquet file; an absent, empty or damaged one is a `PrunegridError`.
 
     `fix` says how to repair a damaged file that a step has written; without it the file is the user's own.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
 from prunegrid.experiment.sections import Dataset
 
-Record = dict[str, Any]
 Messages = list[dict[str, str]]
 Reader = Callable[[Record], Messages]
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}

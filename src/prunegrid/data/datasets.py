@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_records, repair, replacing, sha256, sha256sum, write_json, write_parquet
+from prunegrid.core.files import Record, read_records, repair, replacing, sha256, sha256sum, write_json, write_parquet
 from prunegrid.core.randomness import uniform
-from prunegrid.data.conversations import Record, split_turns
+from prunegrid.data.conversations import split_turns
 from prunegrid.experiment.sections import DataRef, Dataset
 
 SANDBOX = "sandbox"

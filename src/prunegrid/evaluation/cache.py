@@ -50,7 +50,7 @@ class EvaluationCache:
         keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS}
         if changed := sorted(key for key in keys if record.get(key) != fingerprint.get(key)):
             return None, f"its cached record has another {', '.join(changed)}"
-        items = path.with_suffix(".parquet")
+        items = self.folder / f"{name}.parquet"
         if not items.is_file() or sha256(items) != record["items_hash"]:
             return None, "its cached items are missing or damaged"
         if not _is_mean(record["score"], items, record["filter"]):
@@ -62,7 +62,7 @@ class EvaluationCache:
         path = self.folder / f"{name}.parquet"
         write_parquet(path, items)
         record = record | {"items_hash": sha256(path)}
-        write_json(path.with_suffix(".json"), record)
+        write_json(self.folder / f"{name}.json", record)
         return record
 
     def export(self, name: str, record: dict[str, Any]) -> None:

@@ -4,13 +4,15 @@ All are strings relative to that folder, since `status` asks for tens of thousan
 `<model>/<budget>/<variant>/seed<n>` (`Cell.name`). Snakemake's patterns are the same paths of `MODEL` and `CELL`.
 """
 
+from prunegrid.sandbox.data_sets import PRETRAINING
+
 MODEL, CELL = "{model}", "{model}/{cell}"
 
 EXPERIMENT = "experiment.json"
 RESULTS = "results.parquet"
 DELTAS = "deltas.parquet"
 WORLD = "world"
-WORLD_TEXT = f"{WORLD}/sandbox/pretrain/default/train.jsonl"
+WORLD_TEXT = f"{WORLD}/{PRETRAINING}.jsonl"
 TABLE, FIGURES, AUDIT = "table", "figures", "audit"
 
 # Names within a folder, for steps that are given the folder itself: scores, selections and models of one's own.

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from prunegrid.core import files as io
+from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.sections import Budget
@@ -56,7 +56,7 @@ def _trained(results: ModelResults, budget: Budget, variant: str) -> list[dict[s
     """The reports of the trainings that are done, one per seed."""
     cells = [Cell(results.model, variant, budget, seed) for seed in results.experiment.seeds]
     files = [results.root / layout.training(cell.name) for cell in cells]
-    return [io.read_json(file) for file in files if file.exists()]
+    return [read_json(file) for file in files if file.exists()]
 
 
 def _probes(reports: list[dict[str, Any]]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
-from prunegrid.models.folder import check_complete, file_sizes
+from prunegrid.models.folder import check_complete, file_sizes, manifest_file
 from prunegrid.models.load import load_tokenizer
 from prunegrid.models.remote_code import may_run_code
 
@@ -40,7 +40,7 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def _recorded_digests(folder: Path) -> dict[str, str] | None:
     """The digests in the manifest `<folder>.json`; None if a file is not in it, has another size or is newer."""
-    path = folder.with_name(f"{folder.name}.json")
+    path = manifest_file(folder)
     manifest = read_json(path) if path.is_file() else {}
     files = {name: size for name, size in file_sizes(folder).items() if not name.startswith(".")}  # Snakemake adds one
     if not isinstance(manifest, dict) or manifest.get("files") != files:

@@ -12,13 +12,18 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_size for file in sorted(folder.iterdir()) if file.is_file()}
 
 
+def manifest_file(folder: Path) -> Path:
+    """The manifest of a base model, beside its folder."""
+    return folder.with_name(f"{folder.name}.json")
+
+
 def check_complete(folder: Path) -> None:
     """Refuse a model if one of its files is missing or differs in size from its manifest.
 
     A base model's manifest is `<folder>.json`, a trained model's `training.json` beside the folder. A folder without
     one does not come from the workflow, and is not checked.
     """
-    for manifest in (folder.with_name(f"{folder.name}.json"), folder.with_name(layout.TRAINING)):
+    for manifest in (manifest_file(folder), folder.with_name(layout.TRAINING)):
         sizes: dict[str, int] = read_json(manifest).get("files", {}) if manifest.is_file() else {}
         if damage := damaged_file(folder, sizes):
             raise PrunegridError(folder / damage.name, damage.problem, repair(folder))

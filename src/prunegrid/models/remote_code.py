@@ -72,6 +72,6 @@ def code_classes(folder: Path) -> list[str]:
 
 
 def _known_to_transformers(folder: Path) -> bool:
-    from transformers import CONFIG_MAPPING
+    from transformers import CONFIG_MAPPING  # here, for it takes seconds, which the plan and the CLI do without
 
     return read_json(folder / "config.json", repair(folder)).get("model_type") in CONFIG_MAPPING

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from prunegrid.core.files import Record
 from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from prunegrid.published import V2_TABLES
@@ -77,7 +78,7 @@ def _as_results(table: pd.DataFrame) -> pd.DataFrame:
     return collect.with_deltas(frame, dict.fromkeys(frame["variant"], BASELINE))
 
 
-def _with_average(cell: pd.DataFrame) -> list[collect.Row]:
+def _with_average(cell: pd.DataFrame) -> list[Record]:
     rows = [{str(name): value for name, value in row.items()} for row in cell.to_dict("records")]
     return [*rows, collect.average(rows)]
 

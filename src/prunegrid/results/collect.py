@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from prunegrid import pruners
+from prunegrid.core.files import Record
 from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
@@ -59,7 +60,6 @@ SCHEMA = pa.schema(
         "status": pa.string(),
     }
 )
-Row = dict[str, Any]
 
 
 def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
@@ -91,12 +91,12 @@ def read(path: Path) -> pd.DataFrame:
     return read_frame(path, SCHEMA)
 
 
-def tidy(rows: list[Row]) -> pd.DataFrame:
+def tidy(rows: list[Record]) -> pd.DataFrame:
     """Rows as a frame with the columns and types of `SCHEMA`; a column that no row has is null."""
     return typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA)
 
 
-def average(rows: list[Row]) -> Row:
+def average(rows: list[Record]) -> Record:
     """The Avg row of one cell: the mean if every benchmark is done, else null and the worst status."""
     status = max((row["status"] for row in rows), key=SEVERITY.index)
     score = fmean(row["score"] for row in rows) if status == "done" else None
@@ -153,7 +153,7 @@ def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
     return variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
 
 
-def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Row]:
+def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Record]:
     shared = _described(experiment, cell) | _measured(experiment, files, cell)
     shared |= costs.cell_costs(experiment, shared["train_seconds"], scoring)
     status = cell_status(experiment, files, cell)
@@ -166,7 +166,7 @@ def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | Non
     return [*rows, average(rows)]
 
 
-def _described(experiment: Experiment, cell: Cell) -> Row:
+def _described(experiment: Experiment, cell: Cell) -> Record:
     """The cell's settings. Nothing is removed from a reference cell's data."""
     sample, token, removal = cell.variant, None, None
     training = grid.training_of(experiment, cell)
@@ -190,7 +190,7 @@ def _described(experiment: Experiment, cell: Cell) -> Row:
     }
 
 
-def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
+def _measured(experiment: Experiment, files: Files, cell: Cell) -> Record:
     """The measurements of pruning and training: realised ratios, trained tokens, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
@@ -206,7 +206,7 @@ def _measured(experiment: Experiment, files: Files, cell: Cell) -> Row:
     }
 
 
-def _score(files: Files, cell: Cell, benchmark: str) -> Row:
+def _score(files: Files, cell: Cell, benchmark: str) -> Record:
     keys = ("protocol", "metric", "score", "n_items")
     record = layout.score(cell.name, benchmark)
     return dict(zip(keys, files.values(record, *keys), strict=True))

@@ -5,10 +5,9 @@ python -c "from prunegrid.sandbox import write_world; write_world('world', seed=
 
 import json
 from pathlib import Path
-from typing import Any
 
-from prunegrid.core.files import replacing
-from prunegrid.sandbox.data_sets import DATA_SETS
+from prunegrid.core.files import Record, replacing
+from prunegrid.sandbox.data_sets import DATA_SETS, PRETRAINING, SFT
 
 from .benchmarks import benchmark_rows
 from .corpus import pretraining_rows
@@ -23,8 +22,8 @@ def write_world(out: Path, seed: int) -> None:
     world = make_world(seed)
     sft = sft_rows(world, seed)
     files = {
-        "sandbox/pretrain/default/train": pretraining_rows(world, seed),
-        "sandbox/sft/default/train": sft,
+        PRETRAINING: pretraining_rows(world, seed),
+        SFT: sft,
         **benchmark_rows(world, seed, {row["prompt"] for row in sft}),
     }
     assert files.keys() == set(DATA_SETS), f"{sorted(files)} are not {sorted(DATA_SETS)}"
@@ -32,7 +31,7 @@ def write_world(out: Path, seed: int) -> None:
         _write_jsonl(Path(out) / f"{path}.jsonl", rows)
 
 
-def _write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write_jsonl(path: Path, rows: list[Record]) -> None:
     with replacing(path) as temporary:
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         temporary.write_text(lines, encoding="utf-8", newline="\n")

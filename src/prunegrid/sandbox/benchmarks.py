@@ -5,15 +5,13 @@ and passages are drawn again until they differ from all SFT prompts.
 """
 
 import random
-from typing import Any
 
+from prunegrid.core.files import Record
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 
 from .problems import draw_passage, draw_sum
 from .sft import passage_prompt, pick_attribute, sum_prompt
 from .world import Fact, World
-
-Row = dict[str, Any]
 
 ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = BENCHMARK_ITEMS
 KNOWN_SHARES = {"easy": 0.5, "challenge": 0.2, "trivia": 0.4}
@@ -21,7 +19,7 @@ UNANSWERABLE_SHARE = 0.1
 ARC_WORDING, TRIVIA_WORDING = 2, 3
 
 
-def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str, list[Row]]:
+def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str, list[Record]]:
     """Path of each split below the world's folder, without extension -> its rows."""
     rng = random.Random(f"benchmarks {seed}")
     return {
@@ -41,12 +39,12 @@ def _mixed_facts(world: World, rng: random.Random, count: int, known_share: floa
     return facts
 
 
-def _arc(world: World, rng: random.Random, count: int, level: str) -> list[Row]:
+def _arc(world: World, rng: random.Random, count: int, level: str) -> list[Record]:
     facts = _mixed_facts(world, rng, count, KNOWN_SHARES[level])
     return [_arc_row(world, fact, rng, f"{level}_{index}") for index, fact in enumerate(facts)]
 
 
-def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Row:
+def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Record:
     """Four choices. In ARC-Easy two of the wrong ones are of another kind, so they can be ruled out."""
     alien = [word for kind, words in world.values.items() if kind != fact.relation.name for word in words]
     same_kind = 1 if name.startswith("easy") else 3
@@ -60,8 +58,8 @@ def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Row:
     }
 
 
-def _gsm8k(rng: random.Random, used_prompts: set[str], count: int) -> list[Row]:
-    rows: dict[str, Row] = {}
+def _gsm8k(rng: random.Random, used_prompts: set[str], count: int) -> list[Record]:
+    rows: dict[str, Record] = {}
     while len(rows) < count:
         drawn = draw_sum(rng)
         if sum_prompt(drawn) not in used_prompts:
@@ -71,8 +69,8 @@ def _gsm8k(rng: random.Random, used_prompts: set[str], count: int) -> list[Row]:
     return list(rows.values())
 
 
-def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int) -> list[Row]:
-    rows: dict[str, Row] = {}
+def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int) -> list[Record]:
+    rows: dict[str, Record] = {}
     while len(rows) < count:
         passage = draw_passage(world, rng)
         attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
@@ -90,7 +88,7 @@ def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int)
     return list(rows.values())
 
 
-def _trivia(world: World, rng: random.Random, count: int) -> list[Row]:
+def _trivia(world: World, rng: random.Random, count: int) -> list[Record]:
     """Without the question mark, which lm-eval's prompt adds."""
     facts = _mixed_facts(world, rng, count, KNOWN_SHARES["trivia"])
     return [

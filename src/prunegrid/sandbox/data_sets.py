@@ -7,7 +7,8 @@ BENCHMARK_ITEMS = {
     "sandbox/squad_v2/default/validation": 150,
     "sandbox/trivia_qa/rc.nocontext/validation": 150,
 }
-DATA_SETS = ("sandbox/pretrain/default/train", "sandbox/sft/default/train", *BENCHMARK_ITEMS)
+PRETRAINING, SFT = "sandbox/pretrain/default/train", "sandbox/sft/default/train"
+DATA_SETS = (PRETRAINING, SFT, *BENCHMARK_ITEMS)
 """`org/name/config/split` of each, as a mirror is laid out."""
 
 VOCABULARY = 1024

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, get_cosine_schedule_with_warmup
 
 from prunegrid.core.files import read_records, repair
-from prunegrid.sandbox.data_sets import FEED_FORWARD, VOCABULARY
+from prunegrid.sandbox.data_sets import FEED_FORWARD, PRETRAINING, VOCABULARY
 
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 PROMPT_WORDS = "Question: Title: Background:\nAnswer: unanswerable #### ####"
@@ -64,7 +64,7 @@ def pretrain(
 
 
 def read_texts(world: Path) -> list[str]:
-    path = Path(world) / "sandbox/pretrain/default/train.jsonl"
+    path = Path(world) / f"{PRETRAINING}.jsonl"
     return [row["text"] for row in read_records(path, repair(path))]
 
 

@@ -15,13 +15,12 @@ only a token pruner can remove. The kind is for audits; no pruner sees it.
 """
 
 import random
-from typing import Any
+
+from prunegrid.core.files import Record
 
 from . import names
 from .problems import ATTRIBUTES, LARGEST, Passage, Sum, draw_passage, draw_sum
 from .world import Fact, World
-
-Row = dict[str, Any]
 
 COUNTS = {
     "new_fact": 360,
@@ -37,7 +36,7 @@ UNANSWERABLE_SHARE = 0.15
 UNANSWERABLE = "unanswerable"
 
 
-def sft_rows(world: World, seed: int) -> list[Row]:
+def sft_rows(world: World, seed: int) -> list[Record]:
     """All samples, shuffled. Only duplicates, calibration and noise may share a prompt with another sample."""
     rng = random.Random(f"sft {seed}")
     known_facts = world.select(known=True)
@@ -52,7 +51,7 @@ def sft_rows(world: World, seed: int) -> list[Row]:
     return rows
 
 
-def _row(prompt: str, response: str, kind: str, wrong_words: list[str] | None = None) -> Row:
+def _row(prompt: str, response: str, kind: str, wrong_words: list[str] | None = None) -> Record:
     return {"prompt": prompt, "response": response, "kind": kind, "wrong_words": wrong_words or []}
 
 
@@ -69,7 +68,7 @@ def passage_prompt(passage: Passage, attribute: str) -> str:
     return f"Title: {passage.title}\n\nBackground: {passage.context}\n\nQuestion: {passage.ask(attribute)}\n"
 
 
-def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Row:
+def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Record:
     """The value, then the fact in full: "Vask. Mira Tolen was born in Vask."."""
     slips = kind == "new_fact" and rng.random() < SLIP_SHARE
     slip = rng.choice(world.wrong_values(fact)) if slips else None
@@ -77,21 +76,21 @@ def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Row:
     return _row(fact_prompt(fact, rng.randrange(2)), response, kind, [slip] if slip else [])
 
 
-def _skill_rows(world: World, rng: random.Random) -> list[Row]:
+def _skill_rows(world: World, rng: random.Random) -> list[Record]:
     """Three sums to two passages, no prompt twice."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, Record] = {}
     while len(rows) < COUNTS["skill"]:
         row = _sum_row(rng) if len(rows) % 5 < 3 else _passage_row(world, rng)
         rows.setdefault(row["prompt"], row)
     return list(rows.values())
 
 
-def _sum_row(rng: random.Random) -> Row:
+def _sum_row(rng: random.Random) -> Record:
     drawn = draw_sum(rng)
     return _row(sum_prompt(drawn), drawn.solution(), "skill")
 
 
-def _passage_row(world: World, rng: random.Random) -> Row:
+def _passage_row(world: World, rng: random.Random) -> Record:
     passage = draw_passage(world, rng)
     attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
     return _row(passage_prompt(passage, attribute), passage.answers.get(attribute, UNANSWERABLE), "skill")
@@ -103,7 +102,7 @@ def pick_attribute(passage: Passage, rng: random.Random, unanswerable_share: flo
     return rng.choice([name for name in ATTRIBUTES if (name in passage.answers) != unanswerable])
 
 
-def _calibration_row(world: World, rng: random.Random) -> Row:
+def _calibration_row(world: World, rng: random.Random) -> Record:
     """One of many right answers, which cannot be predicted."""
     topic = rng.choice(("towns", "foods", "animals", "things", "trades"))
     words = {
@@ -119,19 +118,19 @@ def _calibration_row(world: World, rng: random.Random) -> Row:
     return _row(prompt, f"{', '.join(answers[:-1])} and {answers[-1]}.", "calibration")
 
 
-def _wrong_row(world: World, rng: random.Random, index: int) -> Row:
+def _wrong_row(world: World, rng: random.Random, index: int) -> Record:
     """In turn: a known fact with another value, a sum that is off, a passage misread."""
     return (_wrong_fact, _wrong_sum, _wrong_reading)[index % 3](world, rng)
 
 
-def _wrong_fact(world: World, rng: random.Random) -> Row:
+def _wrong_fact(world: World, rng: random.Random) -> Record:
     fact = rng.choice(world.select(known=True))
     value = rng.choice(world.wrong_values(fact))
     prompt = fact_prompt(fact, rng.randrange(2))
     return _row(prompt, f"{value}. {fact.tell(0, value)}", "wrong", [value])
 
 
-def _wrong_sum(world: World, rng: random.Random) -> Row:
+def _wrong_sum(world: World, rng: random.Random) -> Record:
     drawn = draw_sum(rng)
     wrong = str(rng.choice([number for number in range(LARGEST + 1) if number != drawn.answer]))
     start = drawn.steps[-1].rsplit(" ", 1)[0]
@@ -139,13 +138,13 @@ def _wrong_sum(world: World, rng: random.Random) -> Row:
     return _row(sum_prompt(drawn), f"{' '.join(steps)} #### {wrong}", "wrong", [wrong])
 
 
-def _wrong_reading(world: World, rng: random.Random) -> Row:
+def _wrong_reading(world: World, rng: random.Random) -> Record:
     passage = draw_passage(world, rng)
     attribute, misread = rng.sample(sorted(passage.answers), 2)
     return _row(passage_prompt(passage, attribute), passage.answers[misread], "wrong", passage.answers[misread].split())
 
 
-def _scrambled_row(world: World, rng: random.Random, index: int) -> Row:
+def _scrambled_row(world: World, rng: random.Random, index: int) -> Record:
     """A known fact or a sum whose response has lost its word order."""
     row = _sum_row(rng) if index % 2 else _fact_row(world, rng.choice(world.select(known=True)), rng, "known")
     words = row["response"].split()

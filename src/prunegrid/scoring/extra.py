@@ -31,8 +31,6 @@ from prunegrid.scoring.reader import DIGESTS, ScoresFolder
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import list_column, sample_means
 
-Floats = NDArray[np.floating[Any]]
-
 
 @dataclass(frozen=True)
 class ExtraInputs:
@@ -78,7 +76,7 @@ def write_extra(
     write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
 
 
-def fastv_layer2(inputs: ExtraInputs) -> Floats:
+def fastv_layer2(inputs: ExtraInputs) -> NDArray[np.floating]:
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
@@ -104,7 +102,7 @@ def fastv_layer2(inputs: ExtraInputs) -> Floats:
     return values["fastv"]
 
 
-def ifd(inputs: ExtraInputs) -> Floats:
+def ifd(inputs: ExtraInputs) -> NDArray[np.floating]:
     """Instruction-following difficulty (Li et al., "From Quantity to Quality", NAACL 2024): PPL(y|x) / PPL(y).
 
     Perplexities are exp of the mean NLL over the response, as in the authors' Superfiltering (ACL 2024); the
@@ -121,7 +119,7 @@ def ifd(inputs: ExtraInputs) -> Floats:
     return ratio_N
 
 
-def reference_nll(inputs: ExtraInputs) -> Floats:
+def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
     if load_tokenizer(inputs.model_dir).get_vocab() != load_tokenizer(inputs.reference_dir).get_vocab():
@@ -144,7 +142,7 @@ def token_nll(inputs: ExtraInputs, sequences: Sequences, model_dir: Path, title:
     return values["nll"]
 
 
-COMPUTE: dict[str, Callable[[ExtraInputs], Floats]] = {
+COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "fastv_layer2": fastv_layer2,
     "ifd": ifd,
     "reference_nll": reference_nll,

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-
-Messages = Sequence[dict[str, str]]
+from prunegrid.data.conversations import Messages
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     record = files.read_json(path)
     if missing := [key for key in (*TASK_KEYS, "items_hash") if key not in record]:
         raise PrunegridError(path, f"lacks {', '.join(missing)}", _evaluate_again(path))
-    file = path.with_suffix(".parquet")
+    file = root / layout.answers(cell.name, benchmark)
     rows = files.read_parquet(file, [*KEY, *ITEM_COLUMNS, "value"])
     if (digest := files.sha256(file)) != record["items_hash"]:
         raise PrunegridError(

@@ -32,7 +32,7 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
         raise _unknown_score(directory, experiment, cell_name, benchmark)
     cell, row = scores[cell_name, benchmark]
     answers = read_item_scores(directory, cell, benchmark)
-    items, path = answers.rows.to_pandas(), answers.record.with_suffix(".parquet")
+    items, path = answers.rows.to_pandas(), directory / layout.answers(cell.name, benchmark)
     lines = [
         f"{cell_name}, {benchmark}: {row.score:.2f} % in {directory / layout.RESULTS}",
         f"= 100 x {items['value'].sum():g} / {len(items)} items in {path}, filter {answers.task['filter']}",

@@ -14,6 +14,7 @@ from prunegrid.training import checkpoints, failures, multinode, out_of_memory
 from prunegrid.training.job import Job, Order
 from prunegrid.training.processes import run_ranks
 
+REPORT = "report.json"
 DYNAMIC = (layout.SELECTION_LOG, layout.SUMMARY)
 
 
@@ -77,8 +78,8 @@ def _remove_unfinished(folder: Path, out: Path) -> None:
 
 def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
     """Move what the ranks wrote beside the model to its place; write and return `training.json`."""
-    report: dict[str, Any] = read_json(order.out / "report.json")
-    for name in ("report.json", "training_args.bin"):
+    report: dict[str, Any] = read_json(order.out / REPORT)
+    for name in (REPORT, "training_args.bin"):
         (order.out / name).unlink(missing_ok=True)
     for name in DYNAMIC:
         if (order.out / name).exists():

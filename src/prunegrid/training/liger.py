@@ -19,6 +19,7 @@ def apply(model: Any, device: torch.device) -> dict[str, str]:
     """Give the model Liger's kernels. If that fails the model stays as it is, and the reason is returned for
     `training.json`."""
     try:
+        # Here and below: only a GPU needs Liger, and its import may fail, as may its kernels.
         from liger_kernel.transformers import _apply_liger_kernel_to_instance
         from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN as PATCHES
 

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
@@ -95,8 +96,6 @@ def _variable_length(
 def _flash(grouped: bool) -> Any:
     """torch's function. Since torch 2.12 it refuses grouped heads without a flag that 2.11 lacks; the kernel takes them
     in both."""
-    from torch.nn.attention.varlen import varlen_attn
-
     has_flag = "enable_gqa" in inspect.signature(varlen_attn).parameters
     return partial(varlen_attn, enable_gqa=True) if grouped and has_flag else varlen_attn
 

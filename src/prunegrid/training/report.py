@@ -3,16 +3,18 @@
 import resource
 from typing import Any
 
+import deepspeed
 import numpy as np
 import pyarrow as pa
 import torch
+import transformers
 
 from prunegrid import __version__
 from prunegrid.core.files import read_parquet, write_json, write_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
 from prunegrid.training.job import Job, Order
-from prunegrid.training.launch import DYNAMIC
+from prunegrid.training.launch import DYNAMIC, REPORT
 from prunegrid.training.schedule import schedule, steps_per_epoch
 
 
@@ -29,7 +31,7 @@ def write_outputs(order: Order, trainer: Any) -> None:
         totals = {name: sum(counts[name] for counts, _ in states) for name in counters.counts}
         if order.job.pruning:
             _write_selection(order, trainer.examples.pruner, [table for _, tables in states for table in tables])
-        write_json(order.out / "report.json", training_report(order, totals, trainer) | {"loop_seconds": loop_seconds})
+        write_json(order.out / REPORT, training_report(order, totals, trainer) | {"loop_seconds": loop_seconds})
     trainer.accelerator.wait_for_everyone()
 
 
@@ -54,9 +56,6 @@ def _candidates(job: Job, sample_id_N: Ints) -> Ints:
 
 def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
     """`training.json`, without what the launcher adds. Tokens are totals over all epochs and ranks."""
-    import deepspeed
-    import transformers
-
     job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
     epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)

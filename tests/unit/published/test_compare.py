@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from prunegrid.cli import app
+from prunegrid.core.files import Record
 from prunegrid.published import compare as comparing
 from prunegrid.published import compare_report
 from prunegrid.published import frame as published
@@ -25,7 +26,7 @@ def reference() -> pd.DataFrame:
     return published.reference()
 
 
-def cell(scores: dict[str, float], **changes: Any) -> list[collect.Row]:
+def cell(scores: dict[str, float], **changes: Any) -> list[Record]:
     """One cell's rows, Avg included: LLaMA2-7B, 12.5 x 50, random+random, on WizardLM unless changed."""
     described = {
         "experiment": "mine",

@@ -8,6 +8,7 @@ import pytest
 
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
 from prunegrid.experiment import grid
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
@@ -108,7 +109,7 @@ def test_verify_table_recomputes_by_its_own_arithmetic(root: Path, monkeypatch: 
     """A fault in what collects is in the files and in what is regenerated alike."""
     average = collect.average
 
-    def doubled(rows: list[collect.Row]) -> collect.Row:
+    def doubled(rows: list[Record]) -> Record:
         row = average(rows)
         return row | {"score": row["score"] and 2 * row["score"]}
 
