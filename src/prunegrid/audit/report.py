@@ -83,11 +83,8 @@ def _cell(mean: Any, unit: str) -> str:
         return NONE
     chance = f" ({100 * mean.chance:.1f})" if unit == "tokens" else ""
     interval = "" if pd.isna(mean.low) else f" [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}]"
-    return f"{100 * mean.share:.1f}{chance}{interval}{_arrow(mean)}"
-
-
-def _arrow(mean: Any) -> str:
-    return (" ↑" if mean.share > mean.chance else " ↓") if is_significant(mean) else ""
+    arrow = (" ↑" if mean.share > mean.chance else " ↓") if is_significant(mean) else ""
+    return f"{100 * mean.share:.1f}{chance}{interval}{arrow}"
 
 
 def is_significant(mean: Any) -> bool:

@@ -10,9 +10,7 @@ from prunegrid.core.errors import PrunegridError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, help=EXPERIMENT)
     parser.add_argument("--samples", type=whole_number(1), help="of a training set that is not on this disk")
-    parser.add_argument(
-        "--tokens-per-sample", type=whole_number(1), help="of its prompts and responses together, on average"
-    )
+    parser.add_argument("--tokens-per-sample", type=whole_number(1), help="prompt and response together, on average")
 
 
 def run(options: argparse.Namespace) -> None:

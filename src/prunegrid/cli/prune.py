@@ -31,20 +31,11 @@ def run(options: argparse.Namespace) -> None:
 
     if options.out.is_file():
         raise PrunegridError(options.out, "is a file, and --out is a folder", "give another one")
-    spec = PruningSpec(
-        method=options.pair,
-        options=dict(map(_option, options.option)),
-        sample_ratio=options.sample_ratio,
-        token_ratio=options.token_ratio,
-    )
-    summary = prune(
-        options.scores,
-        options.out,
-        spec,
-        options.seed,
-        match=options.match / layout.SUMMARY if options.match and options.match.is_dir() else options.match,
-        expected_digests=describe(options.model)["digests"] if options.model else None,
-    )
+    ratios = {"sample_ratio": options.sample_ratio, "token_ratio": options.token_ratio}
+    spec = PruningSpec(method=options.pair, options=dict(map(_option, options.option)), **ratios)
+    match = options.match / layout.SUMMARY if options.match and options.match.is_dir() else options.match
+    digests = describe(options.model)["digests"] if options.model else None
+    summary = prune(options.scores, options.out, spec, options.seed, match=match, expected_digests=digests)
     print(json.dumps(summary.model_dump(), indent=1))
 
 

@@ -18,9 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder with safetensors, tokenizer, chat template")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
-    parser.add_argument(
-        "--max-length", type=whole_number(8), default=2048, help="cut-off of prompt + response, in tokens"
-    )
+    parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
     add_forward_arguments(parser)
 
 

@@ -101,18 +101,6 @@ def cpu_bf16() -> str:
     return f"native on this CPU ({', '.join(native)})" if native else "emulated on this CPU: slow"
 
 
-def _attention() -> str:
-    return kernels.attention(_device_type(), USUAL_DTYPE[_device_type()])
-
-
-def _head() -> str:
-    return kernels.head(_device_type(), USUAL_DTYPE[_device_type()])
-
-
-def _collective() -> str:
-    return kernels.collective(_device_type())
-
-
 def deepspeed_version() -> str:
     """The default path compiles nothing: its Adam is torch's, and the one other op is switched off on a CPU."""
     import torch
@@ -186,9 +174,9 @@ MACHINE: dict[str, Callable[[], str]] = {
     "memory": _memory,
     "devices": _devices,
     "bf16": _bf16,
-    "attention": _attention,
-    "head": _head,
-    "collective": _collective,
+    "attention": lambda: kernels.attention(_device_type(), USUAL_DTYPE[_device_type()]),
+    "head": lambda: kernels.head(_device_type(), USUAL_DTYPE[_device_type()]),
+    "collective": lambda: kernels.collective(_device_type()),
     "deepspeed": deepspeed_version,
     "compilers": _compilers,
     "packages": _packages,

@@ -71,7 +71,9 @@ class VllmModel(VLLM):
         self.source = SimpleNamespace(name_or_path=str(name), dtype=getattr(torch, dtype))
         self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
-        context = min(MAX_CONTEXT, _context(base))
+        config = AutoConfig.from_pretrained(base, trust_remote_code=may_run_code(base))
+        # The model's context as the transformers engine reads it.
+        context = min(MAX_CONTEXT, resolve_max_length(config, load_tokenizer(base), default=2048))
         try:
             super().__init__(
                 pretrained=str(folder),
@@ -145,11 +147,3 @@ class VllmModel(VLLM):
                 raise non_finite_logits(self.source, f"in the answer to {prompt[:60]!r}")
             answer.text = self.tokenizer.decode(answer.token_ids, skip_special_tokens=True)
         return outputs
-
-
-def _context(folder: Path) -> int:
-    """The model's context as the transformers engine reads it."""
-    length: int = resolve_max_length(
-        AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code(folder)), load_tokenizer(folder), default=2048
-    )
-    return length

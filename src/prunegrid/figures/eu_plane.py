@@ -48,9 +48,8 @@ def draw(results: ModelResults) -> Figure:
     file = f"{layout.scores(results.model)}/{layout.SAMPLES}"
     if not (results.root / file).exists():
         raise NothingToShow(f"{file} is not there")
-    samples = (
-        files.read_parquet(results.root / file, ["sample_id", "entropy", "ppl"]).to_pandas().set_index("sample_id")
-    )
+    table = files.read_parquet(results.root / file, ["sample_id", "entropy", "ppl"])
+    samples = table.to_pandas().set_index("sample_id")
     panels = _panels(results)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -65,33 +64,27 @@ def draw(results: ModelResults) -> Figure:
         axis.set_xlabel("Mean predictive entropy of the response (nats)")
         axis.tick_params(labelbottom=True)
     figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
-    figure.legend(
-        handles=_handles(panels, len(samples)), loc="outside lower center", ncols=2 * columns, handletextpad=0.1
-    )
+    handles = _handles(panels, len(samples))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 * columns, handletextpad=0.1)
     return figure
 
 
 def _panels(results: ModelResults) -> list[Panel]:
     """A panel per sample ratio, of the first static Q-Tuning variant."""
-    variant = next(filter(_static_qtuning(results), results.experiment.variants), None)
+    usual, variants = results.experiment.training.mode, results.experiment.variants
+    variant = next((v for v in variants if v.method == "qtuning" and (v.mode or usual) == "static"), None)
     if variant is None:
         return [Panel("")]
     budgets = {budget.sample_ratio: budget for budget in reversed(results.experiment.grid_budgets)}
     return [_panel(results, variant, budgets[ratio]) for ratio in sorted(budgets)]
 
 
-def _static_qtuning(results: ModelResults) -> Any:
-    usual = results.experiment.training.mode
-    return lambda variant: variant.method == "qtuning" and (variant.mode or usual) == "static"
-
-
 def _panel(results: ModelResults, variant: Variant, budget: Budget) -> Panel:
     """Of the first seed with a selection: Q-Tuning's own rules draw nothing, so seeds agree."""
     heading = f"{percent(budget.sample_ratio)} of samples, {results.label(variant.name)}"
     for seed in results.experiment.seeds:
-        folder = results.root / grid.selection_folder(
-            results.experiment, Cell(results.model, variant.name, budget, seed)
-        )
+        cell = Cell(results.model, variant.name, budget, seed)
+        folder = results.root / grid.selection_folder(results.experiment, cell)
         if (folder / layout.SUMMARY).exists() and (folder / layout.SELECTION).exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
             return Panel(f"{heading}: {fill:,} filled in", SelectionSummary.read(folder / layout.SUMMARY), reason)

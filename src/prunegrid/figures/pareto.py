@@ -31,9 +31,10 @@ def draw(results: ModelResults) -> Figure:
     budgets = results.experiment.grid_budgets
     figure = Figure(figsize=(style.PAGE, 3.45 + 0.15 * -(-(len(budgets) + 6) // 3)), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
+    looks = {"qtuning": QTUNING} | dict.fromkeys(results.baselines.values(), BASELINE_LOOK)  # the same at every budget
     for axis, (column, text) in zip(axes, axes_of.items(), strict=True):
         known_costs = scored[scored[column].notna()]
-        _scatter(axis, known_costs, column, budgets, _special_looks(results))
+        _scatter(axis, known_costs, column, budgets, looks)
         _draw_front(axis, known_costs, column, zero_shot(results))
         axis.set_xlabel("\n".join(filter(None, (text, points.unknown(rows, column)))))
     axes[0].set_ylabel("Avg (%)")
@@ -47,11 +48,6 @@ def draw(results: ModelResults) -> Figure:
     for axis, column in zip(axes, axes_of, strict=True):
         _labels(axis, scored[scored[column].notna()], column, results)
     return figure
-
-
-def _special_looks(results: ModelResults) -> dict[str, dict[str, Any]]:
-    """The looks of the variants that look the same at every budget."""
-    return {"qtuning": QTUNING} | dict.fromkeys(results.baselines.values(), BASELINE_LOOK)
 
 
 def _handles(results: ModelResults, scored: pd.DataFrame) -> list[Line2D]:
@@ -132,9 +128,8 @@ def _draw_front(axis: Any, points: pd.DataFrame, column: str, floor: float) -> N
     cost, score = points[column].to_numpy(), points["score"].to_numpy()
     rows = front(cost, score, floor)
     if np.isfinite(floor):
-        axis.axhline(
-            floor, color="0.3", linestyle=(0, (4, 2)), linewidth=0.8, zorder=1, label=f"Zero-Shot, {floor:.2f} %"
-        )
+        text = f"Zero-Shot, {floor:.2f} %"
+        axis.axhline(floor, color="0.3", linestyle=(0, (4, 2)), linewidth=0.8, zorder=1, label=text)
     axis.step(cost[rows], score[rows], where="post", color="0.45", linewidth=0.9, zorder=2, label="Pareto front")
 
 

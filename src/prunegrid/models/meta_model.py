@@ -62,9 +62,8 @@ def meta_model(folder: Path, attention: str | None = None) -> Any:
     except Exception as error:
         if attention is not None or isinstance(error, PrunegridError):
             raise
-        problem = (
-            f"transformers cannot build the model of its config.json ({type(error).__name__}: {first_line(error)})"
-        )
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        problem = f"transformers cannot build the model of its config.json ({reason})"
         raise PrunegridError(folder, problem, OTHER_MODEL) from error
     return model.eval()
 

@@ -80,17 +80,11 @@ def check_isolated(model: Any) -> None:
     places_1T = torch.tensor([[0, 1, 2, 0, 1, 4]], device=model.device)
     decoder = model.get_decoder()
     with torch.no_grad():
-        packed_1TD = decoder(
-            input_ids=ids_1T, position_ids=places_1T, segments=[3, 3], use_cache=False
-        ).last_hidden_state
-        single_1TD = decoder(
-            input_ids=ids_1T[:, 3:],
-            position_ids=places_1T[:, 3:],
-            attention_mask=torch.ones_like(ids_1T[:, 3:]),
-            segments=[3],
-            use_cache=False,
-        ).last_hidden_state
-    if (difference := _difference(packed_1TD[:, 3:], single_1TD)) > _tolerance(single_1TD):
+        packed = decoder(input_ids=ids_1T, position_ids=places_1T, segments=[3, 3], use_cache=False)
+        ids_1T, places_1T = ids_1T[:, 3:], places_1T[:, 3:]
+        plain = {"attention_mask": torch.ones_like(ids_1T), "segments": [3], "use_cache": False}
+        single_1TD = decoder(input_ids=ids_1T, position_ids=places_1T, **plain).last_hidden_state
+    if (difference := _difference(packed.last_hidden_state[:, 3:], single_1TD)) > _tolerance(single_1TD):
         problem = f"a packed sample sees the one before it (difference {difference:.1e})"
         raise PrunegridError(model.config.model_type, problem, UNPACK)
 
@@ -109,9 +103,8 @@ def check_reads_positions(model: Any) -> None:
     ids_BT = torch.tensor([[1, 2, 3], [1, 2, 3]], device=model.device)
     places_BT = torch.tensor([[0, 1, 2], [0, 1, 5]], device=model.device)
     with torch.no_grad():
-        states_BTD = model.get_decoder()(
-            input_ids=ids_BT, position_ids=places_BT, attention_mask=torch.ones_like(ids_BT), use_cache=False
-        ).last_hidden_state
+        inputs = {"input_ids": ids_BT, "position_ids": places_BT, "attention_mask": torch.ones_like(ids_BT)}
+        states_BTD = model.get_decoder()(**inputs, use_cache=False).last_hidden_state
     if torch.equal(*states_BTD):
         raise positions_ignored(model)
 

@@ -13,7 +13,8 @@ from prunegrid.training.memory_model import MIB, USABLE_SHARE
 def sharing_fits(experiment: Experiment, card_bytes: float, root: Path | None = None) -> tuple[bool, str]:
     """Whether the jobs that share a GPU of `card_bytes` fit it together, and the sum in words."""
     jobs = experiment.runtime.cells_per_gpu
-    peaks = {rule: MIB * memory.gpu_peak_mb(rule, experiment, root=root) for rule in _sharing_rules(experiment)}
+    rules = [*PASSES, *(TRAINING if experiment.training.ranks == 1 else ())]
+    peaks = {rule: MIB * memory.gpu_peak_mb(rule, experiment, root=root) for rule in rules}
     rule = max(peaks, key=peaks.__getitem__)
     largest = peaks[rule]
     words = f"{jobs} x {largest / 1e9:.1f} GB ({rule}, the largest) = {jobs * largest / 1e9:.1f} GB"
@@ -43,8 +44,3 @@ def gpu_lines(experiment: Experiment, root: Path) -> Iterator[str]:
         fit, words = sharing_fits(experiment, card_bytes, root)
         mark = "  " if fit else "!!"
         yield fill(f"jobs that share one: {words}", 118, initial_indent=f"{mark}GPU     ", subsequent_indent=" " * 10)
-
-
-def _sharing_rules(experiment: Experiment) -> list[str]:
-    """The rules whose jobs share a GPU."""
-    return [*PASSES, *(TRAINING if experiment.training.ranks == 1 else ())]

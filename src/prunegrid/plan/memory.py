@@ -99,15 +99,11 @@ def resolve_checkpointing(experiment: Experiment, size: Size, training: Training
     """The training settings, with `gradient_checkpointing: auto` resolved for the GPU that the plan assumes."""
     training = training or experiment.training
     if experiment.device == "cuda":
-        enabled = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share(experiment))
+        gpu_share = gpu_bytes(experiment) / experiment.runtime.sharers(experiment.training.ranks)
+        enabled = checkpointing_needed(training, size, experiment.scoring.max_length, gpu_share)
     else:
         enabled = training.gradient_checkpointing is True
     return training.model_copy(update={"gradient_checkpointing": enabled})
-
-
-def gpu_share(experiment: Experiment) -> float:
-    """Bytes of a GPU that a training job's rank may use: its part if jobs share the GPU."""
-    return gpu_bytes(experiment) / experiment.runtime.sharers(experiment.training.ranks)
 
 
 def gpu_bytes(experiment: Experiment) -> float:

@@ -30,9 +30,8 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
     """The limit of one job of `rule`, which runs `model` (by default the largest)."""
     if rule in ("score", "extra_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
-        longest = max(
-            workload.seconds(rule, _workload(rule, experiment, size, root), experiment.device) for size in sizes
-        )
+        workloads = (_workload(rule, experiment, size, root) for size in sizes)
+        longest = max(workload.seconds(rule, work, experiment.device) for work in workloads)
         margin = MARGIN if experiment.device == "cpu" or gpu_rates.measured() else UNMEASURED
         return max(MINIMUM, ceil(margin * longest / 60))
     return LIMITS.get(rule, DEFAULT)
@@ -41,9 +40,8 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
 def _workload(rule: str, experiment: Experiment, size: Size, root: Path | None) -> Workload:
     folder = root or Path(experiment.results)
     if rule == "evaluate":
-        return workload.evaluation_workload(
-            experiment, size, (benchmark_size(experiment, name, folder) for name in experiment.evaluation.benchmarks)
-        )
+        benchmarks = (benchmark_size(experiment, name, folder) for name in experiment.evaluation.benchmarks)
+        return workload.evaluation_workload(experiment, size, benchmarks)
     count = memory.dataset_tokens(experiment, root)
     response = round(RESPONSE_SHARE * count)
     samples = experiment.dataset.max_samples or max(1, count // TOKENS_PER_SAMPLE)

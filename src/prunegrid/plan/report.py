@@ -146,9 +146,8 @@ def _basis_lines(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iter
         yield _rate_line(f"times the default seconds (number of benchmark files): {', '.join(measured)}")
     if defaults := [rule for rule in rules if rule not in level.factors]:
         cuda = basis.experiment.device == "cuda"
-        rate = (
-            gpu_rates.description([size.count for size in basis.sizes.values()]) if cuda else workload.CPU_DESCRIPTION
-        )
+        counts = [size.count for size in basis.sizes.values()]
+        rate = gpu_rates.description(counts) if cuda else workload.CPU_DESCRIPTION
         yield _rate_line(f"defaults ({rate}; a machine may be 2 or 3 times faster or slower): {', '.join(defaults)}")
 
 

@@ -179,9 +179,8 @@ def evaluation_workload(experiment: Experiment, size: Size, benchmarks: Iterable
             benchmark.prompt + benchmark.answer,
             benchmark.items * benchmark.answer,
         )
-        batches = _passes(
-            benchmark.items * (benchmark.prompt + benchmark.options + benchmark.longest), settings.batch_tokens
-        )
+        tokens = benchmark.items * (benchmark.prompt + benchmark.options + benchmark.longest)
+        batches = _passes(tokens, settings.batch_tokens)
         layers += batches * (1 + benchmark.longest) * size.shape.layers
         read += batches * benchmark.longest * size.count * width
     loaded = size.count * width

@@ -47,9 +47,8 @@ def summary(findings: pd.DataFrame, table: pd.DataFrame) -> str:
     }
     lines: list[list[Any]] = []
     for name, (label, rows) in totals.items():
-        lines.append(
-            [label, *(f"{_count(findings, name, edition)} of {_edition_size(rows, edition)}" for edition in EDITIONS)]
-        )
+        found, sizes = findings.loc[findings["finding"] == name, "edition"], rows["edition"]
+        lines.append([label, *(f"{(found == edition).sum()} of {(sizes == edition).sum()}" for edition in EDITIONS)])
     groups = {
         "identical": "groups of different rows with the same scores",
         "zero-shot": "untrained models with two scores",
@@ -64,7 +63,8 @@ def slips(findings: pd.DataFrame) -> str:
     for row in _rows(findings[findings["finding"].isin(["average", "delta"])]):
         average = row.finding == "average"
         column = row.benchmark if average else f"{row.benchmark} delta"
-        numbers = (f"{row.printed:.2f}", f"{row.recomputed:.3f}") if average else _signed(row.printed, row.recomputed)
+        printed, recomputed = ("{:.2f}", "{:.3f}") if average else ("{:+.2f}", "{:+.2f}")
+        numbers = printed.format(row.printed), recomputed.format(row.recomputed)
         lines.append([_table_name(row), row.model, _budget(row), _name(row), column, *numbers])
     return _table(["table", "model", "budget", "row", "column", "printed", "recomputed"], lines)
 
@@ -112,14 +112,6 @@ def repeated(table: pd.DataFrame) -> str:
     return _table(["tables", "rows", "with the same scores"], counts.to_numpy().tolist())
 
 
-def _count(findings: pd.DataFrame, finding: str, edition: str) -> int:
-    return int(((findings["finding"] == finding) & (findings["edition"] == edition)).sum())
-
-
-def _edition_size(rows: pd.DataFrame, edition: str) -> int:
-    return int((rows["edition"] == edition).sum())
-
-
 def _count_groups(findings: pd.DataFrame, finding: str, edition: str) -> int:
     rows = findings[(findings["finding"] == finding) & (findings["edition"] == edition)]
     return int(rows["group"].nunique())
@@ -145,11 +137,6 @@ def _name(row: Any) -> str:
     return "Q-Tuning" if row.token_pruner == "Q-Tuning" else f"{row.sample_pruner} + {row.token_pruner}"
 
 
-def _signed(*deltas: float) -> list[str]:
-    return [f"{delta:+.2f}" for delta in deltas]
-
-
 def _table(header: list[str], lines: list[list[Any]]) -> str:
-    return (
-        str(pd.DataFrame(lines, columns=header).to_markdown(index=False, disable_numparse=True)) if lines else "None."
-    )
+    frame = pd.DataFrame(lines, columns=header)
+    return str(frame.to_markdown(index=False, disable_numparse=True)) if lines else "None."

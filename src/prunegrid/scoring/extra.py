@@ -96,9 +96,8 @@ def fastv_layer2(inputs: ExtraInputs) -> NDArray[np.floating]:
         return (paid_by_last_token(capture.take(), batch),)
 
     with AttentionCapture(model, 1) as capture:
-        values, _ = compute_in_batches(
-            inputs.sequences, inputs.settings.batch_tokens, model.device, ("fastv",), compute, "fastv_layer2"
-        )
+        sequences, batch_tokens = inputs.sequences, inputs.settings.batch_tokens
+        values, _ = compute_in_batches(sequences, batch_tokens, model.device, ("fastv",), compute, "fastv_layer2")
     return values["fastv"]
 
 

@@ -87,9 +87,8 @@ def score_sequences(model: Any, sequences: Sequences, batch_tokens: int) -> tupl
     head, reason = Head(model), attention_scores_unavailable(model)
     names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
     with nullcontext() if reason else AttentionCapture(model) as capture:
-        values, cost = compute_in_batches(
-            sequences, batch_tokens, model.device, names, scorer(model, head, capture), "scoring"
-        )
+        compute = scorer(model, head, capture)
+        values, cost = compute_in_batches(sequences, batch_tokens, model.device, names, compute, "scoring")
     return values, {
         "head": head.name,
         **({"fallbacks": head.fallbacks} if head.fallbacks else {}),

@@ -99,10 +99,6 @@ def commit(folder: Path, step: int, identity: dict[str, Any]) -> None:
     shutil.rmtree(final, ignore_errors=True)
     temporary.rename(final)
     _sync(folder)
-    _remove_old(folder, identity)
-
-
-def _remove_old(folder: Path, identity: dict[str, Any]) -> None:
     for checkpoint in {*_checkpoints(folder)} - {*_usable(folder, identity)[:RETAINED]}:
         shutil.rmtree(checkpoint, ignore_errors=True)
 

@@ -44,9 +44,8 @@ def run_ranks(order: Order, spec: Path, lock: int) -> ExitStatus:
             fcntl.flock(alive, fcntl.LOCK_EX)
             environment = {**rank_environment(job), **own_gpus.environment}
             descriptors = [lock, *own_gpus.fds]
-            process = subprocess.Popen(
-                launch_line(job, spec), env=environment, pass_fds=descriptors, start_new_session=True
-            )
+            line = launch_line(job, spec)
+            process = subprocess.Popen(line, env=environment, pass_fds=descriptors, start_new_session=True)
             signals.attach(process)
             code = process.wait()
         all_ended = checkpoints.wait_for_ranks(lock, multinode.GRACE_SECONDS)

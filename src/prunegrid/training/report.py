@@ -59,6 +59,8 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
     job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
     epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
+    # The optional kernels that rank 0 did without, and why.
+    fallbacks = trainer.fallbacks | (trainer.examples.pruner.candidates.head.fallbacks if job.pruning else {})
     curve = [
         {key: entry[key] for key in ("step", "loss", "grad_norm", "learning_rate") if key in entry}
         for entry in trainer.state.log_history
@@ -79,7 +81,7 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
         "halvings": order.halvings,
         "gradient_checkpointing": order.checkpoints_layers,
         "peak_memory_bytes": _peak_memory(job.device),
-        **({"fallbacks": fallbacks} if (fallbacks := _fallbacks(trainer)) else {}),
+        **({"fallbacks": fallbacks} if fallbacks else {}),
         "seed": job.seed,
         "device": job.device,
         "training": order.identity["training"],
@@ -91,12 +93,6 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
             "deepspeed": deepspeed.__version__,
         },
     }
-
-
-def _fallbacks(trainer: Any) -> dict[str, str]:
-    """The optional kernels that rank 0 did without, and why."""
-    scoring = trainer.examples.pruner.candidates.head.fallbacks if trainer.order.job.pruning else {}
-    return {**trainer.fallbacks, **scoring}
 
 
 def _peak_memory(device: str) -> int:
