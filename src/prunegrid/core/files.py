@@ -108,16 +108,6 @@ def parquet_schema(path: Path) -> pa.Schema:
         return _open(path).schema_arrow
 
 
-def parquet_metadata(path: Path) -> dict[bytes, bytes]:
-    """The key-value metadata of the file's schema; errors as in `read_parquet`."""
-    return parquet_schema(path).metadata or {}
-
-
-def column_names(path: Path) -> list[str]:
-    """The names of the file's columns; errors as in `read_parquet`."""
-    return list(parquet_schema(path).names)
-
-
 def read_batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     """The file's rows, at most `size` in memory at a time; errors as in `read_parquet`."""
     with _reading(path):

@@ -29,7 +29,10 @@ def experiment_probes(experiment: Experiment) -> Iterator[tuple[str, Probe]]:
         yield name, partial(probe, experiment)
     for name in experiment.sources:
         yield "model", partial(model_probe, experiment, name)
-    for name, ref in {_data_name(ref): ref for ref in experiment.data_sets}.items():
+    data_sets = {
+        ref.path or "/".join(filter(None, (ref.hub, ref.config, ref.split))): ref for ref in experiment.data_sets
+    }
+    for name, ref in data_sets.items():
         yield "data", partial(_data, experiment, name, ref)
     if experiment.device == "cuda" and experiment.runtime.cells_per_gpu > 1:
         yield "sharing", partial(_sharing, experiment)
@@ -132,10 +135,6 @@ SETTINGS: dict[str, Callable[[Experiment], str]] = {
     "cores": _cores,
     "packages": _packages,
 }
-
-
-def _data_name(ref: DataRef) -> str:
-    return ref.path or "/".join(filter(None, (ref.hub, ref.config, ref.split)))
 
 
 def _data(experiment: Experiment, name: str, ref: DataRef) -> str:

@@ -13,11 +13,6 @@ def recorded_engine(record: dict[str, Any]) -> str:
     return engine
 
 
-def engine_entry(engine: str) -> dict[str, str]:
-    """A record's entry for its engine: none for transformers, so that records of version 0.1 stay valid."""
-    return {} if engine == TRANSFORMERS else {"engine": engine}
-
-
 def require_installed(engine: str) -> None:
     """Raise a `PrunegridError` unless the engine's package is installed."""
     try:

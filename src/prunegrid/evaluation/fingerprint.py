@@ -5,7 +5,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prunegrid.core.versions import STEP
-from prunegrid.evaluation.engines import engine_entry
 from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.tasks.catalog import task_hash
 
@@ -19,7 +18,7 @@ def code_fingerprint(protocol: str, task: str, engine: str = TRANSFORMERS) -> di
         "schema": SCHEMA,
         "step": STEP["evaluate"],
         "task_hash": task_hash(protocol, task),
-        **engine_entry(engine),
+        **({} if engine == TRANSFORMERS else {"engine": engine}),  # so records of version 0.1 stay valid
         "versions": _installed_versions(dict.fromkeys([*PACKAGES, engine])),
     }
 

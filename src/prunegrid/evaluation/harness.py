@@ -98,9 +98,7 @@ def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
     if generation.keys() != GREEDY.keys() or generation["do_sample"]:
         fix = "give exactly until, max_gen_toks and do_sample: false"
         raise PrunegridError(f"{name}: generation_kwargs", f"{generation} ask for more than greedy decoding", fix)
-    if generation["max_gen_toks"] >= max_length:
-        raise PrunegridError(
-            f"{name}: generation_kwargs.max_gen_toks",
-            f"{generation['max_gen_toks']} leaves no room for a prompt in the model's context of {max_length} tokens",
-            "lower it, or take a model with a longer context",
-        )
+    if (length := generation["max_gen_toks"]) >= max_length:
+        problem = f"{length} leaves no room for a prompt in the model's context of {max_length} tokens"
+        fix = "lower it, or take a model with a longer context"
+        raise PrunegridError(f"{name}: generation_kwargs.max_gen_toks", problem, fix)

@@ -89,7 +89,7 @@ def pick_sample(scores: Scores, choice: Choice) -> tuple[int, int]:
 
 def _line(path: Path, row: int) -> dict[str, Any]:
     """Row number `row` of the token table, by column; the rows before it are read piece by piece."""
-    columns = [name for name in files.column_names(path) if name != "sample_id"]
+    columns = [name for name in files.parquet_schema(path).names if name != "sample_id"]
     sizes = [ROWS_AT_ONCE] * (row // ROWS_AT_ONCE) + [row % ROWS_AT_ONCE, 1]
     table: pa.Table = next(islice(files.stream_parquet(path, columns, sizes), len(sizes) - 1, None))
     if missing := {"prompt_ids", "response_ids"} - set(columns):

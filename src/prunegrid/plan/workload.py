@@ -173,12 +173,8 @@ def evaluation_workload(experiment: Experiment, size: Size, benchmarks: Iterable
         tokens = benchmark.items * (benchmark.prompt + benchmark.options)
         scored = benchmark.items * max(benchmark.options, 1)
         operations += forward_operations(size, tokens, benchmark.prompt, scored)
-        operations += forward_operations(
-            size,
-            benchmark.items * benchmark.answer,
-            benchmark.prompt + benchmark.answer,
-            benchmark.items * benchmark.answer,
-        )
+        answers = benchmark.items * benchmark.answer
+        operations += forward_operations(size, answers, benchmark.prompt + benchmark.answer, answers)
         tokens = benchmark.items * (benchmark.prompt + benchmark.options + benchmark.longest)
         batches = _passes(tokens, settings.batch_tokens)
         layers += batches * (1 + benchmark.longest) * size.shape.layers

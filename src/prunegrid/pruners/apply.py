@@ -38,7 +38,7 @@ def choose_samples(scores: Scores, spec: PruningSpec, draw: Draw, match: Match |
         raise PrunegridError("the scores", "hold no samples to prune", "score a data set that has some")
     pruners = find_pruners(spec.method)
     for pruner in pruners:
-        scores.require_samples(pruner.sample_columns(spec.options), pruner.name)
+        scores.require("sample", pruner.sample_columns(spec.options), pruner.name)
     if len(pruners) == 2:
         return _choose_pair(scores, spec, draw, match)
     if match:
@@ -105,7 +105,7 @@ def require_tokens(block: Scores, spec: PruningSpec) -> None:
     """Refuse a block of scores that lacks a token column of the method, or has a value that is not finite."""
     spec = spec.complete()
     for pruner in find_pruners(spec.method):
-        block.require_tokens(pruner.token_columns(spec.options), pruner.name)
+        block.require("token", pruner.token_columns(spec.options), pruner.name)
 
 
 Blocks = Callable[[], Iterable[Scores]]

@@ -81,15 +81,9 @@ class Scores:
         """A token column [T] in float64."""
         return self.tokens[column].astype(np.float64)
 
-    def require_samples(self, columns: tuple[str, ...], pruner: str) -> None:
-        """Refuse a missing sample column and a value that is not finite."""
-        self._require("sample", columns, self.samples, pruner)
-
-    def require_tokens(self, columns: tuple[str, ...], pruner: str) -> None:
-        """Refuse a missing token column and a value that is not finite."""
-        self._require("token", columns, self.tokens, pruner)
-
-    def _require(self, kind: str, names: tuple[str, ...], columns: dict[str, Any], pruner: str) -> None:
+    def require(self, kind: str, names: tuple[str, ...], pruner: str) -> None:
+        """Refuse a missing column of this `kind` (sample or token) and a value that is not finite."""
+        columns: dict[str, Any] = self.samples if kind == "sample" else self.tokens
         for name in names:
             if name not in columns:
                 raise missing_column("the scores", kind, name, pruner, sorted(columns))

@@ -43,9 +43,6 @@ class ExtraInputs:
     settings: Scoring
     device: str
 
-    def load(self, folder: Path) -> Any:
-        return load_model(folder, self.settings.dtype, self.device)
-
 
 def write_extra(
     name: str,
@@ -80,7 +77,7 @@ def fastv_layer2(inputs: ExtraInputs) -> NDArray[np.floating]:
     """FastV as published (Chen et al., ECCV 2024): attention in the second layer that the last token of the
     sequence pays to each response token, heads averaged. Only the first two layers are run.
     """
-    model = inputs.load(inputs.model_dir)
+    model = load_model(inputs.model_dir, inputs.settings.dtype, inputs.device)
     decoder = model.get_decoder()
     layers = getattr(decoder, "layers", None)
     if layers is not None:
@@ -131,7 +128,7 @@ def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
 
 def token_nll(inputs: ExtraInputs, sequences: Sequences, model_dir: Path, title: str) -> NDArray[np.float32]:
     """NLL of every response token, in nats, under the model in `model_dir`."""
-    model = inputs.load(model_dir)
+    model = load_model(model_dir, inputs.settings.dtype, inputs.device)
     head = Head(model)
 
     def compute(batch: Batch) -> tuple[torch.Tensor, ...]:

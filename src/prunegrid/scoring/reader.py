@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import column_names, parquet_metadata, read_json, read_parquet, repair, stream_parquet
+from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing_column
@@ -68,7 +68,7 @@ class ScoresFolder:
     def columns(self, kind: str) -> list[str]:
         """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""
         extra = sorted(file.stem for file in (self.path / layout.EXTRA).glob("*.parquet"))
-        return [*column_names(self.tables[kind]), *extra]
+        return [*parquet_schema(self.tables[kind]).names, *extra]
 
     def extra_file(self, column: str) -> Path:
         """Where the optional score `column` is, if it is there."""
@@ -95,7 +95,8 @@ class ScoresFolder:
         for file, names in self._files("sample", needs.samples).items():
             table = read_parquet(file, ["sample_id", *names])
             _check_rows(table, ids, file)
-            columns |= {name: _floats(table[name]) for name in names}
+            # A null becomes NaN, which the pruner's check reports.
+            columns |= {name: table[name].cast(pa.float64()).to_numpy() for name in names}
         return Scores(
             sample_id=ids,
             response_tokens=lengths,
@@ -145,7 +146,7 @@ class ScoresFolder:
         """The needed columns by the file that has them: the table of this `kind`, or `extra/<column>.parquet`."""
         files: dict[Path, list[str]] = {}
         table = self.tables[kind]
-        present = column_names(table) if columns else []
+        present = parquet_schema(table).names if columns else []
         for name, pruner in columns.items():
             file = table if name in present else self.extra_file(name)
             if not file.exists():
@@ -195,19 +196,13 @@ def _required_columns(path: Path) -> list[NDArray[Any]]:
 
 def _source_digests(extra: Path) -> dict[str, str]:
     """Digests of what the optional score was made from (`prunegrid.scoring.extra`); none in a hand-made file."""
-    digests: dict[str, str] = json.loads(parquet_metadata(extra).get(DIGESTS, b"{}"))
+    digests: dict[str, str] = json.loads((parquet_schema(extra).metadata or {}).get(DIGESTS, b"{}"))
     return digests
 
 
 def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
     if not table or not np.array_equal(table["sample_id"].to_numpy(), ids):
         raise PrunegridError(path, "its sample_id are not those of samples.parquet in the same order", "score again")
-
-
-def _floats(column: pa.ChunkedArray) -> ragged.Floats:
-    """float64 [n]; a null is NaN, which the pruner's check reports."""
-    values: ragged.Floats = column.cast(pa.float64()).to_numpy()
-    return values
 
 
 def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.floating[Any]]:

@@ -124,15 +124,8 @@ def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], 
 def selection_table(selection: Selection) -> pa.Table:
     """The rows of `selection.parquet`, one for each kept sample."""
     positions = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
-    columns = [
-        selection.sample_id,
-        selection.weight,
-        positions,
-        selection.quadrant,
-        selection.reason.tolist(),
-        selection.treated_as,
-    ]
-    return pa.table(columns, schema=SCHEMA)
+    decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]
+    return pa.table([selection.sample_id, selection.weight, positions, *decisions], schema=SCHEMA)
 
 
 def _count_totals(scores: Scores, choice: Choice) -> Totals:

@@ -54,16 +54,14 @@ def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
     baselines = [rows[variant] for variant in deltas["against"].unique()]
     if len(baselines) == 1:
         (row,) = baselines
-        return f"{_label(row)} {_reference_place(row) if pd.isna(row.sample_ratio) else place}"
+        if pd.isna(row.sample_ratio):
+            place = "of the same model" if pd.isna(row.seed) else "of the same model and seed"
+        return f"{_label(row)} {place}"
     if (deltas.groupby(PLACE, dropna=False)["against"].nunique() == 1).all():
         return f"one row of each model and budget ({_list_places(rows, deltas)}) at the same seed"
     methods = " or ".join(dict.fromkeys(method_label(row.sample_pruner, row.token_pruner) for row in baselines))
     varying = [name for name in SETTINGS if len({getattr(row, name) for row in baselines}) > 1]
     return f"the {methods} row of the same {' and '.join(varying)}{_exception(rows, deltas)} {place}"
-
-
-def _reference_place(line: Any) -> str:
-    return "of the same model" if pd.isna(line.seed) else "of the same model and seed"
 
 
 def _list_places(rows: dict[str, Any], deltas: pd.DataFrame) -> str:

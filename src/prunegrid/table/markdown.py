@@ -21,7 +21,9 @@ SPECIAL = re.compile(
 
 def render(table: Table) -> str:
     """Headings per model and budget, a table under each: some 150 characters wide with six columns and one seed."""
-    parts = [f"# {_single_line(table.title)}", escape(" ".join(legend(table))), *_quoted(table.note)]
+    parts = [f"# {_single_line(table.title)}", escape(" ".join(legend(table)))]
+    if table.note:
+        parts.append("\n".join(f"> {line}" for line in escape(table.note).splitlines()))
     for model in table.models:
         parts.append(f"## {_single_line(model)}")
         for group in table.groups:
@@ -44,10 +46,6 @@ def _backslashed(match: re.Match[str]) -> str:
 
 def _single_line(plain: str) -> str:
     return escape(" ".join(plain.split()))
-
-
-def _quoted(note: str) -> list[str]:
-    return ["\n".join(f"> {line}" for line in escape(note).splitlines())] if note else []
 
 
 def _pipe_table(table: Table, group: Group, model: str) -> str:

@@ -151,20 +151,10 @@ class DynamicExamples:
 
 
 def log_rows(selection: Selection, position: StepPosition) -> pa.Table:
-    n = len(selection)
-    return pa.table(
-        [
-            np.full(n, position.epoch),
-            np.full(n, position.step),
-            np.full(n, position.rank),
-            selection.sample_id,
-            np.diff(selection.offsets),
-            selection.quadrant,
-            selection.reason.tolist(),
-            selection.treated_as,
-        ],
-        names=LOG_SCHEMA.names,
-    ).cast(LOG_SCHEMA)
+    places = [np.full(len(selection), number) for number in (position.epoch, position.step, position.rank)]
+    decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]
+    columns = [*places, selection.sample_id, np.diff(selection.offsets), *decisions]
+    return pa.table(columns, names=LOG_SCHEMA.names).cast(LOG_SCHEMA)
 
 
 def summarise(

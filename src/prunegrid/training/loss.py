@@ -82,13 +82,8 @@ def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 def total_nll(model: Any, inputs: Inputs) -> torch.Tensor:
     """The sum of weight x NLL (nats) over trainable tokens, a float32 scalar."""
     packed = {} if inputs["segments"] is None else {name: inputs[name] for name in ("segments", "borders")}
-    hidden_BTD = model.get_decoder()(
-        input_ids=inputs["input_ids"],
-        position_ids=inputs["position_ids"],
-        attention_mask=inputs["attention_mask"],
-        use_cache=False,
-        **packed,
-    ).last_hidden_state
+    arguments = {name: inputs[name] for name in ("input_ids", "position_ids", "attention_mask")} | packed
+    hidden_BTD = model.get_decoder()(**arguments, use_cache=False).last_hidden_state
     hidden_RD = hidden_BTD.flatten(0, 1)[inputs["before_R"]]
     head = model.get_output_embeddings()
     run = partial(chunked_nll, head, hidden_RD, inputs["target_R"], inputs["weight_R"])

@@ -50,11 +50,9 @@ def run_ranks(order: Order, spec: Path, lock: int) -> ExitStatus:
             code = process.wait()
         all_ended = checkpoints.wait_for_ranks(lock, multinode.GRACE_SECONDS)
     if not all_ended:
-        raise PrunegridError(
-            order.checkpoints,
-            f"the ranks' launcher ended with exit code {code}, but these still run: {checkpoints.running_ranks(spec)}",
-            "kill them",
-        )
+        ranks = checkpoints.running_ranks(spec)
+        problem = f"the ranks' launcher ended with exit code {code}, but these still run: {ranks}"
+        raise PrunegridError(order.checkpoints, problem, "kill them")
     return ExitStatus(code, out_of_memory.kernel_kills() > kills, next(iter(signals.received), None))
 
 
