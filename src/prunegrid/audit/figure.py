@@ -47,9 +47,8 @@ def _half(half: Any, rows: pd.DataFrame, unit: str) -> None:
         axis.set_title(NAMES.get(kind, kind), fontsize=9)
         _frame(axis, [label(name) for name in pruners])
     percentages = ", ".join(f"{100 * ratio:.6g} %" for ratio in ratios)
-    half.suptitle(
-        f"{HEADINGS[unit].partition(' (')[0]} (from above: {percentages} kept)", fontsize=10, x=0.01, ha="left"
-    )
+    title = f"{HEADINGS[unit].partition(' (')[0]} (from above: {percentages} kept)"
+    half.suptitle(title, fontsize=10, x=0.01, ha="left")
 
 
 def _mark(axis: Any, line: Any, y: float) -> None:

@@ -29,7 +29,11 @@ def read_inputs(
     samples: Samples = {row["sample_id"]: row for row in read_parquet(data, SAMPLE_COLUMNS).to_pylist()}
     folders = [root / layout.scores(model) for model in models]
     left_out = unusable_methods(folders)
-    columns = _union([needs(method) for _, _, method in methods() if method not in left_out])
+    usable = [needs(method) for _, _, method in methods() if method not in left_out]
+    columns = Needs(
+        samples={column: pruner for each in usable for column, pruner in each.samples.items()},
+        tokens={column: pruner for each in usable for column, pruner in each.tokens.items()},
+    )
     bases = [_scored_model(root, model, seed, data, samples, columns) for seed, model in enumerate(models)]
     return _planted_samples(bases, samples), bases, left_out
 
@@ -46,13 +50,6 @@ def unusable_methods(folders: Sequence[Path]) -> dict[str, str]:
                         error = missing_column(folder, kind, column, pruner, columns)
                         reasons.setdefault(method, f"{error.what}; {error.fix}")
     return reasons
-
-
-def _union(needs_of_methods: Sequence[Needs]) -> Needs:
-    return Needs(
-        samples={column: pruner for needs in needs_of_methods for column, pruner in needs.samples.items()},
-        tokens={column: pruner for needs in needs_of_methods for column, pruner in needs.tokens.items()},
-    )
 
 
 def _scored_model(root: Path, model: str, seed: int, data: Path, samples: Samples, columns: Needs) -> ScoredModel:

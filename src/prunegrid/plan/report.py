@@ -59,13 +59,11 @@ def _rule_rows(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterat
 
 def _bytes_by_rule(basis: Basis) -> dict[str, int]:
     """What each rule leaves for good, under the experiment's own retention."""
-    experiment = basis.experiment
-    weights = disk.retained_weight_bytes(basis, experiment.runtime.retention)
     return {
         "model": disk.base_model_bytes(basis),
         "gather_scores": disk.score_bytes(basis),
-        "train": weights,
-        "evaluate": sum(disk.cell_bytes(basis, cell) for cell in grid.cells(experiment)),
+        "train": disk.retained_weight_bytes(basis, basis.experiment.runtime.retention),
+        "evaluate": sum(disk.cell_bytes(basis, cell) for cell in grid.cells(basis.experiment)),
     }
 
 

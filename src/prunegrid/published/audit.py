@@ -44,9 +44,8 @@ def audit() -> pd.DataFrame:
         "count": impossible_counts(table),
     }
     parts = [part.assign(finding=name).reindex(columns=COLUMNS) for name, part in findings.items()]
-    return pd.concat([part for part in parts if len(part)], ignore_index=True).astype(
-        {"table": "Int64", "group": "Int64"}
-    )
+    frame = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return frame.astype({"table": "Int64", "group": "Int64"})
 
 
 def printed_editions() -> pd.DataFrame:
@@ -76,11 +75,8 @@ def other_baselines(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each table, model and budget whose deltas are against another budget's Random + Random."""
     rows = with_baselines(table)
     is_other_budget = (rows[BUDGET] != rows[["base_sample_ratio", "base_token_ratio"]].to_numpy()).any(axis=1)
-    return (
-        rows[is_other_budget]
-        .drop_duplicates(["edition", "table", "model", *BUDGET])
-        .drop(columns=[*PRUNERS, "benchmark"])
-    )
+    distinct = rows[is_other_budget].drop_duplicates(["edition", "table", "model", *BUDGET])
+    return distinct.drop(columns=[*PRUNERS, "benchmark"])
 
 
 def with_baselines(table: pd.DataFrame) -> pd.DataFrame:
@@ -91,9 +87,8 @@ def with_baselines(table: pd.DataFrame) -> pd.DataFrame:
     """
     place = ["edition", "table", "model", "benchmark"]
     random = table[(table[PRUNERS] == "Random").all(axis=1) & table["published_delta"].isna()]
-    base = random[[*place, *BUDGET, "score"]].rename(
-        columns={"score": "base"} | {name: f"base_{name}" for name in BUDGET}
-    )
+    columns = {"score": "base"} | {name: f"base_{name}" for name in BUDGET}
+    base = random[[*place, *BUDGET, "score"]].rename(columns=columns)
     pairs = table.dropna(subset="published_delta").merge(base, on=place)
     sample, token = ((pairs[name] == pairs[f"base_{name}"]).astype(int) for name in BUDGET)
     pairs = pairs.assign(nearness=sample * (1 + token)).sort_values("nearness", ascending=False, kind="stable")
@@ -150,9 +145,8 @@ def repeated(table: pd.DataFrame) -> pd.DataFrame:
     rows = _rows(table)
     rows = rows.assign(tables=rows["edition"] + " Table " + rows["table"].astype(str))
     cells = rows.groupby(["dataset", "model", *BUDGET, *PRUNERS], dropna=False, sort=False)
-    repeats = cells.agg(
-        n=("tables", "size"), tables=("tables", ", ".join), different=("scores", "nunique")
-    ).reset_index()
+    columns = {"n": ("tables", "size"), "tables": ("tables", ", ".join), "different": ("scores", "nunique")}
+    repeats = cells.agg(**columns).reset_index()
     return repeats[repeats["n"] > 1].assign(same=repeats["different"] == 1).drop(columns=["n", "different"])
 
 

@@ -18,11 +18,8 @@ def failures_to_explain(frame: pd.DataFrame, failures: Failures) -> Failed:
     """The failures of cells without scores; a cell that failed after it was done needs no explanation."""
     rows: Any = frame[frame["status"] == "failed"].itertuples()
     unscored = {(row.model, budget_of(row), row.variant, None if pd.isna(row.seed) else row.seed) for row in rows}
-    return [
-        (cell, failure)
-        for cell, failure in failures.items()
-        if (cell.model, cell.budget, cell.variant, cell.seed) in unscored
-    ]
+    places = {cell: (cell.model, cell.budget, cell.variant, cell.seed) for cell in failures}
+    return [(cell, failure) for cell, failure in failures.items() if places[cell] in unscored]
 
 
 def texts(failed: Failed) -> list[str]:

@@ -106,12 +106,10 @@ class PrunedTrainer(Trainer):
     def _untrainable(self, samples: int) -> PrunegridError:
         training = self.order.job.training
         batch = training.per_device_train_batch_size * training.gradient_accumulation_steps * training.ranks
-        return PrunegridError(
-            f"step {self.state.global_step + 1}",
-            f"has no trainable token: pruning left {samples} samples of {batch}",
-            "set a larger global batch (training.per_device_train_batch_size x gradient_accumulation_steps x ranks) "
-            "or a larger sample_ratio",
-        )
+        problem = f"has no trainable token: pruning left {samples} samples of {batch}"
+        keys = "training.per_device_train_batch_size x gradient_accumulation_steps x ranks"
+        fix = f"set a larger global batch ({keys}) or a larger sample_ratio"
+        return PrunegridError(f"step {self.state.global_step + 1}", problem, fix)
 
     def _restore_unlogged_loss(self) -> None:
         """At this attempt's first step, continue the running sum of losses from the checkpoint.
