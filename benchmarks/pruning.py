@@ -22,19 +22,7 @@ import pyarrow.parquet as pq
 
 BLOCK_TOKENS = 5_000_000
 RATIOS = {"sample_ratio": 0.25, "token_ratio": 0.5}
-CHILD = """
-import json, sys, time
-from pathlib import Path
-from prunegrid.pruners import PruningSpec
-from prunegrid.selection.prune import prune
-scores, out, method, sample_ratio, token_ratio = sys.argv[1:]
-wall, cpu = time.perf_counter(), time.process_time()
-spec = PruningSpec(method=method, sample_ratio=float(sample_ratio), token_ratio=float(token_ratio))
-summary = prune(Path(scores), Path(out), spec, 0)
-measured = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-print(json.dumps(measured | {"peak_mb": peak / 1024, "kept_tokens": summary.kept_tokens}))
-"""
+PROGRAM = Path(__file__).with_name("programs") / "prune_scores.py"
 
 
 def main() -> None:
@@ -103,7 +91,7 @@ def block(start: int, n: int, response_tokens: int) -> tuple[dict[str, pa.Table]
 
 
 def run(folder: Path, method: str) -> dict[str, float]:
-    command = [sys.executable, "-c", CHILD, str(folder / "scores"), str(folder / "out"), method]
+    command = [sys.executable, PROGRAM, folder / "scores", folder / "out", method]
     done = subprocess.run([*command, *map(str, RATIOS.values())], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{method}: {done.stderr}")

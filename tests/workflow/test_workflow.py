@@ -3,13 +3,13 @@
 import copy
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from support.programs import imported_by
 from support.snakemake_runs import DEFAULT, ROOT, command, environment, planned, snakemake
 
 
@@ -83,9 +83,8 @@ def test_parsing_imports_nothing_heavy(tmp_path: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, env=environment(), check=True)
     imported = re.findall(r"^import time:.*\| +(prunegrid[\w.]*)$", done.stderr, re.MULTILINE)
     assert {"prunegrid.experiment.steps", "prunegrid.plan.memory"} <= set(imported)
-    code = f"import sys, {', '.join(imported)}; print(*sys.modules)"  # without Snakemake, which imports pandas itself
-    alone = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "transformers", "pandas", "lm_eval", "matplotlib", "deepspeed"} & set(alone.stdout.split())
+    modules = imported_by(*imported)  # without Snakemake, which imports pandas itself
+    assert not {"torch", "transformers", "pandas", "lm_eval", "matplotlib", "deepspeed"} & modules
 
 
 @pytest.mark.parametrize(

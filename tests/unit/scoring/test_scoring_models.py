@@ -86,7 +86,7 @@ def compare(a: Path, b: Path) -> None:
                 np.testing.assert_allclose(value, right[key], **TOLERANCE, err_msg=key)
 
 
-def in_shards(model: Path, data: Path, out: Path, shards: int) -> dict[str, Any]:
+def score_shards(model: Path, data: Path, out: Path, shards: int) -> dict[str, Any]:
     parts = [out / "shards" / str(shard) for shard in range(1, shards + 1)]
     for shard, part in enumerate(parts, 1):
         score(model, data, part, SETTINGS, shard=(shard, shards))
@@ -96,7 +96,7 @@ def in_shards(model: Path, data: Path, out: Path, shards: int) -> dict[str, Any]
 @pytest.mark.parametrize("shards", [1, 2, 3, 23])
 def test_shards_change_nothing(shards: int, tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     whole = score(tiny_model, dataset, tmp_path / "whole", SETTINGS)
-    meta = in_shards(tiny_model, dataset, tmp_path / "parts", shards)
+    meta = score_shards(tiny_model, dataset, tmp_path / "parts", shards)
     compare(tmp_path / "whole", tmp_path / "parts")
     for key in ("digests", "samples", "tokens", "truncated", "fully_cut", "left_out", "max_length"):
         assert meta[key] == whole[key], key
@@ -155,7 +155,7 @@ def test_a_killed_pass_leaves_the_old_scores(tiny_model: Path, dataset: Path, tm
 def test_unreachable_attention_is_left_out(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
     gpt2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
     folder = write_model(tmp_path / "gpt2", tiny_model, **gpt2)
-    meta = in_shards(folder, dataset, tmp_path / "scores", 2)
+    meta = score_shards(folder, dataset, tmp_path / "scores", 2)
     assert set(meta["left_out"]) == {"fastv", "sparsevlm"}
     assert "model type gpt2 has no attention at" in meta["left_out"]["fastv"]
     rows = pq.read_table(tmp_path / "scores" / "tokens.parquet").to_pylist()
@@ -241,7 +241,7 @@ def test_a_softcapped_head_is_refused(tiny_model: Path, dataset: Path, tmp_path:
 
 
 def test_columns_declare_every_extra_and_import_nothing_heavy() -> None:
-    assert not {"torch", "pandas", "pyarrow"} & imported_by(columns)
+    assert not {"torch", "pandas", "pyarrow"} & imported_by(columns.__name__)
     assert set(columns.EXTRAS.values()) <= {"token", "sample"}
     assert columns.EXTRAS.keys() == extra.COMPUTE.keys()
     assert set(columns.REFERENCE_EXTRAS) <= columns.EXTRAS.keys()

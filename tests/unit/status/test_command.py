@@ -347,8 +347,7 @@ def test_status_reads_no_file_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_status_imports_neither_pandas_nor_torch(tmp_path: Path) -> None:
     made(tmp_path, an_experiment())
-    code = f"import sys; from prunegrid import cli; cli.main(['status', {str(tmp_path)!r}]); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(program("cli_imports", "status", tmp_path), capture_output=True, text=True, check=True)
     assert not {"pandas", "torch", "transformers"} & set(done.stdout.split())
 
 
