@@ -129,7 +129,7 @@ def test_what_is_wrong_is_short(sections: dict[str, Any], expected: str) -> None
     assert short(results(**sections)) == [expected]
 
 
-def test_two_runs_that_differ_without_deterministic_are_not_short() -> None:
+def test_runs_that_differ_without_deterministic_are_not_short() -> None:
     case = {"again": {"equal": False}, "resumed": {"equal": False}}
     assert short(results(resume={"bf16": case, "float32": case})) == []
 
@@ -150,7 +150,7 @@ def test_goals_stand_beside_what_was_measured() -> None:
     assert "not run" in lines and "1.2       <= 1.15  <-- short" in lines
 
 
-def test_the_goal_of_generation_takes_the_faster_cache_and_names_it() -> None:
+def test_generation_goal_takes_and_names_the_faster_cache() -> None:
     found = goals(results(generation__7b=MEASURED["generation__7b"]))
     assert found["generation 7B, 64 rows, tokens/s (ours_static)"] == (5_000, True)
 

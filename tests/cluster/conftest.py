@@ -14,7 +14,7 @@ from support.snakemake_runs import snakemake
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[private_slurm.PrivateSlurm]:
     """In a folder that munge accepts: every user may enter it and those above it."""
-    if reason := private_slurm.lacking():
+    if reason := private_slurm.missing_requirement():
         pytest.skip(f"no private Slurm: {reason}")
     cluster = private_slurm.PrivateSlurm(Path(tempfile.mkdtemp(prefix="prunegrid-slurm-")))
     try:

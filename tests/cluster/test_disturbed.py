@@ -37,7 +37,7 @@ def disturbed(
     for cell in CELLS:
         (trained / cell).mkdir(parents=True)
         (trained / cell / "hold").touch()
-    with slurm_runs.started(slurm, folder, mine=slurm_runs.MINE) as process:
+    with slurm_runs.started(slurm, folder, mine=slurm_runs.USER_PROFILE) as process:
         request.getfixturevalue("undisturbed")  # runs meanwhile
         slurm.wait_for(lambda: all(_saved(trained / cell) for cell in CELLS), "first checkpoints", 600)
         events = _disturb(slurm, trained)

@@ -8,7 +8,7 @@ import pytest
 from support.fault_runs import RULES, R, Whole, copy_run, digest, files, files_of, replay
 
 READERS = [rule for rule in RULES if rule not in ("world", "record", "published")]
-NOT_READ = {
+UNREAD = {
     "collect": r"zero-shot/.*\.parquet|selection\.parquet|selection_log\.parquet|trained/.*/model/",
 }
 """Needed to be there, so that a lost one is made again, but of no number: what they are was told by who read them."""
@@ -25,9 +25,9 @@ def folder(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_by(whole: Whole, folder: Path, rule: str) -> list[str]:
     """One file of each kind: neither the audit's replicas nor all cells of the table add any."""
-    names = files_of(folder, whole.by_rule[rule].inputs)
+    names = files_of(folder, whole.jobs_by_rule[rule].inputs)
     names = [name for name in names if "@" not in name and "ifd+ppl" not in name]
-    return [name for name in names if not re.search(NOT_READ.get(rule, "(?!)"), name)]
+    return [name for name in names if not re.search(UNREAD.get(rule, "(?!)"), name)]
 
 
 @pytest.mark.parametrize("rule", READERS)
@@ -46,7 +46,7 @@ def test_a_truncated_file_is_named_with_its_repair_however_short(rule: str, whol
 
 
 def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None:
-    job, file = whole.by_rule[rule], folder / name
+    job, file = whole.jobs_by_rule[rule], folder / name
     before, content, log = files(folder), file.read_bytes(), folder / job.log
     ended_well = log.read_bytes()
     file.write_bytes(b"" if zero else content[: len(content) // 2])
@@ -63,8 +63,8 @@ def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None
 
 
 def test_what_is_not_read_changes_no_number(whole: Whole, tmp_path: Path) -> None:
-    folder, job = copy_run(whole.folder, tmp_path / "run"), whole.by_rule["collect"]
-    unread = [name for name in files_of(folder, job.inputs) if re.search(NOT_READ["collect"], name)]
+    folder, job = copy_run(whole.folder, tmp_path / "run"), whole.jobs_by_rule["collect"]
+    unread = [name for name in files_of(folder, job.inputs) if re.search(UNREAD["collect"], name)]
     for name in unread:
         (folder / name).write_bytes(b"")
     found = replay(job, folder, warm=whole.warm)

@@ -41,7 +41,7 @@ from support.fault_runs import (
 )
 from support.snakemake_runs import ROOT
 
-OF_ONERROR = {"record", "collect", "table"}
+ONERROR_RULES = {"record", "collect", "table"}
 """What `onerror` writes, too, so that a failed run leaves a table."""
 TRAINING = ("train", "train_dynamic")
 FIRST_CELL = f"m/{FIRST['cell']}"
@@ -92,17 +92,17 @@ def killed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
             for half in halves
         ]
 
-    def of(rule: str) -> tuple[Killed, Kills]:
+    def kills_of(rule: str) -> tuple[Killed, Kills]:
         kills = next(future.result() for future in made if rule in future.result().by_rule)
         return kills.by_rule[rule], kills
 
-    return of
+    return kills_of
 
 
 def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) -> Kills:
     found: dict[str, Killed] = {}
     for group in groups:
-        jobs = [whole.by_rule[rule] for rule in group]
+        jobs = [whole.jobs_by_rule[rule] for rule in group]
         remove_files(folder, [name for job in jobs for name in job.outputs])
         remove_files(folder, [f"{R}/evaluation/m/zero-shot/cache"])
         line = targets(jobs)
@@ -118,13 +118,13 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
 def test_every_rule_is_here(whole: Whole) -> None:
     text = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
     rules = set(re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, re.MULTILINE))
-    assert rules - {"all"} == {*RULES} == {*whole.by_rule}
+    assert rules - {"all"} == {*RULES} == {*whole.jobs_by_rule}
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
     """Nothing half-written has a final name, and the same command makes what the undisturbed run made."""
-    job, (found, kills) = whole.by_rule[rule], killed(rule)
+    job, (found, kills) = whole.jobs_by_rule[rule], killed(rule)
     assert found.first.code != 0
     assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", found.first.text, re.DOTALL)
     if rule in TRAINING:
@@ -133,9 +133,9 @@ def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, K
         assert found.resumed[rule]
     else:
         assert "died with <Signals.SIGKILL: 9>" in found.first.text
-    assert rule in OF_ONERROR or not found.left & set(job.outputs)
+    assert rule in ONERROR_RULES or not found.left & set(job.outputs)
     assert found.again.code == 0, found.again.text[-3000:]
-    assert found.again.job_counts.get(rule, 0) == 1 or rule in OF_ONERROR
+    assert found.again.job_counts.get(rule, 0) == 1 or rule in ONERROR_RULES
     assert same_data(kills.folder, whole.folder, job.outputs)
 
 
@@ -145,7 +145,7 @@ def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str],
     found, kills = killed(rule)
     group = next(group for group in GROUPS if rule in group)
     assert set(found.first.job_counts) <= {*group}
-    assert set(found.again.job_counts) - OF_ONERROR <= {*group}
+    assert set(found.again.job_counts) - ONERROR_RULES <= {*group}
     assert kills.last.code == 0, kills.last.text[-3000:]
     assert fault_runs.digest(kills.folder) == whole.digest
     assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
@@ -168,7 +168,7 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
 
     (Snakemake removes that, too: here it is not at work.)
     """
-    job = whole.by_rule[rule]
+    job = whole.jobs_by_rule[rule]
     before = files(folder)
     plan = {"jobs": {script(job): misfortune}} if misfortune else {}
     found = replay(job, folder, warm=whole.warm, **plan)
@@ -183,7 +183,7 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
 @pytest.mark.parametrize("rule", RULES)
 def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
     """So full that not even the log can be written."""
-    job = whole.by_rule[rule]
+    job = whole.jobs_by_rule[rule]
     with outputs_removed(small, job, whole.folder):
         remove_files(small, [job.log])
         with disk_full(small):
@@ -193,14 +193,14 @@ def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
 @ROOT_ONLY
 @pytest.mark.parametrize("rule", RULES)
 def test_read_only(rule: str, whole: Whole, small: Path) -> None:
-    with outputs_removed(small, whole.by_rule[rule], whole.folder):
+    with outputs_removed(small, whole.jobs_by_rule[rule], whole.folder):
         refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     """Root reads everything, so the job is without that right."""
-    job = whole.by_rule[rule]
+    job = whole.jobs_by_rule[rule]
     if not job.inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
     name = f"{R}/{UNREADABLE[rule]}"
@@ -211,7 +211,7 @@ def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
         (small / name).chmod(0o644)
 
 
-WANTED = ("audit", "collect", "evaluate", "figures", "published", "prune", "table", "train", "train_dynamic")
+REQUESTED = ("audit", "collect", "evaluate", "figures", "published", "prune", "table", "train", "train_dynamic")
 """Whose outputs are asked for by name: a lost file that only others read is not missed until one of them needs it."""
 READ = ("dataset", "gather_scores", "prune", "train_dynamic")
 
@@ -221,7 +221,7 @@ READ = ("dataset", "gather_scores", "prune", "train_dynamic")
 )
 def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole) -> None:
     """After a repair: what a consumer could not read is removed, and the consumer has left nothing."""
-    job = whole.by_rule[rule]
+    job = whole.jobs_by_rule[rule]
     gone = [other.outputs[0] for other in to_a_wanted_one(whole, job)]
     away = whole.folder / "away"
     away.mkdir()
@@ -237,11 +237,11 @@ def test_only_the_producer_and_its_descendants_run_again(rule: str, whole: Whole
 
 
 def to_a_wanted_one(whole: Whole, job: Captured) -> list[Captured]:
-    """The job, a job that reads what it makes, and so on until one is `WANTED`."""
+    """The job, a job that reads what it makes, and so on until one is `REQUESTED`."""
     readers = [other for other in whole.jobs if {*other.inputs} & {*job.outputs}]
     # The first output is what is lost: jobs that read it, first. The order of `whole.jobs` changes from run to run.
     readers.sort(key=lambda other: job.outputs[0] not in other.inputs)
-    if job.rule in WANTED and not readers:
+    if job.rule in REQUESTED and not readers:
         return [job]
-    following = next((other for other in readers if other.rule in WANTED), None)
+    following = next((other for other in readers if other.rule in REQUESTED), None)
     return [job, following] if following else [job, *to_a_wanted_one(whole, readers[0])]

@@ -39,12 +39,12 @@ NO_ROOM = "^prunegrid: .*(No space left|could not save)"
 def folder(whole: Whole, tmp_path: Path) -> Path:
     """A finished run but for one selection and what is made of it."""
     folder = copy_run(whole.folder, tmp_path / "run")
-    remove_files(folder, whole.by_rule["prune"].outputs)
+    remove_files(folder, whole.jobs_by_rule["prune"].outputs)
     return folder
 
 
 @contextmanager
-def at_work(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
+def running_job(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
     marker = folder / "marker"
     own = faulty_environment(jobs={"prune": ["slow", str(marker)]}, **faulty)
@@ -72,7 +72,7 @@ def is_whole(found: Run, folder: Path, whole: Whole) -> None:
 
 def test_two_snakemakes(whole: Whole, folder: Path) -> None:
     """The second is refused, an experiment of its own is not, and the first one knows nothing of either."""
-    with at_work(folder, warm=whole.warm) as first:
+    with running_job(folder, warm=whole.warm) as first:
         second = run(folder, "all", warm=whole.warm)
         assert second.code != 0
         assert "LockException" in second.text and "can be removed with the --unlock argument" in second.text
@@ -87,15 +87,15 @@ def test_two_snakemakes(whole: Whole, folder: Path) -> None:
 
 def test_snakemake_killed(whole: Whole, folder: Path) -> None:
     """Its job outlives it, and keeps a second one of its kind out until it has ended."""
-    log = folder / whole.by_rule["prune"].log
-    with at_work(folder, warm=whole.warm) as process:
+    log = folder / whole.jobs_by_rule["prune"].log
+    with running_job(folder, warm=whole.warm) as process:
         process.kill()
         process.wait()
         refused = run(folder, "all", warm=whole.warm)
         assert refused.code != 0 and "LockException" in refused.text
         assert run(folder, "--unlock").code == 0
         assert is_held(lock_path(log))
-        again = run(folder, whole.by_rule["prune"].outputs[0], warm=whole.warm)
+        again = run(folder, whole.jobs_by_rule["prune"].outputs[0], warm=whole.warm)
         assert again.code != 0
         assert re.search(r"this step is already running \(started by process \d+ on .*\); wait for it", again.text)
         (folder / "marker").unlink()
@@ -107,17 +107,17 @@ def test_snakemake_killed(whole: Whole, folder: Path) -> None:
 def test_interrupted(whole: Whole, folder: Path) -> None:
     """Ctrl-C reaches Snakemake and its jobs."""
     before = files(folder)
-    with at_work(folder) as process:
+    with running_job(folder) as process:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=20) != 0
-    assert not (files(folder) - before) & set(whole.by_rule["prune"].outputs)
+    assert not (files(folder) - before) & set(whole.jobs_by_rule["prune"].outputs)
     assert not [name for name in files(folder) if name.endswith(".tmp")]
     is_whole(run(folder, "all", warm=whole.warm), folder, whole)
 
 
 def test_a_table_of_failed_cells_is_made_again(whole: Whole, folder: Path) -> None:
     """Even where what failed is made alone, by another command, and is what Snakemake knew before."""
-    job = whole.by_rule["evaluate"]
+    job = whole.jobs_by_rule["evaluate"]
     cache = f"{R}/evaluation/m/zero-shot/cache"
     remove_files(folder, [*job.outputs, cache])
     failed = run(folder, *targets([job]), warm=whole.warm, jobs={"evaluate": ["killed", 1]})
@@ -138,14 +138,16 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
         )
     )
     copy_run(
-        whole.folder / Path(whole.by_rule["prune"].outputs[0]).parent,
-        folder / Path(whole.by_rule["prune"].outputs[0]).parent,
+        whole.folder / Path(whole.jobs_by_rule["prune"].outputs[0]).parent,
+        folder / Path(whole.jobs_by_rule["prune"].outputs[0]).parent,
     )
     damaged = [items.outputs[0], output(pruned, "selection.parquet"), f"{trained.outputs[0]}/model.safetensors"]
     for name in damaged:
         os.truncate(folder / name, (folder / name).stat().st_size // 2)
     asking = next(job for job in whole.jobs if job.rule == "evaluate" and trained.outputs[0] in job.inputs)
-    remove_files(folder, [whole.by_rule["evaluate"].outputs[0], asking.outputs[0], whole.by_rule["train"].outputs[1]])
+    remove_files(
+        folder, [whole.jobs_by_rule["evaluate"].outputs[0], asking.outputs[0], whole.jobs_by_rule["train"].outputs[1]]
+    )
     remove_files(folder, [str(Path(asking.outputs[0]).parent / "cache")])
     failed = run(folder, "all", warm=whole.warm)
     assert failed.code != 0
@@ -162,7 +164,7 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
 def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
-    jobs = [whole.by_rule[rule] for rule in ("prune", "train", "audit")]
+    jobs = [whole.jobs_by_rule[rule] for rule in ("prune", "train", "audit")]
     with on_a_small_disk(whole.folder, tmp_path) as folder:
         remove_files(folder, [name for job in jobs for name in job.outputs])
         before = files(folder)
@@ -180,12 +182,12 @@ def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
 def test_the_results_are_read_only_under_snakemake(whole: Whole, folder: Path) -> None:
     """To Snakemake, too: it cannot even make the folder of a job's log."""
     mount = f"mount --bind {folder}/results {folder}/results && mount -o remount,bind,ro {folder}/results"
-    line = command(folder, "--cores", CORES, whole.by_rule["prune"].outputs[0])
+    line = command(folder, "--cores", CORES, whole.jobs_by_rule["prune"].outputs[0])
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *line],
         env=faulty_environment(warm=whole.warm), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr, done.stderr
-    found = run(folder, whole.by_rule["prune"].outputs[0], warm=whole.warm)
+    found = run(folder, whole.jobs_by_rule["prune"].outputs[0], warm=whole.warm)
     assert (found.code, found.job_counts) == (0, {"prune": 1})

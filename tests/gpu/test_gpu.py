@@ -44,14 +44,14 @@ LENGTHS = [5, 64, 1, 130, 17]
 OUTPUT, GRADIENT = 5e-3, 2e-2
 
 
-def apart(found: torch.Tensor, expected: torch.Tensor, least: float = 0) -> float:
+def relative_error(found: torch.Tensor, expected: torch.Tensor, least: float = 0) -> float:
     """The norm of their difference over that of the expected one, or over `least` where that is larger."""
     assert found.shape == expected.shape
     one, two = found.detach().double(), expected.detach().double()
     return float((one - two).norm()) / max(float(two.norm()), least)
 
 
-def alone(qkv: list[torch.Tensor], window: int | None) -> torch.Tensor:
+def separate_attention(qkv: list[torch.Tensor], window: int | None) -> torch.Tensor:
     """Reference: each sample by itself in float32, under an explicit mask; [1, T, H, D]."""
     outputs = []
     for query, key, value in zip(*(x.float().split(LENGTHS, dim=2) for x in qkv), strict=True):
@@ -72,14 +72,14 @@ def test_variable_length_attention_is_each_sample_alone(dtype: torch.dtype, grou
     qkv = [torch.randn(shape, device=DEVICE, dtype=dtype, requires_grad=True) for shape in shapes]
     borders = segment_borders(LENGTHS).to(DEVICE)
     found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders, sliding_window=window)
-    expected = alone(qkv, window)
+    expected = separate_attention(qkv, window)
     assert found.dtype == dtype
-    assert apart(found, expected) < OUTPUT
+    assert relative_error(found, expected) < OUTPUT
     upstream = torch.randn_like(expected)
     given = torch.autograd.grad(found, qkv, upstream.to(dtype))
     wanted = torch.autograd.grad(expected, qkv, upstream)
     least = 0.01 * float(wanted[2].norm())  # a token that sees itself alone has no gradient but its value's
-    assert all(apart(one, two, least) < GRADIENT for one, two in zip(given, wanted, strict=True))
+    assert all(relative_error(one, two, least) < GRADIENT for one, two in zip(given, wanted, strict=True))
 
 
 @pytest.mark.parametrize("groups", [2, 1])
@@ -114,7 +114,7 @@ def loaded(folder: Path, attention: str, dtype: torch.dtype = torch.bfloat16) ->
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
-def test_a_packed_pass_in_half_precision_has_the_padded_ones_loss(removal: str, tiny_model: Path) -> None:
+def test_packed_and_padded_losses_agree_in_half_precision(removal: str, tiny_model: Path) -> None:
     packed, padded = loaded(tiny_model, PACKED), loaded(tiny_model, "sdpa")
     check_isolated(packed)
     rows = samples(removal)
@@ -164,7 +164,7 @@ def test_ligers_layers_are_the_models_own(tiny_model: Path) -> None:
         loss.backward()
         found.append((loss.item(), {name: p.grad for name, p in model.named_parameters()}))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
-    assert all(apart(found[1][1][name], gradient) < 1e-4 for name, gradient in found[0][1].items())
+    assert all(relative_error(found[1][1][name], gradient) < 1e-4 for name, gradient in found[0][1].items())
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -176,12 +176,12 @@ def test_logits_of_half_precision_weights_are_not_rounded(bias: bool) -> None:
     found = logits(module, hidden)
     weight, shift = module.weight.double(), module.bias.double() if bias else 0
     assert found.dtype == torch.float32
-    assert apart(found, hidden.double() @ weight.T + shift) < 1e-5
+    assert relative_error(found, hidden.double() @ weight.T + shift) < 1e-5
     upstream = torch.randn_like(found)
     wanted = [hidden, *module.parameters()]
     exact = [upstream.double() @ weight, upstream.double().T @ hidden.double(), upstream.double().sum(0)]
     for one, two in zip(torch.autograd.grad(found, wanted, upstream), exact, strict=False):
-        assert apart(one, two) < GRADIENT
+        assert relative_error(one, two) < GRADIENT
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -242,7 +242,7 @@ def test_a_dynamic_job_scores_with_the_packed_attention(tmp_path: Path, tiny_mod
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
-def test_a_deterministic_job_that_is_killed_ends_with_the_undisturbed_ones_weights(
+def test_killed_deterministic_job_ends_with_the_same_weights(
     dynamic: bool, tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"device": DEVICE, "bf16": True, "deterministic": True, "dynamic": dynamic}
@@ -256,7 +256,7 @@ def test_a_deterministic_job_that_is_killed_ends_with_the_undisturbed_ones_weigh
     assert_same(tmp_path / "killed", tmp_path / "whole")
 
 
-def test_infinite_weights_on_a_gpu_end_the_job_before_anything_is_saved(
+def test_infinite_weights_end_the_job_before_a_save(
     tmp_path: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device says so a step later."""

@@ -197,7 +197,7 @@ class Whole(NamedTuple):
     digest: str
 
     @property
-    def by_rule(self) -> dict[str, Captured]:
+    def jobs_by_rule(self) -> dict[str, Captured]:
         return disturbed_jobs(self.jobs)
 
 

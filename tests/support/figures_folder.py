@@ -27,7 +27,7 @@ MANY = [
     {"never": {"method": "random+ppl", "mode": "dynamic"}},
 ]
 HALF = {"sample_ratio": 0.5, "token_ratio": 0.5}
-AT = "s0.5-t0.5"
+BUDGET = "s0.5-t0.5"
 
 
 def many(**changes: Any) -> Experiment:
@@ -93,16 +93,16 @@ def fill(root: Path) -> None:
     finish(root, cells["zero-shot"], 10, 20, experiment=experiment)
     for seed in (0, 1):
         finish(root, cells[f"full/seed{seed}"], 50, 60, experiment=experiment)
-        finish(root, cells[f"{AT}/random+random/seed{seed}"], 30, 40 + seed, experiment=experiment)
+        finish(root, cells[f"{BUDGET}/random+random/seed{seed}"], 30, 40 + seed, experiment=experiment)
         for name in ("q3", "random-dynamic"):
-            finish(root, cells[f"{AT}/{name}/seed{seed}"], 33, 42, experiment=experiment)
-    finish(root, cells[f"{AT}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
-    put(root / f"logs/train/m/{AT}/longest+random/seed0.log", "FAILED: out of memory\n")
-    for cell in (cells[f"{AT}/q3/seed{seed}"] for seed in (0, 1)):
+            finish(root, cells[f"{BUDGET}/{name}/seed{seed}"], 33, 42, experiment=experiment)
+    finish(root, cells[f"{BUDGET}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
+    put(root / f"logs/train/m/{BUDGET}/longest+random/seed0.log", "FAILED: out of memory\n")
+    for cell in (cells[f"{BUDGET}/q3/seed{seed}"] for seed in (0, 1)):
         spec = grid.pruning_of(experiment, cell)
         prune(root / "scores/m", root / "pruned/m" / cell.path, spec, cell.seed or 0)
     for seed, ppl in enumerate((30.0, 50.0)):
-        file = root / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
+        file = root / f"trained/m/{BUDGET}/random-dynamic/seed{seed}/training.json"
         probes = [{"step": 0, "ppl": 100.0, "entropy": 2.0}, {"step": 7, "ppl": ppl, "entropy": 1.0}]
         put(file, files.read_json(file) | {"probes": probes})
 

@@ -19,36 +19,36 @@ TEXTS = {
     "braces": "{x} {{y}} {wildcards.model}",
     "climbing": "../../../elsewhere",
 }
-ONE_OF = ("hub", "path", "wheel", "pretrain")
+EXCLUSIVE = ("hub", "path", "wheel", "pretrain")
 Key = tuple[str | int, ...]
 
 
 def text_keys(model: type[BaseModel] = Experiment, at: Key = ()) -> Iterator[Key]:
     """Where a config may hold a free text: a list's texts at 0, a dict's values at `*`, its names as `*name`."""
     for name, field in model.model_fields.items():
-        yield from _of(field.annotation, (*at, name))
+        yield from _annotation_keys(field.annotation, (*at, name))
 
 
-def _of(annotation: Any, at: Key) -> Iterator[Key]:
+def _annotation_keys(annotation: Any, at: Key) -> Iterator[Key]:
     kind, inner = get_origin(annotation), get_args(annotation)
     if annotation is str or annotation is Any:
         yield at
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield from text_keys(annotation, at)
     elif kind is list:
-        yield from _of(inner[0], (*at, 0))
+        yield from _annotation_keys(inner[0], (*at, 0))
     elif kind is dict:
-        yield from _of(inner[0], (*at, "*name"))
-        yield from _of(inner[1], (*at, "*"))
+        yield from _annotation_keys(inner[0], (*at, "*name"))
+        yield from _annotation_keys(inner[1], (*at, "*"))
     elif kind is Annotated:
-        yield from _of(inner[0], at)
+        yield from _annotation_keys(inner[0], at)
     elif kind in (Union, types.UnionType):
         for each in inner:
-            yield from _of(each, at)
+            yield from _annotation_keys(each, at)
 
 
 def placed(full: dict[str, Any], key: Key, text: str, alone: bool = True) -> dict[str, Any]:
-    """The config with the text at that key; `alone`: as `one_source` with that key."""
+    """The config with the text at that key; `alone`: as `keep_one_source` with that key."""
     values = here = copy.deepcopy(full)
     for part in key[:-1]:
         here = here[next(iter(here)) if part == "*" else part]
@@ -59,21 +59,21 @@ def placed(full: dict[str, Any], key: Key, text: str, alone: bool = True) -> dic
         here[:] = [text]
     else:
         here[next(iter(here)) if last == "*" else last] = text
-    return one_source(values, key) if alone else values
+    return keep_one_source(values, key) if alone else values
 
 
-def one_source(values: Any, key: Key = ()) -> Any:
+def keep_one_source(values: Any, key: Key = ()) -> Any:
     """Of keys that exclude one another the one on the way to `key` stays, elsewhere `path`."""
     if isinstance(values, list):
-        return [one_source(each, key[1:]) for each in values]
+        return [keep_one_source(each, key[1:]) for each in values]
     if not isinstance(values, dict):
         return values
-    stays = next((part for part in key if part in ONE_OF), "path")
+    stays = next((part for part in key if part in EXCLUSIVE), "path")
     here = stays if stays in values and key[:1] == (stays,) else "path"
     out = {}
     for name, value in values.items():
-        if "path" in values and name in ONE_OF and name != here:
+        if "path" in values and name in EXCLUSIVE and name != here:
             continue
         below = key[1:] if key[:1] in ((name,), ("*",), ("*name",)) else ()
-        out[name] = one_source(value, below)
+        out[name] = keep_one_source(value, below)
     return out

@@ -7,6 +7,7 @@ Every assigned name and every parameter counts. Functions, classes, modules and 
 
 import argparse
 import ast
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
@@ -111,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `names.py | head` ends without an error
     main()

@@ -35,6 +35,6 @@ def calibrated_by_a_third(experiment: Experiment, root: Path) -> tuple[float, fl
     return total(root, rest, calibrate(root, first, experiment.device))
 
 
-def by_default_rates(experiment: Experiment, root: Path) -> tuple[float, float]:
+def estimate_by_default_rates(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Without any benchmark file."""
     return total(root, measured_jobs(experiment, root), Rates(experiment.device, {}, {}))

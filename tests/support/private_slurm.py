@@ -66,7 +66,7 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE DefaultTime=10 PriorityTier=100 
 """
 
 
-def lacking() -> str:
+def missing_requirement() -> str:
     """What this machine lacks for a private Slurm; empty where nothing does."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     programs = [program for program in PROGRAMS if not shutil.which(program, path=path)]

@@ -28,9 +28,12 @@ CONFIG["evaluation"]["benchmarks"] = {
 }
 CONFIG["references"] = ["full"]
 # A user's own profile; four (fake) GPUs a training, so that two fit on a node.
-MINE = {"set-resources": {"train": {"slurm_partition": "gpu", "gpu": 4, "gpu_model": GPU_MODEL}}, "latency-wait": 5}
+USER_PROFILE = {
+    "set-resources": {"train": {"slurm_partition": "gpu", "gpu": 4, "gpu_model": GPU_MODEL}},
+    "latency-wait": 5,
+}
 NUMBERS = ["variant", "seed", "benchmark", "score", "delta", "realised_sample_ratio", "realised_token_ratio", "status"]
-HERE = Path(__file__).parent
+SUPPORT_DIR = Path(__file__).parent
 
 
 @contextmanager
@@ -41,11 +44,11 @@ def started(
     folder.mkdir(exist_ok=True)
     (folder / "experiment.yaml").write_text(yaml.safe_dump(CONFIG | changes, sort_keys=False))
     (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
-    command = [sys.executable, str(HERE / "programs/quick_snakemake.py"), *arguments]
+    command = [sys.executable, str(SUPPORT_DIR / "programs/quick_snakemake.py"), *arguments]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--profile", str(ROOT / "profiles/slurm"), "--profile", str(folder / "mine.yaml")]
     command += ["--configfile", str(folder / "experiment.yaml")]
-    path = os.pathsep.join([str(HERE / "hold"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(SUPPORT_DIR / "hold"), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     environment = slurm.environment | {"PYTHONPATH": path}
     environment["PATH"] = f"{slurm.folder}/bin:{Path(sys.executable).parent}:{environment['PATH']}"
     with (folder / "run.log").open("a") as log:

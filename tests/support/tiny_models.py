@@ -105,7 +105,7 @@ def options(questions: list[tuple[str, list[str]]] = QUESTIONS, kind: str = "log
     ]
 
 
-def alone(model: Any, ids: list[int], start: int) -> tuple[float, bool]:
+def forward_nll(model: Any, ids: list[int], start: int) -> tuple[float, bool]:
     """NLL of ids[start:] in nats, summed in float64, and whether each is the likeliest: one forward."""
     with torch.no_grad():
         logp_TV = model(torch.tensor([ids])).logits[0, :-1].double().log_softmax(-1)[start - 1 :]

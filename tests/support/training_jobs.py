@@ -80,5 +80,5 @@ def contract_loss(model: Any, samples: list[dict[str, Any]], removal: str) -> to
     return total / count
 
 
-def in_float64(folder: Path) -> Any:
+def load_float64(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder).double()

@@ -21,7 +21,7 @@ EXTRAS = {
     for lines in PROJECT["optional-dependencies"].values()
     for one in map(Requirement, lines)
 }
-NOT_IMPORTED = {"accelerate", "gguf", "tabulate", "tensorboardx"}  # here, but by transformers and pandas
+INDIRECT = {"accelerate", "gguf", "tabulate", "tensorboardx"}  # here, but by transformers and pandas
 
 
 def imported() -> set[str]:
@@ -39,7 +39,7 @@ def imported() -> set[str]:
 
 def test_dependencies_are_what_is_imported() -> None:
     of_pydantic = {"pydantic-core"}
-    assert imported() - of_pydantic - EXTRAS.keys() - {"prunegrid"} == NEEDED.keys() - NOT_IMPORTED - {"snakemake"}
+    assert imported() - of_pydantic - EXTRAS.keys() - {"prunegrid"} == NEEDED.keys() - INDIRECT - {"snakemake"}
 
 
 @pytest.mark.parametrize("name", NEEDED | EXTRAS)

@@ -27,14 +27,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def wanted(**changes: Any) -> dict[str, Any]:
+def config_values(**changes: Any) -> dict[str, Any]:
     """The config of `an_experiment` with these changes."""
     values: dict[str, Any] = an_experiment(**changes).model_dump(mode="json", exclude_unset=True)
     assert config.load(values) == an_experiment(**changes)
     return values
 
 
-def said(output: str) -> list[str]:
+def status_lines(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("prunegrid: ")]
 
 
@@ -42,7 +42,7 @@ def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
     changed = wanted(training={"learning_rate": 0.0002}, scoring={"max_length": 64})
     done = snakemake(folder, "--cores", "1", RECORD, config=changed)
     assert done.returncode == 0, done.stderr
-    assert said(done.stdout + done.stderr) == [
+    assert status_lines(done.stdout + done.stderr) == [
         "prunegrid: 8 cells finished, but not as this config wants (stale):",
         "prunegrid:   scoring.max_length was 2048, is 64: 8 cells",
         "prunegrid:   training.learning_rate was 0.0001, is 0.0002: 8 cells",
@@ -53,21 +53,21 @@ def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
 def test_run_without_stale_cells_prints_nothing(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
     assert done.returncode == 0, done.stderr
-    assert said(done.stdout + done.stderr) == []
+    assert status_lines(done.stdout + done.stderr) == []
 
 
 def test_dry_run_prints_no_stale_cells(folder: Path) -> None:
     done = snakemake(folder, "--dry-run", RECORD, config=wanted(training={"learning_rate": 0.0002}))
     assert done.returncode == 0, done.stderr
-    assert said(done.stdout + done.stderr) == []
+    assert status_lines(done.stdout + done.stderr) == []
 
 
 def test_run_ignores_damaged_results(folder: Path) -> None:
     damaged = folder / "results/tiny/trained/m/full/seed0/training.json"
     damaged.write_text("{")
-    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    done = snakemake(folder, "--cores", "1", RECORD, config=config_values())
     assert done.returncode == 0, done.stderr
-    (line,) = said(done.stdout + done.stderr)
+    (line,) = status_lines(done.stdout + done.stderr)
     assert line.startswith(
         "prunegrid: cannot tell which finished cells are stale: results/tiny/trained/m/full/seed0/training.json: "
     )
@@ -79,7 +79,7 @@ def test_run_refuses_a_running_step(folder: Path) -> None:
     put(log, "of an orphan of a Snakemake that was killed\n")
     descriptor = locks.acquire(lock_path(log))
     assert descriptor is not None
-    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    done = snakemake(folder, "--cores", "1", RECORD, config=config_values())
     assert done.returncode == 1
     who = f"process {os.getpid()} on {os.uname().nodename}"
     (line,) = [line for line in said(done.stdout + done.stderr) if "is already running" in line]

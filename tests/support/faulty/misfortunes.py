@@ -26,7 +26,7 @@ def arm(script: str) -> None:
         MISFORTUNES[plan[0]](*plan[1:])
 
 
-def at_renaming(number: int, act: Callable[[Path], None], beginning: str = ".") -> None:
+def act_at_renaming(number: int, act: Callable[[Path], None], beginning: str = ".") -> None:
     """Do this before the `number`-th renaming of a temporary file or folder whose name begins like this."""
     count = 0
 
@@ -50,7 +50,7 @@ def killed(number: int, beginning: str = ".") -> None:
                 os.truncate(file, file.stat().st_size // 2)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    at_renaming(number, die, beginning)
+    act_at_renaming(number, die, beginning)
 
 
 def slow(marker: str) -> None:
@@ -60,7 +60,7 @@ def slow(marker: str) -> None:
         while Path(marker).exists() and time.monotonic() < until:
             time.sleep(0.05)
 
-    at_renaming(1, wait)
+    act_at_renaming(1, wait)
 
 
 def read_only(folder: str) -> None:
@@ -78,7 +78,7 @@ def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def not_root() -> None:
+def drop_root() -> None:
     class Header(ctypes.Structure):
         _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
@@ -95,5 +95,5 @@ MISFORTUNES: dict[str, Callable[..., None]] = {
     "killed": killed,
     "slow": slow,
     "read-only": read_only,
-    "not root": not_root,
+    "not root": drop_root,
 }

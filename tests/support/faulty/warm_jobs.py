@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LONGEST = 240  # seconds that a job may take: one that hangs fails its test, not the whole run
-OWN = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+JOB_VARIABLES = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 IMPORTED = """
 deepspeed deepspeed.ops.adam lm_eval matplotlib.pyplot pandas peft scipy.stats snakemake.script transformers
 prunegrid.audit.figure prunegrid.audit.report prunegrid.evaluation.harness prunegrid.evaluation.language_model
@@ -32,7 +32,7 @@ prunegrid.training.worker
 def served(folder: Path) -> Iterator[Path]:
     """A server while the block runs; its socket."""
     path = folder / "jobs"
-    server = subprocess.Popen([sys.executable, __file__, str(path)], env={**os.environ, **OWN})
+    server = subprocess.Popen([sys.executable, __file__, str(path)], env={**os.environ, **JOB_VARIABLES})
     try:
         while not path.exists():
             assert server.poll() is None, "the server of warm jobs did not start"
@@ -83,19 +83,19 @@ def answer(client: socket.socket) -> None:
     text, fds, _, _ = socket.recv_fds(client, 1 << 20, 2)
     child = os.fork()
     if not child:
-        be(json.loads(text), fds)
+        become(json.loads(text), fds)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with contextlib.suppress(BrokenPipeError):
         client.sendall(f"{code}\n".encode())
     os._exit(0)
 
 
-def be(order: dict, fds: list[int]) -> None:
+def become(order: dict, fds: list[int]) -> None:
     os.setsid()
     signal.alarm(LONGEST)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update({**order["env"], **OWN})
+    os.environ.update({**order["env"], **JOB_VARIABLES})
     os.chdir(order["cwd"])
     for number, descriptor in enumerate(fds, 1):
         os.dup2(descriptor, number)

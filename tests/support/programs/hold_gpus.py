@@ -20,7 +20,7 @@ def hold() -> None:
     sys.stdin.read()
 
 
-def own_files(ids: list[str]) -> None:
+def create_owner_files(ids: list[str]) -> None:
     """A file for each GPU, which must not exist yet."""
     owned = [Path(f"{number}.owner") for number in ids]
     for path in owned:
@@ -57,7 +57,7 @@ def ask_again(environment: dict[str, str], slots: int) -> None:
 ACTIONS: dict[str, Callable[[Any, int], None]] = {
     "hold": lambda reservation, slots: hold(),
     "end": lambda reservation, slots: None,
-    "own files": lambda reservation, slots: own_files(reservation.ids),
+    "own files": lambda reservation, slots: create_owner_files(reservation.ids),
     "look around": lambda reservation, slots: look_around(reservation.ids, slots),
     "child with the locks": lambda reservation, slots: start_child(reservation.fds),
     "child without": lambda reservation, slots: start_child(()),

@@ -14,14 +14,14 @@ from prunegrid.experiment.sections import Benchmark
 export = cache.EvaluationCache.export
 
 
-def then_die(self: Any, name: str, record: dict[str, Any]) -> None:
+def export_and_die(self: Any, name: str, record: dict[str, Any]) -> None:
     export(self, name, record)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    cache.EvaluationCache.export = then_die
+    cache.EvaluationCache.export = export_and_die
     evaluate(
         Path(given["model"]),
         Path(given["out"]),

@@ -21,7 +21,7 @@ from prunegrid.models import head_chunks
 from prunegrid.training import assembly, checkpoints, report, settings, trainer, worker
 
 PLAN: dict[str, Any] = json.loads(os.environ["MISFORTUNE"])
-OWN = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
+IS_AFFECTED = int(os.environ["RANK"]) in PLAN.get("ranks", [0, 1])
 
 
 def die() -> None:
@@ -55,12 +55,12 @@ def run_out(*_: Any) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
-def at_step(act: Callable[[Any], Any], when: str) -> None:
+def act_at_step(act: Callable[[Any], Any], when: str) -> None:
     """`before` or `after` the forward and backward passes of the step."""
     own = trainer.PrunedTrainer.training_step
 
     def training_step(self: Any, model: Any, *arguments: Any) -> Any:
-        here = OWN and self.state.global_step + 1 == PLAN["step"]
+        here = IS_AFFECTED and self.state.global_step + 1 == PLAN["step"]
         if here and when == "before":
             act(model)
         loss = own(self, model, *arguments)
@@ -71,23 +71,23 @@ def at_step(act: Callable[[Any], Any], when: str) -> None:
     trainer.PrunedTrainer.training_step = training_step
 
 
-def in_forward() -> None:
+def exhaust_memory() -> None:
     own = trainer.PrunedTrainer.compute_loss
 
     def compute_loss(self: Any, *arguments: Any, **named: Any) -> Any:
-        if OWN and self.state.global_step + 1 == PLAN["step"]:
+        if IS_AFFECTED and self.state.global_step + 1 == PLAN["step"]:
             run_out()
         return own(self, *arguments, **named)
 
     trainer.PrunedTrainer.compute_loss = compute_loss
 
 
-def while_writing() -> None:
+def kill_writing() -> None:
     """Half of one of DeepSpeed's files has reached the disk: the optimizer's, or at ZeRO 0 the model's with it."""
     own = torch.save
 
     def save(value: Any, file: Any, *arguments: Any, **named: Any) -> None:
-        if OWN and f".saving-{PLAN['step']}" in str(file) and Path(file).name.endswith("_states.pt"):
+        if IS_AFFECTED and f".saving-{PLAN['step']}" in str(file) and Path(file).name.endswith("_states.pt"):
             whole = io.BytesIO()
             own(value, whole, *arguments, **named)
             Path(file).write_bytes(whole.getvalue()[: whole.tell() // 2])
@@ -97,7 +97,7 @@ def while_writing() -> None:
     torch.save = save
 
 
-def before_renaming() -> None:
+def kill_renaming() -> None:
     """The checkpoint is complete but for its name."""
     own = checkpoints._sync
 
@@ -123,7 +123,7 @@ def no_room() -> None:
     own = report.write_outputs
 
     def finish(*arguments: Any) -> None:
-        if OWN:
+        if IS_AFFECTED:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
         own(*arguments)
 
@@ -197,18 +197,18 @@ def counting() -> None:
 
 MISFORTUNES: dict[str, Callable[[], None]] = {
     "none": lambda: None,
-    "killed before": lambda: at_step(lambda _: die(), "before"),
-    "killed after": lambda: at_step(lambda _: die(), "after"),
-    "killed while writing": while_writing,
-    "killed before renaming": before_renaming,
+    "killed before": lambda: act_at_step(lambda _: die(), "before"),
+    "killed after": lambda: act_at_step(lambda _: die(), "after"),
+    "killed while writing": kill_writing,
+    "killed before renaming": kill_renaming,
     "killed while finishing": finishing,
     "no room": no_room,
-    "spoilt": lambda: at_step(spoil, "before"),
-    "spoilt after": lambda: at_step(spoil, "after"),
-    "out of memory": in_forward,
-    "slow": lambda: at_step(lambda _: linger(), "before"),
+    "spoilt": lambda: act_at_step(spoil, "before"),
+    "spoilt after": lambda: act_at_step(spoil, "after"),
+    "out of memory": exhaust_memory,
+    "slow": lambda: act_at_step(lambda _: linger(), "before"),
     "slow start": starting,
-    "no deterministic kernel": lambda: at_step(without_kernel, "before"),
+    "no deterministic kernel": lambda: act_at_step(without_kernel, "before"),
     "counted": counting,
     "small chunks": small_chunks,
 }

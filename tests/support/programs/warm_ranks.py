@@ -82,14 +82,14 @@ def launch(order: dict, fds: list[int]) -> list[int]:
         if not child:
             several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} if ranks > 1 else {}
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), **several}
-            be(order, fds, own)
+            become(order, fds, own)
         children.append(child)
     for descriptor in fds:
         os.close(descriptor)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def be(order: dict, fds: list[int], own: dict[str, str]) -> None:
+def become(order: dict, fds: list[int], own: dict[str, str]) -> None:
     import runpy
     import traceback
 

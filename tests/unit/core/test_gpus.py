@@ -21,7 +21,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture(autouse=True)
-def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A temporary folder and a pool of this test's own, which the processes that it starts inherit."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -5,8 +5,6 @@ from typing import Any
 
 import pytest
 
-from prunegrid.core.errors import PrunegridError
-
 torch = pytest.importorskip("torch")
 
 from lm_eval.api.instance import Instance  # noqa: E402
@@ -14,6 +12,7 @@ from lm_eval.api.instance import Instance  # noqa: E402
 from prunegrid.evaluation import harness  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.models.head import Head  # noqa: E402
+from support.errors import refused  # noqa: E402
 from support.tiny_models import options, tiny, tokenizer  # noqa: E402
 
 SETTING = {"until": ["&"], "do_sample": False, "max_gen_toks": 9}
@@ -38,7 +37,7 @@ def test_a_diverged_model_is_named(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     for use in (Head, lambda model: LanguageModel(model, tokenizer(False), 8192)):
-        with pytest.raises(PrunegridError, match=f"{tmp_path}: its logits .* are not finite: its training diverged"):
+        with refused(tmp_path, "logits", "diverged", fix="lower learning rate"):
             use(loaded)
 
 
@@ -47,9 +46,9 @@ def test_no_option_is_chosen_among_nan(kind: str) -> None:
     lm = wrapped(kind, "&")
     lm.loglikelihood(options(), disable_tqdm=True)
     broken = options([("Question: What do\ncats drink?", [" milk", " red"]), ("Is it & or so?", [" yes", " no"])])
-    with pytest.raises(PrunegridError, match=f"{kind}.*: its logits at 'Is it & or so\\? yes' are not finite"):
+    with refused(lm.model.config.model_type, "at 'Is it & or so? yes'"):
         lm.loglikelihood(broken, disable_tqdm=True)
-    with pytest.raises(PrunegridError, match="at 'Is it & or so"):
+    with refused(lm.model.config.model_type, "at 'Is it & or so? yes'"):
         lm.nll_per_token(broken)
 
 
@@ -59,7 +58,7 @@ def test_no_token_is_chosen_among_nan(kind: str) -> None:
     lm = wrapped(kind, "&")
     prompts = ["Cats drink", "Is it & or so?", "2 + 3"]
     asked = [Instance("generate_until", {}, (prompt, dict(SETTING)), 0) for prompt in prompts]
-    with pytest.raises(PrunegridError, match=f"{kind}: its logits in the answer to 'Is it & or so\\?' are not finite"):
+    with refused(kind, "in the answer to 'Is it & or so?'"):
         lm.generate_until(asked)
 
 
@@ -74,10 +73,10 @@ def test_the_benchmark_is_named() -> None:
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1},
     }
-    with pytest.raises(PrunegridError, match=r"^ours: llama"):
+    with refused("ours: llama", "not finite"):
         harness.run(wrapped("llama", "&"), "ours", task, [{"q": "Is it & or so?", "a": "5"}], seed=0)
 
 
 def test_scoring_needs_a_decoder_apart_from_the_head() -> None:
-    with pytest.raises(PrunegridError, match=r"llama4_text: get_decoder\(\) is the model with its head"):
+    with refused("llama4_text", "get_decoder()"):
         Head(tiny("llama4"))

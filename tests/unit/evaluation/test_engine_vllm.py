@@ -18,7 +18,6 @@ os.environ |= ENVIRONMENT | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1
 
 from lm_eval.api.instance import Instance  # noqa: E402
 
-from prunegrid.core.errors import PrunegridError  # noqa: E402
 from prunegrid.evaluation import vllm_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402
@@ -107,9 +106,9 @@ def test_a_diverged_model_is_named(folder: Path, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     tokenizer(bos=True).save_pretrained(tmp_path)
     lm = vllm_model.load(tmp_path, None, tmp_path, **SETTINGS)
-    with pytest.raises(PrunegridError, match=f"{tmp_path}: its logits in the answer to 'Cats' are not finite"):
+    with refused(tmp_path, "in the answer to 'Cats'", "not finite"):
         answers(lm, ["Cats"], ["&"])
-    with pytest.raises(PrunegridError, match="its logits at 'Question: What do cats drink"):
+    with refused(tmp_path, "at 'Question: What do cats drink"):
         lm.loglikelihood(options(), disable_tqdm=True)
 
 

@@ -55,7 +55,7 @@ def test_an_item_without_an_answer_is_named(
 
 
 @pytest.mark.parametrize("answer", ["5", "####5", "#### five", "#### 5 apples"])
-def test_a_gold_answer_that_the_papers_gsm8k_cannot_read_is_named(answer: str, tmp_path: Path) -> None:
+def test_gold_answer_unreadable_for_the_papers_gsm8k_is_named(answer: str, tmp_path: Path) -> None:
     good = [{"question": "q", "answer": f"2+3\n#### {gold}"} for gold in ("5", "-1,200.5", "12\n")]
     path = write_jsonl(tmp_path / "gsm8k.jsonl", [*good, {"question": "q", "answer": answer}])
     with refused(f"{path}: item 3: answer", repr(answer)):

@@ -12,7 +12,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 from prunegrid.evaluation import language_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from support.errors import refused  # noqa: E402
-from support.tiny_models import KINDS, LONG, alone, options, tiny, tokenizer  # noqa: E402
+from support.tiny_models import KINDS, LONG, forward_nll, options, tiny, tokenizer  # noqa: E402
 
 
 @pytest.mark.parametrize("budget", [1, 90, 8192])
@@ -52,7 +52,7 @@ def test_whole_strings_against_a_loop(kind: str, bos: bool, budget: int) -> None
     asked = options(kind="nll_per_token")
     ids = [words.encode("".join(request.args))[-256:] for request in asked]
     assert max(map(len, ids)) == 256 and all((row[0] == 1) == (bos and len(row) < 256) for row in ids)
-    expected = [alone(model, row, 1)[0] / len(row) for row in ids]
+    expected = [forward_nll(model, row, 1)[0] / len(row) for row in ids]
     assert LanguageModel(model, words, budget).nll_per_token(asked) == pytest.approx(expected, abs=1e-5)
 
 
@@ -180,7 +180,7 @@ def test_both_scorings_of_one_task_against_a_loop() -> None:
             for text in item["texts"]:
                 ids = words.encode(f"{item['q']} {text}")
                 start = 1 if per_token else len(words.encode(item["q"]))
-                nlls.append(alone(model, ids, start)[0] / (len(ids) if per_token else 1))
+                nlls.append(forward_nll(model, ids, start)[0] / (len(ids) if per_token else 1))
             expected.append(float(nlls.index(min(nlls)) == item["gold"]))
         assert [sample["acc"] for sample in run["samples"]] == expected
         assert len(set(expected)) == 2

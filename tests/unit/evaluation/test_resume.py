@@ -150,19 +150,19 @@ def test_resume_evaluates_only_a_new_benchmark(
     assert evaluated == ["T"]
 
 
-def of_another_limit(given: dict[str, Any]) -> None:
+def change_limit(given: dict[str, Any]) -> None:
     given["benchmarks"] = THREE | {"S": toy_benchmark("squadv2", 2)}
 
 
-def of_other_weights(given: dict[str, Any]) -> None:
+def change_weights(given: dict[str, Any]) -> None:
     given["digests"] = {"weights": "other"}
 
 
-def of_another_dtype(given: dict[str, Any]) -> None:
+def change_dtype(given: dict[str, Any]) -> None:
     given["dtype"] = "bfloat16"
 
 
-def of_another_protocol(given: dict[str, Any]) -> None:
+def change_protocol(given: dict[str, Any]) -> None:
     given["protocol"] = "paper"
     given["benchmarks"] = {"S": THREE["S"]}
 
@@ -170,10 +170,10 @@ def of_another_protocol(given: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (of_another_limit, ["S"]),
-        (of_other_weights, ["A", "S", "C"]),
-        (of_another_dtype, ["A", "S", "C"]),
-        (of_another_protocol, ["S"]),
+        (change_limit, ["S"]),
+        (change_weights, ["A", "S", "C"]),
+        (change_dtype, ["A", "S", "C"]),
+        (change_protocol, ["S"]),
     ],
 )
 def test_a_change_evaluates_what_it_concerns(

@@ -59,7 +59,7 @@ def test_dynamic_variants_that_cannot_be_are_refused(values: dict[str, Any], mes
     assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
 
 
-def of_size(size: int, ratios: list[float], *variants: Any, mode: str | None = None) -> dict[str, Any]:
+def sized_config(size: int, ratios: list[float], *variants: Any, mode: str | None = None) -> dict[str, Any]:
     """A configuration whose mini-batches have this size, at these sample ratios."""
     values = config(*variants, mode=mode)
     values.pop("budgets", None)
@@ -71,14 +71,14 @@ def of_size(size: int, ratios: list[float], *variants: Any, mode: str | None = N
 @pytest.mark.parametrize(("size", "ratios", "least"), [(4, [0.5, 0.2], 5), (9, [0.1], 10), (3, [0.3], 4)])
 def test_dynamic_mini_batches_too_small_are_refused(size: int, ratios: list[float], least: int) -> None:
     """They would keep a sample each, more than they may."""
-    for values in (of_size(size, ratios, {"d": DYNAMIC}), of_size(size, ratios, mode="dynamic")):
+    for values in (sized_config(size, ratios, {"d": DYNAMIC}), sized_config(size, ratios, mode="dynamic")):
         with pytest.raises(PrunegridError) as raised:
             load(values)
         said = f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more than the"
         assert f"{said} sample_ratio {min(ratios)}; give {least} or more" in str(raised.value)
         assert len(str(raised.value).splitlines()) == 1
-    load(of_size(least, ratios, {"d": DYNAMIC}))
-    load(of_size(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
+    load(sized_config(least, ratios, {"d": DYNAMIC}))
+    load(sized_config(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
 
 
 def test_mode_of_a_variant_overrides_the_experiments() -> None:

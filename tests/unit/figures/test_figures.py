@@ -15,7 +15,6 @@ from prunegrid import pruners
 from prunegrid.cli import app
 from prunegrid.core import files as io
 from prunegrid.core import randomness
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid
 from prunegrid.figures import bars, curves, names, points, response
 from prunegrid.figures.draw import draw_all, draw_folder, plots
@@ -26,7 +25,8 @@ from prunegrid.results import collect
 from prunegrid.statistics import deltas
 from prunegrid.table.layout import lay_out
 from support import handmade_scores
-from support.figures_folder import AT, DELTAS, HALF, deltas_of, fill, many, worked_scores
+from support.errors import refused
+from support.figures_folder import BUDGET, DELTAS, HALF, deltas_of, fill, many, worked_scores
 from support.handmade_scores import spec
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import ROOT
@@ -76,7 +76,7 @@ def source(folder: Path, deltas: pd.DataFrame | None = None) -> ModelResults:
 
 def test_draw_all_writes_the_figures_that_names_lists(whole: Path) -> None:
     files = list((whole / "figures/m").iterdir())
-    expected = {"eu-plane", "tokens", "pareto", "heat-map", f"bars-{AT}", "curves"}
+    expected = {"eu-plane", "tokens", "pareto", "heat-map", f"bars-{BUDGET}", "curves"}
     assert {file.stem for file in files} == expected == set(names.figures(many()))
     assert sorted(file.suffix for file in files) == [".png"] * 6 + [".svg"] * 6
 
@@ -113,13 +113,13 @@ def test_the_plane_of_the_worked_example(whole: Path) -> None:
 
 def test_the_plane_without_a_selection(folder: Path) -> None:
     for seed in (0, 1):
-        (folder / f"pruned/m/{AT}/q3/seed{seed}/selection.parquet").unlink()
+        (folder / f"pruned/m/{BUDGET}/q3/seed{seed}/selection.parquet").unlink()
     texts = texts_of(folder, "eu-plane")
     assert "50 % of samples, q3: no selection" in texts and "kept as Q2" not in texts
 
 
 def test_windows_of_their_own_have_no_lines(folder: Path) -> None:
-    file = folder / f"pruned/m/{AT}/q3/seed0/selection.json"
+    file = folder / f"pruned/m/{BUDGET}/q3/seed0/selection.json"
     put(file, io.read_json(file) | {"thresholds": {"windows": 100, "quartiles": {}}})
     assert "100 windows, each with thresholds of its own" in texts_of(folder, "eu-plane")
 
@@ -139,7 +139,7 @@ def test_a_star_in_the_heat_map_is_significant(folder: Path) -> None:
 
 
 def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> None:
-    texts = figure_texts(whole, f"bars-{AT}")
+    texts = figure_texts(whole, f"bars-{BUDGET}")
     assert {
         "A",
         "B",
@@ -156,7 +156,7 @@ def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> N
 
 
 def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
-    texts = texts_of(folder, f"bars-{AT}", deltas_of(DELTAS[2:]))
+    texts = texts_of(folder, f"bars-{BUDGET}", deltas_of(DELTAS[2:]))
     assert "95 % interval: item noise only (one seed)" in texts
     assert "open, grey: not tested" in texts
     assert not [text for text in texts if "seeds" in text or "Holm" in text or "no interval" in text]
@@ -164,7 +164,7 @@ def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
 
 def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:
     """Two seeds in all: random+ppl's A has one of them."""
-    assert {"Random + PPL (1/2)", "q3"} <= set(figure_texts(whole, f"bars-{AT}"))
+    assert {"Random + PPL (1/2)", "q3"} <= set(figure_texts(whole, f"bars-{BUDGET}"))
     both = deltas_of([{"variant": "q3", "n_seeds": n, "benchmark": b, "delta": 1.0} for n, b in ((1, "A"), (2, "B"))])
     assert bars._label(source(whole), both, "q3") == "q3 (1-2/2)"
     assert bars._label(source(whole), both, "random+ppl") == "Random + PPL"
@@ -172,7 +172,7 @@ def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:
 
 def test_few_clusters_are_not_one_seed(folder: Path) -> None:
     rows = [{"variant": "q3", "benchmark": name, "delta": 3.0} for name in ("A", "B", "Avg")]
-    texts = texts_of(folder, f"bars-{AT}", deltas_of(rows))
+    texts = texts_of(folder, f"bars-{BUDGET}", deltas_of(rows))
     assert "no interval: fewer than 10 clusters of items" in texts
     assert not [text for text in texts if "95 %" in text]
 
@@ -186,8 +186,8 @@ def test_a_baseline_of_another_name_is_the_base(tmp_path: Path) -> None:
     put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
     shared_files(tmp_path, experiment)
     cells = {cell.path: cell for cell in grid.cells(experiment)}
-    finish(tmp_path, cells[f"{AT}/plain/seed0"], 30, 40, experiment=experiment)
-    finish(tmp_path, cells[f"{AT}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
+    finish(tmp_path, cells[f"{BUDGET}/plain/seed0"], 30, 40, experiment=experiment)
+    finish(tmp_path, cells[f"{BUDGET}/random+ppl/seed0"], 20, 31.25, experiment=experiment)
     texts = texts_of(tmp_path, "heat-map")
     assert [text for text in texts if text in ("base", "\u22129.4", "\u2013")] == ["base", "\u22129.4"]
     assert "baseline: plain" in texts_of(tmp_path, "pareto")
@@ -269,10 +269,10 @@ def test_curves_are_means_over_seeds(whole: Path) -> None:
 
 def test_curves_tell_no_probes_from_no_training(folder: Path) -> None:
     for seed in (0, 1):
-        file = folder / f"trained/m/{AT}/random-dynamic/seed{seed}/training.json"
+        file = folder / f"trained/m/{BUDGET}/random-dynamic/seed{seed}/training.json"
         put(file, io.read_json(file) | {"probes": []})
     assert "nothing to show: no probes in training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
-    shutil.rmtree(folder / f"trained/m/{AT}/random-dynamic")
+    shutil.rmtree(folder / f"trained/m/{BUDGET}/random-dynamic")
     assert "nothing to show: no training.json of any dynamic cell" in " ".join(texts_of_nothing(folder))
 
 
@@ -315,7 +315,7 @@ def test_every_figure_of_an_empty_folder_says_so(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_an_error_and_leaves_no_half_figure(folder: Path) -> None:
     (folder / "scores/m/samples.parquet").write_text("no")
-    with pytest.raises(PrunegridError, match=r"samples\.parquet: damaged"):
+    with refused(folder / "scores/m/samples.parquet", "damaged"):
         drawn(folder)
     assert not (folder / "figures").exists()
 
@@ -338,7 +338,7 @@ def test_figures_of_a_folder_with_its_table(folder: Path) -> None:
     collect.write(collect.collect_from(folder), folder / "results.parquet")
     deltas.write(deltas_of(DELTAS).reindex(columns=deltas.SCHEMA.names), folder / "deltas.parquet")
     assert len(draw_folder(folder)) == 12
-    assert "Random + PPL (1/2)" in figure_texts(folder, f"bars-{AT}")
+    assert "Random + PPL (1/2)" in figure_texts(folder, f"bars-{BUDGET}")
 
 
 def test_many_samples_are_shown_as_density(folder: Path) -> None:
@@ -347,6 +347,6 @@ def test_many_samples_are_shown_as_density(folder: Path) -> None:
     given = handmade_scores.scores([2] * n, samples={"ppl": rng.lognormal(1, 1, n), "entropy": rng.random(n)})
     handmade_scores.write(folder / "scores/m", given)
     for seed in (0, 1):
-        (folder / f"pruned/m/{AT}/q3/seed{seed}/selection.parquet").unlink()
+        (folder / f"pruned/m/{BUDGET}/q3/seed{seed}/selection.parquet").unlink()
     assert "all 6,000 samples" in texts_of(folder, "eu-plane")
     assert (folder / "figures/m/eu-plane.svg").stat().st_size < 300_000

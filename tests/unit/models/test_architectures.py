@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models.architecture import PACKED, TrainingAttention, scoring_error
@@ -55,7 +54,7 @@ def samples(removal: str) -> list[Example]:
     return made
 
 
-def alone(model: Any, rows: list[Example], with_positions: bool) -> float:
+def separate_nll(model: Any, rows: list[Example], with_positions: bool) -> float:
     """The summed NLL of the labels, each sample by itself through the whole model."""
     total = 0.0
     for one in rows:
@@ -93,7 +92,7 @@ def test_scores_equal_those_of_each_sample_alone(family: str) -> None:
     learned = [
         one._replace(labels=[-100] * (len(one.ids) - n) + one.ids[-n:]) for one, n in zip(whole, LENGTHS, strict=True)
     ]
-    assert float(nll_R.sum()) == pytest.approx(alone(model, learned, with_positions=False), rel=TOLERANCE)
+    assert float(nll_R.sum()) == pytest.approx(separate_nll(model, learned, with_positions=False), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
@@ -104,7 +103,7 @@ def test_a_padded_step_equals_its_samples_alone(family: str, removal: str) -> No
     model, rows = padded(family), samples(removal)
     with torch.no_grad():
         loss = float(total_nll(model, collate(rows, packed=False)))
-    assert loss == pytest.approx(alone(model, rows, with_positions=removal == "drop"), rel=TOLERANCE)
+    assert loss == pytest.approx(separate_nll(model, rows, with_positions=removal == "drop"), rel=TOLERANCE)
 
 
 def assert_same_gradients(one: Any, other: Any) -> None:
@@ -187,7 +186,7 @@ def test_check_trainable_refuses_from_the_configuration(family: str, value: str,
         check_trainable(write_config(family, tmp_path), True, {"drop"})
 
 
-def test_check_trainable_of_an_unbuildable_config_names_the_folder(tmp_path: Path) -> None:
+def test_check_trainable_unbuildable_config_names_the_folder(tmp_path: Path) -> None:
     write_config("llama", tmp_path)
     file = tmp_path / "config.json"
     file.write_text(file.read_text().replace('"num_attention_heads": 4', '"num_attention_heads": 0'))
@@ -254,7 +253,7 @@ def test_training_refuses_drop_without_position_ids(unpacked: Any, tmp_path: Pat
     model, scores = unpacked
     if "bloom" not in str(model):
         pytest.skip("gptj reads position ids")
-    with pytest.raises(PrunegridError, match=r"bloom: does not read position ids.*set removal: mask"):
+    with refused("bloom", "position ids", fix="removal: mask"):
         run(tmp_path, model, scores, removal="drop")
 
 

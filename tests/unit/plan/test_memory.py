@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Lora, Training
 from prunegrid.models.architecture import Shape, usual_shape
@@ -78,7 +77,7 @@ def test_damaged_model_is_an_error_of_the_plan_alone(folder: Path, tmp_path: Pat
     """The Snakefile asks for memory while it is parsed; the job that reads the model says what is wrong."""
     (folder / "model-1.safetensors").write_bytes(b"short")
     experiment = an_experiment(models={"m": {"path": str(folder)}})
-    with pytest.raises(PrunegridError, match=r"model-1.safetensors: damaged"):
+    with refused(folder / "model-1.safetensors", "damaged", fix=f"rm -r {folder}"):
         model_size(experiment, "m", tmp_path)
     assert peak_mb("score", experiment, root=tmp_path) > 2 * 4 * ASSUMED / MIB
 

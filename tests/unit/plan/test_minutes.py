@@ -36,11 +36,11 @@ def test_minutes_with_measured_rates_have_less_margin(tmp_path: Path, monkeypatc
 
 
 def test_minutes_of_training_are_divided_by_the_ranks(tmp_path: Path) -> None:
-    def on(ranks: int) -> int:
+    def minutes_on_ranks(ranks: int) -> int:
         training = {"ranks": ranks, "bf16": True, "method": "lora", "num_train_epochs": 1}
         return time_limit(tmp_path, "train", 10**9, training=training)
 
-    assert on(1) == pytest.approx(8 * on(8), rel=0.05)
+    assert minutes_on_ranks(1) == pytest.approx(8 * minutes_on_ranks(8), rel=0.05)
 
 
 def test_minutes_are_an_hour_at_least(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
 from prunegrid.plan.workload import Workload, seconds
 from support.errors import refused
-from support.plan_check import by_default_rates, calibrated_by_all
+from support.plan_check import calibrated_by_all, estimate_by_default_rates
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import DEFAULT, ROOT, planned
 
@@ -296,7 +296,7 @@ def test_calibrate_counts_a_lasting_load_in_proportion(run: tuple[Experiment, Pa
     assert calibrate(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
     said, took = calibrated_by_all(*run)
     assert said == pytest.approx(took)
-    assert by_default_rates(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
+    assert estimate_by_default_rates(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
 
 
 @pytest.mark.parametrize("told", [{"steps": 99}, {"resumed": [7]}], ids=["other settings", "resumed"])

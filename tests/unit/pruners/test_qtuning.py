@@ -223,7 +223,7 @@ def reference(
     for start in range(0, len(rows), width):
         part = rows[start : start + width]
         columns = [[float(column[row]) for row in part] for column in (*scores.samples.values(), luck)]
-        places = one_window(*columns, Fraction(str(sample_ratio)), **rules)
+        places = window_by_hand(*columns, Fraction(str(sample_ratio)), **rules)
         chosen.update({part[i]: place for i, place in places.items()})
     token_ppl = np.exp(scores.tokens["nll"])
     return {
@@ -241,7 +241,7 @@ def reference(
     }
 
 
-def one_window(
+def window_by_hand(
     ppl: list[float],
     entropy: list[float],
     luck: list[float],
@@ -298,10 +298,10 @@ def norm(values: list[float]) -> list[float]:
 def positions(ppl: list[float], truncated: bool, ratio: Fraction, lam: float, edges: str) -> list[int]:
     last = len(ppl) - 1
 
-    def at(i: int, own: float) -> float:
+    def ppl_at(i: int, own: float) -> float:
         return ppl[i] if 0 <= i <= last else (own if edges == "repeat" else 0.0)
 
-    s = [(1 - lam) * p + lam * (at(i - 1, p) + at(i + 1, p)) for i, p in enumerate(ppl)]
+    s = [(1 - lam) * p + lam * (ppl_at(i - 1, p) + ppl_at(i + 1, p)) for i, p in enumerate(ppl)]
     forced = [] if truncated else [last]
     ranked = forced + [i for i in sorted(range(len(s)), key=lambda i: (s[i], i)) if i not in forced]
     return sorted(ranked[: max(1, math.floor(ratio * len(ppl)))])

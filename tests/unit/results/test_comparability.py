@@ -119,12 +119,12 @@ def test_more_files_than_can_be_named(root: Path, monkeypatch: pytest.MonkeyPatc
 def test_where_now_does_not_tell_the_rarer_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table is made where lm-eval is not installed."""
 
-    def elsewhere(package: str) -> str:
+    def version_without_lm_eval(package: str) -> str:
         if package == "lm_eval":
             raise fingerprint.PackageNotFoundError
         return INSTALLED[package]
 
-    monkeypatch.setattr(fingerprint, "version", elsewhere)
+    monkeypatch.setattr(fingerprint, "version", version_without_lm_eval)
     change(root, "zero-shot", versions=INSTALLED | {"lm_eval": "0.4.14"})
     said = refused(root)
     assert named(said) == [root / "evaluation/m/zero-shot/A.json"]

@@ -19,7 +19,7 @@ VARIANTS = [
 ]
 
 
-def by_variant(experiment: Experiment, root: Path, seed: int = 1) -> dict[str, float | None]:
+def variant_costs(experiment: Experiment, root: Path, seed: int = 1) -> dict[str, float | None]:
     shares = costs.scoring_seconds(experiment, Files(root))
     return {cell.variant: share for cell, share in shares.items() if cell.seed == seed}
 
@@ -31,15 +31,15 @@ def test_scoring_seconds_are_shared_by_the_cells_that_read_a_pass(tmp_path: Path
     # random+ppl and q read the scoring pass, early reads fastv_layer2 alone; each with two seeds.
     readers = {"random+ppl": 12 / 4, "q": 12 / 4, "early": 6 / 2}
     none = dict.fromkeys(("random+random", "longest+random", "moving", "matched", "full"), 0)
-    assert by_variant(experiment, tmp_path) == none | readers
+    assert variant_costs(experiment, tmp_path) == none | readers
 
 
 def test_scoring_seconds_unknown_are_null(tmp_path: Path) -> None:
     experiment = an_experiment(variants=VARIANTS)
-    shares = by_variant(experiment, tmp_path)
+    shares = variant_costs(experiment, tmp_path)
     assert [shares[name] for name in ("random+random", "random+ppl", "early")] == [0, None, None]
     put(tmp_path / "scores/m/meta.json", {"samples": 3})
-    assert by_variant(experiment, tmp_path)["random+ppl"] is None
+    assert variant_costs(experiment, tmp_path)["random+ppl"] is None
 
 
 def test_gpu_hours_count_all_ranks_of_training() -> None:

@@ -17,8 +17,8 @@ from prunegrid.statistics.inference import Effect, estimate_effect
 from support.errors import refused
 from support.item_files import BUDGET, Values, cell, item_rows, write_experiment, write_items
 
-OURS = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
-OF_ONE_SEED = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
+CONTRAST = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
+SEED_COLUMNS = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
 
 
 def right(n: int, of: int = 12) -> list[int]:
@@ -30,15 +30,15 @@ def base(seed: int | None = 0) -> Any:
     return cell("random+random", seed)
 
 
-def ours(seed: int | None = 0) -> Any:
+def qtuning(seed: int | None = 0) -> Any:
     return cell("qtuning", seed)
 
 
 TWO_SEEDS: Values = {
     (base(0), "A"): right(6),
     (base(1), "A"): right(6),
-    (ours(0), "A"): right(9),
-    (ours(1), "A"): right(7),
+    (qtuning(0), "A"): right(9),
+    (qtuning(1), "A"): right(7),
 }
 
 
@@ -57,7 +57,7 @@ def test_by_hand(tmp_path: Path) -> None:
     1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
     lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
     """
-    found = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS]), benchmark="A")
+    found = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST]), benchmark="A")
     assert (found.n_seeds, found.n_items, found.n_clusters, found.item_df) == (2, 12, 12, 11)
     assert found.delta == pytest.approx(100 / 6)
     assert found.seed_sd == pytest.approx(11.785, abs=0.001)
@@ -69,30 +69,30 @@ def test_by_hand(tmp_path: Path) -> None:
 
 
 def test_three_seeds_are_tested(tmp_path: Path) -> None:
-    values = {(of(s), "A"): right(4 + 3 * (of is ours) + s % 2, 20) for s in (0, 1, 2) for of in (base, ours)}
-    found = row(deltas(write_experiment(tmp_path, values), tmp_path, [OURS]), benchmark="A")
+    values = {(of(s), "A"): right(4 + 3 * (of is qtuning) + s % 2, 20) for s in (0, 1, 2) for of in (base, qtuning)}
+    found = row(deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST]), benchmark="A")
     assert 0 < found.p == found.p_holm < 1
     assert found.n_family == 1 and found.significant == (found.p < 0.05)
 
 
 def test_one_seed_has_item_noise_only(tmp_path: Path) -> None:
-    frame = write_experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)})
-    found = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    frame = write_experiment(tmp_path, {(base(), "A"): right(3), (qtuning(), "A"): right(9)})
+    found = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
     assert found.delta == pytest.approx(50)
     assert 0 < found.item_low < 50 < found.item_high < 100
-    assert found[OF_ONE_SEED].isna().all()
+    assert found[SEED_COLUMNS].isna().all()
 
 
 def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
     """Twelve items about nine passages; the average of two benchmarks then has none either."""
     values = {
         **TWO_SEEDS,
-        **{(of(s), "B"): right(4 + 2 * (of is ours), 40) for s in (0, 1) for of in (base, ours)},
+        **{(of(s), "B"): right(4 + 2 * (of is qtuning), 40) for s in (0, 1) for of in (base, qtuning)},
     }
     frame = write_experiment(tmp_path, values)
     for of, name in TWO_SEEDS:
         write_items(tmp_path, of, name, item_rows(TWO_SEEDS[of, name], clusters="aabbccdefghi"))
-    found = deltas(frame, tmp_path, [OURS])
+    found = deltas(frame, tmp_path, [CONTRAST])
     for name in ("A", "Avg"):
         few = row(found, benchmark=name)
         assert few[["item_se", "item_df", "item_low", "item_high", "low", "high", "p", "p_holm"]].isna().all()
@@ -104,8 +104,8 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
 
 def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None:
     """Seed 1 lacks B: A is the mean of two seeds, 25 and 8.3, Avg of one: (25 + 20) / 2."""
-    values = TWO_SEEDS | {(base(0), "B"): right(2, 20), (ours(0), "B"): right(6, 20), (base(1), "B"): right(2, 20)}
-    found = deltas(write_experiment(tmp_path, values), tmp_path, [OURS])
+    values = TWO_SEEDS | {(base(0), "B"): right(2, 20), (qtuning(0), "B"): right(6, 20), (base(1), "B"): right(2, 20)}
+    found = deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST])
     average = row(found, benchmark="Avg")
     assert row(found, benchmark="A").delta == pytest.approx(100 / 6)
     assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
@@ -137,9 +137,9 @@ def test_deltas_are_of_done_cells_only(tmp_path: Path) -> None:
     frame = write_experiment(tmp_path, TWO_SEEDS)
     gone = (frame["variant"] == "qtuning") & (frame["seed"] == 1)
     frame.loc[gone, ["status", "score"]] = ["stale", None]
-    assert row(deltas(frame, tmp_path, [OURS]), benchmark="A").delta == pytest.approx(25)
+    assert row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A").delta == pytest.approx(25)
     frame.loc[frame["variant"] == "qtuning", "status"] = "failed"
-    assert deltas(frame, tmp_path, [OURS]).empty
+    assert deltas(frame, tmp_path, [CONTRAST]).empty
 
 
 def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
@@ -162,21 +162,24 @@ def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
 
 
 def test_both_is_at_least_as_wide_as_seeds(tmp_path: Path) -> None:
-    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
     assert (found["high"] - found["low"] > found["seed_high"] - found["seed_low"]).all()
 
 
 def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
     frame = write_experiment(tmp_path, TWO_SEEDS)
     frame.loc[frame["variant"] == "qtuning", "score"] += 1e-4
-    variant, baseline = ours(), base()
+    variant, baseline = qtuning(), base()
     with refused(f"m/{variant.path} against {baseline.path}, A", "differ by 25.0001 points"):
-        deltas(frame, tmp_path, [OURS])
+        deltas(frame, tmp_path, [CONTRAST])
 
 
 @pytest.mark.parametrize(
     ("contrasts", "value"),
-    [([OURS, OURS], "2 times"), ([Contrast("m", BUDGET, "qtuning", BUDGET, "qtuning")], "itself")],
+    [
+        ([CONTRAST, CONTRAST], "2 times"),
+        ([Contrast("m", BUDGET, "qtuning", BUDGET, "qtuning")], "itself"),
+    ],
 )
 def test_families_are_not_padded(tmp_path: Path, contrasts: Sequence[Contrast], value: str) -> None:
     with refused(f"contrast of m: qtuning against {contrasts[0].baseline}", value):
@@ -185,8 +188,8 @@ def test_families_are_not_padded(tmp_path: Path, contrasts: Sequence[Contrast], 
 
 def test_identical_models(tmp_path: Path) -> None:
     """One item more won and lost keep the interval from being a point: sqrt(2) x 8.333 points, t with 11 is 2.201."""
-    same = {(of(seed), name): right(6) for of in (base, ours) for seed in (0, 1, 2) for name in "AB"}
-    found = deltas(write_experiment(tmp_path, same), tmp_path, [OURS])
+    same = {(of(seed), name): right(6) for of in (base, qtuning) for seed in (0, 1, 2) for name in "AB"}
+    found = deltas(write_experiment(tmp_path, same), tmp_path, [CONTRAST])
     assert (found[["delta", "seed_sd"]] == 0).all(axis=None)
     of_a = row(found, benchmark="A")
     ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
@@ -196,13 +199,17 @@ def test_identical_models(tmp_path: Path) -> None:
 
 def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
     """Nothing varies, so the p-value is the sign test's over 12 items: 2 x 2^-12."""
-    won = {(of(seed), "A"): right(12 if of is ours else 0) for of in (base, ours) for seed in (0, 1, 2)}
-    assert row(deltas(write_experiment(tmp_path, won), tmp_path, [OURS]), benchmark="A").p == pytest.approx(2 / 2**12)
+    won = {(of(seed), "A"): right(12 if of is qtuning else 0) for of in (base, qtuning) for seed in (0, 1, 2)}
+    assert row(deltas(write_experiment(tmp_path, won), tmp_path, [CONTRAST]), benchmark="A").p == pytest.approx(
+        2 / 2**12
+    )
 
 
 def test_written_and_read(tmp_path: Path) -> None:
-    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [OURS])
-    one_seed = deltas(write_experiment(tmp_path, {(base(), "A"): right(3), (ours(), "A"): right(9)}), tmp_path, [OURS])
+    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
+    one_seed = deltas(
+        write_experiment(tmp_path, {(base(), "A"): right(3), (qtuning(), "A"): right(9)}), tmp_path, [CONTRAST]
+    )
     for frame in (found, one_seed, found[:0]):
         write(frame, tmp_path / "deltas.parquet")
         assert list(frame.columns) == SCHEMA.names
@@ -215,11 +222,11 @@ def test_draws_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
     values |= {(cell("x", seed), name): right(5 + seed) for seed in (0, 1) for name in "AB"}
     frame = write_experiment(tmp_path, values)
     other = Contrast("m", BUDGET, "x", BUDGET, "random+random")
-    alone, beside = (deltas(frame, tmp_path, asked) for asked in ([OURS], [other, OURS]))
+    alone, beside = (deltas(frame, tmp_path, asked) for asked in ([CONTRAST], [other, CONTRAST]))
     beside = beside[beside["variant"] == "qtuning"].reset_index(drop=True)
     drop = ["p_holm", "n_family", "significant"]
     pd.testing.assert_frame_equal(alone.drop(columns=drop), beside.drop(columns=drop), rtol=1e-12)
-    turned = deltas(frame[::-1], tmp_path, [OURS]).set_index("benchmark").loc[alone["benchmark"]].reset_index()
+    turned = deltas(frame[::-1], tmp_path, [CONTRAST]).set_index("benchmark").loc[alone["benchmark"]].reset_index()
     pd.testing.assert_frame_equal(turned[alone.columns], alone, rtol=1e-12)
 
 
@@ -230,29 +237,29 @@ def test_symmetries_of_the_frame(tmp_path: Path) -> None:
     """Swapped sides negate; the order of items in the files and the numbers of seeds change nothing."""
     values = dict(zip(TWO_SEEDS, np.random.default_rng(5).random((4, 12)).tolist(), strict=True))
     frame = write_experiment(tmp_path, values)
-    plain = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    plain = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
     swapped = Contrast("m", BUDGET, "random+random", BUDGET, "qtuning")
     turned = row(deltas(frame, tmp_path, [swapped]), benchmark="A")
     for (of, name), items in values.items():
         write_items(tmp_path, of, name, item_rows(items)[:: -1 if of.seed else 1])
-    again = row(deltas(frame, tmp_path, [OURS]), benchmark="A")
+    again = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
     np.testing.assert_array_equal(again[KEPT].astype(float), plain[KEPT].astype(float))
     renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
-    reseeded = row(deltas(write_experiment(tmp_path, renamed), tmp_path, [OURS]), benchmark="A")
+    reseeded = row(deltas(write_experiment(tmp_path, renamed), tmp_path, [CONTRAST]), benchmark="A")
     np.testing.assert_allclose(reseeded[KEPT].astype(float), plain[KEPT].astype(float), atol=1e-9)
     for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("seed_low", "seed_high"), ("low", "high")):
         assert turned[name] == pytest.approx(-plain[mirror], abs=1e-9)
     assert turned.item_se == pytest.approx(plain.item_se, abs=1e-9)
 
 
-def of_items(diffs_SI: Any, cluster_I: Any) -> Effect:
+def item_effect(diffs_SI: Any, cluster_I: Any) -> Effect:
     sums_WU = cluster_sums(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
     sizes_WU = cluster_sums(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
     (draws_J,) = resampled_means(sums_WU, sizes_WU, 100)
     return estimate_effect(np.mean(diffs_SI, axis=1), draws_J, len(cluster_I), sums_WU.size, np.count_nonzero(sums_WU))
 
 
-def told(found: Effect) -> list[float]:
+def effect_numbers(found: Effect) -> list[float]:
     return [
         found.delta,
         found.item_se,
@@ -275,9 +282,11 @@ differences = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 1.0]), min_size=15, max
 def test_symmetries_of_an_effect(diffs: list[list[float]], items: list[int], seeds: list[int]) -> None:
     """Items with their clusters, and seeds, in any order; the other sign; a p-value that agrees with the interval."""
     diffs_SI, cluster_I = np.array(diffs), np.arange(15) % 12
-    plain = of_items(diffs_SI, cluster_I)
-    assert told(of_items(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(told(plain), abs=1e-9)
-    turned = of_items(-diffs_SI, cluster_I)
+    plain = item_effect(diffs_SI, cluster_I)
+    assert effect_numbers(item_effect(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(
+        effect_numbers(plain), abs=1e-9
+    )
+    turned = item_effect(-diffs_SI, cluster_I)
     for own, theirs in ((plain.item_interval(), turned.item_interval()), (plain.interval(), turned.interval())):
         assert own == pytest.approx((-theirs[1], -theirs[0]), abs=1e-9)
     assert turned.p_value() == pytest.approx(plain.p_value())

@@ -18,7 +18,7 @@ from prunegrid.statistics.power import detectable, mde, power
 TOLERANCE = 4 / np.sqrt(2 * RESAMPLES)
 
 
-def of_items(diffs_SI: Any, cluster_I: Any = None) -> Effect:
+def item_effect(diffs_SI: Any, cluster_I: Any = None) -> Effect:
     """In points."""
     diffs_SI = np.asarray(diffs_SI, float)
     cluster_I = np.arange(diffs_SI.shape[1]) if cluster_I is None else cluster_I
@@ -42,7 +42,7 @@ def test_items_against_a_published_example() -> None:
     794 do both times, 150 only the first, 86 only the second time, 570 never: -0.04, standard error 0.0095, 95 %
     interval (-0.06, -0.02).
     """
-    found = of_items([[0] * 794 + [-1] * 150 + [1] * 86 + [0] * 570])
+    found = item_effect([[0] * 794 + [-1] * 150 + [1] * 86 + [0] * 570])
     assert found.delta == pytest.approx(-4)
     assert found.item_se == pytest.approx(0.95, rel=TOLERANCE)
     assert np.round(found.item_interval(), 0).tolist() == [-6, -2]
@@ -54,9 +54,9 @@ def test_clusters_against_cluster_robust_regression() -> None:
     cluster_I = np.repeat(np.arange(80), rng.integers(1, 10, 80))
     diffs_I = rng.normal(size=80)[cluster_I] + rng.normal(size=cluster_I.size)
     fit = OLS(diffs_I, np.ones_like(diffs_I)).fit(cov_type="cluster", cov_kwds={"groups": cluster_I})
-    assert of_items([diffs_I], cluster_I).item_se == pytest.approx(100 * fit.bse[0], rel=TOLERANCE)
+    assert item_effect([diffs_I], cluster_I).item_se == pytest.approx(100 * fit.bse[0], rel=TOLERANCE)
     plain = OLS(diffs_I, np.ones_like(diffs_I)).fit()
-    assert of_items([diffs_I]).item_se == pytest.approx(100 * plain.bse[0], rel=TOLERANCE)
+    assert item_effect([diffs_I]).item_se == pytest.approx(100 * plain.bse[0], rel=TOLERANCE)
     assert fit.bse[0] > 1.5 * plain.bse[0], "so that ignoring clusters would be seen"
 
 
@@ -64,7 +64,7 @@ def test_item_interval_against_the_t_interval() -> None:
     """Twelve normal items: the ends lie where the t interval's do, within the error of a quantile from 4000 draws."""
     diffs_I = stats.norm.ppf((np.arange(12) + 0.5) / 12)
     low, high = stats.t.interval(0.95, 11, 0, stats.sem(diffs_I))
-    assert of_items([diffs_I]).item_interval() == pytest.approx((100 * low, 100 * high), rel=0.12)
+    assert item_effect([diffs_I]).item_interval() == pytest.approx((100 * low, 100 * high), rel=0.12)
     plain = np.quantile(resampled_means(diffs_I[None], np.ones((1, 12)))[0], [0.025, 0.975])
     assert (plain[1] - plain[0]) < 0.88 * (high - low), "the plain percentile interval is shorter"
 
@@ -101,11 +101,11 @@ def test_p_of_what_does_not_vary() -> None:
 def test_average_is_stratified() -> None:
     """Benchmarks of 40 and 400 items: variances add, and Satterthwaite's degrees of freedom by hand."""
     rng = np.random.default_rng(0)
-    parts = [of_items(rng.normal(size=(2, n))) for n in (40, 400)]
+    parts = [item_effect(rng.normal(size=(2, n))) for n in (40, 400)]
     both = average_effect(
         [
             estimate_effect(p.deltas_S, w, p.n_items, p.n_clusters, p.n_differing)
-            for p, w in zip(parts, _apart(parts), strict=True)
+            for p, w in zip(parts, independent_draws(parts), strict=True)
         ]
     )
     se = np.array([part.item_se for part in parts])
@@ -114,7 +114,7 @@ def test_average_is_stratified() -> None:
     assert both.deltas_S == pytest.approx((parts[0].deltas_S + parts[1].deltas_S) / 2)
 
 
-def _apart(parts: list[Effect]) -> list[Any]:
+def independent_draws(parts: list[Effect]) -> list[Any]:
     """Normal draws with the spread of a plain bootstrap, independent of each other."""
     rng = np.random.default_rng(1)
     shrink = [np.sqrt((part.n_clusters - 1) / part.n_clusters) for part in parts]

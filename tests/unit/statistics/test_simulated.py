@@ -70,11 +70,11 @@ def blocks(times: int, seed: int) -> Iterator[np.random.Generator]:
     yield from np.random.default_rng(seed).spawn(times * RUNS // BLOCK)
 
 
-def at_most(rejected: int, runs: int, rate: float = ALPHA) -> bool:
+def is_rate_at_most(rejected: int, runs: int, rate: float = ALPHA) -> bool:
     return rejected <= stats.binom.isf(CHANCE, runs, rate)
 
 
-def about(found: int, runs: int, low: float, high: float) -> bool:
+def is_rate_within(found: int, runs: int, low: float, high: float) -> bool:
     return bool(stats.binom.ppf(CHANCE, runs, low) <= found <= stats.binom.isf(CHANCE, runs, high))
 
 
@@ -92,7 +92,7 @@ def test_false_positives(mixture: str, n: int, times: int) -> None:
     for rng in blocks(times, seed=n):
         hard_WI = rng.normal(size=(BLOCK, ITEMS))
         found += effects(answers(rng, noise, hard_WI, n) - answers(rng, noise, hard_WI, n))
-    assert at_most(sum(map(rejects, found)), len(found))
+    assert is_rate_at_most(sum(map(rejects, found)), len(found))
     if n == 3:
         ratio = np.mean([one.seed_se**2 for one in found]) / np.mean([one.item_se**2 for one in found])
         assert least <= ratio <= most, "the mixture is what it is called"
@@ -113,11 +113,11 @@ def test_false_positives_with_few_clusters(clusters: int, rate: float, times: in
         strong_WI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
         diffs = answers(rng, noise, hard_WI + strong_WI, 3) - answers(rng, noise, hard_WI, 3)
         found += effects(diffs, cluster_I, 4 * RESAMPLES)
-    assert at_most(sum(map(rejects, found)), len(found), rate)
+    assert is_rate_at_most(sum(map(rejects, found)), len(found), rate)
     shrink = np.sqrt((clusters - 1) / clusters)
     plain = sum(abs(one.delta) > stats.norm.isf(ALPHA / 2) * shrink * one.item_se for one in found)
     if clusters == 10:
-        assert not at_most(plain, len(found))
+        assert not is_rate_at_most(plain, len(found))
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -132,7 +132,7 @@ def test_family_wise_error_with_a_shared_baseline(mixture: str, times: int) -> N
         every = np.concatenate([answers(rng, noise, hard_WI, n) - base for _ in range(rows)])
         p = np.array([one.p_value() for one in effects(every)]).reshape(rows, runs)
         wrong += int((p.min(axis=0) * rows < ALPHA).sum())
-    assert at_most(wrong, 8 * times * runs)
+    assert is_rate_at_most(wrong, 8 * times * runs)
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -148,7 +148,7 @@ def test_coverage_of_items(accuracies: tuple[float, float], times: int) -> None:
         ends = np.array([one.item_interval() for one in effects(ours.astype(float) - base)])
         covered += int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
         runs += BLOCK
-    assert about(covered, runs, 0.93, 0.97)
+    assert is_rate_within(covered, runs, 0.93, 0.97)
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -168,8 +168,8 @@ def test_coverage_of_clustered_items(clusters: int, times: int) -> None:
             inside = int(((ends[:, 0] <= 10) & (ends[:, 1] >= 10)).sum())
             whole, single = (whole + inside, single) if groups is not None else (whole, single + inside)
         runs += BLOCK
-    assert about(whole, runs, 0.93, 0.97)
-    assert at_most(single, runs, 0.9), "items that are taken for independent undercover"
+    assert is_rate_within(whole, runs, 0.93, 0.97)
+    assert is_rate_at_most(single, runs, 0.9), "items that are taken for independent undercover"
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -184,7 +184,7 @@ def test_coverage_where_few_items_differ(items: int, won: float, lost: float, ti
         ends = np.array([one.item_interval() for one in effects(diffs)])
         covered += int(((ends[:, 0] <= 100 * (won - lost)) & (100 * (won - lost) <= ends[:, 1])).sum())
         runs += BLOCK
-    assert about(covered, runs, 0.93, 1.0)
+    assert is_rate_within(covered, runs, 0.93, 1.0)
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -200,7 +200,7 @@ def test_power_at_the_minimum_detectable_effect(mixture: tuple[float, float, flo
         shape = (BLOCK, n, ITEMS)
         diffs = size + item * rng.normal(size=(BLOCK, 1, ITEMS)) + seed * rng.normal(size=(BLOCK, n, 1))
         found += effects(diffs + both * rng.normal(size=shape) if both else diffs)
-    assert about(sum(map(rejects, found)), len(found), 0.79, 0.9 if both else 0.81)
+    assert is_rate_within(sum(map(rejects, found)), len(found), 0.79, 0.9 if both else 0.81)
 
 
 def test_minimum_detectable_effect_from_a_table() -> None:

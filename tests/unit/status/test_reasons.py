@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def why(experiment: Experiment, folder: Path) -> dict[str, list[str]]:
+def stale_reasons(experiment: Experiment, folder: Path) -> dict[str, list[str]]:
     """The reasons of every cell that is stale, by its variant."""
     told = status.all_statuses(experiment, Files(folder))
     assert {cell.variant for cell, found in told.items() if found.worst == "stale"} == {
@@ -117,7 +117,7 @@ def test_reasons_of_current_cells_are_none(folder: Path) -> None:
 def test_reasons_name_a_changed_setting(
     folder: Path, changes: dict[str, Any], cells: set[str], reasons: list[str]
 ) -> None:
-    assert why(made(**changes), folder) == dict.fromkeys(cells, reasons)
+    assert stale_reasons(made(**changes), folder) == dict.fromkeys(cells, reasons)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_reasons_of_optional_keys_of_a_record(
     folder: Path, recorded: dict[str, Any], changes: dict[str, Any], reason: str
 ) -> None:
     """Records of older versions do not say it, and are not stale for that."""
-    assert why(made(**changes), folder) == {}
+    assert stale_reasons(made(**changes), folder) == {}
     change(folder / "evaluation/m/zero-shot/A.json", **recorded)
-    assert why(made(**changes), folder) == {"zero-shot": [reason]}
+    assert stale_reasons(made(**changes), folder) == {"zero-shot": [reason]}
 
 
 def change(path: Path, **values: Any) -> None:
@@ -156,10 +156,12 @@ def change(path: Path, **values: Any) -> None:
 def test_reasons_name_inputs_made_again(folder: Path) -> None:
     at = "m/s0.125-t0.5/qtuning/seed0"
     change(folder / f"trained/{at}/training.json", weights="others")
-    assert why(made(), folder) == {"qtuning": ["the trained model was another when it was evaluated, is made anew"]}
+    assert stale_reasons(made(), folder) == {
+        "qtuning": ["the trained model was another when it was evaluated, is made anew"]
+    }
     change(folder / "models/m.json", digests={"model": "another"})
     remade = "the base model was another when it was evaluated, is made anew"
-    assert {cell: reasons[-1] for cell, reasons in why(made(), folder).items()} == {
+    assert {cell: reasons[-1] for cell, reasons in stale_reasons(made(), folder).items()} == {
         **dict.fromkeys(ALL, remade),
         "qtuning": "the trained model was another when it was evaluated, is made anew",
     }
@@ -168,10 +170,10 @@ def test_reasons_name_inputs_made_again(folder: Path) -> None:
 def test_reasons_of_a_changed_template(folder: Path) -> None:
     """Its weights are the same: only the template's digest tells that it was made again since it was evaluated."""
     change(folder / "models/m.json", digests={"model": "m", "template": "p"})
-    assert why(made(), folder) == {}
+    assert stale_reasons(made(), folder) == {}
     change(folder / "models/m.json", digests={"model": "m", "template": "q"})
     reason = "the base model was another when it was evaluated, is made anew"
-    assert why(made(), folder) == {cell: [reason] for cell in ALL}
+    assert stale_reasons(made(), folder) == {cell: [reason] for cell in ALL}
 
 
 def test_reasons_of_a_new_training_set_before_scoring(folder: Path) -> None:
@@ -179,9 +181,9 @@ def test_reasons_of_a_new_training_set_before_scoring(folder: Path) -> None:
     fewer = made(dataset={"name": "world", "path": "world.jsonl", "max_samples": 5})
     put(folder / "data/world.json", {"source": fewer.dataset.model_dump(mode="json"), "digest": "another"})
     reason = "the training set was another when it was scored, is made anew"
-    assert why(fewer, folder) == {cell: [reason] for cell in TRAINED}
+    assert stale_reasons(fewer, folder) == {cell: [reason] for cell in TRAINED}
     change(folder / "data/world.json", digest="d")
-    assert why(fewer, folder) == {}
+    assert stale_reasons(fewer, folder) == {}
 
 
 def test_reasons_of_new_scores_before_pruning(folder: Path) -> None:
@@ -189,19 +191,19 @@ def test_reasons_of_new_scores_before_pruning(folder: Path) -> None:
     short = made(scoring={"max_length": 64})
     change(folder / "scores/m/meta.json", max_length=64, digests=DIGESTS | {"scoring": "0f" * 32})
     reason = f"the scores' digests.scoring was not set, is {('0f' * 32)[:12]}"
-    assert why(short, folder) == {cell: [reason] for cell in TRAINED}
+    assert stale_reasons(short, folder) == {cell: [reason] for cell in TRAINED}
     for training in (folder / "trained").rglob("training.json"):
         change(training, digests=DIGESTS | {"scoring": "0f" * 32})
-    assert why(short, folder) == {}
+    assert stale_reasons(short, folder) == {}
 
 
 def test_reasons_of_a_match_that_was_pruned_again(folder: Path) -> None:
     at = "pruned/m/s0.125-t0.5/{}/seed0/selection.json"
     change(folder / at.format("qtuning"), n_kept_samples=9, kept_tokens=70)
     change(folder / at.format("even"), matched={"samples": 9, "tokens": 70, "shortest_response": 2})
-    assert why(made(), folder) == {}
+    assert stale_reasons(made(), folder) == {}
     change(folder / at.format("qtuning"), kept_tokens=71)
-    assert why(made(), folder) == {
+    assert stale_reasons(made(), folder) == {
         "even": ["the selection of qtuning, the match, was another when it was pruned, is made anew"]
     }
 
@@ -209,7 +211,7 @@ def test_reasons_of_a_match_that_was_pruned_again(folder: Path) -> None:
 def test_reasons_of_new_scores_before_training(folder: Path) -> None:
     change(folder / "scores/m/meta.json", digests={"model": "m", "data": "0f" * 32})
     reason = f'the scores\' digests.data was "d", is {("0f" * 32)[:12]}'
-    assert why(made(), folder) == {cell: [reason] for cell in TRAINED}
+    assert stale_reasons(made(), folder) == {cell: [reason] for cell in TRAINED}
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["noted", "of an older version"])
@@ -222,11 +224,13 @@ def test_reasons_of_a_new_selection_before_training(folder: Path, noted: bool) -
     if noted:
         change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
         selection.write_text("not read")
-    assert why(made(), folder) == {}
+    assert stale_reasons(made(), folder) == {}
     selection.write_text("another")
     if noted:
         change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
-    assert why(made(), folder) == {"qtuning": ["the selection was another when the model was trained, is made anew"]}
+    assert stale_reasons(made(), folder) == {
+        "qtuning": ["the selection was another when the model was trained, is made anew"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -242,7 +246,7 @@ def test_reasons_of_a_new_selection_before_training(folder: Path, noted: bool) -
 def test_reasons_name_missing_inputs(folder: Path, lost: str, cells: set[str]) -> None:
     (folder / lost).unlink()
     name = lost if cells in (ALL, TRAINED) else Path(lost).name
-    assert why(made(), folder) == {cell: [f"{name} was there, is gone"] for cell in cells}
+    assert stale_reasons(made(), folder) == {cell: [f"{name} was there, is gone"] for cell in cells}
 
 
 def test_reasons_of_a_new_version_of_an_own_pruner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,10 +256,10 @@ def test_reasons_of_a_new_version_of_an_own_pruner(folder: Path, monkeypatch: py
     path = folder / "pruned/m/s0.125-t0.5/qtuning/seed0/selection.json"
     version = pruners.JOINT["qtuning"].version
     change(path, foreign_pruners={"qtuning": {"version": version}})
-    assert why(made(), folder) == {}
+    assert stale_reasons(made(), folder) == {}
     change(path, foreign_pruners={"qtuning": {"version": 7}})
     reason = f"variants.qtuning: version.qtuning was 7, is {version}"
-    assert why(made(), folder) == {"qtuning": [reason], "even": [reason]}
+    assert stale_reasons(made(), folder) == {"qtuning": [reason], "even": [reason]}
 
 
 def test_reasons_of_a_new_reference_model(tmp_path: Path) -> None:
@@ -267,15 +271,15 @@ def test_reasons_of_a_new_reference_model(tmp_path: Path) -> None:
     put(tmp_path / "models/m@reference.json", {"source": before.sources["m@reference"].model_dump(mode="json")})
     (cell,) = grid.cells(before)
     finish(tmp_path, cell, 1.0, 2.0, experiment=before)
-    assert why(before, tmp_path) == {}
-    assert why(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", is "o/s"']}
+    assert stale_reasons(before, tmp_path) == {}
+    assert stale_reasons(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", is "o/s"']}
     change(tmp_path / f"pruned/m/{cell.path}/selection.json", extras={"reference_nll": {"reference": "r"}})
     manifest = {"source": after.sources["m@reference"].model_dump(mode="json"), "digests": {"model": "s"}}
     put(tmp_path / "models/m@reference.json", manifest)
     reason = "the reference model was another when it was scored, is made anew"
-    assert why(after, tmp_path) == {"random+rho1": [reason]}, "made again, and reference_nll not yet"
+    assert stale_reasons(after, tmp_path) == {"random+rho1": [reason]}, "made again, and reference_nll not yet"
     change(tmp_path / "models/m@reference.json", digests={"model": "r"})
-    assert why(after, tmp_path) == {}
+    assert stale_reasons(after, tmp_path) == {}
 
 
 def test_reasons_of_dynamic_cells_compare_both_options(tmp_path: Path) -> None:
@@ -287,9 +291,9 @@ def test_reasons_of_dynamic_cells_compare_both_options(tmp_path: Path) -> None:
     shared_files(tmp_path, dynamic(0.5))
     for cell in grid.cells(dynamic(0.5)):
         finish(tmp_path, cell, 1.0, 2.0, experiment=dynamic(0.5))
-    assert why(dynamic(0.5), tmp_path) == {}
+    assert stale_reasons(dynamic(0.5), tmp_path) == {}
     reason = "variants.q.neighbor_lambda was 0.5, is 0.25"
-    assert why(dynamic(0.25), tmp_path) == {"q": [reason], "even": [reason]}
+    assert stale_reasons(dynamic(0.25), tmp_path) == {"q": [reason], "even": [reason]}
 
 
 def test_reasons_of_unfinished_cells_are_none(folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_uncommitted_names_a_pruner_that_was_used(root: Path, package: Path, nam
     assert uncommitted([file], package) == {name: sha256(file)}
 
 
-def test_uncommitted_leaves_out_committed_pruners_and_those_elsewhere(
+def test_uncommitted_omits_committed_and_external_pruners(
     root: Path, package: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = write(tmp_path_factory.mktemp("elsewhere") / "my_pruners.py")

@@ -48,7 +48,7 @@ def test_footer_names_protocol_items_versions_config_and_code(root: Path) -> Non
     assert versions.startswith(f"Config {digest} (tiny); table by prunegrid 0.1.0, ")
 
 
-def test_footer_names_incomplete_benchmarks_and_truncated_prompts(root: Path) -> None:
+def test_footer_names_incomplete_benchmarks_and_cut_prompts(root: Path) -> None:
     for cell in grid.cells(an_experiment()):
         record(root, cell.path, n_complete=120)
     record(root, "full/seed1", n_truncated=7)

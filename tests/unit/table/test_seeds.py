@@ -72,19 +72,19 @@ def test_one_done_seed_of_several_has_no_deviation() -> None:
     assert "Means over 2 seeds; (k/2): k of them." in legend(table)
 
 
-def one_seed(*lines: dict[str, object]) -> Table:
+def single_seed_table(*lines: dict[str, object]) -> Table:
     cells = cell("random+random", 10, 20), cell("random+ppl", 13, 19), cell("full", 50, 60)
     return laid_out(*cells, deltas=deltas(*lines))
 
 
 def test_deltas_are_those_of_the_deltas_frame_alone() -> None:
-    table = one_seed(delta("random+ppl", "A", 3.004))
+    table = single_seed_table(delta("random+ppl", "A", 3.004))
     assert [entry(table, "Random+PPL", benchmark).delta for benchmark in "AB"] == [3, None]
     assert entry(table, "Random+Random", "A").delta is None
 
 
 def test_one_seed_has_the_items_interval_and_no_mark() -> None:
-    table = one_seed(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
+    table = single_seed_table(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
     shown = entry(table, "Random+PPL", "A")
     assert (shown.low, shown.high, shown.p_holm, shown.significant) == (1, 5, None, None)
     assert SINGLE_SEED in legend(table)
@@ -116,11 +116,11 @@ def test_legend_tells_few_items_from_one_seed() -> None:
 
 
 def test_one_seed_is_called_so_without_an_interval_too() -> None:
-    table = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1, **FEW))
+    table = single_seed_table(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1, **FEW))
     assert not table.intervals
     assert legend(table)[2:4] == [SINGLE_SEED, "No interval: fewer than 10 clusters of items."]
     assert "title=" not in html.render(table)
-    some = one_seed(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1))
+    some = single_seed_table(delta("random+ppl", "A", 3, **FEW), delta("random+ppl", "B", -1))
     assert legend(some)[2:4] == [SINGLE_SEED, "No interval for A: fewer than 10 clusters of items."]
 
 
@@ -219,7 +219,7 @@ def test_the_legend_says_what_deltas_are_against(rows: list[tuple[str, str, str]
     assert f"Arrows: points above or below {description} at the same model, budget and seed." in legend(table)
 
 
-def test_the_legend_of_a_reference_and_of_the_best_of_each_budget() -> None:
+def test_legend_of_a_reference_and_the_best_of_each_budget() -> None:
     cells = [cell("full", 50, seed=0), cell("random+ppl", 12), cell("random+fastv", 9)]
     against_full = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", -38, against="full")))
     assert "Arrows: points above or below Full Dataset of the same model and seed." in legend(against_full)

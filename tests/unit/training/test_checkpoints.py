@@ -15,10 +15,10 @@ from prunegrid.training import checkpoints, out_of_memory, processes, signals
 from support.errors import refused
 from support.programs import program
 
-OURS: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
+IDENTITY: dict[str, Any] = {"training": {"ranks": 2, "zero_stage": 3}, "seed": 0}
 
 
-def save(folder: Path, step: int, identity: dict[str, Any] = OURS) -> Path:
+def save(folder: Path, step: int, identity: dict[str, Any] = IDENTITY) -> Path:
     inner = checkpoints.saving_folder(folder, step) / "global_step"
     inner.mkdir(parents=True)
     (inner / "weights.pt").write_text("x" * 100)
@@ -27,12 +27,12 @@ def save(folder: Path, step: int, identity: dict[str, Any] = OURS) -> Path:
 
 
 def test_newest_checkpoint_of_the_same_job_is_resumed(tmp_path: Path) -> None:
-    assert checkpoints.newest(tmp_path, OURS) is None
+    assert checkpoints.newest(tmp_path, IDENTITY) is None
     save(tmp_path, 9)
     tenth = save(tmp_path, 10)
-    assert checkpoints.newest(tmp_path, OURS) == tenth
-    assert checkpoints.saved_progress(tmp_path, OURS) == "the checkpoint of step 10 is intact"
-    assert checkpoints.saved_progress(tmp_path, {**OURS, "seed": 1}) == "there is no checkpoint yet"
+    assert checkpoints.newest(tmp_path, IDENTITY) == tenth
+    assert checkpoints.saved_progress(tmp_path, IDENTITY) == "the checkpoint of step 10 is intact"
+    assert checkpoints.saved_progress(tmp_path, {**IDENTITY, "seed": 1}) == "there is no checkpoint yet"
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,23 @@ def test_damaged_checkpoint_is_refused_for_an_older_one(
     older = save(tmp_path, 2)
     newer = save(tmp_path, 4)
     damage(newer)
-    assert checkpoints.newest(tmp_path, OURS) == older
+    assert checkpoints.newest(tmp_path, IDENTITY) == older
     assert f"{newer}: not resumed from: " in (line := capsys.readouterr().err) and reason in line
 
 
 @pytest.mark.parametrize(
     ("identity", "reason"),
     [
-        ({**OURS, "training": {"ranks": 1, "zero_stage": 3}}, "it was made with training.ranks 1 instead of 2"),
-        ({**OURS, "seed": 1}, "it was made with seed 1 instead of 0"),
-        ({**OURS, "digests": {"model": "a"}}, "it was made with digests.model a instead of None"),
+        ({**IDENTITY, "training": {"ranks": 1, "zero_stage": 3}}, "it was made with training.ranks 1 instead of 2"),
+        ({**IDENTITY, "seed": 1}, "it was made with seed 1 instead of 0"),
+        ({**IDENTITY, "digests": {"model": "a"}}, "it was made with digests.model a instead of None"),
     ],
 )
 def test_another_jobs_checkpoint_is_refused_and_removed_later(
     identity: dict[str, Any], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     foreign = save(tmp_path, 100, identity)
-    assert checkpoints.newest(tmp_path, OURS) is None
+    assert checkpoints.newest(tmp_path, IDENTITY) is None
     assert f"{foreign}: not resumed from: {reason}\n" == capsys.readouterr().err
     ours = save(tmp_path, 2)
     assert list(tmp_path.iterdir()) == [ours]
@@ -93,7 +93,7 @@ def test_unfinished_checkpoint_is_ignored_and_removed(tmp_path: Path) -> None:
     stale = checkpoints.saving_folder(tmp_path, 4) / "rank7.pt"
     stale.parent.mkdir()
     stale.touch()
-    assert checkpoints.newest(tmp_path, OURS) is None
+    assert checkpoints.newest(tmp_path, IDENTITY) is None
     checkpoints.remove_unfinished(tmp_path)
     assert not (save(tmp_path, 4) / "rank7.pt").exists()
 
@@ -108,7 +108,7 @@ def test_failed_save_leaves_the_other_checkpoints(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(checkpoints, "_sync", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path, 6)
-    assert checkpoints.newest(tmp_path, OURS) == tmp_path / "checkpoint-4"
+    assert checkpoints.newest(tmp_path, IDENTITY) == tmp_path / "checkpoint-4"
 
 
 def test_second_job_is_refused_and_names_who_holds_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,9 +175,9 @@ def test_a_job_in_a_thread_leaves_signals_alone() -> None:
 
 
 def test_halvings_are_remembered_for_the_same_job_only(tmp_path: Path) -> None:
-    write_json(tmp_path / out_of_memory.FILE, {"halvings": 2, "identity": OURS})  # as version 0.1 wrote it
-    assert out_of_memory.reductions(tmp_path, OURS) == {"halvings": 2, "checkpointing": False}
-    assert out_of_memory.reductions(tmp_path, {**OURS, "seed": 1}) == {}
+    write_json(tmp_path / out_of_memory.FILE, {"halvings": 2, "identity": IDENTITY})  # as version 0.1 wrote it
+    assert out_of_memory.reductions(tmp_path, IDENTITY) == {"halvings": 2, "checkpointing": False}
+    assert out_of_memory.reductions(tmp_path, {**IDENTITY, "seed": 1}) == {}
 
 
 @pytest.mark.parametrize(
@@ -196,12 +196,12 @@ def test_the_kernels_kills_are_counted(
 ) -> None:
     """Of this job's own group where the kernel tells, else of the machine."""
 
-    def there(*parts: str) -> Path:
+    def fake_path(*parts: str) -> Path:
         return tmp_path / str(Path(*parts)).lstrip("/")
 
     given = files if cgroup is None else {**files, "/proc/self/cgroup": cgroup}
     for name, text in given.items():
-        there(name).parent.mkdir(parents=True, exist_ok=True)
-        there(name).write_text(text)
-    monkeypatch.setattr(out_of_memory, "Path", there)
+        fake_path(name).parent.mkdir(parents=True, exist_ok=True)
+        fake_path(name).write_text(text)
+    monkeypatch.setattr(out_of_memory, "Path", fake_path)
     assert out_of_memory.kernel_kills() == kills

@@ -241,18 +241,18 @@ def started_warm(warm_module: None) -> None:
 
 
 @pytest.fixture(scope="module")
-def still(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Path:
+def frozen(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: Path) -> Path:
     """A whole job of two ranks whose weights stand still."""
     out = tmp_path_factory.mktemp("still")
-    run(out, tiny_model, scores, pruning=pruning("qtuning"), **STILL)
+    run(out, tiny_model, scores, pruning=pruning("qtuning"), **FROZEN)
     return out
 
 
-STILL = {"mode": "dynamic", "learning_rate": 0, "ranks": 2, "batch_tokens": 64}
+FROZEN = {"mode": "dynamic", "learning_rate": 0, "ranks": 2, "batch_tokens": 64}
 
 
-def test_log_is_the_static_selection_of_all_mini_batches(still: Path, scores: Path) -> None:
-    log = pq.read_table(still / "selection_log.parquet")
+def test_log_is_the_static_selection_of_all_mini_batches(frozen: Path, scores: Path) -> None:
+    log = pq.read_table(frozen / "selection_log.parquet")
     settings = training(ranks=2)
     assert log.to_pylist() == expected_log(scores, "qtuning", settings)
     assert log.schema.equals(module.LOG_SCHEMA)
@@ -266,9 +266,9 @@ def test_log_is_the_static_selection_of_all_mini_batches(still: Path, scores: Pa
         assert row["sample_id"] in {ids[i] for batch in own for i in batch}, "a rank keeps of its own candidates"
 
 
-def test_a_jobs_summary_follows_from_its_log(still: Path, scores: Path, tmp_path: Path) -> None:
+def test_a_jobs_summary_follows_from_its_log(frozen: Path, scores: Path, tmp_path: Path) -> None:
     """Two epochs of 20 candidates: all counts are over 40."""
-    log, summary = pq.read_table(still / "selection_log.parquet"), read_json(still / "selection.json")
+    log, summary = pq.read_table(frozen / "selection_log.parquet"), read_json(frozen / "selection.json")
     samples = {row["sample_id"]: row for row in pq.read_table(scores / "samples.parquet").to_pylist()}
     kept_of = [samples[number] for number in log["sample_id"].to_pylist()]
     tokens = pc.sum(log["kept"]).as_py()
@@ -290,17 +290,17 @@ def test_a_jobs_summary_follows_from_its_log(still: Path, scores: Path, tmp_path
     assert {key: type(summary[key]) for key in STATIC_KEYS} == {key: type(static[key]) for key in STATIC_KEYS}
 
 
-def test_probes_are_at_every_epochs_start_and_at_the_end(still: Path, scores: Path) -> None:
-    report = read_json(still / "training.json")
+def test_probes_are_at_every_epochs_start_and_at_the_end(frozen: Path, scores: Path) -> None:
+    report = read_json(frozen / "training.json")
     samples = pq.read_table(scores / "samples.parquet")
     assert [probe["step"] for probe in report["probes"]] == [0, 2, 4]
     for probe in report["probes"]:
         assert probe["ppl"] == pytest.approx(pc.mean(samples["ppl"]).as_py(), rel=1e-4)
         assert probe["entropy"] == pytest.approx(pc.mean(samples["entropy"]).as_py(), rel=1e-4)
-    log = pq.read_table(still / "selection_log.parquet")
+    log = pq.read_table(frozen / "selection_log.parquet")
     assert report["trained_tokens"] == pc.sum(log["kept"]).as_py()
     assert report["kept_samples"] == len(log) / 2
-    assert not (still / "selection.parquet").exists()
+    assert not (frozen / "selection.parquet").exists()
 
 
 @pytest.mark.slow
@@ -331,9 +331,9 @@ def test_learning_weights_select_by_what_they_learned(
     form = {"mode": "dynamic", "learning_rate": 1e-2, "warmup_ratio": 0, "num_train_epochs": 4} | form
     report = run(tmp_path, tiny_model, scores, pruning=pruning("infobatch+ppl"), **form)
     log = pq.read_table(tmp_path / "selection_log.parquet").to_pylist()
-    still = expected_log(scores, "infobatch+ppl", Training(**SETTINGS | form))
-    assert [row for row in log if row["step"] == 0] == [row for row in still if row["step"] == 0]
-    assert {(row["step"], row["sample_id"]) for row in log} != {(row["step"], row["sample_id"]) for row in still}
+    static = expected_log(scores, "infobatch+ppl", Training(**SETTINGS | form))
+    assert [row for row in log if row["step"] == 0] == [row for row in static if row["step"] == 0]
+    assert {(row["step"], row["sample_id"]) for row in log} != {(row["step"], row["sample_id"]) for row in static}
     assert report["probes"][-1]["ppl"] < 0.8 * report["probes"][0]["ppl"]
     assert len(report["probes"]) == 5
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import config
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.training import Job, multinode

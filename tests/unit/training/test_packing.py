@@ -9,7 +9,6 @@ import torch
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.models.probes import check_isolated
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import PACKED
@@ -130,7 +129,7 @@ def test_a_sample_does_not_notice_its_neighbours(packed: bool) -> None:
     torch.testing.assert_close(before[2], alone, rtol=1e-9, atol=1e-9)
 
 
-def between(middle: Example, removal: str) -> list[Example]:
+def packed_around(middle: Example, removal: str) -> list[Example]:
     first, *_, last = samples(removal)
     return [first, middle, last]
 
@@ -141,7 +140,7 @@ def test_dropped_tokens_influence_nothing(packed: bool) -> None:
     model = built(attention=PACKED if packed else "sdpa")
 
     def states(prompt: list[int], response: list[int]) -> torch.Tensor:
-        rows = between(build_example(9, prompt, response, [0, 3], 1.0, "drop"), "drop")
+        rows = packed_around(build_example(9, prompt, response, [0, 3], 1.0, "drop"), "drop")
         assert rows[1].positions == [0, 1, 2, 5], "survivors keep their places"
         return hidden(model, rows, packed)[1]
 
@@ -149,7 +148,9 @@ def test_dropped_tokens_influence_nothing(packed: bool) -> None:
     assert torch.equal(found, states([5, 6], [10, 90, 91, 13]))
     assert not torch.allclose(found[3], states([7, 6], [10, 11, 12, 13])[3]), "the prompt reaches what is after the gap"
     closed = build_example(9, [5, 6], [10, 13], None, 1.0, "mask")
-    assert not torch.allclose(found[3], hidden(model, between(closed, "drop"), packed)[1][3]), "the gap is a distance"
+    assert not torch.allclose(found[3], hidden(model, packed_around(closed, "drop"), packed)[1][3]), (
+        "the gap is a distance"
+    )
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -157,7 +158,7 @@ def test_masked_tokens_are_context_but_not_loss(packed: bool) -> None:
     model = built(attention=PACKED if packed else "sdpa")
 
     def loss(response: list[int], kept: list[int]) -> float:
-        rows = between(build_example(9, [5, 6], response, kept, 1.0, "mask"), "mask")
+        rows = packed_around(build_example(9, [5, 6], response, kept, 1.0, "mask"), "mask")
         return float(total_nll(model, collate(rows, packed)).detach())
 
     assert loss([10, 11, 12, 13], [0, 3]) != loss([10, 11, 90, 13], [0, 3]), "what is masked is still read"
@@ -209,7 +210,7 @@ def test_families_that_keep_to_the_borders_are_taken(family: str) -> None:
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_a_model_that_ignores_the_borders_is_refused(attention: str) -> None:
-    with pytest.raises(PrunegridError, match=r"llama: a packed sample sees the one before it .*packing: false"):
+    with refused("llama", "a packed sample sees the one before it", fix="packing: false"):
         check_isolated(built(attention=attention))
 
 
@@ -217,7 +218,7 @@ def test_layers_without_the_attention_interface_are_refused() -> None:
     """As code from outside the library may: it gets no mask, and so sees all that is before it."""
     model = built()
     model.get_decoder().layers[1].self_attn.config = LlamaConfig(**SIZES, attn_implementation="sdpa")
-    with pytest.raises(PrunegridError, match="a packed sample sees the one before it"):
+    with refused("llama", "a packed sample sees the one before it", fix="packing: false"):
         check_isolated(model)
 
 

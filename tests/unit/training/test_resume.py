@@ -11,7 +11,12 @@ from prunegrid.scoring.score import score
 from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure, run
 from support.resumed_jobs import STEPS, Kills, Undisturbed, assert_fails, kill_twice_and_resume
 
-BEFORE, AFTER, WRITING, RENAMING = "killed before", "killed after", "killed while writing", "killed before renaming"
+KILL_BEFORE, KILL_AFTER, KILL_WRITING, KILL_RENAMING = (
+    "killed before",
+    "killed after",
+    "killed while writing",
+    "killed before renaming",
+)
 
 
 def form(stage: int, ranks: int, dynamic: bool, packing: bool) -> dict[str, Any]:
@@ -20,25 +25,32 @@ def form(stage: int, ranks: int, dynamic: bool, packing: bool) -> dict[str, Any]
 
 
 QUICK = [  # any two values of any two of the four settings meet
-    (form(0, 1, False, True), Kills(3, BEFORE, WRITING)),
-    (form(0, 2, True, False), Kills(2, AFTER, RENAMING)),
-    (form(2, 1, False, False), Kills(4, AFTER, WRITING)),
-    (form(2, 2, True, True), Kills(3, BEFORE, RENAMING)),
-    (form(3, 1, True, True), Kills(2, AFTER, RENAMING)),
-    (form(3, 2, False, False), Kills(4, BEFORE, WRITING)),
+    (form(0, 1, False, True), Kills(3, KILL_BEFORE, KILL_WRITING)),
+    (form(0, 2, True, False), Kills(2, KILL_AFTER, KILL_RENAMING)),
+    (form(2, 1, False, False), Kills(4, KILL_AFTER, KILL_WRITING)),
+    (form(2, 2, True, True), Kills(3, KILL_BEFORE, KILL_RENAMING)),
+    (form(3, 1, True, True), Kills(2, KILL_AFTER, KILL_RENAMING)),
+    (form(3, 2, False, False), Kills(4, KILL_BEFORE, KILL_WRITING)),
 ]
 EVERYWHERE = [form(*each) for each in product([0, 2, 3], [1, 2], [False, True], [True, False])]
-KILLS = [Kills(2 + i % 3, (BEFORE, AFTER)[i % 2], (WRITING, RENAMING)[i // 2 % 2]) for i in range(len(EVERYWHERE))]
+KILLS = [
+    Kills(2 + i % 3, (KILL_BEFORE, KILL_AFTER)[i % 2], (KILL_WRITING, KILL_RENAMING)[i // 2 % 2])
+    for i in range(len(EVERYWHERE))
+]
 ALL = list(zip(EVERYWHERE, KILLS, strict=True))
-ONE = form(2, 1, True, True)
+FORM = form(2, 1, True, True)
 
 
 def test_the_quick_forms_meet_pairwise_and_kill_in_every_way() -> None:
     forms, kills = zip(*QUICK, strict=True)
     for one, two in combinations(["zero_stage", "ranks", "dynamic", "packing"], 2):
         assert {(f[one], f[two]) for f in forms} == {(f[one], f[two]) for f in EVERYWHERE}
-    assert {(k.first, k.second) for k in kills} == set(product([BEFORE, AFTER], [WRITING, RENAMING]))
-    assert {(k.first, k.second) for k in KILLS} == set(product([BEFORE, AFTER], [WRITING, RENAMING]))
+    assert {(k.first, k.second) for k in kills} == set(
+        product([KILL_BEFORE, KILL_AFTER], [KILL_WRITING, KILL_RENAMING])
+    )
+    assert {(k.first, k.second) for k in KILLS} == set(
+        product([KILL_BEFORE, KILL_AFTER], [KILL_WRITING, KILL_RENAMING])
+    )
 
 
 @pytest.mark.parametrize(("settings", "kills"), QUICK, ids=str)
@@ -79,10 +91,10 @@ def test_killed_after_the_last_step(
     warm: None,
 ) -> None:
     inject_failure(monkeypatch, "killed while finishing")
-    assert_fails(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **ONE | {"dynamic": dynamic})
+    assert_fails(tmp_path, inputs, "killed by SIGKILL; the checkpoint of step 6", **FORM | {"dynamic": dynamic})
     inject_failure(monkeypatch)
-    assert run(tmp_path, inputs, **ONE | {"dynamic": dynamic})["resumed"] == [STEPS]
-    assert_same(tmp_path, undisturbed(**ONE | {"dynamic": dynamic}))
+    assert run(tmp_path, inputs, **FORM | {"dynamic": dynamic})["resumed"] == [STEPS]
+    assert_same(tmp_path, undisturbed(**FORM | {"dynamic": dynamic}))
 
 
 def test_dropout_and_losses_between_two_log_lines_are_resumed(
@@ -109,17 +121,17 @@ def test_resumed_job_uses_the_current_save_steps(
 ) -> None:
     """What was saved says every second step; now each one is asked for."""
     inject_failure(monkeypatch, "killed before", step=4)
-    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=2, **ONE)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=2, **FORM)
     assert checkpoint_steps(tmp_path) == [2]
     inject_failure(monkeypatch, "killed before", step=6)
-    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=1, **ONE)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=1, **FORM)
     assert checkpoint_steps(tmp_path) == [4, 5]
     inject_failure(monkeypatch, "killed while finishing")
-    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=4, **ONE)
+    assert_fails(tmp_path, inputs, "SIGKILL", save_steps=4, **FORM)
     assert checkpoint_steps(tmp_path) == [5, 6], "the last step is saved however rarely"
     inject_failure(monkeypatch)
-    assert run(tmp_path, inputs, **ONE)["resumed"] == [2, 5, 6]
-    assert_same(tmp_path, undisturbed(**ONE))
+    assert run(tmp_path, inputs, **FORM)["resumed"] == [2, 5, 6]
+    assert_same(tmp_path, undisturbed(**FORM))
 
 
 @pytest.mark.parametrize("changed", [{"max_length": 40}, {"dtype": "bfloat16"}], ids=["max_length", "dtype"])
@@ -134,11 +146,11 @@ def test_scores_of_another_setting_start_anew(
 ) -> None:
     """A dynamic cell has no selection that would tell: model, data and training are the same."""
     inject_failure(monkeypatch, "killed before", step=4)
-    assert_fails(tmp_path, inputs, "SIGKILL", **ONE)
+    assert_fails(tmp_path, inputs, "SIGKILL", **FORM)
     inject_failure(monkeypatch)
     other = tmp_path.with_name(f"{tmp_path.name}-scores")
     score(inputs.model, dataset, other, Scoring(**{"max_length": 200, "batch_tokens": 300} | changed))
-    assert run(tmp_path, inputs._replace(scores=other), **ONE)["resumed"] == []
+    assert run(tmp_path, inputs._replace(scores=other), **FORM)["resumed"] == []
     assert "checkpoint-2: not resumed from: it was made with digests.scoring " in capfd.readouterr().err
 
 

@@ -87,7 +87,7 @@ def test_passed_fields_reach_the_trainer_under_their_names(tmp_path: Path) -> No
     assert {key: getattr(found, key) for key in values} == values
 
 
-def test_every_field_is_passed_to_the_trainer_or_read_in_this_room() -> None:
+def test_every_field_is_passed_to_the_trainer_or_read_here() -> None:
     """A new field that is in neither list is one that users set in vain."""
     sources = [ast.parse(path.read_text()) for path in Path(settings.__file__).parent.glob("*.py")]
     attributes = (node for source in sources for node in ast.walk(source) if isinstance(node, ast.Attribute))
@@ -96,7 +96,7 @@ def test_every_field_is_passed_to_the_trainer_or_read_in_this_room() -> None:
     assert set(settings.PASSED) <= {field.name for field in dataclasses.fields(TrainingArguments)}
 
 
-def test_a_setting_that_is_not_passed_is_none_of_the_trainers_arguments() -> None:
+def test_setting_not_passed_is_no_argument_of_the_trainer() -> None:
     """`gradient_checkpointing` is a field of both, but ours is a decision of the launcher."""
     assert "gradient_checkpointing" not in settings.trainer_arguments(job(gradient_checkpointing=True), 10, seed=1)
 

@@ -20,7 +20,7 @@ from prunegrid.selection.prune import prune
 from prunegrid.training import Job, train
 from support.errors import refused
 from support.handmade_scores import spec
-from support.training_jobs import SETTINGS, contract_loss, in_float64, run, samples_of_steps
+from support.training_jobs import SETTINGS, contract_loss, load_float64, run, samples_of_steps
 
 PLAIN: dict[str, Any] = {  # one step: weights before - weights after = learning rate x gradient
     "optim": "sgd",
@@ -71,7 +71,7 @@ def test_a_step_is_one_global_batch_over_ranks_and_passes(
     settings = PLAIN | form | {"removal": removal, "ranks": ranks, "zero_stage": 2}
     report = run(tmp_path, tiny_model, scores, selection, **settings)
     (samples,) = samples_of_steps(scores, selection, Training(**SETTINGS | settings))
-    model = in_float64(tiny_model)
+    model = load_float64(tiny_model)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     loss = contract_loss(model, samples, removal)
     loss.backward()
@@ -104,7 +104,7 @@ def test_several_steps_are_those_of_torchs_adamw(
     }
     run(tmp_path, tiny_model, scores, selection, **settings)
     training = Training(**SETTINGS | settings)
-    model = in_float64(tiny_model)
+    model = load_float64(tiny_model)
     named = list(model.named_parameters())
     groups = [
         {"params": [p for name, p in named if "norm" not in name], "weight_decay": 0.2},

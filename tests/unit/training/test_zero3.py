@@ -16,8 +16,8 @@ from support.handmade_scores import spec
 from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, inject_failure, run
 from support.tiny_llama import write_tiny_model
 
-ONE = {"num_train_epochs": 1, "batch_tokens": 64, "zero_stage": 0, "ranks": 1, "gradient_accumulation_steps": 2}
-TWO = ONE | {"zero_stage": 3, "ranks": 2, "gradient_accumulation_steps": 1}
+SINGLE_RANK = {"num_train_epochs": 1, "batch_tokens": 64, "zero_stage": 0, "ranks": 1, "gradient_accumulation_steps": 2}
+TWO_RANKS = SINGLE_RANK | {"zero_stage": 3, "ranks": 2, "gradient_accumulation_steps": 1}
 CHUNK = 8
 
 
@@ -28,7 +28,7 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores:
     prune(scores, out, spec("random+random", 1, 1), 0)
     table = pq.read_table(out / "selection.parquet")
     ids, kept = table["sample_id"].to_numpy(), table["kept"].to_pylist()
-    training = Training(**SETTINGS | TWO)
+    training = Training(**SETTINGS | TWO_RANKS)
     many, few = (schedule(ids, len(ids), training, 0, rank) for rank in range(2))
     for row in (row for step in few for batch in step for row in batch):
         kept[row] = kept[row][:1]
@@ -42,9 +42,9 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores:
 def compare(out: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tied: bool = False, **settings: Any) -> None:
     """Two ranks in small chunks under ZeRO-3 end, and with the weights of one rank in whole passes without ZeRO."""
     inject_failure(monkeypatch)
-    run(out / "one", inputs, **ONE | settings)
+    run(out / "one", inputs, **SINGLE_RANK | settings)
     inject_failure(monkeypatch, "small chunks", seconds=60)
-    run(out / "two", inputs, **TWO | settings)
+    run(out / "two", inputs, **TWO_RANKS | settings)
     one, two = (read_json(out / name / "training.json") for name in ("one", "two"))
     assert two["trained_tokens"] == one["trained_tokens"]
     assert two["passes"] > 2 * two["steps"], "steps of several passes on each rank"
