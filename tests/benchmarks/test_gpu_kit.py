@@ -97,12 +97,12 @@ def side(tokens_s: float, expected: float = 1000.0, **others: float) -> dict[str
 
 def results(device: str = "cuda", **sections: dict[str, Any]) -> dict[str, Any]:
     """As of a run; sections are named `training__7b`."""
-    ended = {name.replace("__", ":"): found | {"ended": "exit 0"} for name, found in sections.items()}
+    ended = {name.replace("__", ":"): actual | {"ended": "exit 0"} for name, actual in sections.items()}
     return {"device": device, "date": "2030-01-02 03:04", "commit": "abcdef0123456", "sections": ended}
 
 
-def short(found: dict[str, Any]) -> list[str]:
-    return [row.label for row in report.rows(found) if row.short]
+def short(actual: dict[str, Any]) -> list[str]:
+    return [row.label for row in report.rows(actual) if row.short]
 
 
 def test_less_than_four_fifths_of_eager_kernels_is_short() -> None:
@@ -134,25 +134,25 @@ def test_runs_that_differ_without_deterministic_are_not_short() -> None:
     assert short(results(resume={"bf16": case, "float32": case})) == []
 
 
-def goals(found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {goal["goal"]: (goal["measured"], goal["met"]) for goal in report.goals(found)}
+def goals(actual: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {goal["goal"]: (goal["measured"], goal["met"]) for goal in report.goals(actual)}
 
 
 def test_goals_stand_beside_what_was_measured() -> None:
     compared = {"seconds_a_token_drop_over_full": 1.2, "full_over_trainer_padded": 1.5}
     of_run = results(training__7b={"full": side(12_500), "compared": compared})
-    found = goals(of_run)
-    assert found["LoRA 7B full, tokens/s"] == (12_500, True)
-    assert found["LoRA 7B over the padded Trainer"] == (1.5, True)
-    assert found["7B drop 12.5 x 50, seconds a token over full's"] == (1.2, False)
-    assert found["generation 7B, 64 rows, tokens/s"] == ("not run", None)
+    actual = goals(of_run)
+    assert actual["LoRA 7B full, tokens/s"] == (12_500, True)
+    assert actual["LoRA 7B over the padded Trainer"] == (1.5, True)
+    assert actual["7B drop 12.5 x 50, seconds a token over full's"] == (1.2, False)
+    assert actual["generation 7B, 64 rows, tokens/s"] == ("not run", None)
     lines = "\n".join(report.table(of_run | {"goals": report.goals(of_run)}))
     assert "not run" in lines and "1.2       <= 1.15  <-- short" in lines
 
 
 def test_generation_goal_takes_and_names_the_faster_cache() -> None:
-    found = goals(results(generation__7b=MEASURED["generation__7b"]))
-    assert found["generation 7B, 64 rows, tokens/s (ours_static)"] == (5_000, True)
+    actual = goals(results(generation__7b=MEASURED["generation__7b"]))
+    assert actual["generation 7B, 64 rows, tokens/s (ours_static)"] == (5_000, True)
 
 
 @pytest.mark.parametrize("name", generation.OURS)
@@ -170,8 +170,8 @@ def test_engines_that_compile_come_last_and_each_by_itself() -> None:
 
 
 def test_a_cpu_meets_no_goal() -> None:
-    found = goals(results("cpu", training__7b={"full": side(99_999)}))
-    assert set(found.values()) == {("not run", None)}
+    actual = goals(results("cpu", training__7b={"full": side(99_999)}))
+    assert set(actual.values()) == {("not run", None)}
 
 
 def test_a_cards_own_rates_are_what_is_expected_of_it() -> None:
@@ -195,11 +195,11 @@ MEASURED = {
 
 def test_the_plans_rates() -> None:
     """Operations a token are 1e9. 1,000 tokens take 0.1 s of a full step's time, a pruned step of them 0.12 s."""
-    found = rates.for_plan(results(**MEASURED))
-    assert found["models"] == [{"parameters": 6_738_415_616, "forward": 3e13, "float32": 3e12, "lora": 1e13}]
-    assert (found["layer_s"], found["step_s"], found["start_s"]) == (0.0005, 0.02, 6.0)
-    assert found["decode_bytes_s"] == 13e9 / 0.02
-    assert found["source"] == "measured on A card, 2030-01-02, commit abcdef0123; generation: ours_static"
+    actual = rates.for_plan(results(**MEASURED))
+    assert actual["models"] == [{"parameters": 6_738_415_616, "forward": 3e13, "float32": 3e12, "lora": 1e13}]
+    assert (actual["layer_s"], actual["step_s"], actual["start_s"]) == (0.0005, 0.02, 6.0)
+    assert actual["decode_bytes_s"] == 13e9 / 0.02
+    assert actual["source"] == "measured on A card, 2030-01-02, commit abcdef0123; generation: ours_static"
 
 
 def test_the_plan_reads_what_the_kit_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_the_plan_reads_what_the_kit_writes(tmp_path: Path, monkeypatch: pytest.
 )
 def test_half_a_run_gives_no_rates(left_out: str, message: str) -> None:
     with pytest.raises(SystemExit, match=message):
-        rates.for_plan(results(**{name: found for name, found in MEASURED.items() if name != left_out}))
+        rates.for_plan(results(**{name: actual for name, actual in MEASURED.items() if name != left_out}))
     with pytest.raises(SystemExit, match="a CPU's"):
         rates.for_plan(results("cpu", **MEASURED))
 
@@ -255,8 +255,8 @@ def test_ligers_side_runs_after_everything_else(tmp_path: Path, monkeypatch: pyt
 )
 def test_a_section_that_ends_badly_leaves_what_it_stored(ending: str, ended: str, tmp_path: Path) -> None:
     part = tmp_path / "section.json"
-    found = run_section(program("section", ending, part), part, tmp_path / "log.txt", 2, "cpu")
-    assert (found["a"], found["ended"]) == (1, ended)
+    actual = run_section(program("section", ending, part), part, tmp_path / "log.txt", 2, "cpu")
+    assert (actual["a"], actual["ended"]) == (1, ended)
     assert not part.exists()
 
 
@@ -269,7 +269,7 @@ def test_a_killed_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
     order = (run.Entry("facts", "", 30), run.Entry("correct", "small", 30), run.Entry("scoring", "large", 30))
     run.measure_all(options, order)
     stored = json.loads((tmp_path / "results.json").read_text())
-    assert {name: (found["a"], found["ended"]) for name, found in stored["sections"].items()} == {
+    assert {name: (actual["a"], actual["ended"]) for name, actual in stored["sections"].items()} == {
         "facts": (1, "exit 0"),
         "correct:tiny": (1, "exit -9"),
         "scoring:tiny": (1, "exit 0"),
@@ -279,8 +279,8 @@ def test_a_killed_section_leaves_the_others(tmp_path: Path, monkeypatch: pytest.
 
 def test_sections_for_which_no_time_is_left_are_not_run(tmp_path: Path) -> None:
     options = argparse.Namespace(out=tmp_path, seconds=10, device="cpu", models=["tiny"], only=None)
-    found = run.measure_all(options, (run.Entry("facts", "", 30),))["sections"]
-    assert found == {"facts": {"ended": "not run", "why": "10 s were left"}}
+    actual = run.measure_all(options, (run.Entry("facts", "", 30),))["sections"]
+    assert actual == {"facts": {"ended": "not run", "why": "10 s were left"}}
 
 
 EXPECTED = {
@@ -323,12 +323,12 @@ def test_the_whole_kit_at_toy_size(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "results.json").read_text())
     assert stored["schema"] == run.SCHEMA and stored["device"] == "cpu" and stored["commit"]
     log = (tmp_path / "log.txt").read_text()[-5000:]
-    assert {name: found["ended"] for name, found in stored["sections"].items()} == dict.fromkeys(EXPECTED, "exit 0"), (
-        log
-    )
+    assert {name: actual["ended"] for name, actual in stored["sections"].items()} == dict.fromkeys(
+        EXPECTED, "exit 0"
+    ), log
     for name, keys in EXPECTED.items():
         assert keys <= stored["sections"][name].keys(), name
-    errors = {key: value for found in stored["sections"].values() for key, value in found.items() if "error" in key}
+    errors = {key: value for actual in stored["sections"].values() for key, value in actual.items() if "error" in key}
     assert errors == {}
     cases = [case for case in stored["sections"]["resume"].values() if isinstance(case, dict)]
     assert len(cases) == 4 and all(case[which]["equal"] for case in cases for which in ("again", "resumed"))

@@ -50,11 +50,11 @@ def cut_off(whole: Whole, folder: Path, rule: str, name: str, zero: int) -> None
     before, content, log = files(folder), file.read_bytes(), folder / job.log
     ended_well = log.read_bytes()
     file.write_bytes(b"" if zero else content[: len(content) // 2])
-    found = replay(job, folder, warm=whole.warm)
+    outcome = replay(job, folder, warm=whole.warm)
     file.write_bytes(content)
     log.write_bytes(ended_well)  # else the cell counts as failed, and collect reads none of its files
-    assert found.code == 1, f"{rule} took the damaged {name}"
-    (message,) = found.messages.values()
+    assert outcome.code == 1, f"{rule} took the damaged {name}"
+    (message,) = outcome.messages.values()
     assert message.startswith((f"{name}:", f"{Path(name).parent}: ")), message
     removed = REPAIR.search(message)
     assert removed and removed[1] in (name, str(Path(name).parent)), message
@@ -67,6 +67,6 @@ def test_what_is_not_read_changes_no_number(whole: Whole, tmp_path: Path) -> Non
     unread = [name for name in files_of(folder, job.inputs) if re.search(UNREAD["collect"], name)]
     for name in unread:
         (folder / name).write_bytes(b"")
-    found = replay(job, folder, warm=whole.warm)
-    assert found.code == 0
+    outcome = replay(job, folder, warm=whole.warm)
+    assert outcome.code == 0
     assert digest(folder) == whole.digest

@@ -100,7 +100,7 @@ def killed(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 
 def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) -> Kills:
-    found: dict[str, Killed] = {}
+    outcome: dict[str, Killed] = {}
     for group in groups:
         jobs = [whole.jobs_by_rule[rule] for rule in group]
         remove_files(folder, [name for job in jobs for name in job.outputs])
@@ -111,8 +111,8 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
         again = run(folder, *line, cores=1, warm=whole.warm)
         manifests = {job.rule: folder / output(job, "training.json") for job in jobs if job.rule in TRAINING}
         resumed = {rule: read_json(path)["resumed"] for rule, path in manifests.items()}
-        found |= dict.fromkeys(group, Killed(first, left, again, resumed))
-    return Kills(folder, found, run(folder, f"{R}/results.parquet", warm=whole.warm))
+        outcome |= dict.fromkeys(group, Killed(first, left, again, resumed))
+    return Kills(folder, outcome, run(folder, f"{R}/results.parquet", warm=whole.warm))
 
 
 def test_every_rule_is_here(whole: Whole) -> None:
@@ -124,28 +124,28 @@ def test_every_rule_is_here(whole: Whole) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_killed(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
     """Nothing half-written has a final name, and the same command makes what the undisturbed run made."""
-    job, (found, kills) = whole.jobs_by_rule[rule], killed(rule)
-    assert found.first.code != 0
-    assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", found.first.text, re.DOTALL)
+    job, (outcome, kills) = whole.jobs_by_rule[rule], killed(rule)
+    assert outcome.first.code != 0
+    assert re.search(rf"rule {rule}:.*?log: {re.escape(job.log)}", outcome.first.text, re.DOTALL)
     if rule in TRAINING:
-        said = "^training: killed by SIGKILL; the checkpoint of step . is intact; the same command resumes"
-        assert re.search(said, found.first.messages[job.log])
-        assert found.resumed[rule]
+        pattern = "^training: killed by SIGKILL; the checkpoint of step . is intact; the same command resumes"
+        assert re.search(pattern, outcome.first.messages[job.log])
+        assert outcome.resumed[rule]
     else:
-        assert "died with <Signals.SIGKILL: 9>" in found.first.text
-    assert rule in ONERROR_RULES or not found.left & set(job.outputs)
-    assert found.again.code == 0, found.again.text[-3000:]
-    assert found.again.job_counts.get(rule, 0) == 1 or rule in ONERROR_RULES
+        assert "died with <Signals.SIGKILL: 9>" in outcome.first.text
+    assert rule in ONERROR_RULES or not outcome.left & set(job.outputs)
+    assert outcome.again.code == 0, outcome.again.text[-3000:]
+    assert outcome.again.job_counts.get(rule, 0) == 1 or rule in ONERROR_RULES
     assert same_data(kills.folder, whole.folder, job.outputs)
 
 
 @pytest.mark.parametrize("rule", [group[0] for group in GROUPS])
 def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str], tuple[Killed, Kills]]) -> None:
     """And the table's numbers are those of the undisturbed run."""
-    found, kills = killed(rule)
+    outcome, kills = killed(rule)
     group = next(group for group in GROUPS if rule in group)
-    assert set(found.first.job_counts) <= {*group}
-    assert set(found.again.job_counts) - ONERROR_RULES <= {*group}
+    assert set(outcome.first.job_counts) <= {*group}
+    assert set(outcome.again.job_counts) - ONERROR_RULES <= {*group}
     assert kills.last.code == 0, kills.last.text[-3000:]
     assert fault_runs.digest(kills.folder) == whole.digest
     assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
@@ -163,7 +163,7 @@ def small(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         yield folder
 
 
-def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[str]) -> None:
+def refuses(rule: str, whole: Whole, folder: Path, pattern: str, misfortune: list[str]) -> None:
     """The job, whose outputs are not there, ends with one line; what has a final name is as in the undisturbed run.
 
     (Snakemake removes that, too: here it is not at work.)
@@ -171,10 +171,10 @@ def refuses(rule: str, whole: Whole, folder: Path, said: str, misfortune: list[s
     job = whole.jobs_by_rule[rule]
     before = files(folder)
     plan = {"jobs": {script(job): misfortune}} if misfortune else {}
-    found = replay(job, folder, warm=whole.warm, **plan)
-    assert found.code != 0
-    assert [line for line in found.messages.values() if re.search(said, line)], found.text
-    assert len(found.messages) == 1
+    outcome = replay(job, folder, warm=whole.warm, **plan)
+    assert outcome.code != 0
+    assert [line for line in outcome.messages.values() if re.search(pattern, line)], outcome.text
+    assert len(outcome.messages) == 1
     left = files(folder) - before
     assert left <= set(job.outputs) and same_data(folder, whole.folder, [*left])
 
@@ -204,10 +204,10 @@ def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     if not job.inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
     name = f"{R}/{UNREADABLE[rule]}"
-    said = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then rerun the same command$"
+    pattern = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then rerun the same command$"
     with outputs_removed(small, job, whole.folder):
         (small / name).chmod(0)
-        refuses(rule, whole, small, said, ["not root"])
+        refuses(rule, whole, small, pattern, ["not root"])
         (small / name).chmod(0o644)
 
 

@@ -47,10 +47,10 @@ def folder(whole: Whole, tmp_path: Path) -> Path:
 def running_job(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
     marker = folder / "marker"
-    own = faulty_environment(jobs={"prune": ["slow", str(marker)]}, **faulty)
+    variables = faulty_environment(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
         line = command(folder, "--cores", CORES, "--notemp", "all")
-        process = subprocess.Popen(line, env=own, stdout=terminal, stderr=terminal, start_new_session=True)
+        process = subprocess.Popen(line, env=variables, stdout=terminal, stderr=terminal, start_new_session=True)
         until = time.monotonic() + 60
         while not marker.exists():
             assert process.poll() is None and time.monotonic() < until, (folder / "terminal").read_text()
@@ -64,8 +64,8 @@ def running_job(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]
             process.wait()
 
 
-def is_whole(found: Run, folder: Path, whole: Whole) -> None:
-    assert found.code == 0, found.text[-3000:]
+def is_whole(outcome: Run, folder: Path, whole: Whole) -> None:
+    assert outcome.code == 0, outcome.text[-3000:]
     assert digest(folder) == whole.digest
     assert not [name for name in files(folder) if name.endswith(".tmp")]
 
@@ -155,11 +155,11 @@ def test_the_commands_in_the_messages_mend_all(whole: Whole, folder: Path) -> No
     while commands:
         for line in commands:
             subprocess.run(line, shell=True, cwd=folder, check=True)
-        again = run(folder, "all", warm=whole.warm)
-        found = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", again.text))
-        assert not commands & found
-        commands = found
-    is_whole(again, folder, whole)
+        rerun = run(folder, "all", warm=whole.warm)
+        outcome = set(re.findall(r"in a workflow: (rm (?:-r )?\S+), then the same snakemake command", rerun.text))
+        assert not commands & outcome
+        commands = outcome
+    is_whole(rerun, folder, whole)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
@@ -169,13 +169,13 @@ def test_the_disk_is_full_under_snakemake(whole: Whole, tmp_path: Path) -> None:
         remove_files(folder, [name for job in jobs for name in job.outputs])
         before = files(folder)
         with disk_full(folder):
-            found = run(folder, *targets(jobs), warm=whole.warm)
-        assert found.code != 0 and "Traceback" not in found.text
+            outcome = run(folder, *targets(jobs), warm=whole.warm)
+        assert outcome.code != 0 and "Traceback" not in outcome.text
         for job in jobs:
-            assert [line for line in found.text.splitlines() if job.log in line and re.search(NO_ROOM, line)], job.log
+            assert [line for line in outcome.text.splitlines() if job.log in line and re.search(NO_ROOM, line)], job.log
         assert not (files(folder) - before) & {name for job in jobs for name in job.outputs}
-        again = run(folder, *targets(jobs), warm=whole.warm)
-        assert (again.code, again.job_counts) == (0, {"prune": 1, "train": 1, "audit": 1})
+        rerun = run(folder, *targets(jobs), warm=whole.warm)
+        assert (rerun.code, rerun.job_counts) == (0, {"prune": 1, "train": 1, "audit": 1})
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
@@ -189,5 +189,5 @@ def test_the_results_are_read_only_under_snakemake(whole: Whole, folder: Path) -
     )  # fmt: skip
     assert done.returncode != 0
     assert "Read-only file system" in done.stderr, done.stderr
-    found = run(folder, whole.jobs_by_rule["prune"].outputs[0], warm=whole.warm)
-    assert (found.code, found.job_counts) == (0, {"prune": 1})
+    outcome = run(folder, whole.jobs_by_rule["prune"].outputs[0], warm=whole.warm)
+    assert (outcome.code, outcome.job_counts) == (0, {"prune": 1})

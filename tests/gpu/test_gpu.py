@@ -44,11 +44,11 @@ LENGTHS = [5, 64, 1, 130, 17]
 OUTPUT, GRADIENT = 5e-3, 2e-2
 
 
-def relative_error(found: torch.Tensor, expected: torch.Tensor, least: float = 0) -> float:
+def relative_error(actual: torch.Tensor, expected: torch.Tensor, least: float = 0) -> float:
     """The norm of their difference over that of the expected one, or over `least` where that is larger."""
-    assert found.shape == expected.shape
-    one, two = found.detach().double(), expected.detach().double()
-    return float((one - two).norm()) / max(float(two.norm()), least)
+    assert actual.shape == expected.shape
+    first, second = actual.detach().double(), expected.detach().double()
+    return float((first - second).norm()) / max(float(second.norm()), least)
 
 
 def separate_attention(qkv: list[torch.Tensor], window: int | None) -> torch.Tensor:
@@ -71,15 +71,17 @@ def test_variable_length_attention_is_each_sample_alone(dtype: torch.dtype, grou
     shapes = [(1, heads, sum(LENGTHS), 64) for heads in (8, groups, groups)]
     qkv = [torch.randn(shape, device=DEVICE, dtype=dtype, requires_grad=True) for shape in shapes]
     borders = segment_borders(LENGTHS).to(DEVICE)
-    found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders, sliding_window=window)
+    actual, _ = packed_attention(
+        torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders, sliding_window=window
+    )
     expected = separate_attention(qkv, window)
-    assert found.dtype == dtype
-    assert relative_error(found, expected) < OUTPUT
+    assert actual.dtype == dtype
+    assert relative_error(actual, expected) < OUTPUT
     upstream = torch.randn_like(expected)
-    given = torch.autograd.grad(found, qkv, upstream.to(dtype))
+    given = torch.autograd.grad(actual, qkv, upstream.to(dtype))
     wanted = torch.autograd.grad(expected, qkv, upstream)
     least = 0.01 * float(wanted[2].norm())  # a token that sees itself alone has no gradient but its value's
-    assert all(relative_error(one, two, least) < GRADIENT for one, two in zip(given, wanted, strict=True))
+    assert all(relative_error(first, second, least) < GRADIENT for first, second in zip(given, wanted, strict=True))
 
 
 @pytest.mark.parametrize("groups", [2, 1])
@@ -90,8 +92,8 @@ def test_grouped_heads_in_float32_take_no_square_of_the_length(groups: int) -> N
     qkv = [torch.randn(shape, device=DEVICE, requires_grad=True) for shape in shapes]
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=[length])
-    found.sum().backward()
+    actual, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=[length])
+    actual.sum().backward()
     assert torch.cuda.max_memory_allocated() - before < 2**29
 
 
@@ -118,10 +120,10 @@ def test_packed_and_padded_losses_agree_in_half_precision(removal: str, tiny_mod
     packed, padded = loaded(tiny_model, PACKED), loaded(tiny_model, "sdpa")
     check_isolated(packed)
     rows = samples(removal)
-    one, two = (total_nll(m, on_device(collate(rows, p))) for m, p in ((packed, True), (padded, False)))
-    assert one.item() == pytest.approx(two.item(), rel=1e-2)
+    first, second = (total_nll(m, on_device(collate(rows, p))) for m, p in ((packed, True), (padded, False)))
+    assert first.item() == pytest.approx(second.item(), rel=1e-2)
     exact = total_nll(loaded(tiny_model, PACKED, torch.float32), on_device(collate(rows, True)))
-    assert one.item() == pytest.approx(exact.item(), rel=2e-2)
+    assert first.item() == pytest.approx(exact.item(), rel=2e-2)
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["kept", "recomputed"])
@@ -155,16 +157,16 @@ def restored_llama() -> Iterator[None]:
 def test_ligers_layers_are_the_models_own(tiny_model: Path) -> None:
     """Norms, rotary embedding and MLP, in float32; Liger changes transformers' classes, so the plain model is first."""
     pytest.importorskip("liger_kernel", reason="liger-kernel is not installed")
-    inputs, found = on_device(collate(samples(), packed=True)), []
+    inputs, actual = on_device(collate(samples(), packed=True)), []
     for fused in (False, True):
         model = loaded(tiny_model, PACKED, torch.float32).train()
         if fused:
             assert liger.apply(model, torch.device(DEVICE)) == {}
         loss = total_nll(model, inputs)
         loss.backward()
-        found.append((loss.item(), {name: p.grad for name, p in model.named_parameters()}))
-    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
-    assert all(relative_error(found[1][1][name], gradient) < 1e-4 for name, gradient in found[0][1].items())
+        actual.append((loss.item(), {name: p.grad for name, p in model.named_parameters()}))
+    assert actual[1][0] == pytest.approx(actual[0][0], rel=1e-5)
+    assert all(relative_error(actual[1][1][name], gradient) < 1e-4 for name, gradient in actual[0][1].items())
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -173,15 +175,15 @@ def test_logits_of_half_precision_weights_are_not_rounded(bias: bool) -> None:
     torch.manual_seed(0)
     module = torch.nn.Linear(512, 4096, bias=bias, device=DEVICE, dtype=torch.bfloat16)
     hidden = torch.randn(300, 512, device=DEVICE, dtype=torch.bfloat16, requires_grad=True)
-    found = logits(module, hidden)
+    actual = logits(module, hidden)
     weight, shift = module.weight.double(), module.bias.double() if bias else 0
-    assert found.dtype == torch.float32
-    assert relative_error(found, hidden.double() @ weight.T + shift) < 1e-5
-    upstream = torch.randn_like(found)
+    assert actual.dtype == torch.float32
+    assert relative_error(actual, hidden.double() @ weight.T + shift) < 1e-5
+    upstream = torch.randn_like(actual)
     wanted = [hidden, *module.parameters()]
     exact = [upstream.double() @ weight, upstream.double().T @ hidden.double(), upstream.double().sum(0)]
-    for one, two in zip(torch.autograd.grad(found, wanted, upstream), exact, strict=False):
-        assert relative_error(one, two) < GRADIENT
+    for first, second in zip(torch.autograd.grad(actual, wanted, upstream), exact, strict=False):
+        assert relative_error(first, second) < GRADIENT
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -202,11 +204,11 @@ def test_the_heads_memory_does_not_grow_with_the_tokens(trained: bool) -> None:
 
 def test_scores_are_the_cpus(tmp_path: Path, tiny_model: Path, dataset: Path, scores: Path) -> None:
     score(tiny_model, dataset, tmp_path, Scoring(max_length=200, batch_tokens=300), device=DEVICE)
-    found, expected = (pq.read_table(folder / "tokens.parquet") for folder in (tmp_path, scores))
-    assert found["response_ids"].equals(expected["response_ids"])
+    actual, expected = (pq.read_table(folder / "tokens.parquet") for folder in (tmp_path, scores))
+    assert actual["response_ids"].equals(expected["response_ids"])
     for name in ("nll", "entropy", "fastv", "sparsevlm"):
-        one, two = (torch.tensor(pc.list_flatten(table[name]).to_pylist()) for table in (found, expected))
-        torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4, msg=name)
+        first, second = (torch.tensor(pc.list_flatten(table[name]).to_pylist()) for table in (actual, expected))
+        torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4, msg=name)
 
 
 TWO_STEPS = {"max_steps": 2, "bf16": True, "warmup_ratio": 0, "learning_rate": 1e-3}
@@ -218,16 +220,16 @@ def test_a_job_in_half_precision_has_one_loss_packed_and_padded(tmp_path: Path, 
         for packing in (True, False)
     )
     assert len(packed["loss_curve"]) == 2
-    for one, two in zip(packed["loss_curve"], padded["loss_curve"], strict=True):
-        assert one["loss"] == pytest.approx(two["loss"], rel=2e-2)
+    for first, second in zip(packed["loss_curve"], padded["loss_curve"], strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], rel=2e-2)
     assert packed["positions"] < padded["positions"]
 
 
 def test_a_job_on_a_gpu_has_the_cpus_losses(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     """In float32, where packed samples go one by one through SDPA."""
     reports = [run(tmp_path / device, tiny_model, scores, device=device) for device in (DEVICE, "cpu")]
-    for one, two in zip(*(report["loss_curve"] for report in reports), strict=True):
-        assert one["loss"] == pytest.approx(two["loss"], rel=1e-2)
+    for first, second in zip(*(report["loss_curve"] for report in reports), strict=True):
+        assert first["loss"] == pytest.approx(second["loss"], rel=1e-2)
 
 
 def test_a_dynamic_job_scores_with_the_packed_attention(tmp_path: Path, tiny_model: Path, scores: Path) -> None:
@@ -269,22 +271,22 @@ def test_infinite_weights_end_the_job_before_a_save(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_packed_candidates_have_the_padded_passs_scores(dtype: torch.dtype, tiny_model: Path, scores: Path) -> None:
     """NLL, entropy and attention scores, in several passes whose results return one behind. By their norms."""
-    rows, found = ScoresFolder(scores).sequences(), []
+    rows, actual = ScoresFolder(scores).sequences(), []
     for kernel in (PACKED, "sdpa"):
         model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=kernel, dtype=dtype)
         candidates = CandidateScorer(rows, 200, attention=True)
         candidates.attach(model.to(DEVICE).eval(), lambda run: run(), lambda number: number)
-        found.append(candidates.score(np.arange(len(rows))).tokens)
+        actual.append(candidates.score(np.arange(len(rows))).tokens)
         assert candidates.counts["scoring_passes"] > 2
-    for name, expected in found[1].items():
-        distance = np.linalg.norm(found[0][name] - expected) / np.linalg.norm(expected)
+    for name, expected in actual[1].items():
+        distance = np.linalg.norm(actual[0][name] - expected) / np.linalg.norm(expected)
         assert distance < (1e-4 if dtype == torch.float32 else 3e-2), name
 
 
 def test_weights_go_straight_to_the_gpu(tiny_model: Path) -> None:
     there, here = (load_model(tiny_model, "float32", device) for device in (DEVICE, "cpu"))
-    for one, two in zip(there.parameters(), here.parameters(), strict=True):
-        assert one.device.type == DEVICE and torch.equal(one.cpu(), two)
+    for first, second in zip(there.parameters(), here.parameters(), strict=True):
+        assert first.device.type == DEVICE and torch.equal(first.cpu(), second)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
@@ -293,6 +295,6 @@ def test_two_gpus_train_as_one(stage: int, tmp_path: Path, tiny_model: Path, sco
     """The same global batches: two ranks of half the accumulation."""
     run(tmp_path / "one", tiny_model, scores, device=DEVICE)
     run(tmp_path / "two", tiny_model, scores, device=DEVICE, ranks=2, gradient_accumulation_steps=1, zero_stage=stage)
-    one, two = (load_file(tmp_path / name / "model/model.safetensors") for name in ("one", "two"))
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], atol=1e-3, rtol=1e-2)
+    first, second = (load_file(tmp_path / name / "model/model.safetensors") for name in ("one", "two"))
+    for name in first:
+        torch.testing.assert_close(second[name], first[name], atol=1e-3, rtol=1e-2)

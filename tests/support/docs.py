@@ -23,11 +23,11 @@ def named_tests(page: str) -> list[tuple[str, str]]:
 
     Where it names a file alone, there is no function.
     """
-    found, file = [], ""
+    actual, file = [], ""
     for path, function in re.findall(r"\b(tests/[\w/]+\.py)|::(test_\w+)", (ROOT / page).read_text()):
         file = path or file
-        found.append((file, function))
-    return found
+        actual.append((file, function))
+    return actual
 
 
 def promises(page: str) -> list[str]:

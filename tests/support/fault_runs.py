@@ -73,11 +73,11 @@ def run(folder: Path, *arguments: str, cores: int = 2, **faulty: Any) -> Run:
 
 
 def faulty_environment(**faulty: Any) -> dict[str, str]:
-    own = environment()
-    own["PYTHONPATH"] = os.pathsep.join([str(FAULTY), *filter(None, [own.get("PYTHONPATH")])])
+    variables = environment()
+    variables["PYTHONPATH"] = os.pathsep.join([str(FAULTY), *filter(None, [variables.get("PYTHONPATH")])])
     for name, value in faulty.items():
-        own[f"FAULTY_{name.upper()}"] = json.dumps(value) if name == "jobs" else str(value)
-    return own
+        variables[f"FAULTY_{name.upper()}"] = json.dumps(value) if name == "jobs" else str(value)
+    return variables
 
 
 def digest(folder: Path) -> str:
@@ -151,14 +151,14 @@ def replay(job: Captured, folder: Path, **faulty: Any) -> Run:
 
 def descendants(jobs: list[Captured], of: list[str]) -> dict[str, int]:
     """How many jobs of each rule make the files `of`, or anything that is made of them."""
-    made, found = set(of), set()
-    while more := {n for n, job in enumerate(jobs) if made & {*job.inputs, *job.outputs}} - found:
+    made, actual = set(of), set()
+    while more := {n for n, job in enumerate(jobs) if made & {*job.inputs, *job.outputs}} - actual:
         consumers = {n for n in more if made & set(jobs[n].inputs) or set(of) & set(jobs[n].outputs)}
         if not consumers:
             break
-        found |= consumers
+        actual |= consumers
         made |= {name for n in consumers for name in jobs[n].outputs}
-    return dict(Counter(jobs[n].rule for n in found))
+    return dict(Counter(jobs[n].rule for n in actual))
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> None:
@@ -178,14 +178,14 @@ def copy_run(source: Path, to: Path) -> Path:
 
 def files_of(folder: Path, inputs: list[str]) -> list[str]:
     """The files that the inputs come to: of a model's folder its own."""
-    found: list[str] = []
+    actual: list[str] = []
     for name in inputs:
         path = folder / name
         inner = (
             sorted(str(file.relative_to(folder)) for file in path.iterdir() if file.is_file()) if path.is_dir() else []
         )
-        found += inner or [name]
-    return [name for name in found if not Path(name).name.startswith(".snakemake")]
+        actual += inner or [name]
+    return [name for name in actual if not Path(name).name.startswith(".snakemake")]
 
 
 class Whole(NamedTuple):
@@ -280,5 +280,5 @@ def kill_plan(jobs: list[Captured]) -> dict[str, list[Any]]:
 def files(folder: Path) -> set[str]:
     """All that is below the results, but what a run may leave: logs, times, and what a rerun goes on from."""
     left_out = {"logs", "benchmarks", "checkpoints", EVALUATION_CACHE, "filler", ".snakemake_timestamp"}
-    found = [path.relative_to(folder) for path in (folder / "results").rglob("*") if not path.is_dir()]
-    return {str(path) for path in found if not left_out & set(path.parts)}
+    actual = [path.relative_to(folder) for path in (folder / "results").rglob("*") if not path.is_dir()]
+    return {str(path) for path in actual if not left_out & set(path.parts)}

@@ -19,8 +19,8 @@ def total(root: Path, some: list[PlannedJob], level: Rates) -> tuple[float, floa
 
 def calibrated_by_all(experiment: Experiment, root: Path) -> tuple[float, float]:
     """Of a finished run, by its own benchmark files: what `prunegrid plan` prints, and what it took."""
-    found = measured_jobs(experiment, root)
-    return total(root, found, calibrate(root, found, experiment.device))
+    actual = measured_jobs(experiment, root)
+    return total(root, actual, calibrate(root, actual, experiment.device))
 
 
 def calibrated_by_a_third(experiment: Experiment, root: Path) -> tuple[float, float]:

@@ -136,7 +136,7 @@ class PrivateSlurm:
 
     def job_processes(self) -> list[int]:
         """Processes that a job of this Slurm has started."""
-        found = []
+        actual = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
             try:
                 variables = environ.read_bytes().split(b"\0")
@@ -144,8 +144,8 @@ class PrivateSlurm:
                 continue
             ours = f"SLURM_CONF={self.folder}/etc/slurm.conf".encode() in variables
             if ours and any(variable.startswith(b"SLURM_JOB_ID=") for variable in variables):
-                found.append(int(environ.parent.name))
-        return found
+                actual.append(int(environ.parent.name))
+        return actual
 
     def wait_for(self, condition, what: str, seconds: float = 60) -> None:
         until = time.monotonic() + seconds

@@ -25,8 +25,8 @@ def command(folder: Path, *arguments: str, config: dict[str, Any] | None = None)
     file = folder / "experiment.yaml"
     if config is not None:
         file.write_text(yaml.safe_dump(config, sort_keys=False))
-    own = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    return [sys.executable, "-m", "snakemake", *own, *arguments, "--configfile", str(file)]
+    options = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    return [sys.executable, "-m", "snakemake", *options, *arguments, "--configfile", str(file)]
 
 
 def environment() -> dict[str, str]:

@@ -201,5 +201,5 @@ def test_failed_cell_is_shown_and_repaired(done: Path) -> None:
     selection.unlink()
     run = snakemake(done, "--cores", CORES, config=CONFIG)
     assert run.returncode == 0, run.stderr[-3000:]
-    again = pq.read_table(folder / "results.parquet", columns=NUMBERS)
-    assert again.equals(whole), "the same seed gives the same numbers, other than what it cost"
+    repeated = pq.read_table(folder / "results.parquet", columns=NUMBERS)
+    assert repeated.equals(whole), "the same seed gives the same numbers, other than what it cost"

@@ -31,11 +31,11 @@ def test_a_job_asks_for_gpus_and_for_slots_of_them(
     slots: int, ranks: int, training: tuple[str, str], tmp_path: Path
 ) -> None:
     """A scheduler is asked for whole GPUs; on one machine slots are counted."""
-    found = snakemake(tmp_path, "--dry-run", config=on_gpus(slots, ranks))
-    assert found.returncode == 0, found.stdout + found.stderr
+    actual = snakemake(tmp_path, "--dry-run", config=on_gpus(slots, ranks))
+    assert actual.returncode == 0, actual.stdout + actual.stderr
     asked: dict[str, set[tuple[str, ...]]] = {}
     for rule, resources in re.findall(
-        r"^(?:local)?rule (\w+):\n(?:.+\n)*?    resources: (.*)", found.stdout, re.MULTILINE
+        r"^(?:local)?rule (\w+):\n(?:.+\n)*?    resources: (.*)", actual.stdout, re.MULTILINE
     ):
         numbers = (re.search(rf"\b{name}=(\d+)", resources) for name in ("gpu", "gpu_slots"))
         asked.setdefault(rule, set()).add(tuple(number[1] if number else "0" for number in numbers))

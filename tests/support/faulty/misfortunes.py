@@ -30,13 +30,13 @@ def act_at_renaming(number: int, act: Callable[[Path], None], beginning: str = "
     """Do this before the `number`-th renaming of a temporary file or folder whose name begins like this."""
     count = 0
 
-    def counted(own: Any) -> Any:
+    def counted(original: Any) -> Any:
         def rename(self: Path, target: Any) -> Any:
             nonlocal count
             count += self.name.startswith(beginning)
             if count == number and self.name.startswith(beginning):
                 act(self)
-            return own(self, target)
+            return original(self, target)
 
         return rename
 

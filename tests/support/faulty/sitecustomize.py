@@ -14,8 +14,8 @@ from pathlib import Path
 def _script() -> str | None:
     """The step whose script Snakemake is starting in this process, or `worker` for a rank of a training job."""
     line = sys.orig_argv
-    if found := re.fullmatch(r"(?:.*/)?tmp[^/.]*\.(\w+)\.py", line[-1]):
-        return found[1]
+    if actual := re.fullmatch(r"(?:.*/)?tmp[^/.]*\.(\w+)\.py", line[-1]):
+        return actual[1]
     return "worker" if "prunegrid.training.worker" in line else None
 
 

@@ -57,13 +57,13 @@ def run_out(*_: Any) -> None:
 
 def act_at_step(act: Callable[[Any], Any], when: str) -> None:
     """`before` or `after` the forward and backward passes of the step."""
-    own = trainer.PrunedTrainer.training_step
+    original = trainer.PrunedTrainer.training_step
 
     def training_step(self: Any, model: Any, *arguments: Any) -> Any:
         here = IS_AFFECTED and self.state.global_step + 1 == PLAN["step"]
         if here and when == "before":
             act(model)
-        loss = own(self, model, *arguments)
+        loss = original(self, model, *arguments)
         if here and when == "after":
             act(model)
         return loss
@@ -72,39 +72,39 @@ def act_at_step(act: Callable[[Any], Any], when: str) -> None:
 
 
 def exhaust_memory() -> None:
-    own = trainer.PrunedTrainer.compute_loss
+    original = trainer.PrunedTrainer.compute_loss
 
     def compute_loss(self: Any, *arguments: Any, **named: Any) -> Any:
         if IS_AFFECTED and self.state.global_step + 1 == PLAN["step"]:
             run_out()
-        return own(self, *arguments, **named)
+        return original(self, *arguments, **named)
 
     trainer.PrunedTrainer.compute_loss = compute_loss
 
 
 def kill_writing() -> None:
     """Half of one of DeepSpeed's files has reached the disk: the optimizer's, or at ZeRO 0 the model's with it."""
-    own = torch.save
+    original = torch.save
 
     def save(value: Any, file: Any, *arguments: Any, **named: Any) -> None:
         if IS_AFFECTED and f".saving-{PLAN['step']}" in str(file) and Path(file).name.endswith("_states.pt"):
             whole = io.BytesIO()
-            own(value, whole, *arguments, **named)
+            original(value, whole, *arguments, **named)
             Path(file).write_bytes(whole.getvalue()[: whole.tell() // 2])
             die()
-        own(value, file, *arguments, **named)
+        original(value, file, *arguments, **named)
 
     torch.save = save
 
 
 def kill_renaming() -> None:
     """The checkpoint is complete but for its name."""
-    own = checkpoints._sync
+    original = checkpoints._sync
 
     def sync(path: Path) -> None:
         if f".saving-{PLAN['step']}" in str(path):
             die()
-        own(path)
+        original(path)
 
     checkpoints._sync = sync
 
@@ -120,23 +120,23 @@ def finishing() -> None:
 
 def no_room() -> None:
     """All steps are done and saved, but no file may grow any more: what a full disk looks like, without root."""
-    own = report.write_outputs
+    original = report.write_outputs
 
     def finish(*arguments: Any) -> None:
         if IS_AFFECTED:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-        own(*arguments)
+        original(*arguments)
 
     report.write_outputs = finish
 
 
 def starting() -> None:
     """Before the rank can hear a signal."""
-    own = assembly.build_trainer
+    original = assembly.build_trainer
 
     def build_trainer(*arguments: Any) -> Any:
         linger()
-        return own(*arguments)
+        return original(*arguments)
 
     assembly.build_trainer = build_trainer
 
@@ -144,10 +144,10 @@ def starting() -> None:
 def small_chunks() -> None:
     """Chunks of 8 tokens; under ZeRO-3 all weights in pieces, the small ones too; and no rank waits for ever."""
     head_chunks.CHUNK["cpu"] = 8
-    own = settings.deepspeed_config
+    original = settings.deepspeed_config
 
     def deepspeed_config(training: Any) -> dict[str, Any]:
-        config = own(training)
+        config = original(training)
         config["zero_optimization"]["stage3_param_persistence_threshold"] = 0
         return config
 
@@ -169,11 +169,11 @@ def counting() -> None:
     from deepspeed.accelerator import get_accelerator
 
     seen: list[str] = []
-    own, steps = trainer.PrunedTrainer.training_step, []
+    original, steps = trainer.PrunedTrainer.training_step, []
 
     def training_step(self: Any, model: Any, inputs: Any, *arguments: Any) -> Any:
         seen.clear()
-        loss = own(self, model, inputs, *arguments)
+        loss = original(self, model, inputs, *arguments)
         bucket = model.optimizer.reduce_bucket_size
         steps.append({"passes": len(inputs), "reads": list(seen), "bucket": bucket})
         Path(PLAN["reads"]).write_text(json.dumps(steps))

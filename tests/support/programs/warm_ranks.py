@@ -81,15 +81,15 @@ def launch(order: dict, fds: list[int]) -> list[int]:
         child = os.fork()
         if not child:
             several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} if ranks > 1 else {}
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), **several}
-            become(order, fds, own)
+            variables = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), **several}
+            become(order, fds, variables)
         children.append(child)
     for descriptor in fds:
         os.close(descriptor)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def become(order: dict, fds: list[int], own: dict[str, str]) -> None:
+def become(order: dict, fds: list[int], variables: dict[str, str]) -> None:
     import runpy
     import traceback
 
@@ -97,7 +97,7 @@ def become(order: dict, fds: list[int], own: dict[str, str]) -> None:
     signal.alarm(LONGEST)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update({**order["env"], **own})
+    os.environ.update({**order["env"], **variables})
     os.dup2(fds[0], 1)
     os.dup2(fds[1], 2)
     sys.argv = [order["module"], order["argument"]]

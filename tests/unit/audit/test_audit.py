@@ -100,9 +100,9 @@ def test_tokens_of_a_real_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
 
     tokenizer = load_tokenizer(tiny_model)
     turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "milk. Cats drink fish."}]
-    found = [tokenise(turns, tokenizer, 200), tokenise(turns, tokenizer, 14)]
-    assert found[0] and found[1] and found[1].truncated
-    ids = [tokens.response_ids for tokens in found if tokens]
+    actual = [tokenise(turns, tokenizer, 200), tokenise(turns, tokenizer, 14)]
+    assert actual[0] and actual[1] and actual[1].truncated
+    ids = [tokens.response_ids for tokens in actual if tokens]
     io.write_parquet(tmp_path / "tokens.parquet", pa.table({"sample_id": [4, 2], "response_ids": ids}))
     row = {"messages": turns, "kind": "new_fact", "wrong_words": ["fish"]}
     marks = files._planted(tmp_path, tiny_model, {2: row, 4: row}, np.array([2, 4]))
@@ -121,10 +121,10 @@ def test_shares_of_kinds_by_hand() -> None:
         [np.array([0, 1, 2]), np.array([1, 3, 4])],
         "wrong",
     )
-    found = Bootstrap(np.arange(6), 10).estimate(counts)
-    assert found.share.tolist() == [0.5, 1.0]
-    assert found.chance.tolist() == [0.5, 0.5]
-    assert np.isnan(found.low), "two samples are too few for an interval"
+    actual = Bootstrap(np.arange(6), 10).estimate(counts)
+    assert actual.share.tolist() == [0.5, 1.0]
+    assert actual.chance.tolist() == [0.5, 0.5]
+    assert np.isnan(actual.low), "two samples are too few for an interval"
 
 
 def test_dropped_wrong_tokens_by_hand() -> None:
@@ -259,9 +259,9 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
     )
     path = folder / "samples.parquet"
     io.write_parquet(path, pq.read_table(path).drop_columns(["ifd"]))
-    found = files.unusable_methods([folder])
-    assert list(found) == ["ifd+random"]
-    assert "no sample column ifd, which ifd needs" in found["ifd+random"]
+    actual = files.unusable_methods([folder])
+    assert list(actual) == ["ifd+random"]
+    assert "no sample column ifd, which ifd needs" in actual["ifd+random"]
     handmade_scores.write_extra(folder, "ifd", given, [1.0] * 5)
     assert files.unusable_methods([folder]) == {}
 

@@ -149,12 +149,12 @@ def test_merge_writes_an_ordinary_model(tmp_path: Path, tiny_model: Path, capsys
     adapted = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).eval()
     adapted.save_pretrained(str(tmp_path / "adapter"))
     out = str(tmp_path / "merged")
-    own = ["merge", "--model", str(tiny_model), "--out", out]
-    assert "holds no adapter" in fails(*own, "--adapter", str(tiny_model))
-    app.main([*own, "--adapter", str(tmp_path / "adapter")])
+    line = ["merge", "--model", str(tiny_model), "--out", out]
+    assert "holds no adapter" in fails(*line, "--adapter", str(tiny_model))
+    app.main([*line, "--adapter", str(tmp_path / "adapter")])
     ids = torch.arange(20)[None]
     with torch.no_grad():
         merged = AutoModelForCausalLM.from_pretrained(out)(ids).logits
         assert torch.allclose(merged, adapted(ids).logits, atol=1e-4)
     assert AutoTokenizer.from_pretrained(out).chat_template
-    assert "already exists" in fails(*own, "--adapter", str(tmp_path / "adapter"))
+    assert "already exists" in fails(*line, "--adapter", str(tmp_path / "adapter"))

@@ -307,8 +307,8 @@ def test_nested_block_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     with gpus.use_device("cuda"), gpus.use_device("cuda"), gpus.reserve(1) as reservation:
         assert reservation.ids == ["0"], "own() tells this process what it has"
         monkeypatch.setenv(gpus.VISIBLE, "0,1")
-        with gpus.reserve(1) as again:
-            assert again.ids == ["0"]
+        with gpus.reserve(1) as repeated:
+            assert repeated.ids == ["0"]
         with refused(pool(), "not free", fix="at once"), gpus.reserve(2):
             pass
     monkeypatch.delenv(gpus.HOLDER)

@@ -236,8 +236,8 @@ def test_kernels_run_and_name_what_ran(dtype: str) -> None:
 
 def test_kernel_attention_that_sees_the_other_sample_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real attention without its segments: one causal sequence."""
-    own = packed_attention.packed_attention
-    monkeypatch.setattr(packed_attention, "packed_attention", lambda *arguments, segments: own(*arguments))
+    original = packed_attention.packed_attention
+    monkeypatch.setattr(packed_attention, "packed_attention", lambda *arguments, segments: original(*arguments))
     kernels.attention.cache_clear()
     with refused("packed attention (float32)", "wrong in float32: relative difference", fix="training.packing: false"):
         kernels.attention("cpu", "float32")

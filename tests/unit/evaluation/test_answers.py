@@ -29,14 +29,14 @@ def test_answers_equal_those_of_stock(kind: str, bos: bool, budget: int) -> None
     model, words = tiny(kind), tokenizer(bos)
     prompts = [prompt + option for prompt, texts in QUESTIONS for option in texts]
     settings = [{"until": stops, "do_sample": False, "max_gen_toks": n} for stops, n in ((["&", "9"], 20), (["q"], 9))]
-    asked = [
+    requests = [
         Instance("generate_until", {}, (prompt, dict(settings[place % 2])), 0) for place, prompt in enumerate(prompts)
     ]
     stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1, max_length=256)
     ours = LanguageModel(model, words, budget)
     ours._max_length = 256
-    answers = ours.generate_until(asked)
-    assert answers == stock.generate_until(asked, disable_tqdm=True)
+    answers = ours.generate_until(requests)
+    assert answers == stock.generate_until(requests, disable_tqdm=True)
     assert len(set(answers)) > 3
 
 
@@ -45,10 +45,10 @@ def test_a_model_that_prepares_its_steps_itself() -> None:
     model, words = tiny("phi3"), tokenizer(False)
     setting = {"until": [], "do_sample": False, "max_gen_toks": 60}
     prompts = [(prompt + option)[:60] for prompt, texts in QUESTIONS for option in texts]
-    asked = [Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in prompts]
+    requests = [Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in prompts]
     stock = HFLM(pretrained=model, tokenizer=words, backend="causal", batch_size=1, max_length=256)
-    answers = LanguageModel(model, words, 1).generate_until(asked)
-    assert answers == stock.generate_until(asked, disable_tqdm=True)
+    answers = LanguageModel(model, words, 1).generate_until(requests)
+    assert answers == stock.generate_until(requests, disable_tqdm=True)
     assert len(set(answers)) > 3
 
 
@@ -148,13 +148,13 @@ def test_a_failing_static_cache_falls_back_once(
         return forward(*args, past_key_values=past_key_values, **others)
 
     setting = {"until": ["&"], "do_sample": False, "max_gen_toks": 9}
-    asked = [Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in PROMPTS]
-    expected = LanguageModel(model, words, 8192).generate_until(asked)
+    requests = [Instance("generate_until", {}, (prompt, dict(setting)), 0) for prompt in PROMPTS]
+    expected = LanguageModel(model, words, 8192).generate_until(requests)
     monkeypatch.setattr(model, "forward", refuses)
     monkeypatch.setattr(generation, "choose", lambda *_: "static")
     lm = LanguageModel(model, words, 8192)
     calls.clear()
-    assert lm.generate_until(asked) == lm.generate_until(asked) == expected
+    assert lm.generate_until(requests) == lm.generate_until(requests) == expected
     assert lm.fallback == "answers come from a dynamic cache, since the static one failed: Failed to find C compiler"
     assert capsys.readouterr().out.count(lm.fallback) == 1
     assert calls.count("StaticCache") == 1

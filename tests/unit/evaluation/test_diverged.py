@@ -57,9 +57,9 @@ def test_no_token_is_chosen_among_nan(kind: str) -> None:
     """By the loop that drops rows, and by transformers' own."""
     lm = wrapped(kind, "&")
     prompts = ["Cats drink", "Is it & or so?", "2 + 3"]
-    asked = [Instance("generate_until", {}, (prompt, dict(SETTING)), 0) for prompt in prompts]
+    requests = [Instance("generate_until", {}, (prompt, dict(SETTING)), 0) for prompt in prompts]
     with refused(kind, "in the answer to 'Is it & or so?'"):
-        lm.generate_until(asked)
+        lm.generate_until(requests)
 
 
 def test_the_benchmark_is_named() -> None:

@@ -63,18 +63,18 @@ def test_answers_are_equal(both: tuple[Any, LanguageModel]) -> None:
     theirs, ours = both
     prompts = [prompt + option for prompt, texts in QUESTIONS for option in texts]
     for stops in (["&", "9"], ["q"], ["<bos>"]):
-        found = answers(theirs, prompts, stops)
-        assert found == answers(ours, prompts, stops)
-        assert len(set(found)) > 3
+        actual = answers(theirs, prompts, stops)
+        assert actual == answers(ours, prompts, stops)
+        assert len(set(actual)) > 3
 
 
 def test_options_are_equal(both: tuple[Any, LanguageModel]) -> None:
     """But for those that are cut: two tokens earlier."""
     theirs, ours = both
     asked = [request for request in options() if not request.args[0].startswith(LONG)]
-    found, expected = theirs.loglikelihood(asked, disable_tqdm=True), ours.loglikelihood(asked, disable_tqdm=True)
-    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-4)
-    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    actual, expected = theirs.loglikelihood(asked, disable_tqdm=True), ours.loglikelihood(asked, disable_tqdm=True)
+    assert [value for value, _ in actual] == pytest.approx([value for value, _ in expected], abs=1e-4)
+    assert [greedy for _, greedy in actual] == [greedy for _, greedy in expected]
 
 
 def test_whole_strings_are_equal(both: tuple[Any, LanguageModel]) -> None:
@@ -153,10 +153,10 @@ def test_evaluations_of_both_engines(protocol: str, folder: Path, tmp_path: Path
         assert "engine" not in other and "vllm" not in other["versions"]
         for key in ("score", "stderr", "n_items", "n_truncated", "metrics"):
             assert record[key] == other[key], key
-        found, expected = (
+        actual, expected = (
             pq.read_table(tmp_path / engine / f"{task}.parquet").to_pylist() for engine in ("vllm", "transformers")
         )
-        for row, same in zip(found, expected, strict=True):
+        for row, same in zip(actual, expected, strict=True):
             response, also = row.pop("response"), same.pop("response")
             assert row == same
             if task.startswith("arc"):

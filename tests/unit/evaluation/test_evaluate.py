@@ -147,7 +147,7 @@ def test_again_is_identical(
 ) -> None:
     """Scores do not change with a second run, nor with which other benchmarks are asked."""
     out, records = evaluated
-    again = evaluate(
+    repeated = evaluate(
         toy_model,
         tmp_path,
         benchmarks={task: toy_benchmark(task) for task in ("squadv2", "arc_easy")},
@@ -155,7 +155,7 @@ def test_again_is_identical(
         batch_tokens=4096,
         digests={"model": "m"},
     )
-    for task, record in again.items():
+    for task, record in repeated.items():
         assert {**record, "seconds": 0} == {**records[task], "seconds": 0}
         assert pq.read_table(tmp_path / f"{task}.parquet") == pq.read_table(out / f"{task}.parquet")
 

@@ -142,18 +142,18 @@ HUB: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("protocol", ["harness", "paper"])
 def test_real_items(protocol: str, toy_model: Path, mirror: Path, tmp_path: Path) -> None:
     """Every item of the real files has what its task reads, and the counts are right; two of each are asked."""
-    asked = {task: toy_benchmark(task, 2, **HUB[task]) for task in known_tasks(protocol)}
-    files = {task: benchmark.data.mirror_file(mirror) for task, benchmark in asked.items()}
-    found = {task: path for task, path in files.items() if path.exists()}
-    assert found
-    for task, path in found.items():
-        items = read_items(path, protocol, task, asked[task].data)
+    chosen_benchmarks = {task: toy_benchmark(task, 2, **HUB[task]) for task in known_tasks(protocol)}
+    files = {task: benchmark.data.mirror_file(mirror) for task, benchmark in chosen_benchmarks.items()}
+    actual = {task: path for task, path in files.items() if path.exists()}
+    assert actual
+    for task, path in actual.items():
+        items = read_items(path, protocol, task, chosen_benchmarks[task].data)
         assert items.complete is not None
         assert len(items.docs) == items.eligible <= items.available
         if task.startswith("arc"):
             assert all(doc["answerKey"] in doc["choices"]["label"] for doc in items.docs)
-    few = {task: asked[task] for task in found if protocol == "harness" or not task.startswith("gsm8k")}
-    records = evaluate(toy_model, tmp_path, benchmarks=few, data=found, protocol=protocol)
+    few = {task: chosen_benchmarks[task] for task in actual if protocol == "harness" or not task.startswith("gsm8k")}
+    records = evaluate(toy_model, tmp_path, benchmarks=few, data=actual, protocol=protocol)
     assert {record["n_items"] for record in records.values()} == {2}
 
 

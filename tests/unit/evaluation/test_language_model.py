@@ -26,10 +26,10 @@ def test_options_equal_those_of_stock(kind: str, bos: bool, budget: int) -> None
         pretrained=model, tokenizer=words, backend="causal", batch_size=4, softmax_dtype="float32", max_length=256
     )
     ours._max_length = 256  # Bloom's configuration does not say
-    found = ours.loglikelihood(options(), disable_tqdm=True)
+    actual = ours.loglikelihood(options(), disable_tqdm=True)
     expected = stock.loglikelihood(options(), disable_tqdm=True)
-    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-4, rel=1e-5)
-    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    assert [value for value, _ in actual] == pytest.approx([value for value, _ in expected], abs=1e-4, rel=1e-5)
+    assert [greedy for _, greedy in actual] == [greedy for _, greedy in expected]
 
 
 def test_greedy_options_are_marked() -> None:
@@ -49,18 +49,18 @@ def test_greedy_options_are_marked() -> None:
 def test_whole_strings_against_a_loop(kind: str, bos: bool, budget: int) -> None:
     """All tokens but the first are predicted, all are counted, as in OpenCompass; the last 256 of a long one."""
     model, words = tiny(kind), tokenizer(bos)
-    asked = options(kind="nll_per_token")
-    ids = [words.encode("".join(request.args))[-256:] for request in asked]
+    texts = options(kind="nll_per_token")
+    ids = [words.encode("".join(request.args))[-256:] for request in texts]
     assert max(map(len, ids)) == 256 and all((row[0] == 1) == (bos and len(row) < 256) for row in ids)
     expected = [forward_nll(model, row, 1)[0] / len(row) for row in ids]
-    assert LanguageModel(model, words, budget).nll_per_token(asked) == pytest.approx(expected, abs=1e-5)
+    assert LanguageModel(model, words, budget).nll_per_token(texts) == pytest.approx(expected, abs=1e-5)
 
 
 def test_nll_per_token_of_one_argument_or_two() -> None:
     lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
     parts = [("Cats ", "drink milk"), ("Cats drink milk",)]
-    one, two = lm.nll_per_token([Instance("nll_per_token", {}, args, 0, ("t", 0, 1)) for args in parts])
-    assert one == two
+    former, latter = lm.nll_per_token([Instance("nll_per_token", {}, args, 0, ("t", 0, 1)) for args in parts])
+    assert former == latter
 
 
 def test_an_option_that_cannot_be_scored_is_refused() -> None:
@@ -71,7 +71,7 @@ def test_an_option_that_cannot_be_scored_is_refused() -> None:
         lm.loglikelihood(options([("Cats", [LONG])]), disable_tqdm=True)
 
 
-def sizes(model: Any, budget: int, asked: list[Instance]) -> list[tuple[int, int]]:
+def sizes(model: Any, budget: int, texts: list[Instance]) -> list[tuple[int, int]]:
     """(rows, padded tokens a row) of the decoder's calls; those that try the model are left out."""
     seen: list[tuple[int, int]] = []
     lm = LanguageModel(model, tokenizer(False), budget)
@@ -79,7 +79,7 @@ def sizes(model: Any, budget: int, asked: list[Instance]) -> list[tuple[int, int
     hook = model.get_decoder().register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    lm.loglikelihood(asked, disable_tqdm=True)
+    lm.loglikelihood(texts, disable_tqdm=True)
     hook.remove()
     return seen
 
@@ -107,10 +107,10 @@ def test_passes_with_all_logits_are_smaller(kind: str, monkeypatch: pytest.Monke
         language_model, "_nll_and_miss", lambda z_CV, to_C: chunks.append(len(z_CV)) or compare(z_CV, to_C)
     )
     model.register_forward_hook(lambda _, args, given: shapes.append(tuple(given.logits.shape)))
-    found = lm.loglikelihood(options(), disable_tqdm=True)
+    actual = lm.loglikelihood(options(), disable_tqdm=True)
     assert all(rows * tokens <= 90 or rows == 1 for rows, tokens, _ in shapes) and max(shapes)[0] > 1
     assert max(chunks) == 7
-    for (value, greedy), (expected, also) in zip(found, whole, strict=True):
+    for (value, greedy), (expected, also) in zip(actual, whole, strict=True):
         assert value == pytest.approx(expected, abs=1e-4, rel=1e-5) and greedy == also
 
 
@@ -149,16 +149,16 @@ def test_the_lowest_value_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of equals the first; strings are prompt, delimiter and option; samples are logged as for any task."""
     from prunegrid.evaluation import harness
 
-    asked: list[str] = []
+    texts: list[str] = []
 
     def values(self: Any, requests: list[Any], **_: Any) -> list[float]:
-        asked.extend("".join(request.args) for request in requests)
+        texts.extend("".join(request.args) for request in requests)
         return [3.0, 1.0, 2.0, 0.5, 0.5, 0.7, 2.0, 9.0, 1.0]
 
     monkeypatch.setattr(LanguageModel, "nll_per_token", values)
     lm = LanguageModel(tiny("llama"), tokenizer(False), 8192)
     run = harness.run(lm, "whole", TASK, docs(1, 1, 2), seed=0)
-    assert asked[:4] == ["Is it 0? yes", "Is it 0? no", "Is it 0? so", "Is it 1? yes"]
+    assert texts[:4] == ["Is it 0? yes", "Is it 0? no", "Is it 0? so", "Is it 1? yes"]
     assert [sample["acc"] for sample in run["samples"]] == [1, 0, 1]
     assert run["metrics"]["acc,none"] == pytest.approx(2 / 3)
     assert run["samples"][0]["filtered_resps"] == [3.0, 1.0, 2.0]

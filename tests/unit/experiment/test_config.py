@@ -100,8 +100,8 @@ def test_load_reports_every_finding() -> None:
 @pytest.mark.parametrize("file", FILES)
 def test_shipped_experiments_survive_a_round_trip(file: str) -> None:
     experiment = load(yaml.safe_load((ROOT / file).read_text()), file)
-    again = load(json.loads(json.dumps(experiment.model_dump(mode="json"))))
-    assert again == experiment
+    repeated = load(json.loads(json.dumps(experiment.model_dump(mode="json"))))
+    assert repeated == experiment
 
 
 def test_schema_is_up_to_date() -> None:
@@ -177,11 +177,11 @@ def test_reference_model_has_its_own_source() -> None:
 
 def test_extra_columns_and_matched_cells() -> None:
     experiment = load(changed("variants.0", {"ours": {"method": "ifd+fastv", "fastv": "original"}}))
-    own = {cell.variant: cell for cell in grid.cells(experiment) if cell.pruned}
-    assert grid.extra_columns(experiment, own["ours"]) == ["fastv_layer2", "ifd"]
-    assert grid.extra_columns(experiment, own["qtuning"]) == []
-    assert grid.matched_cell(experiment, own["equal-budget"]) == own["qtuning"]
-    assert grid.matched_cell(experiment, own["qtuning"]) is None
+    cell_of = {cell.variant: cell for cell in grid.cells(experiment) if cell.pruned}
+    assert grid.extra_columns(experiment, cell_of["ours"]) == ["fastv_layer2", "ifd"]
+    assert grid.extra_columns(experiment, cell_of["qtuning"]) == []
+    assert grid.matched_cell(experiment, cell_of["equal-budget"]) == cell_of["qtuning"]
+    assert grid.matched_cell(experiment, cell_of["qtuning"]) is None
 
 
 def test_paper_grid_counts() -> None:
@@ -196,8 +196,8 @@ def test_paper_grid_counts() -> None:
 def test_dtype_on_a_gpu_defaults_to_bfloat16(stage: int, bf16: bool) -> None:
     gpu = DEFAULT | {"device": "cuda", "scoring": {}, "training": {"zero_stage": stage}}
     gpu["evaluation"] = {"benchmarks": DEFAULT["evaluation"]["benchmarks"]}
-    found = load(gpu)
-    assert (found.scoring.dtype, found.evaluation.dtype, found.training.bf16) == ("bfloat16", "bfloat16", bf16)
+    actual = load(gpu)
+    assert (actual.scoring.dtype, actual.evaluation.dtype, actual.training.bf16) == ("bfloat16", "bfloat16", bf16)
     kept = load(gpu | {"scoring": {"dtype": "float32"}, "training": {"bf16": False}})
     assert (kept.scoring.dtype, kept.training.bf16) == ("float32", False)
     cpu = load(gpu | {"device": "cpu"})

@@ -74,8 +74,10 @@ def test_dynamic_mini_batches_too_small_are_refused(size: int, ratios: list[floa
     for values in (sized_config(size, ratios, {"d": DYNAMIC}), sized_config(size, ratios, mode="dynamic")):
         with pytest.raises(PrunegridError) as raised:
             load(values)
-        said = f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more than the"
-        assert f"{said} sample_ratio {min(ratios)}; give {least} or more" in str(raised.value)
+        problem = (
+            f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more than the"
+        )
+        assert f"{problem} sample_ratio {min(ratios)}; give {least} or more" in str(raised.value)
         assert len(str(raised.value).splitlines()) == 1
     load(sized_config(least, ratios, {"d": DYNAMIC}))
     load(sized_config(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))

@@ -57,12 +57,12 @@ def samples(removal: str) -> list[Example]:
 def separate_nll(model: Any, rows: list[Example], with_positions: bool) -> float:
     """The summed NLL of the labels, each sample by itself through the whole model."""
     total = 0.0
-    for one in rows:
-        places = {"position_ids": torch.tensor([one.positions])} if with_positions else {}
-        ids_1T = torch.tensor([one.ids])
+    for example in rows:
+        places = {"position_ids": torch.tensor([example.positions])} if with_positions else {}
+        ids_1T = torch.tensor([example.ids])
         with torch.no_grad():
             logits_TV = model(input_ids=ids_1T, attention_mask=torch.ones_like(ids_1T), **places).logits[0]
-        for place, label in enumerate(one.labels):
+        for place, label in enumerate(example.labels):
             if label >= 0:
                 total -= float(logits_TV[place - 1].log_softmax(-1)[label])
     return total
@@ -82,15 +82,16 @@ def test_the_page_says_what_the_family_does(family: str) -> None:
 def test_scores_equal_those_of_each_sample_alone(family: str) -> None:
     """Rows padded on the right without a mask, as the scoring pass has them."""
     model, whole = build(family), samples("mask")
-    length_N = np.array([len(one.ids) for one in whole])
+    length_N = np.array([len(example.ids) for example in whole])
     response_N = np.array(LENGTHS)
-    ids_T = np.concatenate([one.ids for one in whole]).astype(np.int32)
+    ids_T = np.concatenate([example.ids for example in whole]).astype(np.int32)
     rows = Sequences(np.arange(len(whole)), length_N - response_N, response_N, np.zeros(len(whole), bool), ids_T)
     batch = pad(rows, np.arange(len(whole)), "cpu")
     with torch.no_grad():
         nll_R, _ = Head(model)(predicting_states(hidden_states(model, batch), batch), batch.targets_R)
     learned = [
-        one._replace(labels=[-100] * (len(one.ids) - n) + one.ids[-n:]) for one, n in zip(whole, LENGTHS, strict=True)
+        example._replace(labels=[-100] * (len(example.ids) - n) + example.ids[-n:])
+        for example, n in zip(whole, LENGTHS, strict=True)
     ]
     assert float(nll_R.sum()) == pytest.approx(separate_nll(model, learned, with_positions=False), rel=TOLERANCE)
 
@@ -106,13 +107,13 @@ def test_a_padded_step_equals_its_samples_alone(family: str, removal: str) -> No
     assert loss == pytest.approx(separate_nll(model, rows, with_positions=removal == "drop"), rel=TOLERANCE)
 
 
-def assert_same_gradients(one: Any, other: Any) -> None:
+def assert_same_gradients(example: Any, other: Any) -> None:
     """To 1e-4 of each parameter's largest entry. A key's bias and a lone expert's router are zero but for rounding."""
-    gradients = [[p.grad for p in model.parameters() if p.grad is not None] for model in (one, other)]
+    gradients = [[p.grad for p in model.parameters() if p.grad is not None] for model in (example, other)]
     largest = max(float(gradient.abs().max()) for gradient in gradients[1])
-    for found, expected in zip(*gradients, strict=True):
+    for actual, expected in zip(*gradients, strict=True):
         near = max(1e-4 * float(expected.abs().max()), 1e-6 * largest)
-        torch.testing.assert_close(found, expected, rtol=0, atol=near)
+        torch.testing.assert_close(actual, expected, rtol=0, atol=near)
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])

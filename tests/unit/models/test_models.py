@@ -66,17 +66,17 @@ def test_digests_are_computed_where_a_folder_may_have_changed(change: str, tmp_p
         write_json(manifest, {key: value for key, value in read_json(manifest).items() if key != "files"})
     else:
         manifest.unlink()
-    found = describe(out)["digests"]
-    assert not set(found.values()) & set(digests.values())
+    actual = describe(out)["digests"]
+    assert not set(actual.values()) & set(digests.values())
     if change != "another file":
-        assert found == describe(tiny_model)["digests"]
+        assert actual == describe(tiny_model)["digests"]
 
 
 def test_load_model_straight_to_a_device_gives_the_same_weights(tiny_model: Path) -> None:
     """`cpu:0` is named as a GPU is, and so takes its way: no copy in between, no hooks around the modules."""
     plain, straight = (load_model(tiny_model, "float32", device) for device in ("cpu", "cpu:0"))
-    for (name, one), (other, two) in zip(plain.state_dict().items(), straight.state_dict().items(), strict=True):
-        assert name == other and torch.equal(one, two)
+    for (name, first), (other, second) in zip(plain.state_dict().items(), straight.state_dict().items(), strict=True):
+        assert name == other and torch.equal(first, second)
     assert not any(hasattr(module, "_hf_hook") for module in straight.modules())
     assert not straight.training
 

@@ -57,8 +57,8 @@ def test_shape_gives_the_parameters_of_known_models(shape: Shape, count: int) ->
 
 
 def test_a_model_in_a_folder_is_counted(folder: Path, tmp_path: Path) -> None:
-    found = model_size(an_experiment(models={"m": {"path": str(folder)}}), "m", tmp_path)
-    assert (found.count, found.shape.layers) == (100 * 8 + 8 + 4 * 2, 2)
+    actual = model_size(an_experiment(models={"m": {"path": str(folder)}}), "m", tmp_path)
+    assert (actual.count, actual.shape.layers) == (100 * 8 + 8 + 4 * 2, 2)
 
 
 def test_model_size_refuses_a_wrong_stated_size(folder: Path, tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_model_size_refuses_a_wrong_stated_size(folder: Path, tmp_path: Path) ->
 
 
 def test_model_size_of_unknown_models_is_assumed(tmp_path: Path) -> None:
-    found = model_size(an_experiment(models={"m": {"hub": "org/m"}}), "m", tmp_path)
-    assert (found.count, found.origin) == (ASSUMED, "assumed; give models.m.parameters")
+    actual = model_size(an_experiment(models={"m": {"hub": "org/m"}}), "m", tmp_path)
+    assert (actual.count, actual.origin) == (ASSUMED, "assumed; give models.m.parameters")
 
 
 def test_damaged_model_is_an_error_of_the_plan_alone(folder: Path, tmp_path: Path) -> None:

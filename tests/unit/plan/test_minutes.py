@@ -23,9 +23,9 @@ def test_minutes_of_scoring_follow_parameters_and_tokens(tmp_path: Path) -> None
     that, since no GPU was measured."""
     settings = {"scoring": {"dtype": "bfloat16", "batch_tokens": 65_536}}
     bare = 10 * 2 * P * 1e9 / 4.6e14 / 60
-    found = time_limit(tmp_path, "score", 10**9, **settings)
-    assert found == pytest.approx(bare, rel=0.05)
-    assert time_limit(tmp_path, "score", 2 * 10**9, **settings) == pytest.approx(2 * found, rel=0.01)
+    actual = time_limit(tmp_path, "score", 10**9, **settings)
+    assert actual == pytest.approx(bare, rel=0.05)
+    assert time_limit(tmp_path, "score", 2 * 10**9, **settings) == pytest.approx(2 * actual, rel=0.01)
 
 
 def test_minutes_with_measured_rates_have_less_margin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,11 +56,11 @@ def write_benchmark(root: Path, job: PlannedJob, took: float) -> None:
 
 def trainings(experiment: Experiment, root: Path) -> list[PlannedJob]:
     """The training jobs, each with the steps that its report must tell to be counted."""
-    found = [job for job in jobs(read_basis(experiment, root)) if job.rule == "train"]
-    for job in found:
+    actual = [job for job in jobs(read_basis(experiment, root)) if job.rule == "train"]
+    for job in actual:
         report = root / layout.training(job.step.job)
         put(report, files.read_json(report) | {"steps": round(job.workload.steps)})
-    return found
+    return actual
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -81,14 +81,14 @@ def changed(**changes: Any) -> dict[str, Any]:
     ids=["default", "extras-dynamic-shards"],
 )
 def test_jobs_are_those_of_snakemake(values: dict[str, Any], tmp_path: Path) -> None:
-    found = Counter(job.rule for job in jobs(read_basis(config.load(values), tmp_path)))
-    assert found == planned(tmp_path, config=values)
+    actual = Counter(job.rule for job in jobs(read_basis(config.load(values), tmp_path)))
+    assert actual == planned(tmp_path, config=values)
 
 
 def test_jobs_of_the_papers_grid() -> None:
     """2 models x (3 budgets x 17 variants + full) = 104 trained cells, and 2 zero-shot ones."""
-    found = Counter(job.rule for job in jobs(read_basis(PAPER, Path("nowhere"), 70_000, 550)))
-    assert (found["train"], found["evaluate"], found["prune"], found["score"]) == (104, 106, 102, 2)
+    actual = Counter(job.rule for job in jobs(read_basis(PAPER, Path("nowhere"), 70_000, 550)))
+    assert (actual["train"], actual["evaluate"], actual["prune"], actual["score"]) == (104, 106, 102, 2)
 
 
 def test_benchmark_size_of_a_new_task_is_assumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -108,8 +108,8 @@ def test_jobs_are_done_if_their_files_exist(run: tuple[Experiment, Path]) -> Non
     assert done["logs/train/m/full/seed0.log"] and done["logs/evaluate/m/zero-shot.log"] and not done["logs/table.log"]
     (root / "evaluation/m/full/seed0/B.json").unlink()
     (root / "trained/m/full/seed1/model").rmdir()
-    again = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
-    assert {name for name, was in done.items() if was and not again[name]} == {
+    repeated = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
+    assert {name for name, was in done.items() if was and not repeated[name]} == {
         "logs/evaluate/m/full/seed0.log",
         "logs/train/m/full/seed1.log",
     }
@@ -143,11 +143,11 @@ def test_forward_operations_by_hand() -> None:
 def test_training_operations_by_hand(changes: dict[str, Any], times: int, through: int) -> None:
     """640 samples / (8 x 4) = 20 steps an epoch, 2 epochs; half of the 19,200 response tokens are learned."""
     training = Training.model_validate({"num_train_epochs": 2, "batch_tokens": 1000} | changes)
-    found = workload.training_workload(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
-    assert found.steps == 40
-    assert found.operations == 2 * times * workload.forward_operations(TINY, through, 40, 9600)
+    actual = workload.training_workload(training, TINY, TOKENS, (6400.0, 19_200.0), 0.5)
+    assert actual.steps == 40
+    assert actual.operations == 2 * times * workload.forward_operations(TINY, through, 40, 9600)
     passes = 2 if through == 25_600 else 1  # 1,280 or 800 tokens a step, 1,000 a pass
-    assert found.layers == 40 * times * passes * 2
+    assert actual.layers == 40 * times * passes * 2
 
 
 def test_training_operations_are_shared_by_ranks() -> None:
@@ -181,21 +181,21 @@ def test_dynamic_scoring_fills_its_passes(every: int | str, passes: float) -> No
 
 
 def test_training_max_steps_decides() -> None:
-    found = workload.training_workload(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
-    assert found.steps == 10
-    assert found.operations == pytest.approx(0.5 * 2 * workload.forward_operations(TINY, 25_600, 40, 19_200))
+    actual = workload.training_workload(Training(max_steps=10), TINY, TOKENS, (6400.0, 19_200.0), 1.0)
+    assert actual.steps == 10
+    assert actual.operations == pytest.approx(0.5 * 2 * workload.forward_operations(TINY, 25_600, 40, 19_200))
 
 
 def test_evaluation_workload_by_hand() -> None:
     """100 items: 80 prompt tokens, then 130 of an answer one by one; 100 x (80 + 256) tokens are 5 passes of 8,192."""
     benchmarks = {"G": {"task": "gsm8k", "data": {"path": "d.jsonl"}}}
     asked = counts.BenchmarkSize(100, 80, 0, 130, 256, True)
-    found = workload.evaluation_workload(an_experiment(evaluation={"benchmarks": benchmarks}), TINY, [asked])
-    assert found.operations == workload.forward_operations(TINY, 8000, 80, 100) + workload.forward_operations(
+    actual = workload.evaluation_workload(an_experiment(evaluation={"benchmarks": benchmarks}), TINY, [asked])
+    assert actual.operations == workload.forward_operations(TINY, 8000, 80, 100) + workload.forward_operations(
         TINY, 13_000, 210, 13_000
     )
-    assert found.layers == 5 * 257 * 2
-    assert found.read == 5 * 256 * 10_000 * 4
+    assert actual.layers == 5 * 257 * 2
+    assert actual.read == 5 * 256 * 10_000 * 4
 
 
 def test_seconds_of_work() -> None:
@@ -267,8 +267,8 @@ def test_count_tokens_of_absent_data_must_be_stated(tmp_path: Path) -> None:
 
 
 def test_benchmark_size_of_known_data_needs_no_file(tmp_path: Path) -> None:
-    found = {name: counts.benchmark_size(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
-    assert found == {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11_873, "TriviaQA": 17_944}
+    actual = {name: counts.benchmark_size(PAPER, name, tmp_path).items for name in PAPER.evaluation.benchmarks}
+    assert actual == {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11_873, "TriviaQA": 17_944}
     put(tmp_path / "data/benchmarks/GSM8K.jsonl", 7 * "{}\n")
     assert counts.benchmark_size(PAPER, "GSM8K", tmp_path).items == 7
 
@@ -280,22 +280,22 @@ def test_calibrate_without_benchmark_files_has_no_factors(run: tuple[Experiment,
 
 def test_calibrate_sees_a_slow_run_and_ignores_a_stalled_job(run: tuple[Experiment, Path]) -> None:
     """Seven of the eight trainings take twice the default seconds, one, stalled, forty times: the factor is 2."""
-    found = trainings(*run)
-    assert len(found) == 8
-    for number, job in enumerate(found):
+    actual = trainings(*run)
+    assert len(actual) == 8
+    for number, job in enumerate(actual):
         write_benchmark(run[1], job, (40 if number == 3 else 2) * seconds(job.rule, job.workload, "cpu"))
-    level = calibrate(run[1], found, "cpu")
+    level = calibrate(run[1], actual, "cpu")
     assert level.factors == {"train": pytest.approx(2)}
     assert level.files == {"train": 8}
 
 
 def test_calibrate_counts_a_lasting_load_in_proportion(run: tuple[Experiment, Path]) -> None:
     """Half as long again in half of the jobs, of nearly equal work: 1.25, within the promise of 30 %."""
-    for number, job in enumerate(found := trainings(*run)):
+    for number, job in enumerate(actual := trainings(*run)):
         write_benchmark(run[1], job, (1.5 if number % 2 else 1) * seconds(job.rule, job.workload, "cpu"))
-    assert calibrate(run[1], found, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
-    said, took = calibrated_by_all(*run)
-    assert said == pytest.approx(took)
+    assert calibrate(run[1], actual, "cpu").factors["train"] == pytest.approx(1.25, abs=0.05)
+    predicted, took = calibrated_by_all(*run)
+    assert predicted == pytest.approx(took)
     assert estimate_by_default_rates(*run)[0] / took == pytest.approx(1 / 1.25, abs=0.05)
 
 
@@ -315,13 +315,15 @@ def paper_basis(experiment: Experiment) -> Basis:
 
 def test_disk_of_104_cells_of_seven_billion() -> None:
     """Adapters of 2 bytes x about 20 million and a tokenizer of 4 MB; 52 x 2 x (6.74 + 7.24) GB as whole models."""
-    found = paper_basis(PAPER)
-    kept = {retention: disk.retained_weight_bytes(found, retention) for retention in disk.RETENTIONS}
+    actual = paper_basis(PAPER)
+    kept = {retention: disk.retained_weight_bytes(actual, retention) for retention in disk.RETENTIONS}
     assert kept["all"] == kept["adapters"] == pytest.approx(104 * (2 * 20.2e6 + 4e6), rel=0.05)
     assert kept["scores"] == 0
-    assert disk.whole_model_bytes(PAPER, found) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
+    assert disk.whole_model_bytes(PAPER, actual) == 52 * 2 * (6_738_415_616 + 7_241_732_096)
     whole = paper_basis(PAPER.model_copy(update={"training": PAPER.training.model_copy(update={"method": "full"})}))
-    assert disk.retained_weight_bytes(whole, "all") == disk.whole_model_bytes(PAPER, found) + 104 * disk.TOKENIZER_BYTES
+    assert (
+        disk.retained_weight_bytes(whole, "all") == disk.whole_model_bytes(PAPER, actual) + 104 * disk.TOKENIZER_BYTES
+    )
     assert disk.retained_weight_bytes(whole, "adapters") == 0
     assert disk.checkpoint_bytes(whole) == 3 * 14 * 7_241_732_096, "Adam 8, master 4, weights 2 bytes a parameter"
 

@@ -180,8 +180,8 @@ def test_selection_ignores_the_order_of_rows(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_seed_decides_the_random_ones_only(method: str) -> None:
     scores = handmade_scores.random_scores(80)
-    first, again, other = (pruners.select(scores, spec(method, *RATIOS), Draw(seed)) for seed in (3, 3, 4))
-    assert_same(first, again)
+    first, repeated, other = (pruners.select(scores, spec(method, *RATIOS), Draw(seed)) for seed in (3, 3, 4))
+    assert_same(first, repeated)
     if "random" in method.split("+") or method == STOCHASTIC:
         with pytest.raises(AssertionError):
             assert_same(first, other)

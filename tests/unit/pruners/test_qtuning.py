@@ -46,10 +46,10 @@ def test_three_steps_meet_the_target_with_corners() -> None:
 
 @pytest.mark.parametrize(("steps", "alpha", "limits"), [(1, 0.245, [2, 7]), (2, 0.3675, [3, 6]), (3, 0.42875, [4, 5])])
 def test_thresholds_step_by_step(steps: int, alpha: float, limits: list[int]) -> None:
-    (found,) = qtuning(example(), 0.5, bisection_steps=steps).details["thresholds"]
-    assert found["alpha"] == pytest.approx(alpha)
-    assert [found["ppl_low"], found["ppl_high"]] == limits
-    assert [found["entropy_low"], found["entropy_high"]] == limits
+    (actual,) = qtuning(example(), 0.5, bisection_steps=steps).details["thresholds"]
+    assert actual["alpha"] == pytest.approx(alpha)
+    assert [actual["ppl_low"], actual["ppl_high"]] == limits
+    assert [actual["entropy_low"], actual["entropy_high"]] == limits
 
 
 def test_the_median_of_an_odd_number_is_in_q4() -> None:
@@ -168,10 +168,10 @@ def test_agrees_with_the_reference_on_thousands(case: tuple[Scores, dict[str, An
 
 def agrees(scores: Scores, options: dict[str, Any]) -> None:
     selection = qtuning(scores, **options)
-    found = {
+    actual = {
         i: (*place, selection.kept_positions(row).tolist()) for row, (i, place) in enumerate(places(selection).items())
     }
-    assert found == reference(scores, **options)
+    assert actual == reference(scores, **options)
 
 
 @hypothesis.settings(max_examples=150, deadline=None, database=None, derandomize=True)
@@ -200,9 +200,9 @@ def test_every_sample_took_a_path(case: tuple[Scores, dict[str, Any]]) -> None:
 
 
 def test_thresholds_of_many_windows_are_summed_up() -> None:
-    found = qtuning(handmade_scores.random_scores(600), 0.25, window=8).details["thresholds"]
-    assert found["windows"] == 75
-    assert len(found["quartiles"]["alpha"]) == 5
+    actual = qtuning(handmade_scores.random_scores(600), 0.25, window=8).details["thresholds"]
+    assert actual["windows"] == 75
+    assert len(actual["quartiles"]["alpha"]) == 5
 
 
 def reference(

@@ -47,22 +47,22 @@ def refused(root: Path, match: str = "not evaluated alike") -> str:
     return str(caught.value)
 
 
-def named(said: str) -> list[Path]:
+def named(message: str) -> list[Path]:
     """The files that the error says to remove."""
-    found = re.search(r": rm (.*), then run the workflow$", said)
-    assert found, said
-    return [Path(text) for text in found[1].split(" ")]
+    actual = re.search(r": rm (.*), then run the workflow$", message)
+    assert actual, message
+    return [Path(text) for text in actual[1].split(" ")]
 
 
-def follow(root: Path, said: str) -> list[str]:
+def follow(root: Path, message: str) -> list[str]:
     """Do what the error says; the cells that are evaluated again. A job makes all benchmarks of its cell anew."""
-    cells = list(dict.fromkeys(str(path.parent.relative_to(root / "evaluation/m")) for path in named(said)))
+    cells = list(dict.fromkeys(str(path.parent.relative_to(root / "evaluation/m")) for path in named(message)))
     evaluate(root, cells)
     return cells
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (
             {"versions": INSTALLED | {"lm_eval": "0.4.12"}},
@@ -78,19 +78,19 @@ def follow(root: Path, said: str) -> list[str]:
         ({"digests": {"model": "m", "template": "q"}}, "m: digest of the template"),
     ],
 )
-def test_unlike_cells_are_refused_and_named(root: Path, values: dict[str, Any], said: str) -> None:
+def test_unlike_cells_are_refused_and_named(root: Path, values: dict[str, Any], message: str) -> None:
     assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}
     change(root, "full/seed1", **values)
-    assert named(refused(root, said)) == [root / "evaluation/m/full/seed1/A.json"]
+    assert named(refused(root, message)) == [root / "evaluation/m/full/seed1/A.json"]
 
 
 @pytest.mark.parametrize("fewer", [["full/seed1"], CELLS[1:]])
 def test_who_is_behind_is_evaluated_again_be_it_few_or_most(root: Path, fewer: list[str]) -> None:
     for cell in fewer:
         change(root, cell, versions=INSTALLED | {"torch": "2.12.0"})
-    said = refused(root)
-    assert named(said) == [root / "evaluation/m" / cell / "A.json" for cell in fewer]
-    assert follow(root, said) == fewer
+    message = refused(root)
+    assert named(message) == [root / "evaluation/m" / cell / "A.json" for cell in fewer]
+    assert follow(root, message) == fewer
     assert set(collect.collect(an_experiment(), root)["status"]) == {"done"}
 
 
@@ -126,9 +126,9 @@ def test_where_now_does_not_tell_the_rarer_is_named(root: Path, monkeypatch: pyt
 
     monkeypatch.setattr(fingerprint, "version", version_without_lm_eval)
     change(root, "zero-shot", versions=INSTALLED | {"lm_eval": "0.4.14"})
-    said = refused(root)
-    assert named(said) == [root / "evaluation/m/zero-shot/A.json"]
-    assert "would write" not in said
+    message = refused(root)
+    assert named(message) == [root / "evaluation/m/zero-shot/A.json"]
+    assert "would write" not in message
 
 
 @pytest.mark.parametrize("values", [{"limit": 10}, {"protocol": "paper"}])

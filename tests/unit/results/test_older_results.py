@@ -31,18 +31,18 @@ def results(folder: Path) -> Path:
 
 
 def recorded(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((results(folder) / "experiment.json").read_text())
-    return found
+    actual: dict[str, Any] = json.loads((results(folder) / "experiment.json").read_text())
+    return actual
 
 
 def states(folder: Path, **changes: Any) -> dict[str, list[str]]:
     """Paths of cells by state, where the experiment is the recorded one with other values in some sections."""
     values = recorded(folder)
     values |= {name: values[name] | change for name, change in changes.items()}
-    found: dict[str, list[str]] = {}
+    actual: dict[str, list[str]] = {}
     for cell, status in all_statuses(load(values), Files(results(folder))).items():
-        found.setdefault(status.worst, []).append(cell.path)
-    return found
+        actual.setdefault(status.worst, []).append(cell.path)
+    return actual
 
 
 def test_older_results_run_nothing_again(older: Path) -> None:

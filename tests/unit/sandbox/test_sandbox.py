@@ -48,17 +48,17 @@ def evaluation_prompts(world: Path) -> list[str]:
 
 def results_of(solution: str) -> list[tuple[int, int]]:
     """Each equation's stated result beside the right one."""
-    found = re.findall(r"(\d+) ([+-]) (\d+) = (\d+)", solution)
-    return [(int(z), int(x) + int(y) if sign == "+" else int(x) - int(y)) for x, sign, y, z in found]
+    actual = re.findall(r"(\d+) ([+-]) (\d+) = (\d+)", solution)
+    return [(int(z), int(x) + int(y) if sign == "+" else int(x) - int(y)) for x, sign, y, z in actual]
 
 
 def test_the_same_seed_gives_the_same_bytes(world, tmp_path):
     write_world(tmp_path / "again", seed=0)
     write_world(tmp_path / "other", seed=1)
-    first, again, other = contents(world), contents(tmp_path / "again"), contents(tmp_path / "other")
+    first, repeated, other = contents(world), contents(tmp_path / "again"), contents(tmp_path / "other")
     splits = (ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA, SFT, PRETRAIN)
     assert set(first) == {f"sandbox/{split}.jsonl" for split in splits}
-    assert first == again
+    assert first == repeated
     assert all(first[name] != other[name] for name in first)
 
 

@@ -229,9 +229,9 @@ def test_to_host_on_a_cpu_computes_nothing_ahead() -> None:
             launched.append(number)
             yield torch.full((2, 3), float(number), dtype=torch.bfloat16)
 
-    for number, found in enumerate(to_host(work())):
+    for number, actual in enumerate(to_host(work())):
         assert launched == list(range(number + 1))
-        np.testing.assert_array_equal(found, np.full((2, 3), number, np.float32))
+        np.testing.assert_array_equal(actual, np.full((2, 3), number, np.float32))
 
 
 def test_the_meta_says_which_kernel_was_given_up(

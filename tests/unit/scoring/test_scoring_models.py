@@ -71,8 +71,8 @@ def test_architectures_equal_the_naive_float64_forward(scored: tuple[Path, Path]
     for row, of_second in zip(rows, second, strict=True):
         assert row["sample_id"] == of_second["sample_id"]
         for name, values in naive(reference, row).items():
-            found = {**row, **of_second}[name]
-            np.testing.assert_allclose(found, values, **TOLERANCE, err_msg=f"{name} of {row['sample_id']}")
+            actual = {**row, **of_second}[name]
+            np.testing.assert_allclose(actual, values, **TOLERANCE, err_msg=f"{name} of {row['sample_id']}")
 
 
 def compare(a: Path, b: Path) -> None:
@@ -176,8 +176,8 @@ def plain_nll(folder: Path, prompt: list[int], response: list[int]) -> list[floa
 def test_ifd_equals_a_plain_loop(tiny_model: Path, scores: Path, tmp_path: Path) -> None:
     write_extra("ifd", scores, tiny_model, tmp_path / "ifd.parquet", SETTINGS)
     end = load_tokenizer(tiny_model).eos_token_id
-    found = pq.read_table(tmp_path / "ifd.parquet").to_pylist()
-    for row, given in zip(found[:6], pq.read_table(scores / "tokens.parquet").to_pylist(), strict=False):
+    actual = pq.read_table(tmp_path / "ifd.parquet").to_pylist()
+    for row, given in zip(actual[:6], pq.read_table(scores / "tokens.parquet").to_pylist(), strict=False):
         alone = np.mean(plain_nll(tiny_model, [end], given["response_ids"]))
         whole = np.mean(plain_nll(tiny_model, given["prompt_ids"], given["response_ids"]))
         assert row["sample_id"] == given["sample_id"]
@@ -187,8 +187,8 @@ def test_ifd_equals_a_plain_loop(tiny_model: Path, scores: Path, tmp_path: Path)
 def test_reference_nll_equals_a_plain_loop(tiny_model: Path, scores: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other", seed=5)
     write_extra("reference_nll", scores, tiny_model, tmp_path / "r.parquet", SETTINGS, reference_dir=other)
-    found = pq.read_table(tmp_path / "r.parquet").to_pylist()
-    for row, given in zip(found[:6], pq.read_table(scores / "tokens.parquet").to_pylist(), strict=False):
+    actual = pq.read_table(tmp_path / "r.parquet").to_pylist()
+    for row, given in zip(actual[:6], pq.read_table(scores / "tokens.parquet").to_pylist(), strict=False):
         values = plain_nll(other, given["prompt_ids"], given["response_ids"])
         np.testing.assert_allclose(row["reference_nll"], values, **TOLERANCE)
 

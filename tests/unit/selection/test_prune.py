@@ -95,7 +95,7 @@ def test_summary_by_hand(tmp_path: Path) -> None:
 def test_qtuning_tells_options_thresholds_and_corners(directory: Path) -> None:
     summary = run(directory, "qtuning", options={"window": 25})
     assert summary.options == pruners.complete_options("qtuning", {"window": 25})
-    assert [found["samples"] for found in summary.thresholds] == [25, 25, 10]
+    assert [actual["samples"] for actual in summary.thresholds] == [25, 25, 10]
     assert sum(summary.corners.values()) == 60
     assert sum(summary.counts["reason"].values()) == summary.n_kept_samples == 6 + 6 + 2
 
@@ -224,13 +224,13 @@ def test_blocks_and_row_groups_change_nothing(
     pq.write_table(table, directory / "tokens.parquet", row_group_size=5)
     monkeypatch.setattr("prunegrid.scoring.reader.BLOCK_TOKENS", 200)
     run(directory, method)
-    found = pq.read_table(tmp_path / "out" / "selection.parquet")
+    actual = pq.read_table(tmp_path / "out" / "selection.parquet")
     whole = pruners.select(
         ScoresFolder(directory).read(pruners.needs(method)),
         spec(method, 0.25, 0.5),
         Draw(randomness.derive_seed(1, "pruning")),
     )
-    assert found.combine_chunks().equals(selection_table(whole).combine_chunks())
+    assert actual.combine_chunks().equals(selection_table(whole).combine_chunks())
 
 
 def test_a_null_in_a_later_block_names_its_sample(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

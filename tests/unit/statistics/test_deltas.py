@@ -57,30 +57,30 @@ def test_by_hand(tmp_path: Path) -> None:
     1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
     lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
     """
-    found = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST]), benchmark="A")
-    assert (found.n_seeds, found.n_items, found.n_clusters, found.item_df) == (2, 12, 12, 11)
-    assert found.delta == pytest.approx(100 / 6)
-    assert found.seed_sd == pytest.approx(11.785, abs=0.001)
-    assert (found.seed_low, found.seed_high) == pytest.approx((16.667 - 105.885, 16.667 + 105.885), abs=0.01)
-    assert found.item_se == pytest.approx(15.075, rel=0.03)
-    half = np.hypot(105.885, 2.201 * found.item_se)
-    assert (found.low, found.high) == pytest.approx((16.667 - half, 16.667 + half), abs=0.01)
-    assert found[["p", "p_holm", "n_family", "significant"]].isna().all()
+    actual = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST]), benchmark="A")
+    assert (actual.n_seeds, actual.n_items, actual.n_clusters, actual.item_df) == (2, 12, 12, 11)
+    assert actual.delta == pytest.approx(100 / 6)
+    assert actual.seed_sd == pytest.approx(11.785, abs=0.001)
+    assert (actual.seed_low, actual.seed_high) == pytest.approx((16.667 - 105.885, 16.667 + 105.885), abs=0.01)
+    assert actual.item_se == pytest.approx(15.075, rel=0.03)
+    half = np.hypot(105.885, 2.201 * actual.item_se)
+    assert (actual.low, actual.high) == pytest.approx((16.667 - half, 16.667 + half), abs=0.01)
+    assert actual[["p", "p_holm", "n_family", "significant"]].isna().all()
 
 
 def test_three_seeds_are_tested(tmp_path: Path) -> None:
     values = {(of(s), "A"): right(4 + 3 * (of is qtuning) + s % 2, 20) for s in (0, 1, 2) for of in (base, qtuning)}
-    found = row(deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST]), benchmark="A")
-    assert 0 < found.p == found.p_holm < 1
-    assert found.n_family == 1 and found.significant == (found.p < 0.05)
+    actual = row(deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST]), benchmark="A")
+    assert 0 < actual.p == actual.p_holm < 1
+    assert actual.n_family == 1 and actual.significant == (actual.p < 0.05)
 
 
 def test_one_seed_has_item_noise_only(tmp_path: Path) -> None:
     frame = write_experiment(tmp_path, {(base(), "A"): right(3), (qtuning(), "A"): right(9)})
-    found = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
-    assert found.delta == pytest.approx(50)
-    assert 0 < found.item_low < 50 < found.item_high < 100
-    assert found[SEED_COLUMNS].isna().all()
+    actual = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
+    assert actual.delta == pytest.approx(50)
+    assert 0 < actual.item_low < 50 < actual.item_high < 100
+    assert actual[SEED_COLUMNS].isna().all()
 
 
 def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
@@ -92,12 +92,12 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
     frame = write_experiment(tmp_path, values)
     for of, name in TWO_SEEDS:
         write_items(tmp_path, of, name, item_rows(TWO_SEEDS[of, name], clusters="aabbccdefghi"))
-    found = deltas(frame, tmp_path, [CONTRAST])
+    actual = deltas(frame, tmp_path, [CONTRAST])
     for name in ("A", "Avg"):
-        few = row(found, benchmark=name)
+        few = row(actual, benchmark=name)
         assert few[["item_se", "item_df", "item_low", "item_high", "low", "high", "p", "p_holm"]].isna().all()
         assert few.seed_low < few.delta < few.seed_high
-    whole = row(found, benchmark="B")
+    whole = row(actual, benchmark="B")
     assert whole.item_low < whole.delta < whole.item_high
     assert whole.low < whole.delta < whole.high
 
@@ -105,9 +105,9 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
 def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None:
     """Seed 1 lacks B: A is the mean of two seeds, 25 and 8.3, Avg of one: (25 + 20) / 2."""
     values = TWO_SEEDS | {(base(0), "B"): right(2, 20), (qtuning(0), "B"): right(6, 20), (base(1), "B"): right(2, 20)}
-    found = deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST])
-    average = row(found, benchmark="Avg")
-    assert row(found, benchmark="A").delta == pytest.approx(100 / 6)
+    actual = deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST])
+    average = row(actual, benchmark="Avg")
+    assert row(actual, benchmark="A").delta == pytest.approx(100 / 6)
     assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
     assert (average.n_items, average.n_clusters) == (32, 32)
     # item variances 3/12 x 9/12 / 11 and 4/20 x 16/20 / 19, of a mean of two, and an item more each way
@@ -126,11 +126,11 @@ def test_a_side_without_seeds_is_paired_with_every_seed(tmp_path: Path) -> None:
         Contrast("m", None, "zero-shot", BUDGET, "qtuning"),
         Contrast("m", BUDGET, "qtuning", None, "full"),
     ]
-    found = deltas(frame, tmp_path, asked)
-    found = found[found["benchmark"] == "A"]
-    assert found["n_seeds"].tolist() == [2, 3, 2, 2]
-    assert found["delta"].tolist() == pytest.approx([500 / 12, 50, -500 / 12, -50 / 12])
-    assert found["sample_ratio"].isna().tolist() == [False, True, True, False]
+    actual = deltas(frame, tmp_path, asked)
+    actual = actual[actual["benchmark"] == "A"]
+    assert actual["n_seeds"].tolist() == [2, 3, 2, 2]
+    assert actual["delta"].tolist() == pytest.approx([500 / 12, 50, -500 / 12, -50 / 12])
+    assert actual["sample_ratio"].isna().tolist() == [False, True, True, False]
 
 
 def test_deltas_are_of_done_cells_only(tmp_path: Path) -> None:
@@ -149,21 +149,23 @@ def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
     cells = [cell(v, s, b) for b, vs in ((BUDGET, "xyr"), (half, "xr")) for v in vs for s in range(3)]
     values = {(of, name): (rng.random(100) < 0.3 + 0.3 * (of.variant == "x")) for of in cells for name in "AB"}
     asked = [Contrast("m", b, v, b, "r") for b, v in ((BUDGET, "x"), (BUDGET, "y"), (half, "x"))]
-    found = deltas(write_experiment(tmp_path, values), tmp_path, asked)
-    assert found.groupby(["sample_ratio", "benchmark"])["n_family"].unique().map(list).tolist() == [[2]] * 3 + [[1]] * 3
-    for _, family in found.groupby(["sample_ratio", "benchmark"]):
+    actual = deltas(write_experiment(tmp_path, values), tmp_path, asked)
+    assert (
+        actual.groupby(["sample_ratio", "benchmark"])["n_family"].unique().map(list).tolist() == [[2]] * 3 + [[1]] * 3
+    )
+    for _, family in actual.groupby(["sample_ratio", "benchmark"]):
         small, *large = np.sort(family["p"])
         assert sorted(family["p_holm"]) == pytest.approx(
             [len(family) * small, *(max(2 * small, one) for one in large)][: len(family)]
         )
-    assert (found["significant"] == (found["p_holm"] < 0.05)).all()
-    assert found["significant"].nunique() == 2
-    assert (((found["low"] > 0) | (found["high"] < 0)) == (found["p"] < 0.05)).all()
+    assert (actual["significant"] == (actual["p_holm"] < 0.05)).all()
+    assert actual["significant"].nunique() == 2
+    assert (((actual["low"] > 0) | (actual["high"] < 0)) == (actual["p"] < 0.05)).all()
 
 
 def test_both_is_at_least_as_wide_as_seeds(tmp_path: Path) -> None:
-    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
-    assert (found["high"] - found["low"] > found["seed_high"] - found["seed_low"]).all()
+    actual = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
+    assert (actual["high"] - actual["low"] > actual["seed_high"] - actual["seed_low"]).all()
 
 
 def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
@@ -189,12 +191,12 @@ def test_families_are_not_padded(tmp_path: Path, contrasts: Sequence[Contrast], 
 def test_identical_models(tmp_path: Path) -> None:
     """One item more won and lost keep the interval from being a point: sqrt(2) x 8.333 points, t with 11 is 2.201."""
     same = {(of(seed), name): right(6) for of in (base, qtuning) for seed in (0, 1, 2) for name in "AB"}
-    found = deltas(write_experiment(tmp_path, same), tmp_path, [CONTRAST])
-    assert (found[["delta", "seed_sd"]] == 0).all(axis=None)
-    of_a = row(found, benchmark="A")
+    actual = deltas(write_experiment(tmp_path, same), tmp_path, [CONTRAST])
+    assert (actual[["delta", "seed_sd"]] == 0).all(axis=None)
+    of_a = row(actual, benchmark="A")
     ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
     assert ends == pytest.approx([sign * 2.201 * 11.785 for sign in (-1, 1, -1, 1)], abs=0.01)
-    assert (found[["p", "p_holm"]] == 1).all(axis=None)
+    assert (actual[["p", "p_holm"]] == 1).all(axis=None)
 
 
 def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
@@ -206,11 +208,11 @@ def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
 
 
 def test_written_and_read(tmp_path: Path) -> None:
-    found = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
+    actual = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
     one_seed = deltas(
         write_experiment(tmp_path, {(base(), "A"): right(3), (qtuning(), "A"): right(9)}), tmp_path, [CONTRAST]
     )
-    for frame in (found, one_seed, found[:0]):
+    for frame in (actual, one_seed, actual[:0]):
         write(frame, tmp_path / "deltas.parquet")
         assert list(frame.columns) == SCHEMA.names
         pd.testing.assert_frame_equal(read(tmp_path / "deltas.parquet"), frame)
@@ -242,8 +244,8 @@ def test_symmetries_of_the_frame(tmp_path: Path) -> None:
     turned = row(deltas(frame, tmp_path, [swapped]), benchmark="A")
     for (of, name), items in values.items():
         write_items(tmp_path, of, name, item_rows(items)[:: -1 if of.seed else 1])
-    again = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
-    np.testing.assert_array_equal(again[KEPT].astype(float), plain[KEPT].astype(float))
+    repeated = row(deltas(frame, tmp_path, [CONTRAST]), benchmark="A")
+    np.testing.assert_array_equal(repeated[KEPT].astype(float), plain[KEPT].astype(float))
     renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
     reseeded = row(deltas(write_experiment(tmp_path, renamed), tmp_path, [CONTRAST]), benchmark="A")
     np.testing.assert_allclose(reseeded[KEPT].astype(float), plain[KEPT].astype(float), atol=1e-9)
@@ -259,14 +261,14 @@ def item_effect(diffs_SI: Any, cluster_I: Any) -> Effect:
     return estimate_effect(np.mean(diffs_SI, axis=1), draws_J, len(cluster_I), sums_WU.size, np.count_nonzero(sums_WU))
 
 
-def effect_numbers(found: Effect) -> list[float]:
+def effect_numbers(actual: Effect) -> list[float]:
     return [
-        found.delta,
-        found.item_se,
-        *found.item_interval(),
-        *found.seed_interval(),
-        *found.interval(),
-        found.p_value(),
+        actual.delta,
+        actual.item_se,
+        *actual.item_interval(),
+        *actual.seed_interval(),
+        *actual.interval(),
+        actual.p_value(),
     ]
 
 

@@ -42,10 +42,10 @@ def test_items_against_a_published_example() -> None:
     794 do both times, 150 only the first, 86 only the second time, 570 never: -0.04, standard error 0.0095, 95 %
     interval (-0.06, -0.02).
     """
-    found = item_effect([[0] * 794 + [-1] * 150 + [1] * 86 + [0] * 570])
-    assert found.delta == pytest.approx(-4)
-    assert found.item_se == pytest.approx(0.95, rel=TOLERANCE)
-    assert np.round(found.item_interval(), 0).tolist() == [-6, -2]
+    actual = item_effect([[0] * 794 + [-1] * 150 + [1] * 86 + [0] * 570])
+    assert actual.delta == pytest.approx(-4)
+    assert actual.item_se == pytest.approx(0.95, rel=TOLERANCE)
+    assert np.round(actual.item_interval(), 0).tolist() == [-6, -2]
 
 
 def test_clusters_against_cluster_robust_regression() -> None:
@@ -72,23 +72,23 @@ def test_item_interval_against_the_t_interval() -> None:
 def test_seeds_against_the_paired_t_test() -> None:
     ours, base = np.array([61.2, 58.9, 60.4, 63.0, 59.9]), np.array([59.1, 58.5, 59.9, 60.2, 60.1])
     test = stats.ttest_rel(ours, base)
-    found = known(0.0, 99, ours - base)
-    assert found.seed_interval() == pytest.approx((test.confidence_interval().low, test.confidence_interval().high))
-    assert found.interval() == pytest.approx(found.seed_interval()), "without item noise"
-    assert found.p_value() == pytest.approx(test.pvalue)
+    actual = known(0.0, 99, ours - base)
+    assert actual.seed_interval() == pytest.approx((test.confidence_interval().low, test.confidence_interval().high))
+    assert actual.interval() == pytest.approx(actual.seed_interval()), "without item noise"
+    assert actual.p_value() == pytest.approx(test.pvalue)
 
 
 @pytest.mark.parametrize("ratio", [1e-3, 0.5, 3.0, 7.0, 30.0])
 def test_p_without_seed_noise_is_that_of_the_t_test_over_items(ratio: float) -> None:
-    found = known(2.0, 149, [2 * ratio] * 3)
-    assert found.p_value() == pytest.approx(2 * stats.t.sf(ratio, 149), rel=1e-9)
+    actual = known(2.0, 149, [2 * ratio] * 3)
+    assert actual.p_value() == pytest.approx(2 * stats.t.sf(ratio, 149), rel=1e-9)
 
 
 @pytest.mark.parametrize("seed_sd", [0.0, 1e-6, 0.5, 20.0])
 @pytest.mark.parametrize("delta", [0.001, -4.0, 30.0])
 def test_p_is_the_level_at_which_the_interval_touches_zero(delta: float, seed_sd: float) -> None:
-    found = known(1.5, 299, delta + seed_sd * np.array([-1, 0, 1]))
-    assert found.half_width(found.p_value()) == pytest.approx(abs(delta), rel=1e-9)
+    actual = known(1.5, 299, delta + seed_sd * np.array([-1, 0, 1]))
+    assert actual.half_width(actual.p_value()) == pytest.approx(abs(delta), rel=1e-9)
 
 
 def test_p_of_what_does_not_vary() -> None:
@@ -168,11 +168,11 @@ def test_detectable_takes_the_median_row() -> None:
             "seed_sd": [2.0, 0.1, 7.0, np.nan],
         }
     )
-    found = detectable(rows)
-    assert found["n_contrasts"].tolist() == [3, 1]
-    assert found["item_se"].tolist() == [1.5, 2]
-    assert found["seed_se"].tolist() == pytest.approx([2 / np.sqrt(3 * np.log(2)), np.nan], nan_ok=True)
-    assert found["mde"][0] == pytest.approx(mde(1.5, 99, 2 / np.sqrt(3 * np.log(2)), 3))
-    assert found["mde"][1] == pytest.approx(2 * (stats.t.ppf(0.975, 199) + stats.norm.ppf(0.8)), rel=1e-5)
+    actual = detectable(rows)
+    assert actual["n_contrasts"].tolist() == [3, 1]
+    assert actual["item_se"].tolist() == [1.5, 2]
+    assert actual["seed_se"].tolist() == pytest.approx([2 / np.sqrt(3 * np.log(2)), np.nan], nan_ok=True)
+    assert actual["mde"][0] == pytest.approx(mde(1.5, 99, 2 / np.sqrt(3 * np.log(2)), 3))
+    assert actual["mde"][1] == pytest.approx(2 * (stats.t.ppf(0.975, 199) + stats.norm.ppf(0.8)), rel=1e-5)
     assert detectable(rows, keys=())["n_contrasts"].tolist() == [3, 1]
     assert detectable(rows.assign(item_se=np.nan, item_df=np.nan))["mde"].isna().all()

@@ -60,9 +60,9 @@ def effects(diffs_WSI: Any, cluster_I: Ints | None = None, resamples: int = RESA
     sums_WU = cluster_sums(diffs_WSI.mean(axis=1), cluster_I)
     sizes_WU = cluster_sums(np.ones((1, items)), cluster_I)
     drawn_WJ = resampled_means(sums_WU, sizes_WU, resamples)
-    found = zip(100 * diffs_WSI.mean(axis=2), 100 * drawn_WJ, strict=True)
+    actual = zip(100 * diffs_WSI.mean(axis=2), 100 * drawn_WJ, strict=True)
     return [
-        estimate_effect(deltas_S, draws_J, items, sums_WU.shape[1], sums_WU.shape[1]) for deltas_S, draws_J in found
+        estimate_effect(deltas_S, draws_J, items, sums_WU.shape[1], sums_WU.shape[1]) for deltas_S, draws_J in actual
     ]
 
 
@@ -74,12 +74,12 @@ def is_rate_at_most(rejected: int, runs: int, rate: float = ALPHA) -> bool:
     return rejected <= stats.binom.isf(CHANCE, runs, rate)
 
 
-def is_rate_within(found: int, runs: int, low: float, high: float) -> bool:
-    return bool(stats.binom.ppf(CHANCE, runs, low) <= found <= stats.binom.isf(CHANCE, runs, high))
+def is_rate_within(actual: int, runs: int, low: float, high: float) -> bool:
+    return bool(stats.binom.ppf(CHANCE, runs, low) <= actual <= stats.binom.isf(CHANCE, runs, high))
 
 
-def rejects(one: Effect) -> bool:
-    low, high = one.interval()
+def rejects(effect: Effect) -> bool:
+    low, high = effect.interval()
     return low > 0 or high < 0
 
 
@@ -88,13 +88,13 @@ def rejects(one: Effect) -> bool:
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_false_positives(mixture: str, n: int, times: int) -> None:
     noise, (least, most) = MIXTURES[mixture]
-    found = []
+    actual = []
     for rng in blocks(times, seed=n):
         hard_WI = rng.normal(size=(BLOCK, ITEMS))
-        found += effects(answers(rng, noise, hard_WI, n) - answers(rng, noise, hard_WI, n))
-    assert is_rate_at_most(sum(map(rejects, found)), len(found))
+        actual += effects(answers(rng, noise, hard_WI, n) - answers(rng, noise, hard_WI, n))
+    assert is_rate_at_most(sum(map(rejects, actual)), len(actual))
     if n == 3:
-        ratio = np.mean([one.seed_se**2 for one in found]) / np.mean([one.item_se**2 for one in found])
+        ratio = np.mean([effect.seed_se**2 for effect in actual]) / np.mean([effect.item_se**2 for effect in actual])
         assert least <= ratio <= most, "the mixture is what it is called"
 
 
@@ -107,17 +107,17 @@ def test_false_positives_with_few_clusters(clusters: int, rate: float, times: in
     not normal. So does this one (5.4 %).
     """
     noise, cluster_I = Noise(0.5, 0, 0), np.repeat(np.arange(clusters), 20)
-    found = []
+    actual = []
     for rng in blocks(times, seed=clusters):
         hard_WI = rng.normal(size=(BLOCK, cluster_I.size))
         strong_WI = rng.normal(size=(BLOCK, clusters))[:, cluster_I]
         diffs = answers(rng, noise, hard_WI + strong_WI, 3) - answers(rng, noise, hard_WI, 3)
-        found += effects(diffs, cluster_I, 4 * RESAMPLES)
-    assert is_rate_at_most(sum(map(rejects, found)), len(found), rate)
+        actual += effects(diffs, cluster_I, 4 * RESAMPLES)
+    assert is_rate_at_most(sum(map(rejects, actual)), len(actual), rate)
     shrink = np.sqrt((clusters - 1) / clusters)
-    plain = sum(abs(one.delta) > stats.norm.isf(ALPHA / 2) * shrink * one.item_se for one in found)
+    plain = sum(abs(effect.delta) > stats.norm.isf(ALPHA / 2) * shrink * effect.item_se for effect in actual)
     if clusters == 10:
-        assert not is_rate_at_most(plain, len(found))
+        assert not is_rate_at_most(plain, len(actual))
 
 
 @pytest.mark.parametrize("times", SIZES)
@@ -130,7 +130,7 @@ def test_family_wise_error_with_a_shared_baseline(mixture: str, times: int) -> N
         hard_WI = rng.normal(size=(runs, ITEMS))
         base = answers(rng, noise, hard_WI, n)
         every = np.concatenate([answers(rng, noise, hard_WI, n) - base for _ in range(rows)])
-        p = np.array([one.p_value() for one in effects(every)]).reshape(rows, runs)
+        p = np.array([effect.p_value() for effect in effects(every)]).reshape(rows, runs)
         wrong += int((p.min(axis=0) * rows < ALPHA).sum())
     assert is_rate_at_most(wrong, 8 * times * runs)
 
@@ -145,7 +145,7 @@ def test_coverage_of_items(accuracies: tuple[float, float], times: int) -> None:
         ours, base = (
             np.sqrt(0.5) * (alike_WI + rng.normal(size=alike_WI.shape)) < stats.norm.ppf(share) for share in accuracies
         )
-        ends = np.array([one.item_interval() for one in effects(ours.astype(float) - base)])
+        ends = np.array([effect.item_interval() for effect in effects(ours.astype(float) - base)])
         covered += int(((ends[:, 0] <= truth) & (truth <= ends[:, 1])).sum())
         runs += BLOCK
     assert is_rate_within(covered, runs, 0.93, 0.97)
@@ -164,7 +164,7 @@ def test_coverage_of_clustered_items(clusters: int, times: int) -> None:
         base = rng.random(size=own.shape) < 0.4
         diffs = (np.sqrt(0.5) * (shared + own) < stats.norm.ppf(0.5)).astype(float) - base
         for groups in (cluster_I, None):
-            ends = np.array([one.item_interval() for one in effects(diffs, groups)])
+            ends = np.array([effect.item_interval() for effect in effects(diffs, groups)])
             inside = int(((ends[:, 0] <= 10) & (ends[:, 1] >= 10)).sum())
             whole, single = (whole + inside, single) if groups is not None else (whole, single + inside)
         runs += BLOCK
@@ -181,7 +181,7 @@ def test_coverage_where_few_items_differ(items: int, won: float, lost: float, ti
     for rng in blocks(times, seed=3):
         chance = rng.random(size=(BLOCK, 1, items))
         diffs = (chance < won).astype(float) - ((chance >= won) & (chance < won + lost))
-        ends = np.array([one.item_interval() for one in effects(diffs)])
+        ends = np.array([effect.item_interval() for effect in effects(diffs)])
         covered += int(((ends[:, 0] <= 100 * (won - lost)) & (100 * (won - lost) <= ends[:, 1])).sum())
         runs += BLOCK
     assert is_rate_within(covered, runs, 0.93, 1.0)
@@ -195,12 +195,12 @@ def test_power_at_the_minimum_detectable_effect(mixture: tuple[float, float, flo
     item, seed, both = mixture
     inner = both**2 / n / ITEMS
     size = mde(np.sqrt(item**2 / ITEMS + inner), ITEMS - 1, np.sqrt(seed**2 / n + inner), n)
-    found = []
+    actual = []
     for rng in blocks(times, seed=n):
         shape = (BLOCK, n, ITEMS)
         diffs = size + item * rng.normal(size=(BLOCK, 1, ITEMS)) + seed * rng.normal(size=(BLOCK, n, 1))
-        found += effects(diffs + both * rng.normal(size=shape) if both else diffs)
-    assert is_rate_within(sum(map(rejects, found)), len(found), 0.79, 0.9 if both else 0.81)
+        actual += effects(diffs + both * rng.normal(size=shape) if both else diffs)
+    assert is_rate_within(sum(map(rejects, actual)), len(actual), 0.79, 0.9 if both else 0.81)
 
 
 def test_minimum_detectable_effect_from_a_table() -> None:
@@ -210,6 +210,6 @@ def test_minimum_detectable_effect_from_a_table() -> None:
     rng = np.random.default_rng(4)
     sd = rng.normal(0, noise["seed"], size=(300 * 15, 3)).std(axis=1, ddof=1)
     rows = pd.DataFrame({"model": np.repeat(np.arange(300), 15), "benchmark": "A", "n_seeds": 3, "seed_sd": sd})
-    found = detectable(rows.assign(item_se=noise["item"], item_df=199.0), keys=("model",))
-    assert len(found) == 300
-    assert found["mde"].mean() == pytest.approx(truth, rel=0.05)
+    actual = detectable(rows.assign(item_se=noise["item"], item_df=199.0), keys=("model",))
+    assert len(actual) == 300
+    assert actual["mde"].mean() == pytest.approx(truth, rel=0.05)

@@ -65,8 +65,8 @@ def held(log: Path, text: str = "") -> Iterator[None]:
 
 
 def counts(text: str) -> dict[str, int]:
-    found = re.findall(r"^  (done|stale|running|missing|failed) +(\d+)$", text, re.MULTILINE)
-    return {word: int(count) for word, count in found if count != "0"}
+    actual = re.findall(r"^  (done|stale|running|missing|failed) +(\d+)$", text, re.MULTILINE)
+    return {word: int(count) for word, count in actual if count != "0"}
 
 
 def section(text: str, title: str) -> list[str]:
@@ -276,9 +276,9 @@ def test_status_is_that_of_the_table(root: Path) -> None:
     told = status.all_statuses(an_experiment(), Files(root))
     frame = collect.collect(an_experiment(), root)
     shown = Counter(frame["status"][frame["benchmark"] != AVERAGE])
-    assert shown == Counter(word for found in told.values() for word in found.by_benchmark.values())
+    assert shown == Counter(word for actual in told.values() for word in actual.by_benchmark.values())
     assert set(shown) == {"done", "missing", "failed", "stale"}
-    assert [found.worst for found in told.values()] == frame["status"][frame["benchmark"] == AVERAGE].tolist()
+    assert [actual.worst for actual in told.values()] == frame["status"][frame["benchmark"] == AVERAGE].tolist()
 
 
 CONFIG = Path(__file__).parents[3] / "config.yaml"
@@ -355,6 +355,6 @@ def test_benchmark_multiplies_a_finished_experiment(tmp_path: Path) -> None:
     made(tmp_path / "results/tiny", an_experiment(seeds=[0]))
     command = [sys.executable, str(CONFIG.parent / "benchmarks/status.py"), str(tmp_path / "results/tiny")]
     done = subprocess.run([*command, "--cells", "20", "--repeat", "1"], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["cells"] == 1 + 5 * 4, "zero-shot, and five seeds of full and three variants"
-    assert set(found["seconds"]) == {"status", "collect"}
+    actual = json.loads(done.stdout.splitlines()[-1])
+    assert actual["cells"] == 1 + 5 * 4, "zero-shot, and five seeds of full and three variants"
+    assert set(actual["seconds"]) == {"status", "collect"}

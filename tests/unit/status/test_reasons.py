@@ -43,10 +43,10 @@ def folder(tmp_path: Path) -> Path:
 def stale_reasons(experiment: Experiment, folder: Path) -> dict[str, list[str]]:
     """The reasons of every cell that is stale, by its variant."""
     told = status.all_statuses(experiment, Files(folder))
-    assert {cell.variant for cell, found in told.items() if found.worst == "stale"} == {
-        cell.variant for cell, found in told.items() if found.reasons
+    assert {cell.variant for cell, actual in told.items() if actual.worst == "stale"} == {
+        cell.variant for cell, actual in told.items() if actual.reasons
     }
-    return {cell.variant: [str(reason) for reason in found.reasons] for cell, found in told.items() if found.reasons}
+    return {cell.variant: [str(reason) for reason in actual.reasons] for cell, actual in told.items() if actual.reasons}
 
 
 def evaluation(**changes: Any) -> dict[str, Any]:

@@ -187,9 +187,9 @@ def test_failure_of_a_step_that_some_variants_need(tmp_path: Path, log: str, var
         seeds=[0],
     )
     put(tmp_path / "logs" / log, "FAILED: boom\n")
-    found = status.failures(experiment, tmp_path)
-    assert {cell.variant for cell in found} == variants
-    assert {failed.log for failed in found.values()} == {tmp_path / "logs" / log}
+    actual = status.failures(experiment, tmp_path)
+    assert {cell.variant for cell in actual} == variants
+    assert {failed.log for failed in actual.values()} == {tmp_path / "logs" / log}
 
 
 def test_status_of_an_older_selection_is_stale(root: Path) -> None:

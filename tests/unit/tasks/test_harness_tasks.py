@@ -119,8 +119,8 @@ def test_arc_challenge_is_arc_easy_as_in_lm_eval() -> None:
     stock = yaml.safe_load((stock_tasks() / "arc/arc_challenge.yaml").read_text())
     assert stock == {"include": "arc_easy.yaml", "task": "arc_challenge", "dataset_name": "ARC-Challenge"}
     easy, challenge = read_task("harness", "arc_easy"), read_task("harness", "arc_challenge")
-    own = ("task", "metadata")
-    assert {k: v for k, v in easy.items() if k not in own} == {k: v for k, v in challenge.items() if k not in own}
+    keys = ("task", "metadata")
+    assert {k: v for k, v in easy.items() if k not in keys} == {k: v for k, v in challenge.items() if k not in keys}
 
 
 def test_squad_prompt_is_that_of_lm_eval() -> None:

@@ -94,8 +94,8 @@ def test_last_number(text: str, number: str | None) -> None:
     ],
 )
 def test_gsm8k(gold: str, answer: str, accuracy: int, commas: int) -> None:
-    found = gsm8k_results({"answer": f"9 * 9 = <<9*9=81>>81\n#### {gold}"}, [answer])
-    assert found == {"accuracy": accuracy, "accuracy_commas": commas}
+    actual = gsm8k_results({"answer": f"9 * 9 = <<9*9=81>>81\n#### {gold}"}, [answer])
+    assert actual == {"accuracy": accuracy, "accuracy_commas": commas}
 
 
 @pytest.mark.parametrize(
@@ -220,19 +220,21 @@ def test_scores_of_known_answers(
     """From answers to the record and the items, through lm-eval."""
     from prunegrid.evaluation.language_model import LanguageModel
 
-    said = {
+    answers = {
         "gsm8k": ["So #### 4", "It is 6", "1,200 fish"],
         "squadv2": [" The milk.", " impossible to answer", " the answer is: fish"],
         "triviaqa": ["The answer is FE.", " dog", "\nthe sea of H2O"],
     }
     values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 0], "triviaqa": [1, 0, 1]}
-    turns = iter(said.values())
+    turns = iter(answers.values())
     monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
-    records = evaluate(toy_model, tmp_path, benchmarks={t: toy_benchmark(t) for t in said}, data=data, protocol="paper")
+    records = evaluate(
+        toy_model, tmp_path, benchmarks={t: toy_benchmark(t) for t in answers}, data=data, protocol="paper"
+    )
     for task, expected in values.items():
         table = pq.read_table(tmp_path / f"{task}.parquet").to_pylist()
         assert [row["value"] for row in table] == expected
-        assert [row["response"] for row in table] == said[task], "whole, so that another measure can be tried on it"
+        assert [row["response"] for row in table] == answers[task], "whole, so that another measure can be tried on it"
         assert records[task]["score"] == pytest.approx(100 * sum(expected) / 3)
         assert records[task]["protocol"] == "paper"
     assert records["gsm8k"]["metrics"]["accuracy_commas,none"]["score"] == 100
@@ -255,8 +257,8 @@ def test_arc_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Pa
             log_probs = model(ids).logits[0, :-1].double().log_softmax(-1)
         return -float(log_probs.gather(1, ids[0, 1:, None]).sum()) / ids.shape[1]
 
-    asked = {"A": toy_benchmark("arc_easy")}
-    record = evaluate(toy_model, tmp_path, benchmarks=asked, data={"A": data["arc_easy"]}, protocol="paper")["A"]
+    requested = {"A": toy_benchmark("arc_easy")}
+    record = evaluate(toy_model, tmp_path, benchmarks=requested, data={"A": data["arc_easy"]}, protocol="paper")["A"]
     items = pq.read_table(tmp_path / "A.parquet").to_pylist()
     assert (record["n_items"], record["n_eligible"], record["n_available"]) == (2, 2, 4)
     for row, item in zip(rows, items, strict=True):

@@ -145,11 +145,11 @@ def test_halved_passes_hold_the_same_samples(halvings: int, packing: bool) -> No
     training = Training(packing=packing, batch_tokens=64, per_device_train_batch_size=5)
     step = [[build_example(10 * m + n, [1], [2] * (n + 1), None, 1.0, "mask") for n in range(5)] for m in range(3)]
     passes = forward_passes(step, training, halvings)
-    assert sorted(one.sample_id for batch in passes for one in batch) == sorted(
-        one.sample_id for batch in step for one in batch
+    assert sorted(example.sample_id for batch in passes for example in batch) == sorted(
+        example.sample_id for batch in step for example in batch
     )
     assert all(passes), "an empty pass costs a forward"
     if packing:
-        assert all(len(batch) == 1 or sum(len(one.ids) for one in batch) <= 64 >> halvings for batch in passes)
+        assert all(len(batch) == 1 or sum(len(example.ids) for example in batch) <= 64 >> halvings for batch in passes)
     else:
         assert max(map(len, passes)) == max(1, -(-5 // 2**halvings))

@@ -34,11 +34,11 @@ def job(inputs: Inputs, setting: Any = "auto", device: str = "cuda", ranks: int 
 
 def smi(folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> Path:
     """An nvidia-smi that answers so; the file of what it was asked."""
-    program, asked = folder / "nvidia-smi", folder / "asked"
-    program.write_text(f"#!/bin/sh\necho $* >> {asked}\nprintf '{answer}'\n")
+    program, calls = folder / "nvidia-smi", folder / "asked"
+    program.write_text(f"#!/bin/sh\necho $* >> {calls}\nprintf '{answer}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return asked
+    return calls
 
 
 @pytest.mark.parametrize(("gigabytes", "sharers", "on"), [(CARD, 1, True), (80, 1, False), (1.5 * CARD, 2, True)])
@@ -53,12 +53,12 @@ def test_stated_gpu_memory_decides(
 
 
 def test_given_gpus_decide(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = smi(tmp_path, monkeypatch, r"900\n81559\n")
+    calls = smi(tmp_path, monkeypatch, r"900\n81559\n")
     assert is_needed(job(inputs), ["1", "3"]) is True
     monkeypatch.setenv(gpus.VISIBLE, "5,6")
     smi(tmp_path, monkeypatch, r"81559\n81559\n")
     assert is_needed(job(inputs), []) is False
-    assert [line.split()[-1] for line in asked.read_text().splitlines()] == ["--id=1,3", "--id=5,6"]
+    assert [line.split()[-1] for line in calls.read_text().splitlines()] == ["--id=1,3", "--id=5,6"]
 
 
 def test_unknown_gpu_memory_is_an_error(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,11 +68,11 @@ def test_unknown_gpu_memory_is_an_error(inputs: Inputs, tmp_path: Path, monkeypa
 
 
 def test_other_settings_than_auto_query_no_gpu(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = smi(tmp_path, monkeypatch, r"1\n")
+    calls = smi(tmp_path, monkeypatch, r"1\n")
     for setting in (True, False):
         assert is_needed(job(inputs, setting), ["0"]) is setting
     assert is_needed(job(inputs, device="cpu"), []) is False
-    assert not asked.exists()
+    assert not calls.exists()
 
 
 @pytest.mark.parametrize("settings", [{}, pytest.param({"method": "lora"}, marks=pytest.mark.slow)])

@@ -22,19 +22,19 @@ def candidates(
     rows = ScoresFolder(scores).sequences()
     made = CandidateScorer(rows, batch_tokens, attention)
     kernel = PACKED if packed else "sdpa"
-    own = AutoModelForCausalLM.from_pretrained(model, attn_implementation=kernel).eval()
-    assert made.attach(own, lambda run: run(), maximum) is None
+    model_alone = AutoModelForCausalLM.from_pretrained(model, attn_implementation=kernel).eval()
+    assert made.attach(model_alone, lambda run: run(), maximum) is None
     return made
 
 
-def assert_close(found: Scores, expected: Scores) -> None:
+def assert_close(actual: Scores, expected: Scores) -> None:
     """Within 1e-5: float32 sums in another order. Everything that is no float is equal."""
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(actual, name), getattr(expected, name))
     for kind in ("samples", "tokens"):
-        assert getattr(found, kind).keys() == getattr(expected, kind).keys()
+        assert getattr(actual, kind).keys() == getattr(expected, kind).keys()
         for name, column in getattr(expected, kind).items():
-            np.testing.assert_allclose(getattr(found, kind)[name], column, rtol=1e-5, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(getattr(actual, kind)[name], column, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("batch_tokens", [10, 100, 10_000], ids=["a sample a pass", "some", "one pass"])
@@ -53,9 +53,9 @@ def test_packed_scores_are_the_padded_passs(
 
 def test_without_attention_only_the_heads_scores_are_made(tiny_model: Path, scores: Path) -> None:
     packed, padded = (candidates(tiny_model, scores, False, packed, 100) for packed in (True, False))
-    found = packed.score(np.arange(20))
-    assert set(found.tokens) == {"nll", "entropy"}
-    assert_close(found, padded.score(np.arange(20)))
+    actual = packed.score(np.arange(20))
+    assert set(actual.tokens) == {"nll", "entropy"}
+    assert_close(actual, padded.score(np.arange(20)))
 
 
 def test_no_candidates_make_the_other_ranks_forwards(tiny_model: Path, scores: Path) -> None:
@@ -63,8 +63,8 @@ def test_no_candidates_make_the_other_ranks_forwards(tiny_model: Path, scores: P
     idle = candidates(tiny_model, scores, True, True, 100, maximum=lambda n: 3)
     forwards: list[Any] = []
     idle.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
-    found = idle.score(np.empty(0, np.int64))
-    assert len(found) == 0 and len(found.tokens["fastv"]) == 0
+    actual = idle.score(np.empty(0, np.int64))
+    assert len(actual) == 0 and len(actual.tokens["fastv"]) == 0
     assert len(forwards) == idle.counts["scoring_passes"] == 3
 
 

@@ -162,16 +162,16 @@ def test_ranks_learn_that_their_launcher_is_gone(tmp_path: Path) -> None:
 
 def test_a_job_in_a_thread_leaves_signals_alone() -> None:
     """Python lets only the main thread set handlers."""
-    found: list[Any] = []
+    actual: list[Any] = []
 
     def body() -> None:
         with signals.forwarding() as forwarder:
-            found.append(forwarder.received)
+            actual.append(forwarder.received)
 
     thread = threading.Thread(target=body)
     thread.start()
     thread.join()
-    assert found == [[]]
+    assert actual == [[]]
 
 
 def test_halvings_are_remembered_for_the_same_job_only(tmp_path: Path) -> None:

@@ -112,9 +112,9 @@ def test_fixed_weights_select_what_static_pruners_select(
     for step, micro_batches in enumerate(plan):
         moment = moment_of(step, settings)
         expected = [statically(scores, method, batch, moment) for batch in micro_batches]
-        found = keep(dynamic, micro_batches, moment)
-        assert found == [as_examples(scores, selection, settings.removal) for selection in expected]
-        assert all(found), "every mini-batch keeps something"
+        actual = keep(dynamic, micro_batches, moment)
+        assert actual == [as_examples(scores, selection, settings.removal) for selection in expected]
+        assert all(actual), "every mini-batch keeps something"
     assert pa.concat_tables(dynamic.log).to_pylist() == expected_log(scores, method, settings)
 
 
@@ -125,7 +125,7 @@ def test_window_is_the_mini_batch_and_an_empty_one_keeps_none(tiny_model: Path, 
     hardest = np.argsort(-nll)[:8].tolist()
 
     def kept(*micro_batches: list[int]) -> list[list[int]]:
-        return [[one.sample_id for one in batch] for batch in keep(dynamic, list(micro_batches), moment)]
+        return [[example.sample_id for example in batch] for batch in keep(dynamic, list(micro_batches), moment)]
 
     ids = dynamic.rows.sample_id_N[hardest].tolist()
     assert kept(hardest[:4], [], hardest[4:]) == [sorted(ids[:2]), [], sorted(ids[4:6])]
@@ -144,7 +144,7 @@ def test_match_keeps_the_other_pruners_counts_in_each_batch(tiny_model: Path, sc
                 assert kept == []
                 continue
             like = statically(scores, "qtuning", batch, moment)
-            assert (len(kept), sum(one.trainable for one in kept)) == (len(like), len(like.positions))
+            assert (len(kept), sum(example.trainable for example in kept)) == (len(like), len(like.positions))
     matched = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="random+fastv")})
     own = MiniBatchPruner(dynamic.samples, matched, SEED, 100)
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
@@ -152,7 +152,7 @@ def test_match_keeps_the_other_pruners_counts_in_each_batch(tiny_model: Path, sc
 
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
     dynamic = attached(tiny_model, scores, "random+random", training())
-    (first,), (again,), (step,), (epoch,) = (
+    (first,), (repeated,), (step,), (epoch,) = (
         keep(dynamic, [list(range(20))], moment)
         for moment in (
             StepPosition(0, 0, 0, 0.0),
@@ -161,7 +161,7 @@ def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, score
             StepPosition(1, 0, 0, 0.5),
         )
     )
-    assert first == again
+    assert first == repeated
     assert first != step and first != epoch and step != epoch
 
 
@@ -188,15 +188,15 @@ def test_scores_are_those_of_the_scoring_pass(packing: bool, tiny_model: Path, s
     forwards: list[Any] = []
     dynamic = attached(tiny_model, scores, "random+fastv", training(packing=packing), maximum=lambda n: n + 2)
     dynamic.candidates.model.get_decoder().register_forward_pre_hook(lambda *given: forwards.append(given))
-    found = dynamic.candidates.score(rows)
+    actual = dynamic.candidates.score(rows)
     divide = packed_passes if packing else batches_by_length
     parts = len(list(divide(dynamic.rows.take(rows).length_N, 100)))
     assert parts > 1 and len(forwards) == parts + 2, "as many forwards as the rank with the most makes"
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(stored, name))
+        np.testing.assert_array_equal(getattr(actual, name), getattr(stored, name))
     for kind in ("samples", "tokens"):
         for name, column in getattr(stored, kind).items():
-            np.testing.assert_allclose(getattr(found, kind)[name], column, rtol=1e-4, atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(getattr(actual, kind)[name], column, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_no_gradient_is_left_behind(tiny_model: Path, scores: Path) -> None:
@@ -210,9 +210,9 @@ def test_probe_scores_the_same_samples_shared_among_ranks(
 ) -> None:
     monkeypatch.setattr(module, "PROBE_SAMPLES", 7)
     dynamic = attached(tiny_model, scores, "random+ppl", training())
-    alone, again = dynamic.probe(0, 1), dynamic.probe(0, 1)
+    alone, repeated = dynamic.probe(0, 1), dynamic.probe(0, 1)
     shares = [dynamic.probe(rank, 3) for rank in range(3)]
-    assert alone == again and alone[2] == 7
+    assert alone == repeated and alone[2] == 7
     np.testing.assert_allclose(np.sum(shares, axis=0), alone, rtol=1e-6)
     assert not dynamic.log, "a probe selects nothing"
 

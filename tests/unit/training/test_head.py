@@ -33,7 +33,7 @@ class Watch:
     def __call__(self, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         logits, key = torch.nn.functional.linear(hidden, weight, bias), id(weight)
         self.rows[key].append(len(logits))
-        self.alive[key] = [one for one in self.alive[key] if one[0]() is not None]
+        self.alive[key] = [first for first in self.alive[key] if first[0]() is not None]
         self.alive[key].append((weakref.ref(logits), len(logits)))
         self.most_alive[key] = max(self.most_alive[key], sum(rows for _, rows in self.alive[key]))
         return logits
@@ -83,10 +83,10 @@ def test_gradients_are_plain_cross_entropys_whatever_the_chunk(trained: bool, si
     """The loss is scaled by 0.3 on its way, as the Trainer does."""
     case = Case(trained, bias=True)
     plain = torch.nn.functional.cross_entropy(case.head(case.hidden), case.target, reduction="none") @ case.weight
-    found, expected = (case.gradients(0.3 * loss) for loss in (case.chunked(size), plain))
-    assert len(found) == (3 if trained else 1)
-    for one, two in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
+    actual, expected = (case.gradients(0.3 * loss) for loss in (case.chunked(size), plain))
+    assert len(actual) == (3 if trained else 1)
+    for first, second in zip(actual, expected, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -152,8 +152,8 @@ def test_the_head_is_called_once_a_pass_however_many_its_chunks(trained: bool, r
     expected = plain.chunked(2)
     loss = run_in_forward(case.head, partial(case.chunked, 2))
     assert loss.item() == expected.item()
-    for one, two in zip(case.gradients(loss), plain.gradients(expected), strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=0)
+    for first, second in zip(case.gradients(loss), plain.gradients(expected), strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert calls == [1], "nor does the backward call it again"
     assert len(watch.rows[id(case.head.weight)]) == max(1, -(-rows // 2)) * (2 if trained else 1)
 
@@ -171,10 +171,10 @@ def test_scoring_calls_the_head_once_too(rows: int, tiny_model: Path, monkeypatc
         expected = of_model(hidden, target)
         patch_forward(of_model.module)
         calls = counted(of_model.module)
-        found = of_model(hidden, target)
+        actual = of_model(hidden, target)
     assert calls == [1]
-    for one, two in zip(found, expected, strict=True):
-        assert torch.equal(one, two) and len(one) == rows
+    for first, second in zip(actual, expected, strict=True):
+        assert torch.equal(first, second) and len(first) == rows
 
 
 def test_half_precision_hidden_states_keep_a_float32_loss() -> None:
@@ -184,9 +184,9 @@ def test_half_precision_hidden_states_keep_a_float32_loss() -> None:
     hidden: Any = case.hidden.detach()[:1].expand(1000, D).bfloat16().requires_grad_()
     target, weight = torch.zeros(1000, dtype=torch.int64), torch.ones(1000)
     loss = chunked_nll(case.head, hidden, target, weight)
-    one = -case.head(hidden[:1]).float().log_softmax(-1)[0, 0]
+    first = -case.head(hidden[:1]).float().log_softmax(-1)[0, 0]
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(1000 * one.item(), rel=1e-5)
+    assert loss.item() == pytest.approx(1000 * first.item(), rel=1e-5)
     loss.backward()
     assert hidden.grad.dtype == torch.bfloat16 and np.isfinite(hidden.grad.float().numpy()).all()
 
@@ -196,8 +196,8 @@ class Wide(TorchDispatchMode):
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
         if function is torch.ops.aten.mm.dtype:
-            one, two, dtype = arguments
-            return function(*arguments) if one.is_meta else one.to(dtype) @ two.to(dtype)
+            first, second, dtype = arguments
+            return function(*arguments) if first.is_meta else first.to(dtype) @ second.to(dtype)
         return function(*arguments, **(named or {}))
 
 
@@ -206,12 +206,12 @@ def test_gpu_product_has_the_gradients_of_a_cast_layer() -> None:
     hidden, weight = (torch.randn(rows, D).mul(4).bfloat16().requires_grad_() for rows in (R, V))
     upstream = torch.randn(R, V)
     with Wide():
-        found = Product.apply(hidden, weight)
-    torch.testing.assert_close(found.double(), hidden.double() @ weight.double().T, rtol=1e-5, atol=1e-5)
+        actual = Product.apply(hidden, weight)
+    torch.testing.assert_close(actual.double(), hidden.double() @ weight.double().T, rtol=1e-5, atol=1e-5)
     rounded = torch.nn.functional.linear(hidden, weight).float()
-    assert (found - rounded).abs().max() > 0.01, "the rounding that is avoided"
-    one, two = (torch.autograd.grad(product, (hidden, weight), upstream) for product in (found, rounded))
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    assert (actual - rounded).abs().max() > 0.01, "the rounding that is avoided"
+    first, second = (torch.autograd.grad(product, (hidden, weight), upstream) for product in (actual, rounded))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -219,9 +219,9 @@ def test_torch_takes_the_gpus_product_as_it_is_called(trained: bool) -> None:
     """Meta tensors: torch's own operator, its checks of shapes and types, and our derivative."""
     hidden = torch.empty(R, D, dtype=torch.bfloat16, device="meta", requires_grad=True)
     weight = torch.empty(V, D, dtype=torch.bfloat16, device="meta", requires_grad=trained)
-    found = Product.apply(hidden, weight)
-    assert (found.dtype, tuple(found.shape)) == (torch.float32, (R, V))
-    found.sum().backward()
+    actual = Product.apply(hidden, weight)
+    assert (actual.dtype, tuple(actual.shape)) == (torch.float32, (R, V))
+    actual.sum().backward()
     assert hidden.grad is not None and hidden.grad.dtype == torch.bfloat16
     assert (weight.grad is not None) == trained
     with pytest.raises(NotImplementedError, match=r"aten::mm.dtype.*'CPU' backend"):

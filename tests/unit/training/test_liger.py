@@ -28,8 +28,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, **files: str) -> None
 
 def test_broken_liger_is_reported(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, __init__="raise RuntimeError('0 active drivers')")
-    found = liger.apply(AutoModelForCausalLM.from_pretrained(tiny_model), CPU)
-    assert found == {"liger": "layers without Liger's kernels (RuntimeError: 0 active drivers)"}
+    actual = liger.apply(AutoModelForCausalLM.from_pretrained(tiny_model), CPU)
+    assert actual == {"liger": "layers without Liger's kernels (RuntimeError: 0 active drivers)"}
 
 
 def test_architecture_unknown_to_liger_is_reported(
@@ -37,16 +37,16 @@ def test_architecture_unknown_to_liger_is_reported(
 ) -> None:
     files = {"transformers.__init__": CALL, "transformers.monkey_patch": PATCH}
     install(tmp_path, monkeypatch, **files)
-    found = liger.apply(AutoModelForCausalLM.from_pretrained(tiny_model), CPU)
-    assert found == {"liger": "layers without Liger's kernels: liger-kernel knows no llama"}
+    actual = liger.apply(AutoModelForCausalLM.from_pretrained(tiny_model), CPU)
+    assert actual == {"liger": "layers without Liger's kernels: liger-kernel knows no llama"}
 
 
 def test_report_lists_missing_kernels(
     tmp_path: Path, inputs: Inputs, warm: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """On this CPU, where the kernels cannot run, whatever is installed."""
-    without, asked = (run(tmp_path / str(x), inputs, use_liger_kernel=x) for x in (False, True))
-    assert "fallbacks" not in without
-    assert asked["fallbacks"]["liger"].startswith("layers without Liger's kernels (")
-    assert asked["fallbacks"]["liger"] in capfd.readouterr().out
+    without_liger, with_liger = (run(tmp_path / str(x), inputs, use_liger_kernel=x) for x in (False, True))
+    assert "fallbacks" not in without_liger
+    assert with_liger["fallbacks"]["liger"].startswith("layers without Liger's kernels (")
+    assert with_liger["fallbacks"]["liger"] in capfd.readouterr().out
     assert_same_weights(tmp_path / "True", tmp_path / "False")

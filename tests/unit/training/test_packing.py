@@ -59,7 +59,7 @@ def hidden(model: Any, rows: list[Example], packed: bool) -> list[torch.Tensor]:
     names = ("input_ids", "position_ids", "attention_mask")
     with torch.no_grad():
         states_BTD = model.get_decoder()(**{name: inputs[name] for name in names}, **borders).last_hidden_state
-    lengths = [len(one.ids) for one in rows]
+    lengths = [len(former.ids) for former in rows]
     return list(states_BTD[0].split(lengths) if packed else [h[:n] for h, n in zip(states_BTD, lengths, strict=True)])
 
 
@@ -74,14 +74,14 @@ def gradients(model: Any, passes: list[list[Example]], packed: bool) -> tuple[fl
     return total, {name: p.grad.clone() for name, p in model.named_parameters()}
 
 
-def assert_same(one: tuple[float, dict[str, torch.Tensor]], two: tuple[float, dict[str, torch.Tensor]]) -> None:
+def assert_same(former: tuple[float, dict[str, torch.Tensor]], second: tuple[float, dict[str, torch.Tensor]]) -> None:
     """The head works in float32: losses to 1e-6, each parameter's gradient to 1e-5 of its largest entry."""
-    assert one[0] == pytest.approx(two[0], rel=1e-6)
-    assert one[1].keys() == two[1].keys()
-    for name, gradient in one[1].items():
-        largest = two[1][name].abs().max().item()
+    assert former[0] == pytest.approx(second[0], rel=1e-6)
+    assert former[1].keys() == second[1].keys()
+    for name, gradient in former[1].items():
+        largest = second[1][name].abs().max().item()
         assert largest > 0, f"{name} has no gradient: nothing is compared"
-        torch.testing.assert_close(gradient, two[1][name], rtol=0, atol=1e-5 * largest, msg=name)
+        torch.testing.assert_close(gradient, second[1][name], rtol=0, atol=1e-5 * largest, msg=name)
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
@@ -97,9 +97,9 @@ def test_packed_and_padded_passes_have_equal_gradients(family: str, removal: str
 def test_gradient_checkpointing_changes_no_gradient() -> None:
     rows = samples("drop")
     plain = gradients(built(), [rows], packed=True)
-    again = built().train()
-    checkpoint_layers(again)
-    assert_same(gradients(again, [rows], packed=True), plain)
+    repeated = built().train()
+    checkpoint_layers(repeated)
+    assert_same(gradients(repeated, [rows], packed=True), plain)
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
@@ -107,21 +107,24 @@ def test_packed_attention_is_a_block_diagonal_mask(removal: str) -> None:
     """Reference: the library's eager attention, whose softmax is float32's, under an explicit additive mask."""
     rows = samples(removal)
     inputs = collate(rows, packed=True)
-    owner_T = np.repeat(np.arange(len(rows)), [len(one.ids) for one in rows])
+    owner_T = np.repeat(np.arange(len(rows)), [len(former.ids) for former in rows])
     seen_TT = torch.from_numpy(np.tril(owner_T[:, None] == owner_T))
     mask = torch.zeros(1, 1, *seen_TT.shape, dtype=torch.float64).masked_fill(~seen_TT, torch.finfo(torch.float64).min)
     with torch.no_grad():
         expected = built(attention="eager").get_decoder()(
             input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], attention_mask=mask
         )
-    found = torch.cat(hidden(built(), rows, packed=True))
-    torch.testing.assert_close(found, expected.last_hidden_state[0], rtol=0, atol=5e-6)
+    actual = torch.cat(hidden(built(), rows, packed=True))
+    torch.testing.assert_close(actual, expected.last_hidden_state[0], rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_sample_does_not_notice_its_neighbours(packed: bool) -> None:
     model, rows = built(attention=PACKED if packed else "sdpa"), samples("drop")
-    others = [one if number == 2 else one._replace(ids=[96 - i for i in one.ids]) for number, one in enumerate(rows)]
+    others = [
+        former if number == 2 else former._replace(ids=[96 - i for i in former.ids])
+        for number, former in enumerate(rows)
+    ]
     before, after = hidden(model, rows, packed), hidden(model, others, packed)
     assert torch.equal(before[2], after[2])
     assert not torch.allclose(before[1], after[1]), "the neighbours did change"
@@ -144,11 +147,13 @@ def test_dropped_tokens_influence_nothing(packed: bool) -> None:
         assert rows[1].positions == [0, 1, 2, 5], "survivors keep their places"
         return hidden(model, rows, packed)[1]
 
-    found = states([5, 6], [10, 11, 12, 13])
-    assert torch.equal(found, states([5, 6], [10, 90, 91, 13]))
-    assert not torch.allclose(found[3], states([7, 6], [10, 11, 12, 13])[3]), "the prompt reaches what is after the gap"
+    actual = states([5, 6], [10, 11, 12, 13])
+    assert torch.equal(actual, states([5, 6], [10, 90, 91, 13]))
+    assert not torch.allclose(actual[3], states([7, 6], [10, 11, 12, 13])[3]), (
+        "the prompt reaches behind the gap"
+    )
     closed = build_example(9, [5, 6], [10, 13], None, 1.0, "mask")
-    assert not torch.allclose(found[3], hidden(model, packed_around(closed, "drop"), packed)[1][3]), (
+    assert not torch.allclose(actual[3], hidden(model, packed_around(closed, "drop"), packed)[1][3]), (
         "the gap is a distance"
     )
 
@@ -179,13 +184,13 @@ def test_every_kept_token_is_a_target_and_no_other(removal: str, packed: bool) -
         rows.append(build_example(number, ids[:3], ids[3:], kept, 1.0 + number, removal))
     inputs = collate(rows, packed)
     ids, places = inputs["input_ids"].flatten(), inputs["position_ids"].flatten()
-    found: dict[int, list[int]] = {}
+    actual: dict[int, list[int]] = {}
     for before, target, weight in zip(inputs["before_R"], inputs["target_R"], inputs["weight_R"], strict=True):
         number = int(target) // 100
         assert ids[before + 1] == target and int(ids[before]) // 100 == number, "predicted from the token before it"
         assert places[before + 1] == target % 100 and weight == 1.0 + number
-        found.setdefault(number, []).append(int(target) % 100 - 3)
-    assert found == kept_of
+        actual.setdefault(number, []).append(int(target) % 100 - 3)
+    assert actual == kept_of
 
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
@@ -196,8 +201,8 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 def test_pack_keeps_every_sample_once_within_the_budget(lengths: list[int], budget: int) -> None:
     rows = [build_example(n, [0], [1] * (length - 1), None, 1.0, "mask") for n, length in enumerate(lengths)]
     passes = pack(rows, budget)
-    assert sorted(one.sample_id for part in passes for one in part) == list(range(len(lengths)))
-    sizes = [sum(len(one.ids) for one in part) for part in passes]
+    assert sorted(former.sample_id for part in passes for former in part) == list(range(len(lengths)))
+    sizes = [sum(len(former.ids) for former in part) for part in passes]
     for part, size in zip(passes, sizes, strict=True):
         assert size <= budget or len(part) == 1, "only a sample longer than the budget goes over it, alone"
     assert len(sizes) == 1 or sum(sorted(sizes)[:2]) > budget, "two passes that fit into one are one"

@@ -40,9 +40,9 @@ def heads(groups: int, **options: Any) -> list[torch.Tensor]:
 def test_torch_takes_the_call_and_derives_it(groups: int, flash: None) -> None:
     qkv = heads(groups, device="meta", dtype=torch.bfloat16, requires_grad=True)
     borders = segment_borders(LENGTHS).to("meta")
-    found, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders)
-    assert (found.shape, found.dtype) == ((1, sum(LENGTHS), 4, 8), torch.bfloat16)
-    found.sum().backward()
+    actual, _ = packed_attention(torch.nn.Module(), *qkv, None, segments=LENGTHS, borders=borders)
+    assert (actual.shape, actual.dtype) == ((1, sum(LENGTHS), 4, 8), torch.bfloat16)
+    actual.sum().backward()
     assert all(x.grad is not None and x.grad.shape == x.shape for x in qkv)
 
 
@@ -72,8 +72,8 @@ class Kernel(TorchDispatchMode):
             seen = seen.triu(-before) if before is not None and before >= 0 else seen
             q, k, v = (x[start:end].transpose(0, 1) for x in (query, key, value))
             outputs.append(scaled_dot_product_attention(q, k, v, seen, scale=named.get("scale"), enable_gqa=True))
-        found = torch.cat([output.transpose(0, 1) for output in outputs])
-        return found, found.new_empty(query.shape[1], len(query)), torch.empty(2), torch.empty(0), torch.empty(0)
+        actual = torch.cat([output.transpose(0, 1) for output in outputs])
+        return actual, actual.new_empty(query.shape[1], len(query)), torch.empty(2), torch.empty(0), torch.empty(0)
 
 
 @pytest.mark.parametrize("window", [None, 1, 4])
@@ -82,12 +82,12 @@ def test_the_kernel_is_asked_for_each_sample_alone(groups: int, window: int | No
     qkv = heads(groups)
     named: dict[str, Any] = {"segments": LENGTHS, "scaling": 0.3, "sliding_window": window}
     with torch.no_grad(), Kernel():
-        found, _ = packed_attention(torch.nn.Module(), *qkv, None, borders=segment_borders(LENGTHS), **named)
+        actual, _ = packed_attention(torch.nn.Module(), *qkv, None, borders=segment_borders(LENGTHS), **named)
         without, _ = packed_attention(torch.nn.Module(), *qkv, None, **named)
     packing._has_flash = lambda _: False  # the fixture puts it back
     expected, _ = packed_attention(torch.nn.Module(), *qkv, None, **named)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
-    assert torch.equal(found, without), "borders that are not given are made of the lengths"
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(actual, without), "borders that are not given are made of the lengths"
 
 
 class Indices(TorchDispatchMode):
@@ -98,15 +98,15 @@ class Indices(TorchDispatchMode):
         self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-        found = function(*arguments, **(named or {}))
-        if isinstance(found, torch.Tensor) and found.dtype in (torch.int32, torch.int64):
+        actual = function(*arguments, **(named or {}))
+        if isinstance(actual, torch.Tensor) and actual.dtype in (torch.int32, torch.int64):
             self.counts[str(function)] += 1
-        return found
+        return actual
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["kept", "recomputed"])
+@pytest.mark.parametrize("repeated", [False, True], ids=["kept", "recomputed"])
 def test_a_pass_makes_its_borders_once_whatever_its_layers(
-    again: bool, flash: None, monkeypatch: pytest.MonkeyPatch
+    repeated: bool, flash: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forward and backward of a whole model on meta tensors, through torch's `varlen_attn`."""
     for limit in (head_chunks.CHUNK, head_chunks.ELEMENTS):
@@ -119,7 +119,7 @@ def test_a_pass_makes_its_borders_once_whatever_its_layers(
         )  # fmt: skip
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, attn_implementation=PACKED, dtype=torch.bfloat16).train()
-        if again:
+        if repeated:
             from prunegrid.training.trained_model import checkpoint_layers
 
             checkpoint_layers(model)

@@ -54,11 +54,11 @@ def scores_of(rows: Any, weights: float = 0.0) -> Scores:
     )
 
 
-def assert_equal(found: Scores, expected: Scores) -> None:
+def assert_equal(actual: Scores, expected: Scores) -> None:
     for name in ("sample_id", "response_tokens", "truncated", "offsets", "prompt_tokens"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(actual, name), getattr(expected, name))
     for kind in ("samples", "tokens"):
-        left, right = getattr(found, kind), getattr(expected, kind)
+        left, right = getattr(actual, kind), getattr(expected, kind)
         assert left.keys() == right.keys()
         for name in left:
             assert left[name].dtype == right[name].dtype and left[name].tobytes() == right[name].tobytes()

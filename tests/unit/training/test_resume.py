@@ -43,8 +43,8 @@ FORM = form(2, 1, True, True)
 
 def test_the_quick_forms_meet_pairwise_and_kill_in_every_way() -> None:
     forms, kills = zip(*QUICK, strict=True)
-    for one, two in combinations(["zero_stage", "ranks", "dynamic", "packing"], 2):
-        assert {(f[one], f[two]) for f in forms} == {(f[one], f[two]) for f in EVERYWHERE}
+    for former, latter in combinations(["zero_stage", "ranks", "dynamic", "packing"], 2):
+        assert {(f[former], f[latter]) for f in forms} == {(f[former], f[latter]) for f in EVERYWHERE}
     assert {(k.first, k.second) for k in kills} == set(
         product([KILL_BEFORE, KILL_AFTER], [KILL_WRITING, KILL_RENAMING])
     )

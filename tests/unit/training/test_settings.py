@@ -83,8 +83,8 @@ def test_passed_fields_reach_the_trainer_under_their_names(tmp_path: Path) -> No
         "weight_decay": 0.3,
         "max_grad_norm": 0.7,
     }
-    found = arguments(tmp_path, 10, **values)
-    assert {key: getattr(found, key) for key in values} == values
+    actual = arguments(tmp_path, 10, **values)
+    assert {key: getattr(actual, key) for key in values} == values
 
 
 def test_every_field_is_passed_to_the_trainer_or_read_here() -> None:
@@ -105,8 +105,8 @@ def test_setting_not_passed_is_no_argument_of_the_trainer() -> None:
 def test_every_optimizer_is_known_to_the_trainer(optim: str, tmp_path: Path) -> None:
     from transformers import Trainer
 
-    found, _ = Trainer.get_optimizer_cls_and_kwargs(arguments(tmp_path, 10, optim=optim))
-    assert issubclass(found, torch.optim.Optimizer)
+    actual, _ = Trainer.get_optimizer_cls_and_kwargs(arguments(tmp_path, 10, optim=optim))
+    assert issubclass(actual, torch.optim.Optimizer)
 
 
 @pytest.mark.parametrize(("ratio", "steps", "warm"), [(0.1, 10, 1), (0.1, 11, 2), (0.3, 5, 2), (0, 7, 0), (0.03, 3, 1)])
@@ -115,19 +115,19 @@ def test_warm_up_is_a_share_of_the_steps_rounded_up(ratio: float, steps: int, wa
 
 
 def test_trainer_gets_whole_steps_and_accumulates_nothing(tmp_path: Path) -> None:
-    found = arguments(tmp_path, 17, per_device_train_batch_size=4, gradient_accumulation_steps=3)
-    assert (found.max_steps, found.gradient_accumulation_steps, found.per_device_train_batch_size) == (17, 1, 12)
+    actual = arguments(tmp_path, 17, per_device_train_batch_size=4, gradient_accumulation_steps=3)
+    assert (actual.max_steps, actual.gradient_accumulation_steps, actual.per_device_train_batch_size) == (17, 1, 12)
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_deepspeed_gets_stage_clipping_and_precision(stage: int) -> None:
-    found = settings.deepspeed_config(Training(zero_stage=stage, max_grad_norm=0.7, bf16=True, offload_optimizer=True))
-    assert found["zero_optimization"]["stage"] == stage
-    assert found["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
-    assert found["gradient_clipping"] == 0.7
-    assert found["bf16"]["enabled"] is True
-    assert found["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] is (stage == 3)
-    assert found["gradient_accumulation_steps"] == 1, "a step's passes are not DeepSpeed's to count"
+    actual = settings.deepspeed_config(Training(zero_stage=stage, max_grad_norm=0.7, bf16=True, offload_optimizer=True))
+    assert actual["zero_optimization"]["stage"] == stage
+    assert actual["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
+    assert actual["gradient_clipping"] == 0.7
+    assert actual["bf16"]["enabled"] is True
+    assert actual["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] is (stage == 3)
+    assert actual["gradient_accumulation_steps"] == 1, "a step's passes are not DeepSpeed's to count"
 
 
 def texts(folder: Path, n: int) -> Path:
@@ -146,17 +146,19 @@ def shuffled(folder: Path, n: int, seed: int) -> list[tuple[int, int, list[int]]
     samples = static_samples(given, ScoresFolder(folder).sequences())
     examples = [samples[number] for number in range(len(samples.rows_N))]
     assert len(examples) == n
-    return [(one.sample_id, one.ids[0] - 1000, [i for i in one.labels if i != IGNORE]) for one in examples]
+    return [
+        (example.sample_id, example.ids[0] - 1000, [i for i in example.labels if i != IGNORE]) for example in examples
+    ]
 
 
 @pytest.mark.parametrize("n", [2, 3, 20, 500])
 def test_shuffled_responses_keep_no_own_response_and_lose_none(n: int, tmp_path: Path) -> None:
-    found = shuffled(texts(tmp_path, n), n, seed=0)
-    givers = [response[0] - 2000 for _, _, response in found]
-    assert [prompt for _, prompt, _ in found] == list(range(n)), "prompts stay where they are"
-    assert all(giver != prompt for giver, (_, prompt, _) in zip(givers, found, strict=True))
+    actual = shuffled(texts(tmp_path, n), n, seed=0)
+    givers = [response[0] - 2000 for _, _, response in actual]
+    assert [prompt for _, prompt, _ in actual] == list(range(n)), "prompts stay where they are"
+    assert all(giver != prompt for giver, (_, prompt, _) in zip(givers, actual, strict=True))
     assert sorted(givers) == list(range(n))
-    assert all(len(response) == 1 + giver % 2 for giver, (_, _, response) in zip(givers, found, strict=True))
+    assert all(len(response) == 1 + giver % 2 for giver, (_, _, response) in zip(givers, actual, strict=True))
 
 
 def test_shuffled_responses_depend_on_the_seed_alone(tmp_path: Path) -> None:

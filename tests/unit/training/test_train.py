@@ -81,8 +81,8 @@ def test_a_step_is_one_global_batch_over_ranks_and_passes(
     assert report["loss_curve"][0]["grad_norm"] == pytest.approx(norm, rel=1e-4)
     after = load_file(tmp_path / "model/model.safetensors")
     for name, expected in gradient.items():
-        found = (before[name] - after[name].double()) / 0.1
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * expected.abs().max().item() + 2e-6)
+        actual = (before[name] - after[name].double()) / 0.1
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4 * expected.abs().max().item() + 2e-6)
     assert report["passes"] > ranks, "several passes are what is tested"
     assert report["trained_tokens"] == sum(len(row["kept"]) for row in samples)
 
@@ -118,9 +118,9 @@ def test_several_steps_are_those_of_torchs_adamw(
         clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         schedule.step()
-    found = load_file(tmp_path / "model/model.safetensors")
+    actual = load_file(tmp_path / "model/model.safetensors")
     for name, expected in named:
-        torch.testing.assert_close(found[name].double(), expected.detach(), rtol=0, atol=2e-5, msg=name)
+        torch.testing.assert_close(actual[name].double(), expected.detach(), rtol=0, atol=2e-5, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,10 @@ def test_full_data_set_learns_and_leaves_an_ordinary_model(full: Path, tiny_mode
 def test_same_seed_same_weights_other_seed_others(full: Path, tmp_path: Path, tiny_model: Path, scores: Path) -> None:
     run(tmp_path / "a", tiny_model, scores)
     run(tmp_path / "b", tiny_model, scores, seed=1)
-    first, again, other = (load_file(out / "model/model.safetensors") for out in (full, tmp_path / "a", tmp_path / "b"))
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    first, repeated, other = (
+        load_file(out / "model/model.safetensors") for out in (full, tmp_path / "a", tmp_path / "b")
+    )
+    assert all(torch.equal(first[name], repeated[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
 
 
@@ -183,10 +185,10 @@ def test_how_a_job_runs_decides_no_weight(
     report = run(tmp_path, tiny_model, scores, **form)
     several = 3 * report["steps"] * form.get("ranks", 1)
     assert "batch_tokens" not in form or report["passes"] >= several, "gradients of several passes are summed up"
-    one, two = (load_file(out / "model/model.safetensors") for out in (full, tmp_path))
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], atol=2e-4, rtol=1e-3)
+    former, second = (load_file(out / "model/model.safetensors") for out in (full, tmp_path))
+    assert former.keys() == second.keys()
+    for name in former:
+        torch.testing.assert_close(second[name], former[name], atol=2e-4, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +230,9 @@ def test_lora_with_gradient_checkpointing_equals_without(
     lora: Path, tmp_path: Path, tiny_model: Path, scores: Path, selection: Path
 ) -> None:
     run(tmp_path, tiny_model, scores, selection, method="lora", gradient_checkpointing=True)
-    one, two = (load_file(out / "model/adapter_model.safetensors") for out in (lora, tmp_path))
-    for name in one:
-        torch.testing.assert_close(two[name], one[name], atol=2e-4, rtol=1e-3)
+    former, second = (load_file(out / "model/adapter_model.safetensors") for out in (lora, tmp_path))
+    for name in former:
+        torch.testing.assert_close(second[name], former[name], atol=2e-4, rtol=1e-3)
 
 
 def test_scores_of_another_model_are_refused(tmp_path: Path, tiny_model: Path, scores: Path) -> None:

@@ -45,10 +45,10 @@ def compare(out: Path, inputs: Inputs, monkeypatch: pytest.MonkeyPatch, tied: bo
     run(out / "one", inputs, **SINGLE_RANK | settings)
     inject_failure(monkeypatch, "small chunks", seconds=60)
     run(out / "two", inputs, **TWO_RANKS | settings)
-    one, two = (read_json(out / name / "training.json") for name in ("one", "two"))
-    assert two["trained_tokens"] == one["trained_tokens"]
-    assert two["passes"] > 2 * two["steps"], "steps of several passes on each rank"
-    np.testing.assert_allclose(*([p["loss"] for p in report["loss_curve"]] for report in (one, two)), rtol=1e-4)
+    first, second = (read_json(out / name / "training.json") for name in ("one", "two"))
+    assert second["trained_tokens"] == first["trained_tokens"]
+    assert second["passes"] > 2 * second["steps"], "steps of several passes on each rank"
+    np.testing.assert_allclose(*([p["loss"] for p in report["loss_curve"]] for report in (first, second)), rtol=1e-4)
     assert_same_weights(out / "two", out / "one", exact=False, tied=tied)
 
 
