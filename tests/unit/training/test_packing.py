@@ -149,9 +149,7 @@ def test_dropped_tokens_influence_nothing(packed: bool) -> None:
 
     actual = states([5, 6], [10, 11, 12, 13])
     assert torch.equal(actual, states([5, 6], [10, 90, 91, 13]))
-    assert not torch.allclose(actual[3], states([7, 6], [10, 11, 12, 13])[3]), (
-        "the prompt reaches behind the gap"
-    )
+    assert not torch.allclose(actual[3], states([7, 6], [10, 11, 12, 13])[3]), "the prompt reaches behind the gap"
     closed = build_example(9, [5, 6], [10, 13], None, 1.0, "mask")
     assert not torch.allclose(actual[3], hidden(model, packed_around(closed, "drop"), packed)[1][3]), (
         "the gap is a distance"
