@@ -39,7 +39,7 @@ def status_lines(output: str) -> list[str]:
 
 
 def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
-    changed = wanted(training={"learning_rate": 0.0002}, scoring={"max_length": 64})
+    changed = config_values(training={"learning_rate": 0.0002}, scoring={"max_length": 64})
     done = snakemake(folder, "--cores", "1", RECORD, config=changed)
     assert done.returncode == 0, done.stderr
     assert status_lines(done.stdout + done.stderr) == [
@@ -51,13 +51,13 @@ def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
 
 
 def test_run_without_stale_cells_prints_nothing(folder: Path) -> None:
-    done = snakemake(folder, "--cores", "1", RECORD, config=wanted())
+    done = snakemake(folder, "--cores", "1", RECORD, config=config_values())
     assert done.returncode == 0, done.stderr
     assert status_lines(done.stdout + done.stderr) == []
 
 
 def test_dry_run_prints_no_stale_cells(folder: Path) -> None:
-    done = snakemake(folder, "--dry-run", RECORD, config=wanted(training={"learning_rate": 0.0002}))
+    done = snakemake(folder, "--dry-run", RECORD, config=config_values(training={"learning_rate": 0.0002}))
     assert done.returncode == 0, done.stderr
     assert status_lines(done.stdout + done.stderr) == []
 
@@ -82,7 +82,7 @@ def test_run_refuses_a_running_step(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", RECORD, config=config_values())
     assert done.returncode == 1
     who = f"process {os.getpid()} on {os.uname().nodename}"
-    (line,) = [line for line in said(done.stdout + done.stderr) if "is already running" in line]
+    (line,) = [line for line in status_lines(done.stdout + done.stderr) if "is already running" in line]
     assert f"this step is already running (started by {who}); wait for it, or stop it" in line
     assert not log.exists() or "orphan" not in log.read_text()
     os.close(descriptor)

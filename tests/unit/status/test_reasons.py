@@ -54,7 +54,7 @@ def evaluation(**changes: Any) -> dict[str, Any]:
 
 
 def test_reasons_of_current_cells_are_none(folder: Path) -> None:
-    assert why(made(), folder) == {}
+    assert stale_reasons(made(), folder) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from prunegrid.core import files
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
 from prunegrid.experiment import grid
 from prunegrid.experiment.grid import Cell
