@@ -23,9 +23,9 @@ rule score:
         tokens=temp(f"{SHARD}/{layout.TOKENS}"),
         meta=temp(f"{SHARD}/{layout.META}"),
     log:
-        f"{R}/{layout.log('score', MODEL + '/{scatteritem}')}",
+        f"{R}/{layout.log('score', layout.SHARD_JOB)}",
     benchmark:
-        f"{R}/{layout.benchmark('score', MODEL + '/{scatteritem}')}"
+        f"{R}/{layout.benchmark('score', layout.SHARD_JOB)}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2
@@ -74,9 +74,9 @@ rule extra_score:
     output:
         f"{R}/{layout.extra_score(MODEL, '{extra}')}",
     log:
-        f"{R}/{layout.log('extra_score', MODEL + '/{extra}')}",
+        f"{R}/{layout.log('extra_score', layout.EXTRA_JOB)}",
     benchmark:
-        f"{R}/{layout.benchmark('extra_score', MODEL + '/{extra}')}"
+        f"{R}/{layout.benchmark('extra_score', layout.EXTRA_JOB)}"
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2

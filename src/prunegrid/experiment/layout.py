@@ -1,12 +1,14 @@
 """The paths of a results folder `results/<experiment>/`: no other module knows them.
 
 All are strings relative to that folder, since `status` asks for tens of thousands. A cell is given by its name,
-`<model>/<budget>/<variant>/seed<n>` (`Cell.name`). Snakemake's patterns are the same paths of `MODEL` and `CELL`.
+`<model>/<budget>/<variant>/seed<n>` (`Cell.name`). Snakemake's patterns are the same paths of `MODEL`, `CELL`
+and the two kinds of jobs that have more in their names.
 """
 
 from prunegrid.sandbox.data_sets import PRETRAINING
 
 MODEL, CELL = "{model}", "{model}/{cell}"
+SHARD_JOB, EXTRA_JOB = "{model}/{scatteritem}", "{model}/{extra}"
 
 EXPERIMENT = "experiment.json"
 RESULTS = "results.parquet"
