@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from prunegrid.core.step import step
-from prunegrid.sandbox import write_world
+from prunegrid.sandbox.generate import write_world
 
 with step(snakemake.log[0]):
     write_world(Path(snakemake.output.text).parents[3], snakemake.params.seed)

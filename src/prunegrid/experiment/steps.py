@@ -64,7 +64,7 @@ def required_steps(experiment: Experiment, cell: Cell) -> list[Step]:
 
 
 def cell_steps(experiment: Experiment, cell: Cell) -> list[Step]:
-    """The cell's own steps: `prune`, `train` and `evaluate`, as far as it has them."""
+    """The cell's own steps: `prune`, `train` and `evaluate`, those that apply."""
     steps = [_train(experiment, cell)] if cell.trained else []
     if cell.pruned and not grid.dynamic(experiment, cell):
         steps.insert(0, _prune(experiment, cell))
@@ -237,9 +237,7 @@ def _prune(experiment: Experiment, cell: Cell) -> Step:
         layout.dataset(experiment.dataset.name),
     )
     folder = layout.pruned(cell.name)
-    return Step(
-        "prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), tuple(needs), cell=cell
-    )
+    return Step("prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), needs, cell=cell)
 
 
 def _train(experiment: Experiment, cell: Cell) -> Step:

@@ -31,7 +31,8 @@ class Pruner:
     `samples` and `tokens` are the score columns it reads, or a function of its options that gives them. `label` is its
     name in tables and figures, `reason` the one recorded for the samples it keeps. `figure_row` is the place of a token
     pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept samples
-    together is `across`. Increase `version` when the pruner's result changes: selections made with it are made again.
+    together has a `shared_budget`. Increase `version` when the pruner's result changes: selections made with it are
+    made again.
     """
 
     name: str

@@ -11,7 +11,7 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.steps import Step, cell_steps, first_missing, required_steps
 from prunegrid.status.folder import Files, last_lines
 
-KILLED = "killed without a last word"
+KILLED = "killed without an error message"
 
 
 class FailedStep(NamedTuple):
@@ -78,7 +78,7 @@ def _run(files: Files, step: Step) -> Running | None:
 
 
 def _rule(step: Step) -> str:
-    """Static and dynamic cells are both said to be trained."""
+    """Static and dynamic cells are both reported as `train`."""
     return step.rule.removesuffix("_dynamic")
 
 

@@ -26,7 +26,7 @@ def show(path: Path) -> bool:
     print("\n".join(report_lines(experiment, files, statuses)))
     done = all(status.worst == "done" for status in statuses.values())
     if not done:
-        print(f"\nwhat is not done runs with\n  {locate.command(path, experiment)}\n{SLURM_HINT}")
+        print(f"\nto run the rest:\n  {locate.command(path, experiment)}\n{SLURM_HINT}")
     return done
 
 

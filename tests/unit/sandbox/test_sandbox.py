@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from prunegrid.sandbox import sft, write_world
+from prunegrid.sandbox import sft
+from prunegrid.sandbox.generate import write_world
 from prunegrid.sandbox.pretraining import pretrain
 from prunegrid.sandbox.world import make_world
 

@@ -86,7 +86,7 @@ def test_status_shows_failures_with_rule_log_and_last_lines(root: Path, say: Say
         f"    {train}/seed0.log",
         "    | step 2",
         "    | step 3",
-        "  train, m/s0.125-t0.5/q0/seed1: killed without a last word",
+        "  train, m/s0.125-t0.5/q0/seed1: killed without an error message",
         f"    {train}/seed1.log",
         "    | step 1",
     ]
@@ -191,7 +191,7 @@ def test_status_of_a_killed_step_is_failed(tmp_path: Path, say: Say) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     failed = section(say(tmp_path)[1], "failed")
-    assert failed[0] == "  evaluate, m/zero-shot: killed without a last word"
+    assert failed[0] == "  evaluate, m/zero-shot: killed without an error message"
     assert failed[-1] == "    | step 7"
     assert subprocess.run(program("run_step", log, "say", "step 7"), check=False).returncode == 0
     assert counts(say(tmp_path)[1]) == {"done": 9}
@@ -308,7 +308,7 @@ def test_status_shows_the_command_that_continues(
     monkeypatch.chdir(tmp_path)
     code, said = say(named)
     assert code == 1
-    assert said.endswith(f"\nwhat is not done runs with\n  {command}\n{SLURM_HINT}\n")
+    assert said.endswith(f"\nto run the rest:\n  {command}\n{SLURM_HINT}\n")
     monkeypatch.chdir("/")
     if named.startswith("results"):
         assert say(tmp_path / named)[1].endswith(f"\n  cd {tmp_path} && {command}\n{SLURM_HINT}\n")
