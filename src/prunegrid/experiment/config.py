@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -100,7 +99,7 @@ class Experiment(Section):
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it is trained on the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
-            if ref.hub and ref.mirror_file(Path()).with_suffix("").as_posix() not in DATA_SETS:
+            if ref.hub and ref.mirror_name not in DATA_SETS:
                 raise ValueError(
                     f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
                     f"org/name/config/split there: {', '.join(DATA_SETS)}"

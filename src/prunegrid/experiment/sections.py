@@ -89,9 +89,14 @@ class DataRef(Section):
             raise ValueError("give either hub or path")
         return self
 
+    @property
+    def mirror_name(self) -> str:
+        """`org/name/config/split`, by which mirrors and the sandbox name a data set of the hub."""
+        return "/".join(filter(None, (self.hub, self.config, self.split)))
+
     def mirror_file(self, mirror: Path) -> Path:
         """Where a mirror laid out `org/name/config/split.jsonl` holds this data set."""
-        return mirror.joinpath(*filter(None, (self.hub, self.config)), f"{self.split}.jsonl")
+        return mirror / f"{self.mirror_name}.jsonl"
 
 
 class Dataset(DataRef):

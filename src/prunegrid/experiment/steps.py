@@ -137,7 +137,7 @@ def first_missing(steps: Sequence[Step], exists: Exists) -> Step:
 
 def world_file(ref: DataRef) -> str:
     """Where the sandbox's world holds a data set of the hub."""
-    return str(ref.mirror_file(Path(layout.WORLD)))
+    return f"{layout.WORLD}/{ref.mirror_name}.jsonl"
 
 
 def reference_name(model: str) -> str:

@@ -135,7 +135,7 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
     """The items, and whether their number is assumed."""
     ref = benchmark.data
     if experiment.sandbox and ref.hub:
-        return BENCHMARK_ITEMS[ref.mirror_file(Path()).with_suffix("").as_posix()], False
+        return BENCHMARK_ITEMS[ref.mirror_name], False
     prepared, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
     for file in (prepared, *([Path(local)] if local else [])):
         if file.exists():
