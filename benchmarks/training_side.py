@@ -28,8 +28,8 @@ from prunegrid.pruners.columns import HEAD_SCORES
 from prunegrid.scoring.forward import compute_in_batches
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
+from prunegrid.selection.examples import IGNORE
 from prunegrid.training import Job, processes, train, worker
-from prunegrid.training.schedule import IGNORE
 
 WATCHED = "PRUNEGRID_BENCHMARK_WATCHED"
 

@@ -20,10 +20,10 @@ from prunegrid.scoring.forward import compute_in_batches, hidden_states
 from prunegrid.scoring.score import score_sequences, scorer
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import write_scores
+from prunegrid.selection.examples import build_example
 from prunegrid.selection.prune import prune
 from prunegrid.training.loss import chunked_nll, collate, total_nll
 from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
-from prunegrid.training.schedule import build_example
 
 PACKED = PACKED
 SCORES = HEAD_SCORES + ATTENTION_SCORES

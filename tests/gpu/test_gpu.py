@@ -24,11 +24,11 @@ from prunegrid.models.head import logits
 from prunegrid.models.probes import check_isolated
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
+from prunegrid.selection.examples import Example, build_example
 from prunegrid.training import liger
 from prunegrid.training.candidates import CandidateScorer
 from prunegrid.training.loss import chunked_nll, collate, to_device, total_nll
 from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
-from prunegrid.training.schedule import Example, build_example
 from prunegrid.training.trained_model import checkpoint_layers
 from support import killed_jobs
 from support.handmade_scores import spec

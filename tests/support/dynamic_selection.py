@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from prunegrid import pruners
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
-from prunegrid.pruners import Draw, PruningSpec, Selection, select
+from prunegrid.pruners import Draw, PruningSpec, SelectionArrays, select
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.dynamic import StepPosition
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch, total_steps
@@ -31,7 +31,7 @@ def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20
     return StepPosition(step // each, step, rank, step / total_steps(candidates, settings))
 
 
-def statically(scores: Path, method: str, rows: list[int], moment: StepPosition) -> Selection:
+def statically(scores: Path, method: str, rows: list[int], moment: StepPosition) -> SelectionArrays:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
     of_batch = ScoresFolder(scores).read(pruners.needs(method)).take(np.array(rows))
     draw = Draw(derive_seed(SEED, "pruning"), moment.epoch, moment.step, moment.progress)

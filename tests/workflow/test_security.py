@@ -14,7 +14,7 @@ import pytest
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
-from prunegrid.data.datasets import read_rows
+from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import DataRef, Source
 from prunegrid.models import apply_adapter, describe, load_model, load_tokenizer, materialise
@@ -331,12 +331,12 @@ def test_rules_run_scripts_not_shells() -> None:
 def test_data_of_another_hash_is_not_read(folder: Path) -> None:
     rows = folder / "rows.jsonl"
     digest = hashlib.sha256(rows.read_bytes()).hexdigest()
-    assert len(read_rows(DataRef(path=str(rows), sha256=digest), str(rows))) == 9
+    assert len(list(stream_rows(DataRef(path=str(rows), sha256=digest), str(rows)))) == 9
     rows.write_text(rows.read_text().replace("What", "Who"))
     with refused(rows, digest, fix="fetch it again"):
-        read_rows(DataRef(path=str(rows), sha256=digest), str(rows))
+        next(stream_rows(DataRef(path=str(rows), sha256=digest), str(rows)))
     with refused("org/name", "sha256", fix="pin revision"):
-        read_rows(DataRef(hub="org/name", sha256=digest), None)
+        next(stream_rows(DataRef(hub="org/name", sha256=digest), None))
 
 
 def test_keys_that_are_not_used_leave_old_results_valid() -> None:

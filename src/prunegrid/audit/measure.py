@@ -33,7 +33,7 @@ from prunegrid.pruners import (
     KeptSamples,
     PruningSpec,
     Scores,
-    Selection,
+    SelectionArrays,
     select,
     select_tokens,
 )
@@ -136,12 +136,12 @@ def methods() -> list[tuple[str, str, str]]:
     ]
 
 
-def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: float) -> Selection:
+def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: float) -> SelectionArrays:
     spec = PruningSpec(method=method, sample_ratio=sample_ratio, token_ratio=token_ratio)
     return select(base.scores, spec, Draw(randomness.derive_seed(base.seed, "pruning")))
 
 
-def first_tokens(scores: Scores, token_ratio: float) -> Selection:
+def first_tokens(scores: Scores, token_ratio: float) -> SelectionArrays:
     """The first tokens of every response: what position alone achieves."""
     choice = Choice(
         rows=np.arange(len(scores)),
@@ -164,7 +164,7 @@ def _sample_rows(
 
 
 def _token_rows(
-    row: Record, bases: Sequence[ScoredModel], bootstrap: Bootstrap, selections: Sequence[Selection]
+    row: Record, bases: Sequence[ScoredModel], bootstrap: Bootstrap, selections: Sequence[SelectionArrays]
 ) -> list[Record]:
     rows = []
     for kind, places in PLACES.items():
@@ -180,7 +180,7 @@ def sample_counts(samples: PlantedSamples, ids: Sequence[Ints], kind: str) -> Co
     return Counts(kept_MN * kind_MN, kind_MN, kept_MN, np.ones_like(kept_MN))
 
 
-def token_counts(bases: Sequence[ScoredModel], selections: Sequence[Selection], places: Sequence[str]) -> Counts:
+def token_counts(bases: Sequence[ScoredModel], selections: Sequence[SelectionArrays], places: Sequence[str]) -> Counts:
     """How many of the tokens planted in `places` are dropped, by base model."""
     planted = [np.any([base.planted[place] for place in places], axis=0) for base in bases]
     counts = [
@@ -191,7 +191,7 @@ def token_counts(bases: Sequence[ScoredModel], selections: Sequence[Selection], 
     return Counts(part, whole, by_chance, whole)
 
 
-def _dropped(scores: Scores, selection: Selection, planted_T: Bools) -> tuple[Floats, Floats, Floats]:
+def _dropped(scores: Scores, selection: SelectionArrays, planted_T: Bools) -> tuple[Floats, Floats, Floats]:
     """For each sample [n]: planted tokens dropped, planted tokens, and how many of them chance would drop.
 
     All are 0 for a sample that is not kept. Only tokens that a pruner may drop count.

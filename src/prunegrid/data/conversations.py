@@ -6,6 +6,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
+from prunegrid.data.rows import Row
 from prunegrid.experiment.sections import Dataset
 
 Messages = list[dict[str, str]]
@@ -13,26 +14,31 @@ Reader = Callable[[Record], Messages]
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
 
-def split_turns(rows: list[Record], dataset: Dataset, source: str) -> tuple[list[Record], Counter[str]]:
-    """One sample per assistant turn, and the number of turns left out for each reason.
+class SampleReader:
+    """Reads the rows of one source as samples, one per assistant turn, and counts what it leaves out.
 
     `sample_id` counts the source's assistant turns, so no filter changes it: with one answer per row, it is the row's
-    index. Errors name the row as `source:17`, counted from 1 without blank lines.
+    index. `row` and `turn` say where the answer stands: both count from 0, `turn` the assistant turns of the row.
     """
-    reader = _choose_reader(rows[0], source)
-    samples: list[Record] = []
-    left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
-    sample_id = 0
-    for index, row in enumerate(rows):
-        place = f"{source}:{index + 1}"
-        for messages in _turns(_read_messages(reader, row, place)):
+
+    def __init__(self, dataset: Dataset, source: str) -> None:
+        self.dataset, self.source = dataset, source
+        self.rows = self.next_id = 0
+        self.left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
+        self.reader: Reader | None = None
+
+    def read(self, row: Row) -> Iterator[Record]:
+        """The samples of one row; rows come in order."""
+        self.reader = self.reader or _choose_reader(row.values, self.source)
+        self.rows += 1
+        for turn, messages in enumerate(_turns(_read_messages(self.reader, row.values, row.place))):
             if reason := _unusable(messages):
-                left_out[reason] += 1
+                self.left_out[reason] += 1
             else:
-                columns = {name: _column(row, name, place) for name in dataset.carry}
-                samples.append({"sample_id": sample_id, "conversation_id": index, "messages": messages, **columns})
-            sample_id += 1
-    return samples, left_out
+                columns = {name: _column(row.values, name, row.place) for name in self.dataset.carry}
+                place = {"sample_id": self.next_id, "row": row.index, "turn": turn}
+                yield {**place, "messages": messages, **columns}
+            self.next_id += 1
 
 
 def _choose_reader(row: Record, source: str) -> Reader:

@@ -1,6 +1,6 @@
 """Data sets: located in a mirror, a file or on the hub, and written as the Parquet that the other steps read.
 
-The training set becomes rows of `sample_id, conversation_id, messages` and carried columns; a benchmark's
+The training set becomes rows of `sample_id, row, turn, messages` and carried columns; a benchmark's
 items keep the hub's fields, in JSON lines.
 """
 
@@ -12,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, read_records, repair, replacing, sha256, sha256sum, write_json, write_parquet
+from prunegrid.core.files import Record, replacing, sha256, write_json, write_parquet
 from prunegrid.core.randomness import uniform
-from prunegrid.data.conversations import split_turns
+from prunegrid.data.conversations import SampleReader
+from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.sections import DataRef, Dataset
-
-SANDBOX = "sandbox"
 
 
 def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
@@ -28,28 +27,12 @@ def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
     return str(file) if file is not None and file.exists() else None
 
 
-def read_rows(ref: DataRef, local: str | None) -> list[Record]:
-    """The rows of a JSONL or Parquet file, or of the hub's data set; an unreadable line is a `PrunegridError`."""
-    if local is None:
-        from datasets import load_dataset  # takes seconds; the Snakefile imports this module
-
-        if ref.sha256:
-            problem = "sha256 applies to files, not to hub data sets"
-            raise PrunegridError(ref.hub, problem, "remove sha256, and pin revision to a commit")
-        return list(load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision))
-    path = Path(local)
-    if ref.sha256 and path.is_file() and (digest := sha256sum(path)) != ref.sha256:
-        problem = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
-        raise PrunegridError(local, problem, "fetch it again, or correct the config")
-    is_generated = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
-    return read_records(path, repair(path) if is_generated else "")
-
-
 def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) -> None:
     """Write the training set as Parquet to `out`, and to `counts` what was left out and why."""
     source = local or str(dataset.hub)
-    rows = read_rows(dataset, local)
-    samples, left_out = split_turns(rows, dataset, source)
+    reader = SampleReader(dataset, source)
+    samples = [sample for row in stream_rows(dataset, local) for sample in reader.read(row)]
+    left_out = reader.left_out
     duplicates = _mark_duplicates(samples)
     samples = _filter(samples, dataset, duplicates, left_out)
     if not samples:
@@ -61,7 +44,7 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
             "source": dataset.model_dump(mode="json"),
             "file_digest": None if local is None else sha256(Path(local)),
             "digest": sha256(out),
-            "rows": len(rows),
+            "rows": reader.rows,
             "samples": len(samples),
             "left_out": dict(left_out),
             "duplicates": sum(duplicates),
@@ -102,7 +85,7 @@ def _subset(samples: list[Record], limit: int | None) -> list[Record]:
 
 def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    fields = [("sample_id", pa.int64()), ("conversation_id", pa.int64()), ("messages", pa.list_(message))]
+    fields = [("sample_id", pa.int64()), ("row", pa.int64()), ("turn", pa.int32()), ("messages", pa.list_(message))]
     try:
         columns = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
         return pa.Table.from_pylist(samples, pa.schema([*(pa.field(*field) for field in fields), *columns]))
@@ -114,5 +97,5 @@ def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
 def write_benchmark(ref: DataRef, local: str | None, out: Path) -> None:
     """Write a benchmark's items as JSON lines, fields as on the hub."""
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row in read_rows(ref, local):
-            file.write(json.dumps(row, default=str) + "\n")
+        for row in stream_rows(ref, local):
+            file.write(json.dumps(row.values, default=str) + "\n")

@@ -33,7 +33,9 @@ from prunegrid.experiment.sections import (
     Section,
     Source,
     Training,
+    Unit,
     Variant,
+    added,
 )
 from prunegrid.pruners.columns import PASS_COLUMNS, REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
@@ -55,6 +57,7 @@ class Experiment(Section):
     sample_ratios: list[Ratio] = Field([], description="with token_ratios: a budget for every combination")
     token_ratios: list[Ratio] = Field([], description="with sample_ratios: a budget for every combination")
     variants: list[Variant] = Field(min_length=1, description="pruners with their options: rows of the table")
+    unit: Unit = added("turn", description="what sample pruners choose: single turns, or (turns: all) conversations")
     references: list[Reference] = Field(
         [ZERO_SHOT, FULL], description="further rows: the untrained model, all data, all data with shuffled responses"
     )

@@ -44,6 +44,9 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Ratio = Annotated[float, Field(gt=0, le=1)]
 Mode = Literal["static", "dynamic"]
 Removal = Literal["mask", "drop"]
+Turns = Literal["each", "last", "all"]
+Unit = Literal["turn", "conversation"]
+BadRows = Literal["error", "skip"]
 
 
 class Section(BaseModel):
@@ -80,7 +83,9 @@ class DataRef(Section):
     config: PathPart | None = Field(None, description="configuration on the hub")
     split: PathPart = Field("train", description="split on the hub")
     revision: str | None = Field(None, description="commit, branch or tag on the hub")
-    path: InputPath | None = Field(None, description="JSONL or Parquet file")
+    path: InputPath | None = Field(
+        None, description="file, folder or glob: JSON, JSON lines, CSV, Parquet, Arrow, plain or compressed"
+    )
     sha256: Sha256 | None = added(None, description="digest of the file, or of the mirror's; another file is refused")
 
     @model_validator(mode="after")
@@ -106,10 +111,19 @@ class Dataset(DataRef):
     max_samples: int | None = Field(None, ge=1, description="use so many samples, drawn uniformly")
     drop_duplicates: bool = Field(False, description="drop samples whose messages occur before")
     carry: list[str] = Field([], description="columns that are copied along")
+    turns: Turns = added(
+        "each",
+        description="answers of a conversation that are learned: each in a row of its own, the last, or all in one row",
+    )
+    fields: dict[Literal["system", "prompt", "response", "messages"], str] = added(
+        {}, description="the source's names of these fields, where they are not recognised"
+    )
+    ignore: list[str] = added([], description="fields with text that need not be read")
+    on_bad_row: BadRows = added("error", description="stop at a row that cannot be read, or skip and count it")
 
     @model_validator(mode="after")
     def check_carry(self) -> Self:
-        columns = ["sample_id", "conversation_id", "messages"]
+        columns = ["sample_id", "row", "turn", "messages", "tools"]
         for name in self.carry:
             if name in columns:
                 raise ValueError(f"carry names {name}, which the data set has already; leave it out")
@@ -143,7 +157,13 @@ class Source(Section):
     path: str | None = Field(None, description="folder with config.json and safetensors")
     wheel: Wheel | None = Field(None, description="GGUF file in a PyPI wheel")
     pretrain: Pretrain | None = Field(None, description="trained from scratch on the sandbox's text")
-    chat_template: str | None = Field(None, description="Jinja template that replaces the model's own")
+    chat_template: str | None = Field(
+        None,
+        description="replaces the model's own: Jinja, a file, or the name of one of the tokenizer's own",
+    )
+    chat_template_kwargs: dict[str, Any] = added(
+        {}, description="variables that the template is rendered with, such as enable_thinking: false"
+    )
     trust_remote_code: str | None = added(
         None, min_length=1, description="why the code in the model's folder may run; without a reason it may not"
     )

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet, read_records
-from prunegrid.data.conversations import split_turns
+from prunegrid.core.files import read_parquet
+from prunegrid.data.conversations import SampleReader
 from prunegrid.data.datasets import locate
+from prunegrid.data.rows import stream_rows
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
@@ -99,10 +100,12 @@ def count_tokens(
 
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:
     """The size by the characters of the file's texts."""
-    rows = read_records(Path(local))
-    samples, unusable = split_turns(rows, experiment.dataset, local)
+    reader = SampleReader(experiment.dataset, local)
+    samples = [sample for row in stream_rows(experiment.dataset, local) for sample in reader.read(row)]
     if not samples:
-        raise PrunegridError(local, f"no sample is usable ({dict(unusable)})", "give rows with a prompt and a response")
+        raise PrunegridError(
+            local, f"no sample is usable ({dict(reader.left_out)})", "give rows with a prompt and a response"
+        )
     texts = [[len(message["content"]) for message in sample["messages"]] for sample in samples]
     prompt, response = sum(sum(lengths[:-1]) for lengths in texts), sum(lengths[-1] for lengths in texts)
     divisor = CHARACTERS_PER_TOKEN * len(samples)

@@ -5,7 +5,7 @@ Snakemake imports this package each time it parses, so nothing here imports torc
 
 from prunegrid.pruners import methods as methods  # registers the package's own
 from prunegrid.pruners.apply import choose_samples, require_tokens, select, select_tokens
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, Selection
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
 from prunegrid.pruners.match import Match
 from prunegrid.pruners.method import Needs, check_method, complete_options, find_pruners, needs, pruner_names
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, label, sample_pruner, token_pruner
@@ -24,7 +24,7 @@ __all__ = [
     "Pruner",
     "PruningSpec",
     "Scores",
-    "Selection",
+    "SelectionArrays",
     "check_method",
     "choose_samples",
     "complete_options",

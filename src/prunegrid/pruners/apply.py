@@ -13,7 +13,7 @@ import numpy as np
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Bools, Floats, Ints
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, Selection
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
 from prunegrid.pruners.match import Match, match_rows, match_token_counts
 from prunegrid.pruners.method import find_pruners
 from prunegrid.pruners.registry import Pruner
@@ -22,7 +22,7 @@ from prunegrid.pruners.spec import PruningSpec
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def select(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = None) -> Selection:
+def select(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = None) -> SelectionArrays:
     """The samples and tokens of `scores` to keep: a pure function, independent of the order of the rows."""
     scores = scores.ordered()
     choice = choose_samples(scores, spec, draw, match)
@@ -111,7 +111,7 @@ def require_tokens(block: Scores, spec: PruningSpec) -> None:
 Blocks = Callable[[], Iterable[Scores]]
 
 
-def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[Selection]:
+def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[SelectionArrays]:
     """The selection of each of `blocks()`: the kept samples with their tokens, in the order of `choice`."""
     if choice.shared_budget:
         choice = replace(choice, k=_share_budget(choice, blocks))
@@ -160,9 +160,9 @@ def _share_budget(choice: Choice, blocks: Blocks) -> Ints:
     return k
 
 
-def _selection(block: Scores, marks_T: Bools, choice: Choice, part: slice) -> Selection:
+def _selection(block: Scores, marks_T: Bools, choice: Choice, part: slice) -> SelectionArrays:
     samples = choice.samples.take(part)
-    return Selection(
+    return SelectionArrays(
         sample_id=block.sample_id,
         weight=samples.weight,
         offsets=ragged.offsets_from_lengths(marks_T)[block.offsets],

@@ -1,4 +1,4 @@
-"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `Selection`): NumPy arrays, no files.
+"""What goes into a pruner (`Scores`, `Draw`) and what comes out (`Choice`, `SelectionArrays`): NumPy arrays, no files.
 
 The static path reads `Scores` from a directory (`prunegrid.scoring.reader`), samples first and then tokens block by
 block; a training loop builds them from a mini-batch.
@@ -179,7 +179,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectionArrays:
     """What is kept: m samples in order of `sample_id`; of each, ascending positions within the response.
 
     `positions` holds those of all samples one after another, divided by `offsets` [m+1].

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prunegrid.core.files import read_parquet
+from prunegrid.core.files import parquet_schema, read_parquet
 from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
 from prunegrid.scoring.tokenise import tokenise_all
 
@@ -20,13 +20,21 @@ Values = dict[str, NDArray[np.float32]]  # by score column, one value for each r
 
 @dataclass(frozen=True)
 class Sequences:
-    """N samples: `ids_T` holds the prompt and response of the first sample, then of the second, ..."""
+    """N samples: `ids_T` holds the prompt and response of the first sample, then of the second, ...
+
+    `row_N` and `turn_N` say where an answer stands in the source; scores of version 0.1 do not. `continues_N`, if
+    given, marks a sample whose prompt goes on behind the response of the sample before it: the two are one
+    conversation, which a model reads in one sequence, and the prompt holds only what is new.
+    """
 
     sample_id_N: Ints
     prompt_N: Ints
     response_N: Ints
     truncated_N: NDArray[np.bool_]
     ids_T: NDArray[np.int32]
+    row_N: Ints | None = None
+    turn_N: Ints | None = None
+    continues_N: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id_N)
@@ -53,6 +61,9 @@ class Sequences:
             self.response_N[rows],
             self.truncated_N[rows],
             self.ids_T[flat_indices(self.offsets, rows)],
+            None if self.row_N is None else self.row_N[rows],
+            None if self.turn_N is None else self.turn_N[rows],
+            None if self.continues_N is None else self.continues_N[rows],
         )
 
     def with_prompt(self, token: int) -> "Sequences":
@@ -94,16 +105,23 @@ def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (
 
     Shard i of n has the rows from (i - 1) N // n up to i N // n of the file.
     """
-    table = read_parquet(data, ["sample_id", "messages"])
+    places = [name for name in ("row", "turn") if name in parquet_schema(data).names]  # version 0.1 has none
+    table = read_parquet(data, ["sample_id", *places, "messages"])
     start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))
-    ids, facts = array("i"), []
-    for chunk in table.slice(start, end - start).to_batches(max_chunksize=1024):
+    ids, facts, kept_rows = array("i"), [], []
+    part, row = table.slice(start, end - start), -1
+    for chunk in part.to_batches(max_chunksize=1024):
         samples = tokenise_all(chunk["messages"].to_pylist(), tokenizer, max_length)
         for sample_id, tokens in zip(chunk["sample_id"].to_pylist(), samples, strict=True):
+            row += 1
             if tokens is not None:
                 ids.extend(tokens.prompt_ids)
                 ids.extend(tokens.response_ids)
+                kept_rows.append(row)
                 facts.append((sample_id, len(tokens.prompt_ids), len(tokens.response_ids), tokens.truncated))
     columns = np.array(facts, dtype=np.int64).reshape(-1, 4).T
-    sequences = Sequences(columns[0], columns[1], columns[2], columns[3].astype(bool), np.frombuffer(ids, np.int32))
+    origin = {f"{name}_N": part[name].to_numpy().astype(np.int64)[kept_rows] for name in places}
+    sequences = Sequences(
+        columns[0], columns[1], columns[2], columns[3].astype(bool), np.frombuffer(ids, np.int32), **origin
+    )
     return sequences, end - start - len(sequences)

@@ -62,9 +62,11 @@ def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str
 
 def samples_table(sequences: Sequences, values: Values) -> pa.Table:
     nll_N, entropy_N = (sample_means(values[name], sequences) for name in HEAD_SCORES)
+    origin = {"row": (sequences.row_N, pa.int64()), "turn": (sequences.turn_N, pa.int32())}
     return pa.table(
         {
             "sample_id": pa.array(sequences.sample_id_N, pa.int64()),
+            **{name: pa.array(column, kind) for name, (column, kind) in origin.items() if column is not None},
             "prompt_tokens": pa.array(sequences.prompt_N, pa.int32()),
             "response_tokens": pa.array(sequences.response_N, pa.int32()),
             "truncated": pa.array(sequences.truncated_N, pa.bool_()),

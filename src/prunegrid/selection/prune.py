@@ -20,7 +20,7 @@ from prunegrid.pruners import (
     Match,
     PruningSpec,
     Scores,
-    Selection,
+    SelectionArrays,
     choose_samples,
     require_tokens,
     select_tokens,
@@ -121,7 +121,7 @@ def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], 
         start += len(block)
 
 
-def selection_table(selection: Selection) -> pa.Table:
+def selection_table(selection: SelectionArrays) -> pa.Table:
     """The rows of `selection.parquet`, one for each kept sample."""
     positions = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
     decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from prunegrid.core.files import read_json, read_parquet, write_json, write_parquet
-from prunegrid.training.schedule import Example
+from prunegrid.selection.examples import Example
 
 
 class Counters:

@@ -15,16 +15,17 @@ import torch
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
-from prunegrid.pruners import Draw, Match, PruningSpec, Scores, Selection, select
+from prunegrid.pruners import Draw, Match, PruningSpec, Scores, SelectionArrays, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
 from prunegrid.scoring.sequences import Sequences
+from prunegrid.selection.examples import Example
 from prunegrid.selection.summary import SelectionSummary, Totals
 from prunegrid.training.candidates import CallModel, CandidateScorer
 from prunegrid.training.counters import Counters
 from prunegrid.training.job import Order
 from prunegrid.training.rescoring import RescoreInterval, Rescoring
 from prunegrid.training.samples import Samples
-from prunegrid.training.schedule import Example, MicroBatches, schedule, steps_per_epoch
+from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
 
 PROBE_SAMPLES = 100
 LOG_SCHEMA = pa.schema(
@@ -150,7 +151,7 @@ class DynamicExamples:
         self.counters.probes.append(probe)
 
 
-def log_rows(selection: Selection, position: StepPosition) -> pa.Table:
+def log_rows(selection: SelectionArrays, position: StepPosition) -> pa.Table:
     places = [np.full(len(selection), number) for number in (position.epoch, position.step, position.rank)]
     decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]
     columns = [*places, selection.sample_id, np.diff(selection.offsets), *decisions]

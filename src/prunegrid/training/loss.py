@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from prunegrid.models.head import logits, run_in_forward
 from prunegrid.models.head_chunks import chunk_positions
+from prunegrid.selection.examples import IGNORE, Example
 from prunegrid.training.packed_attention import segment_borders
-from prunegrid.training.schedule import IGNORE, Example
 
 EMPTY = Example(-1, [0], [IGNORE], [0], 1.0)
 Inputs = dict[str, Any]

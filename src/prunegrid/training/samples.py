@@ -12,8 +12,9 @@ from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
+from prunegrid.selection.examples import Example, build_example
 from prunegrid.training.job import Job
-from prunegrid.training.schedule import Example, MicroBatches, build_example, schedule
+from prunegrid.training.schedule import MicroBatches, schedule
 
 
 def response_donors(sample_id_N: Ints, seed: int) -> Ints:

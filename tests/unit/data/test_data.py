@@ -44,7 +44,7 @@ def assistant(text: str) -> dict[str, str]:
 )
 def test_write_dataset_accepts_each_form(tmp_path: Path, row: Row) -> None:
     table, _ = convert(tmp_path, [row])
-    assert table.to_pylist() == [{"sample_id": 0, "conversation_id": 0, "messages": [user("q"), assistant("a")]}]
+    assert table.to_pylist() == [{"sample_id": 0, "row": 0, "turn": 0, "messages": [user("q"), assistant("a")]}]
 
 
 def test_write_dataset_puts_the_input_after_the_instruction(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_write_dataset_makes_a_sample_of_each_assistant_turn(tmp_path: Path) -> 
     turns = [{"role": "system", "content": "s"}, user("q1"), assistant("a1"), user("q2"), assistant("a2")]
     table, _ = convert(tmp_path, [{"messages": turns}, {"messages": turns[1:3]}])
     assert table["sample_id"].to_pylist() == [0, 1, 2]
-    assert table["conversation_id"].to_pylist() == [0, 0, 1]
+    assert (table["row"].to_pylist(), table["turn"].to_pylist()) == ([0, 0, 1], [0, 1, 0])
     assert [len(messages) for messages in table["messages"].to_pylist()] == [3, 5, 2]
 
 

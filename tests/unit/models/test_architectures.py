@@ -20,8 +20,8 @@ from prunegrid.scoring.batches import pad
 from prunegrid.scoring.forward import hidden_states, predicting_states
 from prunegrid.scoring.score import score
 from prunegrid.scoring.sequences import Sequences
+from prunegrid.selection.examples import Example, build_example
 from prunegrid.training.loss import collate, total_nll
-from prunegrid.training.schedule import Example, build_example
 from support.errors import refused
 from support.model_families import (
     FAMILIES,

@@ -10,10 +10,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from prunegrid.experiment.sections import Training
 from prunegrid.models.architecture import Shape
+from prunegrid.selection.examples import IGNORE, Example
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.memory_model import training_activations
 from prunegrid.training.packed_attention import PACKED
-from prunegrid.training.schedule import IGNORE, Example
 
 TOKENS, LEARNED = 512, 8
 SHAPE = Shape(128, 344, 64, 4, 256, tied=False)

@@ -12,7 +12,7 @@ import pytest
 from prunegrid import pruners
 from prunegrid.core import ragged, randomness
 from prunegrid.core.errors import PrunegridError
-from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, Selection
+from prunegrid.pruners import JOINT, SAMPLE, TOKEN, Draw, Scores, SelectionArrays
 from support import handmade_scores
 from support.errors import refused
 from support.handmade_scores import spec
@@ -345,12 +345,12 @@ def test_importing_pruners_is_light() -> None:
     assert not {"torch", "pandas", "pyarrow"} & imported_by(pruners.__name__)
 
 
-def assert_same(left: Selection, right: Selection) -> None:
+def assert_same(left: SelectionArrays, right: SelectionArrays) -> None:
     for name in ("sample_id", "weight", "offsets", "positions", "quadrant", "reason", "treated_as"):
         assert np.array_equal(getattr(left, name), getattr(right, name)), name
 
 
-def infobatch_original(r: float | None, progress: float = 0.0) -> Selection:
+def infobatch_original(r: float | None, progress: float = 0.0) -> SelectionArrays:
     scores = handmade_scores.random_scores(4000)
     draw = pruners.Draw(3, progress=progress)
     options = {"prune_probability": r}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunegrid import pruners
 from prunegrid.core import randomness
-from prunegrid.pruners import Draw, Scores, Selection
+from prunegrid.pruners import Draw, Scores, SelectionArrays
 from prunegrid.pruners.methods.qtuning import smoothed
 from support import handmade_scores
 from support.errors import refused
@@ -29,11 +29,11 @@ def example() -> Scores:
     )
 
 
-def qtuning(scores: Scores, sample_ratio: float, token_ratio: float = 0.5, **options: Any) -> Selection:
+def qtuning(scores: Scores, sample_ratio: float, token_ratio: float = 0.5, **options: Any) -> SelectionArrays:
     return pruners.select(scores, spec("qtuning", sample_ratio, token_ratio, **options), Draw(0))
 
 
-def places(selection: Selection) -> dict[int, tuple[str, int, int]]:
+def places(selection: SelectionArrays) -> dict[int, tuple[str, int, int]]:
     rows = zip(selection.sample_id, selection.reason, selection.quadrant, selection.treated_as, strict=True)
     return {int(i): (str(reason), int(quadrant), int(treated)) for i, reason, quadrant, treated in rows}
 

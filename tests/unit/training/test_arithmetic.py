@@ -8,18 +8,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prunegrid.experiment.sections import Training
+from prunegrid.selection.examples import IGNORE, Example, build_example
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import PACKED
-from prunegrid.training.schedule import (
-    IGNORE,
-    Example,
-    MicroBatches,
-    build_example,
-    forward_passes,
-    schedule,
-    steps_per_epoch,
-    total_steps,
-)
+from prunegrid.training.schedule import MicroBatches, forward_passes, schedule, steps_per_epoch, total_steps
 
 SETTINGS = {"num_train_epochs": 3, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
 

@@ -15,17 +15,18 @@ from prunegrid import pruners
 from prunegrid.core.files import read_json
 from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
-from prunegrid.pruners import MethodSpec, PruningSpec, Selection
+from prunegrid.pruners import MethodSpec, PruningSpec, SelectionArrays
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection.examples import Example, build_example
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
 from prunegrid.training.candidates import packed_passes
 from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
 from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.samples import Samples
-from prunegrid.training.schedule import Example, MicroBatches, build_example, schedule, steps_per_epoch
+from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
 from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically
 from support.errors import refused
 from support.tiny_llama import write_tiny_model
@@ -60,7 +61,7 @@ def keep(dynamic: MiniBatchPruner, micro_batches: MicroBatches, moment: StepPosi
     return dynamic.prune(micro_batches, moment, dynamic.candidates.score(rows))
 
 
-def as_examples(scores: Path, selection: Selection, removal: str) -> list[Example]:
+def as_examples(scores: Path, selection: SelectionArrays, removal: str) -> list[Example]:
     texts = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
     rows = [texts[number] for number in selection.sample_id.tolist()]
     return [

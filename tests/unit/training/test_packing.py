@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig
 
 from prunegrid.models.probes import check_isolated
+from prunegrid.selection.examples import Example, build_example
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import PACKED
-from prunegrid.training.schedule import Example, build_example, pack
+from prunegrid.training.schedule import pack
 from prunegrid.training.trained_model import checkpoint_layers
 from support.errors import refused
 

@@ -15,10 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from prunegrid.models import head_chunks
+from prunegrid.selection.examples import build_example
 from prunegrid.training import packed_attention as packing
 from prunegrid.training.loss import collate, to_device, total_nll
 from prunegrid.training.packed_attention import PACKED, packed_attention, segment_borders
-from prunegrid.training.schedule import build_example
 
 LENGTHS = [5, 9, 1, 14]
 FLASH = torch.ops.aten._flash_attention_forward.default

@@ -19,9 +19,9 @@ from prunegrid.core.files import write_json
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import Training
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection.examples import IGNORE
 from prunegrid.training import Job, settings
 from prunegrid.training.samples import static_samples
-from prunegrid.training.schedule import IGNORE
 from support.errors import refused
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())

@@ -1,0 +1,1 @@
+"""Export: a selection in the form that another trainer reads."""
