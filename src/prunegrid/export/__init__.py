@@ -1,1 +1,0 @@
-"""Export: a selection in the form that another trainer reads."""
