@@ -11,7 +11,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.gpus import use_device
 from prunegrid.experiment import layout
 
-DATA_FILES = ("data.parquet", "data.json")
+DATA_FILES = (layout.DATA, layout.DATA_COUNTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.core.files import replacing
     from prunegrid.data.datasets import write_dataset
     from prunegrid.experiment.sections import Dataset, Scoring
+    from prunegrid.models import load_tokenizer
+    from prunegrid.models.folder import config_file
     from prunegrid.scoring.score import score
 
     _refuse_to_replace(options.out)
@@ -41,6 +43,9 @@ def run(options: argparse.Namespace) -> None:
         for name in DATA_FILES:
             with replacing(options.out / name) as temporary:
                 shutil.copyfile(Path(work, name), temporary)
+        with replacing(options.out / layout.TOKENIZER) as temporary:
+            load_tokenizer(options.model).save_pretrained(temporary)
+            shutil.copyfile(config_file(options.model), temporary / "config.json")  # says which tokenizer class it is
     print(json.dumps(meta, indent=1))
 
 
@@ -49,7 +54,7 @@ def _refuse_to_replace(out: Path) -> None:
     if (out / layout.EXTRA).is_dir():
         problem = "extra/ holds optional scores of the scores that would be replaced"
         raise PrunegridError(out, problem, "remove it, or give another --out")
-    names = {layout.SAMPLES, layout.TOKENS, layout.META, *DATA_FILES}
+    names = {layout.SAMPLES, layout.TOKENS, layout.META, layout.TOKENIZER, *DATA_FILES}
     foreign = sorted({file.name for file in out.iterdir()} - names) if out.is_dir() else []
     if foreign or out.is_file():
         problem = f"would be replaced, but is not a scores directory ({', '.join(foreign[:3]) or 'a file'})"

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, stream_parquet
+from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, sha256, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing_column
 from prunegrid.pruners.method import Needs
+from prunegrid.scoring import origin
 from prunegrid.scoring.sequences import Sequences
 
 DIGESTS = b"prunegrid"  # key of an extra score's Parquet metadata: digests of what the score was made from
@@ -64,6 +65,17 @@ class ScoresFolder:
         """Why the scoring pass left `column` out; None if it did not."""
         reason: str | None = self.meta.get("left_out", {}).get(column)
         return reason
+
+    def tokenizer_dir(self) -> Path:
+        """The folder of the tokenizer that was scored with, its chat template included."""
+        return origin.tokenizer_dir(self.path)
+
+    def data_file(self) -> Path:
+        """The Parquet of the data set that was scored; another one is refused."""
+        file = origin.data_file(self.path)
+        if "data" in self.digests:
+            check_digests(file, {"data": sha256(file)}, {"data": self.digests["data"]}, "score again")
+        return file
 
     def columns(self, kind: str) -> list[str]:
         """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""

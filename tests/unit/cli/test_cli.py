@@ -13,8 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.cli import app
+from prunegrid.models import load_tokenizer
+from prunegrid.scoring.reader import ScoresFolder
 from support.errors import refused
-from support.tiny_llama import write_tiny_model
+from support.tiny_llama import TEMPLATE, write_tiny_model
 
 PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
 
@@ -44,6 +46,8 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     scores, out = str(tmp_path / "scores"), tmp_path / "pruned"
     app.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
     assert json.loads(capsys.readouterr().out)["samples"] == 12
+    assert load_tokenizer(ScoresFolder(Path(scores)).tokenizer_dir()).chat_template == TEMPLATE
+    assert ScoresFolder(Path(scores)).data_file() == Path(scores, "data.parquet")
     app.main(["prune", "--scores", scores, "--pair", "qtuning", *PRUNE, "--out", str(out), "--model", str(tiny_model)])
     ours = json.loads(capsys.readouterr().out)
     assert ours["n_kept_samples"] == len(pq.read_table(out / "selection.parquet")) == 3
