@@ -6,10 +6,10 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
+from prunegrid.data.messages import Messages, full_message
 from prunegrid.data.rows import Row
 from prunegrid.experiment.sections import Dataset
 
-Messages = list[dict[str, str]]
 Reader = Callable[[Record], Messages]
 ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
@@ -37,7 +37,7 @@ class SampleReader:
             else:
                 columns = {name: _column(row.values, name, row.place) for name in self.dataset.carry}
                 place = {"sample_id": self.next_id, "row": row.index, "turn": turn}
-                yield {**place, "messages": messages, **columns}
+                yield {**place, "messages": messages, "tools": None, **columns}
             self.next_id += 1
 
 
@@ -66,10 +66,10 @@ def _read_messages(reader: Reader, row: Record, place: str) -> Messages:
 def _messages_reader(field: str) -> Reader:
     def read(row: Record) -> Messages:
         return [
-            {
-                "role": ROLES[turn["role"] if "role" in turn else turn["from"]],
-                "content": turn["content"] if "content" in turn else turn["value"],
-            }
+            full_message(
+                ROLES[turn["role"] if "role" in turn else turn["from"]],
+                turn["content"] if "content" in turn else turn["value"],
+            )
             for turn in row[field]
         ]
 
@@ -80,7 +80,7 @@ def _pair_reader(prompt: str, context: str | None, response: str) -> Reader:
     def read(row: Record) -> Messages:
         question = "\n\n".join(part for part in (row[prompt], row.get(context or "")) if part)
         answer = "" if row[response] is None else row[response]  # an empty answer is left out and counted
-        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return [full_message("user", question), full_message("assistant", answer)]
 
     return read
 

@@ -1,6 +1,6 @@
 """Data sets: located in a mirror, a file or on the hub, and written as the Parquet that the other steps read.
 
-The training set becomes rows of `sample_id, row, turn, messages` and carried columns; a benchmark's
+The training set becomes rows of `sample_id, row, turn, messages, tools` and carried columns; a benchmark's
 items keep the hub's fields, in JSON lines.
 """
 
@@ -15,6 +15,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record, replacing, sha256, write_json, write_parquet
 from prunegrid.core.randomness import uniform
 from prunegrid.data.conversations import SampleReader
+from prunegrid.data.messages import MESSAGE
 from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.sections import DataRef, Dataset
 
@@ -57,7 +58,7 @@ def _mark_duplicates(samples: list[Record]) -> list[bool]:
     earlier: set[str] = set()
     marks = []
     for sample in samples:
-        key = json.dumps(sample["messages"])
+        key = json.dumps([sample["messages"], sample["tools"]])
         marks.append(key in earlier)
         earlier.add(key)
     return marks
@@ -84,8 +85,8 @@ def _subset(samples: list[Record], limit: int | None) -> list[Record]:
 
 
 def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
-    message = pa.struct([("role", pa.string()), ("content", pa.string())])
-    fields = [("sample_id", pa.int64()), ("row", pa.int64()), ("turn", pa.int32()), ("messages", pa.list_(message))]
+    places = [("sample_id", pa.int64()), ("row", pa.int64()), ("turn", pa.int32())]
+    fields = [*places, ("messages", pa.list_(MESSAGE)), ("tools", pa.string())]
     try:
         columns = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
         return pa.Table.from_pylist(samples, pa.schema([*(pa.field(*field) for field in fields), *columns]))

@@ -12,6 +12,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.datasets import locate
+from prunegrid.data.messages import text_length
 from prunegrid.data.rows import stream_rows
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
@@ -106,7 +107,7 @@ def _estimated(experiment: Experiment, local: str) -> TokenCounts:
         raise PrunegridError(
             local, f"no sample is usable ({dict(reader.left_out)})", "give rows with a prompt and a response"
         )
-    texts = [[len(message["content"]) for message in sample["messages"]] for sample in samples]
+    texts = [[text_length(message) for message in sample["messages"]] for sample in samples]
     prompt, response = sum(sum(lengths[:-1]) for lengths in texts), sum(lengths[-1] for lengths in texts)
     divisor = CHARACTERS_PER_TOKEN * len(samples)
     source = f"{local}, at {CHARACTERS_PER_TOKEN} characters a token"

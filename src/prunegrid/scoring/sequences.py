@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.files import parquet_schema, read_parquet
 from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
+from prunegrid.data.messages import to_template
 from prunegrid.scoring.tokenise import tokenise_all
 
 Shard = tuple[int, int]
@@ -111,7 +112,8 @@ def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (
     ids, facts, kept_rows = array("i"), [], []
     part, row = table.slice(start, end - start), -1
     for chunk in part.to_batches(max_chunksize=1024):
-        samples = tokenise_all(chunk["messages"].to_pylist(), tokenizer, max_length)
+        conversations = [to_template(messages) for messages in chunk["messages"].to_pylist()]
+        samples = tokenise_all(conversations, tokenizer, max_length)
         for sample_id, tokens in zip(chunk["sample_id"].to_pylist(), samples, strict=True):
             row += 1
             if tokens is not None:

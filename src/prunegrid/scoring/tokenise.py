@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.data.conversations import Messages
+from prunegrid.data.messages import Messages
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.data.datasets import locate, write_benchmark, write_dataset
+from prunegrid.data.messages import full_message
 from prunegrid.experiment.sections import DataRef, Dataset
 from support.errors import refused
 
@@ -23,12 +24,12 @@ def convert(folder: Path, rows: list[Row], **settings: Any) -> tuple[pa.Table, d
     return pq.read_table(folder / "out.parquet"), json.loads((folder / "out.json").read_text())
 
 
-def user(text: str) -> dict[str, str]:
-    return {"role": "user", "content": text}
+def user(text: str) -> Row:
+    return full_message("user", text)
 
 
-def assistant(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text}
+def assistant(text: str) -> Row:
+    return full_message("assistant", text)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +39,14 @@ def assistant(text: str) -> dict[str, str]:
         {"instruction": "q", "output": "a"},
         {"instruction": "q", "input": "", "output": "a"},
         {"instruction": "q", "context": "", "response": "a", "category": "x"},
-        {"messages": [user("q"), assistant("a")]},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
         {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
     ],
 )
 def test_write_dataset_accepts_each_form(tmp_path: Path, row: Row) -> None:
     table, _ = convert(tmp_path, [row])
-    assert table.to_pylist() == [{"sample_id": 0, "row": 0, "turn": 0, "messages": [user("q"), assistant("a")]}]
+    messages = [user("q"), assistant("a")]
+    assert table.to_pylist() == [{"sample_id": 0, "row": 0, "turn": 0, "messages": messages, "tools": None}]
 
 
 def test_write_dataset_puts_the_input_after_the_instruction(tmp_path: Path) -> None:
