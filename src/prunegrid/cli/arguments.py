@@ -4,10 +4,13 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import ValidationError
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment.sections import USUAL_DTYPE
+from prunegrid.core.validation import validation_errors
+from prunegrid.experiment.sections import USUAL_DTYPE, BadRows, Dataset, Turns
 
 EXPERIMENT = "config.yaml, experiments/mine.yaml, ... or results/<experiment>"
 
@@ -21,6 +24,28 @@ def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
 
 def dtype(options: argparse.Namespace) -> Any:
     return options.dtype or USUAL_DTYPE[options.device]
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the rows of one's own data are read: the options of `dataset` in a config file."""
+    turns = "answers of a conversation that are learned: each in a row of its own, the last, or all in one row"
+    field = "the file's name of system, prompt, response or messages, repeatable"
+    bad = "stop at a row that cannot be read, or skip and count it"
+    parser.add_argument("--turns", choices=get_args(Turns), default="each", help=turns)
+    parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)
+    parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
+    parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
+
+
+def dataset_from(options: argparse.Namespace) -> Dataset:
+    """The data set `--data`, read as `add_data_arguments` says."""
+    fields = dict(named_value(text, "--field", "--field prompt=NAME") for text in options.field)
+    ignore = [name.strip() for name in options.ignore.split(",") if name.strip()]
+    settings = {"turns": options.turns, "fields": fields, "ignore": ignore, "on_bad_row": options.on_bad_row}
+    try:
+        return Dataset(name="data", path=str(options.data), **settings)
+    except ValidationError as error:
+        raise validation_errors(error, Dataset, "command line") from None
 
 
 def add_results_folder(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from prunegrid.cli.arguments import add_forward_arguments, dtype, whole_number
+from prunegrid.cli.arguments import add_data_arguments, add_forward_arguments, dataset_from, dtype, whole_number
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.gpus import use_device
 from prunegrid.experiment import layout
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
     parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
     parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
+    add_data_arguments(parser)
     add_forward_arguments(parser)
 
 
@@ -27,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
 
     from prunegrid.core.files import replacing
     from prunegrid.data.datasets import write_dataset
-    from prunegrid.experiment.sections import Dataset, Scoring
+    from prunegrid.experiment.sections import Scoring
     from prunegrid.models import load_tokenizer
     from prunegrid.models.folder import config_file
     from prunegrid.scoring.score import score
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
     _refuse_to_replace(options.out)
     torch.set_num_threads(options.threads)
     settings = Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=dtype(options))
-    dataset = Dataset(name="data", path=str(options.data))
+    dataset = dataset_from(options)
     with use_device(options.device), tempfile.TemporaryDirectory() as work:
         data, counts = (Path(work, name) for name in DATA_FILES)
         write_dataset(dataset, str(options.data), data, counts)
