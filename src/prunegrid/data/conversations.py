@@ -29,6 +29,10 @@ class SampleReader:
 
     def read(self, row: Row) -> Iterator[Record]:
         """The samples of one row; rows come in order."""
+        if row.error:
+            self.rows, self.next_id = self.rows + 1, self.next_id + 1
+            self.left_out["unreadable"] += 1
+            return
         self.reader = self.reader or _choose_reader(row.values, self.source)
         self.rows += 1
         for turn, messages in enumerate(_turns(_read_messages(self.reader, row.values, row.place))):

@@ -1,11 +1,13 @@
-"""The rows of a source (a file, or a data set of the hub), one after another, each with the place where it stands."""
+"""The rows of a source (files, a data set of the hub, Python objects), one after another, each with its place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record, read_records, repair, sha256sum
+from prunegrid.data.objects import object_rows
 from prunegrid.experiment.sections import DataRef
 
 SANDBOX = "sandbox"
@@ -13,18 +15,39 @@ SANDBOX = "sandbox"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a source: its number from 0, its place for error messages (`data.jsonl:17`), and its values by field."""
+    """A row of a source: its number from 0, its place for error messages (`data.jsonl:17`), and its values by field.
+
+    `error` says why the row cannot be read, if bad rows are skipped: it has no values then, and is to be counted.
+    """
 
     index: int
     place: str
     values: Record
+    error: PrunegridError | None = None
 
 
-def stream_rows(ref: DataRef, local: str | None) -> Iterator[Row]:
-    """The rows of the file `local`, or of the hub's data set; an unreadable row is a `PrunegridError`."""
-    source = local or str(ref.hub)
-    for index, values in enumerate(_hub_rows(ref) if local is None else _file_rows(ref, local)):
-        yield Row(index, f"{source}:{index + 1}", values)
+def stream_rows(ref: DataRef, local: Any) -> Iterator[Row]:
+    """The rows of `local`: a file, folder or glob, Python objects, or None for the hub's data set.
+
+    Python objects: an iterable of dicts, a `datasets.Dataset` or `IterableDataset`, and all that Arrow reads (pandas,
+    Polars, PyArrow). An unreadable row is a `PrunegridError`; with `on_bad_row: skip`, a row with `error`.
+    """
+    for index, (place, values) in enumerate(_places(ref, local)):
+        if not isinstance(values, PrunegridError):
+            yield Row(index, place, values)
+        elif getattr(ref, "on_bad_row", "error") == "skip":
+            yield Row(index, place, {}, values)
+        else:
+            raise values
+
+
+def _places(ref: DataRef, local: Any) -> Iterator[tuple[str, Record | PrunegridError]]:
+    if local is None:
+        yield from ((f"{ref.hub}: row {number}", row) for number, row in enumerate(_hub_rows(ref), 1))
+    elif isinstance(local, str | Path):
+        yield from ((f"{local}:{number}", row) for number, row in enumerate(_file_rows(ref, str(local)), 1))
+    else:
+        yield from object_rows(local, ref.split)
 
 
 def _hub_rows(ref: DataRef) -> Iterator[Record]:
