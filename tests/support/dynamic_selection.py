@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from prunegrid import pruners
-from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import Draw, PruningSpec, SelectionArrays, select
 from prunegrid.scoring.reader import ScoresFolder
@@ -34,7 +33,7 @@ def moment_of(step: int, settings: Training, rank: int = 0, candidates: int = 20
 def statically(scores: Path, method: str, rows: list[int], moment: StepPosition) -> SelectionArrays:
     """The static pruners on the scoring pass's files: of these samples alone, at this moment."""
     of_batch = ScoresFolder(scores).read(pruners.needs(method)).take(np.array(rows))
-    draw = Draw(derive_seed(SEED, "pruning"), moment.epoch, moment.step, moment.progress)
+    draw = Draw(SEED, moment.epoch, moment.step, moment.progress)
     return select(of_batch, pruning(method), draw)
 
 

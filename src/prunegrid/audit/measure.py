@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from prunegrid.audit.intervals import Bootstrap, Counts, Estimate
-from prunegrid.core import ragged, randomness
+from prunegrid.core import ragged
 from prunegrid.core.files import Record
 from prunegrid.core.ragged import Bools, Floats, Ints
 from prunegrid.pruners import (
@@ -138,7 +138,7 @@ def methods() -> list[tuple[str, str, str]]:
 
 def _select(base: ScoredModel, method: str, sample_ratio: float, token_ratio: float) -> SelectionArrays:
     spec = PruningSpec(method=method, sample_ratio=sample_ratio, token_ratio=token_ratio)
-    return select(base.scores, spec, Draw(randomness.derive_seed(base.seed, "pruning")))
+    return select(base.scores, spec, Draw(base.seed))
 
 
 def first_tokens(scores: Scores, token_ratio: float) -> SelectionArrays:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from prunegrid import pruners
-from prunegrid.core import files, randomness
+from prunegrid.core import files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Budget
@@ -51,7 +51,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
     budget = experiment.grid_budgets[0]
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
-    draw = Draw(randomness.derive_seed(experiment.seeds[0], "pruning"))
+    draw = Draw(experiment.seeds[0])
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
     choice = pruners.choose_samples(scores.ordered(), spec, draw)
     sample_id, treated_as = pick_sample(scores.ordered(), choice)

@@ -114,13 +114,19 @@ def missing_column(
 class Draw:
     """A random pruner's numbers: hashes of (seed, purpose, epoch, step, sample_id, position).
 
-    `progress` is the share of training that is done: 0 where the data is pruned once, before it.
+    `cell_seed` is the seed that a user gives (`prunegrid prune --seed`), so the same seed means the same selection
+    everywhere. `progress` is the share of training that is done: 0 where the data is pruned once, before it.
     """
 
-    seed: int
+    cell_seed: int
     epoch: int = 0
     step: int = 0
     progress: float = 0.0
+
+    @property
+    def seed(self) -> int:
+        """The seed of pruning, which is derived from the cell's and independent of those of training and data."""
+        return randomness.derive_seed(self.cell_seed, "pruning")
 
     def samples(self, scores: Scores) -> Floats:
         """A number [n] for each sample."""

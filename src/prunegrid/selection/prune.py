@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from prunegrid.core import files, randomness
+from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.pruners import (
@@ -57,11 +57,10 @@ def prune(
     folder = ScoresFolder(scores_dir)
     folder.check_digests(expected_digests or {})
     scores = folder.read_samples(spec.needs)
-    pruning_seed = randomness.derive_seed(seed, "pruning")
     other = _read_match(match, len(scores), folder) if match else None
     counts = Match(other.n_kept_samples, other.kept_tokens) if other else None
-    ordered = scores.ordered()
-    choice = choose_samples(ordered, spec, Draw(pruning_seed), counts)
+    ordered, draw = scores.ordered(), Draw(seed)
+    choice = choose_samples(ordered, spec, draw, counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
         _write(temporary, folder, scores, choice, spec)
         summary = SelectionSummary.build(
@@ -72,7 +71,7 @@ def prune(
             match=other and other.variant,
             counts=_counts(choice),
             selection=files.sha256(temporary),
-            seeds={"cell": seed, "pruning": pruning_seed},
+            seeds={"cell": seed, "pruning": draw.seed},
             digests=folder.digests,
             extras=folder.extra_digests(spec.needs),
         )

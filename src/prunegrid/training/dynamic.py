@@ -14,7 +14,7 @@ import torch
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Ints
-from prunegrid.core.randomness import derive_seed, uniform
+from prunegrid.core.randomness import uniform
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, SelectionArrays, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
 from prunegrid.scoring.sequences import Sequences
@@ -54,8 +54,8 @@ class StepPosition(NamedTuple):
 class MiniBatchPruner:
     """Prunes the mini-batches of one rank; `log` has a row for each kept sample."""
 
-    def __init__(self, samples: Samples, pruning: PruningSpec, seed: int, batch_tokens: int) -> None:
-        self.samples, self.rows, self.pruning, self.seed = samples, samples.rows, pruning, seed
+    def __init__(self, samples: Samples, pruning: PruningSpec, cell_seed: int, batch_tokens: int) -> None:
+        self.samples, self.rows, self.pruning, self.cell_seed = samples, samples.rows, pruning, cell_seed
         self.log: list[pa.Table] = []
         specs = filter(None, (pruning, pruning.counterpart))
         columns = {column for spec in specs for column in spec.needs.tokens}
@@ -85,7 +85,7 @@ class MiniBatchPruner:
 
     def _prune_batch(self, candidates: Scores, rows: Ints, position: StepPosition) -> list[Example]:
         match = None
-        draw = Draw(self.seed, position.epoch, position.step, position.progress)
+        draw = Draw(self.cell_seed, position.epoch, position.step, position.progress)
         if matched := self.pruning.counterpart:
             matched_selection = select(candidates, matched, draw)
             match = Match(len(matched_selection), len(matched_selection.positions))
@@ -99,7 +99,7 @@ class MiniBatchPruner:
 
     def probe(self, rank: int, ranks: int) -> tuple[float, float, int]:
         """This rank's sums of PPL and entropy over its share of a fixed choice of samples, and their number."""
-        luck_N = uniform(self.seed, "probe", self.rows.sample_id_N)
+        luck_N = uniform(Draw(self.cell_seed).seed, "probe", self.rows.sample_id_N)
         own_rows = np.sort(np.lexsort((self.rows.sample_id_N, luck_N))[:PROBE_SAMPLES])[rank::ranks]
         scores = self.candidates.score(own_rows).samples
         return float(scores["ppl"].sum()), float(scores["entropy"].sum()), len(own_rows)
@@ -118,8 +118,7 @@ class DynamicExamples:
         self.rows, self.counters = rows, counters
         self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
-        samples, seed = Samples(rows, training.removal), derive_seed(job.seed, "pruning")
-        self.pruner = MiniBatchPruner(samples, job.pruning, seed, pass_tokens)
+        self.pruner = MiniBatchPruner(Samples(rows, training.removal), job.pruning, job.seed, pass_tokens)
         self.pruner.log, self.pruner.candidates.counts = counters.log, counters.counts
         self.epoch_steps = steps_per_epoch(len(rows), training)
         score = self.pruner.candidates.score
@@ -161,7 +160,6 @@ def log_rows(selection: SelectionArrays, position: StepPosition) -> pa.Table:
 def summarise(
     pruner: MiniBatchPruner,
     candidates: Ints,
-    cell_seed: int,
     digests: dict[str, str],
     log: pa.Table,
     interval: RescoreInterval = 1,
@@ -192,7 +190,7 @@ def summarise(
         pruning=pruning,
         rescore_every=interval,
         counts={name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
-        seeds={"cell": cell_seed, "pruning": pruner.seed},
+        seeds={"cell": pruner.cell_seed, "pruning": Draw(pruner.cell_seed).seed},
         digests=digests,
         extras={},
     )

@@ -59,7 +59,7 @@ def test_sample_pruners_by_hand() -> None:
     assert kept_samples("loss", loss="lowest") == [0, 2, 5]
     assert kept_samples("loss", loss="middle") == [0, 1, 3]
     assert kept_samples("ifd") == [0, 3, 4]
-    drawn = randomness.uniform(0, "samples", np.arange(6))
+    drawn = randomness.uniform(Draw(0).seed, "samples", np.arange(6))
     assert kept_samples("random") == sorted(np.argsort(-drawn)[:3].tolist())
 
 
@@ -71,7 +71,7 @@ def test_token_pruners_by_hand() -> None:
     assert kept_tokens("sparsevlm", sparsevlm="literal", allow_degenerate=True) == [0, 1, 5]
     assert kept_tokens("entropy") == [1, 2, 5]
     assert kept_tokens("rho1") == [1, 4, 5]
-    drawn = randomness.uniform(0, "tokens", 0, np.arange(5))
+    drawn = randomness.uniform(Draw(0).seed, "tokens", 0, np.arange(5))
     assert kept_tokens("random") == [*sorted(np.argsort(-drawn)[:2].tolist()), 5]
 
 

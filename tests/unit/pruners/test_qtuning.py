@@ -217,7 +217,7 @@ def reference(
 ) -> dict[int, tuple[str, int, int, list[int]]]:
     """Algorithm 1, sample by sample: {sample_id: (reason, quadrant, treated_as, kept positions)}."""
     rows = sorted(range(len(scores)), key=lambda row: scores.sample_id[row])
-    luck = randomness.uniform(0, "samples", scores.sample_id)
+    luck = randomness.uniform(Draw(0).seed, "samples", scores.sample_id)
     width = window or len(rows)
     chosen = {}
     for start in range(0, len(rows), width):

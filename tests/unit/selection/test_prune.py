@@ -228,7 +228,7 @@ def test_blocks_and_row_groups_change_nothing(
     whole = pruners.select(
         ScoresFolder(directory).read(pruners.needs(method)),
         spec(method, 0.25, 0.5),
-        Draw(randomness.derive_seed(1, "pruning")),
+        Draw(1),
     )
     assert actual.combine_chunks().equals(selection_table(whole).combine_chunks())
 

@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, Gemma2Config
 
 from prunegrid import pruners
 from prunegrid.core.files import read_json
-from prunegrid.core.randomness import derive_seed
 from prunegrid.experiment.sections import Training
 from prunegrid.pruners import MethodSpec, PruningSpec, SelectionArrays
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
@@ -43,7 +42,7 @@ def training(**settings: Any) -> Training:
 def new(scores: Path, method: str, settings: Training) -> MiniBatchPruner:
     rows = ScoresFolder(scores).sequences()
     samples = Samples(rows, settings.removal)
-    return MiniBatchPruner(samples, pruning(method), derive_seed(SEED, "pruning"), 100)
+    return MiniBatchPruner(samples, pruning(method), SEED, 100)
 
 
 def attached(model: Path, scores: Path, method: str, settings: Training, maximum: Any = lambda n: n) -> MiniBatchPruner:
