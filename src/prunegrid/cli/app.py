@@ -3,6 +3,7 @@
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
+prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
 prunegrid trace results/sandbox
@@ -21,10 +22,10 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid import __version__
-from prunegrid.cli import compare, doctor, extra, figures, merge, plan, prune, score, status, table, trace
+from prunegrid.cli import compare, doctor, export, extra, figures, merge, plan, prune, score, status, table, trace
 from prunegrid.core.errors import PrunegridError
 
-COMMANDS = (score, extra, prune, merge, table, trace, figures, compare, doctor, status, plan)
+COMMANDS = (score, extra, prune, export, merge, table, trace, figures, compare, doctor, status, plan)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

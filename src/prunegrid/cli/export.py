@@ -1,0 +1,34 @@
+"""Write a selection as another trainer reads it."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    to = "trl, llamafactory, axolotl, open-instruct, datasets, openai or jsonl"
+    removal = "mask: pruned tokens stay in the input without a label; drop: they are taken out"
+    parser.add_argument("selection", type=Path, help="folder that `prunegrid prune` wrote, or pruned/<cell> of a run")
+    parser.add_argument("--to", required=True, help=to)
+    parser.add_argument("--out", type=Path, help="folder to write (default: export/<to> in the selection's folder)")
+    parser.add_argument("--scores", type=Path, help="the selection's scores, where they are not where it says")
+    parser.add_argument("--removal", choices=["mask", "drop"], default="mask", help=removal)
+    parser.add_argument("--resample", action="store_true", help="draw rows in proportion to weights (InfoBatch)")
+    parser.add_argument("--as", dest="form", choices=["tokens", "text"], default="tokens", help="ids, or text")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+
+
+def run(options: argparse.Namespace) -> None:
+    from prunegrid.exporters.export import export
+    from prunegrid.exporters.report import report
+
+    out = options.out or options.selection / "export" / options.to
+    summary = export(
+        options.selection,
+        options.to,
+        out,
+        scores=options.scores,
+        removal=options.removal,
+        resample=options.resample,
+        as_text=options.form == "text",
+    )
+    print(summary.model_dump_json(indent=1) if options.json else report(summary))
