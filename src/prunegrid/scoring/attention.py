@@ -4,7 +4,7 @@ The layer runs on the model's own fast kernel. Its queries and keys are captured
 are computed from them after the forward, a chunk of queries at a time: no length x length tensor exists.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -64,8 +64,13 @@ def fastv_and_sparsevlm(
     """float32[R] each: attention that a response token receives, and that it pays to the prompt's raters.
 
     FastV (Chen et al., ECCV 2024) sums the columns; in a causal model early positions are seen by more queries,
-    so each sum is divided by the number of queries from that position on (its own included).
+    so each sum is divided by the number of queries from that position on (its own included). Of several answers,
+    each is scored by its own queries, and all that stands before it is its prompt, as in a row of its own.
     """
+    if batch.turns:
+        parts = [fastv_and_sparsevlm(turn.of_layer(layer), turn.batch, turn.of(hidden_BTD)) for turn in batch.turns]
+        fastv_R, paid_R = (_joined(batch, column) for column in zip(*parts, strict=True))
+        return fastv_R, paid_R
     raters_BT = raters(hidden_BTD, batch)
     received_BT = torch.zeros(batch.ids_BT.shape, device=hidden_BTD.device)
     paid_BR = torch.zeros(len(batch.ids_BT), batch.most_response, device=hidden_BTD.device)
@@ -104,7 +109,17 @@ def raters(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 
 def paid_by_last_token(layer: AttentionInputs, batch: Batch) -> torch.Tensor:
-    """float32[R]: attention that the last token of the sequence pays to each response token."""
+    """float32[R]: attention that the last token of an answer pays to each of the answer's tokens."""
+    if batch.turns:
+        return _joined(batch, [paid_by_last_token(turn.of_layer(layer), turn.batch) for turn in batch.turns])
     last_B1 = batch.length_B[:, None] - 1
     paid_R: torch.Tensor = attention_weights(layer, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]
     return paid_R
+
+
+def _joined(batch: Batch, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """The values of all turns, in the batch's order."""
+    values_R = torch.empty(len(batch.place_R), dtype=parts[0].dtype, device=parts[0].device)
+    for turn, part_R in zip(batch.turns, parts, strict=True):
+        values_R[turn.value_R] = part_R
+    return values_R

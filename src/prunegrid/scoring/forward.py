@@ -26,27 +26,32 @@ class PassCost(NamedTuple):
 def compute_in_batches(
     sequences: Sequences, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
 ) -> tuple[Values, PassCost]:
-    """Run `compute`, which gives one float32[R] a name, on all batches; its values are in the order of `sequences`."""
+    """Run `compute`, which gives one float32[R] a name, on all batches; its values are in the order of `sequences`.
+
+    A batch is made of whole conversations, each read once, however many answers it has.
+    """
+    length_C = sequences.conversations.length_C
     values = {name: np.empty(sequences.response_offsets[-1], np.float32) for name in names}
     progress = Progress(int(sequences.length_N.sum()), title)
-    batches = list(batches_by_length(sequences.length_N, batch_tokens))
+    batches = list(batches_by_length(length_C, batch_tokens))
 
     def results() -> Iterator[torch.Tensor]:
-        for rows in batches:
+        for chosen in batches:
             with torch.inference_mode():
-                values_KR = torch.stack(compute(pad(sequences, rows, device)))
+                values_KR = torch.stack(compute(pad(sequences, chosen, device)))
             yield values_KR  # outside the block: inference mode would stay on in whatever runs between two batches
 
-    for rows, values_KR in zip(batches, to_host(results()), strict=True):
-        scatter(values, sequences, rows, values_KR)
-        progress.add(int(sequences.length_N[rows].sum()))
-    positions = sum(len(rows) * int(sequences.length_N[rows].max()) for rows in batches)
+    for chosen, values_KR in zip(batches, to_host(results()), strict=True):
+        scatter(values, sequences, chosen, values_KR)
+        progress.add(int(length_C[chosen].sum()))
+    positions = sum(len(chosen) * int(length_C[chosen].max()) for chosen in batches)
     return values, PassCost(positions, progress.seconds)
 
 
-def scatter(values: Values, sequences: Sequences, rows: Ints, values_KR: NDArray[np.float32]) -> None:
-    """Store the values of the samples `rows`, one line of `values_KR` a column, where their response tokens are."""
-    places_R: Ints = flat_indices(sequences.response_offsets, rows)
+def scatter(values: Values, sequences: Sequences, chosen: Ints, values_KR: NDArray[np.float32]) -> None:
+    """Store the values of the conversations `chosen`, one line of `values_KR` a column, where their response tokens
+    are."""
+    places_R: Ints = flat_indices(sequences.conversations.response_offsets, chosen)
     for column_T, values_R in zip(values.values(), values_KR, strict=True):
         column_T[places_R] = values_R
 

@@ -29,6 +29,7 @@ from prunegrid.scoring.sequences import Sequences
 DIGESTS = b"prunegrid"  # key of an extra score's Parquet metadata: digests of what the score was made from
 
 NO_COLUMNS = Needs(samples={}, tokens={})
+ORIGIN: dict[str, type] = {"row": np.int64, "turn": np.int64, "continues": np.bool_}  # not in version 0.1
 BLOCK_TOKENS = 2**22
 ROW_COST = 32  # a row's fixed memory, in tokens
 
@@ -139,18 +140,23 @@ class ScoresFolder:
             start += size
 
     def sequences(self) -> Sequences:
-        """The token ids that were scored, and which responses were cut off."""
+        """The token ids that were scored, where their answers stand, and which responses were cut off."""
         path = self.tables["token"]
         table = read_parquet(path, ["sample_id", "prompt_ids", "response_ids"])
-        samples = read_parquet(self.tables["sample"], ["sample_id", "truncated"])
+        origin = [name for name in ORIGIN if name in parquet_schema(self.tables["sample"]).names]
+        samples = read_parquet(self.tables["sample"], ["sample_id", "truncated", *origin])
         ids = samples["sample_id"].to_numpy()
         _check_rows(table, ids, path)
         truncated = samples["truncated"].to_numpy().astype(bool)
         lists = (table[name].combine_chunks() for name in ("prompt_ids", "response_ids"))
-        sequences = Sequences.from_lists(ids, truncated, *lists)
+        places = {f"{name}_N": samples[name].to_numpy().astype(ORIGIN[name]) for name in origin}
+        sequences = replace(Sequences.from_lists(ids, truncated, *lists), **places)
         if not len(sequences):
             raise PrunegridError(self.path, "holds no samples", "score again")
-        if min(sequences.prompt_N.min(), sequences.response_N.min()) < 1:
+        if sequences.continues_N is not None and sequences.continues_N[0]:
+            problem = f"sample_id {ids[0]}, the first, continues a sample that is not there"
+            raise PrunegridError(path, problem, "score again")
+        if min(sequences.prompt_N[sequences.conversations.start_C].min(), sequences.response_N.min()) < 1:
             raise PrunegridError(path, "a sample has no prompt token or no response token", "leave the sample out")
         return sequences
 

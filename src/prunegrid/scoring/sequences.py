@@ -55,7 +55,7 @@ class Sequences:
         return sequences
 
     def take(self, rows: Ints) -> "Sequences":
-        """The samples `rows`, in that order."""
+        """The samples `rows`, in that order. One that continues a conversation must follow those that it continues."""
         return Sequences(
             self.sample_id_N[rows],
             self.prompt_N[rows],
@@ -67,10 +67,20 @@ class Sequences:
             None if self.continues_N is None else self.continues_N[rows],
         )
 
+    def expanded(self) -> "Sequences":
+        """The same samples with whole prompts, earlier answers of their conversations included: one sequence each."""
+        if self.continues_N is None:
+            return self
+        first_N = np.repeat(self.conversations.start_C, self.conversations.turns_C)
+        length_N = self.offsets[1:] - self.offsets[first_N]
+        offsets = offsets_from_lengths(length_N)
+        ids_T = self.ids_T[np.repeat(self.offsets[first_N] - offsets[:-1], length_N) + np.arange(offsets[-1])]
+        return replace(self, prompt_N=length_N - self.response_N, ids_T=ids_T, continues_N=None)
+
     def with_prompt(self, token: int) -> "Sequences":
         """The same responses, each after the one token `token` instead of its prompt."""
         ids_T = np.full(int((self.response_N + 1).sum()), token, np.int32)
-        changed = replace(self, prompt_N=np.ones_like(self.prompt_N), ids_T=ids_T)
+        changed = replace(self, prompt_N=np.ones_like(self.prompt_N), ids_T=ids_T, continues_N=None)
         ids_T[changed.response_T] = self.ids_T[self.response_T]
         return changed
 
@@ -99,6 +109,35 @@ class Sequences:
     def response_offsets(self) -> Ints:
         """int64[N + 1]: where each sample's values begin in an array with one value for each response token."""
         return offsets_from_lengths(self.response_N)
+
+    @cached_property
+    def conversations(self) -> "Conversations":
+        """The sequences that a model reads: each sample, with the samples that continue it."""
+        start_C = np.arange(len(self)) if self.continues_N is None else np.flatnonzero(~self.continues_N)
+        borders = np.append(start_C, len(self))
+        return Conversations(
+            start_C, np.diff(borders), np.diff(self.offsets[borders]), self.offsets[borders],
+            self.response_offsets[borders],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """C conversations: the first sample of each, how many it has, its tokens, and where its ids and the values of its
+    response tokens begin (int64[C + 1])."""
+
+    start_C: Ints
+    turns_C: Ints
+    length_C: Ints
+    offsets: Ints
+    response_offsets: Ints
+
+    def __len__(self) -> int:
+        return len(self.start_C)
+
+    def samples(self, chosen: Ints) -> Ints:
+        """The samples of the conversations `chosen`, in that order: for `Sequences.take`."""
+        return flat_indices(np.append(self.start_C, self.start_C[-1:] + self.turns_C[-1:]), chosen)
 
 
 def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:

@@ -62,7 +62,12 @@ def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str
 
 def samples_table(sequences: Sequences, values: Values) -> pa.Table:
     nll_N, entropy_N = (sample_means(values[name], sequences) for name in HEAD_SCORES)
-    origin = {"row": (sequences.row_N, pa.int64()), "turn": (sequences.turn_N, pa.int32())}
+    continues_N = sequences.continues_N if sequences.continues_N is not None and sequences.continues_N.any() else None
+    origin = {
+        "row": (sequences.row_N, pa.int64()),
+        "turn": (sequences.turn_N, pa.int32()),
+        "continues": (continues_N, pa.bool_()),
+    }
     return pa.table(
         {
             "sample_id": pa.array(sequences.sample_id_N, pa.int64()),
@@ -123,10 +128,17 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
 
 
 def _concatenate(parts: Sequence[Path], out: Path) -> None:
-    """Write the rows of all parts in order, with one row group in memory at a time."""
-    with pq.ParquetWriter(out, parquet_schema(parts[0]), compression="zstd") as writer:
+    """Write the rows of all parts in order, with one row group in memory at a time.
+
+    A shard without a conversation of several answers has no column `continues`, which others may have.
+    """
+    schemas = [parquet_schema(part) for part in parts]
+    schema = max(schemas, key=lambda schema: len(schema.names))
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for part in parts:
             for batch in read_batches(part, GROUP):
+                if "continues" in schema.names and "continues" not in batch.schema.names:
+                    batch = batch.append_column("continues", pa.array([False] * len(batch))).select(schema.names)
                 writer.write_batch(batch)
 
 
