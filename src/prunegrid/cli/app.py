@@ -24,17 +24,22 @@ from collections.abc import Sequence
 from prunegrid import __version__
 from prunegrid.cli import compare, doctor, export, extra, figures, merge, plan, prune, score, status, table, trace
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.extras import missing_extra
 
 COMMANDS = (score, extra, prune, export, merge, table, trace, figures, compare, doctor, status, plan)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; a `PrunegridError` is one line on stderr and exit code 1."""
+    """Run one command; a `PrunegridError` or an extra that is missing is one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except PrunegridError as error:
         sys.exit(f"prunegrid {options.command}: {error}")
+    except ImportError as error:
+        if (missing := missing_extra(error)) is None:
+            raise
+        sys.exit(f"prunegrid {options.command}: {missing}")
     except BrokenPipeError:  # `| head` has read enough
         sys.stdout = None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from prunegrid.core import locks
 from prunegrid.core.disk_errors import disk_error, writing
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.extras import missing_extra
 
 DONE, FAILED = "done", "FAILED:"
 
@@ -89,7 +90,7 @@ def _message(error: BaseException, log: str) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command resumes"
-    return str(disk_error(error, Path(log)) or f"{type(error).__name__}: {error}")
+    return str(disk_error(error, Path(log)) or missing_extra(error) or f"{type(error).__name__}: {error}")
 
 
 def _print_traceback(error: BaseException) -> None:

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.extras import MODULES, install_command, missing_modules
 from prunegrid.core.text import byte_size
 from prunegrid.doctor import kernels
 from prunegrid.experiment.sections import USUAL_DTYPE
@@ -111,6 +112,12 @@ def deepspeed_version() -> str:
     return f"{deepspeed.__version__}; training compiles none of its C++ ops"
 
 
+def _deepspeed() -> str:
+    if "deepspeed" in missing_modules("train"):
+        return f"not installed; training needs it: {install_command('deepspeed')}"
+    return deepspeed_version()
+
+
 def _compilers() -> str:
     missing = missing_compilers()
     return f"for DeepSpeed's cpu_adam, if configured: {'no ' + ', no '.join(missing) if missing else 'all here'}"
@@ -127,10 +134,11 @@ def _packages() -> str:
 
 
 def excluded_packages(requirements: list[str]) -> list[str]:
-    """Installed packages that the requirements exclude, with what is required; ignores extras and missing packages."""
+    """Installed packages that the requirements, our extras' among them, exclude, with what is required."""
     excluded = []
     for requirement in map(Requirement, requirements):
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        marker = requirement.marker
+        applies = marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *MODULES))
         number = _version(requirement.name) if applies else None
         if number and not requirement.specifier.contains(number, prereleases=True):
             excluded.append(f"{requirement.name} {number} ({requirement.specifier} is needed)")
@@ -142,6 +150,14 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _extras() -> str:
+    """Which extras are whole here, and what the others lack."""
+    lacking = {extra: missing_modules(extra) for extra in MODULES}
+    whole = ", ".join(extra for extra in lacking if not lacking[extra])
+    others = [f"no {extra} ({', '.join(modules)})" for extra, modules in lacking.items() if modules]
+    return "; ".join([whole or "none", *others])
 
 
 def _disk() -> str:
@@ -177,9 +193,10 @@ MACHINE: dict[str, Callable[[], str]] = {
     "attention": lambda: kernels.attention(_device_type(), USUAL_DTYPE[_device_type()]),
     "head": lambda: kernels.head(_device_type(), USUAL_DTYPE[_device_type()]),
     "collective": lambda: kernels.collective(_device_type()),
-    "deepspeed": deepspeed_version,
+    "deepspeed": _deepspeed,
     "compilers": _compilers,
     "packages": _packages,
+    "extras": _extras,
     "disk": _disk,
     "hub": _hub,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError, PrunegridErrors
+from prunegrid.core.extras import MODULES, install_command
 from prunegrid.core.gpus import memory_bytes, visible_ids
 from prunegrid.core.text import byte_size
 from prunegrid.data.datasets import locate
@@ -84,25 +85,23 @@ def _cores(experiment: Experiment) -> str:
 
 def _packages(experiment: Experiment) -> str:
     modules = _modules(experiment)
-    if missing := [package for package, module in modules.items() if not find_spec(module)]:
-        raise PrunegridError(", ".join(missing), "not installed", f"pip install {' '.join(missing)}")
+    if missing := [module for module in modules if not find_spec(module)]:
+        raise PrunegridError(", ".join(missing), "not installed", install_command(*missing))
     machine.deepspeed_version()
     return f"all here ({', '.join(modules)})"
 
 
-def _modules(experiment: Experiment) -> dict[str, str]:
-    """Package and module of each optional dependency that the settings need."""
-    modules = {"deepspeed": "deepspeed"}
+def _modules(experiment: Experiment) -> list[str]:
+    """The modules that the workflow runs with, and each optional one that the settings need."""
+    modules = ["snakemake", "deepspeed", *MODULES["eval"], *MODULES["report"]]
     if experiment.training.method == "lora":
-        modules["peft"] = "peft"
+        modules.append("peft")
     if experiment.training.use_liger_kernel:
-        modules["liger-kernel"] = "liger_kernel"
+        modules.append("liger_kernel")
     if experiment.evaluation.engine == "vllm":
-        modules["vllm"] = "vllm"
-    for logger in experiment.runtime.report_to:
-        name = "tensorboardX" if logger == "tensorboard" else logger
-        modules[name.replace("_", "-")] = name
-    return modules
+        modules.append("vllm")
+    loggers = experiment.runtime.report_to
+    return [*modules, *("tensorboardX" if logger == "tensorboard" else logger for logger in loggers)]
 
 
 def _kernels(experiment: Experiment) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from prunegrid.core.disk_errors import FULL_DISK, free_space
 from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.core.extras import missing_extra
 from prunegrid.training.failures import Cause, Failure
 
 MEANING: dict[Cause, tuple[str, str]] = {  # what is wrong, fix
@@ -27,6 +28,7 @@ NO_PEER = ("onnection", "remote process exited", "network error")  # gloo, NCCL
 
 def write_failure(path: Path, error: BaseException, trainer: Any) -> None:
     """Leave the error for the launcher; if several ranks fail, the first one's stays."""
+    error = missing_extra(error) or error
     kind = cause(error)
     if isinstance(error, PrunegridError) and kind == "stated":
         failure = Failure(cause=kind, where=error.where, what=error.what, fix=error.fix)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 FAMILY = ("accelerate", "deepspeed", "lm-eval", "peft", "torch", "transformers")  # gigabytes, so not installed
+UNWANTED = (*FAMILY, "prunegrid")  # an extra of its own stands for that extra's packages
+EXTRAS = ("train", "eval", "report", "workflow")
 TOOLS = ("hypothesis", "jsonschema", "lxml", "pylatexenc", "pytest")  # as pinned: the tests', not the package's
 TESTS = (
     "experiment/config", "experiment/dynamic_config", "figures/parts", "plan/plan", "pruners/match", "pruners/pruners",
@@ -27,9 +29,10 @@ TESTS = (
 
 
 def requirements() -> list[str]:
-    """`name==bound` of each dependency outside torch's family, and the tools' pins."""
+    """`name==bound` of each dependency of the workflow outside torch's family, and the tools' pins."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    bounds = [line for line in project["dependencies"] if re.split("[<>=]", line)[0] not in FAMILY]
+    extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
+    bounds = [line for line in [*project["dependencies"], *extras] if re.split(r"[<>=\[]", line)[0] not in UNWANTED]
     pins = (ROOT / "envs/requirements.txt").read_text().splitlines()
     return [line.replace(">=", "==") for line in bounds] + [pin for pin in pins if pin.partition("==")[0] in TOOLS]
 

@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from prunegrid.cli import app
+from prunegrid.core import extras
 from prunegrid.doctor import kernels, machine, needs
 from prunegrid.experiment.config import load
 from prunegrid.models import head
@@ -191,10 +192,23 @@ def test_data_probe_of_a_mirror_and_an_offline_hub(
 def test_packages_probe_names_what_settings_need(doctor: Doctor, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "find_spec", lambda module: None if module in ("vllm", "liger_kernel") else module)
     evaluation = yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"] | {"engine": "vllm"}
-    assert "vllm: not installed; pip install vllm" in wrong(doctor(write(evaluation=evaluation))[1])[0]
+    assert 'vllm: not installed; pip install "prunegrid[vllm]"' in wrong(doctor(write(evaluation=evaluation))[1])[0]
     training = {"use_liger_kernel": True, "method": "lora"}
     text = doctor(write(device="cuda", training=training))[1]
-    assert any("liger-kernel: not installed; pip install liger-kernel" in line for line in wrong(text))
+    assert any('liger_kernel: not installed; pip install "prunegrid[liger]"' in line for line in wrong(text))
+    monkeypatch.setattr(needs, "find_spec", lambda module: None if module in ("lm_eval", "wandb") else module)
+    text = doctor(write(runtime={"report_to": ["wandb"]}))[1]
+    assert any('lm_eval, wandb: not installed; pip install "prunegrid[eval]" wandb' in line for line in wrong(text))
+
+
+def test_extras_probe_names_what_is_whole_and_what_others_lack(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = ("deepspeed", "scipy", "vllm", "liger_kernel")
+    monkeypatch.setattr(extras, "find_spec", lambda module: None if module in absent else module)
+    code, text = doctor()
+    line = "eval, workflow; no train (deepspeed); no report (scipy); no liger (liger_kernel); no vllm (vllm)"
+    assert (code, wrong(text)) == (0, [])
+    assert f"extras     {line}" in text
+    assert 'not installed; training needs it: pip install "prunegrid[train]"' in text
 
 
 def test_device_probe_refuses_cells_that_share_a_cpu(doctor: Doctor, write: Write) -> None:
@@ -296,6 +310,8 @@ def test_experiment_whose_kernels_fail_cannot_run(doctor: Doctor, monkeypatch: p
 
 def test_excluded_packages_are_named_with_their_bound() -> None:
     assert machine.excluded_packages(["numpy>=1", "not-installed>=9", "numpy>=999; extra == 'x'"]) == []
+    (line,) = machine.excluded_packages(["prunegrid[train]; extra == 'all'", "torch>=999; extra == 'train'"])
+    assert line.startswith("torch ")
     (line,) = machine.excluded_packages(["torch>=1", "numpy>=999"])
     assert line == f"numpy {np.__version__} (>=999 is needed)"
 
