@@ -34,9 +34,11 @@ from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.head_chunks import CHUNK
 from prunegrid.scoring.batches import batches_by_length, pad
+from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.forward import hidden_states
+from prunegrid.scoring.render import Renderer
 from prunegrid.scoring.score import scorer
-from prunegrid.scoring.sequences import Sequences, tokenise_shard
+from prunegrid.scoring.sequences import Sequences
 
 SIDES = ("bare", "naive", "ours")
 Run = Callable[[np.ndarray], Any]
@@ -93,7 +95,7 @@ def chosen_rows(options: argparse.Namespace) -> Sequences:
     with tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
         write_dataset(Dataset(name="data", path=str(options.data)), str(options.data), data, Path(work, "data.json"))
-        rows, _ = tokenise_shard(data, load_tokenizer(options.model), options.max_length)
+        rows, _ = tokenise_shard(data, Renderer(load_tokenizer(options.model)), options.max_length)
     some = np.linspace(0, len(rows) - 1, min(options.samples, len(rows))).astype(int)
     take = np.sort(np.argsort(-rows.length_N, kind="stable")[: options.samples]) if options.longest else some
     parts = (rows.sample_id_N[take], rows.prompt_N[take], rows.response_N[take], rows.truncated_N[take])

@@ -27,8 +27,10 @@ from prunegrid.models.probes import attention_scores_unavailable, check_reads_po
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.attention import fastv_and_sparsevlm
 from prunegrid.scoring.batches import Batch
+from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
-from prunegrid.scoring.sequences import Sequences, Shard, Values, tokenise_shard
+from prunegrid.scoring.render import Renderer
+from prunegrid.scoring.sequences import Sequences, Shard, Values
 from prunegrid.scoring.writer import rates, refuse_empty, write_scores
 
 
@@ -53,9 +55,10 @@ def score(
     if tokenizer.chat_template is None:
         problem = "its tokenizer has no chat template"
         raise PrunegridError(model_dir, problem, "set tokenizer.chat_template and save_pretrained it there")
+    renderer = Renderer(tokenizer)
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
-        sequences, cut = tokenise_shard(data, tokenizer, settings.max_length, shard)
+        sequences, cut = tokenise_shard(data, renderer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
@@ -65,6 +68,7 @@ def score(
         "shard": list(shard),
         "shards": shard[1],
         **counts(sequences, cut),
+        **({"rendering": facts} if (facts := renderer.facts()) else {}),
     }
     if shard == (1, 1):
         refuse_empty(meta, data)

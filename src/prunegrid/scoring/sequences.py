@@ -1,19 +1,13 @@
 """Tokenised samples, held flat: all token ids one after another in a single array."""
 
-from array import array
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prunegrid.core.files import parquet_schema, read_parquet
 from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths, positions
-from prunegrid.data.messages import to_template
-from prunegrid.scoring.tokenise import tokenise_all
 
 Shard = tuple[int, int]
 Values = dict[str, NDArray[np.float32]]  # by score column, one value for each response token
@@ -138,31 +132,3 @@ class Conversations:
     def samples(self, chosen: Ints) -> Ints:
         """The samples of the conversations `chosen`, in that order: for `Sequences.take`."""
         return flat_indices(np.append(self.start_C, self.start_C[-1:] + self.turns_C[-1:]), chosen)
-
-
-def tokenise_shard(data: Path, tokenizer: Any, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
-    """The shard's samples that have a response token within the cut-off, and the number of samples that do not.
-
-    Shard i of n has the rows from (i - 1) N // n up to i N // n of the file.
-    """
-    places = [name for name in ("row", "turn") if name in parquet_schema(data).names]  # version 0.1 has none
-    table = read_parquet(data, ["sample_id", *places, "messages"])
-    start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))
-    ids, facts, kept_rows = array("i"), [], []
-    part, row = table.slice(start, end - start), -1
-    for chunk in part.to_batches(max_chunksize=1024):
-        conversations = [to_template(messages) for messages in chunk["messages"].to_pylist()]
-        samples = tokenise_all(conversations, tokenizer, max_length)
-        for sample_id, tokens in zip(chunk["sample_id"].to_pylist(), samples, strict=True):
-            row += 1
-            if tokens is not None:
-                ids.extend(tokens.prompt_ids)
-                ids.extend(tokens.response_ids)
-                kept_rows.append(row)
-                facts.append((sample_id, len(tokens.prompt_ids), len(tokens.response_ids), tokens.truncated))
-    columns = np.array(facts, dtype=np.int64).reshape(-1, 4).T
-    origin = {f"{name}_N": part[name].to_numpy().astype(np.int64)[kept_rows] for name in places}
-    sequences = Sequences(
-        columns[0], columns[1], columns[2], columns[3].astype(bool), np.frombuffer(ids, np.int32), **origin
-    )
-    return sequences, end - start - len(sequences)

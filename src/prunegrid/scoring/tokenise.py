@@ -1,20 +1,34 @@
 """Tokenise conversations: the prompt, which the model reads, and the response, which it learns."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.data.messages import Messages
+from prunegrid.scoring.render import ANOTHER_TEMPLATE, Conversation, Rendered, Renderer, Span
 
 
 @dataclass(frozen=True)
 class TokenisedSample:
-    """One sample: the response ends in the end-of-sequence token unless it was cut off."""
+    """One answer: the response ends in the end-of-sequence token unless it was cut off, or other turns follow it.
+
+    `continues`: the prompt holds only the tokens between the answer before, of the same conversation, and this one.
+    """
 
     prompt_ids: list[int]
     response_ids: list[int]
     truncated: bool
+    continues: bool = False
+
+
+class Encoded(NamedTuple):
+    """The token ids of a text, and the characters at which each token starts and ends."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
 
 
 def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> TokenisedSample | None:
@@ -23,50 +37,61 @@ def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> TokenisedSa
     A token that straddles the border belongs to the response. None if the cut leaves no response.
     Raises `PrunegridError` if the template leaves nothing to condition the response on.
     """
-    return tokenise_all([messages], tokenizer, max_length)[0]
+    return tokenise_all([Conversation(messages)], Renderer(tokenizer), max_length)[0][0]
 
 
-def tokenise_all(conversations: Sequence[Messages], tokenizer: Any, max_length: int) -> list[TokenisedSample | None]:
-    """`tokenise` many conversations at once: a fast tokenizer encodes them on all cores, without Python's lock."""
+def tokenise_all(
+    conversations: Sequence[Conversation], renderer: Renderer, max_length: int
+) -> list[list[TokenisedSample | None]]:
+    """For each conversation its learned answers, in order (`render.learned_turns`); None for one behind the cut-off.
+
+    A fast tokenizer encodes all at once, on all cores and without Python's lock.
+    """
     if not conversations:
         return []
-    prompts, texts = zip(*(_texts(messages, tokenizer) for messages in conversations), strict=True)
-    encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-    rows = zip(prompts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    return [_split(len(prompt), ids, offsets, tokenizer.eos_token_id, max_length) for prompt, ids, offsets in rows]
+    rows = [renderer.render(conversation) for conversation in conversations]
+    texts = [rendered.text for row in rows for rendered in row]
+    encoded = iter(_encode(texts, renderer.tokenizer))
+    cut = [[_cut(rendered, next(encoded), renderer, max_length) for rendered in row] for row in rows]
+    return [[sample for samples in row for sample in samples] for row in cut]
 
 
-def _texts(messages: Messages, tokenizer: Any) -> tuple[str, str]:
-    """The prompt, and the whole conversation, which starts with it."""
-    prompt = tokenizer.apply_chat_template(list(messages[:-1]), tokenize=False, add_generation_prompt=True)
-    text = tokenizer.apply_chat_template(list(messages), tokenize=False)
-    if not text.startswith(prompt):
-        raise PrunegridError(
-            "chat template",
-            "changes earlier turns when the response is added, so the response cannot be separated from the prompt: "
-            f"the text {text[:80]!r} does not start with the prompt, which ends in {prompt[-40:]!r}",
-            "give another models.<name>.chat_template",
-        )
-    return prompt, text
+def _encode(texts: Sequence[str], tokenizer: Any) -> list[Encoded]:
+    found = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    borders = ([*zip(*offsets, strict=True)] or [(), ()] for offsets in found["offset_mapping"])
+    return [
+        Encoded(ids, list(starts), list(ends)) for ids, (starts, ends) in zip(found["input_ids"], borders, strict=True)
+    ]
 
 
-def _split(
-    border: int, ids: list[int], offsets: list[tuple[int, int]], eos: int, max_length: int
-) -> TokenisedSample | None:
-    """One conversation, whose prompt has `border` characters; `offsets` are the characters of each token."""
-    split = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
-    if split == 0:
-        problem = "puts no token before the response, so the response's first token has no context"
-        raise PrunegridError("chat template", problem, "give another models.<name>.chat_template")
-    response = _ended(ids[split:], eos)
-    room = max_length - split
-    if room <= 0:
-        return None
-    return TokenisedSample(ids[:split], response[:room], truncated=len(response) > room)
+def _cut(rendered: Rendered, text: Encoded, renderer: Renderer, max_length: int) -> list[TokenisedSample | None]:
+    """One text's answers. The last one ends the sequence; an earlier one ends where the template ends its turn."""
+    samples: list[TokenisedSample | None] = []
+    begin = 0
+    for number, span in enumerate(rendered.answers):
+        split = next((i for i in range(begin, len(text.ids)) if text.ends[i] > span.border), len(text.ids))
+        if split == 0:
+            problem = "the chat template puts no token before the response, so its first token has no context"
+            raise PrunegridError(rendered.place, problem, ANOTHER_TEMPLATE)
+        response = _response(text, split, span, renderer, span is rendered.answers[-1])
+        room = max_length - split
+        sample = TokenisedSample(text.ids[begin:split], response[:room], len(response) > room, continues=number > 0)
+        samples.append(sample if room > 0 else None)
+        begin = split + len(response)
+    return samples
 
 
-def _ended(response: list[int], eos: int) -> list[int]:
-    """The response up to its last end-of-sequence token, which is added if the template writes none."""
-    if eos not in response:
-        return [*response, eos]
-    return response[: len(response) - response[::-1].index(eos)]
+def _response(text: Encoded, split: int, span: Span, renderer: Renderer, last: bool) -> list[int]:
+    """The ids from `split` to the end of the answer: behind its own text up to the template's end of sequence.
+
+    Without one there, the last answer of a text keeps all that the template writes, and an end of sequence is added;
+    an earlier one ends with the first special token, which ends its turn.
+    """
+    eos = renderer.tokenizer.eos_token_id
+    first = max(split, bisect_left(text.ends, span.text_end + 1))
+    stop = bisect_left(text.starts, span.tail_end)
+    ends = {eos} if last or eos in text.ids[first:stop] else renderer.special_ids
+    for place in range(first, stop):
+        if text.ids[place] in ends:
+            return text.ids[split : place + 1]
+    return [*text.ids[split:stop], eos] if last else text.ids[split : max(stop, split + 1)]

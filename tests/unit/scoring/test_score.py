@@ -16,6 +16,7 @@ from prunegrid.models import head_chunks, load_model, load_tokenizer
 from prunegrid.scoring.batches import batches_by_length, pad
 from prunegrid.scoring.forward import to_host
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.render import Conversation, Renderer
 from prunegrid.scoring.score import score
 from prunegrid.scoring.tokenise import tokenise, tokenise_all
 from support.errors import refused
@@ -200,9 +201,10 @@ def test_many_conversations_are_tokenised_as_each_alone(tiny_model: Path) -> Non
     tokenizer = load_tokenizer(tiny_model)
     many = [[QA[0], {"role": "assistant", "content": "Milk. " * times}] for times in (1, 9, 2)]
     alone = [tokenise(messages, tokenizer, 30) for messages in many]
-    assert tokenise_all(many, tokenizer, 30) == alone
+    renderer = Renderer(tokenizer)
+    assert tokenise_all([Conversation(messages) for messages in many], renderer, 30) == [[one] for one in alone]
     assert [tokens.truncated for tokens in alone if tokens] == [False, True, False]
-    assert tokenise_all([], tokenizer, 30) == []
+    assert tokenise_all([], renderer, 30) == []
 
 
 def test_a_batch_reaches_its_device_by_one_copy(scores: Path) -> None:

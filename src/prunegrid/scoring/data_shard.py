@@ -1,0 +1,77 @@
+"""A shard of the training set, tokenised."""
+
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair
+from prunegrid.data.messages import to_tools
+from prunegrid.scoring.render import Conversation, Renderer, learned_turns
+from prunegrid.scoring.sequences import Sequences, Shard
+from prunegrid.scoring.tokenise import TokenisedSample, tokenise_all
+
+CHUNK = 1024  # rows that are tokenised at a time
+OPTIONAL = ("row", "turn", "tools")  # version 0.1 has none
+
+
+def tokenise_shard(data: Path, renderer: Renderer, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
+    """The shard's answers that have a token within the cut-off, and the number of answers that do not.
+
+    Shard i of n has the rows from (i - 1) N // n up to i N // n of the file. `sample_id` and `turn` count the assistant
+    turns from those of the row's first one.
+    """
+    names = [name for name in OPTIONAL if name in parquet_schema(data).names]
+    table = read_parquet(data, ["sample_id", *names, "messages"])
+    start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))
+    ids, facts, cut = array("i"), [], 0
+    for answer, sample_id, row, turn in _answers(table.slice(start, end - start), renderer, max_length, _origin(data)):
+        if answer is None:
+            cut += 1
+            continue
+        ids.extend(answer.prompt_ids)
+        ids.extend(answer.response_ids)
+        lengths = (len(answer.prompt_ids), len(answer.response_ids))
+        facts.append((sample_id, *lengths, row, turn, answer.truncated, answer.continues))
+    columns = np.array(facts, dtype=np.int64).reshape(-1, 7).T
+    return Sequences(
+        columns[0],
+        columns[1],
+        columns[2],
+        columns[5].astype(bool),
+        np.frombuffer(ids, np.int32),
+        columns[3] if "row" in names else None,
+        columns[4] if "turn" in names else None,
+        columns[6].astype(bool) if columns[6].any() else None,
+    ), cut
+
+
+Answer = tuple[TokenisedSample | None, int, int, int]
+
+
+def _answers(table: pa.Table, renderer: Renderer, max_length: int, origin: Callable[[Any], str]) -> Iterator[Answer]:
+    """Each answer with its sample_id, its row and its turn."""
+    for chunk in table.to_batches(max_chunksize=CHUNK):
+        rows = chunk.to_pylist()
+        conversations = [Conversation(row["messages"], to_tools(row.get("tools")), place=origin(row)) for row in rows]
+        for row, answers in zip(rows, tokenise_all(conversations, renderer, max_length), strict=True):
+            for answer, turn in zip(answers, learned_turns(row["messages"]), strict=True):
+                offset = turn if row["messages"][-1].get("train") else 0  # `turns: all`
+                yield answer, row["sample_id"] + offset, row.get("row", 0), row.get("turn", 0) + offset
+
+
+def _origin(data: Path) -> Callable[[Any], str]:
+    """Where a row of the data stands: in the source's file, if the counts beside the data name it."""
+    counts = data.with_suffix(".json")
+    source = read_json(counts, repair(counts)).get("source", {}) if counts.exists() else {}
+    file = source.get("path") or source.get("hub")
+
+    def place(row: Any) -> str:
+        if file is None or row.get("row") is None:
+            return f"{data}: sample_id {row['sample_id']}"
+        return f"{file}:{row['row'] + 1}"
+
+    return place

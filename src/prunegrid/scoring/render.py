@@ -1,0 +1,161 @@
+"""Conversations as the text that a chat template writes, and where each learned answer stands in it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.data.messages import Messages, is_learned, to_template
+from prunegrid.scoring.presence import Part, find, states_tools
+
+ANOTHER_TEMPLATE = "give another chat template (--chat-template, or models.<name>.chat_template)"
+PROBE = "\u2042probe\u2042"
+
+
+class Conversation(NamedTuple):
+    """What a row of the data holds; `place` is where an error says that it stands."""
+
+    messages: Messages
+    tools: list[Any] | None = None
+    place: str = "chat template"
+
+
+class Span(NamedTuple):
+    """Where an answer stands in a text, in characters.
+
+    `border`: behind the prompt; `text_end`: behind the answer's own text; `tail_end`: behind what ends its turn.
+    """
+
+    border: int
+    text_end: int
+    tail_end: int
+
+
+class Rendered(NamedTuple):
+    """A text with its learned answers, in order."""
+
+    text: str
+    answers: list[Span]
+    place: str
+
+
+def learned_turns(messages: Messages) -> list[int]:
+    """The number of each learned answer among the assistant turns of the messages, from 0."""
+    turns = accumulate(message["role"] == "assistant" for message in messages)
+    return [turn - 1 for turn, answer in zip(turns, is_learned(messages), strict=True) if answer]
+
+
+class Renderer:
+    """Renders conversations with a tokenizer's chat template, and counts what a user should know about it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.counts: Counter[str] = Counter()
+        self.added: Counter[str] = Counter()
+
+    @cached_property
+    def special_ids(self) -> set[int]:
+        """Ids of the tokens that stand for no text."""
+        return {number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+
+    def facts(self) -> dict[str, Any]:
+        """What was counted, for the meta of the scores; empty if the template writes all turns as they are."""
+        return dict(self.counts) | ({"added_by_template": dict(self.added)} if self.added else {})
+
+    def render(self, conversation: Conversation) -> list[Rendered]:
+        """The conversation as one text with all its learned answers.
+
+        A template that rewrites earlier turns when others follow, as one that drops their reasoning, gives a text an
+        answer instead. Raises `PrunegridError` if the template fails, or does not write what the messages say.
+        """
+        indices = [i for i, answer in enumerate(is_learned(conversation.messages)) if answer]
+        conversation = conversation._replace(messages=to_template(conversation.messages))
+        texts = [self._answer(conversation, i) for i in indices]
+        whole = texts[-1].text
+        if any(not whole.startswith(text.text[: text.answers[0].text_end]) for text in texts):
+            self.counts["rewritten_conversations"] += 1
+        else:
+            spans = [span._replace(tail_end=_tail_end(whole, text, span)) for text, (span,), _ in texts]
+            texts = [Rendered(whole, spans, conversation.place)]
+        for text, i in zip(texts, indices[-len(texts) :], strict=True):
+            self._check(conversation, text, i)
+        return texts
+
+    def _answer(self, conversation: Conversation, i: int) -> Rendered:
+        """The text up to message `i`, with that one answer."""
+        prompt = self._text(conversation, i, add_generation_prompt=True)
+        text = self._text(conversation, i + 1)
+        if not text.startswith(prompt):
+            problem = (
+                "the chat template changes earlier turns when the response is added, so the response cannot be "
+                f"separated from the prompt: the text {text[:80]!r} does not start with the prompt, which ends in "
+                f"{prompt[-40:]!r}"
+            )
+            raise PrunegridError(conversation.place, problem, ANOTHER_TEMPLATE)
+        border, start = self._start(conversation, i, prompt, text)
+        place = find(conversation.messages[i], text, start)
+        self._refuse(conversation, i, place.missing)
+        return Rendered(text, [Span(border, place.end, len(text))], conversation.place)
+
+    def _start(self, conversation: Conversation, i: int, prompt: str, text: str) -> tuple[int, int]:
+        """Where the response starts, and where its own text does, behind what the template puts before it."""
+        message, border = conversation.messages[i], len(prompt)
+        first = (message.get("reasoning_content") or message.get("content") or "").strip()
+        if first and text[border:].lstrip().startswith(first):
+            return border, border
+        probe = {"role": message["role"], "content": PROBE}
+        probed = self._text(conversation._replace(messages=[*conversation.messages[:i], probe]), i + 1)
+        header = probed[border : probed.find(PROBE)] if PROBE in probed else ""
+        if not header.strip() or not text.startswith(header, border):
+            return border, border
+        start = border + len(header)
+        if self._text(conversation, i) == prompt:  # the template has no generation prompt
+            self.counts["without_generation_prompt"] += 1
+            return start, start
+        self.added[header] += 1
+        return border, start
+
+    def _text(self, conversation: Conversation, stop: int, **options: Any) -> str:
+        """The first `stop` messages as the template writes them."""
+        messages, tools = conversation.messages[:stop], conversation.tools
+        try:
+            text: str = self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **options)
+        except Exception as error:  # a template is a program: it raises what it likes
+            problem = f"the chat template fails ({type(error).__name__}: {first_line(error)})"
+            fix = f"change the row, leave it out, or {ANOTHER_TEMPLATE}"
+            raise PrunegridError(conversation.place, problem, fix) from error
+        return text
+
+    def _check(self, conversation: Conversation, text: Rendered, last: int) -> None:
+        """Refuse a text that lacks one of the messages before its last answer; count reasoning that it drops."""
+        at = 0
+        for i, message in enumerate(conversation.messages[:last]):
+            place = find(message, text.text, at)
+            at = place.end
+            dropped = [part for part in place.missing if part.kind == "reasoning"]
+            self.counts.update({"reasoning_dropped": len(dropped)} if dropped else {})
+            self._refuse(conversation, i, [part for part in place.missing if part not in dropped])
+        if conversation.tools and not states_tools(conversation.tools, text.text):
+            problem = f"the chat template{self._name()} does not write the row's tools"
+            raise PrunegridError(conversation.place, problem, f"{ANOTHER_TEMPLATE}, or ignore the field tools")
+
+    def _refuse(self, conversation: Conversation, i: int, missing: Sequence[Part]) -> None:
+        """Refuse a template that does not write `missing`, which message `i` says."""
+        if missing:
+            kind, text = missing[0]
+            what = f"the {kind} {text.strip()[:60]!r}"
+            problem = f"the chat template{self._name()} does not write {what} of message {i + 1}"
+            raise PrunegridError(conversation.place, problem, ANOTHER_TEMPLATE)
+
+    def _name(self) -> str:
+        """A template that is short, as one that is only a name."""
+        template = str(self.tokenizer.chat_template)
+        return f" {template!r}" if len(template) <= 60 else ""
+
+
+def _tail_end(whole: str, text: str, span: Span) -> int:
+    """How far the two texts agree behind the answer of `text`."""
+    shorter = min(len(whole), len(text))
+    return next((at for at in range(span.text_end, shorter) if whole[at] != text[at]), shorter)
