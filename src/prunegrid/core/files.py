@@ -89,7 +89,7 @@ def read_json(path: Path, fix: str = "") -> Any:
 
     `fix` says how to repair a damaged file; by default, `repair(path)`.
     """
-    with _opening(path):
+    with opening(path):
         try:
             return json.loads(path.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -146,7 +146,7 @@ def _open(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq
 
 @contextmanager
 def _reading(path: Path, fix: str = "") -> Iterator[None]:
-    with _opening(path):
+    with opening(path):
         try:
             yield
         except (pa.ArrowInvalid, OSError) as error:
@@ -157,7 +157,7 @@ def _reading(path: Path, fix: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def opening(path: Path) -> Iterator[None]:
     """Report that the system refuses to open or read `path`, regardless of its content."""
     try:
         yield
@@ -181,7 +181,7 @@ def read_records(path: Path, fix: str = "") -> list[Record]:
     if path.suffix == ".parquet":
         rows: list[dict[str, Any]] = read_parquet(path, fix=fix or "fetch or write it again").to_pylist()
     else:
-        with _opening(path):
+        with opening(path):
             rows = list(_json_lines(path, fix))
     if not rows:
         raise PrunegridError(path, "holds no rows", fix or "give a file with at least one")
@@ -243,7 +243,7 @@ def sha256(*parts: Path | str | bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
-            with _opening(part), part.open("rb") as file:
+            with opening(part), part.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         else:
             digest.update(part.encode() if isinstance(part, str) else part)

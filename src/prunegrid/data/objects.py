@@ -1,4 +1,4 @@
-"""The rows of Python objects: data sets of `datasets`, tables that Arrow reads, iterables of dicts."""
+"""The rows of the hub's data sets and of Python objects: of `datasets`, tables that Arrow reads, iterables of dicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -7,12 +7,30 @@ import pyarrow as pa
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import Record
+from prunegrid.data.json_rows import PlacedRow
+from prunegrid.experiment.sections import DataRef
 
 ROWS_PER_BATCH = 1000
 FIX = "give a list of dicts, a datasets.Dataset, a DataFrame or the path of a file"
 
 
-def object_rows(source: Any, split: str) -> Iterator[tuple[str, Record | PrunegridError]]:
+def hub_rows(ref: DataRef) -> Iterator[PlacedRow]:
+    """(place, row) of each row of a data set of the hub, which `datasets` keeps in its cache."""
+    from datasets import load_dataset  # takes seconds; the Snakefile imports this module
+    from datasets.exceptions import DatasetsError
+
+    if ref.sha256:
+        problem = "sha256 applies to files, not to hub data sets"
+        raise PrunegridError(ref.hub, problem, "remove sha256, and pin revision to a commit")
+    try:
+        data_set = load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision)
+    except (DatasetsError, OSError, ValueError) as error:
+        fix = "check the id, config, split and revision, and the network; or give a local copy"
+        raise PrunegridError(ref.hub, f"cannot be had from the hub ({first_line(error)})", fix) from None
+    yield from ((f"{ref.hub}: row {number}", row) for number, row in enumerate(_data_set_rows(data_set), 1))
+
+
+def object_rows(source: Any, split: str) -> Iterator[PlacedRow]:
     """(place, row) of each row of `source`; `split` chooses from a `DatasetDict`.
 
     A row that is not a dict gives its `PrunegridError`; a source that has no rows of dicts raises one.
@@ -57,6 +75,8 @@ def _data_set_rows(source: Any) -> Iterator[Record]:
 def _arrow_rows(source: Any) -> Iterator[Record]:
     try:
         for batch in pa.RecordBatchReader.from_stream(source):
+            unnamed = [name for name in batch.schema.names if name.startswith("__index_level_")]  # of a pandas index
+            batch = batch.drop_columns(unnamed)
             for start in range(0, len(batch), ROWS_PER_BATCH):
                 yield from batch.slice(start, ROWS_PER_BATCH).to_pylist()
     except pa.ArrowException as error:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, read_records, repair, sha256sum
-from prunegrid.data.objects import object_rows
-from prunegrid.experiment.sections import DataRef
+from prunegrid.core.files import Record, repair, sha256sum
+from prunegrid.data.formats import file_rows
+from prunegrid.data.json_rows import PlacedRow
+from prunegrid.data.objects import hub_rows, object_rows
+from prunegrid.data.sources import source_files
+from prunegrid.experiment.sections import DataRef, Dataset
 
 SANDBOX = "sandbox"
 
@@ -30,39 +34,58 @@ def stream_rows(ref: DataRef, local: Any) -> Iterator[Row]:
     """The rows of `local`: a file, folder or glob, Python objects, or None for the hub's data set.
 
     Python objects: an iterable of dicts, a `datasets.Dataset` or `IterableDataset`, and all that Arrow reads (pandas,
-    Polars, PyArrow). An unreadable row is a `PrunegridError`; with `on_bad_row: skip`, a row with `error`.
+    Polars, PyArrow). An unreadable row is a `PrunegridError`; with `on_bad_row: skip`, a row with `error`. A source
+    without rows is a `PrunegridError`.
     """
-    for index, (place, values) in enumerate(_places(ref, local)):
+    try:
+        yield from _rows(ref, local)
+    except PrunegridError as error:
+        if ref.hub is None or local is None or not ref.hub.startswith(f"{SANDBOX}/"):
+            raise
+        raise PrunegridError(error.where, error.what, repair(Path(local))) from None  # the workflow has written it
+
+
+def _rows(ref: DataRef, local: Any) -> Iterator[Row]:
+    number = 0
+    skips = isinstance(ref, Dataset) and ref.on_bad_row == "skip"
+    for place, values in _placed_rows(ref, local):
         if not isinstance(values, PrunegridError):
-            yield Row(index, place, values)
-        elif getattr(ref, "on_bad_row", "error") == "skip":
-            yield Row(index, place, {}, values)
+            yield Row(number, place, values)
+        elif skips:
+            yield Row(number, place, {}, values)
         else:
-            raise values
+            raise _with_advice(values, ref)
+        number += 1
+    if not number:
+        source = local if isinstance(local, str | Path) else ref.hub if local is None else "rows"
+        raise PrunegridError(source, "holds no rows", "give at least one")
 
 
-def _places(ref: DataRef, local: Any) -> Iterator[tuple[str, Record | PrunegridError]]:
+def _placed_rows(ref: DataRef, local: Any) -> Iterator[PlacedRow]:
     if local is None:
-        yield from ((f"{ref.hub}: row {number}", row) for number, row in enumerate(_hub_rows(ref), 1))
-    elif isinstance(local, str | Path):
-        yield from ((f"{local}:{number}", row) for number, row in enumerate(_file_rows(ref, str(local)), 1))
-    else:
-        yield from object_rows(local, ref.split)
+        return hub_rows(ref)
+    if not isinstance(local, str | Path):
+        return object_rows(local, ref.split)
+    files = source_files(ref, str(local)).files
+    _check_digest(ref, str(local))
+    return chain.from_iterable(map(file_rows, files))
 
 
-def _hub_rows(ref: DataRef) -> Iterator[Record]:
-    from datasets import load_dataset  # takes seconds; the Snakefile imports this module
-
-    if ref.sha256:
-        problem = "sha256 applies to files, not to hub data sets"
-        raise PrunegridError(ref.hub, problem, "remove sha256, and pin revision to a commit")
-    yield from load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision)
-
-
-def _file_rows(ref: DataRef, local: str) -> list[Record]:
+def _check_digest(ref: DataRef, local: str) -> None:
+    """Refuse a file of another SHA-256 than the config's."""
     path = Path(local)
-    if ref.sha256 and path.is_file() and (digest := sha256sum(path)) != ref.sha256:
+    if not ref.sha256 or not path.exists():
+        return
+    if not path.is_file():
+        problem = "sha256 applies to one file, not to a folder or glob"
+        raise PrunegridError(local, problem, "remove sha256, or put the rows in one file")
+    if (digest := sha256sum(path)) != ref.sha256:
         problem = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
         raise PrunegridError(local, problem, "fetch it again, or correct the config")
-    is_generated = ref.hub is not None and ref.hub.startswith(f"{SANDBOX}/")
-    return read_records(path, repair(path) if is_generated else "")
+
+
+def _with_advice(error: PrunegridError, ref: DataRef) -> PrunegridError:
+    """The error of a row, with how to go on without the row."""
+    if not isinstance(ref, Dataset):
+        return error
+    return PrunegridError(error.where, error.what, f"{error.fix}, or skip and count such rows (on_bad_row: skip)")

@@ -115,7 +115,7 @@ def test_carried_columns(tmp_path: Path) -> None:
         ('{"question": "q", "answer": "a"}', "", "answer, question"),
         ('{"prompt": "q"}', "", "prompt"),
         ('{"prompt": "q", "resp', ":1", "not JSON"),
-        ('["q", "a"]', ":1", "list"),
+        ('["q", "a"]', ": row 1", "str"),
         ("", "", "no rows"),
         ('{"messages": [{"role": "tool", "content": "x"}]}', ":1", "'tool'"),
         ('{"prompt": "q", "response": ""}', "", "'empty_response': 1"),
@@ -157,7 +157,7 @@ def test_real_training_sets(mirror: Path, tmp_path: Path, name: str, samples: in
 def test_write_dataset_of_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "latin1.jsonl"
     source.write_bytes('{"prompt": "q", "response": "é"}\n'.encode("latin1"))
-    with refused(source, "UTF-8", fix="UTF-8"):
+    with refused(f"{source}:1", "UTF-8", fix="UTF-8"):
         write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
 
 
