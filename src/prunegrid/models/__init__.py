@@ -4,7 +4,8 @@
 loaded model on a few tokens. Neither torch nor transformers is imported here.
 """
 
-from prunegrid.models.digests import describe, expected_digests, weights_digest
+from prunegrid.models.chat_template import prepare_tokenizer, template_date
+from prunegrid.models.digests import describe, expected_digests, template_digest, weights_digest
 from prunegrid.models.folder import check_complete, file_sizes, is_adapter
 from prunegrid.models.load import apply_adapter, check_device, load_model, load_tokenizer, merge_adapter
 from prunegrid.models.materialise import materialise
@@ -21,5 +22,8 @@ __all__ = [
     "load_tokenizer",
     "materialise",
     "merge_adapter",
+    "prepare_tokenizer",
+    "template_date",
+    "template_digest",
     "weights_digest",
 ]

@@ -1,5 +1,6 @@
 """Digests of models, by which later steps know that they read the model that earlier steps read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,16 @@ def describe(folder: Path) -> dict[str, Any]:
         or {
             "model": sha256(folder / "config.json", *weights, *code),
             "tokenizer": sha256(tokenizer),
-            "template": sha256(load_tokenizer(folder).chat_template or ""),
+            "template": template_digest(load_tokenizer(folder).chat_template),
         },
         "bytes": sum(file.stat().st_size for file in weights),
         "files": file_sizes(folder),
     }
+
+
+def template_digest(chat_template: str | dict[str, str] | None) -> str:
+    """Digest of a tokenizer's chat template, or of several by name."""
+    return sha256(json.dumps(chat_template) if isinstance(chat_template, dict) else chat_template or "")
 
 
 def _recorded_digests(folder: Path) -> dict[str, str] | None:

@@ -15,6 +15,7 @@ from typing import Any
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import replacing, write_json
 from prunegrid.experiment.sections import Source, Wheel
+from prunegrid.models.chat_template import NAMED_TEMPLATES, prepare_tokenizer
 from prunegrid.models.digests import describe
 from prunegrid.models.folder import config_file
 from prunegrid.models.load import load_tokenizer
@@ -72,6 +73,8 @@ def _link(source: Path, folder: Path, files: list[str]) -> None:
             (folder / file.name).symlink_to(file.resolve())
         elif any(file.match(pattern) for pattern in files):
             shutil.copyfile(file, folder / file.name)
+    if (source / NAMED_TEMPLATES).is_dir():
+        shutil.copytree(source / NAMED_TEMPLATES, folder / NAMED_TEMPLATES)
 
 
 def _convert_wheel(wheel: Wheel, folder: Path) -> None:
@@ -107,13 +110,11 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
 
 def _set_chat_template(name: str, source: Source, folder: Path) -> None:
-    tokenizer = load_tokenizer(folder)
-    if source.chat_template is None and tokenizer.chat_template is None:
-        problem = "has no chat template"
-        raise PrunegridError(f"models.{name}", problem, f"give one in models.{name}.chat_template (Jinja)")
+    """Save the one template that is used, unless it is the folder's only one as it is."""
+    where, key = f"models.{name}", f"models.{name}.chat_template"
+    tokenizer = prepare_tokenizer(folder, source.chat_template, source.chat_template_kwargs, where, key)
     if tokenizer.eos_token_id is None:
-        raise PrunegridError(f"models.{name}", "its tokenizer has no end-of-sequence token", "set its eos_token")
-    if source.chat_template is not None:
-        tokenizer.chat_template = source.chat_template
-    if source.chat_template is not None or not (folder / "tokenizer.json").exists():
+        raise PrunegridError(where, "its tokenizer has no end-of-sequence token", "set its eos_token")
+    if tokenizer.chat_template != load_tokenizer(folder).chat_template or not (folder / "tokenizer.json").exists():
         tokenizer.save_pretrained(folder)
+        shutil.rmtree(folder / NAMED_TEMPLATES, ignore_errors=True)

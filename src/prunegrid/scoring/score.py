@@ -16,11 +16,10 @@ from typing import Any
 import torch
 
 from prunegrid import __version__
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment.sections import Scoring
-from prunegrid.models import check_device, describe, load_model, load_tokenizer
+from prunegrid.models import check_device, describe, load_model, prepare_tokenizer, template_date, template_digest
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
@@ -31,7 +30,7 @@ from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
 from prunegrid.scoring.render import Renderer
 from prunegrid.scoring.sequences import Sequences, Shard, Values
-from prunegrid.scoring.writer import rates, refuse_empty, write_scores
+from prunegrid.scoring.writer import rates, refuse_empty, rendering, write_scores
 
 
 def score(
@@ -42,33 +41,35 @@ def score(
     device: str = "cpu",
     shard: Shard = (1, 1),
     removals: Collection[str] = (),
+    tokenizer: Any = None,
 ) -> dict[str, Any]:
     """Write `samples.parquet`, `tokens.parquet` and `meta.json` (docs/files.md); return the meta.
 
     `shard` (i, n) scores only the i-th of n parts of the data; `writer.gather` puts the parts together. A model that
-    cannot be trained under one of `removals` is refused before the pass.
+    cannot be trained under one of `removals` is refused before the pass. `tokenizer`, of `prepare_tokenizer`, renders
+    instead of the one in `model_dir`.
     """
     start = time.monotonic()
     described = describe(model_dir)
     check_device(device)
-    tokenizer = load_tokenizer(model_dir)
-    if tokenizer.chat_template is None:
-        problem = "its tokenizer has no chat template"
-        raise PrunegridError(model_dir, problem, "set tokenizer.chat_template and save_pretrained it there")
-    renderer = Renderer(tokenizer)
+    digests = described["digests"]
+    if tokenizer is not None:
+        digests |= {"template": template_digest(tokenizer.chat_template)}
+    renderer = Renderer(tokenizer or prepare_tokenizer(model_dir))
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
         sequences, cut = tokenise_shard(data, renderer, settings.max_length, shard)
     meta: dict[str, Any] = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
-        "digests": {**described["digests"], "data": sha256(data), "scoring": _digest(settings)},
+        "digests": {**digests, "data": sha256(data), "scoring": _digest(settings)},
         "dtype": settings.dtype,
         "max_length": settings.max_length,
         "shard": list(shard),
         "shards": shard[1],
         **counts(sequences, cut),
-        **({"rendering": facts} if (facts := renderer.facts()) else {}),
+        **({"template_date": date} if (date := template_date(renderer.tokenizer)) else {}),
+        **rendering([renderer.facts()]),
     }
     if shard == (1, 1):
         refuse_empty(meta, data)

@@ -1,5 +1,6 @@
 """Write a scores folder: its three files at once, or gathered from the folders of its shards."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,8 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     metas = [read_json(folder / layout.META) for folder in shards]
     _check_same(shards, metas)
     sums = {key: round(sum(meta[key] for meta in metas), 3) for key in SUM_KEYS}
-    meta = {key: value for key, value in metas[0].items() if key != "shard"} | sums | {"shards": len(metas)}
+    meta = {key: value for key, value in metas[0].items() if key not in ("shard", "rendering")}
+    meta |= sums | {"shards": len(metas)} | rendering([meta.get("rendering", {}) for meta in metas])
     refuse_empty(meta, out)
     meta |= rates(meta)
     with _replacing_scores(out) as (samples, tokens, meta_file):
@@ -35,6 +37,18 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
             _concatenate([folder / name for folder in shards], temporary)
         write_json(meta_file, meta)
     return meta
+
+
+def rendering(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the shards counted as they rendered, summed; `{"rendering": {...}}`, or nothing if they counted nothing."""
+    sums: dict[str, Any] = {}
+    for name, value in (item for shard in counts for item in shard.items()):
+        sums[name] = (
+            dict(Counter(sums.get(name, {})) + Counter(value))
+            if isinstance(value, dict)
+            else (sums.get(name, 0) + value)
+        )
+    return {"rendering": sums} if sums else {}
 
 
 def rates(meta: dict[str, Any]) -> dict[str, float]:
