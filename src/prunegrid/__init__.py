@@ -1,3 +1,36 @@
-"""prunegrid: prune a fine-tuning set twice (samples, then tokens) and tabulate what it costs or gains."""
+"""prunegrid: prune a fine-tuning set twice (samples, then tokens) and tabulate what it costs or gains.
+
+    import prunegrid as pg
+
+    scores = pg.score(pg.load("my-data.json"), "my-model", "scores")
+    kept = pg.prune(scores, "qtuning", samples="12.5%", tokens="50%")
+    kept.export("trl", "pruned")
+
+The names are imported when they are first used: `import prunegrid` itself loads nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prunegrid.api.selection import Selection as Selection
+    from prunegrid.api.selection import prune as prune
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "Selection": "prunegrid.api.selection",
+    "prune": "prunegrid.api.selection",
+}
+__all__ = ["Selection", "__version__", "prune"]
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the Python interface (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'prunegrid' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -3,6 +3,7 @@
 Samples are chosen from the sample table; tokens are streamed block by block.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from prunegrid.pruners import (
     select_tokens,
 )
 from prunegrid.scoring.reader import ScoresFolder, check_digests
+from prunegrid.selection.memory import ScoresInMemory
 from prunegrid.selection.summary import SelectionSummary, Totals
 
 SCHEMA = pa.schema(
@@ -41,20 +43,22 @@ SCHEMA = pa.schema(
 
 
 def prune(
-    scores_dir: Path,
+    source: Path | ScoresFolder | ScoresInMemory,
     out_dir: Path,
     spec: PruningSpec,
     seed: int,
     *,
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
+    asked: dict[str, str] | None = None,
 ) -> SelectionSummary:
-    """Write a selection, whole or not at all, and return its summary. `seed` is the cell's.
+    """Write a selection, whole or not at all, and return its summary. `source` is a scores folder; `seed` the cell's.
 
-    `match` is the `selection.json` whose realised counts a pair meets instead of the ratios.
+    `match` is the `selection.json` whose realised counts a pair meets instead of the ratios. `asked` is recorded: what
+    the ratios of `spec` were made from.
     """
     spec = spec.complete()
-    folder = ScoresFolder(scores_dir)
+    folder = ScoresFolder(source) if isinstance(source, Path) else source
     folder.check_digests(expected_digests or {})
     scores = folder.read_samples(spec.needs)
     other = _read_match(match, len(scores), folder) if match else None
@@ -62,24 +66,28 @@ def prune(
     ordered, draw = scores.ordered(), Draw(seed)
     choice = choose_samples(ordered, spec, draw, counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
-        _write(temporary, folder, scores, choice, spec)
+        only_end = _write(temporary, folder, scores, choice, spec)
         summary = SelectionSummary.build(
             "static",
             spec,
             _count_totals(ordered, choice),
             choice.details,
             match=other and other.variant,
+            asked=asked,
+            truncated=int(ordered.truncated[choice.rows].sum()),
+            only_end=only_end,
             counts=_counts(choice),
             selection=files.sha256(temporary),
             seeds={"cell": seed, "pruning": draw.seed},
             digests=folder.digests,
             extras=folder.extra_digests(spec.needs),
+            scores=os.path.relpath(folder.path, out_dir) if isinstance(folder, ScoresFolder) else None,
         )
         summary.write(out_dir / layout.SUMMARY)
     return summary
 
 
-def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
+def _read_match(path: Path, n: int, folder: ScoresFolder | ScoresInMemory) -> SelectionSummary:
     """The summary of another selection of the same n samples, whose counts are to be met."""
     other = SelectionSummary.read(path)
     if other.n_samples != n:
@@ -89,8 +97,8 @@ def _read_match(path: Path, n: int, folder: ScoresFolder) -> SelectionSummary:
     return other
 
 
-def _write(path: Path, folder: ScoresFolder, scores: Scores, choice: Choice, spec: PruningSpec) -> None:
-    """Stream the selection to `path`, in order of `sample_id`.
+def _write(path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, choice: Choice, spec: PruningSpec) -> int:
+    """Stream the selection to `path`, in order of `sample_id`; return how many answers keep nothing but their end.
 
     If the scores are in another order, the selection (not the scores) is held in memory to be sorted.
     """
@@ -101,15 +109,25 @@ def _write(path: Path, folder: ScoresFolder, scores: Scores, choice: Choice, spe
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(folder, scores, rows, spec)
 
-    tables: Iterator[pa.Table] = map(selection_table, select_tokens(choice, blocks))
+    kept: list[NDArray[np.int64]] = []
+
+    def table_of(selection: SelectionArrays) -> pa.Table:
+        kept.append(np.diff(selection.offsets))
+        return selection_table(selection)
+
+    tables: Iterator[pa.Table] = map(table_of, select_tokens(choice, blocks))
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for table in tables:
             writer.write_table(table)
+    # The end of an answer is always kept, if it has one: a single token is the end.
+    return int(((np.concatenate(kept) == 1) & ~scores.truncated[rows]).sum())
 
 
-def _kept_blocks(folder: ScoresFolder, scores: Scores, rows: NDArray[np.int64], spec: PruningSpec) -> Iterator[Scores]:
+def _kept_blocks(
+    folder: ScoresFolder | ScoresInMemory, scores: Scores, rows: NDArray[np.int64], spec: PruningSpec
+) -> Iterator[Scores]:
     """The samples `rows` (ascending in the file) with their tokens, block by block. The values of all are checked."""
     start = 0
     for block in folder.token_blocks(scores, spec.needs):

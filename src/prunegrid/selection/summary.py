@@ -40,7 +40,10 @@ class SelectionSummary(BaseModel):
     """The fields in the order of the file. A field that has a default here may be absent in a file.
 
     A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
-    `match` names the variant whose counts were met; `matched` says which counts those were. `realised_token_ratio` is
+    `match` names the variant whose counts were met; `matched` says which counts those were. `asked` are the counts of
+    samples and tokens that the ratios were made from. Of the kept answers, `truncated` were cut off at the scores'
+    maximum length, and `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned,
+    relative to the selection's. `realised_token_ratio` is
     within the kept samples; in a dynamic cell every number is over all mini-batches, so that a sample that is a
     candidate in three epochs counts three times.
     """
@@ -52,6 +55,7 @@ class SelectionSummary(BaseModel):
     method: str
     options: dict[str, Any]
     match: str | None
+    asked: dict[str, str] | None = UNSET
     pruning: PruningSpec | None = UNSET
     rescore_every: int | Literal["epoch"] = Field(1, exclude_if=lambda value: value == 1)
     nominal: dict[str, float]
@@ -60,6 +64,8 @@ class SelectionSummary(BaseModel):
     n_samples: int
     n_kept_samples: int
     kept_tokens: int
+    truncated: int | None = UNSET
+    only_end: int | None = UNSET
     counts: dict[str, dict[str, int]]
     matched: dict[str, int] | None = UNSET
     thresholds: list[dict[str, Any]] | dict[str, Any] | None = UNSET
@@ -70,6 +76,7 @@ class SelectionSummary(BaseModel):
     seeds: dict[str, int]
     digests: dict[str, str]
     extras: dict[str, dict[str, str]]
+    scores: str | None = UNSET
     version: str
 
     @classmethod

@@ -18,7 +18,7 @@ from prunegrid.scoring.reader import ScoresFolder
 from support.errors import refused
 from support.tiny_llama import TEMPLATE, write_tiny_model
 
-PRUNE = ["--sample-ratio", "0.25", "--token-ratio", "0.5", "--seed", "0"]
+PRUNE = ["--samples", "0.25", "--tokens", "0.5", "--seed", "0", "--json"]
 
 
 @contextmanager

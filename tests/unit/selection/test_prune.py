@@ -85,9 +85,12 @@ def test_summary_by_hand(tmp_path: Path) -> None:
         "n_samples": 3,
         "n_kept_samples": 2,
         "kept_tokens": 4,
+        "truncated": 0,
+        "only_end": 1,
         "counts": {"quadrant": {"0": 2}, "reason": {"rank": 2}, "treated_as": {"0": 2}},
         "seeds": {"cell": 3, "pruning": pruning},
         "digests": {"model": "abc"},
+        "scores": "../scores",
         "version": __version__,
     }
 

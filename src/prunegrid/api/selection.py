@@ -1,0 +1,141 @@
+"""Prune scores, and what comes of it: a selection, in a folder that `prunegrid prune` writes and reads, too."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, read_parquet
+from prunegrid.core.ratios import Amount, read_amount
+from prunegrid.experiment import layout
+from prunegrid.models import describe
+from prunegrid.pruners import Draw, MethodSpec, Scores
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection import prune as pruning
+from prunegrid.selection.budget import budget_spec
+from prunegrid.selection.memory import ScoresInMemory
+from prunegrid.selection.overlap import Overlap, overlap
+from prunegrid.selection.sentences import selection_sentences
+from prunegrid.selection.summary import SelectionSummary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Folder = str | Path
+Ratio = float | int | str | Amount
+
+
+class Summary(SelectionSummary):
+    """`selection.json`: its fields, `model_dump()` for a dictionary, and sentences if it is printed."""
+
+    def __str__(self) -> str:
+        return "\n".join(selection_sentences(self))
+
+
+class Selection:
+    """The samples and tokens that a pruner kept: a folder with `selection.parquet` and `selection.json`.
+
+    `open` reads one that exists. `scores` is the folder that was pruned, where it is not where the selection says.
+    """
+
+    def __init__(self, folder: Folder, scores: Folder | None = None) -> None:
+        self.folder, self.scores = Path(folder), None if scores is None else Path(scores)
+        self.temporary: Any = None  # keeps a temporary folder alive as long as the selection
+        self._summary = Summary.read(self.folder / layout.SUMMARY)
+
+    @classmethod
+    def open(cls, folder: Folder, scores: Folder | None = None) -> "Selection":
+        """The selection in a folder that `prunegrid prune` or `prune` wrote."""
+        return cls(folder, scores)
+
+    def __len__(self) -> int:
+        return self._summary.n_kept_samples
+
+    def __repr__(self) -> str:
+        kept = f"{len(self):,} of {self._summary.n_samples:,} samples, {self._summary.kept_tokens:,} response tokens"
+        return f"<Selection {self.folder}: {self._summary.method}, {kept}>"
+
+    def __str__(self) -> str:
+        return "\n".join(selection_sentences(self._summary, *self._facts()))
+
+    def _facts(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """`meta.json` and `data.json` of the scores, where they are."""
+        recorded = self._summary.scores
+        scores = self.scores or (self.folder / recorded if recorded else None)
+        paths = [scores / name for name in (layout.META, layout.DATA_COUNTS)] if scores else []
+        meta, counts = (read_json(path) if path.is_file() else None for path in paths or (Path(), Path()))
+        return meta, counts
+
+    @property
+    def sample_ids(self) -> list[int]:
+        """The kept samples, ascending."""
+        ids: list[int] = read_parquet(self.folder / layout.SELECTION, ["sample_id"])["sample_id"].to_pylist()
+        return ids
+
+    def summary(self) -> Summary:
+        """What was asked and kept, by what, from what."""
+        return self._summary
+
+    def overlap(self, other: "Selection") -> Overlap:
+        """Jaccard indices of samples, and of tokens within the samples that both keep."""
+        return overlap(self.folder, other.folder)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A row for each kept sample: its id, place in the source, kept positions of the response, weight, reason."""
+        frame: pd.DataFrame = read_parquet(self.folder / layout.SELECTION).to_pandas()
+        return frame
+
+
+def prune(
+    scores: Folder | ScoresFolder | Scores,
+    pair: str,
+    *,
+    samples: Ratio = 1.0,
+    tokens: Ratio = 1.0,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    match: Folder | Selection | None = None,
+    model: Folder | None = None,
+    out: Folder | None = None,
+) -> Selection:
+    """Choose samples and tokens: what `prunegrid prune` does, and with the same seed the same files.
+
+    `scores` are a folder, or arrays in memory. `pair` is a sample pruner + token pruner (random+ppl) or a joint one
+    (qtuning), with `options`. `samples` and `tokens` are shares (0.125), percentages ("12.5%") or counts (5000, "20M").
+    `match` is a selection whose realised counts a pair meets instead. `model` is checked against the scores. Without
+    `out`, the selection lives in a temporary folder, as long as the object does.
+    """
+    amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
+    source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
+    spec = budget_spec(source, method, *amounts, Draw(seed))
+    temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
+    folder = Path(temporary.name) if temporary else Path(out or ".")
+    if folder.is_file():
+        raise PrunegridError(folder, "is a file, not a folder", "name another one")
+    pruning.prune(
+        source,
+        folder,
+        spec,
+        seed,
+        match=_summary_file(match),
+        expected_digests=describe(Path(model))["digests"] if model else None,
+        asked={"samples": amounts[0].text, "tokens": amounts[1].text} if any(a.count for a in amounts) else None,
+    )
+    selection = Selection(folder, source.path if isinstance(source, ScoresFolder) else None)
+    selection.temporary = temporary
+    return selection
+
+
+def _source(scores: Folder | ScoresFolder | Scores) -> ScoresFolder | ScoresInMemory:
+    if isinstance(scores, Scores):
+        return ScoresInMemory(scores)
+    return scores if isinstance(scores, ScoresFolder) else ScoresFolder(Path(scores))
+
+
+def _summary_file(match: Folder | Selection | None) -> Path | None:
+    """The `selection.json` of a selection, of its folder, or itself."""
+    if match is None:
+        return None
+    path = match.folder if isinstance(match, Selection) else Path(match)
+    return path / layout.SUMMARY if path.is_dir() else path

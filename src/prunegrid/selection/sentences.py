@@ -1,0 +1,104 @@
+"""What a person reads at the end of `prunegrid score` and `prunegrid prune`: three sentences each."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prunegrid.pruners import pruner_names
+from prunegrid.selection.summary import SelectionSummary
+
+Facts = Mapping[str, Any]
+
+
+def scoring_sentences(meta: Facts, counts: Facts | None = None) -> list[str]:
+    """What was scored, what was left out and why, what was cut off. `counts` is `data.json`, if it is there."""
+    rows = f" of {_number(counts['rows'], 'row')}" if counts else ""
+    speed = f", {meta['tokens_per_second']:,.0f} tokens a second" if meta.get("tokens_per_second") else ""
+    answers, limit = _number(meta["samples"], "answer"), f"cut off at {meta['max_length']:,} tokens"
+    read = f"Scored {answers}{rows}, {meta['tokens']:,} tokens, in {meta['seconds']:,} s{speed}."
+    cut = meta["truncated"]
+    facts = [f"{_number(cut, 'answer')} {limit}, without {_ends(cut)}" if cut else f"No answer was {limit}"]
+    facts += [f"no {name} ({reason})" for name, reason in meta.get("left_out", {}).items()]
+    return [read, _left_out(meta, counts), "; ".join(facts) + "."]
+
+
+def selection_sentences(summary: SelectionSummary, meta: Facts | None = None, counts: Facts | None = None) -> list[str]:
+    """What was asked and kept, how it was chosen, what is cut or empty. `meta` and `counts` are facts of the scores."""
+    answers = [_answers(summary), _left_out(meta, counts) if meta else ""]
+    return list(filter(None, [_kept(summary), _choice(summary), " ".join(filter(None, answers))]))
+
+
+def _kept(summary: SelectionSummary) -> str:
+    available = round(summary.kept_tokens / summary.realised_token_ratio)
+    samples = f"{summary.n_kept_samples:,} of {_number(summary.n_samples, 'sample')}"
+    shares = f"{_percent(summary.n_kept_samples / summary.n_samples)}, {_asked(summary, 'samples')}"
+    tokens = f"{summary.kept_tokens:,} of their {_number(available, 'response token')}"
+    token_shares = f"{_percent(summary.realised_token_ratio)}, {_asked(summary, 'tokens')}"
+    whole = summary.realised["response_tokens"]
+    rest = "" if whole is None else f": {_percent(whole)} of all response tokens"
+    return f"Kept {samples} ({shares}) and {tokens} ({token_shares}){rest}."
+
+
+def _asked(summary: SelectionSummary, kind: str) -> str:
+    if summary.match:
+        return f"as {summary.match}"
+    text = (summary.asked or {}).get(kind, _percent(summary.nominal[kind]))
+    return f"asked {'at most ' if kind == 'tokens' and not text.endswith('%') else ''}{text}"
+
+
+def _choice(summary: SelectionSummary) -> str:
+    """Thresholds that are degenerate, and samples that were filled in."""
+    if summary.paths is not None:
+        paths = summary.paths
+        text = (
+            f"Of Q2 (tokens pruned) {paths['q2']:,} samples are kept and of Q4 (kept whole) {paths['q4']:,}; "
+            f"{paths['filled']:,} were filled in from outside of both, {paths['trimmed']:,} of them were trimmed"
+        )
+        degenerate, windows = _degenerate(summary.thresholds)
+        if degenerate:
+            text += f"; in {degenerate:,} of {_number(windows, 'window')} the thresholds are degenerate (low = high)"
+        return f"{text}."
+    samples, tokens = pruner_names(summary.method)
+    seed = summary.seeds.get("cell", 0)
+    text = f"{samples} chose the samples and {tokens} the tokens" if tokens else f"{samples} chose samples and tokens"
+    if summary.match:
+        text += f", as many as {summary.match} kept"
+    return f"{text[0].upper()}{text[1:]} (seed {seed}); it has no thresholds, and nothing was filled in."
+
+
+def _degenerate(thresholds: Any) -> tuple[int, int]:
+    """In how many windows, of how many, high and low thresholds coincide; of many windows only quartiles are known."""
+    if not isinstance(thresholds, list):
+        return 0, int((thresholds or {}).get("windows", 0))
+    names = ("ppl", "entropy")
+    coincide = [any(window[f"{name}_low"] >= window[f"{name}_high"] for name in names) for window in thresholds]
+    return sum(coincide), len(coincide)
+
+
+def _answers(summary: SelectionSummary) -> str:
+    if summary.truncated is None or summary.only_end is None:  # of a version that did not count them
+        return ""
+    if not summary.truncated and not summary.only_end:
+        return "No kept answer is cut off, and none has nothing left but its end."
+    cut = f"{_number(summary.truncated, 'kept answer')} cut off without {_ends(summary.truncated)}"
+    return f"{cut}, {_number(summary.only_end, 'kept answer')} with nothing left but {_ends(summary.only_end)}."
+
+
+def _left_out(meta: Facts, counts: Facts | None) -> str:
+    reasons = {name.replace("_", " "): count for name, count in (counts or {}).get("left_out", {}).items() if count}
+    if meta.get("fully_cut"):
+        reasons[f"prompt that fills {meta['max_length']:,} tokens"] = meta["fully_cut"]
+    if not reasons:
+        return "Nothing was left out of the data."
+    return f"Left out of the data: {', '.join(f'{count:,} ({reason})' for reason, count in reasons.items())}."
+
+
+def _ends(count: int) -> str:
+    return "its end" if count == 1 else "their ends"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
