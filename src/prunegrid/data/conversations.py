@@ -1,116 +1,108 @@
-"""The rows of a training set as conversations, and each assistant turn of a conversation as a sample."""
+"""The rows of a training set as conversations, and the answers of a conversation as samples."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
-from prunegrid.data.messages import Messages, full_message
+from prunegrid.data.counts import Counts
+from prunegrid.data.messages import TEXT_FIELDS, Message, Messages
 from prunegrid.data.rows import Row
+from prunegrid.data.shapes.conversation import Conversation, read_conversation
+from prunegrid.data.shapes.fields import BadRow
+from prunegrid.data.unread import refuse_unread, unread_fields
 from prunegrid.experiment.sections import Dataset
-
-Reader = Callable[[Record], Messages]
-ROLES = {"human": "user", "gpt": "assistant", "user": "user", "assistant": "assistant", "system": "system"}
 
 
 class SampleReader:
-    """Reads the rows of one source as samples, one per assistant turn, and counts what it leaves out.
+    """Reads the rows of one source as samples, one per answer or per conversation, and counts what it leaves out.
 
-    `sample_id` counts the source's assistant turns, so no filter changes it: with one answer per row, it is the row's
-    index. `row` and `turn` say where the answer stands: both count from 0, `turn` the assistant turns of the row.
+    `sample_id` counts the source's assistant turns, learned or not, so no filter or setting changes it: with one answer
+    per row, it is the row's index. `row` and `turn` say where the answer stands: both count from 0, `turn` the
+    assistant turns of the row. A bad row that is skipped counts as one turn.
     """
 
     def __init__(self, dataset: Dataset, source: str) -> None:
         self.dataset, self.source = dataset, source
-        self.rows = self.next_id = 0
-        self.left_out: Counter[str] = Counter({"empty_response": 0, "empty_prompt": 0})
-        self.reader: Reader | None = None
+        self.next_id = 0
+        self.counts = Counts()
+        self.names: dict[str, str] = {str(role): name for role, name in dataset.fields.items()}
+        self.spared = {*dataset.ignore, *dataset.carry}
 
     def read(self, row: Row) -> Iterator[Record]:
         """The samples of one row; rows come in order."""
-        if row.error:
-            self.rows, self.next_id = self.rows + 1, self.next_id + 1
-            self.left_out["unreadable"] += 1
-            return
-        self.reader = self.reader or _choose_reader(row.values, self.source)
-        self.rows += 1
-        for turn, messages in enumerate(_turns(_read_messages(self.reader, row.values, row.place))):
-            if reason := _unusable(messages):
-                self.left_out[reason] += 1
-            else:
-                columns = {name: _column(row.values, name, row.place) for name in self.dataset.carry}
-                place = {"sample_id": self.next_id, "row": row.index, "turn": turn}
-                yield {**place, "messages": messages, "tools": None, **columns}
+        try:
+            if row.error:
+                raise row.error
+            conversation = read_conversation(row.values, row.place, self.names, self.dataset.ignore)
+        except PrunegridError as error:
+            if self.dataset.on_bad_row == "error" or not (row.error or isinstance(error, BadRow)):
+                raise
+            self.counts.add_bad_row(error)
             self.next_id += 1
+            return
+        self._count_unread(conversation, row.place)
+        yield from self._samples(conversation, row)
+
+    def _samples(self, conversation: Conversation, row: Row) -> Iterator[Record]:
+        messages = conversation.messages
+        answers = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+        reasons = _reasons(messages, answers, self.dataset.turns)
+        learned = [i for i, reason in zip(answers, reasons, strict=True) if reason is None]
+        self.counts.add_row(conversation.shape, reasons, len(messages) - 1 - learned[-1] if learned else 0)
+        columns = {name: _column(row.values, name, row.place) for name in self.dataset.carry}
+        rest = {"tools": conversation.tools, **columns}
+        for turn, end in [(0, learned[-1])] if self.dataset.turns == "all" and learned else _places(answers, learned):
+            place = {"sample_id": self.next_id + turn, "row": row.index, "turn": turn}
+            yield {**place, "messages": _marked(messages[: end + 1], self.dataset.turns, learned), **rest}
+        self.next_id += len(answers)
+
+    def _count_unread(self, conversation: Conversation, place: str) -> None:
+        """Count the fields that nobody read; raise `PrunegridError` if text would be lost."""
+        lost = []
+        for name, is_lost in unread_fields(conversation, self.spared):
+            if name not in self.dataset.carry:
+                self.counts.unread[name] += 1
+            if is_lost and name not in lost:
+                lost.append(name)
+        if lost:
+            raise refuse_unread(place, conversation, lost)
 
 
-def _choose_reader(row: Record, source: str) -> Reader:
-    """How to read a row as messages, by the names of its fields."""
-    for fields, reader in _READERS:
-        if fields <= row.keys():
-            return reader
-    forms = "; ".join(" + ".join(sorted(fields)) for fields, _ in _READERS)
-    raise PrunegridError(source, f"fields {', '.join(sorted(row))} are not understood", f"give one of: {forms}")
+def _reasons(messages: Messages, answers: list[int], turns: str) -> list[str | None]:
+    """Why each answer is left out; None where it is learned."""
+    reasons = [_reason(messages[: i + 1]) for i in answers]
+    if turns == "last":
+        trained = [i for i, reason in enumerate(reasons) if reason != "not_trained"]
+        for i in trained[:-1]:
+            reasons[i] = "earlier_answer"
+    return reasons
 
 
-def _read_messages(reader: Reader, row: Record, place: str) -> Messages:
-    try:
-        messages = reader(row)
-    except (KeyError, TypeError) as error:
-        problem = f"{error} is missing or unusable among the fields {', '.join(sorted(row))}"
-        raise PrunegridError(place, problem, "correct the row, or remove it") from None
-    for message in messages:
-        if not isinstance(message["content"], str):
-            problem = f"the content of {message['role']} is {message['content']!r}, not text"
-            raise PrunegridError(place, problem, "make it a string, or remove the row")
-    return messages
-
-
-def _messages_reader(field: str) -> Reader:
-    def read(row: Record) -> Messages:
-        return [
-            full_message(
-                ROLES[turn["role"] if "role" in turn else turn["from"]],
-                turn["content"] if "content" in turn else turn["value"],
-            )
-            for turn in row[field]
-        ]
-
-    return read
-
-
-def _pair_reader(prompt: str, context: str | None, response: str) -> Reader:
-    def read(row: Record) -> Messages:
-        question = "\n\n".join(part for part in (row[prompt], row.get(context or "")) if part)
-        answer = "" if row[response] is None else row[response]  # an empty answer is left out and counted
-        return [full_message("user", question), full_message("assistant", answer)]
-
-    return read
-
-
-_READERS: list[tuple[set[str], Reader]] = [
-    ({"messages"}, _messages_reader("messages")),
-    ({"conversations"}, _messages_reader("conversations")),
-    ({"prompt", "response"}, _pair_reader("prompt", None, "response")),
-    ({"instruction", "output"}, _pair_reader("instruction", "input", "output")),
-    ({"instruction", "response"}, _pair_reader("instruction", "context", "response")),
-]
-
-
-def _turns(messages: Messages) -> Iterator[Messages]:
-    """The conversation up to each of its assistant turns."""
-    for i, message in enumerate(messages):
-        if message["role"] == "assistant":
-            yield messages[: i + 1]
-
-
-def _unusable(messages: Messages) -> str | None:
-    if not messages[-1]["content"].strip():
+def _reason(messages: Messages) -> str | None:
+    if messages[-1]["train"] is False:
+        return "not_trained"
+    if not _has_text(messages[-1]):
         return "empty_response"
-    if not any(message["content"].strip() for message in messages[:-1]):
+    if not any(_has_text(message) for message in messages[:-1]):
         return "empty_prompt"
     return None
+
+
+def _has_text(message: Message) -> bool:
+    return any((message[name] or "").strip() for name in TEXT_FIELDS)
+
+
+def _places(answers: list[int], learned: list[int]) -> list[tuple[int, int]]:
+    """(number among the answers, index among the messages) of each learned answer."""
+    return [(turn, i) for turn, i in enumerate(answers) if i in learned]
+
+
+def _marked(messages: Messages, turns: str, learned: list[int]) -> Messages:
+    """The messages with `train` as `turns` says: of several answers the learned ones, else no mark (the last one)."""
+    if turns == "all":
+        return [message | {"train": i in learned} for i, message in enumerate(messages)]
+    return [message | {"train": None} for message in messages]
 
 
 def _column(row: Record, name: str, place: str) -> Any:

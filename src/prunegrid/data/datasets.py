@@ -5,7 +5,6 @@ items keep the hub's fields, in JSON lines.
 """
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record, replacing, sha256, write_json, write_parquet
 from prunegrid.core.randomness import uniform
 from prunegrid.data.conversations import SampleReader
+from prunegrid.data.counts import Counts, no_samples
 from prunegrid.data.messages import MESSAGE
 from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.sections import DataRef, Dataset
@@ -33,11 +33,10 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
     source = local or str(dataset.hub)
     reader = SampleReader(dataset, source)
     samples = [sample for row in stream_rows(dataset, local) for sample in reader.read(row)]
-    left_out = reader.left_out
     duplicates = _mark_duplicates(samples)
-    samples = _filter(samples, dataset, duplicates, left_out)
+    samples = _filter(samples, dataset, duplicates, reader.counts)
     if not samples:
-        raise PrunegridError(source, f"no sample is left ({dict(left_out)} left out)", "give rows with both texts")
+        raise no_samples(source, reader.counts)
     write_parquet(out, _table(samples, dataset.carry, source))
     write_json(
         counts,
@@ -45,9 +44,7 @@ def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) 
             "source": dataset.model_dump(mode="json"),
             "file_digest": None if local is None else sha256(Path(local)),
             "digest": sha256(out),
-            "rows": reader.rows,
-            "samples": len(samples),
-            "left_out": dict(left_out),
+            **reader.counts.summary(),
             "duplicates": sum(duplicates),
         },
     )
@@ -64,14 +61,15 @@ def _mark_duplicates(samples: list[Record]) -> list[bool]:
     return marks
 
 
-def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], left_out: Counter[str]) -> list[Record]:
+def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], counts: Counts) -> list[Record]:
     """Drop duplicates and reduce to `max_samples`, as configured; count what is left out."""
-    if dataset.drop_duplicates:
-        samples = [sample for sample, duplicate in zip(samples, duplicates, strict=True) if not duplicate]
-        left_out["duplicate"] = sum(duplicates)
-    subset = _subset(samples, dataset.max_samples)
-    if subset:
-        left_out["over_max_samples"] = len(samples) - len(subset)
+    counts.left_out.update({"duplicate": 0} if dataset.drop_duplicates else {}, over_max_samples=0)
+    dropped = [duplicate and dataset.drop_duplicates for duplicate in duplicates]
+    subset = _subset([sample for sample, drop in zip(samples, dropped, strict=True) if not drop], dataset.max_samples)
+    ids = {sample["sample_id"] for sample in subset}
+    for sample, is_dropped in zip(samples, dropped, strict=True):
+        reason = "duplicate" if is_dropped else None if sample["sample_id"] in ids else "over_max_samples"
+        counts.add_sample(sample["row"], sample["messages"], reason)
     return subset
 
 

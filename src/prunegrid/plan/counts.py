@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.data.conversations import SampleReader
+from prunegrid.data.counts import no_samples
 from prunegrid.data.datasets import locate
 from prunegrid.data.messages import text_length
 from prunegrid.data.rows import stream_rows
@@ -104,9 +105,7 @@ def _estimated(experiment: Experiment, local: str) -> TokenCounts:
     reader = SampleReader(experiment.dataset, local)
     samples = [sample for row in stream_rows(experiment.dataset, local) for sample in reader.read(row)]
     if not samples:
-        raise PrunegridError(
-            local, f"no sample is usable ({dict(reader.left_out)})", "give rows with a prompt and a response"
-        )
+        raise no_samples(local, reader.counts)
     texts = [[text_length(message) for message in sample["messages"]] for sample in samples]
     prompt, response = sum(sum(lengths[:-1]) for lengths in texts), sum(lengths[-1] for lengths in texts)
     divisor = CHARACTERS_PER_TOKEN * len(samples)

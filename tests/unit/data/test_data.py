@@ -112,15 +112,15 @@ def test_carried_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "row", "value"),
     [
-        ('{"question": "q", "answer": "a"}', "", "answer, question"),
-        ('{"prompt": "q"}', "", "prompt"),
+        ('{"problem": "q", "solution": "a"}', ":1", "problem, solution"),
+        ('{"prompt": "q"}', ":1", "prompt"),
         ('{"prompt": "q", "resp', ":1", "not JSON"),
         ('["q", "a"]', ": row 1", "str"),
         ("", "", "no rows"),
-        ('{"messages": [{"role": "tool", "content": "x"}]}', ":1", "'tool'"),
+        ('{"messages": [{"role": "tool", "content": "x"}]}', "", "'no_answer': 1"),
         ('{"prompt": "q", "response": ""}', "", "'empty_response': 1"),
-        ('{"prompt": "q", "response": 5}', ":1", "content of assistant is 5"),
-        ('{"messages": [{"role": "user", "content": null}]}', ":1", "content of user is None"),
+        ('{"prompt": "q", "response": 5}', ":1", "response is 5, a number"),
+        ('{"messages": [{"role": "user", "content": null}]}', ":1", "messages[0] (user) has no content"),
     ],
 )
 def test_write_dataset_of_an_unusable_file_names_the_row(tmp_path: Path, line: str, row: str, value: str) -> None:

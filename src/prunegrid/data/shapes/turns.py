@@ -1,0 +1,69 @@
+"""Conversations as lists: of messages in the form of OpenAI or of ShareGPT, or of texts (LIMA)."""
+
+from typing import Any
+
+from prunegrid.data.messages import Message, Messages, full_message
+from prunegrid.data.shapes.content import read_content
+from prunegrid.data.shapes.fields import Fields, shown
+from prunegrid.data.shapes.tool_calls import parse_calls, read_calls
+
+ROLES = {
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model", "bot"), "assistant"),
+    **dict.fromkeys(("function_call", "tool_call"), "assistant"),
+    **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
+}
+CALLS = ("function_call", "tool_call")
+WEIGHTS = ("train", "weight", "loss_weight")
+
+
+def read_turns(row: Fields, name: str, items: list[Any]) -> Messages:
+    """The messages in the list `items` of the row's field `name`."""
+    if items and all(isinstance(item, str) for item in items):
+        row.texts.extend(items)
+        return [full_message("assistant" if i % 2 else "user", text) for i, text in enumerate(items)]
+    return [_read_message(row, f"{name}[{i}]", item) for i, item in enumerate(items)]
+
+
+def _read_message(row: Fields, label: str, item: Any) -> Message:
+    if not isinstance(item, dict):
+        row.refuse(f"{label} is {shown(item)}, not a message with role and content", "correct the message")
+    fields = row.part(item, label)
+    speaker = fields.take_text("role", "from")
+    if speaker is None:
+        fields.refuse(f"{label} has no role (or from) among {', '.join(fields.names) or 'no keys'}", "add it")
+    role = ROLES.get(speaker.strip().lower())
+    if role is None:
+        fields.refuse(f"{label} has the role {speaker!r}; known: {', '.join(ROLES)}", "rename the role")
+    fields.texts.clear()
+    message = _message(fields, role, speaker.strip().lower() in CALLS)
+    row.texts.extend(fields.texts)
+    row.unread.update({f"{label}.{key}": value for key, value in fields.unread.items()})
+    return message
+
+
+def _message(fields: Fields, role: str, is_call: bool) -> Message:
+    content, reasoning = read_content(fields, role)
+    calls = read_calls(fields) if role == "assistant" else None
+    if is_call and content and (parsed := parse_calls(content)):
+        content, calls = None, parsed
+    if content is None and not calls:
+        if role != "assistant":
+            fields.refuse(f"{fields.label} ({role}) has no content", "add it, or remove the message")
+        content = None if reasoning else ""  # an empty answer is left out and counted
+    rest = {"reasoning_content": reasoning, "tool_calls": calls, "train": _weight(fields, role)}
+    rest["tool_call_id"] = fields.take_text("tool_call_id") if role == "tool" else None
+    return full_message(role, content, name=fields.take_text("name"), **rest)
+
+
+def _weight(fields: Fields, role: str) -> bool | None:
+    """Whether an answer is learned, as `train` (a truth value) or `weight` (0 or 1) say; None if neither does."""
+    marks = {fields.path(name): fields.take(name) for name in WEIGHTS if fields.first(name)}
+    if role != "assistant":
+        return None
+    for name, value in marks.items():
+        if not isinstance(value, int | float) or value not in (0, 1):
+            problem = f"{name} is {shown(value)}: an answer is learned (1, true) or not (0, false)"
+            fields.refuse(problem, "give 0 or 1, or leave it out (dataset.ignore)")
+    return all(marks.values()) if marks else None
