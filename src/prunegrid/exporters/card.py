@@ -7,6 +7,9 @@ from prunegrid.selection.summary import SelectionSummary
 REASONS = {
     "no_label": "samples without a kept token",
     "not_drawn": "samples whose weight drew no row",
+    "cut_off": "answers that were cut off, whose text is longer than what was scored",
+    "no_characters": "answers whose tokens are not characters of their text",
+    "only_end": "answers of which only the end is kept, which text cannot show",
 }
 
 
@@ -32,6 +35,7 @@ def _counts(summary: ExportSummary) -> dict[str, object]:
         "labels (tokens that are learned)": summary.labels,
         "longest row": f"{summary.longest} tokens",
         **({"setting under which no row is cut": f"`{summary.limit}`"} if summary.limit else {}),
+        "beginning": summary.bos,
         "pruned tokens": removal if summary.form == "tokens" else "none: whole samples, as text",
         **{f"left out: {REASONS[name]}": count for name, count in summary.left_out.items()},
         **({"weights": "samples are repeated in proportion to their weights"} if summary.resampled else {}),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
 from prunegrid.exporters.rows import KeptRows
 from prunegrid.exporters.summary import ExportSummary
 
@@ -20,15 +21,15 @@ class Consumer:
             raise PrunegridError(f"--to {self.name}", "takes token ids, not text", "leave --as text out")
         return "text" if as_text else self.forms[0]
 
-    def write(self, rows: KeptRows, folder: Path, form: str) -> None:
-        """Write the rows into the empty `folder`."""
+    def write(self, rows: KeptRows, folder: Path, form: str) -> Record:
+        """Write the rows into the empty `folder`; what it returns is `details` of the summary."""
         raise NotImplementedError
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
         """Further files by name: what makes the consumer train on the rows."""
         return {}
 
-    def limit(self, longest: int) -> str:
+    def limit(self, form: str, longest: int) -> str:
         """The setting under which the consumer cuts and drops no row, where it has such a setting."""
         return ""
 

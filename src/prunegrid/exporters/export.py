@@ -36,13 +36,15 @@ def export(
     """
     consumer = find_consumer(to)
     form = consumer.form(as_text)
+    if form == "text" and removal == "drop":
+        raise PrunegridError("--removal drop", "takes tokens out, and text has all of them", "export token ids")
     out = out.absolute()
     refuse_to_replace(out)
     rows = KeptRows(selection, scores, removal=removal, resample=resample)
     with replacing(out) as folder:
         folder.mkdir()
-        consumer.write(rows, folder, form)
-        summary = summarise(consumer, rows, out, form)
+        details = consumer.write(rows, folder, form)
+        summary = summarise(consumer, rows, out, form, details)
         settings = {**consumer.settings(summary), "README.md": card(consumer, summary, rows.summary)}
         for name, text in settings.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -61,21 +63,23 @@ def iterate_rows(
 
 def find_consumer(name: str) -> Consumer:
     if name not in CONSUMERS:
-        fix = did_you_mean(name, CONSUMERS)
-        raise PrunegridError(f"--to {name}", "is no format that is exported", fix)
+        fix = did_you_mean(name, CONSUMERS) or "give one of these"
+        raise PrunegridError(f"--to {name}", f"is not one of {', '.join(sorted(CONSUMERS))}", fix)
     return CONSUMERS[name]
 
 
-def summarise(consumer: Consumer, rows: KeptRows, out: Path, form: str) -> ExportSummary:
+def summarise(consumer: Consumer, rows: KeptRows, out: Path, form: str, details: Record) -> ExportSummary:
     return ExportSummary(
         consumer=consumer.name,
         out=str(out),
         form=form,
         removal=rows.removal,
         resampled=rows.resample,
-        **vars(rows.totals),
+        **rows.totals.counts(),
         left_out=dict(rows.left_out),
-        limit=consumer.limit(rows.totals.longest),
+        limit=consumer.limit(form, rows.totals.longest),
+        bos=rows.beginning(),
+        details=details,
         selection=str(rows.folder.absolute()),
         scores=str(rows.scores.path.absolute()),
         version=__version__,

@@ -54,18 +54,24 @@ class KeptRow(NamedTuple):
 
 @dataclass
 class Totals:
-    """What has been read so far; `longest` is the number of tokens of the longest row."""
+    """What has been read so far: `longest` in tokens, `begun` rows that start with a beginning of sequence."""
 
     rows: int = 0
     tokens: int = 0
     labels: int = 0
     longest: int = 0
 
-    def count(self, example: Example) -> None:
+    begun: int = 0
+
+    def counts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in ("rows", "tokens", "labels", "longest")}
+
+    def count(self, example: Example, bos: int | None) -> None:
         self.rows += 1
         self.tokens += len(example.ids)
         self.labels += example.trainable
         self.longest = max(self.longest, len(example.ids))
+        self.begun += example.ids[0] == bos
 
 
 class KeptRows:
@@ -83,7 +89,7 @@ class KeptRows:
         self.selection = folder / layout.SELECTION
         self.summary = read_summary(folder)
         self.scores = find_scores(folder, self.summary, scores)
-        self.left_out, self.totals = Counter({"no_label": 0}), Totals()
+        self.left_out, self.totals, self.reason = Counter({"no_label": 0}), Totals(), ""
 
     def __iter__(self) -> Iterator[KeptRow]:
         self.left_out, self.totals = Counter({"no_label": 0}), Totals()
@@ -102,9 +108,18 @@ class KeptRows:
         copies = self._copies(row.example)
         if not copies:
             self.left_out["not_drawn"] += 1
+        row = row._replace(example=row.example._replace(weight=1.0))
         for _ in range(copies):
-            self.totals.count(row.example)
+            self.reason = ""
             yield row
+            if self.reason:
+                self.left_out[self.reason] += 1
+            else:
+                self.totals.count(row.example, self.bos)
+
+    def leave_out(self, reason: str) -> None:
+        """Count the current row as left out: whoever iterates cannot write it."""
+        self.reason = reason
 
     def _copies(self, example: Example) -> int:
         if example.weight == 1:
@@ -125,10 +140,27 @@ class KeptRows:
             raise PrunegridError(self.scores.path, problem, "leave it out of the chat template, and score again")
 
     @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer that was scored with; older folders of scores have none."""
+        try:
+            folder = self.scores.tokenizer_dir()
+        except PrunegridError:
+            return None
+        return load_tokenizer(folder)
+
+    @cached_property
     def bos(self) -> int | None:
         """The id of the tokenizer's beginning of sequence, if it has one."""
-        identifier: int | None = load_tokenizer(self.scores.tokenizer_dir()).bos_token_id
+        identifier: int | None = self.tokenizer and self.tokenizer.bos_token_id
         return identifier
+
+    def beginning(self) -> str:
+        """How the rows begin, in words."""
+        if self.tokenizer is None:
+            return "not checked: there is no tokenizer beside the scores"
+        if self.bos is None:
+            return "none: the tokenizer has no beginning of sequence"
+        return f"one beginning of sequence (token {self.bos}) in {self.totals.begun} of {self.totals.rows} rows"
 
     @cached_property
     def facts(self) -> pa.Table:

@@ -25,6 +25,17 @@ def token_columns(row: KeptRow) -> Record:
     return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": row.example.labels}
 
 
+def place_columns(row: KeptRow) -> Record:
+    """Where the row's first kept answer stands in the source, and how many tokens are kept in all."""
+    first = row.answers[0]
+    return {
+        "sample_id": first.sample_id,
+        "row": row.row,
+        "turn": first.turn,
+        "kept_tokens": row.example.trainable,
+    }
+
+
 def tables(
     rows: Iterable[KeptRow], schema: pa.Schema = TOKENS, columns: Callable[[KeptRow], Record] = token_columns
 ) -> Iterator[pa.Table]:

@@ -1,53 +1,72 @@
-"""TRL's SFTTrainer, which takes the column `labels` as it is (trl/trainer/sft_trainer.py)."""
+"""TRL's SFTTrainer: a column `labels` is used as it is (trl/trainer/sft_trainer.py); text as prompt and completion."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
 from prunegrid.exporters.consumer import Consumer
 from prunegrid.exporters.rows import KeptRows
 from prunegrid.exporters.summary import ExportSummary
-from prunegrid.exporters.writers import tables, write_parquet
+from prunegrid.exporters.text import whole_rows
+from prunegrid.exporters.writers import tables, write_json_lines, write_parquet
 
-DATA = "train.parquet"
+FILES = {"tokens": ("parquet", "train.parquet"), "text": ("json", "train.jsonl")}
 USE = """\
-`train.yaml` trains with TRL's command: put your model's folder or hub id in it, and run `trl sft --config train.yaml`.
-In Python:
+Put your model's folder or hub id into `train.yaml` and run `trl sft --config train.yaml`, or in Python:
 
 ```python
 from datasets import load_dataset
 from trl import SFTConfig, SFTTrainer
 
-rows = load_dataset("parquet", data_files="{out}/train.parquet", split="train")
-args = SFTConfig(output_dir="out", max_length=None)
-SFTTrainer(model="MODEL", train_dataset=rows, args=args).train()
+rows = load_dataset("{kind}", data_files="{out}/{file}", split="train")
+SFTTrainer(model="MODEL", train_dataset=rows, args=SFTConfig(output_dir="out", max_length=None)).train()
 ```
 
-`max_length` is null, because TRL cuts rows on the right at 1024 tokens otherwise, the end of the sequence first. The
-longest row has {longest} tokens: for `packing=True` give at least that as `max_length`. Packing keeps labels.
+Without `max_length=None` TRL cuts rows on the right at 1,024 tokens, and their ends of sequence go first. With
+`packing=True`, give a `max_length` of at least {longest}, the longest row; leave `packing_strategy` at `bfd`.
 """
 
 
 class Trl(Consumer):
-    name, title = "trl", "TRL"
+    name, title, forms = "trl", "TRL", ("tokens", "text")
 
-    def write(self, rows: KeptRows, folder: Path, form: str) -> None:
-        write_parquet(folder / DATA, tables(rows))
+    def write(self, rows: KeptRows, folder: Path, form: str) -> Record:
+        path = folder / FILES[form][1]
+        if form == "text":
+            write_json_lines(path, _completions(rows))
+        else:
+            write_parquet(path, tables(rows))
+        return {}
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
+        kind, file = FILES[summary.form]
         values = {
             "model_name_or_path": "MODEL",
-            "datasets": [{"path": "parquet", "data_files": f"{summary.out}/{DATA}"}],
+            "datasets": [{"path": kind, "data_files": f"{summary.out}/{file}"}],
             "max_length": None,
             "output_dir": "out",
         }
         return {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
 
-    def limit(self, longest: int) -> str:
+    def limit(self, form: str, longest: int) -> str:
         return "max_length: null"
 
     def instructions(self, summary: ExportSummary) -> str:
-        return USE.format(**summary.model_dump())
+        kind, file = FILES[summary.form]
+        return USE.format(kind=kind, file=file, **summary.model_dump())
+
+
+def _completions(rows: KeptRows) -> Iterator[Record]:
+    """Conversations as `prompt` and `completion`, of which TRL learns the completion."""
+    for text in whole_rows(rows):
+        if not text.learns_last_only:
+            problem = f"learns earlier answers of a conversation ({text.place}), and TRL's text learns the last"
+            raise PrunegridError(rows.selection, problem, "export token ids")
+        tools = {"tools": text.tools} if text.tools else {}
+        yield {"prompt": text.messages[:-1], "completion": text.messages[-1:], **tools}
 
 
 CONSUMER = Trl()

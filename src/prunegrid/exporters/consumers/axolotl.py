@@ -1,0 +1,116 @@
+"""axolotl: rows with exactly input_ids, attention_mask and labels are taken as they are (docs/dataset-formats/
+tokenized.qmd); text with the characters that are learned (docs/dataset-formats/conversation.qmd).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
+from prunegrid.exporters.consumer import Consumer
+from prunegrid.exporters.offsets import Range, kept_ranges
+from prunegrid.exporters.rows import KeptRows
+from prunegrid.exporters.summary import ExportSummary
+from prunegrid.exporters.text import TextRow, text_rows
+from prunegrid.exporters.writers import token_columns, write_json_lines
+from prunegrid.models import load_tokenizer
+
+DATA = "train.jsonl"
+USE = """\
+Put your model's folder or hub id into `train.yaml`, with your settings of training, and run `axolotl train train.yaml`.
+
+- `datasets[0].path` is absolute: correct it after a move.
+- `sequence_len` is the longest row, and `excess_length_strategy: raise` refuses a longer one, which axolotl would drop
+  in silence. With `sample_packing` raise `sequence_len` to the length of a pack.
+- The cache in `dataset_prepared_path` does not notice a changed `excess_length_strategy`: empty it.
+"""
+TEXT = """\
+- The text is tokenised again, by the tokenizer and template that were scored (`tokenizer_config`). `train_detail` has
+  the characters that are learned, with inclusive ends. axolotl widens them to whole tokens, and learns an answer's end
+  where it learns anything of the answer.
+"""
+
+
+class Axolotl(Consumer):
+    name, title, forms = "axolotl", "axolotl", ("tokens", "text")
+
+    def write(self, rows: KeptRows, folder: Path, form: str) -> Record:
+        if form == "tokens":
+            write_json_lines(folder / DATA, map(token_columns, rows))
+            return {}
+        details = _Details(rows)
+        write_json_lines(folder / DATA, details.records())
+        ends = [details.tokenizer.decode([token]) for token in sorted(details.ends)]
+        return {"tokenizer": str(rows.scores.tokenizer_dir().absolute()), "ends": ends}
+
+    def settings(self, summary: ExportSummary) -> dict[str, str]:
+        data: Record = {"path": f"{summary.out}/{DATA}", "ds_type": "json", "type": None}
+        values: Record = {"base_model": "MODEL", "datasets": [data]}
+        if summary.form == "text":
+            data |= {
+                "type": "chat_template",
+                "field_messages": "messages",
+                "message_field_training_detail": "train_detail",
+                "roles_to_train": [],
+                "train_on_eos": "turn",
+            }
+            values |= {
+                "tokenizer_config": summary.details["tokenizer"],
+                "chat_template": "tokenizer_default",
+                "eot_tokens": summary.details["ends"],
+            }
+        values |= {
+            "sequence_len": summary.longest,
+            "excess_length_strategy": "raise",
+            "dataset_prepared_path": "prepared",
+            "micro_batch_size": 1,
+            "gradient_accumulation_steps": 8,
+            "num_epochs": 1,
+            "learning_rate": 1e-5,
+            "output_dir": "out",
+        }
+        return {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
+
+    def limit(self, form: str, longest: int) -> str:
+        return f"sequence_len: {longest}"
+
+    def instructions(self, summary: ExportSummary) -> str:
+        return USE + (TEXT if summary.form == "text" else "")
+
+
+class _Details:
+    """Conversations whose answer has `train_detail`, as `records`; `ends` are the ids that end the answers."""
+
+    def __init__(self, rows: KeptRows) -> None:
+        self.rows = rows
+        self.tokenizer = load_tokenizer(rows.scores.tokenizer_dir())
+        self.ends: set[int] = set()
+
+    def records(self) -> Iterator[Record]:
+        for text in text_rows(self.rows):
+            ranges = self._ranges(text)
+            if not ranges:
+                continue
+            self.ends.add(text.row.example.ids[-1])
+            *context, answer = text.messages
+            detail = [{"begin_offset": begin, "end_offset": end - 1, "train": True} for begin, end in ranges]
+            tools = {"tools": text.tools} if text.tools else {}
+            yield {"messages": [*context, answer | {"train_detail": detail}]} | tools
+
+    def _ranges(self, text: TextRow) -> list[Range]:
+        """The kept characters; none of a row that text cannot show, which is counted by reason."""
+        if len(text.row.answers) > 1:
+            problem = f"learns several answers of a conversation ({text.place}), which is not written as text"
+            raise PrunegridError(self.rows.selection, problem, "export token ids")
+        if text.row.answers[0].truncated:
+            self.rows.leave_out("cut_off")
+            return []
+        ranges = kept_ranges(text, self.tokenizer)
+        if not ranges:
+            self.rows.leave_out("no_characters" if ranges is None else "only_end")
+        return ranges or []
+
+
+CONSUMER = Axolotl()
