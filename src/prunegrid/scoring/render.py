@@ -1,14 +1,15 @@
 """Conversations as the text that a chat template writes, and where each learned answer stands in it."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.data.messages import Messages, is_learned, to_template
+from prunegrid.data.messages import Message, Messages, is_learned, to_template
 from prunegrid.scoring.presence import Part, find, states_tools
+from prunegrid.scoring.special_text import SpecialText
 
 ANOTHER_TEMPLATE = "give another chat template (--chat-template, or models.<name>.chat_template)"
 PROBE = "\u2042probe\u2042"
@@ -34,7 +35,7 @@ class Span(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """A text with its learned answers, in order."""
+    """A text, with the marks of `special_text`, and its learned answers, in order."""
 
     text: str
     answers: list[Span]
@@ -53,16 +54,25 @@ class Renderer:
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self.counts: Counter[str] = Counter()
-        self.added: Counter[str] = Counter()
+        self.texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     @cached_property
     def special_ids(self) -> set[int]:
         """Ids of the tokens that stand for no text."""
         return {number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
 
+    @cached_property
+    def special_text(self) -> SpecialText:
+        plain = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+        try:
+            sample = self._text(Conversation(plain), 2) + self._text(Conversation(plain), 1, add_generation_prompt=True)
+        except PrunegridError:  # a template that refuses so short a conversation
+            sample = ""
+        return SpecialText(self.tokenizer, sample)
+
     def facts(self) -> dict[str, Any]:
         """What was counted, for the meta of the scores; empty if the template writes all turns as they are."""
-        return dict(self.counts) | ({"added_by_template": dict(self.added)} if self.added else {})
+        return dict(self.counts) | {name: dict(texts) for name, texts in self.texts.items()}
 
     def render(self, conversation: Conversation) -> list[Rendered]:
         """The conversation as one text with all its learned answers.
@@ -71,7 +81,8 @@ class Renderer:
         answer instead. Raises `PrunegridError` if the template fails, or does not write what the messages say.
         """
         indices = [i for i, answer in enumerate(is_learned(conversation.messages)) if answer]
-        conversation = conversation._replace(messages=to_template(conversation.messages))
+        messages = [self._marked(message) for message in to_template(conversation.messages)]
+        conversation = conversation._replace(messages=messages)
         texts = [self._answer(conversation, i) for i in indices]
         whole = texts[-1].text
         if any(not whole.startswith(text.text[: text.answers[0].text_end]) for text in texts):
@@ -82,6 +93,17 @@ class Renderer:
         for text, i in zip(texts, indices[-len(texts) :], strict=True):
             self._check(conversation, text, i)
         return texts
+
+    def _marked(self, message: Message) -> Message:
+        """The message with marks for special tokens inside an answer; such texts are counted."""
+        named = self.special_text.named(message)
+        if not named:
+            return message
+        is_answer = message["role"] == "assistant"
+        marked = self.special_text.marked(message) if is_answer else message
+        if marked != message or not is_answer:
+            self.texts["special_text_in_answers" if is_answer else "special_text_in_prompts"].update(named)
+        return marked
 
     def _answer(self, conversation: Conversation, i: int) -> Rendered:
         """The text up to message `i`, with that one answer."""
@@ -95,7 +117,7 @@ class Renderer:
             )
             raise PrunegridError(conversation.place, problem, ANOTHER_TEMPLATE)
         border, start = self._start(conversation, i, prompt, text)
-        place = find(conversation.messages[i], text, start)
+        place = find(self.special_text.without_end(conversation.messages[i]), text, start)
         self._refuse(conversation, i, place.missing)
         return Rendered(text, [Span(border, place.end, len(text))], conversation.place)
 
@@ -114,7 +136,7 @@ class Renderer:
         if self._text(conversation, i) == prompt:  # the template has no generation prompt
             self.counts["without_generation_prompt"] += 1
             return start, start
-        self.added[header] += 1
+        self.texts["added_by_template"][header] += 1
         return border, start
 
     def _text(self, conversation: Conversation, stop: int, **options: Any) -> str:
@@ -130,13 +152,13 @@ class Renderer:
 
     def _check(self, conversation: Conversation, text: Rendered, last: int) -> None:
         """Refuse a text that lacks one of the messages before its last answer; count reasoning that it drops."""
-        at = 0
+        at, lacks_reasoning = 0, False
         for i, message in enumerate(conversation.messages[:last]):
             place = find(message, text.text, at)
             at = place.end
-            dropped = [part for part in place.missing if part.kind == "reasoning"]
-            self.counts.update({"reasoning_dropped": len(dropped)} if dropped else {})
-            self._refuse(conversation, i, [part for part in place.missing if part not in dropped])
+            self._refuse(conversation, i, [part for part in place.missing if part.kind != "reasoning"])
+            lacks_reasoning |= bool(place.missing)
+        self.counts.update({"reasoning_dropped": 1} if lacks_reasoning else {})
         if conversation.tools and not states_tools(conversation.tools, text.text):
             problem = f"the chat template{self._name()} does not write the row's tools"
             raise PrunegridError(conversation.place, problem, f"{ANOTHER_TEMPLATE}, or ignore the field tools")
@@ -145,7 +167,7 @@ class Renderer:
         """Refuse a template that does not write `missing`, which message `i` says."""
         if missing:
             kind, text = missing[0]
-            what = f"the {kind} {text.strip()[:60]!r}"
+            what = f"the {kind} {self.special_text.restored(text).strip()[:60]!r}"
             problem = f"the chat template{self._name()} does not write {what} of message {i + 1}"
             raise PrunegridError(conversation.place, problem, ANOTHER_TEMPLATE)
 

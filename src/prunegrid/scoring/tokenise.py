@@ -1,13 +1,14 @@
 """Tokenise conversations: the prompt, which the model reads, and the response, which it learns."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.data.messages import Messages
 from prunegrid.scoring.render import ANOTHER_TEMPLATE, Conversation, Rendered, Renderer, Span
+from prunegrid.scoring.special_text import Encoded, is_marked
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,6 @@ class TokenisedSample:
     response_ids: list[int]
     truncated: bool
     continues: bool = False
-
-
-class Encoded(NamedTuple):
-    """The token ids of a text, and the characters at which each token starts and ends."""
-
-    ids: list[int]
-    starts: list[int]
-    ends: list[int]
 
 
 def tokenise(messages: Messages, tokenizer: Any, max_length: int) -> TokenisedSample | None:
@@ -51,17 +44,21 @@ def tokenise_all(
         return []
     rows = [renderer.render(conversation) for conversation in conversations]
     texts = [rendered.text for row in rows for rendered in row]
-    encoded = iter(_encode(texts, renderer.tokenizer))
+    encoded = _encode(texts, renderer)
     cut = [[_cut(rendered, next(encoded), renderer, max_length) for rendered in row] for row in rows]
     return [[sample for samples in row for sample in samples] for row in cut]
 
 
-def _encode(texts: Sequence[str], tokenizer: Any) -> list[Encoded]:
-    found = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-    borders = ([*zip(*offsets, strict=True)] or [(), ()] for offsets in found["offset_mapping"])
-    return [
-        Encoded(ids, list(starts), list(ends)) for ids, (starts, ends) in zip(found["input_ids"], borders, strict=True)
-    ]
+def _encode(texts: Sequence[str], renderer: Renderer) -> Iterator[Encoded]:
+    plain = [text for text in texts if not is_marked(text)]
+    found = renderer.tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True) if plain else {}
+    encoded = zip(found.get("input_ids", []), found.get("offset_mapping", []), strict=True)
+    for text in texts:
+        if is_marked(text):
+            yield renderer.special_text.encode(text)
+        else:
+            ids, offsets = next(encoded)
+            yield Encoded(ids, [start for start, _ in offsets], [end for _, end in offsets])
 
 
 def _cut(rendered: Rendered, text: Encoded, renderer: Renderer, max_length: int) -> list[TokenisedSample | None]:

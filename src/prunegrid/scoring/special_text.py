@@ -1,0 +1,108 @@
+"""Special tokens that an answer names as text: `</s>` in an answer about SSML is text, not the end of a sequence.
+
+Before rendering, such a text in an answer becomes a mark, and the mark is encoded as the characters it stands for. One
+that ends an answer stays: a data set that writes the end of the sequence itself means the token.
+"""
+
+import re
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from prunegrid.data.messages import Message
+
+OPEN, CLOSE = "\ue0f0", "\ue0f1"  # private use: no text has them
+MARK = re.compile(f"{OPEN}(\\d+){CLOSE}")
+FIELDS = ("content", "reasoning_content")
+
+
+class Encoded(NamedTuple):
+    """The token ids of a text, and the characters at which each token starts and ends."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
+def is_marked(text: str) -> bool:
+    return OPEN in text and MARK.search(text) is not None
+
+
+class SpecialText:
+    """Marks and encodes the special tokens that a chat template writes around every turn."""
+
+    def __init__(self, tokenizer: Any, sample: str) -> None:
+        """`sample`: what the template writes for a plain conversation."""
+        self.tokenizer = tokenizer
+        special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        ends = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} - {None}
+        self.any_pattern = _pattern(special | ends)
+        self.structural = sorted(ends | {token for token in special if token in sample})
+        self.pattern = _pattern(self.structural)
+        self.final_pattern = re.compile(rf"(?:(?:{self.pattern.pattern})\s*)+\Z")
+
+    def named(self, message: Message) -> set[str]:
+        """The special tokens in the message's texts."""
+        return {token for name in FIELDS for token in self.any_pattern.findall(message.get(name) or "")}
+
+    def marked(self, message: Message) -> Message:
+        """The answer with a mark for each special token inside it."""
+        return message | {name: self._mark(message[name]) for name in FIELDS if message.get(name)}
+
+    def without_end(self, message: Message) -> Message:
+        """The answer without special tokens at its end."""
+        return message | {name: self._inner(message[name]) for name in FIELDS if message.get(name)}
+
+    def _inner(self, text: str) -> str:
+        return self.final_pattern.sub("", text) or text
+
+    def _mark(self, text: str) -> str:
+        inner = self._inner(text)
+        return self.pattern.sub(self._mark_of, inner) + text[len(inner) :]
+
+    def _mark_of(self, found: re.Match[str]) -> str:
+        return f"{OPEN}{self.structural.index(found[0])}{CLOSE}"
+
+    def restored(self, text: str) -> str:
+        """The text without marks."""
+        return MARK.sub(lambda found: self.structural[int(found[1])], text)
+
+    def encode(self, text: str) -> Encoded:
+        """A text with marks; a token's characters are those of the marked text."""
+        whole, at = Encoded([], [], []), 0
+        for found in MARK.finditer(text):
+            self._extend(whole, text[at : found.start()], at)
+            mark = self.tokenizer(self.structural[int(found[1])], add_special_tokens=False, split_special_tokens=True)[
+                "input_ids"
+            ]
+            whole.ids.extend(mark)
+            whole.starts.extend([found.start()] * len(mark))
+            whole.ends.extend([found.end()] * len(mark))
+            at = found.end()
+        self._extend(whole, text[at:], at)
+        return whole
+
+    def _extend(self, whole: Encoded, piece: str, at: int) -> None:
+        """Append a piece of the text, which starts at `at`.
+
+        It is encoded behind a newline, since some tokenizers put a blank before the start of a text.
+        """
+        before = "\n" if at else ""
+        encoded = self.tokenizer(before + piece, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+        if before and ids[: len(self._newline)] != self._newline:
+            encoded = self.tokenizer(piece, add_special_tokens=False, return_offsets_mapping=True)
+            ids, offsets, before = encoded["input_ids"], encoded["offset_mapping"], ""
+        skipped = len(self._newline) if before else 0
+        whole.ids.extend(ids[skipped:])
+        whole.starts.extend(at + start - len(before) for start, _ in offsets[skipped:])
+        whole.ends.extend(at + end - len(before) for _, end in offsets[skipped:])
+
+    @cached_property
+    def _newline(self) -> list[int]:
+        ids: list[int] = self.tokenizer("\n", add_special_tokens=False)["input_ids"]
+        return ids
+
+
+def _pattern(tokens: set[str] | list[str]) -> re.Pattern[str]:
+    """Any of the tokens, the longest first; nothing where there are none."""
+    return re.compile("|".join(re.escape(token) for token in sorted(tokens, key=len, reverse=True)) or r"(?!)")
