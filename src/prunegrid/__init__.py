@@ -13,16 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunegrid.api.data import Data as Data
+    from prunegrid.api.data import load as load
     from prunegrid.api.selection import Selection as Selection
+    from prunegrid.api.selection import export as export
     from prunegrid.api.selection import prune as prune
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Data": "prunegrid.api.data",
     "Selection": "prunegrid.api.selection",
+    "export": "prunegrid.api.selection",
+    "load": "prunegrid.api.data",
     "prune": "prunegrid.api.selection",
 }
-__all__ = ["Selection", "__version__", "prune"]
+__all__ = ["Data", "Selection", "__version__", "export", "load", "prune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,18 @@
 """Prune scores, and what comes of it: a selection, in a folder that `prunegrid prune` writes and reads, too."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prunegrid.api.show import show
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
+from prunegrid.experiment.sections import Removal
+from prunegrid.exporters.dataset import to_datasets
+from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe
 from prunegrid.pruners import Draw, MethodSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
@@ -20,6 +24,7 @@ from prunegrid.selection.sentences import selection_sentences
 from prunegrid.selection.summary import SelectionSummary
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
 Folder = str | Path
@@ -81,6 +86,27 @@ class Selection:
         """Jaccard indices of samples, and of tokens within the samples that both keep."""
         return overlap(self.folder, other.folder)
 
+    def text(self, rows: int = 5, samples: Sequence[int] = ()) -> str:
+        """The first `rows` kept samples, or those of the ids `samples`, as text: what is dropped is `[-dropped-]`."""
+        return "\n\n".join(show(self.folder, self.scores, rows, samples))
+
+    def to_datasets(self, *, removal: Removal = "mask", resample: bool = False) -> "datasets.Dataset":
+        """`input_ids`, `attention_mask` and `labels` (-100 where nothing is learned), as TRL, axolotl and others take.
+
+        `removal="drop"` takes dropped tokens out of `input_ids`. Weights are refused, unless `resample` draws rows in
+        proportion to them.
+        """
+        return to_datasets(self.folder, scores=self.scores, removal=removal, resample=resample)
+
+    def export(
+        self, to: str, out: Folder, *, removal: Removal = "mask", resample: bool = False, as_text: bool = False
+    ) -> Path:
+        """Write the selection as another trainer reads it: `prunegrid export`. Returns the folder `out`."""
+        export_folder(
+            self.folder, to, Path(out), scores=self.scores, removal=removal, resample=resample, as_text=as_text
+        )
+        return Path(out)
+
     def to_pandas(self) -> "pd.DataFrame":
         """A row for each kept sample: its id, place in the source, kept positions of the response, weight, reason."""
         frame: pd.DataFrame = read_parquet(self.folder / layout.SELECTION).to_pandas()
@@ -125,6 +151,23 @@ def prune(
     selection = Selection(folder, source.path if isinstance(source, ScoresFolder) else None)
     selection.temporary = temporary
     return selection
+
+
+def export(
+    selection: Selection | Folder,
+    to: str,
+    out: Folder,
+    *,
+    removal: Removal = "mask",
+    resample: bool = False,
+    as_text: bool = False,
+) -> Path:
+    """Write a selection, or the one in a folder, as the trainer `to` reads it: what `prunegrid export` does.
+
+    `to` is trl, llamafactory, axolotl, open-instruct, datasets, openai or jsonl. Returns the folder `out`.
+    """
+    chosen = selection if isinstance(selection, Selection) else Selection.open(selection)
+    return chosen.export(to, out, removal=removal, resample=resample, as_text=as_text)
 
 
 def _source(scores: Folder | ScoresFolder | Scores) -> ScoresFolder | ScoresInMemory:

@@ -2,7 +2,8 @@
 
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
-prunegrid prune --scores DIR --pair qtuning --sample-ratio 0.125 --token-ratio 0.5 --seed 0 --out DIR
+prunegrid prune --scores DIR --pair qtuning --samples 12.5% --tokens 50% --seed 0 --out pruned
+prunegrid show pruned
 prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
@@ -22,11 +23,11 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid import __version__
-from prunegrid.cli import compare, doctor, export, extra, figures, merge, plan, prune, score, status, table, trace
+from prunegrid.cli import compare, doctor, export, extra, figures, merge, plan, prune, score, show, status, table, trace
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import missing_extra
 
-COMMANDS = (score, extra, prune, export, merge, table, trace, figures, compare, doctor, status, plan)
+COMMANDS = (score, extra, prune, show, export, merge, table, trace, figures, compare, doctor, status, plan)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

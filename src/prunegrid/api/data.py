@@ -1,0 +1,107 @@
+"""Load training data: files, data sets of the hub, Python objects; with what was left out, and why."""
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from prunegrid.core.files import parquet_schema, read_json, read_parquet
+from prunegrid.core.validation import validation_errors
+from prunegrid.data.datasets import write_dataset
+from prunegrid.data.sources import COMPRESSED, FORMATS
+from prunegrid.experiment import layout
+from prunegrid.experiment.sections import BadRows, Dataset, Turns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class Data:
+    """A training set as prunegrid read it: `data.parquet` and `data.json` in a temporary folder that lives as long.
+
+    `counts` says how many rows were read, how many answers they have, and what was left out, by reason.
+    """
+
+    def __init__(self, temporary: "tempfile.TemporaryDirectory[str]") -> None:
+        self.temporary = temporary
+        self.file, self.counts_file = (Path(temporary.name) / name for name in (layout.DATA, layout.DATA_COUNTS))
+        self.counts: dict[str, Any] = read_json(self.counts_file)
+
+    def __len__(self) -> int:
+        rows: int = self.counts["samples"]
+        return rows
+
+    def __repr__(self) -> str:
+        left_out = {name: count for name, count in self.counts["left_out"].items() if count}
+        return f"<Data: {len(self):,} samples of {self.counts['rows']:,} rows; left out: {left_out or 'nothing'}>"
+
+    @property
+    def columns(self) -> list[str]:
+        names: list[str] = parquet_schema(self.file).names
+        return names
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """A row for each sample: `sample_id`, `row` and `turn` of the source, `messages`, `tools`, carried columns."""
+        frame: pd.DataFrame = read_parquet(self.file).to_pandas()
+        return frame
+
+
+def load(
+    source: Any,
+    *,
+    turns: Turns = "each",
+    fields: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+    on_bad_row: BadRows = "error",
+    carry: Sequence[str] = (),
+    max_samples: int | None = None,
+    drop_duplicates: bool = False,
+    split: str = "train",
+    config: str | None = None,
+    revision: str | None = None,
+) -> Data:
+    """Read a training set, as `prunegrid score --data` does.
+
+    `source` is a file, folder or glob; an id of the hub (`org/name`, with `config`, `split`, `revision`); a
+    `datasets.Dataset`; a DataFrame; or a list of dicts. The other arguments are the keys of `dataset` in a config file:
+    `turns` says which answers of a conversation are learned (each, last, all), `fields` what the source calls prompt,
+    response, system or messages, `ignore` which fields with text need not be read, `on_bad_row` whether a row that
+    cannot be read is an error or is skipped and counted, `carry` which columns are copied along.
+    """
+    hub, local = _place(source)
+    settings = {
+        "turns": turns,
+        "fields": dict(fields or {}),
+        "ignore": list(ignore),
+        "on_bad_row": on_bad_row,
+        "carry": list(carry),
+        "max_samples": max_samples,
+        "drop_duplicates": drop_duplicates,
+        "split": split,
+        "config": config,
+        "revision": revision,
+    }
+    place = {"hub": hub} if hub else {"path": str(local) if isinstance(local, str | Path) else "rows"}
+    try:
+        dataset = Dataset.model_validate({"name": "data", **place, **settings})
+    except ValidationError as error:
+        raise validation_errors(error, Dataset, "load") from None
+    temporary = tempfile.TemporaryDirectory(prefix="prunegrid-")
+    folder = Path(temporary.name)
+    write_dataset(dataset, local, folder / layout.DATA, folder / layout.DATA_COUNTS)
+    return Data(temporary)
+
+
+def _place(source: Any) -> tuple[str | None, Any]:
+    """(hub id, None) or (None, what is local): a text that is no path here, and looks like an id, is one of the hub."""
+    if not isinstance(source, str) or not HUB_ID.fullmatch(source):
+        return None, source
+    path = Path(source)
+    is_path = path.parent.exists() or path.suffix in FORMATS | COMPRESSED
+    return (None, source) if is_path else (source, None)
