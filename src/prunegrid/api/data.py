@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from prunegrid.core.files import parquet_schema, read_json, read_parquet
 from prunegrid.core.validation import validation_errors
+from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.sources import COMPRESSED, FORMATS
 from prunegrid.experiment import layout
@@ -38,8 +39,7 @@ class Data:
         return rows
 
     def __repr__(self) -> str:
-        left_out = {name: count for name, count in self.counts["left_out"].items() if count}
-        return f"<Data: {len(self):,} samples of {self.counts['rows']:,} rows; left out: {left_out or 'nothing'}>"
+        return "\n".join(intake_lines(self.counts))
 
     @property
     def columns(self) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from prunegrid.data.counts import REASONS
 from prunegrid.pruners import pruner_names
 from prunegrid.selection.summary import SelectionSummary
 
@@ -50,8 +51,8 @@ def _choice(summary: SelectionSummary) -> str:
     if summary.paths is not None:
         paths = summary.paths
         text = (
-            f"Of Q2 (tokens pruned) {paths['q2']:,} samples are kept and of Q4 (kept whole) {paths['q4']:,}; "
-            f"{paths['filled']:,} were filled in from outside of both, {paths['trimmed']:,} of them were trimmed"
+            f"Q2 gave {_number(paths['q2'], 'sample')}, with tokens pruned, and Q4 gave {paths['q4']:,}, kept whole; "
+            f"{paths['filled']:,} others were filled in, and {paths['trimmed']:,} of theirs trimmed"
         )
         degenerate, windows = _degenerate(summary.thresholds)
         if degenerate:
@@ -79,17 +80,16 @@ def _answers(summary: SelectionSummary) -> str:
         return ""
     if not summary.truncated and not summary.only_end:
         return "No kept answer is cut off, and none has nothing left but its end."
-    cut = f"{_number(summary.truncated, 'kept answer')} cut off without {_ends(summary.truncated)}"
-    return f"{cut}, {_number(summary.only_end, 'kept answer')} with nothing left but {_ends(summary.only_end)}."
+    cut = f"{summary.truncated:,} cut off, without {_ends(summary.truncated)}"
+    return f"Of the kept answers, {cut}; {summary.only_end:,} with nothing left but {_ends(summary.only_end)}."
 
 
 def _left_out(meta: Facts, counts: Facts | None) -> str:
-    reasons = {name.replace("_", " "): count for name, count in (counts or {}).get("left_out", {}).items() if count}
+    left_out = (counts or {}).get("left_out", {})
+    reasons = [f"{count:,} {REASONS.get(name, name)}" for name, count in left_out.items() if count]
     if meta.get("fully_cut"):
-        reasons[f"prompt that fills {meta['max_length']:,} tokens"] = meta["fully_cut"]
-    if not reasons:
-        return "Nothing was left out of the data."
-    return f"Left out of the data: {', '.join(f'{count:,} ({reason})' for reason, count in reasons.items())}."
+        reasons.append(f"{meta['fully_cut']:,} whose prompt fills {meta['max_length']:,} tokens")
+    return f"Left out of the data: {', '.join(reasons) or 'nothing'}."
 
 
 def _ends(count: int) -> str:
