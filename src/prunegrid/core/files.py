@@ -27,6 +27,14 @@ def replacing(path: Path) -> Iterator[Path]:
     A block that fails leaves nothing behind, not even a folder created for it. A full or read-only disk is a
     `PrunegridError`.
     """
+    with draft(path) as temporary:
+        yield temporary
+        replace(temporary, path)
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path`, which is removed after the block if `replace` has not renamed it."""
     new_folder = not path.parent.is_dir()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with writing(path):
@@ -34,13 +42,17 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove_leftovers(path)
         try:
             yield temporary
-            if path.is_dir():
-                shutil.rmtree(path)
-            temporary.replace(path)
         finally:
             _remove(temporary)
             if new_folder and not any(path.parent.iterdir()):
                 path.parent.rmdir()
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename the file or folder `temporary` to `path`, in place of a file or folder that is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    temporary.replace(path)
 
 
 def _remove_leftovers(path: Path) -> None:

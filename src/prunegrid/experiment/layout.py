@@ -20,6 +20,7 @@ TABLE, FIGURES, AUDIT = "table", "figures", "audit"
 # Names within a folder, for steps that are given the folder itself: scores, selections and models of one's own.
 SAMPLES, TOKENS, META, EXTRA = "samples.parquet", "tokens.parquet", "meta.json", "extra"
 DATA, DATA_COUNTS, TOKENIZER = "data.parquet", "data.json", "tokenizer"  # scores of one's own have these, too
+PASS = ".unfinished"  # in scores of one's own: what a pass that is not complete has done
 SELECTION, SUMMARY, SELECTION_LOG = "selection.parquet", "selection.json", "selection_log.parquet"
 TRAINING, WEIGHTS, CHECKPOINTS = "training.json", "model", "checkpoints"
 EVALUATION_CACHE = "cache"

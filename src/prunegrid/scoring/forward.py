@@ -1,5 +1,6 @@
 """Run a model over sequences in batches: shared by the scoring pass, the optional scores and dynamic training."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -24,7 +25,12 @@ class PassCost(NamedTuple):
 
 
 def compute_in_batches(
-    sequences: Sequences, batch_tokens: int, device: Any, names: tuple[str, ...], compute: Compute, title: str
+    sequences: Sequences,
+    batch_tokens: int,
+    device: Any,
+    names: tuple[str, ...],
+    compute: Compute,
+    title: str | Progress,
 ) -> tuple[Values, PassCost]:
     """Run `compute`, which gives one float32[R] a name, on all batches; its values are in the order of `sequences`.
 
@@ -32,7 +38,8 @@ def compute_in_batches(
     """
     length_C = sequences.conversations.length_C
     values = {name: np.empty(sequences.response_offsets[-1], np.float32) for name in names}
-    progress = Progress(int(sequences.length_N.sum()), title)
+    start = time.monotonic()
+    progress = Progress(int(sequences.length_N.sum()), title) if isinstance(title, str) else title
     batches = list(batches_by_length(length_C, batch_tokens))
 
     def results() -> Iterator[torch.Tensor]:
@@ -45,7 +52,7 @@ def compute_in_batches(
         scatter(values, sequences, chosen, values_KR)
         progress.add(int(length_C[chosen].sum()))
     positions = sum(len(chosen) * int(length_C[chosen].max()) for chosen in batches)
-    return values, PassCost(positions, progress.seconds)
+    return values, PassCost(positions, time.monotonic() - start)
 
 
 def scatter(values: Values, sequences: Sequences, chosen: Ints, values_KR: NDArray[np.float32]) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from prunegrid import __version__
 from prunegrid.core.files import sha256
+from prunegrid.core.progress import Progress
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import check_device, describe, load_model, prepare_tokenizer, template_date, template_digest
@@ -59,18 +60,8 @@ def score(
     with ThreadPoolExecutor(1) as loader:  # loading waits for the disk and the device, tokenising for cores
         model = loader.submit(load_model, model_dir, settings.dtype, device)
         sequences, cut = tokenise_shard(data, renderer, settings.max_length, shard)
-    meta: dict[str, Any] = {
-        "schema": SCORES_SCHEMA,
-        "version": __version__,
-        "digests": {**digests, "data": sha256(data), "scoring": _digest(settings)},
-        "dtype": settings.dtype,
-        "max_length": settings.max_length,
-        "shard": list(shard),
-        "shards": shard[1],
-        **counts(sequences, cut),
-        **({"template_date": date} if (date := template_date(renderer.tokenizer)) else {}),
-        **rendering([renderer.facts()]),
-    }
+    digests = pass_digests(digests, data, settings)
+    meta = pass_facts(digests, settings, sequences, cut, renderer) | {"shard": list(shard), "shards": shard[1]}
     if shard == (1, 1):
         refuse_empty(meta, data)
     if "drop" in removals:
@@ -82,25 +73,54 @@ def score(
     return meta
 
 
-def _digest(settings: Scoring) -> str:
-    """Digest of the settings that decide the scores; the sizes of batches and shards do not."""
-    return sha256(json.dumps({"max_length": settings.max_length, "dtype": settings.dtype}))
+def pass_digests(model: dict[str, str], data: Path, settings: Scoring) -> dict[str, str]:
+    """Digests of all that decides the scores: `model` and its tokenizer and template, the data, and the settings."""
+    scoring = {"max_length": settings.max_length, "dtype": settings.dtype}  # not the sizes of batches and shards
+    return {**model, "data": sha256(data), "scoring": sha256(json.dumps(scoring))}
+
+
+def pass_facts(
+    digests: dict[str, str], settings: Scoring, sequences: Sequences, cut: int, renderer: Renderer
+) -> dict[str, Any]:
+    """What the meta says before the pass."""
+    return {
+        "schema": SCORES_SCHEMA,
+        "version": __version__,
+        "digests": digests,
+        "dtype": settings.dtype,
+        "max_length": settings.max_length,
+        **counts(sequences, cut),
+        **({"template_date": date} if (date := template_date(renderer.tokenizer)) else {}),
+        **rendering([renderer.facts()]),
+    }
 
 
 def score_sequences(model: Any, sequences: Sequences, batch_tokens: int) -> tuple[Values, dict[str, Any]]:
     """The token scores of all samples, and the meta's facts about how they were computed."""
-    head, reason = Head(model), attention_scores_unavailable(model)
-    names = HEAD_SCORES if reason else HEAD_SCORES + ATTENTION_SCORES
-    with nullcontext() if reason else AttentionCapture(model) as capture:
-        compute = scorer(model, head, capture)
-        values, cost = compute_in_batches(sequences, batch_tokens, model.device, names, compute, "scoring")
-    return values, {
-        "head": head.name,
-        **({"fallbacks": head.fallbacks} if head.fallbacks else {}),
-        "left_out": dict.fromkeys(ATTENTION_SCORES, reason) if reason else {},
-        "positions": cost.positions,
-        "forward_seconds": round(cost.seconds, 3),
-    }
+    return Scorer(model)(sequences, batch_tokens, "scoring")
+
+
+class Scorer:
+    """Scores samples under `model`, as many times as it is called."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.head, self.reason = model, Head(model), attention_scores_unavailable(model)
+
+    def __call__(
+        self, sequences: Sequences, batch_tokens: int, title: str | Progress
+    ) -> tuple[Values, dict[str, Any]]:
+        """The token scores, and the meta's facts about how they were computed."""
+        names = HEAD_SCORES if self.reason else HEAD_SCORES + ATTENTION_SCORES
+        with nullcontext() if self.reason else AttentionCapture(self.model) as capture:
+            compute = scorer(self.model, self.head, capture)
+            values, cost = compute_in_batches(sequences, batch_tokens, self.model.device, names, compute, title)
+        return values, {
+            "head": self.head.name,
+            **({"fallbacks": self.head.fallbacks} if self.head.fallbacks else {}),
+            "left_out": dict.fromkeys(ATTENTION_SCORES, self.reason) if self.reason else {},
+            "positions": cost.positions,
+            "forward_seconds": round(cost.seconds, 3),
+        }
 
 
 def counts(sequences: Sequences, cut: int) -> dict[str, int]:

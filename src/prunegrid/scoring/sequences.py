@@ -1,7 +1,8 @@
 """Tokenised samples, held flat: all token ids one after another in a single array."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,18 @@ class Sequences:
         ids_T[~sequences.response_T] = prompts.flatten().to_numpy()
         ids_T[sequences.response_T] = responses.flatten().to_numpy()
         return sequences
+
+    def save(self, folder: Path) -> None:
+        """Write each array to a file of its own, for `load`."""
+        folder.mkdir(parents=True)
+        for column in fields(self):
+            if (values := getattr(self, column.name)) is not None:
+                np.save(folder / f"{column.name}.npy", values)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Sequences":
+        """What `save` wrote, mapped into memory: processes on one machine share it."""
+        return cls(**{file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")})
 
     def take(self, rows: Ints) -> "Sequences":
         """The samples `rows`, in that order. One that continues a conversation must follow those that it continues."""

@@ -1,0 +1,45 @@
+"""Score the shards of a pass that no other process scores: `python -m prunegrid.scoring.worker FOLDER DEVICE THREADS`.
+
+`prunegrid score --devices 0,1` starts one for each device. It ends when all shards are scored, or with its parent.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.gpus import use_device
+from prunegrid.core.progress import Progress
+from prunegrid.models import load_model
+from prunegrid.scoring.pass_folder import PassFolder
+from prunegrid.scoring.score import Scorer
+
+
+def score_shards(folder: PassFolder, device: str, progress: Progress | None = None) -> None:
+    """Score shards until none is missing; without `progress`, each shard has a line of its own. Ends with the parent."""
+    scorer, parent = None, os.getppid()
+    for number in folder.claims():
+        if os.getppid() != parent:
+            return
+        title = "scoring" if len(folder.shards) == 1 else f"scoring, shard {number} of {len(folder.shards)}"
+        if progress:
+            progress.rename(title)
+        scorer = scorer or Scorer(load_model(Path(folder.plan["model"]), folder.settings.dtype, device))
+        rows = folder.sequences.take(folder.shards[number - 1])
+        folder.add(number, *scorer(rows, folder.settings.batch_tokens, progress or title))
+
+
+def main() -> None:
+    path, device, threads = sys.argv[1:]
+    torch.set_num_threads(int(threads))
+    try:
+        with use_device(device):
+            score_shards(PassFolder(Path(path)), device)
+    except PrunegridError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
