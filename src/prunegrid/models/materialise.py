@@ -18,10 +18,9 @@ from prunegrid.experiment.sections import Source, Wheel
 from prunegrid.models.chat_template import NAMED_TEMPLATES, prepare_tokenizer
 from prunegrid.models.digests import describe
 from prunegrid.models.folder import config_file
+from prunegrid.models.hub import FILES, download
 from prunegrid.models.load import load_tokenizer
 from prunegrid.models.remote_code import allow_code
-
-MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
 
 
 def materialise(
@@ -36,7 +35,7 @@ def materialise(
 
 def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:
     """Fill the folder from its source; return the further entries of its manifest."""
-    files = [*MODEL_FILES, "*.py"] if source.trust_remote_code else MODEL_FILES
+    files = [*FILES, "*.py"] if source.trust_remote_code else FILES
     if source.pretrain:
         import torch
 
@@ -49,16 +48,7 @@ def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dic
     if source.wheel:
         _convert_wheel(source.wheel, folder)
     elif source.hub:
-        from huggingface_hub import constants, snapshot_download
-
-        snapshot = snapshot_download(
-            source.hub,
-            revision=source.revision,
-            allow_patterns=files,
-            ignore_patterns=["original/*", "consolidated*"],
-            local_files_only=constants.HF_HUB_OFFLINE,  # else version 1 queries the hub even for a pinned commit
-        )
-        _link(Path(snapshot), folder, files)
+        _link(download(source.hub, source.revision, files), folder, files)
     else:
         _link(Path(str(source.path)), folder, files)
     return {}

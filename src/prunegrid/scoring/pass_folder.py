@@ -25,7 +25,6 @@ from prunegrid.experiment.sections import Scoring
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.sequences import Sequences, Values
 
-
 PLAN, SEQUENCES, SHARDS = "pass.json", "sequences", "shards"
 FACTS = b"prunegrid"  # key of a shard's Parquet metadata: facts for the meta
 PAUSE = 0.2  # seconds between two looks for a shard that another process has left
@@ -39,7 +38,7 @@ class PassFolder:
 
     @classmethod
     def write(cls, path: Path, sequences: Sequences, plan: dict[str, Any]) -> None:
-        """`plan`: `identity` (digests by name), `model` (its folder), `settings`, `shards`, and `meta` of the scores."""
+        """`plan`: `identity` (digests by name), `model` (its folder), `settings`, `shards`, `meta` of the scores."""
         sequences.save(path / SEQUENCES)
         (path / SHARDS).mkdir()
         write_json(path / PLAN, plan)

@@ -106,9 +106,7 @@ class Scorer:
     def __init__(self, model: Any) -> None:
         self.model, self.head, self.reason = model, Head(model), attention_scores_unavailable(model)
 
-    def __call__(
-        self, sequences: Sequences, batch_tokens: int, title: str | Progress
-    ) -> tuple[Values, dict[str, Any]]:
+    def __call__(self, sequences: Sequences, batch_tokens: int, title: str | Progress) -> tuple[Values, dict[str, Any]]:
         """The token scores, and the meta's facts about how they were computed."""
         names = HEAD_SCORES if self.reason else HEAD_SCORES + ATTENTION_SCORES
         with nullcontext() if self.reason else AttentionCapture(self.model) as capture:

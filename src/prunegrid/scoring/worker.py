@@ -18,7 +18,7 @@ from prunegrid.scoring.score import Scorer
 
 
 def score_shards(folder: PassFolder, device: str, progress: Progress | None = None) -> None:
-    """Score shards until none is missing; without `progress`, each shard has a line of its own. Ends with the parent."""
+    """Score shards until none is missing; without `progress`, each has a line of its own. Ends with the parent."""
     scorer, parent = None, os.getppid()
     for number in folder.claims():
         if os.getppid() != parent:

@@ -1,0 +1,182 @@
+"""Scores of one's own data: checks before the pass, a pass that goes on where it was interrupted, one whole folder.
+
+`prunegrid score`, `prunegrid keep` and `pg.score` call `score_data`. The folder that it writes holds all that later
+steps read: scores, data and tokenizer.
+"""
+
+import math
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prunegrid import __version__
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import draft, replace, replacing, sha256
+from prunegrid.experiment import layout
+from prunegrid.experiment.sections import Scoring
+from prunegrid.models import describe, load_tokenizer
+from prunegrid.models.folder import config_file
+from prunegrid.models.hub import find_model
+from prunegrid.models.size import stored_size
+from prunegrid.scoring.devices import device_kind, score_on
+from prunegrid.scoring.pass_folder import PassFolder
+from prunegrid.scoring.score import pass_digests, pass_facts
+from prunegrid.scoring.sequences import Sequences, tokenise_shard
+from prunegrid.scoring.target import check_space, hold, present_scores, refuse_extra, refuse_foreign
+from prunegrid.scoring.writer import rates, refuse_empty, write_scores
+
+SHARD_FLOPS = {"cpu": 5e12, "cuda": 5e15}  # about a minute's work: what an interrupted pass loses
+MOST_SHARDS = 1000
+
+WriteData = Callable[[Path, Path], None]
+"""Writes `data.parquet` and `data.json`, as `data.datasets.write_dataset` does."""
+
+
+def score_data(
+    model: str | Path,
+    write_data: WriteData,
+    out: Path,
+    settings: Scoring,
+    *,
+    devices: Sequence[str] = ("cpu",),
+    shards: int | None = None,
+    threads: int | None = None,
+    chat_template: str | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the scores of the data under `model` (a folder, or `org/name[@revision]` of the hub); return the meta.
+
+    `devices`: `cpu`, `cuda` (any GPU that is free) or ids of GPUs, a process each if there are several. `shards` is the
+    number of parts that are stored as they are scored, by default of about a minute each: the same call goes on
+    behind them. Neither decides a score. Scores of the same model, data and settings that are in `out` stay.
+    """
+    kind = device_kind(devices)
+    with hold(out):
+        refuse_foreign(out)
+        with draft(out / layout.PASS) as fresh:
+            inputs = _read_inputs(model, write_data, fresh, settings, chat_template, chat_template_kwargs or {})
+            work = PassFolder(out / layout.PASS)
+            if meta := present_scores(out, inputs.digests):
+                _say(f"{out} holds the scores of this model and these data already")
+                shutil.rmtree(work.path, ignore_errors=True)
+                return meta
+            refuse_extra(out)
+            if not _goes_on(work, inputs.identity(settings)):
+                _begin(fresh, inputs, settings, shards, kind, len(devices))
+                replace(fresh, work.path)
+        work = PassFolder(work.path)
+        score_on(work, devices, max(1, (threads or os.cpu_count() or 1) // len(devices)))
+        return _finish(work, out)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is scored: the model's folder and where it comes from, the tokenizer, and digests of all that decides."""
+
+    model: Path
+    source: dict[str, Any]
+    tokenizer: Any
+    digests: dict[str, str]
+    start: float
+
+    def identity(self, settings: Scoring) -> dict[str, Any]:
+        """What a pass that goes on must have in common with the one that was interrupted."""
+        return {**self.digests, "batch size": settings.batch_tokens, "version of prunegrid": __version__}
+
+
+def _read_inputs(
+    model: str | Path,
+    write_data: WriteData,
+    fresh: Path,
+    settings: Scoring,
+    chat_template: str | None,
+    chat_template_kwargs: Mapping[str, Any],
+) -> Inputs:
+    """Check the model, then write data and tokenizer into the folder `fresh`."""
+    start = time.monotonic()
+    folder, source = find_model(model)
+    digests = describe(folder)["digests"]
+    tokenizer = _tokenizer(folder, chat_template, chat_template_kwargs)
+    fresh.mkdir()
+    tokenizer.save_pretrained(fresh / layout.TOKENIZER)
+    shutil.copyfile(config_file(folder), fresh / layout.TOKENIZER / "config.json")  # says which tokenizer class it is
+    write_data(fresh / layout.DATA, fresh / layout.DATA_COUNTS)
+    digests |= {"template": sha256(tokenizer.chat_template)}
+    return Inputs(folder, source, tokenizer, pass_digests(digests, fresh / layout.DATA, settings), start)
+
+
+def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, kind: str, devices: int) -> None:
+    """Tokenise the data, check what a pass needs, and lay out its shards in the folder `fresh`."""
+    sequences, cut = tokenise_shard(fresh / layout.DATA, inputs.tokenizer, settings.max_length)
+    meta = pass_facts(inputs.digests, settings, sequences, cut) | {"model": inputs.source}
+    refuse_empty(meta, fresh / layout.DATA)
+    check_space(fresh, sequences)
+    plan = {
+        "identity": inputs.identity(settings),
+        "model": str(inputs.model.absolute()),
+        "settings": settings.model_dump(mode="json"),
+        "shards": shards or _usual_shards(inputs.model, sequences, kind, devices),
+        "meta": meta | {"seconds": round(time.monotonic() - inputs.start, 1)},
+    }
+    PassFolder.write(fresh, sequences, plan)
+
+
+def _tokenizer(folder: Path, chat_template: str | None, kwargs: Mapping[str, Any]) -> Any:
+    tokenizer = load_tokenizer(folder)
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    if tokenizer.chat_template is None:
+        raise PrunegridError(folder, "its tokenizer has no chat template", "give one with --chat-template")
+    return tokenizer
+
+
+def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:
+    """Whether `work` is an interrupted pass of this identity; says so, or why it is not used."""
+    if not work.exists:
+        return False
+    earlier = work.plan["identity"]
+    if changed := [name for name in identity if earlier.get(name) != identity[name]]:
+        _say(f"starts anew: the pass that was interrupted had another {' and '.join(changed)}")
+        return False
+    numbers = range(1, len(work.shards) + 1)
+    share = 1 - work.tokens(work.missing) / work.tokens(numbers)
+    _say(f"goes on at {share:.0%}: {len(numbers) - len(work.missing)} of {len(numbers)} shards are scored")
+    return True
+
+
+def _usual_shards(model: Path, sequences: Sequences, kind: str, devices: int) -> int:
+    """Shards of about a minute; several for each device if there are several."""
+    work = 2 * stored_size(model).count * int(sequences.length_N.sum()) / SHARD_FLOPS[kind]
+    return min(MOST_SHARDS, max(math.ceil(work), 4 * devices if devices > 1 else 1))
+
+
+def _finish(work: PassFolder, out: Path) -> dict[str, Any]:
+    """Put the scored shards together in `out`, with data and tokenizer, and remove the pass's folder."""
+    values, shards = work.collect()
+    sums = {key: round(sum(facts[key] for facts in shards), 3) for key in ("positions", "forward_seconds")}
+    fallbacks = {name: reason for facts in shards for name, reason in facts.get("fallbacks", {}).items()}
+    meta: dict[str, Any] = work.plan["meta"] | {
+        "shards": len(shards),
+        "head": "+".join(sorted({facts["head"] for facts in shards})),
+        **({"fallbacks": fallbacks} if fallbacks else {}),
+        "left_out": shards[0]["left_out"],
+        **sums,
+    }
+    meta |= {"seconds": round(meta["seconds"] + meta["forward_seconds"], 1), **rates(meta)}
+    for name in (layout.DATA, layout.DATA_COUNTS):
+        with replacing(out / name) as temporary:
+            shutil.copyfile(work.path / name, temporary)
+    with replacing(out / layout.TOKENIZER) as temporary:
+        shutil.copytree(work.path / layout.TOKENIZER, temporary)
+    write_scores(out, work.sequences, values, meta)
+    shutil.rmtree(work.path)
+    return meta
+
+
+def _say(text: str) -> None:
+    print(f"prunegrid: {text}", file=sys.stderr, flush=True)
