@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid import __version__
-from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import draft, replace, replacing, sha256
+from prunegrid.core.files import draft, replace, replacing
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Scoring
-from prunegrid.models import describe, load_tokenizer
+from prunegrid.models import describe, prepare_tokenizer, template_digest
 from prunegrid.models.folder import config_file
 from prunegrid.models.hub import find_model
 from prunegrid.models.size import stored_size
+from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.devices import device_kind, score_on
 from prunegrid.scoring.pass_folder import PassFolder
+from prunegrid.scoring.render import Renderer
 from prunegrid.scoring.score import pass_digests, pass_facts
-from prunegrid.scoring.sequences import Sequences, tokenise_shard
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.target import check_space, hold, present_scores, refuse_extra, refuse_foreign
 from prunegrid.scoring.writer import rates, refuse_empty, write_scores
 
@@ -101,19 +102,21 @@ def _read_inputs(
     start = time.monotonic()
     folder, source = find_model(model)
     digests = describe(folder)["digests"]
-    tokenizer = _tokenizer(folder, chat_template, chat_template_kwargs)
+    tokenizer = prepare_tokenizer(folder, chat_template, chat_template_kwargs)
     fresh.mkdir()
     tokenizer.save_pretrained(fresh / layout.TOKENIZER)
     shutil.copyfile(config_file(folder), fresh / layout.TOKENIZER / "config.json")  # says which tokenizer class it is
     write_data(fresh / layout.DATA, fresh / layout.DATA_COUNTS)
-    digests |= {"template": sha256(tokenizer.chat_template)}
+    if chat_template or chat_template_kwargs:
+        digests |= {"template": template_digest(tokenizer.chat_template)}
     return Inputs(folder, source, tokenizer, pass_digests(digests, fresh / layout.DATA, settings), start)
 
 
 def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, kind: str, devices: int) -> None:
     """Tokenise the data, check what a pass needs, and lay out its shards in the folder `fresh`."""
-    sequences, cut = tokenise_shard(fresh / layout.DATA, inputs.tokenizer, settings.max_length)
-    meta = pass_facts(inputs.digests, settings, sequences, cut) | {"model": inputs.source}
+    renderer = Renderer(inputs.tokenizer)
+    sequences, cut = tokenise_shard(fresh / layout.DATA, renderer, settings.max_length)
+    meta = pass_facts(inputs.digests, settings, sequences, cut, renderer) | {"model": inputs.source}
     refuse_empty(meta, fresh / layout.DATA)
     check_space(fresh, sequences)
     plan = {
@@ -124,15 +127,6 @@ def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, k
         "meta": meta | {"seconds": round(time.monotonic() - inputs.start, 1)},
     }
     PassFolder.write(fresh, sequences, plan)
-
-
-def _tokenizer(folder: Path, chat_template: str | None, kwargs: Mapping[str, Any]) -> Any:
-    tokenizer = load_tokenizer(folder)
-    if chat_template is not None:
-        tokenizer.chat_template = chat_template
-    if tokenizer.chat_template is None:
-        raise PrunegridError(folder, "its tokenizer has no chat template", "give one with --chat-template")
-    return tokenizer
 
 
 def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:

@@ -92,9 +92,9 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path: Path, scores: Path, 
     message = fails(*base, "--pair", "random+ppl", *PRUNE, "--model", str(other))
     assert "another model" in message
     no_response = tmp_path / "no_response.jsonl"
-    no_response.write_text('{"prompt": "q", "answer": "a"}\n')
+    no_response.write_text('{"prompt": "q", "reply": "a"}\n')
     message = fails("score", "--model", str(tiny_model), "--data", str(no_response), "--out", str(out))
-    assert "answer, prompt" in message
+    assert "prompt, reply" in message
     good = tmp_path / "good.jsonl"
     good.write_text('{"prompt": "q", "response": "a"}\n')
     mine = tmp_path / "mine"
