@@ -11,7 +11,7 @@ REASONING = ("reasoning_content", "reasoning", "thinking")  # field of a message
 def read_content(message: Fields, role: str) -> tuple[str | None, str | None]:
     """The message's content and reasoning, null where there is none."""
     name = message.first("content", "value")
-    reasoning = message.take_text(*REASONING) if role == "assistant" else None
+    reasoning = (role == "assistant" and message.take_text(*REASONING)) or None
     if name is None or not isinstance(message.values[name], list):
         return message.take_text("content", "value"), reasoning
     content, thoughts = _join(message, name, message.take(name))

@@ -62,9 +62,9 @@ class Fields:
             return None
         if isinstance(value, str):
             value = self._parse(name, value)
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             self.refuse(f"{self.path(name)} is {shown(value)}, not a list", "make it a list")
-        return value
+        return list(value)
 
     def _parse(self, name: str, text: str) -> Any:
         try:

@@ -62,7 +62,7 @@ def _read_history(row: Fields) -> Messages:
         return read_turns(row, "history", items)
     turns: Messages = []
     for i, item in enumerate(items):
-        if not isinstance(item, list) or len(item) != 2 or not all(isinstance(text, str) for text in item):
+        if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
             row.refuse(f"history[{i}] is {shown(item)}, not a pair of texts", "give [prompt, response]")
         turns += [full_message("user", item[0]), full_message("assistant", item[1])]
         row.texts.extend(item)

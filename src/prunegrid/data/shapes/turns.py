@@ -53,8 +53,8 @@ def _message(fields: Fields, role: str, is_call: bool) -> Message:
             fields.refuse(f"{fields.label} ({role}) has no content", "add it, or remove the message")
         content = None if reasoning else ""  # an empty answer is left out and counted
     rest = {"reasoning_content": reasoning, "tool_calls": calls, "train": _weight(fields, role)}
-    rest["tool_call_id"] = fields.take_text("tool_call_id") if role == "tool" else None
-    return full_message(role, content, name=fields.take_text("name"), **rest)
+    rest["tool_call_id"] = (role == "tool" and fields.take_text("tool_call_id")) or None
+    return full_message(role, content, name=fields.take_text("name") or None, **rest)
 
 
 def _weight(fields: Fields, role: str) -> bool | None:
