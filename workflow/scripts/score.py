@@ -23,7 +23,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
     experiment = load(snakemake.config)
     removals = grid.removals(experiment)
     if removals:
-        print(check_trainable(Path(snakemake.input.model), experiment.training.packing, removals), flush=True)
+        print(check_trainable(Path(snakemake.input.model), experiment.training, removals), flush=True)
     shard, shards = map(int, snakemake.wildcards.scatteritem.split("-of-"))
     score(
         Path(snakemake.input.model),

@@ -44,7 +44,7 @@ def _absent_model(name: str, source: Source) -> str:
 def _training(experiment: Experiment, folder: Path) -> str:
     if code_classes(folder):
         return "which brings code of its own (not run here, so not checked)"
-    return check_trainable(folder, experiment.training.packing, grid.removals(experiment))
+    return check_trainable(folder, experiment.training, grid.removals(experiment))
 
 
 def _has_template(folder: Path) -> bool:

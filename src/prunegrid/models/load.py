@@ -2,13 +2,13 @@
 step imports this module, and most load nothing.
 """
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from prunegrid.core.disk_errors import disk_error
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import repair, replacing
+from prunegrid.models.adapters import apply_adapter
 from prunegrid.models.folder import check_complete, config_file, is_adapter
 from prunegrid.models.remote_code import may_run_code
 
@@ -53,25 +53,6 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
         problem = f"the weights lack {', '.join(missing[:3])} (transformers would initialise them at random)"
         raise PrunegridError(folder, problem, "give the complete weights")
     return model.to(device).eval()
-
-
-def apply_adapter(model: Any, folder: Path) -> Any:
-    """The model with the adapter in `folder` added to its weights.
-
-    An adapter that does not fit is an error: peft only warns, and the scores would be the base model's.
-    """
-    from peft import PeftModel
-
-    if not (folder / "adapter_model.safetensors").exists():
-        raise PrunegridError(folder, "no adapter_model.safetensors (pickles are not read)", "train the cell again")
-    check_complete(folder)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*missing adapter keys")
-        try:
-            return PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
-        except (UserWarning, ValueError, RuntimeError, OSError) as error:
-            problem = f"not an adapter of this model ({str(error)[:200]})"
-            raise PrunegridError(folder, problem, "train the cell again") from None
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path, dtype: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError, first_line
+from prunegrid.experiment.sections import Training
+from prunegrid.models.adapters import add_adapter
 from prunegrid.models.architecture import (
     OTHER_MODEL,
     PACKED,
@@ -32,14 +34,16 @@ def training_attention(folder: Path, packing: bool) -> TrainingAttention:
     return TrainingAttention("sdpa" if meta_model(folder)._supports_sdpa else "eager", reason)
 
 
-def check_trainable(folder: Path, packing: bool, removals: Collection[str]) -> str:
+def check_trainable(folder: Path, training: Training, removals: Collection[str]) -> str:
     """How the model will be trained, in words; refused if it cannot be scored, or trained under all `removals`."""
     model = meta_model(folder)
     if error := scoring_error(model):
         raise error
     if "drop" in removals:
         check_positions(model)
-    attention = training_attention(folder, packing)
+    attention = training_attention(folder, training.packing)
+    if training.method == "lora":
+        add_adapter(model, training.lora)
     if attention.packed:
         return "trained packed"
     return f"trained padded with {attention.implementation} attention: {attention.padded_because}"

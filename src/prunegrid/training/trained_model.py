@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.experiment.sections import Lora
+from prunegrid.models.adapters import add_adapter
 from prunegrid.models.head import patch_forward
 from prunegrid.models.remote_code import may_run_code
 from prunegrid.training import liger
@@ -36,7 +36,7 @@ def load_trained_model(order: Order, device: torch.device) -> tuple[Any, dict[st
     if order.checkpoints_layers:
         checkpoint_layers(model)
     if job.training.method == "lora":
-        model = add_lora(model, job.training.lora)
+        model = add_adapter(model, job.training.lora)
     return model, fallbacks
 
 
@@ -50,9 +50,3 @@ def checkpoint_layers(model: Any) -> None:
     """Recompute activations in the backward pass. transformers 5.23 renamed the method."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable({"use_reentrant": False})
-
-
-def add_lora(model: Any, lora: Lora) -> Any:
-    from peft import LoraConfig, get_peft_model  # here, since it takes a second to import
-
-    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **lora.model_dump()))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.sections import Scoring, Training
 from prunegrid.models.architecture import PACKED, TrainingAttention, scoring_error
 from prunegrid.models.head import Head
 from prunegrid.models.meta_model import check_trainable, meta_model, training_attention
@@ -170,7 +170,7 @@ def test_meta_model_has_the_full_size_and_no_memory(tmp_path: Path) -> None:
     model = meta_model(tmp_path)
     assert sum(p.numel() for p in model.parameters()) > 6e9
     assert {p.device.type for p in model.parameters()} == {"meta"}
-    assert check_trainable(tmp_path, True, {"drop"}) == "trained packed"
+    assert check_trainable(tmp_path, Training(), {"drop"}) == "trained packed"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_meta_model_has_the_full_size_and_no_memory(tmp_path: Path) -> None:
 )
 def test_check_trainable_refuses_from_the_configuration(family: str, value: str, fix: str, tmp_path: Path) -> None:
     with refused(family.split()[0], value, fix=fix):
-        check_trainable(write_config(family, tmp_path), True, {"drop"})
+        check_trainable(write_config(family, tmp_path), Training(), {"drop"})
 
 
 def test_check_trainable_unbuildable_config_names_the_folder(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_check_trainable_unbuildable_config_names_the_folder(tmp_path: Path) -> 
     file = tmp_path / "config.json"
     file.write_text(file.read_text().replace('"num_attention_heads": 4', '"num_attention_heads": 0'))
     with refused(tmp_path, "config.json", fix="another model"):
-        check_trainable(tmp_path, True, set())
+        check_trainable(tmp_path, Training(), set())
 
 
 def test_score_refuses_drop_for_a_model_that_ignores_positions(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, Trainer
 
 from prunegrid.core import gpus
 from prunegrid.experiment.sections import Lora, Training
+from prunegrid.models.adapters import add_adapter
 from prunegrid.training import Job, processes, settings, trained_model
 from prunegrid.training.job import Order
 from prunegrid.training.processes import CUBLAS
@@ -87,7 +88,7 @@ def test_buckets_are_as_large_as_what_is_trained(tiny_model: Path, monkeypatch: 
     model = AutoModelForCausalLM.from_pretrained(tiny_model)
     every = sum(p.numel() for p in model.parameters())
     assert settings.bucket_sizes(model) == {"reduce_bucket_size": every, "allgather_bucket_size": every + every % 2}
-    adapted = trained_model.add_lora(model, Lora(r=1, target_modules=["q_proj"]))
+    adapted = add_adapter(model, Lora(r=1, target_modules=["q_proj"]))
     assert settings.bucket_sizes(adapted)["reduce_bucket_size"] == 2 * (32 + 32)
     monkeypatch.setattr(settings, "BUCKET_ELEMENTS", 100)
     assert settings.bucket_sizes(adapted) == {"reduce_bucket_size": 100, "allgather_bucket_size": 100}
