@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
-from prunegrid.experiment.names import FULL, ZERO_SHOT, Reference
+from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.sections import (
     USUAL_DTYPE,
     Budget,
@@ -172,6 +172,23 @@ class Experiment(Section):
                 raise ValueError(
                     f"{variant.name} is static and {variant.match}, its match, dynamic; give both the same mode"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_conversations(self) -> Self:
+        if self.dataset.turns != "all":
+            if self.unit == "conversation":
+                raise ValueError("unit: conversation needs dataset.turns: all; set it, or leave unit out")
+            return self
+        if SHUFFLED in self.references:
+            raise ValueError(
+                f"{SHUFFLED} cannot replace the answers within a conversation; leave it out of references, or set "
+                "dataset.turns: each"
+            )
+        for variant in self.variants:
+            if (variant.mode or self.training.mode) == "dynamic":
+                fix = "set dataset.turns: each, or mode: static"
+                raise ValueError(f"{variant.name}: mode: dynamic scores an answer at a time; {fix}")
         return self
 
     def _check_prunes_mini_batches(self, variant: Variant) -> None:

@@ -1,18 +1,25 @@
 """A kept sample as a trainer takes it: token ids and labels. Training and every export build it here."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 IGNORE = -100
 
 
 class Example(NamedTuple):
-    """One kept sample as the model sees it; `labels` are `IGNORE` for tokens that are not trained on."""
+    """One kept sample, or conversation, as the model sees it; `labels` are `IGNORE` for tokens that are not trained on.
+
+    `answers` is the number of kept answers. Where they differ in weight, `weights` has one for each trainable token,
+    and `weight` is the mean.
+    """
 
     sample_id: int
     ids: list[int]
     labels: list[int]
     positions: list[int]
     weight: float
+    weights: list[float] | None = None
+    answers: int = 1
 
     @property
     def trainable(self) -> int:
@@ -20,11 +27,23 @@ class Example(NamedTuple):
         return sum(label != IGNORE for label in self.labels)
 
 
+class Answer(NamedTuple):
+    """An answer and the part of the prompt that is new with it.
+
+    `kept_positions` are within the response, and have been checked; None: the answer is context and not learned.
+    """
+
+    prompt_ids: list[int]
+    response_ids: list[int]
+    kept_positions: Sequence[int] | None
+    weight: float = 1.0
+
+
 def build_example(
     sample_id: int,
     prompt_ids: list[int],
     response_ids: list[int],
-    kept_positions: list[int] | None,
+    kept_positions: Sequence[int] | None,
     weight: float,
     removal: str,
 ) -> Example:
@@ -33,14 +52,34 @@ def build_example(
     `removal: mask` leaves all tokens as context, and pruned ones without a loss. `drop` removes pruned tokens; the
     survivors keep their original position ids, and the survivor before a gap predicts the next one.
     """
-    positions = list(range(len(response_ids))) if kept_positions is None else kept_positions
-    start = len(prompt_ids)
-    survivors = positions if removal == "drop" else range(len(response_ids))
-    learned = set(positions)
-    return Example(
-        sample_id=sample_id,
-        ids=[*prompt_ids, *(response_ids[i] for i in survivors)],
-        labels=[IGNORE] * start + [response_ids[i] if i in learned else IGNORE for i in survivors],
-        positions=[*range(start), *(start + i for i in survivors)],
-        weight=weight,
-    )
+    kept = range(len(response_ids)) if kept_positions is None else kept_positions
+    return build_conversation(sample_id, [Answer(prompt_ids, response_ids, kept, weight)], removal)
+
+
+def build_conversation(sample_id: int, answers: Sequence[Answer], removal: str) -> Example:
+    """The example of a conversation's answers, in order and from the first one on; `sample_id` is the first one's.
+
+    It ends with the last answer that is kept. With `removal: mask` its loss is the sum of the losses of a row for each
+    kept answer. With `drop` later answers do not see the tokens that were dropped from earlier ones; an answer that is
+    not kept is context, and stays whole as prompts do.
+    """
+    last = max(number for number, answer in enumerate(answers) if answer.kept_positions is not None)
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    weights: list[float] = []
+    start = 0
+    for prompt, response, kept, weight in answers[: last + 1]:
+        survivors = kept if kept is not None and removal == "drop" else range(len(response))
+        learned = set(kept or ())
+        ids += [*prompt, *(response[i] for i in survivors)]
+        labels += [IGNORE] * len(prompt) + [response[i] if i in learned else IGNORE for i in survivors]
+        border = start + len(prompt)
+        positions += [*range(start, border), *(border + i for i in survivors)]
+        weights += [weight] * len(learned)
+        start = border + len(response)
+    kept_answers = [answer for answer in answers if answer.kept_positions is not None]
+    example = Example(sample_id, ids, labels, positions, kept_answers[0].weight, answers=len(kept_answers))
+    if all(answer.weight == example.weight for answer in kept_answers):
+        return example
+    return example._replace(weight=sum(weights) / max(1, len(weights)), weights=weights)

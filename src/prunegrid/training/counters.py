@@ -40,7 +40,7 @@ class Counters:
 
     def count(self, examples: list[list[Example]], inputs: list[dict[str, Any]]) -> None:
         samples = [example for batch in examples for example in batch]
-        self.counts["samples"] += len(samples)
+        self.counts["samples"] += sum(example.answers for example in samples)
         self.counts["trained_tokens"] += sum(example.trainable for example in samples)
         self.counts["forwarded_tokens"] += sum(len(example.ids) for example in samples)
         self.counts["positions"] += sum(pass_inputs["input_ids"].numel() for pass_inputs in inputs)

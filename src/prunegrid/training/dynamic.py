@@ -115,7 +115,7 @@ class DynamicExamples:
     def __init__(self, order: Order, rows: Sequences, counters: Counters) -> None:
         job, training = order.job, order.job.training
         assert job.pruning, "a dynamic cell has a pruning"
-        self.rows, self.counters = rows, counters
+        self.rows, self.counters, self.candidates = rows, counters, len(rows)
         self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
         self.pruner = MiniBatchPruner(Samples(rows, training.removal), job.pruning, job.seed, pass_tokens)

@@ -41,14 +41,18 @@ def collate(examples: list[Example], packed: bool) -> Inputs:
         "input_ids": [example.ids for example in examples],
         "position_ids": [example.positions for example in examples],
     }
-    weights = [example.weight for example in examples]
+    weights = [
+        weight
+        for example, place in zip(examples, places, strict=True)
+        for weight in example.weights or [example.weight] * len(place)
+    ]
     shape = _packed(lengths) if packed else _padded(lengths)
     return {
         **{name: _tensor(rows, packed, width) for name, rows in fields.items()},
         **shape,
         "before_R": torch.from_numpy(np.concatenate([s + p - 1 for s, p in zip(starts, places, strict=True)])),
         "target_R": torch.tensor([label for example in examples for label in example.labels if label != IGNORE]).long(),
-        "weight_R": torch.from_numpy(np.repeat(weights, list(map(len, places)))).float(),
+        "weight_R": torch.tensor(weights).float(),
         "sample_ids": [example.sample_id for example in examples if example is not EMPTY],
     }
 

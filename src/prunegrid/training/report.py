@@ -58,7 +58,8 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
     """`training.json`, without what the launcher adds. Tokens are totals over all epochs and ranks."""
     job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
-    epochs = trainer.state.global_step / steps_per_epoch(len(lengths), job.training)
+    epoch_steps = steps_per_epoch(trainer.examples.candidates, job.training)
+    epochs = trainer.state.global_step / epoch_steps
     # The optional kernels that rank 0 did without, and why.
     fallbacks = trainer.fallbacks | (trainer.examples.pruner.candidates.head.fallbacks if job.pruning else {})
     curve = [
@@ -68,7 +69,7 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
     ]
     return {
         "steps": trainer.state.global_step,
-        "steps_per_epoch": steps_per_epoch(len(lengths), job.training),
+        "steps_per_epoch": epoch_steps,
         "epochs": epochs,
         "candidate_samples": len(lengths),
         "kept_samples": totals.pop("samples") / epochs,

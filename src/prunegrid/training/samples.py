@@ -12,7 +12,7 @@ from prunegrid.core.files import read_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
-from prunegrid.selection.examples import Example, build_example
+from prunegrid.selection.examples import Answer, Example, build_conversation, build_example
 from prunegrid.training.job import Job
 from prunegrid.training.schedule import MicroBatches, schedule
 
@@ -27,9 +27,10 @@ def response_donors(sample_id_N: Ints, seed: int) -> Ints:
 
 
 class Samples:
-    """What is trained on: all samples whole, or the `rows_N` of a selection with the positions that it keeps.
+    """What is trained on: all conversations whole, or of the `rows_N` of a selection the positions that it keeps.
 
-    `donor_N`, if given, are the samples whose responses replace the own ones (`response_donors`).
+    A conversation is one example with all of its kept answers, a single answer a conversation of its own. `donor_N`, if
+    given, are the samples whose responses replace the own ones (`response_donors`).
     """
 
     def __init__(self, rows: Sequences, removal: str, donor_N: Ints | None = None) -> None:
@@ -37,6 +38,7 @@ class Samples:
         self.rows_N: Ints = np.arange(len(rows))
         self.kept: pa.ListArray | None = None
         self.weight_N: NDArray[np.float32] = np.ones(len(rows), np.float32)
+        self._group()
 
     def select(self, path: Path) -> None:
         """Reduce to what `selection.parquet` keeps; refuse one that keeps a sample without scores."""
@@ -44,27 +46,50 @@ class Samples:
         ids = table["sample_id"].to_numpy()
         order = np.argsort(self.rows.sample_id_N, kind="stable")
         place = np.minimum(np.searchsorted(self.rows.sample_id_N, ids, sorter=order), len(order) - 1)
-        self.rows_N = order[place]
-        scored = self.rows.sample_id_N[self.rows_N] == ids
+        rows_N = order[place]
+        scored = self.rows.sample_id_N[rows_N] == ids
         if not scored.all():
             raise PrunegridError(path, f"the scores hold {scored.sum()} of its {len(ids)} samples", "prune again")
-        self.kept, self.weight_N = table["kept"].combine_chunks(), table["weight"].to_numpy()
+        by_row = np.argsort(rows_N, kind="stable")  # the answers of a conversation are neighbours
+        self.rows_N = rows_N[by_row]
+        self.kept, self.weight_N = table["kept"].combine_chunks().take(by_row), table["weight"].to_numpy()[by_row]
+        self._group()
+
+    def _group(self) -> None:
+        """Note the conversations that are trained on, and where the kept answers of each begin in `rows_N`."""
+        number_N = np.searchsorted(self.rows.conversations.start_C, self.rows_N, side="right") - 1
+        self.chosen_C, first_C = np.unique(number_N, return_index=True)
+        self.offsets = np.append(first_C, len(number_N))
 
     @property
-    def sample_id_N(self) -> Ints:
-        """Ids of the samples that are trained on."""
-        return self.rows.sample_id_N[self.rows_N]
+    def sample_id_C(self) -> Ints:
+        """Of each conversation that is trained on, the id of its first sample."""
+        return self.rows.sample_id_N[self.rows.conversations.start_C[self.chosen_C]]
 
     def __getitem__(self, number: int) -> Example:
-        """The example of the `number`-th of the samples that are trained on."""
-        row = self.rows_N[number]
-        positions = None if self.kept is None else self.kept[number].as_py()
-        return self.example(row, positions, float(self.weight_N[number]))
+        """The example of the `number`-th of the conversations that are trained on."""
+        conversations, chosen = self.rows.conversations, self.chosen_C[number]
+        start, turns = int(conversations.start_C[chosen]), int(conversations.turns_C[chosen])
+        places = range(self.offsets[number], self.offsets[number + 1])
+        kept = {int(self.rows_N[place]): place for place in places}
+        answers = [self._answer(row, kept.get(row)) for row in range(start, start + turns)]
+        return build_conversation(int(self.rows.sample_id_N[start]), answers, self.removal)
+
+    def _answer(self, row: int, place: int | None) -> Answer:
+        """The answer `row`; `place` is where the selection keeps it."""
+        prompt, response = self._ids(row)
+        if place is None:
+            return Answer(prompt, response, None)
+        positions = range(len(response)) if self.kept is None else self.kept[place].as_py()
+        return Answer(prompt, response, positions, float(self.weight_N[place]))
+
+    def _ids(self, row: int) -> tuple[list[int], list[int]]:
+        prompt, response = self.rows.ids(row)
+        return prompt, response if self.donor_N is None else self.rows.ids(self.donor_N[row])[1]
 
     def example(self, row: int, kept_positions: list[int] | None, weight: float) -> Example:
-        prompt, response = self.rows.ids(row)
-        if self.donor_N is not None:
-            response = self.rows.ids(self.donor_N[row])[1]
+        """The example of a sample that is a conversation of its own."""
+        prompt, response = self._ids(row)
         return build_example(int(self.rows.sample_id_N[row]), prompt, response, kept_positions, weight, self.removal)
 
 
@@ -80,10 +105,12 @@ def static_samples(job: Job, rows: Sequences) -> Samples:
 class Examples(Protocol):
     """One rank's examples: the micro-batches of each step, and what is trained on of them.
 
-    Dynamic ones need the trainer, whose model scores their candidates.
+    `candidates` are what batch sizes count: conversations, before pruning. Dynamic ones need the trainer, whose model
+    scores their candidates.
     """
 
     plan: list[MicroBatches]
+    candidates: int
     trainer: Any
 
     def take(self, micro_batches: MicroBatches, step: int, /) -> list[list[Example]]: ...
@@ -94,7 +121,8 @@ class StaticExamples:
 
     def __init__(self, job: Job, rows: Sequences, rank: int) -> None:
         self.samples = static_samples(job, rows)
-        self.plan = schedule(self.samples.sample_id_N, len(rows), job.training, job.seed, rank)
+        self.candidates = len(rows.conversations)
+        self.plan = schedule(self.samples.sample_id_C, self.candidates, job.training, job.seed, rank)
         self.trainer: Any = None
 
     def take(self, micro_batches: MicroBatches, _step: int) -> list[list[Example]]:

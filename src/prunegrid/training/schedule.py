@@ -1,8 +1,8 @@
 """Training arithmetic: which samples each rank sees in which micro-batch of which optimizer step.
 
 Batch sizes count candidates, before pruning: every cell takes as many steps as Full does, and an epoch's kept samples
-are spread evenly over them. In dynamic mode all candidates are spread, and a micro-batch is the mini-batch that is
-pruned. Imports no torch: the plan counts steps here.
+are spread evenly over them. A conversation that is one sequence is one candidate. In dynamic mode all candidates are
+spread, and a micro-batch is the mini-batch that is pruned. Imports no torch: the plan counts steps here.
 """
 
 import itertools

@@ -59,6 +59,27 @@ def test_dynamic_variants_that_cannot_be_are_refused(values: dict[str, Any], mes
     assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
 
 
+CONVERSATIONS = {"dataset": {"name": "d", "path": "d.json", "turns": "all"}}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"unit": "conversation"}, "unit: conversation needs dataset.turns: all"),
+        (
+            CONVERSATIONS | {"references": ["shuffled-responses"]},
+            "shuffled-responses cannot replace the answers",
+        ),
+        (CONVERSATIONS | {"variants": [{"d": DYNAMIC}]}, "d: mode: dynamic scores an answer at a time"),
+    ],
+)
+def test_what_conversations_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        load(config() | values)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def sized_config(size: int, ratios: list[float], *variants: Any, mode: str | None = None) -> dict[str, Any]:
     """A configuration whose mini-batches have this size, at these sample ratios."""
     values = config(*variants, mode=mode)

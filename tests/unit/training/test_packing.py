@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, MistralConfig
+from transformers import Gemma2Config, LlamaConfig, MistralConfig
 
 from prunegrid.models.probes import check_isolated
 from prunegrid.selection.examples import Example, build_example
@@ -16,17 +16,8 @@ from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.schedule import pack
 from prunegrid.training.trained_model import checkpoint_layers
 from support.errors import refused
+from support.gradients import LLAMA, SIZES, assert_same, built, gradients
 
-SIZES: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "initializer_range": 0.3,
-}
-LLAMA = LlamaConfig(**SIZES)
 FAMILIES = {
     "grouped": LLAMA,
     "multi-head": LlamaConfig(**SIZES | {"num_key_value_heads": 4}),
@@ -34,12 +25,6 @@ FAMILIES = {
     "tied": LlamaConfig(**SIZES, tie_word_embeddings=True),
     "window": MistralConfig(**SIZES, sliding_window=4),
 }
-
-
-def built(config: Any = LLAMA, attention: str = PACKED) -> Any:
-    """A model of random float64 weights, the same ones for a config."""
-    torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attention).double().eval()
 
 
 def samples(removal: str, lengths: tuple[int, ...] = (9, 3, 14, 1, 6), seed: int = 0) -> list[Example]:
@@ -62,27 +47,6 @@ def hidden(model: Any, rows: list[Example], packed: bool) -> list[torch.Tensor]:
         states_BTD = model.get_decoder()(**{name: inputs[name] for name in names}, **borders).last_hidden_state
     lengths = [len(former.ids) for former in rows]
     return list(states_BTD[0].split(lengths) if packed else [h[:n] for h, n in zip(states_BTD, lengths, strict=True)])
-
-
-def gradients(model: Any, passes: list[list[Example]], packed: bool) -> tuple[float, dict[str, torch.Tensor]]:
-    """Loss summed over the passes, and every parameter's gradient."""
-    model.zero_grad()
-    total = 0.0
-    for rows in passes:
-        loss = total_nll(model, collate(rows, packed))
-        loss.backward()
-        total += loss.item()
-    return total, {name: p.grad.clone() for name, p in model.named_parameters()}
-
-
-def assert_same(former: tuple[float, dict[str, torch.Tensor]], second: tuple[float, dict[str, torch.Tensor]]) -> None:
-    """The head works in float32: losses to 1e-6, each parameter's gradient to 1e-5 of its largest entry."""
-    assert former[0] == pytest.approx(second[0], rel=1e-6)
-    assert former[1].keys() == second[1].keys()
-    for name, gradient in former[1].items():
-        largest = second[1][name].abs().max().item()
-        assert largest > 0, f"{name} has no gradient: nothing is compared"
-        torch.testing.assert_close(gradient, second[1][name], rtol=0, atol=1e-5 * largest, msg=name)
 
 
 @pytest.mark.parametrize("removal", ["mask", "drop"])
