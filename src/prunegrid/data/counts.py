@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.data.messages import Messages, is_learned
 
 BAD_ROWS_NAMED = 5
 NO_SAMPLES = "give rows with a prompt and a response"
@@ -56,9 +55,11 @@ class Counts:
         if len(self.bad_rows) < BAD_ROWS_NAMED:
             self.bad_rows.append(f"{error.where}: {error.what}")
 
-    def add_sample(self, row: int, messages: Messages, reason: str | None = None) -> None:
-        """A sample that is written, or that a filter leaves out for `reason`; samples come in the order of rows."""
-        answers = sum(is_learned(messages))
+    def add_sample(self, row: int, answers: int, reason: str | None = None) -> None:
+        """A sample of `answers` learned answers that is written, or that a filter leaves out for `reason`.
+
+        Samples come in the order of rows.
+        """
         if self.last_row and self.last_row[0] != row:
             self._end_row()
         is_left_out = reason and (self.last_row is None or self.last_row[1])

@@ -6,17 +6,17 @@ items keep the hub's fields, in JSON lines.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, replacing, sha256, write_json, write_parquet
+from prunegrid.core.files import replacing, sha256, write_json
 from prunegrid.core.randomness import uniform
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.counts import Counts, no_samples
-from prunegrid.data.messages import MESSAGE
 from prunegrid.data.rows import stream_rows
+from prunegrid.data.sample_table import SampleTable
+from prunegrid.data.sources import source_files
 from prunegrid.experiment.sections import DataRef, Dataset
 
 
@@ -28,72 +28,64 @@ def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
     return str(file) if file is not None and file.exists() else None
 
 
-def write_dataset(dataset: Dataset, local: str | None, out: Path, counts: Path) -> None:
-    """Write the training set as Parquet to `out`, and to `counts` what was left out and why."""
-    source = local or str(dataset.hub)
+def write_dataset(dataset: Dataset, local: Any, out: Path, counts: Path) -> None:
+    """Write the training set as Parquet to `out`, and to `counts` what was left out and why.
+
+    `local`: as for `stream_rows`. Any number of rows takes the same memory, but 20 bytes a sample.
+    """
+    source = str(dataset.hub) if local is None else str(local) if isinstance(local, str | Path) else "rows"
     reader = SampleReader(dataset, source)
-    samples = [sample for row in stream_rows(dataset, local) for sample in reader.read(row)]
-    duplicates = _mark_duplicates(samples)
-    samples = _filter(samples, dataset, duplicates, reader.counts)
-    if not samples:
-        raise no_samples(source, reader.counts)
-    write_parquet(out, _table(samples, dataset.carry, source))
+    with replacing(out) as temporary, SampleTable(temporary, source, dataset.carry) as table:
+        for row in stream_rows(dataset, local):
+            for sample in reader.read(row):
+                table.add(sample, row.place)
+        table.finish()
+        if not len(table):
+            raise no_samples(source, reader.counts)
+        duplicates = table.duplicates()
+        table.write(_filter(table, dataset, duplicates, reader.counts))
     write_json(
         counts,
         {
             "source": dataset.model_dump(mode="json"),
-            "file_digest": None if local is None else sha256(Path(local)),
+            **_files(dataset, local),
             "digest": sha256(out),
             **reader.counts.summary(),
-            "duplicates": sum(duplicates),
+            "duplicates": int(duplicates.sum()),
         },
     )
 
 
-def _mark_duplicates(samples: list[Record]) -> list[bool]:
-    """True for a sample with the same messages as an earlier one."""
-    earlier: set[str] = set()
-    marks = []
-    for sample in samples:
-        key = json.dumps([sample["messages"], sample["tools"]])
-        marks.append(key in earlier)
-        earlier.add(key)
-    return marks
+def _files(dataset: Dataset, local: Any) -> dict[str, Any]:
+    """The digest of the source's files, and, of a folder or glob, which these are and which were not read."""
+    if not isinstance(local, str | Path):
+        return {"file_digest": None}
+    found = source_files(dataset, str(local))
+    names = {"files": [str(file) for file in found.files], "skipped_files": found.skipped}
+    return {"file_digest": sha256(*found.files), **({} if Path(local).is_file() else names)}
 
 
-def _filter(samples: list[Record], dataset: Dataset, duplicates: list[bool], counts: Counts) -> list[Record]:
-    """Drop duplicates and reduce to `max_samples`, as configured; count what is left out."""
+def _filter(table: SampleTable, dataset: Dataset, duplicates: np.ndarray, counts: Counts) -> np.ndarray | None:
+    """Which samples stay: no duplicates and at most `max_samples`, as configured; None: all. Counts them and others."""
     counts.left_out.update({"duplicate": 0} if dataset.drop_duplicates else {}, over_max_samples=0)
-    dropped = [duplicate and dataset.drop_duplicates for duplicate in duplicates]
-    subset = _subset([sample for sample, drop in zip(samples, dropped, strict=True) if not drop], dataset.max_samples)
-    ids = {sample["sample_id"] for sample in subset}
-    for sample, is_dropped in zip(samples, dropped, strict=True):
-        reason = "duplicate" if is_dropped else None if sample["sample_id"] in ids else "over_max_samples"
-        counts.add_sample(sample["row"], sample["messages"], reason)
-    return subset
+    dropped = duplicates & dataset.drop_duplicates
+    kept = ~dropped
+    if dataset.max_samples is not None and dataset.max_samples < kept.sum():
+        _subset(kept, table.column("sample_id"), dataset.max_samples)
+    for row, answers, is_dropped, is_kept in zip(table.column("row"), table.answers, dropped, kept, strict=True):
+        counts.add_sample(row, answers, "duplicate" if is_dropped else None if is_kept else "over_max_samples")
+    return None if kept.all() else kept
 
 
-def _subset(samples: list[Record], limit: int | None) -> list[Record]:
-    """`limit` samples chosen uniformly, in order; a larger limit keeps all samples of a smaller one."""
-    if limit is None or limit >= len(samples):
-        return samples
-    ids = np.array([sample["sample_id"] for sample in samples])
-    indices = np.lexsort((ids, uniform(0, "max_samples", ids)))[:limit]
-    return [samples[i] for i in sorted(indices)]
+def _subset(kept: np.ndarray, ids: np.ndarray, limit: int) -> None:
+    """Keep `limit` of the samples chosen uniformly; a larger limit keeps all samples of a smaller one."""
+    indices = np.flatnonzero(kept)
+    chosen = np.lexsort((ids[indices], uniform(0, "max_samples", ids[indices])))[:limit]
+    kept[:] = False
+    kept[indices[chosen]] = True
 
 
-def _table(samples: list[Record], carry: list[str], source: str) -> pa.Table:
-    places = [("sample_id", pa.int64()), ("row", pa.int64()), ("turn", pa.int32())]
-    fields = [*places, ("messages", pa.list_(MESSAGE)), ("tools", pa.string())]
-    try:
-        columns = pa.Table.from_pylist([{name: s[name] for name in carry} for s in samples]).schema if carry else []
-        return pa.Table.from_pylist(samples, pa.schema([*(pa.field(*field) for field in fields), *columns]))
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-        problem = f"its texts and carried columns do not fit one type each ({error})"
-        raise PrunegridError(source, problem, "give each column one type in all rows") from None
-
-
-def write_benchmark(ref: DataRef, local: str | None, out: Path) -> None:
+def write_benchmark(ref: DataRef, local: Any, out: Path) -> None:
     """Write a benchmark's items as JSON lines, fields as on the hub."""
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in stream_rows(ref, local):

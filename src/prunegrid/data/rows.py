@@ -67,20 +67,18 @@ def _placed_rows(ref: DataRef, local: Any) -> Iterator[PlacedRow]:
     if not isinstance(local, str | Path):
         return object_rows(local, ref.split)
     files = source_files(ref, str(local)).files
-    _check_digest(ref, str(local))
+    if ref.sha256:
+        _check_digest(str(local), files, ref.sha256)
     return chain.from_iterable(map(file_rows, files))
 
 
-def _check_digest(ref: DataRef, local: str) -> None:
-    """Refuse a file of another SHA-256 than the config's."""
-    path = Path(local)
-    if not ref.sha256 or not path.exists():
-        return
-    if not path.is_file():
+def _check_digest(local: str, files: list[Path], expected: str) -> None:
+    """Refuse a file of another SHA-256 than the config's; an absent one is refused by who reads it."""
+    if files != [Path(local)]:
         problem = "sha256 applies to one file, not to a folder or glob"
         raise PrunegridError(local, problem, "remove sha256, or put the rows in one file")
-    if (digest := sha256sum(path)) != ref.sha256:
-        problem = f"its SHA-256 is {digest}, not the config's {ref.sha256}"
+    if files[0].exists() and (digest := sha256sum(files[0])) != expected:
+        problem = f"its SHA-256 is {digest}, not the config's {expected}"
         raise PrunegridError(local, problem, "fetch it again, or correct the config")
 
 

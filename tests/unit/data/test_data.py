@@ -163,6 +163,6 @@ def test_write_dataset_of_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> 
 
 def test_carried_column_of_two_types_is_named(tmp_path: Path) -> None:
     rows = [{"prompt": "q", "response": "a", "level": 1}, {"prompt": "q", "response": "b", "level": "high"}]
-    with refused(tmp_path / "source.jsonl", "carried columns", "one type"):
+    with refused(f"{tmp_path / 'source.jsonl'}:2", "carried columns", "type of the rows before"):
         convert(tmp_path, rows, carry=["level"])
     assert not (tmp_path / "out.parquet").exists()
