@@ -34,7 +34,8 @@ def _finding_error(finding: Any, model: type[BaseModel], source: str) -> Prunegr
 
 
 def _key(loc: tuple[int | str, ...]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    parts = (part for part in loc if part != "[key]")  # pydantic's sign that a dictionary's key is wrong
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     return text.removeprefix(".")
 
 
