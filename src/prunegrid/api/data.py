@@ -1,6 +1,5 @@
 """Load training data: files, data sets of the hub, Python objects; with what was left out, and why."""
 
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,15 +11,12 @@ from prunegrid.core.files import parquet_schema, read_json, read_parquet
 from prunegrid.core.validation import validation_errors
 from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
-from prunegrid.data.sources import COMPRESSED, FORMATS
+from prunegrid.data.place import place
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import BadRows, Dataset, Turns
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class Data:
@@ -74,7 +70,7 @@ def load(
     response, system or messages, `ignore` which fields with text need not be read, `on_bad_row` whether a row that
     cannot be read is an error or is skipped and counted, `carry` which columns are copied along.
     """
-    hub, local = _place(source)
+    hub, local = place(source)
     settings = {
         "turns": turns,
         "fields": dict(fields or {}),
@@ -87,21 +83,12 @@ def load(
         "config": config,
         "revision": revision,
     }
-    place = {"hub": hub} if hub else {"path": str(local) if isinstance(local, str | Path) else "rows"}
+    origin = {"hub": hub} if hub else {"path": str(local) if isinstance(local, str | Path) else "rows"}
     try:
-        dataset = Dataset.model_validate({"name": "data", **place, **settings})
+        dataset = Dataset.model_validate({"name": "data", **origin, **settings})
     except ValidationError as error:
         raise validation_errors(error, Dataset, "load") from None
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-")
     folder = Path(temporary.name)
     write_dataset(dataset, local, folder / layout.DATA, folder / layout.DATA_COUNTS)
     return Data(temporary)
-
-
-def _place(source: Any) -> tuple[str | None, Any]:
-    """(hub id, None) or (None, what is local): a text that is no path here, and looks like an id, is one of the hub."""
-    if not isinstance(source, str) or not HUB_ID.fullmatch(source):
-        return None, source
-    path = Path(source)
-    is_path = path.parent.exists() or path.suffix in FORMATS | COMPRESSED
-    return (None, source) if is_path else (source, None)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
+from prunegrid.data.place import place
 from prunegrid.experiment.sections import USUAL_DTYPE, BadRows, Dataset, Turns
 
 EXPERIMENT = "config.yaml, experiments/mine.yaml, ... or results/<experiment>"
@@ -35,15 +36,20 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)
     parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
     parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
+    parser.add_argument("--split", default="train", help="of a hub data set, or of a folder with several splits")
+    parser.add_argument("--config", help="configuration of a hub data set")
+    parser.add_argument("--revision", help="commit, branch or tag of a hub data set")
 
 
-def dataset_from(options: argparse.Namespace) -> Dataset:
-    """The data set `--data`, read as `add_data_arguments` says."""
+def dataset_from(options: argparse.Namespace) -> tuple[Dataset, str | None]:
+    """The data set `options.data`, read as `add_data_arguments` says, and its path; None for one of the hub."""
     fields = dict(named_value(text, "--field", "--field prompt=NAME") for text in options.field)
     ignore = [name.strip() for name in options.ignore.split(",") if name.strip()]
     settings = {"turns": options.turns, "fields": fields, "ignore": ignore, "on_bad_row": options.on_bad_row}
+    settings |= {"split": options.split, "config": options.config, "revision": options.revision}
+    hub, local = place(options.data)
     try:
-        return Dataset(name="data", path=str(options.data), **settings)
+        return Dataset.model_validate({"name": "data", "hub": hub, "path": local, **settings}), local
     except ValidationError as error:
         raise validation_errors(error, Dataset, "command line") from None
 

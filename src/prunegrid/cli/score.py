@@ -2,48 +2,96 @@
 
 import argparse
 import json
+import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from prunegrid.cli.arguments import add_data_arguments, add_forward_arguments, dataset_from, whole_number
-from prunegrid.experiment.sections import USUAL_DTYPE
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
+from prunegrid.experiment import layout
+from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, help="folder with safetensors and tokenizer, or org/name[@revision]")
-    parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
-    parser.add_argument("--out", type=Path, required=True, help="scores directory to write (with data.parquet)")
-    parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
-    add_data_arguments(parser)
+    parser.add_argument("source", nargs="?", metavar="DATA", help="what --data names: give one of the two")
+    parser.add_argument("--data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of scores; an interrupted pass goes on there"
+    )
+    parser.add_argument("--json", action="store_true", help="print meta.json, not sentences")
+    add_scoring_arguments(parser)
+
+
+def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """The model, and how data are read and scored."""
     devices = "a process for each: ids of GPUs (0,1), cpu, or cuda for a GPU that is free (default: --device)"
     shards = "parts that are stored as they are scored (default: of about a minute each)"
-    parser.add_argument("--devices", type=lambda text: text.split(","), metavar="A,B", help=devices)
+    parser.add_argument("--model", required=True, help="folder with safetensors and tokenizer, or org/name[@revision]")
+    parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
+    parser.add_argument("--devices", metavar="A,B", help=devices)
     parser.add_argument("--shards", type=whole_number(1), help=shards)
     parser.add_argument("--chat-template", metavar="X", help="replaces the model's own: Jinja, a file, or a name")
-    parser.add_argument("--chat-template-kwargs", type=json.loads, metavar="JSON", help='{"enable_thinking": false}')
+    parser.add_argument("--chat-template-kwargs", metavar="JSON", help='its switches: {"enable_thinking": false}')
+    add_data_arguments(parser)
     add_forward_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> None:
+    from prunegrid.selection.sentences import scoring_sentences
+
+    if (options.data is None) == (options.source is None):
+        problem = "no data are named" if options.data is None else f"names other data than {options.source}"
+        raise PrunegridError("--data", problem, "give the data one time: prunegrid score DATA ...")
+    options.data = options.data or options.source
+    meta = score(options, options.out)
+    counts = read_json(options.out / layout.DATA_COUNTS)
+    print(json.dumps(meta, indent=1) if options.json else "\n".join(scoring_sentences(meta, counts)))
+
+
+def score(options: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """Score `options.data` as `add_scoring_arguments` says, into the folder `out`; return the meta."""
     import torch
 
-    from prunegrid.data.datasets import write_dataset
     from prunegrid.experiment.sections import Scoring
     from prunegrid.scoring.devices import device_kind
     from prunegrid.scoring.user_data import score_data
 
     torch.set_num_threads(options.threads)
-    devices = options.devices or [options.device]
-    dtype = options.dtype or USUAL_DTYPE[device_kind(devices)]
-    meta = score_data(
-        options.model,
-        partial(write_dataset, dataset_from(options), str(options.data)),
-        options.out,
-        Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=dtype),
-        devices=devices,
-        shards=options.shards,
-        threads=options.threads,
-        chat_template=options.chat_template,
-        chat_template_kwargs=options.chat_template_kwargs,
-    )
-    print(json.dumps(meta, indent=1))
+    devices = options.devices.split(",") if options.devices else [options.device]
+    dtype: Any = options.dtype or USUAL_DTYPE[device_kind(devices)]
+    try:
+        return score_data(
+            options.model,
+            partial(_write_data, *dataset_from(options)),
+            out,
+            Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=dtype),
+            devices=devices,
+            shards=options.shards,
+            threads=options.threads,
+            chat_template=options.chat_template,
+            chat_template_kwargs=_template_kwargs(options.chat_template_kwargs),
+        )
+    except KeyboardInterrupt:
+        raise PrunegridError(out, "interrupted", "the same command goes on") from None
+
+
+def _write_data(dataset: Dataset, local: str | None, file: Path, counts: Path) -> None:
+    """Write the training set, and say what was read before the pass begins."""
+    from prunegrid.data.counts import intake_lines
+    from prunegrid.data.datasets import write_dataset
+
+    write_dataset(dataset, local, file, counts)
+    print("\n".join(intake_lines(read_json(counts))), file=sys.stderr, flush=True)
+
+
+def _template_kwargs(text: str | None) -> dict[str, Any]:
+    """The object that `--chat-template-kwargs` gives as JSON."""
+    try:
+        values = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise PrunegridError("--chat-template-kwargs", f"is not JSON ({error})", "write an object") from None
+    if not isinstance(values, dict):
+        raise PrunegridError("--chat-template-kwargs", f"is {text}, not an object", 'write {"name": value}')
+    return values

@@ -44,7 +44,7 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
     data = tmp_path / "mine.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     scores, out = str(tmp_path / "scores"), tmp_path / "pruned"
-    app.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1"])
+    app.main(["score", "--model", str(tiny_model), "--data", str(data), "--out", scores, "--threads", "1", "--json"])
     assert json.loads(capsys.readouterr().out)["samples"] == 12
     assert load_tokenizer(ScoresFolder(Path(scores)).tokenizer_dir()).chat_template == TEMPLATE
     assert ScoresFolder(Path(scores)).data_file() == Path(scores, "data.parquet")
@@ -118,7 +118,7 @@ def test_scores_with_extra_scores_are_not_replaced(tmp_path: Path, scores: Path,
     (copy / "extra" / "mine.parquet").write_text("mine")
     data = tmp_path / "mine.jsonl"
     data.write_text('{"prompt": "q", "response": "a"}\n')
-    command = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(copy), "--threads", "1"]
+    command = ["score", "--model", str(tiny_model), "--data", str(data), "--out", str(copy), "--threads", "1", "--json"]
     with refused_by_command(copy, "extra/", fix="--out"):
         app.main(command)
     assert (copy / "extra" / "mine.parquet").read_text() == "mine"
