@@ -17,9 +17,7 @@ from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="?", metavar="DATA", help="what --data names: give one of the two")
     parser.add_argument("--data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of scores; an interrupted pass goes on there"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of scores; an interrupted pass goes on there")
     parser.add_argument("--json", action="store_true", help="print meta.json, not sentences")
     add_scoring_arguments(parser)
 

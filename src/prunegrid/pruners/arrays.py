@@ -101,11 +101,21 @@ class Scores:
 
 
 def missing_column(
-    source: object, kind: str, column: str, pruner: str, columns: list[str], reason: str | None = None
+    source: object,
+    kind: str,
+    column: str,
+    pruner: str,
+    columns: list[str],
+    reason: str | None = None,
+    command: str | None = None,
 ) -> PrunegridError:
-    """The error for scores in `source` that have `columns` but not the one that `pruner` reads."""
+    """The error for scores in `source` that have `columns` but not the one that `pruner` reads.
+
+    `reason` says why they do not, `command` makes an optional score.
+    """
     note = f": {reason}" if reason else f" (columns: {', '.join(columns) or 'none'})"
-    remedy = f"make it with `prunegrid extra {column}`" if column in EXTRAS else f"add extra/{column}.parquet"
+    made = f"make it with `{command or f'prunegrid extra {column}'}`"
+    remedy = made if column in EXTRAS else f"add extra/{column}.parquet"
     finding = f"there is no {kind} column {column}, which {pruner} needs{note}"
     return PrunegridError(source, finding, f"{remedy}, or choose another pruner")
 

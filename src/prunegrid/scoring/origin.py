@@ -4,7 +4,9 @@
 results folder.
 """
 
+import shlex
 from pathlib import Path
+from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
@@ -24,6 +26,14 @@ def data_file(scores: Path) -> Path:
     if root:
         files.append(root / layout.dataset(read_json(root / layout.EXPERIMENT)["dataset"]["name"]))
     return _existing(scores, "data set", files)
+
+
+def model_name(scores: Path, meta: dict[str, Any]) -> str:
+    """The scored model as `--model` takes it: a folder, or an id of the hub with its commit."""
+    if source := meta.get("model"):
+        return shlex.quote(f"{source['source']}@{source['commit']}" if source["commit"] else source["source"])
+    root = _results_folder(scores)
+    return shlex.quote(str(root / layout.base_model(scores.resolve().name))) if root else "DIR"
 
 
 def _existing(scores: Path, kind: str, files: list[Path]) -> Path:

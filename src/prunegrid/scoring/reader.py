@@ -4,6 +4,7 @@ Only the columns that a pruner needs are read, and the token ids only as sequenc
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +23,7 @@ from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing_column
+from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.pruners.method import Needs
 from prunegrid.scoring import origin
 from prunegrid.scoring.sequences import Sequences
@@ -59,7 +61,12 @@ class ScoresFolder:
         return digests
 
     def check_digests(self, expected: Mapping[str, str]) -> None:
-        """Refuse scores of another model, tokenizer, template or data set."""
+        """Refuse scores of another model, tokenizer, template or data set.
+
+        Scores with a tokenizer of their own have a template of their own, which is not checked.
+        """
+        if (self.path / layout.TOKENIZER).is_dir():
+            expected = {name: digest for name, digest in expected.items() if name != "template"}
         check_digests(self.path, self.digests, expected, "remove it and score again")
 
     def left_out(self, column: str) -> str | None:
@@ -86,6 +93,12 @@ class ScoresFolder:
     def extra_file(self, column: str) -> Path:
         """Where the optional score `column` is, if it is there."""
         return self.path / layout.EXTRA / f"{column}.parquet"
+
+    def extra_command(self, column: str) -> str:
+        """The command that makes the optional score `column` for these scores."""
+        reference = " --reference DIR" if column in REFERENCE_EXTRAS else ""
+        model, scores = origin.model_name(self.path, self.meta), shlex.quote(str(self.path))
+        return f"prunegrid extra {column} --model {model} --scores {scores}{reference}"
 
     def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
         """For each optional score that is needed, digests of what it was made from (a reference model's too)."""
@@ -168,7 +181,7 @@ class ScoresFolder:
         for name, pruner in columns.items():
             file = table if name in present else self.extra_file(name)
             if not file.exists():
-                raise missing_column(table, kind, name, pruner, present, self.left_out(name))
+                raise missing_column(table, kind, name, pruner, present, self.left_out(name), self.extra_command(name))
             if file != table:
                 check_digests(file, _source_digests(file), self.digests, "remove it and make it again")
             files.setdefault(file, []).append(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid import __version__
-from prunegrid.core.files import draft, replace, replacing
+from prunegrid.core.files import draft, read_json, replace, replacing
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Scoring
 from prunegrid.models import describe, prepare_tokenizer, template_digest
@@ -117,13 +117,14 @@ def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, k
     renderer = Renderer(inputs.tokenizer)
     sequences, cut = tokenise_shard(fresh / layout.DATA, renderer, settings.max_length)
     meta = pass_facts(inputs.digests, settings, sequences, cut, renderer) | {"model": inputs.source}
-    refuse_empty(meta, fresh / layout.DATA)
-    check_space(fresh, sequences)
+    data = read_json(fresh / layout.DATA_COUNTS)["source"]
+    refuse_empty(meta, data["path"] or data["hub"])
+    check_space(fresh.parent, sequences)
     plan = {
         "identity": inputs.identity(settings),
         "model": str(inputs.model.absolute()),
         "settings": settings.model_dump(mode="json"),
-        "shards": shards or _usual_shards(inputs.model, sequences, kind, devices),
+        "shards": shards or usual_shards(inputs.model, sequences, kind, devices),
         "meta": meta | {"seconds": round(time.monotonic() - inputs.start, 1)},
     }
     PassFolder.write(fresh, sequences, plan)
@@ -143,7 +144,7 @@ def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:
     return True
 
 
-def _usual_shards(model: Path, sequences: Sequences, kind: str, devices: int) -> int:
+def usual_shards(model: Path, sequences: Sequences, kind: str, devices: int) -> int:
     """Shards of about a minute; several for each device if there are several."""
     work = 2 * stored_size(model).count * int(sequences.length_N.sum()) / SHARD_FLOPS[kind]
     return min(MOST_SHARDS, max(math.ceil(work), 4 * devices if devices > 1 else 1))

@@ -58,7 +58,7 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
     return {"padding_waste": round(padding, 4), "tokens_per_second": round(speed, 1)}
 
 
-def refuse_empty(meta: dict[str, Any], data: Path) -> None:
+def refuse_empty(meta: dict[str, Any], data: Path | str) -> None:
     if meta["samples"] == 0:
         problem = f"no sample has a response token within max_length {meta['max_length']}"
         raise PrunegridError(data, problem, "raise scoring.max_length, or shorten the prompts")

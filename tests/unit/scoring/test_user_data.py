@@ -11,15 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from prunegrid.core import locks
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Dataset, Scoring
-from prunegrid.scoring import user_data
+from prunegrid.models import describe, load_tokenizer, template_digest
+from prunegrid.models.hub import find_model
+from prunegrid.models.size import stored_size
+from prunegrid.pruners import Needs
+from prunegrid.scoring import target, user_data
+from prunegrid.scoring.devices import device_kind
+from prunegrid.scoring.extra import write_extra
+from prunegrid.scoring.pass_folder import PassFolder
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import Scorer, score
+from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.user_data import score_data
 from support.errors import refused
+from support.tiny_llama import TEMPLATE
 
 SHARDS = 24
 SETTINGS = Scoring(max_length=256, batch_tokens=600)
@@ -28,9 +40,9 @@ TABLES = (layout.SAMPLES, layout.TOKENS)
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1,200 samples: enough for a pass of some seconds."""
+    """800 samples: enough for a pass of some seconds."""
     file = tmp_path_factory.mktemp("rows") / "mine.jsonl"
-    texts = ({"prompt": f"What is {i}?", "response": f"{i} is it. " * (1 + i % 12)} for i in range(1200))
+    texts = ({"prompt": f"What is {i}?", "response": f"{i} is it. " * (1 + i % 12)} for i in range(800))
     file.write_text("".join(json.dumps(row) + "\n" for row in texts))
     return file
 
@@ -136,3 +148,147 @@ def test_workers_that_all_fail_are_one_line_with_a_log(tiny_model: Path, rows: P
     with refused("device cpu", "cannot load the model", "worker-0.log", "8 of 8 shards", fix="repeat the command"):
         score_data(model, write_and_damage, out, SETTINGS, devices=("cpu", "cpu"), shards=8)
     assert "cannot load the model" in (out / layout.PASS / "worker-0.log").read_text()
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Eight samples."""
+    file = tmp_path / "few.jsonl"
+    file.write_text("".join(json.dumps({"prompt": f"What is {i}?", "response": f"{i}."}) + "\n" for i in range(8)))
+    return file
+
+
+def test_other_settings_start_anew(tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    """The pass is interrupted behind its first shard."""
+    out = tmp_path / "scores"
+    add = PassFolder.add
+
+    def interrupted(*arguments: Any) -> None:
+        add(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PassFolder, "add", interrupted)
+    settings = Scoring(max_length=40, batch_tokens=40)
+    with pytest.raises(KeyboardInterrupt):
+        score_data(tiny_model, writer(few), out, settings, shards=3)
+    assert len(finished(out)) == 1
+    monkeypatch.setattr(PassFolder, "add", add)
+    score_data(tiny_model, writer(few), out, settings.model_copy(update={"max_length": 30}), shards=3)
+    assert "starts anew: the pass that was interrupted had another scoring" in capsys.readouterr().err
+    assert json.loads((out / layout.META).read_text())["max_length"] == 30
+    assert not (out / layout.PASS).exists()
+
+
+def test_scores_that_are_there_stay_with_their_extra_scores(
+    tiny_model: Path, few: Path, tmp_path: Path, capsys: Any
+) -> None:
+    out = tmp_path / "scores"
+    first = score_data(tiny_model, writer(few), out, SETTINGS)
+    (out / layout.EXTRA).mkdir()
+    before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert score_data(tiny_model, writer(few), out, SETTINGS) == first
+    assert "already" in capsys.readouterr().err
+    assert {file.name: file.stat().st_mtime_ns for file in out.iterdir()} == before
+    other = Scoring(max_length=20)
+    with refused(out, "extra/", fix="--out"):
+        score_data(tiny_model, writer(few), out, other)
+    (out / layout.EXTRA).rmdir()
+    assert score_data(tiny_model, writer(few), out, other)["max_length"] == 20
+
+
+def test_damaged_scores_are_made_again(tiny_model: Path, few: Path, tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    score_data(tiny_model, writer(few), out, SETTINGS)
+    whole = (out / layout.TOKENS).read_bytes()
+    (out / layout.TOKENS).write_bytes(whole[:-20])
+    score_data(tiny_model, writer(few), out, SETTINGS)
+    assert (out / layout.TOKENS).read_bytes() == whole
+
+
+def test_chosen_template_is_scored_and_saved(tiny_model: Path, few: Path, tmp_path: Path) -> None:
+    template = TEMPLATE.replace("Question", "{{ 'Ask' if short else 'Question' }}")
+    out = tmp_path / "scores"
+    meta = score_data(
+        tiny_model, writer(few), out, SETTINGS, chat_template=template, chat_template_kwargs={"short": True}
+    )
+    scores = ScoresFolder(out)
+    tokenizer = load_tokenizer(scores.tokenizer_dir())
+    assert tokenizer.decode(scores.sequences().ids(3)[0]) == "Ask: What is 3?\nAnswer:"
+    assert meta["digests"]["template"] == template_digest(tokenizer.chat_template)
+    assert meta["digests"]["template"] != describe(tiny_model)["digests"]["template"]
+    assert tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False) == "Ask: x\nAnswer:"
+    write_extra("ifd", out, tiny_model, scores.extra_file("ifd"), Scoring())
+    assert np.isfinite(scores.read_samples(Needs(samples={"ifd": "ifd"}, tokens={})).samples["ifd"]).all()
+
+
+def test_disk_without_room_is_refused_and_nothing_is_left(
+    tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(target, "free_bytes", lambda path: 1000)
+    with refused(tmp_path / "scores", "GB", fix="make room"):
+        score_data(tiny_model, writer(few), tmp_path / "scores", SETTINGS)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_folder_that_another_command_writes_is_refused(
+    tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(locks, "WAIT_SECONDS", 0.0)
+    out = tmp_path / "scores"
+    with target.hold(out), refused(out, "another command", str(os.getpid()), fix="wait for it"):
+        score_data(tiny_model, writer(few), out, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("devices", "what"),
+    [(["cpu", "0"], "two precisions"), (["7"], "no GPU 7"), (["3", "3"], "GPU 3 twice"), ([], "no device")],
+    ids=["mixed", "missing", "twice", "none"],
+)
+def test_devices_that_cannot_score_are_refused(devices: list[str], what: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    with refused(f"devices {','.join(devices)}", what):
+        device_kind(devices)
+    assert device_kind(["3", "4"]) == "cuda"
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, tiny_model: Path, monkeypatch: Any) -> str:
+    """The commit of `org/tiny`, which huggingface_hub's cache holds; there is no network."""
+    from huggingface_hub import constants
+
+    commit = "f" * 40
+    repository = tmp_path / "cache" / "models--org--tiny"
+    shutil.copytree(tiny_model, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return commit
+
+
+def test_model_of_the_hub_is_scored_from_its_cache(hub_cache: str, few: Path, tmp_path: Path) -> None:
+    meta = score_data("org/tiny", writer(few), tmp_path / "scores", SETTINGS)
+    assert meta["model"] == {"source": "org/tiny", "commit": hub_cache}
+    with refused(tmp_path / "scores" / layout.SAMPLES, "ifd", fix=f"--model org/tiny@{hub_cache} --scores"):
+        ScoresFolder(tmp_path / "scores").read_samples(Needs(samples={"ifd": "ifd"}, tokens={}))
+    assert find_model(f"org/tiny@{hub_cache}")[0].name == hub_cache
+
+
+def test_model_that_is_nowhere_is_one_line(hub_cache: str, few: Path, tmp_path: Path) -> None:
+    with refused("org/small", "no such folder", "hub", fix="offline"):
+        score_data("org/small", writer(few), tmp_path / "scores", SETTINGS)
+    with refused("models", "no such folder"):
+        score_data("models", writer(few), tmp_path / "scores", SETTINGS)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_usual_shards_are_a_minute_of_work(tiny_model: Path, monkeypatch: Any) -> None:
+    """The work of a token is two operations for each parameter."""
+    parameters = stored_size(tiny_model).count
+    sequences = Sequences(*(np.array([n]) for n in (0, 40, 60, False)), np.zeros(100, np.int32))
+    monkeypatch.setitem(user_data.SHARD_FLOPS, "cpu", 2 * parameters * 100 / 2.5)
+    assert user_data.usual_shards(tiny_model, sequences, "cpu", 1) == 3
+    assert user_data.usual_shards(tiny_model, sequences, "cpu", 2) == 8
+    assert user_data.usual_shards(tiny_model, sequences, "cuda", 1) == 1
+    monkeypatch.setitem(user_data.SHARD_FLOPS, "cpu", 1.0)
+    assert user_data.usual_shards(tiny_model, sequences, "cpu", 1) == user_data.MOST_SHARDS
