@@ -29,11 +29,8 @@ def conversations(draw: Any, answers: Any = texts, most_turns: int = 3) -> list[
     return messages
 
 
-def tokenised(
-    name: str, messages: list[dict[str, Any]], length: int = 100_000
-) -> tuple[list[TokenisedSample | None], Renderer]:
-    renderer = Renderer(family_tokenizer(name))
-    return tokenise_all([Conversation(messages)], renderer, length)[0], renderer
+def tokenised(name: str, messages: list[dict[str, Any]], length: int = 100_000) -> list[TokenisedSample | None]:
+    return tokenise_all([Conversation(messages)], Renderer(family_tokenizer(name)), length)[0]
 
 
 def fitting(name: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
