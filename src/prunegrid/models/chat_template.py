@@ -48,6 +48,11 @@ def prepare_tokenizer(
     tokenizer, where = load_tokenizer(folder), folder if where is None else where
     template = _chosen(tokenizer.chat_template, chat_template, where, key)
     tokenizer.chat_template = with_fixed_date(_with_variables(template, variables or {}, where, key))
+    if tokenizer.eos_token_id is None:
+        raise PrunegridError(where, "its tokenizer has no end-of-sequence token", "set its eos_token and save it")
+    if not tokenizer.is_fast:
+        problem = f"its tokenizer ({type(tokenizer).__name__}) does not say where its tokens stand in a text"
+        raise PrunegridError(where, problem, "save a fast one there (tokenizer.json)")
     _check(tokenizer, where, key)
     return tokenizer
 

@@ -103,8 +103,6 @@ def _set_chat_template(name: str, source: Source, folder: Path) -> None:
     """Save the one template that is used, unless it is the folder's only one as it is."""
     where, key = f"models.{name}", f"models.{name}.chat_template"
     tokenizer = prepare_tokenizer(folder, source.chat_template, source.chat_template_kwargs, where, key)
-    if tokenizer.eos_token_id is None:
-        raise PrunegridError(where, "its tokenizer has no end-of-sequence token", "set its eos_token")
     if tokenizer.chat_template != load_tokenizer(folder).chat_template or not (folder / "tokenizer.json").exists():
         tokenizer.save_pretrained(folder)
         shutil.rmtree(folder / NAMED_TEMPLATES, ignore_errors=True)

@@ -6,6 +6,7 @@ computed of the final layer only, for the response's queries, and averaged over 
 """
 
 import json
+import sys
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -27,11 +28,13 @@ from prunegrid.models.probes import attention_scores_unavailable, check_reads_po
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.attention import fastv_and_sparsevlm
 from prunegrid.scoring.batches import Batch
+from prunegrid.scoring.check import check_sequences
 from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
 from prunegrid.scoring.render import Renderer
+from prunegrid.scoring.rendering import sentences, summed
 from prunegrid.scoring.sequences import Sequences, Shard, Values
-from prunegrid.scoring.writer import rates, refuse_empty, rendering, write_scores
+from prunegrid.scoring.writer import rates, refuse_empty, write_scores
 
 
 def score(
@@ -61,7 +64,10 @@ def score(
         model = loader.submit(load_model, model_dir, settings.dtype, device)
         sequences, cut = tokenise_shard(data, renderer, settings.max_length, shard)
     digests = pass_digests(digests, data, settings)
-    meta = pass_facts(digests, settings, sequences, cut, renderer) | {"shard": list(shard), "shards": shard[1]}
+    meta = pass_facts(model_dir, digests, settings, sequences, cut, renderer) | {
+        "shard": list(shard),
+        "shards": shard[1],
+    }
     if shard == (1, 1):
         refuse_empty(meta, data)
     if "drop" in removals:
@@ -80,10 +86,14 @@ def pass_digests(model: dict[str, str], data: Path, settings: Scoring) -> dict[s
 
 
 def pass_facts(
-    digests: dict[str, str], settings: Scoring, sequences: Sequences, cut: int, renderer: Renderer
+    model_dir: Path, digests: dict[str, str], settings: Scoring, sequences: Sequences, cut: int, renderer: Renderer
 ) -> dict[str, Any]:
-    """What the meta says before the pass."""
-    return {
+    """What the meta says before the pass; what a user should know of it is printed.
+
+    Raises `PrunegridError` if the model cannot read the samples.
+    """
+    beyond = check_sequences(model_dir, renderer.tokenizer, sequences)
+    facts = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
         "digests": digests,
@@ -91,8 +101,11 @@ def pass_facts(
         "max_length": settings.max_length,
         **counts(sequences, cut),
         **({"template_date": date} if (date := template_date(renderer.tokenizer)) else {}),
-        **rendering([renderer.facts()]),
+        **summed([renderer.facts(), beyond]),
     }
+    for sentence in sentences(facts):
+        print(f"prunegrid: {sentence}", file=sys.stderr, flush=True)
+    return facts
 
 
 def score_sequences(model: Any, sequences: Sequences, batch_tokens: int) -> tuple[Values, dict[str, Any]]:

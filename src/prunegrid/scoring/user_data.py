@@ -116,7 +116,7 @@ def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, k
     """Tokenise the data, check what a pass needs, and lay out its shards in the folder `fresh`."""
     renderer = Renderer(inputs.tokenizer)
     sequences, cut = tokenise_shard(fresh / layout.DATA, renderer, settings.max_length)
-    meta = pass_facts(inputs.digests, settings, sequences, cut, renderer) | {"model": inputs.source}
+    meta = pass_facts(inputs.model, inputs.digests, settings, sequences, cut, renderer) | {"model": inputs.source}
     data = read_json(fresh / layout.DATA_COUNTS)["source"]
     refuse_empty(meta, data["path"] or data["hub"])
     check_space(fresh.parent, sequences)

@@ -1,6 +1,5 @@
 """Write a scores folder: its three files at once, or gathered from the folders of its shards."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import HEAD_SCORES
+from prunegrid.scoring.rendering import summed
 from prunegrid.scoring.sequences import Sequences, Values
 
 # Keys of a shard's meta that all shards must have in common, and those that add up.
@@ -29,7 +29,7 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     _check_same(shards, metas)
     sums = {key: round(sum(meta[key] for meta in metas), 3) for key in SUM_KEYS}
     meta = {key: value for key, value in metas[0].items() if key not in ("shard", "rendering")}
-    meta |= sums | {"shards": len(metas)} | rendering([meta.get("rendering", {}) for meta in metas])
+    meta |= sums | {"shards": len(metas)} | summed([meta.get("rendering", {}) for meta in metas])
     refuse_empty(meta, out)
     meta |= rates(meta)
     with _replacing_scores(out) as (samples, tokens, meta_file):
@@ -37,18 +37,6 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
             _concatenate([folder / name for folder in shards], temporary)
         write_json(meta_file, meta)
     return meta
-
-
-def rendering(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the shards counted as they rendered, summed; `{"rendering": {...}}`, or nothing if they counted nothing."""
-    sums: dict[str, Any] = {}
-    for name, value in (item for shard in counts for item in shard.items()):
-        sums[name] = (
-            dict(Counter(sums.get(name, {})) + Counter(value))
-            if isinstance(value, dict)
-            else (sums.get(name, 0) + value)
-        )
-    return {"rendering": sums} if sums else {}
 
 
 def rates(meta: dict[str, Any]) -> dict[str, float]:
