@@ -7,7 +7,7 @@ from typing import NoReturn
 from prunegrid.core.files import Record
 from prunegrid.data.messages import Messages, full_message
 from prunegrid.data.shapes.fields import Fields
-from prunegrid.data.shapes.pairs import PARTS, Pair, find_pair, read_pair
+from prunegrid.data.shapes.pairs import PARTS, find_pair, read_pair
 from prunegrid.data.shapes.tool_calls import read_tools
 from prunegrid.data.shapes.turns import read_turns
 
@@ -46,22 +46,20 @@ def read_conversation(values: Record, place: str, names: Mapping[str, str], igno
 
 def _read_messages(row: Fields, names: Mapping[str, str]) -> tuple[str, Messages]:
     """The name of the row's shape, and its messages."""
-    pair = find_pair(row, names.get("prompt"), names.get("response"))
-    name = None if {"prompt", "response"} & names.keys() else _list_name(row, pair, names)
-    if name:
+    if name := names.get("messages") or _list_name(row, names):
         return name, read_turns(row, name, row.take_list(name) or [])
-    if pair is None:
-        _refuse_shape(row)
-    return pair.shape, read_pair(row, pair)
+    if pair := find_pair(row, names.get("prompt"), names.get("response")):
+        return pair.shape, read_pair(row, pair)
+    if name := row.first(*LISTS):  # it is empty
+        return name, read_turns(row, name, row.take_list(name) or [])
+    _refuse_shape(row)
 
 
-def _list_name(row: Fields, pair: Pair | None, names: Mapping[str, str]) -> str | None:
-    """The field that holds a list of messages. An empty list is no conversation if other fields hold one."""
-    if "messages" in names:
-        return names["messages"]
-    lists = [name for name in LISTS if name in row.values]
-    filled = [name for name in lists if row.values[name] not in ([], "", "[]")]
-    return next(iter(filled or (lists if pair is None else ())), None)
+def _list_name(row: Fields, names: Mapping[str, str]) -> str | None:
+    """The field that holds a list of messages, unless the user names a prompt or response. An empty list is none."""
+    if "prompt" in names or "response" in names:
+        return None
+    return next((name for name in LISTS if name in row.values and row.values[name] not in ([], "", "[]")), None)
 
 
 def _with_system(row: Fields, messages: Messages, names: Mapping[str, str]) -> Messages:

@@ -38,7 +38,10 @@ class Fields:
 
     def first(self, *names: str) -> str | None:
         """The first of `names` that is not null."""
-        return next((name for name in names if name in self.values), None)
+        for name in names:
+            if name in self.values:
+                return name
+        return None
 
     def take(self, *names: str) -> Any:
         """The value of the first of `names` that is not null."""

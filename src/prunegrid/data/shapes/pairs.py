@@ -1,5 +1,6 @@
 """A prompt and a response in fields of their own: Alpaca, Dolly, prompt + completion, question + answer, ..."""
 
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -34,11 +35,12 @@ class Pair(NamedTuple):
 
 def find_pair(row: Fields, prompt: str | None = None, response: str | None = None) -> Pair | None:
     """The fields of the row that hold a prompt and a response, preferably not blank; the given names are certain."""
-    pairs = [Pair(prompt or one, response or other) for one, other in PAIRS]
+    pairs = _pairs(prompt, response)
     filled = {name for name, value in row.values.items() if not isinstance(value, str) or value.strip()}
-    whole = [pair for pair in pairs if filled.issuperset(pair)]
-    if whole or prompt:
-        return next((pair for pair in (*whole, *pairs) if pair.response in row.names), None)
+    if whole := next((pair for pair in pairs if filled.issuperset(pair)), None):
+        return whole
+    if prompt:
+        return next((pair for pair in pairs if pair.response in row.names), None)
     parts = [name for name in PARTS if name in filled]
     answers = [pair.response for pair in pairs if pair.response in filled]
     if parts and answers:
@@ -48,6 +50,12 @@ def find_pair(row: Fields, prompt: str | None = None, response: str | None = Non
     halves = [pair for pair in known if pair.response in filled]
     others = [Pair(None, pair.response) for pair in pairs if pair.response in row.names]
     return next(iter([*halves, *known, *(others if {*PARTS} & {*row.names} else ())]), None)
+
+
+@cache
+def _pairs(prompt: str | None, response: str | None) -> list[Pair]:
+    """All pairs with the given names, the usual ones first."""
+    return [Pair(prompt or one, response or other) for one, other in PAIRS]
 
 
 def read_pair(row: Fields, pair: Pair) -> Messages:

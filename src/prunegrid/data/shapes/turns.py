@@ -33,28 +33,37 @@ def _read_message(row: Fields, label: str, item: Any) -> Message:
     speaker = fields.take_text("role", "from")
     if speaker is None:
         fields.refuse(f"{label} has no role (or from) among {', '.join(fields.names) or 'no keys'}", "add it")
-    role = ROLES.get(speaker.strip().lower())
-    if role is None:
+    speaker = speaker.strip().lower()
+    if speaker not in ROLES:
         fields.refuse(f"{label} has the role {speaker!r}; known: {', '.join(ROLES)}", "rename the role")
     fields.texts.clear()
-    message = _message(fields, role, speaker.strip().lower() in CALLS)
-    row.texts.extend(fields.texts)
-    row.unread.update({f"{label}.{key}": value for key, value in fields.unread.items()})
+    message = _message(fields, ROLES[speaker], speaker in CALLS)
+    row.texts += fields.texts
+    for key, value in fields.unread.items():
+        row.unread[f"{label}.{key}"] = value
     return message
 
 
 def _message(fields: Fields, role: str, is_call: bool) -> Message:
     content, reasoning = read_content(fields, role)
-    calls = read_calls(fields) if role == "assistant" else None
-    if is_call and content and (parsed := parse_calls(content)):
-        content, calls = None, parsed
-    if content is None and not calls:
+    rest = _rest(fields, role) if fields.unread else {}
+    if is_call and content and (calls := parse_calls(content)):
+        content, rest["tool_calls"] = None, calls
+    if content is None and not rest.get("tool_calls"):
         if role != "assistant":
             fields.refuse(f"{fields.label} ({role}) has no content", "add it, or remove the message")
         content = None if reasoning else ""  # an empty answer is left out and counted
-    rest = {"reasoning_content": reasoning, "tool_calls": calls, "train": _weight(fields, role)}
-    rest["tool_call_id"] = (role == "tool" and fields.take_text("tool_call_id")) or None
-    return full_message(role, content, name=fields.take_text("name") or None, **rest)
+    return full_message(role, content, reasoning_content=reasoning, **rest)
+
+
+def _rest(fields: Fields, role: str) -> Message:
+    """What a message may have beside its texts."""
+    rest: Message = {"name": fields.take_text("name") or None, "train": _weight(fields, role)}
+    if role == "assistant":
+        rest["tool_calls"] = read_calls(fields)
+    if role == "tool":
+        rest["tool_call_id"] = fields.take_text("tool_call_id") or None
+    return rest
 
 
 def _weight(fields: Fields, role: str) -> bool | None:
