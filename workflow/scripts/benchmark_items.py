@@ -7,8 +7,7 @@ from prunegrid.data.datasets import write_benchmark
 from prunegrid.experiment.sections import DataRef
 
 with step(snakemake.log[0]):
-    write_benchmark(
-        DataRef.model_validate(snakemake.params.data),
-        snakemake.input.get("source") or None,
-        Path(snakemake.output.data),
-    )
+    ref = DataRef.model_validate(snakemake.params.data)
+    # The input of a folder or glob is its files; the path says which of them are the split's.
+    local = ref.path or snakemake.input.get("source") or None
+    write_benchmark(ref, local, Path(snakemake.output.data))

@@ -7,9 +7,7 @@ from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.sections import Dataset
 
 with step(snakemake.log[0]):
-    write_dataset(
-        Dataset.model_validate(snakemake.params.dataset),
-        snakemake.input.get("source") or None,
-        Path(snakemake.output.data),
-        Path(snakemake.output.counts),
-    )
+    ref = Dataset.model_validate(snakemake.params.dataset)
+    # The input of a folder or glob is its files; the path says which of them are the split's.
+    local = ref.path or snakemake.input.get("source") or None
+    write_dataset(ref, local, Path(snakemake.output.data), Path(snakemake.output.counts))

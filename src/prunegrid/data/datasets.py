@@ -21,11 +21,14 @@ from prunegrid.experiment.sections import DataRef, Dataset
 
 
 def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
-    """The local file that holds `ref`, or None if it must come from the hub. A named path is not checked here."""
+    """The local file, folder or glob of `ref`, or None if it comes from the hub. A named path is not checked here."""
     if ref.path is not None:
         return ref.path
-    file = None if mirror is None else ref.mirror_file(Path(mirror))
-    return str(file) if file is not None and file.exists() else None
+    if mirror is None:
+        return None
+    file = ref.mirror_file(Path(mirror))
+    files = [file, *(file.with_name(file.name.removesuffix(".jsonl") + suffix) for suffix in (".parquet", ".json"))]
+    return next((str(file) for file in files if file.exists()), None)
 
 
 def write_dataset(dataset: Dataset, local: Any, out: Path, counts: Path) -> None:

@@ -49,6 +49,23 @@ def source_files(ref: DataRef, local: str) -> SourceFiles:
     return found
 
 
+def input_files(ref: DataRef, local: str) -> str | list[str]:
+    """What Snakemake is to watch: the file `local`, or the files of a folder or glob. An absent one is its own name."""
+    path = Path(local)
+    if path.is_file() or not (path.is_dir() or glob.glob(local, recursive=True)):  # noqa: PTH207 (as below)
+        return local
+    files = [str(file) for file in source_files(ref, local).files]
+    if hostile := [file for file in files if re.search(r"[{}\x00-\x1f]", file)]:
+        problem = f"the name of its file {hostile[0]!r} has braces or line breaks, which no path may have in Snakemake"
+        raise PrunegridError(local, problem, "rename the file")
+    return files
+
+
+def is_here(ref: DataRef, local: str) -> bool:
+    """Whether the file exists; a folder or glob without files is a `PrunegridError`."""
+    return all(file.is_file() for file in source_files(ref, local).files)
+
+
 def _glob_files(files: list[Path]) -> SourceFiles:
     """Those with a data file's name, if there is any: a README beside them is not data."""
     named = [file for file in files if _is_data(file)]

@@ -3,18 +3,18 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.counts import no_samples
 from prunegrid.data.datasets import locate
-from prunegrid.data.messages import text_length
+from prunegrid.data.messages import is_learned, text_length
 from prunegrid.data.rows import stream_rows
+from prunegrid.data.sources import is_here
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
@@ -93,7 +93,7 @@ def count_tokens(
         number, prompt, response = SANDBOX
         return _limited(experiment, number, prompt / number, response / number, "the sandbox's known counts")
     local = locate(dataset, experiment.data_mirror)
-    if local is not None and Path(local).exists():
+    if local is not None and is_here(dataset, local):
         return _estimated(experiment, local)
     problem = f"{dataset.hub or dataset.path} is not on this disk, so its size is unknown"
     fix = "give --samples N --tokens-per-sample T (prompt and response together)"
@@ -103,14 +103,19 @@ def count_tokens(
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:
     """The size by the characters of the file's texts."""
     reader = SampleReader(experiment.dataset, local)
-    samples = [sample for row in stream_rows(experiment.dataset, local) for sample in reader.read(row)]
+    samples = prompt = response = 0
+    for row in stream_rows(experiment.dataset, local):
+        for sample in reader.read(row):
+            learned = is_learned(sample["messages"])
+            lengths = [text_length(message) for message in sample["messages"]]
+            samples += 1
+            response += sum(compress(lengths, learned))
+            prompt += sum(lengths) - sum(compress(lengths, learned))
     if not samples:
         raise no_samples(local, reader.counts)
-    texts = [[text_length(message) for message in sample["messages"]] for sample in samples]
-    prompt, response = sum(sum(lengths[:-1]) for lengths in texts), sum(lengths[-1] for lengths in texts)
-    divisor = CHARACTERS_PER_TOKEN * len(samples)
+    divisor = CHARACTERS_PER_TOKEN * samples
     source = f"{local}, at {CHARACTERS_PER_TOKEN} characters a token"
-    return _limited(experiment, len(samples), prompt / divisor, response / divisor, source)
+    return _limited(experiment, samples, prompt / divisor, response / divisor, source)
 
 
 def _limited(experiment: Experiment, samples: int, prompt: float, response: float, source: str) -> TokenCounts:
@@ -140,18 +145,13 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
     if experiment.sandbox and ref.hub:
         return BENCHMARK_ITEMS[ref.mirror_name], False
     prepared, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
-    for file in (prepared, *([Path(local)] if local else [])):
-        if file.exists():
-            return _rows(file), False
+    if prepared.exists():
+        with prepared.open("rb") as lines:
+            return sum(bool(line.strip()) for line in lines), False
+    if local and is_here(ref, local):
+        return sum(1 for _ in stream_rows(ref, local)), False
     complete = _complete(ref, experiment.evaluation.protocol)
     return (complete or benchmark.limit or ASSUMED_ITEMS), not (complete or benchmark.limit)
-
-
-def _rows(file: Path) -> int:
-    if file.suffix == ".parquet":
-        return int(pq.read_metadata(file).num_rows)
-    with file.open("rb") as lines:
-        return sum(bool(line.strip()) for line in lines)
 
 
 def _complete(ref: DataRef, protocol: str) -> int | None:
