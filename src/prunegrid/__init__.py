@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prunegrid.api.data import Data as Data
     from prunegrid.api.data import load as load
+    from prunegrid.api.scores import score as score
     from prunegrid.api.selection import Selection as Selection
     from prunegrid.api.selection import export as export
     from prunegrid.api.selection import prune as prune
@@ -27,8 +28,9 @@ _MODULES = {
     "export": "prunegrid.api.selection",
     "load": "prunegrid.api.data",
     "prune": "prunegrid.api.selection",
+    "score": "prunegrid.api.scores",
 }
-__all__ = ["Data", "Selection", "__version__", "export", "load", "prune"]
+__all__ = ["Data", "Selection", "__version__", "export", "load", "prune", "score"]
 
 
 def __getattr__(name: str) -> Any:

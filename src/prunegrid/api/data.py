@@ -1,7 +1,9 @@
 """Load training data: files, data sets of the hub, Python objects; with what was left out, and why."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,11 @@ class Data:
     def __repr__(self) -> str:
         return "\n".join(intake_lines(self.counts))
 
+    def write(self, file: Path, counts: Path) -> None:
+        """Copy `data.parquet` and `data.json`."""
+        shutil.copyfile(self.file, file)
+        shutil.copyfile(self.counts_file, counts)
+
     @property
     def columns(self) -> list[str]:
         names: list[str] = parquet_schema(self.file).names
@@ -46,6 +53,28 @@ class Data:
         """A row for each sample: `sample_id`, `row` and `turn` of the source, `messages`, `tools`, carried columns."""
         frame: pd.DataFrame = read_parquet(self.file).to_pandas()
         return frame
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training data that is not read yet: how its rows are read, and what is local of it (a path, Python objects)."""
+
+    dataset: Dataset
+    local: Any
+
+    def write(self, file: Path, counts: Path) -> None:
+        """Read the data, and write `data.parquet` and `data.json`."""
+        write_dataset(self.dataset, self.local, file, counts)
+
+
+def find_source(source: Any, **settings: Any) -> Source:
+    """`source` with the settings of `load`, checked; nothing is read."""
+    hub, local = place(source)
+    origin = {"hub": hub} if hub else {"path": str(local) if isinstance(local, str | Path) else "rows"}
+    try:
+        return Source(Dataset.model_validate({"name": "data", **origin, **settings}), local)
+    except ValidationError as error:
+        raise validation_errors(error, Dataset, "data") from None
 
 
 def load(
@@ -70,25 +99,19 @@ def load(
     response, system or messages, `ignore` which fields with text need not be read, `on_bad_row` whether a row that
     cannot be read is an error or is skipped and counted, `carry` which columns are copied along.
     """
-    hub, local = place(source)
-    settings = {
-        "turns": turns,
-        "fields": dict(fields or {}),
-        "ignore": list(ignore),
-        "on_bad_row": on_bad_row,
-        "carry": list(carry),
-        "max_samples": max_samples,
-        "drop_duplicates": drop_duplicates,
-        "split": split,
-        "config": config,
-        "revision": revision,
-    }
-    origin = {"hub": hub} if hub else {"path": str(local) if isinstance(local, str | Path) else "rows"}
-    try:
-        dataset = Dataset.model_validate({"name": "data", **origin, **settings})
-    except ValidationError as error:
-        raise validation_errors(error, Dataset, "load") from None
+    found = find_source(
+        source,
+        turns=turns,
+        fields=dict(fields or {}),
+        ignore=list(ignore),
+        on_bad_row=on_bad_row,
+        carry=list(carry),
+        max_samples=max_samples,
+        drop_duplicates=drop_duplicates,
+        split=split,
+        config=config,
+        revision=revision,
+    )
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-")
-    folder = Path(temporary.name)
-    write_dataset(dataset, local, folder / layout.DATA, folder / layout.DATA_COUNTS)
+    found.write(*(Path(temporary.name) / name for name in (layout.DATA, layout.DATA_COUNTS)))
     return Data(temporary)

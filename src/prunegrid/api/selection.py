@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunegrid.api.show import show
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json, read_parquet
+from prunegrid.core.files import read_parquet
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
 from prunegrid.experiment.sections import Removal
@@ -68,9 +68,8 @@ class Selection:
         """`meta.json` and `data.json` of the scores, where they are."""
         recorded = self._summary.scores
         scores = self.scores or (self.folder / recorded if recorded else None)
-        paths = [scores / name for name in (layout.META, layout.DATA_COUNTS)] if scores else []
-        meta, counts = (read_json(path) if path.is_file() else None for path in paths or (Path(), Path()))
-        return meta, counts
+        folder = ScoresFolder(scores) if scores else None
+        return (folder.meta or None, folder.counts) if folder else (None, None)
 
     @property
     def sample_ids(self) -> list[int]:

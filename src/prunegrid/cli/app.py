@@ -1,5 +1,6 @@
 """The `prunegrid` command: the workflow's steps on your own model and data.
 
+prunegrid keep FILE --model DIR --pair qtuning --samples 12.5% --tokens 50% --to trl --out DIR
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --samples 12.5% --tokens 50% --seed 0 --out pruned
@@ -23,11 +24,26 @@ import sys
 from collections.abc import Sequence
 
 from prunegrid import __version__
-from prunegrid.cli import compare, doctor, export, extra, figures, merge, plan, prune, score, show, status, table, trace
+from prunegrid.cli import (
+    compare,
+    doctor,
+    export,
+    extra,
+    figures,
+    keep,
+    merge,
+    plan,
+    prune,
+    score,
+    show,
+    status,
+    table,
+    trace,
+)
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import missing_extra
 
-COMMANDS = (score, extra, prune, show, export, merge, table, trace, figures, compare, doctor, status, plan)
+COMMANDS = (keep, score, extra, prune, show, export, merge, table, trace, figures, compare, doctor, status, plan)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -60,6 +60,12 @@ class ScoresFolder:
         digests: dict[str, str] = self.meta.get("digests", {})
         return digests
 
+    @property
+    def counts(self) -> dict[str, Any] | None:
+        """`data.json` of the data that was scored, if it is in the folder, as `prunegrid score` leaves it."""
+        path = self.path / layout.DATA_COUNTS
+        return read_json(path) if path.exists() else None
+
     def check_digests(self, expected: Mapping[str, str]) -> None:
         """Refuse scores of another model, tokenizer, template or data set.
 

@@ -1,0 +1,1 @@
+"""`prunegrid show`: kept samples as text."""
