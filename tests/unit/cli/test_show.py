@@ -1,1 +1,0 @@
-"""`prunegrid show`: kept samples as text."""
