@@ -34,8 +34,8 @@ Put your model's folder or hub id into `train.yaml` and run `llamafactory-cli tr
 """
 TOKENS = """\
 `tokenized_path` is `{out}/tokenized`: after a move, correct it, because LLaMA-Factory takes a folder that is not there
-for one to write. `dataset` has to be set, but is not read. Leave `template` out: rows are tokenised already, and one
-that is not the model's would add tokens to it. `cutoff_len` cuts nothing here. `neat_packing` packs nothing.
+for one to write. `dataset` has to be set, but is not read. Leave `template` at `empty`: rows are tokenised already, and
+another template may add tokens to the model's tokenizer. `cutoff_len` cuts nothing here, `neat_packing` packs nothing.
 """
 TEXT = """\
 Text is tokenised again: put the name of your model's template into `train.yaml`. Rows longer than `cutoff_len` are cut.
@@ -57,7 +57,7 @@ class LlamaFactory(Consumer):
         values: Record = {"model_name_or_path": "MODEL", "stage": "sft", "do_train": True, "finetuning_type": "full"}
         files = {}
         if summary.form == "tokens":
-            values |= {"dataset": NAME, "tokenized_path": f"{summary.out}/tokenized"}
+            values |= {"dataset": NAME, "tokenized_path": f"{summary.out}/tokenized", "template": "empty"}
         else:
             values |= {"dataset": NAME, "dataset_dir": summary.out, "template": "TEMPLATE"}
             values |= {"cutoff_len": 2 * summary.longest, "mask_history": summary.details["mask_history"]}
