@@ -22,7 +22,7 @@ collator = SFTDataCollatorWith4DAttentionMask(
 collated = []
 for start in range(0, len(rows), 2):
     batch = collator([rows[i] for i in range(start, min(start + 2, len(rows)))])
-    for ids, mask, labels in zip(batch["input_ids"], batch["attention_mask"], batch["labels"]):
+    for ids, mask, labels in zip(batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True):
         length = int(mask.sum())
         assert (labels[length:] == -100).all()
         collated.append({"input_ids": ids[:length].tolist(), "labels": labels[:length].tolist()})

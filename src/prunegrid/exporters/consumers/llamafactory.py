@@ -38,7 +38,8 @@ for one to write. `dataset` has to be set, but is not read. Leave `template` at 
 another template may add tokens to the model's tokenizer. `cutoff_len` cuts nothing here, `neat_packing` packs nothing.
 """
 TEXT = """\
-Text is tokenised again: put the name of your model's template into `train.yaml`. Rows longer than `cutoff_len` are cut.
+Text is tokenised again. LLaMA-Factory reads the chat template of the model; where it cannot, or the model thinks, name
+one of its own as `template`. Rows longer than `cutoff_len` are cut.
 """
 
 
@@ -59,7 +60,7 @@ class LlamaFactory(Consumer):
         if summary.form == "tokens":
             values |= {"dataset": NAME, "tokenized_path": f"{summary.out}/tokenized", "template": "empty"}
         else:
-            values |= {"dataset": NAME, "dataset_dir": summary.out, "template": "TEMPLATE"}
+            values |= {"dataset": NAME, "dataset_dir": summary.out}
             values |= {"cutoff_len": 2 * summary.longest, "mask_history": summary.details["mask_history"]}
             columns = {"messages": "messages", "tools": "tools"}
             info = {NAME: {"file_name": "data.jsonl", "formatting": "sharegpt", "columns": columns, "tags": TAGS}}
