@@ -8,48 +8,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_parquet, stream_parquet
 from prunegrid.core.randomness import uniform
 from prunegrid.experiment import layout
+from prunegrid.exporters.blocks import Block, KeptRow, heads, other_samples, read_sequences
 from prunegrid.exporters.origin import find_scores, read_summary
 from prunegrid.models import load_tokenizer
-from prunegrid.scoring.sequences import Sequences
-from prunegrid.selection.examples import Example, build_example
+from prunegrid.selection.examples import Example
 
 BLOCK_TOKENS = 2**20
 FACTS = ("sample_id", "prompt_tokens", "response_tokens", "truncated")
-PLACES = ("row", "turn")
-
-
-class KeptAnswer(NamedTuple):
-    """An answer that a row learns: its turn in the source, the positions that are kept of its `length` tokens."""
-
-    sample_id: int
-    turn: int | None
-    kept: list[int]
-    length: int
-    truncated: bool
-
-
-class KeptRow(NamedTuple):
-    """A row of an export: a sample, or a conversation with its kept answers. `row` is its row in the source."""
-
-    example: Example
-    row: int | None
-    answers: list[KeptAnswer]
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every token of its answers is kept."""
-        return all(len(answer.kept) == answer.length for answer in self.answers)
+PLACES = ("row", "turn", "continues")
 
 
 @dataclass
@@ -60,7 +36,6 @@ class Totals:
     tokens: int = 0
     labels: int = 0
     longest: int = 0
-
     begun: int = 0
 
     def counts(self) -> dict[str, int]:
@@ -122,6 +97,9 @@ class KeptRows:
         self.reason = reason
 
     def _copies(self, example: Example) -> int:
+        if example.weights is not None:
+            problem = f"sample_id {example.sample_id} begins a conversation whose answers differ in weight"
+            raise PrunegridError(self.selection, problem, "score with turns: each, a row an answer")
         if example.weight == 1:
             return 1
         if not self.resample:
@@ -167,9 +145,6 @@ class KeptRows:
         """Of all scored samples: ids, lengths, and places in the source where the scores have them."""
         path = self.scores.tables["sample"]
         names = parquet_schema(path).names
-        if "continues" in names:
-            problem = "holds conversations in one sequence, which this version does not export"
-            raise PrunegridError(path, problem, "score with turns: each")
         return read_parquet(path, [*FACTS, *(name for name in PLACES if name in names)])
 
     @cached_property
@@ -185,16 +160,25 @@ class KeptRows:
             raise PrunegridError(self.selection, f"the scores hold {count} of its {len(ids)} samples", "prune again")
         return chosen_N
 
-    def _blocks(self) -> Iterator["Block"]:
+    def _blocks(self) -> Iterator[Block]:
         facts, chosen_N = self.facts, self.chosen_N
         length_N = facts["prompt_tokens"].to_numpy().astype(np.int64) + facts["response_tokens"].to_numpy()
-        sizes: list[int] = np.unique(np.cumsum(length_N) // BLOCK_TOKENS, return_counts=True)[1].tolist()
+        block_N = (np.cumsum(length_N) // BLOCK_TOKENS)[heads(facts)]  # a conversation is in one block
+        sizes: list[int] = np.unique(block_N, return_counts=True)[1].tolist()
         counts = [int((part >= 0).sum()) for part in np.split(chosen_N, np.cumsum(sizes)[:-1])]
-        pieces = stream_parquet(self.scores.tables["token"], ["sample_id", "prompt_ids", "response_ids"], sizes)
+        path = self.scores.tables["token"]
+        pieces = stream_parquet(path, ["sample_id", "prompt_ids", "response_ids"], sizes)
         start = 0
-        for size, tokens, kept in zip(sizes, pieces, self._kept(counts), strict=True):
-            yield Block(self, facts.slice(start, size), tokens, chosen_N[start : start + size] >= 0, kept)
+        for size, kept in zip(sizes, self._kept(counts), strict=False):
+            part = facts.slice(start, size)
+            block = Block(
+                part, read_sequences(path, part, next(pieces, None)), chosen_N[start : start + size] >= 0, kept
+            )
+            block.check_positions(self.selection)
+            yield block
             start += size
+        if next(pieces, None) is not None:
+            raise other_samples(path)
 
     def _kept(self, counts: list[int]) -> Iterator[pa.Table]:
         """The selection's rows in pieces of `counts`, in the order of the scores."""
@@ -203,59 +187,3 @@ class KeptRows:
             return stream_parquet(self.selection, columns, counts)
         table = read_parquet(self.selection, columns).take(order)
         return (table.slice(end - count, count) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True))
-
-
-class Block:
-    """Consecutive scored samples with their ids, and what the selection keeps of them."""
-
-    def __init__(
-        self, source: KeptRows, facts: pa.Table, tokens: pa.Table, chosen_N: NDArray[np.bool_], kept: pa.Table
-    ) -> None:
-        self.facts, self.chosen_N = facts, chosen_N
-        self.sequences = _sequences(source.scores.tables["token"], facts, tokens)
-        lists = kept["kept"].combine_chunks()
-        self.offsets = ragged.offsets_from_lengths(lists.value_lengths().to_numpy().astype(np.int64))
-        self.positions = lists.flatten().to_numpy().astype(np.int64)
-        self.weights: list[float] = kept["weight"].to_pylist()
-        self._check_positions(source.selection)
-
-    def _check_positions(self, path: Path) -> None:
-        """Refuse positions that do not ascend or lie outside of the response, and one that loses its end."""
-        chosen = np.flatnonzero(self.chosen_N)
-        length, count = self.sequences.response_N[chosen], np.diff(self.offsets)
-        sample = np.repeat(np.arange(len(chosen)), count)
-        steps = np.diff(self.positions, prepend=-1)
-        steps[self.offsets[:-1][count > 0]] = 1
-        bad = (self.positions < 0) | (self.positions >= length[sample]) | (steps <= 0)
-        last = np.full(len(chosen), -1)
-        last[count > 0] = self.positions[self.offsets[1:][count > 0] - 1]
-        endless = (count > 0) & (last != length - 1) & ~self.sequences.truncated_N[chosen]
-        for rows, problem in (
-            (sample[bad], "keeps positions that are not in the response, or not in order"),
-            (np.flatnonzero(endless), "does not keep the end of its response"),
-        ):
-            if len(rows):
-                sample_id = self.sequences.sample_id_N[chosen[rows[0]]]
-                raise PrunegridError(path, f"sample_id {sample_id} {problem}", "prune again")
-
-    def rows(self, removal: str) -> Iterator[KeptRow]:
-        places: dict[str, list[Any]] = {name: self._place(name) for name in PLACES}
-        for number, i in enumerate(np.flatnonzero(self.chosen_N).tolist()):
-            prompt, response = self.sequences.ids(i)
-            kept: list[int] = self.positions[self.offsets[number] : self.offsets[number + 1]].tolist()
-            sample_id, truncated = int(self.sequences.sample_id_N[i]), bool(self.sequences.truncated_N[i])
-            example = build_example(sample_id, prompt, response, kept, self.weights[number], removal)
-            answer = KeptAnswer(sample_id, places["turn"][i], kept, len(response), truncated)
-            yield KeptRow(example, places["row"][i], [answer])
-
-    def _place(self, name: str) -> list[Any]:
-        return self.facts[name].to_pylist() if name in self.facts.column_names else [None] * len(self.facts)
-
-
-def _sequences(path: Path, facts: pa.Table, tokens: pa.Table) -> Sequences:
-    """The block's ids, whose numbers must be those of `facts`."""
-    if not tokens["sample_id"].equals(facts["sample_id"].cast(tokens["sample_id"].type)):
-        raise PrunegridError(path, "its sample_id are not those of samples.parquet in the same order", "score again")
-    lists = (tokens[name].combine_chunks() for name in ("prompt_ids", "response_ids"))
-    truncated = facts["truncated"].to_numpy().astype(bool)
-    return Sequences.from_lists(facts["sample_id"].to_numpy(), truncated, *lists)

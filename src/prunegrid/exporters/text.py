@@ -7,7 +7,8 @@ from itertools import chain
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record, parquet_schema, read_parquet, stream_parquet
 from prunegrid.data.messages import Message, Messages, to_template, to_tools
-from prunegrid.exporters.rows import KeptRow, KeptRows
+from prunegrid.exporters.blocks import KeptRow
+from prunegrid.exporters.rows import KeptRows
 
 BATCH_ROWS = 1024
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prunegrid.core.files import Record
-from prunegrid.exporters.rows import KeptRow
+from prunegrid.exporters.blocks import KeptRow
 
 BATCH_TOKENS = 2**18
 

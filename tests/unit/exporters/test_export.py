@@ -169,6 +169,68 @@ def test_one_beginning_of_sequence_passes_and_two_are_refused(tmp_path: Path, co
         export(selection, consumer, tmp_path / "out")
 
 
+def conversations(folder: Path) -> Path:
+    """Three conversations in one sequence each, of 3, 1 and 2 answers; of the first, answers 0 and 2 are kept."""
+    samples = [
+        Kept([1, 2], [3, 4, EOS], [1, 2]),
+        Kept([5], [6, EOS], None, continues=True),
+        Kept([7, 8], [9, 10, 11, EOS], [0, 3], continues=True),
+        Kept([1], [12, EOS], [0, 1]),
+        Kept([1], [13, EOS], [1]),
+        Kept([14], [15, EOS], None, continues=True),
+    ]
+    selection = write_kept(folder, samples, row=[0, 0, 0, 1, 4, 4], turn=[0, 1, 2, 0, 0, 1])
+    answers = {0: ["a", "b", "c"], 3: ["d"], 4: ["e", "f"]}
+    write_data(
+        folder / "scores",
+        [
+            {"sample_id": first, "messages": [turn for text in texts for turn in (("user", f"{text}?"), learned(text))]}
+            for first, texts in answers.items()
+        ],
+    )
+    return selection
+
+
+def learned(text: str) -> tuple[str, str, dict[str, Any]]:
+    return ("assistant", text, {"train": True})
+
+
+@pytest.mark.parametrize("tokens", [2**20, 1])
+@pytest.mark.parametrize("consumer", TOKEN_CONSUMERS)
+def test_conversation_is_one_row_with_the_labels_of_its_kept_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, consumer: str, tokens: int
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_TOKENS", tokens)
+    rows = exported(conversations(tmp_path), consumer)
+    assert [row["input_ids"] for row in rows] == [
+        [1, 2, 3, 4, EOS, 5, 6, EOS, 7, 8, 9, 10, 11, EOS],
+        [1, 12, EOS],
+        [1, 13, EOS],
+    ]
+    assert [trained_ids(row) for row in rows] == [[4, EOS, 9, EOS], [12, EOS], [EOS]]
+    assert rows[0]["labels"][5:10] == [-100] * 5
+
+
+def test_conversation_drops_tokens_of_kept_answers_only(tmp_path: Path) -> None:
+    first = next(iterate_rows(conversations(tmp_path), removal="drop"))
+    assert first["input_ids"] == [1, 2, 4, EOS, 5, 6, EOS, 7, 8, 9, EOS]
+
+
+def test_conversation_has_the_place_of_its_first_kept_answer(tmp_path: Path) -> None:
+    rows = exported(conversations(tmp_path), "jsonl")
+    places = [(row["sample_id"], row["row"], row["turn"], row["kept_tokens"]) for row in rows]
+    assert places == [(0, 0, 0, 4), (3, 1, 0, 2), (4, 4, 0, 1)]
+    texts = [[message["content"] for message in row["messages"]] for row in rows]
+    assert texts == [["a?", "a", "b?", "b", "c?", "c"], ["d?", "d"], ["e?", "e"]]
+
+
+def test_conversation_with_answers_of_different_weight_is_refused(tmp_path: Path) -> None:
+    samples = [Kept([1], [2, EOS], [1]), Kept([1], [2, EOS], [1], weight=2, continues=True)]
+    selection = write_kept(tmp_path, samples)
+    with refused(selection / "selection.parquet", "sample_id 0", "differ in weight", fix="turns: each"):
+        list(iterate_rows(selection, resample=True))
+
+
 def test_rows_in_memory_are_those_of_an_export(tmp_path: Path) -> None:
     selection = write(tmp_path, random_kept(30, EOS))
     assert list(iterate_rows(selection)) == exported(selection, "trl")
@@ -222,6 +284,17 @@ def test_selection_with_a_sample_without_scores_is_refused(tmp_path: Path) -> No
     selection = write_kept(tmp_path, [Kept([1], [2, EOS], [1])])
     write_selection(selection, {0: Kept([1], [2, EOS], [1]), 7: Kept([1], [2, EOS], [1])})
     with refused(selection / "selection.parquet", "1 of its 2"):
+        list(iterate_rows(selection))
+
+
+@pytest.mark.parametrize("ids", [[0], [0, 1, 2], [1, 0]])
+def test_tokens_of_other_samples_are_refused(tmp_path: Path, ids: list[int]) -> None:
+    sample = Kept([1], [2, EOS], [1])
+    selection = write_kept(tmp_path / "a", [sample, sample])
+    write_kept(tmp_path / "b", [sample] * len(ids), ids)
+    tokens = tmp_path / "a/scores/tokens.parquet"
+    shutil.copyfile(tmp_path / "b/scores/tokens.parquet", tokens)
+    with refused(selection / "../scores/tokens.parquet", "same order", fix="score again"):
         list(iterate_rows(selection))
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from prunegrid.core.files import Record
+from prunegrid.exporters.blocks import KeptRow
 from prunegrid.exporters.consumer import Consumer
-from prunegrid.exporters.rows import KeptRow, KeptRows
+from prunegrid.exporters.rows import KeptRows
 from prunegrid.exporters.summary import ExportSummary
 from prunegrid.exporters.writers import (
     TOKENS,
