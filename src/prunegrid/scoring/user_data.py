@@ -31,7 +31,7 @@ from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.target import check_space, hold, present_scores, refuse_extra, refuse_foreign
 from prunegrid.scoring.writer import rates, refuse_empty, write_scores
 
-SHARD_FLOPS = {"cpu": 5e12, "cuda": 5e15}  # about a minute's work: what an interrupted pass loses
+SHARD_FLOPS = {"cpu": 2e12, "cuda": 2e15}  # a minute at most: what an interrupted pass loses
 MOST_SHARDS = 1000
 
 WriteData = Callable[[Path, Path], None]
