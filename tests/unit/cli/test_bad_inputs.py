@@ -162,6 +162,32 @@ OPTIONS = {
     "--turns of no kind": (("score", "--turns", "first"), ("--turns", "'first'", "'each', 'last', 'all'")),
     "--on-bad-row of no kind": (("score", "--on-bad-row", "drop"), ("--on-bad-row", "'drop'", "'error', 'skip'")),
     "--max-length too small": (("score", "--max-length", "2"), ("--max-length", "2 is too small", "at least 8")),
+    "--shards of none": (("score", "--shards", "0"), ("--shards", "0 is too small", "at least 1")),
+    "data named twice": (("score", "other.jsonl"), ("--data", "other.jsonl", "one time")),
+    "model that is nowhere": (("score", "--model", "nowhere"), ("nowhere", "no such folder", "save_pretrained")),
+    "GPU that is not there": (("score", "--devices", "97"), ("devices 97", "there is no GPU 97", "cpu")),
+    "CPU beside a GPU": (("score", "--devices", "cpu,0"), ("devices cpu,0", "two precisions", "ids of GPUs")),
+    "template without a name": (
+        ("score", "--chat-template", "qwen"),
+        ("'qwen'", "no Jinja, no file", "--chat-template"),
+    ),
+    "template that is not Jinja": (("score", "--chat-template", "{% if"), ("chat template fails", "--chat-template")),
+    "template without the answer": (
+        ("score", "--chat-template", "{{ messages[0].content }}"),
+        ("what the assistant says", "--chat-template"),
+    ),
+    "variables that are not JSON": (
+        ("score", "--chat-template-kwargs", "thinking=0"),
+        ("--chat-template-kwargs", "is not JSON", "an object"),
+    ),
+    "variables in a list": (
+        ("score", "--chat-template-kwargs", "[1]"),
+        ("--chat-template-kwargs", "[1], not an object", '{"name": value}'),
+    ),
+    "variable that the template does not read": (
+        ("score", "--chat-template-kwargs", '{"enable_thinking": false}'),
+        ("no variable enable_thinking", "--chat-template-kwargs"),
+    ),
 }
 
 
