@@ -27,7 +27,7 @@ class Fields:
 
     def __init__(self, values: Record, place: str, label: str = "", ignored: Collection[str] = ()) -> None:
         self.place, self.label, self.ignored = place, label, ignored
-        self.names = [name for name in values if not (ignored and is_ignored(self.path(name), ignored))]
+        self.names = [name for name in values if not is_ignored(self.path(name), ignored)] if ignored else [*values]
         self.values = {name: values[name] for name in self.names if values[name] is not None}
         self.unread = {name: value for name, value in values.items() if value is not None}
         self.texts: list[str] = []
@@ -45,18 +45,21 @@ class Fields:
 
     def take(self, *names: str) -> Any:
         """The value of the first of `names` that is not null."""
-        name = self.first(*names)
-        return None if name is None else self.unread.pop(name, self.values[name])
+        for name in names:
+            if name in self.values:
+                self.unread.pop(name, None)
+                return self.values[name]
+        return None
 
     def take_text(self, *names: str) -> str | None:
         """The same, which must be text."""
-        name, value = self.first(*names), self.take(*names)
-        if name is None:
-            return None
-        if not isinstance(value, str):
-            self.refuse(f"{self.path(name)} is {shown(value)}, not text", "make it a string")
-        self.texts.append(value)
-        return value
+        value = self.take(*names)
+        if isinstance(value, str):
+            self.texts.append(value)
+            return value
+        if value is not None:
+            self.refuse(f"{self.path(self.first(*names))} is {shown(value)}, not text", "make it a string")
+        return None
 
     def take_list(self, *names: str) -> list[Any] | None:
         """The same, which must be a list, or JSON of a list in a string; blank text is no list."""
@@ -72,13 +75,13 @@ class Fields:
     def _parse(self, name: str, text: str) -> Any:
         try:
             return json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             problem = f"{self.path(name)} is text that is no JSON ({error}): {shown(text)}"
             self.refuse(problem, "make it a list, or JSON of one")
 
-    def path(self, name: str) -> str:
+    def path(self, name: str | None) -> str:
         """`messages[0].content`."""
-        return f"{self.label}.{name}" if self.label else name
+        return f"{self.label}.{name}" if self.label else str(name)
 
     def refuse(self, problem: str, fix: str) -> NoReturn:
         raise BadRow(self.place, problem, fix)
