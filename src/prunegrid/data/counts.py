@@ -6,7 +6,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 
-BAD_ROWS_NAMED = 5
+BAD_ROWS_NAMED = FILES_NAMED = 5
 NO_SAMPLES = "give rows with a prompt and a response"
 REASONS = {
     "no_answer": "rows without an answer",
@@ -109,6 +109,8 @@ def intake_lines(counts: Mapping[str, Any]) -> list[str]:
     lines = [f"rows: {counts['rows']:,}" + (f" ({shapes})" if shapes else "") + f"; samples: {counts['samples']:,}"]
     if counts.get("learned", counts["samples"]) != counts["samples"]:
         lines[0] += f", with {counts['learned']:,} answers"
+    if files := counts.get("files"):
+        lines.append(f"files: {len(files):,}{_others(counts['skipped_files'])}")
     lines += [f"left out: {REASONS.get(reason, reason)}: {n:,}" for reason, n in counts["left_out"].items() if n]
     if number := counts.get("trailing_messages"):
         lines.append(f"left out: messages behind the last learned answer of their row: {number:,}")
@@ -118,3 +120,9 @@ def intake_lines(counts: Mapping[str, Any]) -> list[str]:
     if counts.get("duplicates") and not counts["left_out"].get("duplicate"):
         lines.append(f"duplicates: {counts['duplicates']:,} (dataset.drop_duplicates leaves them out)")
     return lines
+
+
+def _others(names: list[str]) -> str:
+    """The files of a folder that were not read, the first of them by name."""
+    more = f" and {len(names) - FILES_NAMED:,} more" if len(names) > FILES_NAMED else ""
+    return f"; not read: {', '.join(names[:FILES_NAMED])}{more}" if names else ""

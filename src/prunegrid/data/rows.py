@@ -11,6 +11,7 @@ from prunegrid.core.files import Record, repair, sha256sum
 from prunegrid.data.formats import file_rows
 from prunegrid.data.json_rows import PlacedRow
 from prunegrid.data.objects import hub_rows, object_rows
+from prunegrid.data.shapes.fields import BadRow
 from prunegrid.data.sources import source_files
 from prunegrid.experiment.sections import DataRef, Dataset
 
@@ -54,7 +55,7 @@ def _rows(ref: DataRef, local: Any) -> Iterator[Row]:
         elif skips:
             yield Row(number, place, {}, values)
         else:
-            raise _with_advice(values, ref)
+            raise BadRow(values.where, values.what, values.fix) if isinstance(ref, Dataset) else values
         number += 1
     if not number:
         source = local if isinstance(local, str | Path) else ref.hub if local is None else "rows"
@@ -80,10 +81,3 @@ def _check_digest(local: str, files: list[Path], expected: str) -> None:
     if files[0].exists() and (digest := sha256sum(files[0])) != expected:
         problem = f"its SHA-256 is {digest}, not the config's {expected}"
         raise PrunegridError(local, problem, "fetch it again, or correct the config")
-
-
-def _with_advice(error: PrunegridError, ref: DataRef) -> PrunegridError:
-    """The error of a row, with how to go on without the row."""
-    if not isinstance(ref, Dataset):
-        return error
-    return PrunegridError(error.where, error.what, f"{error.fix}, or skip and count such rows (on_bad_row: skip)")

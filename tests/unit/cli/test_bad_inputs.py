@@ -1,5 +1,6 @@
 """Bad inputs, one a line: each command ends with one line that names place, value and fix, and writes nothing."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ class Bad(NamedTuple):
 
 
 SKIP = "--on-bad-row skip"
+SKIP_KEY = "on_bad_row: skip"
 USER = {"role": "user", "content": "q"}
 ANSWER = {"role": "assistant", "content": "a"}
 PAIR = {"prompt": "q", "response": "a"}
@@ -123,6 +125,33 @@ FILES = {
     "rows that are lists": Bad('["q", "a"]\n["q", "a"]\n', "", ("not an object",), ""),
     "not UTF-8": Bad(b'{"prompt": "\xff", "response": "a"}\n', "", ("UTF-8",), "UTF-8"),
     "Parquet that is none": Bad(b"PAR1 and nothing more", "", ("Parquet",), "", name="data.parquet"),
+    "array cut short": Bad('[{"prompt": "q",\n"response": "a"},\n', ":3", ("not JSON", "ends"), "jq -c"),
+    "array without a comma": Bad(
+        '[{"prompt": "q", "response": "a"}\n{"prompt": "q"}]', ":2", ("not JSON", "expecting ,"), "correct"
+    ),
+    "array of texts": Bad('["q", "a"]', ": row 1", ("a str, not an object",), SKIP_KEY),
+    "two lists in an object": Bad(json.dumps({"data": [PAIR], "dev": [PAIR]}), "", ("data, dev",), "jq -c '.data[]'"),
+    "object of columns": Bad('{"prompt": ["q"], "response": ["a"]}', "", ("columns (prompt, response)",), "lines=True"),
+    "columns of pandas": Bad('{"prompt": {"0": "q"}, "response": {"0": "a"}}', "", ("columns",), 'orient="records"'),
+    "line that a comma ends": Bad(
+        f"{json.dumps(PAIR)},\n{json.dumps(PAIR)}\n", ":1", ("Extra data",), "one JSON object"
+    ),
+    "UTF-16": Bad(json.dumps(PAIR).encode("utf-16"), "", ("UTF-16",), "iconv"),
+    "zero bytes": Bad(b'{"prompt": "\x00\x00\x00\x00"}', "", ("zero bytes",), "Parquet"),
+    "prose": Bad("Once upon a time\n", "", ("Once upon",), "JSON lines", name="data.txt"),
+    "zip archive": Bad(b"PK\x03\x04 and so on", "", ("zip archive",), "unpack"),
+    "pickle": Bad(b"\x80\x04 and so on", "", ("pickle",), "JSON lines"),
+    "pointer of Git LFS": Bad("version https://git-lfs.github.com/spec/v1\noid", "", ("Git LFS",), "git lfs pull"),
+    "gzip cut short": Bad(gzip.compress(json.dumps(PAIR).encode() * 9)[:-9], "", ("damaged", "gzip"), "fetch"),
+    "zstd that is none": Bad(b"\x28\xb5\x2f\xfd and nothing more", "", ("damaged", "zstd"), "fetch"),
+    "CSV with a field too many": Bad(
+        "prompt,response\nq,a\nq,a,b\n", ": row 2", ("3 fields",), "quote", name="data.csv"
+    ),
+    "CSV with an open quote": Bad('prompt,response\n"q,a\n', ": row 1", ("not CSV",), "quote", name="data.csv"),
+    "CSV with a name twice": Bad("prompt,prompt\nq,a\n", "", ("prompt more than once",), "rename", name="data.csv"),
+    "CSV without rows": Bad("prompt,response\n", "", ("holds no rows",), "at least one", name="data.csv"),
+    "CSV without a header": Bad("What?,That.\nWho?,They.\n", ": row 1", ("That., What?",), "--field", name="data.csv"),
+    "Arrow cut short": Bad(b"\xff\xff\xff\xff\x10\x00\x00\x00", "", ("damaged", "Arrow stream"), "fetch"),
     "no row with an answer": Bad('{"messages": []}\n', "", ("no sample is left of 1 rows", "'no_answer': 1"), "prompt"),
     "empty responses only": Bad('{"prompt": "q", "response": ""}\n', "", ("'empty_response': 1",), "response"),
     "bad rows only": Bad(
@@ -153,6 +182,32 @@ def test_score_of_bad_data_is_one_line_and_writes_nothing(tmp_path: Path, tiny_m
     assert fix, line
     assert bad.fix in line, line
     assert sorted(file.name for file in tmp_path.iterdir()) == ([] if content is None else [bad.name])
+
+
+# Folders by the names of their files, each of one row, and what is asked of them.
+FOLDERS: dict[str, tuple[list[str], tuple[str, ...], str, tuple[str, ...], str]] = {
+    "empty folder": ([], (), "", ("holds no data files",), ".jsonl"),
+    "folder of other files": (["README.md", "notes.txt"], (), "", ("no data files", "README.md, notes.txt"), "glob"),
+    "folder of another split": (["test.jsonl", "dev.jsonl"], (), "", ("split train", "test, validation"), "split"),
+    "split that is not there": (["train.jsonl"], ("--split", "test"), "", ("split test", "train"), "split"),
+    "glob without files": (["a.jsonl"], (), "/*.csv", ("matches no file",), "glob"),
+    "cache of the hub": (["blobs/0", "snapshots/1/train.jsonl"], (), "", ("cache",), "snapshots"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_score_of_a_bad_folder_is_one_line_and_writes_nothing(tmp_path: Path, tiny_model: Path, name: str) -> None:
+    files, options, pattern, values, fix = FOLDERS[name]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(json.dumps(PAIR))
+    data, out = f"{folder}{pattern}", str(tmp_path / "out")
+    line = refused("score", "--model", str(tiny_model), "--data", data, "--out", out, *options)
+    assert line.startswith(f"prunegrid score: {data}: "), line
+    assert all(value in line for value in (*values, fix)), line
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 # Options of commands, with what the line must name.

@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import pytest
 
+from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.rows import stream_rows
 from prunegrid.data.sources import source_files
@@ -154,3 +155,7 @@ def test_data_json_names_the_files_of_a_folder(tmp_path: Path) -> None:
     assert counts["files"] == [str(folder / "a.jsonl"), str(folder / "b.jsonl")]
     assert counts["skipped_files"] == ["README.md"]
     assert counts["rows"] == 2
+    assert "files: 2; not read: README.md" in intake_lines(counts)
+    assert "files: 1; not read: 0, 1, 2, 3, 4 and 2 more" in intake_lines(
+        counts | {"files": ["a"], "skipped_files": list("0123456")}
+    )
