@@ -10,7 +10,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import Removal
+from prunegrid.experiment.sections import Removal, Unit
 from prunegrid.exporters.dataset import to_datasets
 from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe
@@ -119,6 +119,7 @@ def prune(
     samples: Ratio = 1.0,
     tokens: Ratio = 1.0,
     seed: int = 0,
+    unit: Unit = "turn",
     options: Mapping[str, Any] | None = None,
     match: Folder | Selection | None = None,
     model: Folder | None = None,
@@ -128,12 +129,13 @@ def prune(
 
     `scores` are a folder, or arrays in memory. `pair` is a sample pruner + token pruner (random+ppl) or a joint one
     (qtuning), with `options`. `samples` and `tokens` are shares (0.125), percentages ("12.5%") or counts (5000, "20M").
-    `match` is a selection whose realised counts a pair meets instead. `model` is checked against the scores. Without
-    `out`, the selection lives in a temporary folder, as long as the object does.
+    `unit` is what a sample is: a turn's answer, or a whole conversation. `match` is a selection whose realised counts a
+    pair meets instead. `model` is checked against the scores. Without `out`, the selection lives in a temporary folder,
+    as long as the object does.
     """
     amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
     source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
-    spec = budget_spec(source, method, *amounts, Draw(seed))
+    spec = budget_spec(source, method, *amounts, Draw(seed), unit)
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
     folder = Path(temporary.name) if temporary else Path(out or ".")
     if folder.is_file():

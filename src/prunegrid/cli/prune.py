@@ -31,6 +31,8 @@ def add_pruning_arguments(parser: argparse.ArgumentParser) -> None:
     tokens = f"response tokens of the kept samples to keep: {forms}; default: all"
     parser.add_argument("--tokens", "--token-ratio", default="100%", metavar="RATIO", help=tokens)
     parser.add_argument("--seed", type=whole_number(0), default=0)
+    units, unit_help = ("turn", "conversation"), "what a sample is: an answer, or all answers of a conversation"
+    parser.add_argument("--unit", choices=units, default="turn", help=unit_help)
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
 
 
@@ -41,6 +43,7 @@ def pruning(options: argparse.Namespace) -> dict[str, Any]:
         "samples": read_amount(options.samples, "--samples"),
         "tokens": read_amount(options.tokens, "--tokens"),
         "seed": options.seed,
+        "unit": options.unit,
         "options": dict(map(_option, options.option)),
     }
 

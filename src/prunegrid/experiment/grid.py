@@ -143,7 +143,8 @@ def pruning_of(experiment: Experiment, cell: Cell) -> PruningSpec:
     assert cell.budget, f"{cell.path} is not pruned"
     variant = experiment.variant(cell.variant)
     match = experiment.variant(variant.match) if variant.match and dynamic(experiment, cell) else None
-    return PruningSpec(**_method_of(variant), **dict(cell.budget), match=match and MethodSpec(**_method_of(match)))
+    counterpart = match and MethodSpec(**_method_of(match))
+    return PruningSpec(**_method_of(variant), **dict(cell.budget), match=counterpart, unit=experiment.unit)
 
 
 def _method_of(variant: Variant) -> dict[str, Any]:

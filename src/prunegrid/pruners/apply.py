@@ -56,10 +56,10 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
     details: dict[str, Any] = {}
     if match:
         rows, details = match_rows(key_n, scores.response_tokens, match)
-        k = match_token_counts(scores.response_tokens[rows], match.tokens)
+        k = match_token_counts(scores.response_tokens[rows], match.tokens, scores.take(rows).least_tokens)
     else:
         rows = ragged.top_k(key_n, int(ragged.keep_counts(spec.sample_ratio, np.array([len(scores)]))[0]))
-        k = ragged.keep_counts(spec.token_ratio, scores.response_tokens[rows])
+        k = token_counts(scores, rows, spec.token_ratio)
     return Choice(
         rows=rows,
         k=k,
@@ -68,6 +68,13 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
         shared_budget=second.shared_budget,
         details=details,
     )
+
+
+def token_counts(scores: Scores, rows: Ints, ratio: float) -> Ints:
+    """How many tokens a pair keeps of each of the samples `rows`."""
+    kept = scores.take(rows)
+    counts: Ints = np.maximum(ragged.keep_counts(ratio, kept.response_tokens), kept.least_tokens)
+    return counts
 
 
 def _check_key(pruner: Pruner, returned: Any, size: int) -> Floats:
@@ -97,8 +104,8 @@ def _check_choice(pruner: Pruner, scores: Scores, choice: Any) -> Choice:
     if k.shape != rows.shape or np.any(k < 1) or np.any(k > scores.response_tokens[rows]):
         finding = "keeps no tokens of a sample, or more than it has"
         raise PrunegridError(source, finding, "return 1 <= k <= response_tokens")
-    rank = choice.rank
-    return replace(choice, rank=lambda block: _check_key(pruner, rank(block), int(block.offsets[-1])))
+    rank, k = choice.rank, np.maximum(k, scores.take(rows).least_tokens)
+    return replace(choice, k=k, rank=lambda block: _check_key(pruner, rank(block), int(block.offsets[-1])))
 
 
 def require_tokens(block: Scores, spec: PruningSpec) -> None:
@@ -125,9 +132,9 @@ def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[SelectionArrays]:
 
 
 def _end_first(block: Scores, key: Floats) -> Floats:
-    """The key with the end of each sequence on top: it is always kept, and counts as one of the k tokens."""
+    """The key with the ends of all answers on top: they are always kept, and count among the k tokens."""
     key = key.copy()
-    key[block.offsets[1:][~block.truncated] - 1] = np.inf
+    key[block.answers.ends] = np.inf
     return key
 
 
@@ -171,4 +178,5 @@ def _selection(block: Scores, marks_T: Bools, choice: Choice, part: slice) -> Se
         reason=samples.reason,
         treated_as=samples.treated_as,
         details=choice.details,
+        turns=block.answers,
     )

@@ -32,12 +32,42 @@ class TokenColumns(Columns):
 
 
 @dataclass(frozen=True)
+class Turns:
+    """The answers of samples, one after another: sample i has those from `offsets[i]` up to `offsets[i + 1]`.
+
+    A sample has several if it is a conversation (`unit: conversation`).
+    """
+
+    offsets: Ints
+    sample_id: Ints
+    response_tokens: Ints
+    truncated: Bools
+
+    def take(self, rows: Ints) -> "Turns":
+        """The answers of the samples `rows`, in that order."""
+        flat = ragged.flat_indices(self.offsets, rows)
+        offsets = ragged.offsets_from_lengths(np.diff(self.offsets)[rows])
+        return Turns(offsets, self.sample_id[flat], self.response_tokens[flat], self.truncated[flat])
+
+    @property
+    def ends(self) -> Ints:
+        """Where among all tokens [T] each answer ends; one that was cut off has no end."""
+        ends: Ints = (np.cumsum(self.response_tokens) - 1)[~self.truncated]
+        return ends
+
+    @property
+    def end_counts(self) -> Ints:
+        """How many answers of each sample [n] have an end."""
+        return ragged.segment_sums(~self.truncated, self.offsets)
+
+
+@dataclass(frozen=True)
 class Scores:
     """Statistics of n samples with T response tokens in all; nats, perplexities and attention means.
 
     `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras), `tokens` flat per-token columns
     [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
-    reads may be missing.
+    reads may be missing. `turns`, if given, are the answers of samples that are conversations.
     """
 
     sample_id: Ints
@@ -47,6 +77,7 @@ class Scores:
     samples: dict[str, Floats] = field(default_factory=dict)
     tokens: dict[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     prompt_tokens: Ints | None = None
+    turns: Turns | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "samples", Columns(self.samples))
@@ -67,7 +98,18 @@ class Scores:
             samples={name: column[rows] for name, column in self.samples.items()},
             tokens={name: column[flat] for name, column in self.tokens.items()},
             prompt_tokens=None if self.prompt_tokens is None else self.prompt_tokens[rows],
+            turns=None if self.turns is None else self.turns.take(rows),
         )
+
+    @property
+    def answers(self) -> Turns:
+        """The answers of the samples: one each, unless they are conversations."""
+        return self.turns or Turns(np.arange(len(self) + 1), self.sample_id, self.response_tokens, self.truncated)
+
+    @property
+    def least_tokens(self) -> Ints | int:
+        """How many tokens of each sample [n] are kept at least: the ends of all its answers, and one token."""
+        return 1 if self.turns is None else np.maximum(1, self.turns.end_counts)
 
     @property
     def is_ordered(self) -> bool:
@@ -198,7 +240,8 @@ class Choice:
 class SelectionArrays:
     """What is kept: m samples in order of `sample_id`; of each, ascending positions within the response.
 
-    `positions` holds those of all samples one after another, divided by `offsets` [m+1].
+    `positions` holds those of all samples one after another, divided by `offsets` [m+1]. `turns`, if given, are the
+    answers of the samples that positions refer to, one after another.
     """
 
     sample_id: Ints
@@ -209,6 +252,7 @@ class SelectionArrays:
     reason: NDArray[np.str_]
     treated_as: NDArray[np.int8]
     details: dict[str, Any] = field(default_factory=dict)
+    turns: Turns | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)

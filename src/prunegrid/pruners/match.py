@@ -56,15 +56,16 @@ def _has_tokens(rows: Ints, lengths: Ints, match: Match) -> bool:
     return bool(lengths[rows].sum() >= match.tokens)
 
 
-def match_token_counts(lengths: Ints, tokens: int) -> Ints:
-    """How many tokens to keep of each response [m]: one each, and the others in proportion to its remaining length.
+def match_token_counts(lengths: Ints, tokens: int, least: Ints | int = 1) -> Ints:
+    """How many tokens to keep of each response [m]: `least`, and the others in proportion to its remaining length.
 
     The counts add up to exactly `tokens`: largest remainders are rounded up, of equal ones those of earlier samples.
     """
-    spare, budget = lengths - 1, tokens - len(lengths)
+    smallest = np.broadcast_to(np.asarray(least, lengths.dtype), lengths.shape)
+    spare, budget = lengths - smallest, tokens - int(smallest.sum())
     if budget <= 0:
-        return np.ones_like(lengths)
+        return smallest.copy()
     whole, remainder = np.divmod(spare * budget, spare.sum())
     whole[np.argsort(-remainder, kind="stable")[: budget - whole.sum()]] += 1
-    counts: Ints = 1 + whole
+    counts: Ints = smallest + whole
     return counts

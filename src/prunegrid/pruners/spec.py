@@ -1,6 +1,6 @@
 """What decides a selection, besides the scores and the seed."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -36,12 +36,13 @@ class MethodSpec(BaseModel):
 class PruningSpec(MethodSpec):
     """A method and the budget it meets. Its JSON form is stored in job parameters, checkpoints and `selection.json`.
 
-    `match` is the method whose counts a pair meets in each mini-batch instead of the ratios (dynamic mode only; in
-    static mode they come from the other selection's file).
+    `unit` is what its samples are: answers, or whole conversations. `match` is the method whose counts a pair meets in
+    each mini-batch instead of the ratios (dynamic mode only; in static mode they come from the other selection's file).
     """
 
     sample_ratio: float
     token_ratio: float
+    unit: Literal["turn", "conversation"] = Field("turn", exclude_if=lambda value: value == "turn")
     match: MethodSpec | None = Field(None, exclude_if=lambda value: value is None)
 
     @field_validator(*RATIOS)

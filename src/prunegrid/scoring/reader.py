@@ -6,7 +6,7 @@ Only the columns that a pruner needs are read, and the token ids only as sequenc
 import json
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
@@ -24,6 +24,7 @@ from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores, missing_column
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
+from prunegrid.pruners.conversations import merge
 from prunegrid.pruners.method import Needs
 from prunegrid.scoring import origin
 from prunegrid.scoring.sequences import Sequences
@@ -120,8 +121,11 @@ class ScoresFolder:
                 columns[name].append(block.tokens[name])
         return replace(samples, tokens={name: np.concatenate(parts) for name, parts in columns.items()})
 
-    def read_samples(self, needs: Needs = NO_COLUMNS) -> Scores:
-        """All samples, in the file's order, with the sample columns needed and no tokens."""
+    def read_samples(self, needs: Needs = NO_COLUMNS, unit: str = "turn") -> Scores:
+        """All samples, in the file's order, with the sample columns needed and no tokens.
+
+        With `unit: conversation`, consecutive answers of one row of the source are one sample (`conversations.merge`).
+        """
         ids, prompt, lengths, truncated = _required_columns(self.tables["sample"])
         columns: dict[str, ragged.Floats] = {}
         for file, names in self._files("sample", needs.samples).items():
@@ -129,7 +133,7 @@ class ScoresFolder:
             _check_rows(table, ids, file)
             # A null becomes NaN, which the pruner's check reports.
             columns |= {name: table[name].cast(pa.float64()).to_numpy() for name in names}
-        return Scores(
+        scores = Scores(
             sample_id=ids,
             response_tokens=lengths,
             truncated=truncated.astype(bool),
@@ -137,6 +141,15 @@ class ScoresFolder:
             samples=columns,
             prompt_tokens=prompt,
         )
+        return scores if unit == "turn" else merge(scores, self._first_answers())
+
+    def _first_answers(self) -> ragged.Ints:
+        """The samples that begin a row of the source."""
+        path = self.tables["sample"]
+        if "row" not in parquet_schema(path).names:
+            raise PrunegridError(path, "has no column row, so its conversations are unknown", "score again")
+        row_N = read_parquet(path, ["row"])["row"].to_numpy()
+        return np.flatnonzero(np.append(True, row_N[1:] != row_N[:-1])[: len(row_N)])
 
     def token_blocks(self, samples: Scores, needs: Needs = NO_COLUMNS) -> Iterator[Scores]:
         """Consecutive blocks of `samples`, as `read_samples` gave them, with the token columns needed.
@@ -146,17 +159,25 @@ class ScoresFolder:
         """
         files = {self.tables["token"]: [], **self._files("token", needs.tokens)}
         sizes = _block_sizes(samples.response_tokens)
-        streams = [stream_parquet(file, ["sample_id", *names], sizes) for file, names in files.items()]
+        rows = np.diff(samples.answers.offsets[np.append(0, np.cumsum(sizes))]).tolist()
+        streams = [stream_parquet(file, ["sample_id", *names], rows) for file, names in files.items()]
         start = 0
-        # A file with more rows than `samples` yields one more table, one with fewer yields none: `_check_rows` sees it.
+        # A file with more rows than answers yields one more table, one with fewer yields none: `_check_rows` sees it.
         for size, *tables in zip_longest(sizes, *streams, fillvalue=0):
             block = samples.take(np.arange(start, start + size))
             columns: dict[str, NDArray[np.floating[Any]]] = {}
             for (file, names), table in zip(files.items(), tables, strict=True):
-                _check_rows(table, block.sample_id, file)
+                _check_rows(table, block.answers.sample_id, file)
                 columns |= {name: _flat(table, name, block, file) for name in names}
             yield replace(block, tokens=columns)
             start += size
+
+    def places(self) -> "Places | None":
+        """Where the answers stand in the source; None for scores of version 0.1."""
+        path = self.tables["sample"]
+        if not {"row", "turn"} <= set(parquet_schema(path).names):
+            return None
+        return Places(read_parquet(path, ["sample_id", "row", "turn"]).sort_by("sample_id").combine_chunks())
 
     def sequences(self) -> Sequences:
         """The token ids that were scored, where their answers stand, and which responses were cut off."""
@@ -192,6 +213,18 @@ class ScoresFolder:
                 check_digests(file, _source_digests(file), self.digests, "remove it and make it again")
             files.setdefault(file, []).append(name)
         return files
+
+
+@dataclass(frozen=True)
+class Places:
+    """`row` and `turn` of every sample, in order of `sample_id`."""
+
+    table: pa.Table
+
+    def of(self, sample_id: ragged.Ints) -> dict[str, pa.ChunkedArray]:
+        """The columns `row` and `turn` of these samples."""
+        chosen = self.table.take(pa.array(np.searchsorted(self.table["sample_id"].to_numpy(), sample_id)))
+        return {name: chosen[name] for name in ("row", "turn")}
 
 
 def check_digests(path: Path, digests: Mapping[str, str], expected: Mapping[str, str], fix: str) -> None:
@@ -243,8 +276,9 @@ def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
 
 
 def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.floating[Any]]:
-    """The values [T] of the list column `name`, whose lists must have the responses' lengths [n]."""
-    column, lengths = table[name], block.response_tokens
+    """The values [T] of the list column `name`, whose lists must have the lengths of the answers."""
+    answers = block.answers
+    column, lengths = table[name], answers.response_tokens
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
         problem = f"token column {name} is {column.type}, not lists of numbers"
         raise PrunegridError(path, problem, "write a list a sample")
@@ -252,7 +286,7 @@ def _flat(table: pa.Table, name: str, block: Scores, path: Path) -> NDArray[np.f
     if len(wrong):
         row = wrong[0]
         problem = (
-            f"{name} of sample_id {block.sample_id[row]} does not have the {lengths[row]} values of response_tokens"
+            f"{name} of sample_id {answers.sample_id[row]} does not have the {lengths[row]} values of response_tokens"
         )
         raise PrunegridError(path, problem, repair(path))
     return np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])

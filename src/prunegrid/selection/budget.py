@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 
-from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ratios import Amount, share_of_count
+from prunegrid.experiment.sections import Unit
 from prunegrid.pruners import Draw, MethodSpec, PruningSpec, Scores, choose_samples, find_pruners
+from prunegrid.pruners.apply import token_counts
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.memory import ScoresInMemory
 
@@ -13,7 +14,12 @@ STEPS = 10**6  # a token count is met by a ratio of six decimals
 
 
 def budget_spec(
-    source: ScoresFolder | ScoresInMemory, method: MethodSpec, samples: Amount, tokens: Amount, draw: Draw
+    source: ScoresFolder | ScoresInMemory,
+    method: MethodSpec,
+    samples: Amount,
+    tokens: Amount,
+    draw: Draw,
+    unit: Unit = "turn",
 ) -> PruningSpec:
     """The pruning by `method` that keeps this much; the scores are read only if counts ask for them.
 
@@ -21,10 +27,10 @@ def budget_spec(
     the ratio is the largest, of six decimals, with which the kept samples keep so many response tokens or fewer.
     """
     ratios = {"sample_ratio": samples.share or 1.0, "token_ratio": tokens.share or 1.0}
-    spec = PruningSpec(**dict(method), **ratios)
+    spec = PruningSpec(**dict(method), **ratios, unit=unit)
     if samples.count is None and tokens.count is None:
         return spec
-    scores = source.read_samples(spec.needs).ordered()
+    scores = source.read_samples(spec.needs, unit).ordered()
     if samples.count is not None:
         spec = spec.model_copy(update={"sample_ratio": _sample_ratio(samples, len(scores))})
     if tokens.count is None:
@@ -51,7 +57,7 @@ def _token_ratio(scores: Scores, spec: PruningSpec, draw: Draw, tokens: Amount) 
     def kept(step: int) -> int:
         ratio = step / STEPS
         if is_pair:
-            return int(ragged.keep_counts(ratio, scores.response_tokens[choice.rows]).sum())
+            return int(token_counts(scores, choice.rows, ratio).sum())
         return int(choose_samples(scores, spec.model_copy(update={"token_ratio": ratio}), draw).k.sum())
 
     assert tokens.count is not None

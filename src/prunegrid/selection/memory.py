@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Needs, Scores
 
 
@@ -22,7 +23,13 @@ class ScoresInMemory:
     def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
         return {}
 
-    def read_samples(self, needs: Needs) -> Scores:
+    def places(self) -> None:
+        """Nothing is known of a source."""
+
+    def read_samples(self, needs: Needs, unit: str = "turn") -> Scores:
+        if unit != "turn" and self.scores.turns is None:
+            problem = "in memory do not say which answers are one conversation"
+            raise PrunegridError(self.path, problem, "give a scores folder")
         return replace(self.scores, tokens={})
 
     def token_blocks(self, samples: Scores, needs: Needs) -> Iterator[Scores]:

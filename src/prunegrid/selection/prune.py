@@ -5,6 +5,7 @@ Samples are chosen from the sample table; tokens are streamed block by block.
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ from prunegrid.pruners import (
     require_tokens,
     select_tokens,
 )
-from prunegrid.scoring.reader import ScoresFolder, check_digests
+from prunegrid.pruners.conversations import split
+from prunegrid.scoring.reader import Places, ScoresFolder, check_digests
 from prunegrid.selection.memory import ScoresInMemory
 from prunegrid.selection.summary import SelectionSummary, Totals
 
@@ -60,8 +62,8 @@ def prune(
     spec = spec.complete()
     folder = ScoresFolder(source) if isinstance(source, Path) else source
     folder.check_digests(expected_digests or {})
-    scores = folder.read_samples(spec.needs)
-    other = _read_match(match, len(scores), folder) if match else None
+    scores = folder.read_samples(spec.needs, spec.unit)
+    other = _read_match(match, len(scores), folder, spec.unit) if match else None
     counts = Match(other.n_kept_samples, other.kept_tokens) if other else None
     ordered, draw = scores.ordered(), Draw(seed)
     choice = choose_samples(ordered, spec, draw, counts)
@@ -87,9 +89,12 @@ def prune(
     return summary
 
 
-def _read_match(path: Path, n: int, folder: ScoresFolder | ScoresInMemory) -> SelectionSummary:
+def _read_match(path: Path, n: int, folder: ScoresFolder | ScoresInMemory, unit: str) -> SelectionSummary:
     """The summary of another selection of the same n samples, whose counts are to be met."""
     other = SelectionSummary.read(path)
+    if other.unit != unit:
+        problem = f"was pruned with unit: {other.unit}, not {unit}"
+        raise PrunegridError(path, problem, "match a selection of the same unit")
     if other.n_samples != n:
         problem = f"is a selection of {other.n_samples} samples, but the scores have {n}"
         raise PrunegridError(path, problem, "match a selection of the same scores")
@@ -109,20 +114,24 @@ def _write(path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, ch
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(folder, scores, rows, spec)
 
-    kept: list[NDArray[np.int64]] = []
+    only_end, places = 0, folder.places()
 
     def table_of(selection: SelectionArrays) -> pa.Table:
-        kept.append(np.diff(selection.offsets))
-        return selection_table(selection)
+        nonlocal only_end
+        selection = split(selection)
+        assert selection.turns, "select_tokens says which answers it selects from"
+        # The end of an answer is always kept, if it has one: a single token is the end.
+        only_end += int(((np.diff(selection.offsets) == 1) & ~selection.turns.truncated).sum())
+        return selection_table(selection, places)
 
     tables: Iterator[pa.Table] = map(table_of, select_tokens(choice, blocks))
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        for table in tables:
+    first = next(tables)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in chain([first], tables):
             writer.write_table(table)
-    # The end of an answer is always kept, if it has one: a single token is the end.
-    return int(((np.concatenate(kept) == 1) & ~scores.truncated[rows]).sum())
+    return only_end
 
 
 def _kept_blocks(
@@ -138,11 +147,15 @@ def _kept_blocks(
         start += len(block)
 
 
-def selection_table(selection: SelectionArrays) -> pa.Table:
-    """The rows of `selection.parquet`, one for each kept sample."""
+def selection_table(selection: SelectionArrays, places: Places | None = None) -> pa.Table:
+    """The rows of `selection.parquet`, one for each kept answer, with its `row` and `turn` if they are known."""
     positions = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
     decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]
-    return pa.table([selection.sample_id, selection.weight, positions, *decisions], schema=SCHEMA)
+    table = pa.table([selection.sample_id, selection.weight, positions, *decisions], schema=SCHEMA)
+    columns = places.of(selection.sample_id) if places else {}
+    for number, (name, column) in enumerate(columns.items(), 1):
+        table = table.add_column(number, name, column)
+    return table
 
 
 def _count_totals(scores: Scores, choice: Choice) -> Totals:

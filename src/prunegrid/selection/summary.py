@@ -41,11 +41,11 @@ class SelectionSummary(BaseModel):
 
     A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
     `match` names the variant whose counts were met; `matched` says which counts those were. `asked` are the counts of
-    samples and tokens that the ratios were made from. Of the kept answers, `truncated` were cut off at the scores'
-    maximum length, and `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned,
-    relative to the selection's. `realised_token_ratio` is
-    within the kept samples; in a dynamic cell every number is over all mini-batches, so that a sample that is a
-    candidate in three epochs counts three times.
+    samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
+    `selection.parquet` has their answers. Of the kept samples, `truncated` were cut off at the scores' maximum length;
+    of the kept answers, `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned,
+    relative to the selection's. `realised_token_ratio` is within the kept samples; in a dynamic cell every number is
+    over all mini-batches, so that a sample that is a candidate in three epochs counts three times.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -58,6 +58,7 @@ class SelectionSummary(BaseModel):
     asked: dict[str, str] | None = UNSET
     pruning: PruningSpec | None = UNSET
     rescore_every: int | Literal["epoch"] = Field(1, exclude_if=lambda value: value == 1)
+    unit: Literal["turn", "conversation"] = Field("turn", exclude_if=lambda value: value == "turn")
     nominal: dict[str, float]
     realised: dict[str, float | None]
     realised_token_ratio: float
@@ -85,6 +86,7 @@ class SelectionSummary(BaseModel):
         fields = {
             "mode": mode,
             **spec.model_dump(include={"variant", "method", "options"}),
+            "unit": spec.unit,
             "nominal": {"samples": spec.sample_ratio, "tokens": spec.token_ratio},
             "realised": totals.realised(),
             "realised_token_ratio": totals.kept_tokens / totals.response_tokens_of_kept,

@@ -1,0 +1,72 @@
+"""`unit: conversation`: the answers of a conversation as one sample that pruners see, and its selection as answers."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunegrid.core import ragged
+from prunegrid.core.ragged import Floats, Ints
+from prunegrid.pruners.arrays import Scores, SelectionArrays, Turns
+
+GEOMETRIC = ("ppl", "ifd")  # their logarithm is a mean over tokens
+
+
+def merge(scores: Scores, first: Ints) -> Scores:
+    """Samples that are conversations: each begins with a sample `first` of `scores` and has those up to the next one.
+
+    A conversation has the `sample_id` of its first answer. Its token values are those of its answers; its sample
+    columns are means weighted by response tokens, of the logarithm for `GEOMETRIC`: `nll` stays the mean
+    over tokens and `ppl` its exponential.
+    """
+    offsets = np.append(first, len(scores))
+    turns = Turns(offsets, scores.sample_id, scores.response_tokens, scores.truncated)
+    lengths = np.add.reduceat(scores.response_tokens, first)
+    prompt = scores.prompt_tokens
+    return replace(
+        scores,
+        sample_id=scores.sample_id[first],
+        response_tokens=lengths,
+        truncated=np.logical_or.reduceat(scores.truncated, first),
+        offsets=ragged.offsets_from_lengths(lengths),
+        samples={name: _mean(name, column, scores, first) for name, column in scores.samples.items()},
+        prompt_tokens=None if prompt is None else np.add.reduceat(prompt, first),
+        turns=turns,
+    )
+
+
+def _mean(name: str, column: NDArray[np.floating[Any]], scores: Scores, first: Ints) -> Floats:
+    logarithmic = name in GEOMETRIC
+    with np.errstate(divide="ignore", invalid="ignore"):  # the pruner's check reports what is not finite
+        values = np.log(column) if logarithmic else column
+        mean: Floats = np.add.reduceat(values * scores.response_tokens, first)
+        mean /= np.add.reduceat(scores.response_tokens, first)
+    return np.exp(mean) if logarithmic else mean
+
+
+def split(selection: SelectionArrays) -> SelectionArrays:
+    """The same selection with a row for each answer that keeps a token; its positions are within the answer."""
+    turns = selection.turns
+    if turns is None or len(turns.sample_id) == len(selection):
+        return selection
+    answer_offsets = ragged.offsets_from_lengths(turns.response_tokens)
+    start_N = answer_offsets[turns.offsets[:-1]]
+    flat = np.repeat(start_N, np.diff(selection.offsets)) + selection.positions
+    answer = np.searchsorted(answer_offsets, flat, side="right") - 1
+    counts = np.bincount(answer, minlength=len(turns.sample_id))
+    kept = np.flatnonzero(counts)
+    sample = np.repeat(np.arange(len(selection)), np.diff(turns.offsets))[kept]
+    return SelectionArrays(
+        sample_id=turns.sample_id[kept],
+        weight=selection.weight[sample],
+        offsets=ragged.offsets_from_lengths(counts[kept]),
+        positions=(flat - answer_offsets[answer]).astype(np.int32),
+        quadrant=selection.quadrant[sample],
+        reason=selection.reason[sample],
+        treated_as=selection.treated_as[sample],
+        details=selection.details,
+        turns=Turns(
+            np.arange(len(kept) + 1), turns.sample_id[kept], turns.response_tokens[kept], turns.truncated[kept]
+        ),
+    )
