@@ -52,7 +52,6 @@ def consumer_rows(consumer: str, export: Path, model: Path, **changes: Any) -> l
     folder.mkdir()
     config = yaml.safe_load((export / "train.yaml").read_text())
     name = {"llamafactory": "model_name_or_path", "axolotl": "base_model"}[consumer]
-    assert config[name] == "MODEL"
     (folder / "train.yaml").write_text(yaml.safe_dump({**config, name: str(model), **changes}))
     program = ROOT / f"tests/support/programs/{consumer}_rows.py"
     line = [str(environment(consumer)), str(program), "train.yaml", "rows.json"]

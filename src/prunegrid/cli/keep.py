@@ -4,20 +4,16 @@ import argparse
 import json
 from pathlib import Path
 
+from prunegrid.cli.export import add_export_arguments, form
 from prunegrid.cli.prune import add_pruning_arguments, pruning
 from prunegrid.cli.score import add_scoring_arguments, score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    to = "trl, llamafactory, axolotl, open-instruct, datasets, openai or jsonl"
     parser.add_argument("data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
-    parser.add_argument("--to", required=True, help=to)
     parser.add_argument("--out", type=Path, required=True, help="folder for scores/, pruned/ and the export")
-    removal = "mask: pruned tokens stay in the input without a label; drop: they are taken out"
-    parser.add_argument("--removal", choices=["mask", "drop"], default="mask", help=removal)
-    parser.add_argument("--resample", action="store_true", help="draw rows in proportion to weights (InfoBatch)")
-    parser.add_argument("--as", dest="form", choices=["tokens", "text"], default="tokens", help="ids, or text")
     parser.add_argument("--json", action="store_true", help="print meta, selection and export as JSON, not sentences")
+    add_export_arguments(parser)
     add_pruning_arguments(parser)
     add_scoring_arguments(parser)
 
@@ -30,8 +26,8 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.scoring.reader import ScoresFolder
     from prunegrid.selection.sentences import scoring_sentences
 
-    given, as_text = pruning(options), options.form == "text"
-    find_consumer(options.to).form(as_text)  # what is wrong with the command is said before the long pass
+    given, chosen = pruning(options), form(options)
+    find_consumer(options.to).form(chosen["as_text"])  # what is wrong with the command is said before the long pass
     complete_options(given["pair"], given["options"])
     score(options, options.out / "scores")
     scores = ScoresFolder(options.out / "scores")
@@ -40,7 +36,6 @@ def run(options: argparse.Namespace) -> None:
     kept = prune(scores, **given, out=options.out / "pruned")
     if not options.json:
         print(kept)
-    chosen = {"removal": options.removal, "resample": options.resample, "as_text": as_text}
     exported = export(kept.folder, options.to, options.out / options.to, **chosen)
     parts = {"scores": scores.meta, "selection": kept.summary().model_dump(), "export": exported.model_dump()}
     print(json.dumps(parts, indent=1) if options.json else report(exported))

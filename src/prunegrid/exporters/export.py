@@ -71,6 +71,7 @@ def find_consumer(name: str) -> Consumer:
 def summarise(consumer: Consumer, rows: KeptRows, out: Path, form: str, details: Record) -> ExportSummary:
     return ExportSummary(
         consumer=consumer.name,
+        model=rows.model,
         out=str(out),
         form=form,
         removal=rows.removal,

@@ -25,22 +25,18 @@ def read_summary(folder: Path) -> SelectionSummary:
 
 def find_scores(folder: Path, summary: SelectionSummary, scores: Path | None) -> ScoresFolder:
     """The scores that the selection was made from: `scores`, or where `selection.json` or the results folder says."""
-    path = scores or _recorded(folder, summary) or _beside(folder)
+    recorded = folder / summary.scores if summary.scores else None
+    path = scores or recorded or _workflow_scores(folder)
     if path is None:
         raise PrunegridError(folder, "does not say which scores it was made from", "name them with --scores")
     if not (path / layout.SAMPLES).is_file():
         raise PrunegridError(path, f"holds no {layout.SAMPLES}", "name the selection's scores with --scores")
-    found = ScoresFolder(path)
-    check_digests(folder / layout.SUMMARY, summary.digests, found.digests, "prune again, or name its own --scores")
-    return found
+    origin = ScoresFolder(path)
+    check_digests(folder / layout.SUMMARY, summary.digests, origin.digests, "prune again, or name its own --scores")
+    return origin
 
 
-def _recorded(folder: Path, summary: SelectionSummary) -> Path | None:
-    relative = (summary.model_extra or {}).get("scores") or getattr(summary, "scores", None)
-    return folder / relative if relative else None
-
-
-def _beside(folder: Path) -> Path | None:
+def _workflow_scores(folder: Path) -> Path | None:
     """`scores/<model>` of the results folder, if `folder` is its `pruned/<model>/<cell>`."""
     folder = folder.resolve()
     for root in folder.parents:

@@ -126,6 +126,12 @@ class KeptRows:
             return None
         return load_tokenizer(folder)
 
+    @property
+    def model(self) -> str:
+        """The folder of the model that was scored, or MODEL where only its tokenizer is beside the scores."""
+        folder = None if self.tokenizer is None else self.scores.tokenizer_dir()
+        return str(folder.absolute()) if folder and any(folder.glob("*.safetensors")) else "MODEL"
+
     @cached_property
     def bos(self) -> int | None:
         """The id of the tokenizer's beginning of sequence, if it has one."""

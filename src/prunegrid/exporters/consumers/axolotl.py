@@ -19,7 +19,8 @@ from prunegrid.models import load_tokenizer
 
 DATA = "train.jsonl"
 USE = """\
-Put your model's folder or hub id into `train.yaml`, with your settings of training, and run `axolotl train train.yaml`.
+With your model's folder or hub id as `base_model` in `train.yaml`, and your settings of training, run
+`axolotl train train.yaml`.
 
 - `datasets[0].path` is absolute: correct it after a move.
 - `sequence_len` is the longest row, and `excess_length_strategy: raise` refuses a longer one, which axolotl would drop
@@ -47,7 +48,7 @@ class Axolotl(Consumer):
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
         data: Record = {"path": f"{summary.out}/{DATA}", "ds_type": "json", "type": None}
-        values: Record = {"base_model": "MODEL", "datasets": [data]}
+        values: Record = {"base_model": summary.model, "datasets": [data]}
         if summary.form == "text":
             data |= {
                 "type": "chat_template",

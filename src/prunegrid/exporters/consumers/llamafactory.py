@@ -30,7 +30,7 @@ TAGS = {
     "system_tag": "system",
 }
 USE = """\
-Put your model's folder or hub id into `train.yaml` and run `llamafactory-cli train train.yaml`.
+With your model's folder or hub id as `model_name_or_path` in `train.yaml`, run `llamafactory-cli train train.yaml`.
 """
 TOKENS = """\
 `tokenized_path` is `{out}/tokenized`: after a move, correct it, because LLaMA-Factory takes a folder that is not there
@@ -55,7 +55,12 @@ class LlamaFactory(Consumer):
         return {"mask_history": learned.last_only}
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
-        values: Record = {"model_name_or_path": "MODEL", "stage": "sft", "do_train": True, "finetuning_type": "full"}
+        values: Record = {
+            "model_name_or_path": summary.model,
+            "stage": "sft",
+            "do_train": True,
+            "finetuning_type": "full",
+        }
         files = {}
         if summary.form == "tokens":
             values |= {"dataset": NAME, "tokenized_path": f"{summary.out}/tokenized", "template": "empty"}

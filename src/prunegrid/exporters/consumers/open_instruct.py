@@ -14,7 +14,7 @@ USE = """\
 open-instruct finds the rows in its own cache of tokenised data, if it is told which entry to take:
 
 ```sh
-python open_instruct/finetune.py --model_name_or_path MODEL \\
+python open_instruct/finetune.py --model_name_or_path {model} \\
     --dataset_local_cache_dir {out} --dataset_config_hash tokenized --dataset_cache_mode local
 ```
 

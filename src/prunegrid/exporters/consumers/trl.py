@@ -15,14 +15,15 @@ from prunegrid.exporters.writers import tables, write_json_lines, write_parquet
 
 FILES = {"tokens": ("parquet", "train.parquet"), "text": ("json", "train.jsonl")}
 USE = """\
-Put your model's folder or hub id into `train.yaml` and run `trl sft --config train.yaml`, or in Python:
+With your model's folder or hub id as `model_name_or_path` in `train.yaml`, run `trl sft --config train.yaml`, or in
+Python:
 
 ```python
 from datasets import load_dataset
 from trl import SFTConfig, SFTTrainer
 
 rows = load_dataset("{kind}", data_files="{out}/{file}", split="train")
-SFTTrainer(model="MODEL", train_dataset=rows, args=SFTConfig(output_dir="out", max_length=None)).train()
+SFTTrainer(model="{model}", train_dataset=rows, args=SFTConfig(output_dir="out", max_length=None)).train()
 ```
 
 Without `max_length=None` TRL cuts rows on the right at 1,024 tokens, and their ends of sequence go first. With
@@ -44,7 +45,7 @@ class Trl(Consumer):
     def settings(self, summary: ExportSummary) -> dict[str, str]:
         kind, file = FILES[summary.form]
         values = {
-            "model_name_or_path": "MODEL",
+            "model_name_or_path": summary.model,
             "datasets": [{"path": kind, "data_files": f"{summary.out}/{file}"}],
             "max_length": None,
             "output_dir": "out",
