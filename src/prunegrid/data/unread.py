@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.data.shapes.conversation import Conversation
-from prunegrid.data.shapes.fields import is_ignored, plain, shown, texts_in
+from prunegrid.data.shapes.fields import excerpt, field_name, is_ignored, texts_in
 
 BOOKKEEPING = re.compile(
     "annotator|author|category|conversation|country|created|dataset|date|difficulty|domain|file|filename|generator|"
@@ -21,7 +21,7 @@ BOOKKEEPING = re.compile(
 def unread_fields(conversation: Conversation, ignored: Collection[str]) -> Iterator[tuple[str, bool]]:
     """(name, whether it holds text that is lost) of what was not read; keys of messages as `messages.key`."""
     for path, value in conversation.unread.items():
-        name = plain(path)
+        name = field_name(path)
         if value in ("", [], {}):
             continue
         yield name, not is_ignored(name, ignored) and not _is_bookkeeping(name) and _is_lost(value, conversation.texts)
@@ -29,9 +29,9 @@ def unread_fields(conversation: Conversation, ignored: Collection[str]) -> Itera
 
 def refuse_unread(place: str, conversation: Conversation, names: Collection[str]) -> PrunegridError:
     """The error for fields whose text would be lost."""
-    path = next(path for path in conversation.unread if plain(path) in names)
+    path = next(path for path in conversation.unread if field_name(path) in names)
     verb = "holds" if len(names) == 1 else "hold"
-    problem = f"{', '.join(names)} {verb} text that no sample would have ({path}: {shown(conversation.unread[path])})"
+    problem = f"{', '.join(names)} {verb} text that no sample would have ({path}: {excerpt(conversation.unread[path])})"
     fix = (
         f"if it may go, --ignore {','.join(names)} (dataset.ignore: [{', '.join(names)}]); a field under another name: "
         "--field system=NAME (dataset.fields); dataset.carry copies it along"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prunegrid.data.shapes.fields import Fields, shown
+from prunegrid.data.shapes.fields import Fields, excerpt
 
 TEXT_PARTS = ("text", "input_text", "output_text")
 REASONING = ("reasoning_content", "reasoning", "thinking")  # field of a message, or type of a part
@@ -29,7 +29,7 @@ def _join(message: Fields, name: str, parts: list[Any]) -> tuple[str | None, str
             texts.append(part)
             continue
         if not isinstance(part, dict):
-            message.refuse(f"{label} is {shown(part)}, not a part of text", "correct the content")
+            message.refuse(f"{label} is {excerpt(part)}, not a part of text", "correct the content")
         fields = message.part(part, label)
         kind = fields.take("type") or "text"
         if kind not in (*TEXT_PARTS, *REASONING):

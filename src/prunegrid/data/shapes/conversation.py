@@ -68,10 +68,10 @@ def _with_system(row: Fields, messages: Messages, names: Mapping[str, str]) -> M
     name, text = row.first(*systems), row.take_text(*systems)
     if text is None or not text.strip():
         return messages
-    stated = [message["content"] for message in messages if message["role"] == "system"]
-    if text in stated:
+    system_texts = [message["content"] for message in messages if message["role"] == "system"]
+    if text in system_texts:
         return messages
-    if stated:
+    if system_texts:
         problem = f"has one system text in {name} and another in its messages"
         row.refuse(problem, f"leave one out (--ignore {name}, dataset.ignore: [{name}])")
     return [full_message("system", text), *messages]

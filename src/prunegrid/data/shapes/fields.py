@@ -58,7 +58,7 @@ class Fields:
             self.texts.append(value)
             return value
         if value is not None:
-            self.refuse(f"{self.path(self.first(*names))} is {shown(value)}, not text", "make it a string")
+            self.refuse(f"{self.path(self.first(*names))} is {excerpt(value)}, not text", "make it a string")
         return None
 
     def take_list(self, *names: str) -> list[Any] | None:
@@ -69,14 +69,14 @@ class Fields:
         if isinstance(value, str):
             value = self._parse(name, value)
         if not isinstance(value, list | tuple):
-            self.refuse(f"{self.path(name)} is {shown(value)}, not a list", "make it a list")
+            self.refuse(f"{self.path(name)} is {excerpt(value)}, not a list", "make it a list")
         return list(value)
 
     def _parse(self, name: str, text: str) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            problem = f"{self.path(name)} is text that is no JSON ({error}): {shown(text)}"
+            problem = f"{self.path(name)} is text that is no JSON ({error}): {excerpt(text)}"
             self.refuse(problem, "make it a list, or JSON of one")
 
     def path(self, name: str | None) -> str:
@@ -87,17 +87,17 @@ class Fields:
         raise BadRow(self.place, problem, fix)
 
 
-def plain(path: str) -> str:
+def field_name(path: str) -> str:
     """`messages.content` of `messages[0].content`."""
     return re.sub(r"\[\d+\]", "", path)
 
 
 def is_ignored(path: str, ignored: Collection[str]) -> bool:
     """Whether a field is ignored, by its path without numbers or by its last part."""
-    return path.rpartition(".")[2] in ignored or plain(path) in ignored
+    return path.rpartition(".")[2] in ignored or field_name(path) in ignored
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """The kind of a value, and its beginning: `12, a number`."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return f"{text if len(text) <= 60 else text[:57] + '...'}, {KINDS.get(type(value), type(value).__name__)}"

@@ -5,7 +5,7 @@ from itertools import product
 from typing import NamedTuple
 
 from prunegrid.data.messages import Messages, full_message
-from prunegrid.data.shapes.fields import Fields, shown
+from prunegrid.data.shapes.fields import Fields, excerpt
 from prunegrid.data.shapes.turns import read_turns
 
 PROMPTS = ("prompt", "instruction", "question", "query")
@@ -46,16 +46,16 @@ def find_pair(row: Fields, prompt: str | None = None, response: str | None = Non
     if parts and answers:
         is_list = isinstance(row.values[parts[0]], list)
         return Pair(parts[0] if is_list else None, answers[0])
-    known = [pair for pair in pairs if {*pair} <= {*row.names}]
-    halves = [pair for pair in known if pair.response in filled]
-    others = [Pair(None, pair.response) for pair in pairs if pair.response in row.names]
-    return next(iter([*halves, *known, *(others if {*PARTS} & {*row.names} else ())]), None)
+    complete = [pair for pair in pairs if {*pair} <= {*row.names}]
+    halves = [pair for pair in complete if pair.response in filled]
+    partial = [Pair(None, pair.response) for pair in pairs if pair.response in row.names]
+    return next(iter([*halves, *complete, *(partial if {*PARTS} & {*row.names} else ())]), None)
 
 
 @cache
 def _pairs(prompt: str | None, response: str | None) -> list[Pair]:
     """All pairs with the given names, the usual ones first."""
-    return [Pair(prompt or one, response or other) for one, other in PAIRS]
+    return [Pair(prompt or question, response or answer) for question, answer in PAIRS]
 
 
 def read_pair(row: Fields, pair: Pair) -> Messages:
@@ -71,7 +71,7 @@ def _read_history(row: Fields) -> Messages:
     turns: Messages = []
     for i, item in enumerate(items):
         if not isinstance(item, list | tuple) or len(item) != 2 or not all(isinstance(text, str) for text in item):
-            row.refuse(f"history[{i}] is {shown(item)}, not a pair of texts", "give [prompt, response]")
+            row.refuse(f"history[{i}] is {excerpt(item)}, not a pair of texts", "give [prompt, response]")
         turns += [full_message("user", item[0]), full_message("assistant", item[1])]
         row.texts.extend(item)
     return turns

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from prunegrid.core.files import Record
-from prunegrid.data.shapes.fields import Fields, shown
+from prunegrid.data.shapes.fields import Fields, excerpt
 
 
 def read_tools(row: Fields) -> str | None:
@@ -49,9 +49,9 @@ def _call(message: Fields, name: str, item: Any) -> Record:
     call = call if "function" in call else {"type": "function", "function": call}
     function = call["function"]
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        message.refuse(f"{message.path(name)} is {shown(item)}, without the name of a function", "give the name")
+        message.refuse(f"{message.path(name)} is {excerpt(item)}, without the name of a function", "give the name")
     if not _has_arguments(function):
-        problem = f"{message.path(name)} has arguments {shown(function['arguments'])}, and no object or JSON of one"
+        problem = f"{message.path(name)} has arguments {excerpt(function['arguments'])}, and no object or JSON of one"
         message.refuse(problem, "correct the arguments")
     return call | {"function": function | {"arguments": function.get("arguments") or {}}}
 
@@ -81,7 +81,9 @@ def _object(fields: Fields, name: str, value: Any) -> Record:
             if isinstance(value, dict):
                 return value
     if not isinstance(value, dict):
-        fields.refuse(f"{fields.path(name)} is {shown(value)}, not an object", "give an object with a function's name")
+        fields.refuse(
+            f"{fields.path(name)} is {excerpt(value)}, not an object", "give an object with a function's name"
+        )
     return {name: _without_nulls(part) for name, part in value.items() if part is not None}
 
 

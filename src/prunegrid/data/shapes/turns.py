@@ -4,7 +4,7 @@ from typing import Any
 
 from prunegrid.data.messages import Message, Messages, full_message
 from prunegrid.data.shapes.content import read_content
-from prunegrid.data.shapes.fields import Fields, shown
+from prunegrid.data.shapes.fields import Fields, excerpt
 from prunegrid.data.shapes.tool_calls import parse_calls, read_calls
 
 ROLES = {
@@ -28,7 +28,7 @@ def read_turns(row: Fields, name: str, items: list[Any]) -> Messages:
 
 def _read_message(row: Fields, label: str, item: Any) -> Message:
     if not isinstance(item, dict):
-        row.refuse(f"{label} is {shown(item)}, not a message with role and content", "correct the message")
+        row.refuse(f"{label} is {excerpt(item)}, not a message with role and content", "correct the message")
     fields = row.part(item, label)
     speaker = fields.take_text("role", "from")
     if speaker is None:
@@ -73,6 +73,6 @@ def _weight(fields: Fields, role: str) -> bool | None:
         return None
     for name, value in marks.items():
         if not isinstance(value, int | float) or value not in (0, 1):
-            problem = f"{name} is {shown(value)}: an answer is learned (1, true) or not (0, false)"
+            problem = f"{name} is {excerpt(value)}: an answer is learned (1, true) or not (0, false)"
             fields.refuse(problem, "give 0 or 1, or leave it out (dataset.ignore)")
     return all(marks.values()) if marks else None
