@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, and how data are read and scored."""
     devices = "a process for each: ids of GPUs (0,1), cpu, or cuda for a GPU that is free (default: --device)"
-    shards = "parts that are stored as they are scored (default: of about a minute each)"
+    shards = "parts that are stored as they are scored (default: of a minute at most)"
     parser.add_argument("--model", required=True, help="folder with safetensors and tokenizer, or org/name[@revision]")
     parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
     parser.add_argument("--devices", metavar="A,B", help=devices)

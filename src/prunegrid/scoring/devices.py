@@ -47,18 +47,21 @@ def device_kind(devices: Sequence[str]) -> str:
         problem = "CPU and GPUs together would give scores of two precisions" if kinds else "no device"
         raise PrunegridError(f"devices {','.join(devices)}", problem, "give cpu, or ids of GPUs: 0,1")
     if kinds == {CUDA}:
-        _check_ids([device for device in devices if device != CUDA])
+        _check_gpus(devices)
     return kinds.pop()
 
 
-def _check_ids(ids: Sequence[str]) -> None:
-    visible = visible_ids()
-    for device in ids:
-        if device not in visible:
+def _check_gpus(devices: Sequence[str]) -> None:
+    where, visible = f"devices {','.join(devices)}", visible_ids()
+    for device in devices:
+        if device != CUDA and device not in visible:
             problem = f"there is no GPU {device} here (GPUs: {', '.join(visible) or 'none'})"
-            raise PrunegridError(f"devices {','.join(ids)}", problem, "give ids among these, or cpu")
-        if ids.count(device) > 1:
-            raise PrunegridError(f"devices {','.join(ids)}", f"names GPU {device} twice", "give each GPU one time")
+            raise PrunegridError(where, problem, "give ids among these, or cpu")
+        if device != CUDA and devices.count(device) > 1:
+            raise PrunegridError(where, f"names GPU {device} twice", "give each GPU one time")
+    if len(devices) > len(visible):
+        problem = f"{len(devices)} GPU(s) are needed, but there are {len(visible)} here"
+        raise PrunegridError(where, problem, "give fewer, or cpu")
 
 
 def score_on(folder: PassFolder, devices: Sequence[str], threads: int) -> None:
@@ -82,8 +85,8 @@ def _score_in_workers(folder: PassFolder, devices: Sequence[str], threads: int, 
     try:
         while missing and any(worker.process.poll() is None for worker in workers):
             time.sleep(PAUSE)
-            missing, before = folder.missing, missing
-            for number in sorted(set(before) - set(missing)):
+            missing, earlier = folder.missing, missing
+            for number in sorted(set(earlier) - set(missing)):
                 progress.rename(f"scoring, {len(folder.shards) - len(missing)} of {len(folder.shards)} shards")
                 progress.add(folder.tokens([number]))
             for number, worker in enumerate(workers):

@@ -37,8 +37,9 @@ def model_name(scores: Path, meta: dict[str, Any]) -> str:
 
 
 def _existing(scores: Path, kind: str, files: list[Path]) -> Path:
-    if found := next((file for file in files if file.is_file()), None):
-        return found
+    for file in files:
+        if file.is_file():
+            return file
     problem = f"the {kind} that was scored is not there ({' or '.join(map(str, files))})"
     raise PrunegridError(scores, problem, "score again, or copy it there")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.format import open_memmap
 
 from prunegrid.core import locks
 from prunegrid.core.files import parquet_schema, read_json, read_parquet, write_json, write_parquet
@@ -109,7 +110,7 @@ class PassFolder:
         write_parquet(self.file(number), table.replace_schema_metadata({FACTS: json.dumps(facts)}))
 
     def collect(self) -> tuple[Values, list[dict[str, Any]]]:
-        """The values of all samples, and the facts of each shard."""
+        """The values of all samples, in files that are mapped into memory, and the facts of each shard."""
         values: Values = {}
         facts = []
         for number, rows in enumerate(self.shards, 1):
@@ -119,7 +120,8 @@ class PassFolder:
             places_R = flat_indices(self.sequences.response_offsets, rows)
             for name in table.column_names:
                 if name not in values:
-                    values[name] = np.empty(self.sequences.response_offsets[-1], np.float32)
+                    size = int(self.sequences.response_offsets[-1])
+                    values[name] = open_memmap(self.path / f"{name}.npy", "w+", np.float32, (size,))
                 values[name][places_R] = table[name].to_numpy()
             facts.append(json.loads((parquet_schema(file).metadata or {})[FACTS]))
         return values, facts

@@ -70,11 +70,11 @@ def present_scores(out: Path, digests: dict[str, str]) -> dict[str, Any] | None:
 
 
 def check_space(out: Path, sequences: Sequences) -> None:
-    """Refuse a disk that has no room for the pass's own files (4 values a response token) and the scores."""
+    """Refuse a disk that has no room for the pass's own files (8 values a response token) and the scores."""
     prompt, response = int(sequences.prompt_N.sum()), int(sequences.response_N.sum())
-    needed = 100 * len(sequences) + 8 * prompt + 40 * response
-    if (free := free_bytes(out)) < needed:
+    required = 100 * len(sequences) + 8 * prompt + 56 * response
+    if (free := free_bytes(out)) < required:
         problem = (
-            f"needs about {needed / 1e9:.3f} GB for {prompt + response:,} tokens, but {free / 1e9:.3f} GB are free"
+            f"needs about {required / 1e9:.3f} GB for {prompt + response:,} tokens, but {free / 1e9:.3f} GB are free"
         )
         raise PrunegridError(out, problem, "make room, or give another --out")

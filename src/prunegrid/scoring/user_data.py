@@ -53,8 +53,8 @@ def score_data(
     """Write the scores of the data under `model` (a folder, or `org/name[@revision]` of the hub); return the meta.
 
     `devices`: `cpu`, `cuda` (any GPU that is free) or ids of GPUs, a process each if there are several. `shards` is the
-    number of parts that are stored as they are scored, by default of about a minute each: the same call goes on
-    behind them. Neither decides a score. Scores of the same model, data and settings that are in `out` stay.
+    number of parts that are stored as they are scored, by default of a minute at most: the same call goes on behind
+    them. Neither decides a score. Scores of the same model, data and settings that are in `out` stay.
     """
     kind = device_kind(devices)
     with hold(out):

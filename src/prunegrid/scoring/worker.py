@@ -27,8 +27,13 @@ def score_shards(folder: PassFolder, device: str, progress: Progress | None = No
         if progress:
             progress.rename(title)
         scorer = scorer or Scorer(load_model(Path(folder.plan["model"]), folder.settings.dtype, device))
-        rows = folder.sequences.take(folder.shards[number - 1])
-        folder.add(number, *scorer(rows, folder.settings.batch_tokens, progress or title))
+        rows, batch_tokens = folder.sequences.take(folder.shards[number - 1]), folder.settings.batch_tokens
+        try:
+            folder.add(number, *scorer(rows, batch_tokens, progress or title))
+        except torch.OutOfMemoryError:
+            problem = f"has no memory for a batch of {batch_tokens} tokens, or of the longest sample"
+            fix = "give a smaller --batch-tokens or --max-length, or free the device"
+            raise PrunegridError(f"device {device}", problem, fix) from None
 
 
 def main() -> None:

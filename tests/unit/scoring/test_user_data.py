@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prunegrid.core import locks
 from prunegrid.data.datasets import write_dataset
@@ -241,14 +242,29 @@ def test_folder_that_another_command_writes_is_refused(
 
 @pytest.mark.parametrize(
     ("devices", "what"),
-    [(["cpu", "0"], "two precisions"), (["7"], "no GPU 7"), (["3", "3"], "GPU 3 twice"), ([], "no device")],
-    ids=["mixed", "missing", "twice", "none"],
+    [
+        (["cpu", "0"], "two precisions"),
+        (["7"], "no GPU 7"),
+        (["3", "3"], "GPU 3 twice"),
+        (["cuda"] * 3, "3 GPU(s) are needed"),
+        ([], "no device"),
+    ],
+    ids=["mixed", "missing", "twice", "many", "none"],
 )
 def test_devices_that_cannot_score_are_refused(devices: list[str], what: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
     with refused(f"devices {','.join(devices)}", what):
         device_kind(devices)
     assert device_kind(["3", "4"]) == "cuda"
+
+
+def test_memory_that_is_full_is_one_line(tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    def fills(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Scorer, "__call__", fills)
+    with refused("device cpu", "no memory for a batch of 600 tokens", fix="--batch-tokens"):
+        score_data(tiny_model, writer(few), tmp_path / "scores", SETTINGS)
 
 
 @pytest.fixture
