@@ -71,8 +71,8 @@ def _records(reader: Iterator[list[str]], source: str) -> Iterator[PlacedRow]:
 
 
 def _header(record: list[str], source: str) -> list[str]:
-    """The names of the columns; a column without one (pandas' index) is called by its number."""
-    names = [name.strip() or f"column {number}" for number, name in enumerate(record, 1)]
+    """The names of the columns; a first one without a name is pandas' index, another is called by its number."""
+    names = [name.strip() or ("index" if number == 1 else f"column {number}") for number, name in enumerate(record, 1)]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise PrunegridError(source, f"its header has {', '.join(twice)} more than once", "rename the columns")
     return names

@@ -50,6 +50,8 @@ def _refuse_foreign(path: Path, head: bytes) -> None:
             raise PrunegridError(path, f"is {kind}", f"{fix}; {FORMATS} can be read")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in head[:4]:
         raise PrunegridError(path, "is UTF-16 text, not UTF-8", "convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW")
+    if head[257:262] == b"ustar":
+        raise PrunegridError(path, "is a tar archive", "unpack it and give its folder")
     if b"\x00" in head:
         raise PrunegridError(path, "holds zero bytes, so it is not text", f"give {FORMATS}")
 

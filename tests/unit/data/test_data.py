@@ -12,6 +12,7 @@ from prunegrid.data.datasets import locate, write_benchmark, write_dataset
 from prunegrid.data.messages import full_message
 from prunegrid.experiment.sections import DataRef, Dataset
 from support.errors import refused
+from support.source_files import write_source
 
 Row = dict[str, Any]
 
@@ -140,6 +141,15 @@ def test_locate_looks_in_the_mirror(tmp_path: Path) -> None:
     assert locate(arc, tmp_path) == str(file)
     write_benchmark(arc, str(file), tmp_path / "items.jsonl")
     assert (tmp_path / "items.jsonl").read_text() == '{"question": "q"}\n'
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".json"])
+def test_a_mirror_may_hold_other_formats(tmp_path: Path, suffix: str) -> None:
+    write_source(tmp_path / f"org/name/v1.2{suffix}", [{"prompt": "q"}], {".json": "array"}.get(suffix, "parquet"))
+    ref = DataRef(hub="org/name", split="v1.2")
+    assert locate(ref, tmp_path) == str(tmp_path / f"org/name/v1.2{suffix}")
+    write_source(tmp_path / "org/name/v1.2.jsonl", [{"prompt": "q"}])
+    assert locate(ref, tmp_path) == str(tmp_path / "org/name/v1.2.jsonl")
 
 
 @pytest.mark.data

@@ -1,6 +1,7 @@
 """Python objects as sources: all kinds give the same rows; what has no rows of dicts is named."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 
 from prunegrid.data.rows import stream_rows
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.sections import DataRef, Dataset
 from support.errors import refused
+from support.source_files import write_source
 
 ROWS = [
     {"prompt": "q", "response": "a", "turns": [{"role": "user", "content": "é"}]},
@@ -57,3 +59,20 @@ def test_stream_rows_gives_a_skipped_row_with_its_error() -> None:
     rows = list(stream_rows(REF.model_copy(update={"on_bad_row": "skip"}), [ROWS[0], 3, ROWS[1]]))
     assert [row.index for row in rows] == [0, 1, 2]
     assert [row.error and row.error.where for row in rows] == [None, "rows[1]", None]
+
+
+def test_a_data_set_of_the_hub_is_read_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where `datasets` finds a folder of the id's name, it reads that
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    write_source(tmp_path / "org/set/train.jsonl", ROWS)
+    rows = list(stream_rows(DataRef(hub="org/set"), None))
+    assert [row.values for row in rows] == ROWS
+    assert [row.place for row in rows] == ["org/set: row 1", "org/set: row 2"]
+    with refused("org/set", "dev", fix="split"):
+        list(stream_rows(DataRef(hub="org/set", split="dev"), None))
+
+
+def test_a_data_set_that_the_hub_does_not_give_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with refused("org/none", "hub", fix="local copy"):
+        list(stream_rows(DataRef(hub="org/none"), None))

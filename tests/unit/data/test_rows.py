@@ -1,6 +1,7 @@
 """Files as sources: every format and compression gives the same rows, and whatever is wrong has its place."""
 
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,32 @@ def test_a_benchmark_has_no_rows_to_skip(tmp_path: Path) -> None:
     assert "on_bad_row" not in caught.value.fix
 
 
+def test_columns_without_a_name_get_one(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(",prompt,response,\n0,q,a,x\n")
+    assert read(tmp_path / "rows.csv")[0].values == {"index": "0", "prompt": "q", "response": "a", "column 4": "x"}
+
+
+def test_fields_of_csv_keep_line_breaks_and_other_separators(tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes(b'prompt\tresponse\r\n"a,b; \r\nc"\t"d ""e"""\r\n')
+    assert read(tmp_path / "rows")[0].values == {"prompt": "a,b; \r\nc", "response": 'd "e"'}
+
+
+def test_one_column_is_csv_by_its_name_only(tmp_path: Path) -> None:
+    for name in ("rows.csv", "rows.txt"):
+        (tmp_path / name).write_text("prompt\nq\n")
+    assert read(tmp_path / "rows.csv")[0].values == {"prompt": "q"}
+    with refused(tmp_path / "rows.txt", "prompt", fix="CSV"):
+        read(tmp_path / "rows.txt")
+
+
+def test_a_tar_archive_is_refused(tmp_path: Path) -> None:
+    write_source(tmp_path / "rows.jsonl", ROWS)
+    with tarfile.open(tmp_path / "rows.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "rows.jsonl")
+    with refused(tmp_path / "rows.tar.gz", "tar archive", fix="unpack"):
+        read(tmp_path / "rows.tar.gz")
+
+
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with refused(tmp_path / "no.jsonl", "no such file"):
         read(tmp_path / "no.jsonl")
@@ -162,3 +189,12 @@ def test_rows_come_before_the_file_ends(tmp_path: Path) -> None:
         assert (
             len([row for row, _ in zip(stream_rows(DataRef(path="x"), str(path)), range(1000), strict=False)]) == 1000
         )
+
+
+@pytest.mark.data
+def test_every_file_of_the_mirror_is_read_whole(mirror: Path) -> None:
+    files = sorted(mirror.rglob("*.jsonl"))
+    assert files
+    for file in files:
+        expected = [json.loads(line) for line in file.read_bytes().split(b"\n") if line.strip()]
+        assert [row.values for row in stream_rows(DataRef(path=str(file)), str(file))] == expected, file
