@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 THINK, THINK_END = "<think>", "</think>"
+REASONING, TOOL_CALL = "reasoning", "tool call"
 
 
 class Part(NamedTuple):
@@ -15,32 +17,34 @@ class Part(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a message stands in a text, in characters, and the parts of it that do not."""
+    """Where a message ends in a text, in characters, and the parts of it that do not stand there."""
 
-    begin: int
     end: int
     missing: list[Part]
 
 
-def find(message: dict[str, Any], text: str, start: int) -> Place:
+def find(message: dict[str, Any], text: str, start: int, last: bool = False) -> Place:
     """Look for the message's parts in order from `start` on. Blanks at a part's borders do not count.
 
-    A system turn counts wherever it stands: templates put it into a user's turn.
+    A system turn counts wherever it stands: templates put it into a user's turn. Unless the message is the `last` one,
+    reasoning counts only before the first place of what follows it: further on it is another message's.
     """
     anywhere = message["role"] in ("system", "developer")
-    begin, end, missing = None, start, []
-    for part in _parts(message, text):
+    end, missing = start, []
+    parts = list(_parts(message, text, start, last))
+    for part, following in zip_longest(parts, parts[1:]):
         forms = _forms(part)
         found = [(at, at + len(form)) for form in forms if (at := text.find(form, 0 if anywhere else end)) >= 0]
-        if not found and part.kind == "tool call":  # a template may write the arguments before the name
+        if part.kind == REASONING and found and following and not last:
+            found = found if found[0][0] <= text.find(following.text.strip(), end) else []
+        if not found and part.kind == TOOL_CALL:  # a template may write the arguments before the name
             found = [(at, end) for form in forms if (at := text.find(form, start)) >= 0]
         if not found:
             missing.append(part)
-            continue
-        place = min(found)
-        begin = place[0] if begin is None else begin
-        end = end if anywhere else max(end, place[1] + _blanks(part.text, text, place[1]))
-    return Place(end if begin is None else begin, end, missing)
+        elif not anywhere:
+            place = min(found)[1]
+            end = max(end, place + _blanks(part.text, text, place))
+    return Place(end, missing)
 
 
 def states_tools(tools: Sequence[Any], text: str) -> bool:
@@ -49,19 +53,20 @@ def states_tools(tools: Sequence[Any], text: str) -> bool:
     return all(str(name) in text for name in names)
 
 
-def _parts(message: dict[str, Any], text: str) -> Iterator[Part]:
+def _parts(message: dict[str, Any], text: str, start: int, last: bool) -> Iterator[Part]:
     content = message.get("content") or ""
     if reasoning := (message.get("reasoning_content") or "").strip():
-        yield Part("reasoning", reasoning)
-    if THINK_END in content and content.strip() not in text:  # written apart, with other blanks
+        yield Part(REASONING, reasoning)
+    if THINK_END in content and not (last and text.find(content.strip(), start) >= 0):  # written apart
         reasoning, _, content = content.rpartition(THINK_END)
-        yield Part("reasoning", reasoning.strip().removeprefix(THINK).strip())
+        if reasoning := reasoning.strip().removeprefix(THINK).strip():
+            yield Part(REASONING, reasoning)
     if content.strip():
         yield Part(message["role"], content)
     for call in message.get("tool_calls") or []:
         function = call.get("function", call)
-        yield Part("tool call", str(function["name"]))
-        yield from (Part("tool call", value) for value in _leaves(function.get("arguments")))
+        yield Part(TOOL_CALL, str(function["name"]))
+        yield from (Part(TOOL_CALL, value) for value in _leaves(function.get("arguments")))
 
 
 def _leaves(value: Any) -> Iterator[str]:
@@ -76,7 +81,7 @@ def _leaves(value: Any) -> Iterator[str]:
 def _forms(part: Part) -> list[str]:
     """The part as templates write it: as it is, or as JSON."""
     plain = part.text.strip()
-    if part.kind not in ("tool call", "tool"):
+    if part.kind not in (TOOL_CALL, "tool"):
         return [plain]
     return list(
         dict.fromkeys([plain, *(json.dumps(plain, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))])
@@ -86,4 +91,4 @@ def _forms(part: Part) -> list[str]:
 def _blanks(part: str, text: str, at: int) -> int:
     """How many of the blanks at the part's end stand in the text at `at`."""
     blanks = part[len(part.rstrip()) :]
-    return next((size for size in range(len(blanks), 0, -1) if text.startswith(blanks[:size], at)), 0)
+    return next((size for size in range(len(blanks), 0, -1) if text.startswith(blanks[:size], at)), 0) if blanks else 0

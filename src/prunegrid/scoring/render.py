@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.data.messages import Message, Messages, is_learned, to_template
-from prunegrid.scoring.presence import Part, find, states_tools
+from prunegrid.scoring.presence import REASONING, Part, find, states_tools
 from prunegrid.scoring.special_text import SpecialText
 
 ANOTHER_TEMPLATE = "give another chat template (--chat-template, or models.<name>.chat_template)"
@@ -117,7 +117,7 @@ class Renderer:
             )
             raise PrunegridError(conversation.place, problem, ANOTHER_TEMPLATE)
         border, start = self._start(conversation, i, prompt, text)
-        place = find(self.special_text.without_end(conversation.messages[i]), text, start)
+        place = find(self.special_text.without_end(conversation.messages[i]), text, start, last=True)
         self._refuse(conversation, i, place.missing)
         return Rendered(text, [Span(border, place.end, len(text))], conversation.place)
 
@@ -156,7 +156,7 @@ class Renderer:
         for i, message in enumerate(conversation.messages[:last]):
             place = find(message, text.text, at)
             at = place.end
-            self._refuse(conversation, i, [part for part in place.missing if part.kind != "reasoning"])
+            self._refuse(conversation, i, [part for part in place.missing if part.kind != REASONING])
             lacks_reasoning |= bool(place.missing)
         self.counts.update({"reasoning_dropped": 1} if lacks_reasoning else {})
         if conversation.tools and not states_tools(conversation.tools, text.text):

@@ -1,6 +1,6 @@
 """Tokenise conversations: the prompt, which the model reads, and the response, which it learns."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +66,7 @@ def _cut(rendered: Rendered, text: Encoded, renderer: Renderer, max_length: int)
     samples: list[TokenisedSample | None] = []
     begin = 0
     for number, span in enumerate(rendered.answers):
-        split = next((i for i in range(begin, len(text.ids)) if text.ends[i] > span.border), len(text.ids))
+        split = max(begin, bisect_right(text.ends, span.border))
         if split == 0:
             problem = "the chat template puts no token before the response, so its first token has no context"
             raise PrunegridError(rendered.place, problem, ANOTHER_TEMPLATE)
@@ -85,7 +85,7 @@ def _response(text: Encoded, split: int, span: Span, renderer: Renderer, last: b
     an earlier one ends with the first special token, which ends its turn.
     """
     eos = renderer.tokenizer.eos_token_id
-    first = max(split, bisect_left(text.ends, span.text_end + 1))
+    first = max(split, bisect_right(text.ends, span.text_end))
     stop = bisect_left(text.starts, span.tail_end)
     ends = {eos} if last or eos in text.ids[first:stop] else renderer.special_ids
     for place in range(first, stop):
