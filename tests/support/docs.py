@@ -13,6 +13,11 @@ def example() -> str:
     return block.group(1)
 
 
+def code_blocks(page: str, language: str) -> list[str]:
+    """The code blocks of this language on the page, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
 def pages() -> list[str]:
     """All pages, from the repository's root."""
     return sorted(str(page.relative_to(ROOT)) for part in ("", "docs", "tests") for page in (ROOT / part).glob("*.md"))

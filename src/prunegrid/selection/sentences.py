@@ -52,7 +52,7 @@ def _choice(summary: SelectionSummary) -> str:
         paths = summary.paths
         text = (
             f"Q2 gave {_number(paths['q2'], 'sample')}, with tokens pruned, and Q4 gave {paths['q4']:,}, kept whole; "
-            f"{paths['filled']:,} others were filled in, and {paths['trimmed']:,} of theirs trimmed"
+            f"filled in from outside of both: {paths['filled']:,}, trimmed: {paths['trimmed']:,}"
         )
         degenerate, windows = _degenerate(summary.thresholds)
         if degenerate:

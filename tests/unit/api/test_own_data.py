@@ -1,0 +1,64 @@
+"""The way of docs/own-data.md from a file to two training steps, run as the page shows it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import prunegrid as pg
+from support.docs import code_blocks
+from support.tiny_llama import write_tiny_model
+
+PAGE = "docs/own-data.md"
+QUESTIONS = ["What do cats drink?", "Where do fish live?", "What is 2 + 3?"]
+ANSWERS = ["Cats drink milk.", "Fish live in water.", "2 + 3 = 5."]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working directory with the page's `my-data.json`, of 40 rows, and `my-model`."""
+    (shown,) = code_blocks(PAGE, "json")
+    fields = list(json.loads(shown)[0])
+    texts = [(f"{QUESTIONS[i % 3]} ({i})", " ".join([ANSWERS[i % 3]] * (1 + i % 4))) for i in range(40)]
+    (tmp_path / "my-data.json").write_text(json.dumps([dict(zip(fields, row, strict=True)) for row in texts]))
+    write_tiny_model(tmp_path / "my-model")
+    return tmp_path
+
+
+def run(folder: Path, *command: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def trained_steps(folder: Path) -> int:
+    steps: int = json.loads((folder / "checkpoint-2/trainer_state.json").read_text())["global_step"]
+    return steps
+
+
+@pytest.mark.slow
+def test_three_commands_train_two_steps(folder: Path) -> None:
+    pytest.importorskip("trl")
+    (block,) = code_blocks(PAGE, "sh")
+    assert len(block.splitlines()) == 3
+    shown = run(folder, "bash", "-euc", block.replace("trl sft", "trl sft --use_cpu"))
+    assert "Kept 5 of 40 samples (12.5%, asked 12.5%)" in shown
+    assert shown.count("tokens kept") == 2, "show --rows 2"
+    assert trained_steps(folder / "out") == 2
+    assert (folder / "kept/trl/README.md").is_file() and len(pg.Selection.open(folder / "kept/pruned")) == 5
+
+
+@pytest.mark.training
+def test_five_lines_of_python_train_two_steps(folder: Path) -> None:
+    pytest.importorskip("trl")
+    (block,) = code_blocks(PAGE, "python")
+    assert len([line for line in block.splitlines() if line]) == 5
+    changed = block.replace("SFTConfig(", "SFTConfig(use_cpu=True, output_dir=", 1)
+    assert changed.count("use_cpu") == 1
+    run(folder, sys.executable, "-c", changed)
+    assert trained_steps(folder / "trained") == 2
