@@ -20,7 +20,7 @@ from prunegrid.selection import prune as pruning
 from prunegrid.selection.budget import budget_spec
 from prunegrid.selection.memory import ScoresInMemory
 from prunegrid.selection.overlap import Overlap, overlap
-from prunegrid.selection.sentences import selection_sentences
+from prunegrid.selection.sentences import noun, selection_sentences
 from prunegrid.selection.summary import SelectionSummary
 
 if TYPE_CHECKING:
@@ -55,11 +55,13 @@ class Selection:
         return cls(folder, scores)
 
     def __len__(self) -> int:
-        return self._summary.n_kept_samples
+        """The number of kept answers."""
+        return len(self.sample_ids)
 
     def __repr__(self) -> str:
-        kept = f"{len(self):,} of {self._summary.n_samples:,} samples, {self._summary.kept_tokens:,} response tokens"
-        return f"<Selection {self.folder}: {self._summary.method}, {kept}>"
+        summary = self._summary
+        samples = f"{summary.n_kept_samples:,} of {summary.n_samples:,} {noun(summary)}s"
+        return f"<Selection {self.folder}: {summary.method}, {samples}, {summary.kept_tokens:,} response tokens>"
 
     def __str__(self) -> str:
         return "\n".join(selection_sentences(self._summary, *self._facts()))

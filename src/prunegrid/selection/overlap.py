@@ -44,7 +44,7 @@ def _check_same_data(folder: Path, other: Path) -> None:
     names = ("data", "tokenizer", "template")
     expected = {name: digest for name, digest in first.digests.items() if name in names}
     check_digests(other, second.digests, expected, fix)
-    if first.n_samples != second.n_samples:
+    if first.unit == second.unit and first.n_samples != second.n_samples:
         problem = f"is a selection of {second.n_samples} samples, and {folder} is one of {first.n_samples}"
         raise PrunegridError(other, problem, fix)
 

@@ -30,7 +30,7 @@ def selection_sentences(summary: SelectionSummary, meta: Facts | None = None, co
 
 def _kept(summary: SelectionSummary) -> str:
     available = round(summary.kept_tokens / summary.realised_token_ratio)
-    samples = f"{summary.n_kept_samples:,} of {_number(summary.n_samples, 'sample')}"
+    samples = f"{summary.n_kept_samples:,} of {_number(summary.n_samples, noun(summary))}"
     shares = f"{_percent(summary.n_kept_samples / summary.n_samples)}, {_asked(summary, 'samples')}"
     tokens = f"{summary.kept_tokens:,} of their {_number(available, 'response token')}"
     token_shares = f"{_percent(summary.realised_token_ratio)}, {_asked(summary, 'tokens')}"
@@ -90,6 +90,11 @@ def _left_out(meta: Facts, counts: Facts | None) -> str:
     if meta.get("fully_cut"):
         reasons.append(f"{meta['fully_cut']:,} whose prompt fills {meta['max_length']:,} tokens")
     return f"Left out of the data: {', '.join(reasons) or 'nothing'}."
+
+
+def noun(summary: SelectionSummary) -> str:
+    """What the selection calls one of its samples."""
+    return "conversation" if summary.unit == "conversation" else "sample"
 
 
 def _ends(count: int) -> str:
