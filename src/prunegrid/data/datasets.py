@@ -5,6 +5,7 @@ items keep the hub's fields, in JSON lines.
 """
 
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,9 @@ def _filter(table: SampleTable, dataset: Dataset, duplicates: np.ndarray, counts
     dropped = duplicates & dataset.drop_duplicates
     kept = ~dropped
     if dataset.max_samples is not None and dataset.max_samples < kept.sum():
-        _subset(kept, table.column("sample_id"), dataset.max_samples)
-    for row, answers, is_dropped, is_kept in zip(table.column("row"), table.answers, dropped, kept, strict=True):
+        _subset(kept, np.concatenate([*table.numbers("sample_id")]), dataset.max_samples)
+    rows = chain.from_iterable(table.numbers("row"))
+    for row, answers, is_dropped, is_kept in zip(rows, table.answers, dropped, kept, strict=True):
         counts.add_sample(row, answers, "duplicate" if is_dropped else None if is_kept else "over_max_samples")
     return None if kept.all() else kept
 

@@ -3,7 +3,7 @@
 import json
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ COLUMNS = pa.schema(
 )
 BATCH = 1000  # samples that are Python objects at a time
 ENCODE = json.JSONEncoder(check_circular=False).encode  # json.dumps makes an encoder a call
+SORTED_PARTS = 16
 GROUP_ROWS, GROUP_BYTES = 50_000, 1 << 26  # of a row group, at most
 MISFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, UnicodeEncodeError)
 
@@ -114,16 +115,22 @@ class SampleTable:
     def duplicates(self) -> np.ndarray:
         """For each sample, whether an earlier one has the same messages and tools."""
         high, low = np.frombuffer(self.digests, np.uint64).reshape(-1, 2).T
-        order = np.lexsort((low, high))  # stable: of equal ones, the earliest comes first
         marks = np.zeros(len(self), bool)
-        same = (high[order[1:]] == high[order[:-1]]) & (low[order[1:]] == low[order[:-1]])
-        marks[order[1:][same]] = True
+        parts = np.frombuffer(self.digests, np.uint8)[::16] % SORTED_PARTS
+        for part in range(SORTED_PARTS):  # one after another: sorting takes several times the memory of what is sorted
+            indices = np.flatnonzero(parts == part)
+            order = indices[
+                np.lexsort((low[indices], high[indices]))
+            ]  # stable: of equal ones, the earliest comes first
+            same = (high[order[1:]] == high[order[:-1]]) & (low[order[1:]] == low[order[:-1]])
+            marks[order[1:][same]] = True
         return marks
 
-    def column(self, name: str) -> np.ndarray:
-        """A column of numbers of all samples."""
-        parts = [pq.read_table(part, columns=[name])[name].to_numpy() for part in self.parts]
-        return np.concatenate(parts)
+    def numbers(self, name: str) -> Iterator[np.ndarray]:
+        """A column of numbers of all samples, piece by piece."""
+        for part in self.parts:
+            for batch in pq.ParquetFile(part).iter_batches(columns=[name]):
+                yield batch[name].to_numpy()
 
     def write(self, kept: np.ndarray | None) -> None:
         """Write `out`: all samples, or those that `kept` marks."""

@@ -89,6 +89,15 @@ def test_a_text_that_is_no_unicode_is_refused_at_its_row(tmp_path: Path) -> None
         convert(tmp_path, [{"prompt": "q", "response": "a"}, {"prompt": "\ud800", "response": "a"}])
 
 
+def test_duplicates_are_found_among_all_samples(tmp_path: Path) -> None:
+    """In any of the parts that are sorted one after another, at any distance."""
+    with sample_table.SampleTable(tmp_path / "out.0.tmp", "rows", []) as table:
+        for i in [*range(300), *range(0, 600, 3)]:
+            messages = [{"role": "assistant", "content": str(i)}]
+            table.add({"sample_id": i, "row": i, "turn": 0, "messages": messages, "tools": None}, "")
+        assert np.flatnonzero(table.duplicates()).tolist() == list(range(300, 400))
+
+
 def test_a_source_that_fails_midway_leaves_nothing(tmp_path: Path) -> None:
     def rows() -> Any:
         yield from rows_of(2500)
