@@ -193,6 +193,18 @@ SHAPES: dict[str, Shape] = {
         {"conversation": [{"from": "User", "value": "Hello?"}, {"from": "chatgpt", "value": "Good day."}]}, TWO
     ),
     "lima": Shape({"conversations": ["Hello?", "Good day."], "source": "stackexchange"}, TWO),
+    "exchanges": Shape(
+        {"conversation": [{"input": "One?", "output": "1"}, {"input": "Two?", "output": "2"}], "source": "Capybara"},
+        FOUR,
+    ),
+    "exchanges with system": Shape(
+        {"conversation": [{"system": "Be terse.", "input": "Hello?", "output": "Good day."}]},
+        [system("Be terse."), *TWO],
+    ),
+    "exchanges of human and assistant": Shape({"conversation": [{"human": "Hello?", "assistant": "Good day."}]}, TWO),
+    "lists of roles and contents": Shape(
+        {"messages": {"role": ["user", "assistant"], "content": ["Hello?", "Good day."]}}, TWO
+    ),
     "null messages": Shape({"messages": None, "prompt": "Hello?", "response": "Good day."}, TWO),
     "empty messages": Shape({"messages": [], "prompt": "Hello?", "response": "Good day."}, TWO),
     "null prompt": Shape({"messages": OPENAI, "prompt": None, "response": None}, TWO),

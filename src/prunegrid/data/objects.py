@@ -1,6 +1,7 @@
 """The rows of the hub's data sets and of Python objects: of `datasets`, tables that Arrow reads, iterables of dicts."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isnan
 from typing import Any
 
 import pyarrow as pa
@@ -38,10 +39,17 @@ def object_rows(source: Any, split: str) -> Iterator[PlacedRow]:
     for index, row in enumerate(_rows(_split(source, split))):
         place = f"rows[{index}]"
         if isinstance(row, Mapping):
-            yield place, dict(row)
+            yield place, {str(name): _as_json(value) for name, value in row.items()}
         else:
             problem = f"is a {type(row).__name__}, not a dict with named fields"
             yield place, PrunegridError(place, problem, "give each row as a dict")
+
+
+def _as_json(value: Any) -> Any:
+    """A value of NumPy as one of Python, and NaN, which pandas writes for an absent value, as None."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def _split(source: Any, split: str) -> Any:

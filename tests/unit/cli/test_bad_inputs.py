@@ -102,6 +102,9 @@ ROWS = {
     "two system texts": Bad(
         {"system": "A.", "messages": [{"role": "system", "content": "B."}, USER, ANSWER]}, ":2", ("system",), "--ignore"
     ),
+    "exchange with a number": Bad(
+        {"conversation": [{"input": "q", "output": 3}]}, ":2", ("conversation[0].output is 3",), "make it a string"
+    ),
     "unread rationale": Bad({**PAIR, "rationale": "because"}, ":2", ("rationale holds text", "because"), "--ignore"),
     "unread fields": Bad({**PAIR, "hint": "h", "notes": ["n"]}, ":2", ("hint, notes hold text",), "hint,notes"),
     "unread key of a message": Bad(answered(mood="angry"), ":2", ("messages.mood", "angry"), "messages.mood"),

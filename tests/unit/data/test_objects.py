@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -76,3 +77,10 @@ def test_a_data_set_that_the_hub_does_not_give_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with refused("org/none", "hub", fix="local copy"):
         list(stream_rows(DataRef(hub="org/none"), None))
+
+
+def test_rows_of_numpy_and_pandas_values_are_as_those_of_a_file() -> None:
+    messages = np.array([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}])
+    rows = [{"messages": messages, "prompt": float("nan"), "score": np.float32(0.5)}]
+    (row,) = stream_rows(REF, rows)
+    assert row.values == {"messages": [*messages], "prompt": None, "score": 0.5}

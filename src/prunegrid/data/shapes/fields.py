@@ -68,6 +68,8 @@ class Fields:
             return None
         if isinstance(value, str):
             value = self._parse(name, value)
+        if isinstance(value, dict):
+            value = _rows(value) or value
         if not isinstance(value, list | tuple):
             self.refuse(f"{self.path(name)} is {excerpt(value)}, not a list", "make it a list")
         return list(value)
@@ -85,6 +87,15 @@ class Fields:
 
     def refuse(self, problem: str, fix: str) -> NoReturn:
         raise BadRow(self.place, problem, fix)
+
+
+def _rows(columns: Record) -> list[Record] | None:
+    """A list of objects that `datasets` stores as an object of lists (`Sequence`); None if it is something else."""
+    if not columns or not all(isinstance(column, list) for column in columns.values()):
+        return None
+    if len({len(column) for column in columns.values()}) > 1:
+        return None
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def field_name(path: str) -> str:

@@ -15,6 +15,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "tool_response", "function_response", "ipython"), "tool"),
 }
 CALLS = ("function_call", "tool_call")
+EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
 WEIGHTS = ("train", "weight", "loss_weight")
 
 
@@ -23,7 +24,30 @@ def read_turns(row: Fields, name: str, items: list[Any]) -> Messages:
     if items and all(isinstance(item, str) for item in items):
         row.texts.extend(items)
         return [full_message("assistant" if i % 2 else "user", text) for i, text in enumerate(items)]
+    for keys in EXCHANGES:
+        if items and all(_is_exchange(item, keys) for item in items):
+            fields = [row.part(item, f"{name}[{i}]") for i, item in enumerate(items)]
+            return [message for exchange in fields for message in _read_exchange(row, exchange, keys)]
     return [_read_message(row, f"{name}[{i}]", item) for i, item in enumerate(items)]
+
+
+def _is_exchange(item: Any, keys: tuple[str, str]) -> bool:
+    return isinstance(item, dict) and item.keys() >= {*keys} and not (item.get("role") or item.get("from"))
+
+
+def _read_exchange(row: Fields, exchange: Fields, keys: tuple[str, str]) -> Messages:
+    """A prompt with its response, and the system text in front, if there is one."""
+    system, prompt, response = (exchange.take_text(key) or "" for key in ("system", *keys))
+    _add(row, exchange)
+    start = [full_message("system", system)] if system.strip() else []
+    return [*start, full_message("user", prompt), full_message("assistant", response)]
+
+
+def _add(row: Fields, part: Fields) -> None:
+    """Add what was read and not read of a part of the row."""
+    row.texts += part.texts
+    for key, value in part.unread.items():
+        row.unread[part.path(key)] = value
 
 
 def _read_message(row: Fields, label: str, item: Any) -> Message:
@@ -38,9 +62,7 @@ def _read_message(row: Fields, label: str, item: Any) -> Message:
         fields.refuse(f"{label} has the role {speaker!r}; known: {', '.join(ROLES)}", "rename the role")
     fields.texts.clear()
     message = _message(fields, ROLES[speaker], speaker in CALLS)
-    row.texts += fields.texts
-    for key, value in fields.unread.items():
-        row.unread[f"{label}.{key}"] = value
+    _add(row, fields)
     return message
 
 
