@@ -120,6 +120,13 @@ def parquet_schema(path: Path) -> pa.Schema:
         return _open(path).schema_arrow
 
 
+def parquet_rows(path: Path) -> int:
+    """The file's number of rows; errors as in `read_parquet`."""
+    with _reading(path):
+        rows: int = _open(path).metadata.num_rows
+        return rows
+
+
 def read_batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
     """The file's rows, at most `size` in memory at a time; errors as in `read_parquet`."""
     with _reading(path):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair
+from prunegrid.core.files import parquet_rows, parquet_schema, read_json, repair, stream_parquet
 from prunegrid.data.messages import to_tools
 from prunegrid.scoring.render import Conversation, Renderer, learned_turns
 from prunegrid.scoring.sequences import Sequences, Shard
@@ -25,17 +25,16 @@ def tokenise_shard(data: Path, renderer: Renderer, max_length: int, shard: Shard
     turns from those of the row's first one.
     """
     names = [name for name in OPTIONAL if name in parquet_schema(data).names]
-    table = read_parquet(data, ["sample_id", *names, "messages"])
-    start, end = ((part * len(table)) // shard[1] for part in (shard[0] - 1, shard[0]))
-    ids, facts, cut = array("i"), [], 0
-    for answer, sample_id, row, turn in _answers(table.slice(start, end - start), renderer, max_length, _origin(data)):
+    chunks = _chunks(data, ["sample_id", *names, "messages"], shard)
+    ids, facts, cut = array("i"), array("q"), 0
+    for answer, sample_id, row, turn in _answers(chunks, renderer, max_length, _origin(data)):
         if answer is None:
             cut += 1
             continue
         ids.extend(answer.prompt_ids)
         ids.extend(answer.response_ids)
         lengths = (len(answer.prompt_ids), len(answer.response_ids))
-        facts.append((sample_id, *lengths, row, turn, answer.truncated, answer.continues))
+        facts.extend((sample_id, *lengths, row, turn, answer.truncated, answer.continues))
     columns = np.array(facts, dtype=np.int64).reshape(-1, 7).T
     return Sequences(
         columns[0],
@@ -52,9 +51,21 @@ def tokenise_shard(data: Path, renderer: Renderer, max_length: int, shard: Shard
 Answer = tuple[TokenisedSample | None, int, int, int]
 
 
-def _answers(table: pa.Table, renderer: Renderer, max_length: int, origin: Callable[[Any], str]) -> Iterator[Answer]:
+def _chunks(data: Path, columns: list[str], shard: Shard) -> Iterator[pa.Table]:
+    """The shard's rows, at most `CHUNK` in memory at a time."""
+    total = parquet_rows(data)
+    start, end = ((part * total) // shard[1] for part in (shard[0] - 1, shard[0]))
+    borders = [*range(0, start, CHUNK), *range(start, end, CHUNK), end]
+    # `zip` asks for no piece behind the last border: that would be the rest of the file, whole.
+    pieces = zip(borders[:-1], stream_parquet(data, columns, np.diff(borders).tolist()), strict=False)
+    return (piece for border, piece in pieces if border >= start)
+
+
+def _answers(
+    chunks: Iterator[pa.Table], renderer: Renderer, max_length: int, origin: Callable[[Any], str]
+) -> Iterator[Answer]:
     """Each answer with its sample_id, its row and its turn."""
-    for chunk in table.to_batches(max_chunksize=CHUNK):
+    for chunk in chunks:
         rows = chunk.to_pylist()
         conversations = [Conversation(row["messages"], to_tools(row.get("tools")), place=origin(row)) for row in rows]
         for row, answers in zip(rows, tokenise_all(conversations, renderer, max_length), strict=True):
