@@ -24,7 +24,7 @@ class Example(NamedTuple):
     @property
     def trainable(self) -> int:
         """The number of tokens that are trained on."""
-        return sum(label != IGNORE for label in self.labels)
+        return len(self.labels) - self.labels.count(IGNORE)
 
 
 class Answer(NamedTuple):
