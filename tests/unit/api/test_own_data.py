@@ -10,21 +10,16 @@ import pytest
 
 import prunegrid as pg
 from support.docs import code_blocks
-from support.tiny_llama import write_tiny_model
+from support.own_data import write_inputs
 
 PAGE = "docs/own-data.md"
-QUESTIONS = ["What do cats drink?", "Where do fish live?", "What is 2 + 3?"]
-ANSWERS = ["Cats drink milk.", "Fish live in water.", "2 + 3 = 5."]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working directory with the page's `my-data.json`, of 40 rows, and `my-model`."""
     (shown,) = code_blocks(PAGE, "json")
-    fields = list(json.loads(shown)[0])
-    texts = [(f"{QUESTIONS[i % 3]} ({i})", " ".join([ANSWERS[i % 3]] * (1 + i % 4))) for i in range(40)]
-    (tmp_path / "my-data.json").write_text(json.dumps([dict(zip(fields, row, strict=True)) for row in texts]))
-    write_tiny_model(tmp_path / "my-model")
+    write_inputs(tmp_path, tuple(json.loads(shown)[0]))
     return tmp_path
 
 
