@@ -10,6 +10,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
 from prunegrid.data.compression import plain
 from prunegrid.data.json_text import JsonText
+from prunegrid.data.shapes.conversation import LISTS as CONVERSATIONS
 
 PlacedRow = tuple[str, Record | PrunegridError]
 """A row and its place, or why it cannot be read."""
@@ -164,7 +165,8 @@ def _following_rows(text: JsonText) -> Iterator[PlacedRow]:
 
 def _single(place: str, row: Record, source: str) -> Iterator[PlacedRow]:
     """The rows of a file's only object: a list in it, or the object itself."""
-    if lists := [name for name, value in row.items() if isinstance(value, list) and value and _is_row(value[0])]:
+    fields = {name: value for name, value in row.items() if name not in CONVERSATIONS}
+    if lists := [name for name, value in fields.items() if isinstance(value, list) and value and _is_row(value[0])]:
         if len(lists) > 1 and len(lists) == len(row):
             raise _several_lists(source, lists)
         if len(row) == 1:
