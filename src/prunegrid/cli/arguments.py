@@ -36,6 +36,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)
     parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
     parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
+    parser.add_argument("--drop-duplicates", action="store_true", help="drop samples whose messages occur before")
     parser.add_argument("--split", default="train", help="of a hub data set, or of a folder with several splits")
     parser.add_argument("--config", help="configuration of a hub data set")
     parser.add_argument("--revision", help="commit, branch or tag of a hub data set")
@@ -47,6 +48,7 @@ def dataset_from(options: argparse.Namespace) -> tuple[Dataset, str | None]:
     ignore = [name.strip() for name in options.ignore.split(",") if name.strip()]
     settings = {"turns": options.turns, "fields": fields, "ignore": ignore, "on_bad_row": options.on_bad_row}
     settings |= {"split": options.split, "config": options.config, "revision": options.revision}
+    settings |= {"drop_duplicates": options.drop_duplicates}
     hub, local = place(options.data)
     try:
         return Dataset.model_validate({"name": "data", "hub": hub, "path": local, **settings}), local

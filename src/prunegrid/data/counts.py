@@ -117,8 +117,8 @@ def intake_lines(counts: Mapping[str, Any]) -> list[str]:
     if unread := counts.get("unread"):
         lines.append("fields not read: " + ", ".join(f"{name} ({n:,})" for name, n in unread.items()))
     lines += [f"skipped: {row}" for row in counts.get("bad_rows", [])]
-    if counts.get("duplicates") and not counts["left_out"].get("duplicate"):
-        lines.append(f"duplicates: {counts['duplicates']:,} (dataset.drop_duplicates leaves them out)")
+    if (number := counts.get("duplicates")) and not counts["left_out"].get("duplicate"):
+        lines.append(f"duplicates: {number:,} (--drop-duplicates or dataset.drop_duplicates leaves them out)")
     return lines
 
 

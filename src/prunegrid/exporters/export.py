@@ -82,7 +82,7 @@ def summarise(consumer: Consumer, rows: KeptRows, out: Path, form: str, details:
         bos=rows.beginning(),
         details=details,
         selection=str(rows.folder.absolute()),
-        scores=str(rows.scores.path.absolute()),
+        scores=str(rows.scores.path.resolve()),
         version=__version__,
     )
 

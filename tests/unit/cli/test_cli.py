@@ -57,6 +57,16 @@ def test_score_then_prune_on_own_data(tmp_path: Path, tiny_model: Path, capsys: 
         assert json.loads(capsys.readouterr().out)["kept_tokens"] == ours["kept_tokens"]
 
 
+def test_score_drops_duplicates_if_asked(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
+    data = tmp_path / "mine.jsonl"
+    data.write_text('{"prompt": "q", "response": "a"}\n' * 3 + '{"prompt": "q", "response": "b"}\n')
+    score = ["score", "--model", str(tiny_model), "--data", str(data), "--threads", "1"]
+    app.main([*score, "--out", str(tmp_path / "all")])
+    assert "duplicates: 2 (--drop-duplicates" in "".join(capsys.readouterr())
+    app.main([*score, "--out", str(tmp_path / "distinct"), "--drop-duplicates"])
+    assert len(pq.read_table(tmp_path / "distinct/samples.parquet")) == 2
+
+
 def test_an_optional_score_serves_its_pruner(tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
     data, scores = tmp_path / "mine.jsonl", tmp_path / "scores"
     data.write_text("".join(json.dumps({"prompt": f"{i}?", "response": f"{i}."}) + "\n" for i in range(12)))

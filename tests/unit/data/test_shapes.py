@@ -266,5 +266,5 @@ def test_intake_lines_of_a_file_of_version_0_1() -> None:
     assert intake_lines(counts) == [
         "rows: 4; samples: 3",
         "left out: empty responses: 1",
-        "duplicates: 2 (dataset.drop_duplicates leaves them out)",
+        "duplicates: 2 (--drop-duplicates or dataset.drop_duplicates leaves them out)",
     ]
