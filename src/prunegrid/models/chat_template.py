@@ -62,9 +62,9 @@ def template_date(tokenizer: Any) -> str | None:
     return TEMPLATE_DATE if ASKS_DATE in str(tokenizer.chat_template) else None
 
 
-def _chosen(own: str | dict[str, str] | None, choice: str | None, where: object, key: str) -> str:
-    """The text of the chosen template; `own` is what the tokenizer brings: one template, or several by name."""
-    named = {} if own is None else {"default": own} if isinstance(own, str) else own
+def _chosen(present: str | dict[str, str] | None, choice: str | None, where: object, key: str) -> str:
+    """The text of the chosen template; `present` is what the tokenizer brings: one template, or several by name."""
+    named = {} if present is None else {"default": present} if isinstance(present, str) else present
     if choice is None:
         if not named:
             raise PrunegridError(where, "its tokenizer has no chat template", f"give one with {key} (Jinja, or a file)")
@@ -86,8 +86,8 @@ def _read(choice: str, named: Mapping[str, str], where: object, key: str) -> str
         return Path(choice).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = "" if isinstance(error, FileNotFoundError) or len(choice) > 200 else f" ({first_line(error)})"
-        own = f"the tokenizer's own: {_names(named)}" if named else "a template of the tokenizer, which has none"
-        problem = f"the chat template {choice[:80]!r} is no Jinja, no file{reason}, and not {own}"
+        names = f"the tokenizer's own: {_names(named)}" if named else "a template of the tokenizer, which has none"
+        problem = f"the chat template {choice[:80]!r} is no Jinja, no file{reason}, and not {names}"
         raise PrunegridError(where, problem, f"correct {key}") from None
 
 

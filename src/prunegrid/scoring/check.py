@@ -32,11 +32,11 @@ def check_sequences(model_dir: Path, tokenizer: Any, sequences: Sequences) -> di
 
 
 def _check_embeddings(model_dir: Path, tokenizer: Any, sequences: Sequences, limits: Context) -> None:
-    beyond_T = sequences.ids_T >= limits.vocabulary
-    if not beyond_T.any():
+    unknown_T = sequences.ids_T >= limits.vocabulary
+    if not unknown_T.any():
         return
-    ids = np.unique(sequences.ids_T[beyond_T]).tolist()
-    samples = int(np.add.reduceat(beyond_T, sequences.offsets[:-1], dtype=np.int64).astype(bool).sum())
+    ids = np.unique(sequences.ids_T[unknown_T]).tolist()
+    samples = int(np.add.reduceat(unknown_T, sequences.offsets[:-1], dtype=np.int64).astype(bool).sum())
     names = ", ".join(repr(tokenizer.convert_ids_to_tokens(number)) for number in ids[:3])
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     problem = (

@@ -34,15 +34,16 @@ def find(message: dict[str, Any], text: str, start: int, last: bool = False) -> 
     parts = list(_parts(message, text, start, last))
     for part, following in zip_longest(parts, parts[1:]):
         forms = _forms(part)
-        found = [(at, at + len(form)) for form in forms if (at := text.find(form, 0 if anywhere else end)) >= 0]
-        if part.kind == REASONING and found and following and not last:
-            found = found if found[0][0] <= text.find(following.text.strip(), end) else []
-        if not found and part.kind == TOOL_CALL:  # a template may write the arguments before the name
-            found = [(at, end) for form in forms if (at := text.find(form, start)) >= 0]
-        if not found:
+        begins = ((text.find(form, 0 if anywhere else end), len(form)) for form in forms)
+        matches = [(begin, begin + length) for begin, length in begins if begin >= 0]
+        if part.kind == REASONING and matches and following and not last:
+            matches = matches if matches[0][0] <= text.find(following.text.strip(), end) else []
+        if not matches and part.kind == TOOL_CALL:  # a template may write the arguments before the name
+            matches = [(begin, end) for form in forms if (begin := text.find(form, start)) >= 0]
+        if not matches:
             missing.append(part)
         elif not anywhere:
-            place = min(found)[1]
+            place = min(matches)[1]
             end = max(end, place + _blanks(part.text, text, place))
     return Place(end, missing)
 
@@ -88,7 +89,7 @@ def _forms(part: Part) -> list[str]:
     )
 
 
-def _blanks(part: str, text: str, at: int) -> int:
-    """How many of the blanks at the part's end stand in the text at `at`."""
+def _blanks(part: str, text: str, end: int) -> int:
+    """How many of the blanks at the part's end stand in the text from `end` on."""
     blanks = part[len(part.rstrip()) :]
-    return next((size for size in range(len(blanks), 0, -1) if text.startswith(blanks[:size], at)), 0) if blanks else 0
+    return next((size for size in range(len(blanks), 0, -1) if text.startswith(blanks[:size], end)), 0) if blanks else 0

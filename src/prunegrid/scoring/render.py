@@ -152,10 +152,10 @@ class Renderer:
 
     def _check(self, conversation: Conversation, text: Rendered, last: int) -> None:
         """Refuse a text that lacks one of the messages before its last answer; count reasoning that it drops."""
-        at, lacks_reasoning = 0, False
+        end, lacks_reasoning = 0, False
         for i, message in enumerate(conversation.messages[:last]):
-            place = find(message, text.text, at)
-            at = place.end
+            place = find(message, text.text, end)
+            end = place.end
             self._refuse(conversation, i, [part for part in place.missing if part.kind != REASONING])
             lacks_reasoning |= bool(place.missing)
         self.counts.update({"reasoning_dropped": 1} if lacks_reasoning else {})
@@ -180,4 +180,4 @@ class Renderer:
 def _tail_end(whole: str, text: str, span: Span) -> int:
     """How far the two texts agree behind the answer of `text`."""
     shorter = min(len(whole), len(text))
-    return next((at for at in range(span.text_end, shorter) if whole[at] != text[at]), shorter)
+    return next((i for i in range(span.text_end, shorter) if whole[i] != text[i]), shorter)

@@ -31,11 +31,11 @@ def summed(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def sentences(meta: Mapping[str, Any]) -> list[str]:
     """What a user should know of how the data were rendered, one sentence each."""
-    said = []
+    lines = []
     for name, value in meta.get("rendering", {}).items():
         texts = dict(value) if isinstance(value, Mapping) else {"": value}
         quoted = ", ".join(repr(text) for text in list(texts)[:3])
-        said.append(SENTENCES[name].format(n=sum(texts.values()), texts=quoted))
+        lines.append(SENTENCES[name].format(n=sum(texts.values()), texts=quoted))
     if date := meta.get("template_date"):
-        said.append(f"the chat template asks for the date and is given {date}")
-    return said
+        lines.append(f"the chat template asks for the date and is given {date}")
+    return lines

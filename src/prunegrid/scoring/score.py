@@ -92,7 +92,7 @@ def pass_facts(
 
     Raises `PrunegridError` if the model cannot read the samples.
     """
-    beyond = check_sequences(model_dir, renderer.tokenizer, sequences)
+    excess = check_sequences(model_dir, renderer.tokenizer, sequences)
     facts = {
         "schema": SCORES_SCHEMA,
         "version": __version__,
@@ -101,7 +101,7 @@ def pass_facts(
         "max_length": settings.max_length,
         **counts(sequences, cut),
         **({"template_date": date} if (date := template_date(renderer.tokenizer)) else {}),
-        **summed([renderer.facts(), beyond]),
+        **summed([renderer.facts(), excess]),
     }
     for sentence in sentences(facts):
         print(f"prunegrid: {sentence}", file=sys.stderr, flush=True)

@@ -59,43 +59,43 @@ class SpecialText:
         inner = self._inner(text)
         return self.pattern.sub(self._mark_of, inner) + text[len(inner) :]
 
-    def _mark_of(self, found: re.Match[str]) -> str:
-        return f"{OPEN}{self.structural.index(found[0])}{CLOSE}"
+    def _mark_of(self, match: re.Match[str]) -> str:
+        return f"{OPEN}{self.structural.index(match[0])}{CLOSE}"
 
     def restored(self, text: str) -> str:
         """The text without marks."""
-        return MARK.sub(lambda found: self.structural[int(found[1])], text)
+        return MARK.sub(lambda match: self.structural[int(match[1])], text)
 
     def encode(self, text: str) -> Encoded:
         """A text with marks; a token's characters are those of the marked text."""
-        whole, at = Encoded([], [], []), 0
-        for found in MARK.finditer(text):
-            self._extend(whole, text[at : found.start()], at)
-            mark = self.tokenizer(self.structural[int(found[1])], add_special_tokens=False, split_special_tokens=True)[
+        whole, start = Encoded([], [], []), 0
+        for match in MARK.finditer(text):
+            self._extend(whole, text[start : match.start()], start)
+            mark = self.tokenizer(self.structural[int(match[1])], add_special_tokens=False, split_special_tokens=True)[
                 "input_ids"
             ]
             whole.ids.extend(mark)
-            whole.starts.extend([found.start()] * len(mark))
-            whole.ends.extend([found.end()] * len(mark))
-            at = found.end()
-        self._extend(whole, text[at:], at)
+            whole.starts.extend([match.start()] * len(mark))
+            whole.ends.extend([match.end()] * len(mark))
+            start = match.end()
+        self._extend(whole, text[start:], start)
         return whole
 
-    def _extend(self, whole: Encoded, piece: str, at: int) -> None:
-        """Append a piece of the text, which starts at `at`.
+    def _extend(self, whole: Encoded, piece: str, place: int) -> None:
+        """Append a piece of the text, which starts at `place`.
 
         It is encoded behind a newline, since some tokenizers put a blank before the start of a text.
         """
-        before = "\n" if at else ""
-        encoded = self.tokenizer(before + piece, add_special_tokens=False, return_offsets_mapping=True)
+        prefix = "\n" if place else ""
+        encoded = self.tokenizer(prefix + piece, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-        if before and ids[: len(self._newline)] != self._newline:
+        if prefix and ids[: len(self._newline)] != self._newline:
             encoded = self.tokenizer(piece, add_special_tokens=False, return_offsets_mapping=True)
-            ids, offsets, before = encoded["input_ids"], encoded["offset_mapping"], ""
-        skipped = len(self._newline) if before else 0
+            ids, offsets, prefix = encoded["input_ids"], encoded["offset_mapping"], ""
+        skipped = len(self._newline) if prefix else 0
         whole.ids.extend(ids[skipped:])
-        whole.starts.extend(at + start - len(before) for start, _ in offsets[skipped:])
-        whole.ends.extend(at + end - len(before) for _, end in offsets[skipped:])
+        whole.starts.extend(place + start - len(prefix) for start, _ in offsets[skipped:])
+        whole.ends.extend(place + end - len(prefix) for _, end in offsets[skipped:])
 
     @cached_property
     def _newline(self) -> list[int]:

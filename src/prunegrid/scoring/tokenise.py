@@ -51,8 +51,8 @@ def tokenise_all(
 
 def _encode(texts: Sequence[str], renderer: Renderer) -> Iterator[Encoded]:
     plain = [text for text in texts if not is_marked(text)]
-    found = renderer.tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True) if plain else {}
-    encoded = zip(found.get("input_ids", []), found.get("offset_mapping", []), strict=True)
+    batch = renderer.tokenizer(plain, add_special_tokens=False, return_offsets_mapping=True) if plain else {}
+    encoded = zip(batch.get("input_ids", []), batch.get("offset_mapping", []), strict=True)
     for text in texts:
         if is_marked(text):
             yield renderer.special_text.encode(text)
