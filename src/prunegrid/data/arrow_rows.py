@@ -13,6 +13,8 @@ from prunegrid.data.compression import seekable
 from prunegrid.data.json_rows import PlacedRow
 
 ROWS_PER_BATCH = 1000
+DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+"""What Arrow raises of damaged names, lengths and texts, and of dates that Python has not."""
 
 
 def arrow_rows(path: Path, kind: str) -> Iterator[PlacedRow]:
@@ -21,10 +23,11 @@ def arrow_rows(path: Path, kind: str) -> Iterator[PlacedRow]:
     with seekable(path) as file:
         try:
             for batch in _batches(file, kind, path):
+                batch.validate(full=True)  # a damaged offset or text is an error, not a crash
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}: row {number}", row
-        except (pa.ArrowException, OSError) as error:
+        except DAMAGE as error:
             if isinstance(error, OSError) and error.errno:
                 raise
             problem = f"is damaged, or not the {kind} that it begins as ({first_line(error)})"

@@ -1,12 +1,15 @@
 """Files as sources: every format and compression gives the same rows, and whatever is wrong has its place."""
 
 import json
+import random
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.data.json_text import CHUNK
 from prunegrid.data.rows import Row, stream_rows
 from prunegrid.experiment.sections import DataRef, Dataset
@@ -189,6 +192,19 @@ def test_rows_come_before_the_file_ends(tmp_path: Path) -> None:
         assert (
             len([row for row, _ in zip(stream_rows(DataRef(path="x"), str(path)), range(1000), strict=False)]) == 1000
         )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_damage_anywhere_is_refused_or_harmless(tmp_path: Path, form: str) -> None:
+    draw = random.Random(form)
+    for kind in ("plain", "plain", "plain", *COMPRESSIONS) * 5:
+        content = bytearray(COMPRESSIONS[kind](FORMATS[form](ROWS)))
+        for _ in range(draw.randint(1, 3)):
+            place = draw.randrange(len(content))
+            content[place : place + draw.choice([0, 1, 1, 20])] = draw.randbytes(draw.choice([0, 1, 1, 4]))
+        (tmp_path / "rows").write_bytes(content)
+        with suppress(PrunegridError):
+            read(tmp_path / "rows")
 
 
 @pytest.mark.data
