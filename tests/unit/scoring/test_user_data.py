@@ -122,6 +122,7 @@ def test_several_devices_give_the_scores_of_one(
     assert_same_scores(tmp_path / "s", uninterrupted)
 
 
+@pytest.mark.slow
 def test_shard_of_a_killed_worker_is_scored_by_another(
     tiny_model: Path, rows: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_shard_of_a_killed_worker_is_scored_by_another(
     assert_same_scores(out, uninterrupted)
 
 
+@pytest.mark.slow
 def test_workers_that_all_fail_are_one_line_with_a_log(tiny_model: Path, rows: Path, tmp_path: Path) -> None:
     """Their model is damaged after it was read for its digests."""
     model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
