@@ -33,11 +33,13 @@ _MODULES = {
 __all__ = ["Data", "Selection", "__version__", "export", "load", "prune", "score"]
 
 
-def __getattr__(name: str) -> Any:
-    """A name of the Python interface (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'prunegrid' has no attribute {name!r}")
-    return getattr(import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:  # a type checker is to refuse names that are not there
+
+    def __getattr__(name: str) -> Any:
+        """A name of the Python interface (PEP 562)."""
+        if name not in _MODULES:
+            raise AttributeError(f"module 'prunegrid' has no attribute {name!r}")
+        return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -47,7 +47,7 @@ def read_amount(value: float | int | str | Amount, name: str) -> Amount:
     count = number * MULTIPLES[unit]
     if count.denominator != 1 or (not unit and not form["number"].isdigit()):
         nearest = f"{form['number']}% as a percentage, " if number <= 100 and not unit else ""
-        fix = f"write {nearest}{max(1, round(count))} as a count, or a share of at most 1"
+        fix = f"write {nearest}{max(2, round(count))} as a count, or a share of at most 1"
         raise PrunegridError(name, f"is {text}, which is neither a share nor a whole number", fix)
     return Amount(name, text, count=int(count))
 
