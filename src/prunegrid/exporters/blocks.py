@@ -16,13 +16,17 @@ from prunegrid.selection.examples import Answer, Example, build_conversation
 
 
 class KeptAnswer(NamedTuple):
-    """An answer that a row learns: its turn in the source, the positions that are kept of its `length` tokens."""
+    """An answer that a row learns: its turn in the source, the positions that are kept of its `length` tokens.
+
+    `start` is where the row's ids have its first token, if none are dropped.
+    """
 
     sample_id: int
     turn: int | None
     kept: list[int]
     length: int
     truncated: bool
+    start: int
 
 
 class KeptRow(NamedTuple):
@@ -75,7 +79,7 @@ class Block:
         for head, group in groupby(kept, lambda answer: answer[0]):
             positions = {i: (kept, weight) for _, i, kept, weight in group}
             example = self._example(head, positions, removal)
-            answers = [self._answer(i, turns[i], kept) for i, (kept, _) in positions.items()]
+            answers = [self._answer(head, i, turns[i], kept) for i, (kept, _) in positions.items()]
             yield KeptRow(example, rows[head], answers)
 
     def _example(self, head: int, positions: dict[int, tuple[list[int], float]], removal: str) -> Example:
@@ -85,11 +89,11 @@ class Block:
         ]
         return build_conversation(int(self.sequences.sample_id_N[head]), answers, removal)
 
-    def _answer(self, i: int, turn: int | None, kept: list[int]) -> KeptAnswer:
+    def _answer(self, head: int, i: int, turn: int | None, kept: list[int]) -> KeptAnswer:
         sequences = self.sequences
-        return KeptAnswer(
-            int(sequences.sample_id_N[i]), turn, kept, int(sequences.response_N[i]), bool(sequences.truncated_N[i])
-        )
+        length, truncated = int(sequences.response_N[i]), bool(sequences.truncated_N[i])
+        start = int(sequences.length_N[head : i + 1].sum()) - length
+        return KeptAnswer(int(sequences.sample_id_N[i]), turn, kept, length, truncated, start)
 
     def _kept(self) -> Iterator[list[int]]:
         for start, end in pairwise(self.offsets.tolist()):

@@ -88,7 +88,7 @@ class KeptRows:
             self.reason = ""
             yield row
             if self.reason:
-                self.left_out[self.reason] += 1
+                self.left_out[self.reason] += len(row.answers)
             else:
                 self.totals.count(row.example, self.bos)
 

@@ -205,6 +205,30 @@ def test_axolotl_leaves_out_and_counts_what_text_cannot_show(
         axolotl(tmp_path, tiny_model, text, kept, truncated)
 
 
+def test_axolotl_has_the_characters_of_each_kept_answer(tmp_path: Path, tiny_model: Path) -> None:
+    """A conversation of four answers: whole, context, its end alone, and its first two tokens."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    prompt = tokenizer("Question: Why?\nAnswer:")["input_ids"]
+    response = [*tokenizer(" Milk.")["input_ids"], tokenizer.eos_token_id]
+    last = len(response) - 1
+    kept = [list(range(last + 1)), None, [last], [0, 1, last]]
+    samples = [Kept(prompt, response, positions, continues=turn > 0) for turn, positions in enumerate(kept)]
+    selection = write(tmp_path, samples, chat(*[("user", "Why?"), answer("Milk.")] * 4))
+    shutil.copytree(tiny_model, tmp_path / "scores/tokenizer")
+    summary = export(selection, "axolotl", tmp_path / "out", as_text=True)
+    messages = json.loads((tmp_path / "out/train.jsonl").read_text())["messages"]
+    whole_end, part_end = 4, len(tokenizer.decode(response[:2]).strip()) - 1
+    assert [message.get("train_detail") for message in messages[1::2]] == [
+        [{"begin_offset": 0, "end_offset": whole_end, "train": True}],
+        None,
+        [],
+        [{"begin_offset": 0, "end_offset": part_end, "train": True}],
+    ]
+    assert summary.left_out == {"no_label": 0, "only_end": 1}
+
+
 def test_axolotl_keeps_a_cut_character_whole_or_counts_it(tmp_path: Path, tiny_model: Path) -> None:
     """A byte-level tokenizer splits é in two tokens, whose characters are the same one."""
     message, _, _ = axolotl(tmp_path, tiny_model, "é", [1, -1])

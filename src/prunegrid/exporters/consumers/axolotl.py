@@ -7,10 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
 from prunegrid.exporters.consumer import Consumer
-from prunegrid.exporters.offsets import Range, kept_ranges
+from prunegrid.exporters.offsets import kept_ranges
 from prunegrid.exporters.rows import KeptRows
 from prunegrid.exporters.summary import ExportSummary
 from prunegrid.exporters.text import TextRow, text_rows
@@ -82,7 +81,7 @@ class Axolotl(Consumer):
 
 
 class _Details:
-    """Conversations whose answer has `train_detail`, as `records`; `ends` are the ids that end the answers."""
+    """Conversations whose kept answers have `train_detail`, as `records`; `ends` are the ids that end answers."""
 
     def __init__(self, rows: KeptRows) -> None:
         self.rows = rows
@@ -91,27 +90,28 @@ class _Details:
 
     def records(self) -> Iterator[Record]:
         for text in text_rows(self.rows):
-            ranges = self._ranges(text)
-            if not ranges:
+            if reason := self._read(text):
+                self.rows.leave_out(reason)
                 continue
-            self.ends.add(text.row.example.ids[-1])
-            *context, answer = text.messages
-            detail = [{"begin_offset": begin, "end_offset": end - 1, "train": True} for begin, end in ranges]
             tools = {"tools": text.tools} if text.tools else {}
-            yield {"messages": [*context, answer | {"train_detail": detail}]} | tools
+            yield {"messages": text.messages} | tools
 
-    def _ranges(self, text: TextRow) -> list[Range]:
-        """The kept characters; none of a row that text cannot show, which is counted by reason."""
-        if len(text.row.answers) > 1:
-            problem = f"learns several answers of a conversation ({text.place}), which is not written as text"
-            raise PrunegridError(self.rows.selection, problem, "export token ids")
-        if text.row.answers[0].truncated:
-            self.rows.leave_out("cut_off")
-            return []
+    def _read(self, text: TextRow) -> str:
+        """Give the answers of the row their details; or the reason why text cannot show the row."""
+        if text.row.answers[-1].truncated:
+            return "cut_off"
         ranges = kept_ranges(text, self.tokenizer)
-        if not ranges:
-            self.rows.leave_out("no_characters" if ranges is None else "only_end")
-        return ranges or []
+        if ranges is None:
+            return "no_characters"
+        if not any(ranges):
+            return "only_end"
+        for index, spans in zip(text.learned, ranges, strict=True):
+            details = [{"begin_offset": begin, "end_offset": end - 1, "train": True} for begin, end in spans]
+            text.messages[index]["train_detail"] = details
+        if [] in ranges:
+            self.rows.left_out["only_end"] += ranges.count([])
+        self.ends.add(text.row.example.ids[-1])
+        return ""
 
 
 CONSUMER = Axolotl()
