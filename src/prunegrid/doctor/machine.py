@@ -154,10 +154,9 @@ def _version(package: str) -> str | None:
 
 def _extras() -> str:
     """Which extras are whole here, and what the others lack."""
-    lacking = {extra: missing_modules(extra) for extra in MODULES}
-    whole = ", ".join(extra for extra in lacking if not lacking[extra])
-    others = [f"no {extra} ({', '.join(modules)})" for extra, modules in lacking.items() if modules]
-    return "; ".join([whole or "none", *others])
+    gaps = {extra: missing_modules(extra) for extra in MODULES}
+    complete = ", ".join(extra for extra in gaps if not gaps[extra])
+    return "; ".join([complete or "none", *(f"no {extra} ({', '.join(gap)})" for extra, gap in gaps.items() if gap)])
 
 
 def _disk() -> str:

@@ -78,5 +78,5 @@ def _shared(adapted: Any, owners: dict[int, list[str]]) -> str:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     layers = [module.get_base_layer() for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
-    several = {tuple(owners[id(own)]) for layer in layers for own in layer.parameters() if len(owners[id(own)]) > 1}
-    return ", ".join(f"a weight that {' and '.join(names)} share" for names in sorted(several))
+    names = {tuple(owners[id(weight)]) for layer in layers for weight in layer.parameters()}
+    return ", ".join(f"a weight that {' and '.join(several)} share" for several in sorted(names) if len(several) > 1)
