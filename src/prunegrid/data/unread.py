@@ -47,7 +47,7 @@ def _is_bookkeeping(name: str) -> bool:
 
 def _is_lost(value: object, texts: Collection[str]) -> bool:
     """Whether a value has text, and is neither a copy of one text that was read nor all of them together."""
-    if not any(texts_in(value)):
+    if all(_is_number(text) for text in texts_in(value)):
         return False
     if not isinstance(value, str):
         return True
@@ -59,3 +59,12 @@ def _is_lost(value: object, texts: Collection[str]) -> bool:
 def _stands_in(part: str, text: str) -> bool:
     """Whether a text holds a part, not within a word."""
     return re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text) is not None
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number or a truth value: in CSV every value is text."""
+    try:
+        float(text)
+    except ValueError:
+        return text.strip().lower() in ("true", "false")
+    return True

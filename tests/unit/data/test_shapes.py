@@ -193,6 +193,14 @@ def test_text_of_message_keys_and_lists_is_refused_too(tmp_path: Path) -> None:
     assert counts["unread"] == {"messages.mood": 1, "notes": 1}
 
 
+def test_numbers_and_truth_values_of_csv_are_no_text(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "response": "a", "length": "12", "rating": "-3.5e2", "redacted": "False", "note": " "}]
+    _, counts = convert(tmp_path, rows)
+    assert counts["unread"] == {"length": 1, "rating": 1, "redacted": 1, "note": 1}
+    with refused(f"{tmp_path}/source.jsonl:1", "steps holds text"):
+        convert(tmp_path, [{"prompt": "q", "response": "a", "steps": "3 * 4 = 12"}])
+
+
 BOOKKEEPING = {
     "Dolly": {"category": "open_qa"},
     "WizardLM": {"idx": 17},
