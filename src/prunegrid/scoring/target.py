@@ -8,7 +8,7 @@ from typing import Any
 
 from prunegrid import __version__
 from prunegrid.core import locks
-from prunegrid.core.disk_errors import free_bytes, writing
+from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
 from prunegrid.experiment import layout
@@ -22,8 +22,11 @@ def hold(out: Path) -> Iterator[None]:
     """Hold the folder `out` against another process that would write it; remove it if nothing is put into it."""
     if out.is_file():
         raise PrunegridError(out, "is a file, and scores are a folder", "give another --out")
-    with writing(out):
+    try:
         descriptor = locks.acquire(out / LOCK)
+    except OSError as error:
+        problem = f"cannot be written ({os.strerror(error.errno or 0)})"
+        raise PrunegridError(out, problem, "give an --out that you may write") from None
     if descriptor is None:
         problem = f"is written by another command ({locks.holder(out / LOCK)})"
         raise PrunegridError(out, problem, "wait for it, or stop it")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -161,6 +162,22 @@ def few(tmp_path: Path) -> Path:
     return file
 
 
+def test_conversations_stay_whole_in_shards(tiny_model: Path, tmp_path: Path) -> None:
+    """Conversations of one to three answers, each read in one sequence."""
+    turns = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "It is so, and so."}]
+    file = tmp_path / "conversations.jsonl"
+    file.write_text("".join(json.dumps({"messages": turns * (1 + i % 3)}) + "\n" for i in range(30)))
+    write = partial(write_dataset, Dataset(name="data", path=str(file), turns="all"), str(file))
+    folder, settings = tmp_path / "pass", Scoring(max_length=200, batch_tokens=100)
+    folder.mkdir()
+    write(folder / layout.DATA, folder / layout.DATA_COUNTS)
+    score(tiny_model, folder / layout.DATA, folder, settings)
+    meta = score_data(tiny_model, write, tmp_path / "scores", settings, shards=4)
+    assert (meta["samples"], meta["shards"]) == (60, 4)
+    assert sum(pq.read_table(folder / layout.SAMPLES)["continues"].to_pylist()) == 30
+    assert_same_scores(tmp_path / "scores", folder)
+
+
 def test_other_settings_start_anew(tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     """The pass is interrupted behind its first shard."""
     out = tmp_path / "scores"
@@ -240,6 +257,13 @@ def test_folder_that_another_command_writes_is_refused(
     out = tmp_path / "scores"
     with target.hold(out), refused(out, "another command", str(os.getpid()), fix="wait for it"):
         score_data(tiny_model, writer(few), out, SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["few.jsonl", "few.jsonl/scores"], ids=["file", "in-a-file"])
+def test_folder_that_cannot_be_made_is_refused(tiny_model: Path, few: Path, tmp_path: Path, name: str) -> None:
+    with refused(tmp_path / name, fix="--out"):
+        score_data(tiny_model, writer(few), tmp_path / name, SETTINGS)
+    assert [file.name for file in tmp_path.iterdir()] == ["few.jsonl"]
 
 
 @pytest.mark.parametrize(
