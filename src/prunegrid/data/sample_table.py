@@ -26,7 +26,7 @@ COLUMNS = pa.schema(
         ("tools", pa.string()),
     ]
 )
-BATCH = 1000  # samples that are Python objects at a time
+BATCH, BATCH_BYTES = 1000, 1 << 24  # samples that are Python objects at a time, at most
 ENCODE = json.JSONEncoder(check_circular=False).encode  # json.dumps makes an encoder a call
 SORTED_PARTS = 16
 GROUP_ROWS, GROUP_BYTES = 50_000, 1 << 26  # of a row group, at most
@@ -46,6 +46,7 @@ class SampleTable:
         self.parts: list[Path] = []
         self.writer: GroupWriter | None = None
         self.batch: list[tuple[Record, str]] = []
+        self.batch_bytes = 0
         self.digests, self.answers = bytearray(), array("I")
 
     def __enter__(self) -> Self:
@@ -64,10 +65,12 @@ class SampleTable:
 
     def add(self, sample: Record, place: str) -> None:
         """A sample, and its row's place for errors."""
-        self.digests += blake2b(_content(sample), digest_size=16).digest()
+        content = _content(sample)
+        self.digests += blake2b(content, digest_size=16).digest()
+        self.batch_bytes += len(content)
         self.answers.append(sum(is_learned(sample["messages"])))
         self.batch.append((sample, place))
-        if len(self.batch) == BATCH:
+        if len(self.batch) == BATCH or self.batch_bytes >= BATCH_BYTES:
             self._flush()
 
     def finish(self) -> None:
@@ -94,7 +97,7 @@ class SampleTable:
             self.parts.append(self.out.with_name(f"{name}.{len(self.parts)}.{process}.{suffix}"))
             self.writer = GroupWriter(self.parts[-1], schema)
         self.writer.add(table)
-        self.batch = []
+        self.batch, self.batch_bytes = [], 0
 
     def _misfit(self) -> PrunegridError:
         """The error for the first sample of the batch that does not fit those before it."""

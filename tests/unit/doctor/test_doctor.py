@@ -189,6 +189,16 @@ def test_data_probe_of_a_mirror_and_an_offline_hub(
     assert len(wrong(text)) == 1
 
 
+def test_data_probe_of_a_folder_counts_its_files(doctor: Doctor, write: Write, tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl", "README.md"):
+        (tmp_path / "rows").mkdir(exist_ok=True)
+        (tmp_path / "rows" / name).write_text('{"prompt": "q", "response": "a"}\n')
+    _, text = doctor(write(dataset={"name": "mine", "path": "rows"}))
+    assert "rows: rows (files: 2; not read: 1)" in text
+    _, text = doctor(write(dataset={"name": "mine", "path": "rows/*.csv"}))
+    assert "rows/*.csv: matches no file" in " ".join(wrong(text))
+
+
 def test_packages_probe_names_what_settings_need(doctor: Doctor, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(needs, "find_spec", lambda module: None if module in ("vllm", "liger_kernel") else module)
     evaluation = yaml.safe_load((ROOT / "config.yaml").read_text())["evaluation"] | {"engine": "vllm"}
