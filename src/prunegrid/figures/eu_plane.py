@@ -45,6 +45,8 @@ class Panel:
 
 def draw(results: ModelResults) -> Figure:
     """A panel per sample ratio (the token ratio does not matter), or the bare plane if no variant has thresholds."""
+    if results.experiment.unit == "conversation":
+        raise NothingToShow("it shows single answers, and unit is conversation")
     file = f"{layout.scores(results.model)}/{layout.SAMPLES}"
     if not (results.root / file).exists():
         raise NothingToShow(f"{file} is not there")

@@ -43,6 +43,8 @@ class Response:
 
 def read(root: Path, experiment: Experiment, model: str) -> Response:
     """The response that `pick_sample` chooses, at the experiment's first budget and seed."""
+    if experiment.unit == "conversation":
+        raise NothingToShow("it shows single answers, and unit is conversation")
     folder, tokenizer = ScoresFolder(root / layout.scores(model)), root / layout.base_model(model) / "tokenizer.json"
     for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
@@ -65,8 +67,18 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
         (selection,) = pruners.select_tokens(choice.take(np.array([place])), lambda: [sample])
         selections["qtuning"] = set(selection.kept_positions(0).tolist())
     vocabulary = Tokenizer.from_file(str(tokenizer))
-    prompt = vocabulary.decode(line["prompt_ids"].as_py())
+    prompt = vocabulary.decode([*_earlier_ids(folder, row), *line["prompt_ids"].as_py()])
     return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as)
+
+
+def _earlier_ids(folder: ScoresFolder, row: int) -> list[int]:
+    """What stands before the prompt of sample number `row`, if it continues a conversation."""
+    path = folder.tables["sample"]
+    if "continues" not in files.parquet_schema(path).names:
+        return []
+    continues_N = files.read_parquet(path, ["continues"])["continues"].to_numpy()[: row + 1]
+    lines = [_line(folder.tables["token"], i) for i in range(int(np.flatnonzero(~continues_N)[-1]), row)]
+    return [token for line in lines for name in ("prompt_ids", "response_ids") for token in line[name].as_py()]
 
 
 def pick_sample(scores: Scores, choice: Choice) -> tuple[int, int]:

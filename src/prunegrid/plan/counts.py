@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet
+from prunegrid.core.files import parquet_schema, read_parquet
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.counts import no_samples
 from prunegrid.data.datasets import locate
@@ -31,7 +31,11 @@ ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # those of our larg
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """A training set's size: samples, tokens of all prompts and responses, and if `counted` their lengths by id."""
+    """A training set's size: samples, tokens of all prompts and responses, and if `counted` their lengths by id.
+
+    A conversation that is one sequence is one sample; `lengths` are of its answers, and `first` has the ids of those
+    that begin a conversation. It is empty where every answer does.
+    """
 
     samples: int
     prompt: int
@@ -39,6 +43,7 @@ class TokenCounts:
     source: str
     counted: bool = True
     lengths: dict[int, tuple[int, int]] = field(default_factory=dict)
+    first: frozenset[int] = frozenset()
 
     @property
     def total(self) -> int:
@@ -48,12 +53,21 @@ class TokenCounts:
         """Prompt and response tokens of the longest responses, a fraction `ratio` of the samples."""
         if not self.lengths:
             return self.prompt * ratio, self.response * min(1.0, ratio * LONGEST_FACTOR)
-        count = max(1, int(ratio * self.samples))
+        count = max(1, int(ratio * len(self.lengths)))
         return _sums(sorted(self.lengths.values(), key=lambda pair: -pair[1])[:count])
 
     def selected(self, ids: Iterable[int]) -> tuple[float, float]:
-        """Prompt and response tokens of these samples."""
-        return _sums([self.lengths[number] for number in ids])
+        """Tokens of context (prompts, and answers that are not kept before kept ones) and of these answers."""
+        if not self.first:
+            return _sums([self.lengths[number] for number in ids])
+        kept, context, answers, waiting = set(ids), 0, 0, 0
+        for number, (prompt, response) in self.lengths.items():  # in the order of the conversations
+            waiting = prompt + (0 if number in self.first else waiting)
+            if number in kept:
+                context, answers, waiting = context + waiting, answers + response, 0
+            else:
+                waiting += response
+        return float(context), float(answers)
 
 
 def _sums(lengths: list[tuple[int, int]]) -> tuple[float, float]:
@@ -80,10 +94,7 @@ def count_tokens(
     """
     scored = root / layout.scores(model) / layout.SAMPLES
     if scored.exists():
-        table = read_parquet(scored, ["sample_id", "prompt_tokens", "response_tokens"])
-        ids, prompts, responses = (column.to_pylist() for column in table.columns)
-        lengths = dict(zip(ids, zip(prompts, responses, strict=True), strict=True))
-        return TokenCounts(len(lengths), sum(prompts), sum(responses), f"counted in {scored}", True, lengths)
+        return _counted(scored)
     if samples and tokens_per_sample:
         return _limited(
             experiment, samples, (1 - RESPONSE_SHARE) * tokens_per_sample, RESPONSE_SHARE * tokens_per_sample, "stated"
@@ -98,6 +109,17 @@ def count_tokens(
     problem = f"{dataset.hub or dataset.path} is not on this disk, so its size is unknown"
     fix = "give --samples N --tokens-per-sample T (prompt and response together)"
     raise PrunegridError(f"dataset.{'hub' if dataset.hub else 'path'}", problem, fix)
+
+
+def _counted(scored: Path) -> TokenCounts:
+    """The size by the table of the scored samples."""
+    continues = ["continues"] if "continues" in parquet_schema(scored).names else []
+    table = read_parquet(scored, ["sample_id", "prompt_tokens", "response_tokens", *continues])
+    ids, prompts, responses, *marks = (column.to_pylist() for column in table.columns)
+    lengths = dict(zip(ids, zip(prompts, responses, strict=True), strict=True))
+    first = frozenset(number for number, mark in zip(ids, marks[0], strict=True) if not mark) if marks else frozenset()
+    samples = len(first) or len(lengths)
+    return TokenCounts(samples, sum(prompts), sum(responses), f"counted in {scored}", True, lengths, first)
 
 
 def _estimated(experiment: Experiment, local: str) -> TokenCounts:

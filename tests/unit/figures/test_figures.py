@@ -17,13 +17,16 @@ from prunegrid.core import files as io
 from prunegrid.experiment import grid
 from prunegrid.figures import bars, curves, names, points, response
 from prunegrid.figures.draw import draw_all, draw_folder, plots
-from prunegrid.figures.model_results import ModelResults
+from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.figures.style import save, styled
 from prunegrid.pruners import Draw
 from prunegrid.results import collect
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.writer import write_scores
 from prunegrid.statistics import deltas
 from prunegrid.table.layout import lay_out
 from support import handmade_scores
+from support.conversations import conversations
 from support.errors import refused
 from support.figures_folder import BUDGET, DELTAS, HALF, deltas_of, fill, many, worked_scores
 from support.handmade_scores import spec
@@ -279,6 +282,20 @@ def texts_of_nothing(folder: Path) -> list[str]:
     """What `curves` says of the folder where it has nothing to show; lines of the text are joined."""
     drawn(folder)
     return figure_texts(folder, "curves")
+
+
+def test_an_answer_within_a_conversation_has_all_that_stands_before_it(tmp_path: Path) -> None:
+    rows = conversations()
+    values = {name: np.ones(rows.response_offsets[-1], np.float32) for name in ("nll", "entropy")}
+    write_scores(tmp_path, rows, values, {})
+    for row, whole in enumerate(map(rows.expanded().ids, range(len(rows)))):
+        assert [*response._earlier_ids(ScoresFolder(tmp_path), row), *rows.ids(row)[0]] == whole[0]
+
+
+def test_figures_of_single_answers_say_that_conversations_are_pruned(whole: Path) -> None:
+    experiment = many().model_copy(update={"unit": "conversation"})
+    with pytest.raises(NothingToShow, match="unit is conversation"):
+        response.read(whole, experiment, "m")
 
 
 def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:

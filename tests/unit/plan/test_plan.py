@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
@@ -26,6 +27,8 @@ from prunegrid.plan.calibrate import calibrate, measured_seconds
 from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
 from prunegrid.plan.workload import Workload, seconds
+from prunegrid.scoring.writer import write_scores
+from support.conversations import conversations
 from support.errors import refused
 from support.plan_check import calibrated_by_all, estimate_by_default_rates
 from support.results_folder import an_experiment, finish, put, shared_files
@@ -247,6 +250,18 @@ def test_selected_tokens_of_longest_are_more() -> None:
     assert counts.selected_tokens(tokens, "longest+ppl", 0.5, Path("none")) == (20, 70)
     assert counts.selected_tokens(TOKENS, "longest+ppl", 0.25, Path("none")) == (1600, 9600)
     assert counts.selected_tokens(TOKENS, "random+ppl", 0.25, Path("none")) == (1600, 4800)
+
+
+def test_conversations_are_samples_and_end_with_their_last_kept_answer(tmp_path: Path) -> None:
+    rows = conversations([3, 1, 2])
+    values = {name: np.ones(rows.response_offsets[-1], np.float32) for name in ("nll", "entropy")}
+    write_scores(tmp_path / layout.scores("m"), rows, values, {})
+    tokens = counts.count_tokens(an_experiment(), "m", tmp_path)
+    assert (tokens.samples, tokens.total) == (3, rows.length_N.sum())
+    lengths = rows.length_N.tolist()
+    context, answers = tokens.selected([1, 20])  # the second answer of the first conversation, the first of the third
+    assert context + answers == lengths[0] + lengths[1] + lengths[4]
+    assert answers == rows.response_N[[1, 4]].sum()
 
 
 def test_count_tokens_estimates_from_the_source_file(tmp_path: Path) -> None:
