@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.models.context import Context, context
+from prunegrid.models.context import context, learns_positions
 from prunegrid.scoring.sequences import Sequences
 
 
@@ -17,22 +17,23 @@ def check_sequences(model_dir: Path, tokenizer: Any, sequences: Sequences) -> di
     """
     if not len(sequences):
         return {}
-    limits = context(model_dir)
-    _check_embeddings(model_dir, tokenizer, sequences, limits)
+    vocabulary, positions = context(model_dir)
+    if vocabulary is not None:
+        _check_embeddings(model_dir, tokenizer, sequences, vocabulary)
     length_C = sequences.conversations.length_C
-    longer = int((length_C > limits.positions).sum()) if limits.positions else 0
-    if longer and limits.learned:
+    longer = 0 if positions is None else int((length_C > positions).sum())
+    if longer and learns_positions(model_dir):
         problem = (
-            f"its {limits.positions} positions are fewer than the tokens of {longer} of {len(length_C)} samples "
+            f"its {positions} positions are fewer than the tokens of {longer} of {len(length_C)} samples "
             f"(the longest has {length_C.max()})"
         )
-        fix = f"set --max-length (scoring.max_length) to at most {limits.positions}"
+        fix = f"set --max-length (scoring.max_length) to at most {positions}"
         raise PrunegridError(model_dir, problem, fix)
     return {"beyond_context": longer} if longer else {}
 
 
-def _check_embeddings(model_dir: Path, tokenizer: Any, sequences: Sequences, limits: Context) -> None:
-    unknown_T = sequences.ids_T >= limits.vocabulary
+def _check_embeddings(model_dir: Path, tokenizer: Any, sequences: Sequences, vocabulary: int) -> None:
+    unknown_T = sequences.ids_T >= vocabulary
     if not unknown_T.any():
         return
     ids = np.unique(sequences.ids_T[unknown_T]).tolist()
@@ -40,7 +41,7 @@ def _check_embeddings(model_dir: Path, tokenizer: Any, sequences: Sequences, lim
     names = ", ".join(repr(tokenizer.convert_ids_to_tokens(number)) for number in ids[:3])
     more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
     problem = (
-        f"has embeddings of {limits.vocabulary} tokens, and {samples} of {len(sequences)} samples hold tokens of its "
+        f"has embeddings of {vocabulary} tokens, and {samples} of {len(sequences)} samples hold tokens of its "
         f"tokenizer beyond them: {names}{more} (id {ids[0]} and up)"
     )
     fix = "use the model's own tokenizer, or model.resize_token_embeddings(len(tokenizer)) and save_pretrained"

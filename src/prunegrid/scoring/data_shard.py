@@ -15,6 +15,7 @@ from prunegrid.scoring.sequences import Sequences, Shard
 from prunegrid.scoring.tokenise import TokenisedSample, tokenise_all
 
 CHUNK = 1024  # rows that are tokenised at a time
+LINES = (".jsonl", ".ndjson")
 OPTIONAL = ("row", "turn", "tools")  # version 0.1 has none
 
 
@@ -81,8 +82,11 @@ def _origin(data: Path) -> Callable[[Any], str]:
     file = source.get("path") or source.get("hub")
 
     def place(row: Any) -> str:
-        if file is None or row.get("row") is None:
+        number = row.get("row")
+        if file is None or number is None:
             return f"{data}: sample_id {row['sample_id']}"
-        return f"{file}:{row['row'] + 1}"
+        if file == "rows":  # Python objects
+            return f"rows[{number}]"
+        return f"{file}:{number + 1}" if file.endswith(LINES) else f"{file}: row {number + 1}"
 
     return place

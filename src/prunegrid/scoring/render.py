@@ -63,12 +63,12 @@ class Renderer:
 
     @cached_property
     def special_text(self) -> SpecialText:
-        plain = [{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}]
+        plain = Conversation([{"role": "user", "content": PROBE}, {"role": "assistant", "content": PROBE}])
         try:
-            sample = self._text(Conversation(plain), 2) + self._text(Conversation(plain), 1, add_generation_prompt=True)
+            whole, prompt = self._text(plain, 2), self._text(plain, 1, add_generation_prompt=True)
         except PrunegridError:  # a template that refuses so short a conversation
-            sample = ""
-        return SpecialText(self.tokenizer, sample)
+            whole = prompt = ""
+        return SpecialText(self.tokenizer, whole + prompt, whole.rpartition(PROBE)[2])
 
     def facts(self) -> dict[str, Any]:
         """What was counted, for the meta of the scores; empty if the template writes all turns as they are."""

@@ -1,7 +1,7 @@
 """Special tokens that an answer names as text: `</s>` in an answer about SSML is text, not the end of a sequence.
 
-Before rendering, such a text in an answer becomes a mark, and the mark is encoded as the characters it stands for. One
-that ends an answer stays: a data set that writes the end of the sequence itself means the token.
+Before rendering, such a text in an answer becomes a mark, and the mark is encoded as the characters it stands for. The
+end of the sequence or of a turn, at the end of an answer, stays: data that write it there mean the token.
 """
 
 import re
@@ -30,15 +30,16 @@ def is_marked(text: str) -> bool:
 class SpecialText:
     """Marks and encodes the special tokens that a chat template writes around every turn."""
 
-    def __init__(self, tokenizer: Any, sample: str) -> None:
-        """`sample`: what the template writes for a plain conversation."""
+    def __init__(self, tokenizer: Any, sample: str, tail: str) -> None:
+        """`sample`: what the template writes for a plain conversation; `tail`: what of it stands behind an answer."""
         self.tokenizer = tokenizer
         special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-        ends = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} - {None}
-        self.any_pattern = _pattern(special | ends)
-        self.structural = sorted(ends | {token for token in special if token in sample})
+        borders = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} - {None}
+        self.any_pattern = _pattern(special | borders)
+        self.structural = sorted(borders | {token for token in special if token in sample})
         self.pattern = _pattern(self.structural)
-        self.final_pattern = re.compile(rf"(?:(?:{self.pattern.pattern})\s*)+\Z")
+        ends = _pattern({tokenizer.eos_token} | {token for token in special if token in tail})
+        self.final_pattern = re.compile(rf"(?:(?:{ends.pattern})\s*)+\Z")
 
     def named(self, message: Message) -> set[str]:
         """The special tokens in the message's texts."""
@@ -71,9 +72,7 @@ class SpecialText:
         whole, start = Encoded([], [], []), 0
         for match in MARK.finditer(text):
             self._extend(whole, text[start : match.start()], start)
-            mark = self.tokenizer(self.structural[int(match[1])], add_special_tokens=False, split_special_tokens=True)[
-                "input_ids"
-            ]
+            mark, _ = self._piece(self.structural[int(match[1])], split_special_tokens=True)
             whole.ids.extend(mark)
             whole.starts.extend([match.start()] * len(mark))
             whole.ends.extend([match.end()] * len(mark))
@@ -81,21 +80,24 @@ class SpecialText:
         self._extend(whole, text[start:], start)
         return whole
 
-    def _extend(self, whole: Encoded, piece: str, place: int) -> None:
-        """Append a piece of the text, which starts at `place`.
+    def _extend(self, whole: Encoded, text: str, place: int) -> None:
+        """Append a piece of the text, which starts at `place`."""
+        ids, offsets = self._piece(text, is_first=place == 0)
+        whole.ids.extend(ids)
+        whole.starts.extend(place + start for start, _ in offsets)
+        whole.ends.extend(place + end for _, end in offsets)
+
+    def _piece(self, text: str, is_first: bool = False, **options: Any) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of a piece and their characters in it.
 
         It is encoded behind a newline, since some tokenizers put a blank before the start of a text.
         """
-        prefix = "\n" if place else ""
-        encoded = self.tokenizer(prefix + piece, add_special_tokens=False, return_offsets_mapping=True)
-        ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
-        if prefix and ids[: len(self._newline)] != self._newline:
-            encoded = self.tokenizer(piece, add_special_tokens=False, return_offsets_mapping=True)
-            ids, offsets, prefix = encoded["input_ids"], encoded["offset_mapping"], ""
-        skipped = len(self._newline) if prefix else 0
-        whole.ids.extend(ids[skipped:])
-        whole.starts.extend(place + start - len(prefix) for start, _ in offsets[skipped:])
-        whole.ends.extend(place + end - len(prefix) for _, end in offsets[skipped:])
+        for prefix in ("",) if is_first else ("\n", ""):
+            encoded = self.tokenizer(prefix + text, add_special_tokens=False, return_offsets_mapping=True, **options)
+            ids, offsets, skipped = encoded["input_ids"], encoded["offset_mapping"], len(self._newline) if prefix else 0
+            if not prefix or ids[:skipped] == self._newline:
+                break
+        return ids[skipped:], [(start - len(prefix), end - len(prefix)) for start, end in offsets[skipped:]]
 
     @cached_property
     def _newline(self) -> list[int]:

@@ -67,6 +67,8 @@ def _cut(rendered: Rendered, text: Encoded, renderer: Renderer, max_length: int)
     begin = 0
     for number, span in enumerate(rendered.answers):
         split = max(begin, bisect_right(text.ends, span.border))
+        while split < len(text.ids) and text.starts[split] < span.border and text.ids[split] in renderer.special_ids:
+            split += 1  # a special token that takes the blanks behind it, and so the response's first ones
         if split == 0:
             problem = "the chat template puts no token before the response, so its first token has no context"
             raise PrunegridError(rendered.place, problem, ANOTHER_TEMPLATE)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prunegrid.models import load_tokenizer
-from prunegrid.models.context import Context, context
+from prunegrid.models.context import Context, context, learns_positions
 from prunegrid.scoring.check import check_sequences
 from prunegrid.scoring.sequences import Sequences
 from support.errors import refused
@@ -28,19 +28,21 @@ def samples(*lengths: int, token: int = 5, continues: tuple[bool, ...] | None = 
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("values", "expected", "learned"),
     [
-        (GPT2, Context(300, 40, learned=True)),
-        (OPT, Context(300, 40, learned=True)),
-        ({"model_type": "llama"}, Context(300, 128, learned=False)),
-        ({"model_type": "qwen3", "head_dim": 16, "vocab_size": 320}, Context(320, 128, learned=False)),
+        (GPT2, Context(300, 40), True),
+        (OPT, Context(300, 40), True),
+        ({"model_type": "llama"}, Context(300, 128), False),
+        ({"model_type": "qwen3", "head_dim": 16, "vocab_size": 320}, Context(320, 128), False),
     ],
     ids=["gpt2", "opt", "llama", "qwen3"],
 )
 def test_context_of_an_architecture(
-    tmp_path: Path, tiny_model: Path, values: dict[str, Any], expected: Context
+    tmp_path: Path, tiny_model: Path, values: dict[str, Any], expected: Context, learned: bool
 ) -> None:
-    assert context(write_model(tmp_path / "m", tiny_model, **values)) == expected
+    folder = write_model(tmp_path / "m", tiny_model, **values)
+    assert context(folder) == expected
+    assert learns_positions(folder) == learned
 
 
 def test_tokens_without_an_embedding_are_refused(tmp_path: Path, tiny_model: Path) -> None:

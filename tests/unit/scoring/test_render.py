@@ -190,3 +190,44 @@ def test_file_and_row_of_the_source_are_named(tiny_model: Path, tmp_path: Path) 
     tokenizer.chat_template = CHATML.replace("m.content", "m.content[:2]")
     with refused(f"{file}:5", "Hello?"):
         tokenise_shard(tmp_path / "d.parquet", Renderer(tokenizer), 100)
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "never"])
+def test_special_text_gets_no_blank_from_a_sentencepiece_tokenizer(scheme: str) -> None:
+    """Such a tokenizer puts a blank before the start of a text, but an answer's parts start no text."""
+    tokenizer = metaspace_tokenizer(scheme)
+    question = {"role": "user", "content": "Hi"}
+    sample = tokenise([question, ANSWER | {"content": "Good <s>day</s>.\n<s>"}], tokenizer, 999)
+    assert sample
+    assert tokenizer.decode(sample.response_ids) == " Good <s>day</s>.\n<s> </s>"
+    assert tokenizer.bos_token_id not in sample.response_ids
+
+
+def metaspace_tokenizer(scheme: str) -> Any:
+    """As Llama 2's: words begin with a blank, and bytes stand for unknown characters."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    bpe.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{number:02X}>" for number in range(256))]
+    bpe.train_from_iterator(["Good day. Hi"] * 9, trainers.BpeTrainer(special_tokens=special, show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="</s>", bos_token="<s>", unk_token="<unk>")
+    tokenizer.chat_template = FAMILIES["llama 2"].template
+    return tokenizer
+
+
+def test_special_token_that_takes_blanks_is_not_learned() -> None:
+    """As Phi-3's `<|assistant|>`, which takes the newline behind it, and the answer's first blanks."""
+    from tokenizers import AddedToken
+
+    tokenizer = byte_tokenizer(CHATML, SPECIAL)
+    tokenizer.add_special_tokens({"additional_special_tokens": [AddedToken("<|answer|>", rstrip=True, special=True)]})
+    header = "<|{{ 'user' if m.role == 'user' else 'answer' }}|>\n"
+    turns = "{% for m in messages %}" + header + "{{ m.content }}{% endfor %}"
+    tokenizer.chat_template = turns + "{% if add_generation_prompt %}<|answer|>\n{% endif %}"
+    sample = tokenise([QUESTION, ANSWER | {"content": "  42"}], tokenizer, 100)
+    assert sample
+    assert tokenizer.decode(sample.prompt_ids).endswith("<|answer|>")
+    assert tokenizer.decode(sample.response_ids) == "42<|endoftext|>"
