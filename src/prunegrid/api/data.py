@@ -99,7 +99,7 @@ def load(
     response, system or messages, `ignore` which fields with text need not be read, `on_bad_row` whether a row that
     cannot be read is an error or is skipped and counted, `carry` which columns are copied along.
     """
-    found = find_source(
+    origin = find_source(
         source,
         turns=turns,
         fields=dict(fields or {}),
@@ -113,5 +113,5 @@ def load(
         revision=revision,
     )
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-")
-    found.write(*(Path(temporary.name) / name for name in (layout.DATA, layout.DATA_COUNTS)))
+    origin.write(*(Path(temporary.name) / name for name in (layout.DATA, layout.DATA_COUNTS)))
     return Data(temporary)

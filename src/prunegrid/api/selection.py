@@ -138,6 +138,7 @@ def prune(
     amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
     source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
     spec = budget_spec(source, method, *amounts, Draw(seed), unit)
+    counts = {name: amount.text for name, amount in zip(("samples", "tokens"), amounts, strict=True) if amount.count}
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
     folder = Path(temporary.name) if temporary else Path(out or ".")
     if folder.is_file():
@@ -149,7 +150,7 @@ def prune(
         seed,
         match=_summary_file(match),
         expected_digests=describe(Path(model))["digests"] if model else None,
-        asked={"samples": amounts[0].text, "tokens": amounts[1].text} if any(a.count for a in amounts) else None,
+        budget=counts or None,
     )
     selection = Selection(folder, source.path if isinstance(source, ScoresFolder) else None)
     selection.temporary = temporary

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, parquet_schema, read_parquet, stream_parquet
+from prunegrid.core.files import Record, read_parquet, stream_parquet
 from prunegrid.experiment import layout
 from prunegrid.exporters.origin import find_scores, read_summary
 from prunegrid.models import load_tokenizer
@@ -34,12 +34,12 @@ def show(
         text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
-    tokens = {row["sample_id"]: row for row in _rows_of(source, list(kept))}
+    tokens = {row["sample_id"]: row for row in _tokens_of(source, list(kept))}
     for sample_id, row in kept.items():
         if sample_id not in tokens:
             raise PrunegridError(source.path, f"holds no tokens of sample_id {sample_id}", "prune again")
         prompt, response = tokens[sample_id]["prompt_ids"], tokens[sample_id]["response_ids"]
-        facts = _facts(row | tokens[sample_id], len(response))
+        facts = _facts(row, len(response))
         yield f"{facts}\n{marked_text(decode, prompt, response, row['kept'], style)}"
 
 
@@ -57,20 +57,15 @@ def _kept(path: Path, rows: int, samples: Sequence[int]) -> dict[int, Record]:
     return {row["sample_id"]: row for row in table.to_pylist()}
 
 
-def _rows_of(source: ScoresFolder, sample_ids: list[int]) -> Iterator[Record]:
-    """The token ids of these samples, with their places in the source where the scores have them."""
-    wanted, found = pa.array(sample_ids, pa.int64()), 0
-    names = parquet_schema(source.tables["sample"]).names
-    columns = ["sample_id", *(name for name in ("row", "turn") if name in names)]
-    places = read_parquet(source.tables["sample"], columns)
-    by_id = {row["sample_id"]: row for row in places.filter(pc.is_in(places["sample_id"], wanted)).to_pylist()}
-    path = source.tables["token"]
+def _tokens_of(source: ScoresFolder, sample_ids: list[int]) -> Iterator[Record]:
+    """The token ids of these samples."""
+    path, ids, count = source.tables["token"], pa.array(sample_ids, pa.int64()), 0
     sizes = [PIECE] * (pq.ParquetFile(path).metadata.num_rows // PIECE)
     for table in stream_parquet(path, ["sample_id", "prompt_ids", "response_ids"], sizes):
-        for row in table.filter(pc.is_in(table["sample_id"], wanted)).to_pylist():
-            yield by_id.get(row["sample_id"], {}) | row
-            found += 1
-        if found == len(sample_ids):
+        rows = table.filter(pc.is_in(table["sample_id"], ids)).to_pylist()
+        yield from rows
+        count += len(rows)
+        if count == len(sample_ids):
             return
 
 

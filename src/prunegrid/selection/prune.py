@@ -52,11 +52,11 @@ def prune(
     *,
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
-    asked: dict[str, str] | None = None,
+    budget: dict[str, str] | None = None,
 ) -> SelectionSummary:
     """Write a selection, whole or not at all, and return its summary. `source` is a scores folder; `seed` the cell's.
 
-    `match` is the `selection.json` whose realised counts a pair meets instead of the ratios. `asked` is recorded: what
+    `match` is the `selection.json` whose realised counts a pair meets instead of the ratios. `budget` is recorded: what
     the ratios of `spec` were made from.
     """
     spec = spec.complete()
@@ -75,7 +75,7 @@ def prune(
             _count_totals(ordered, choice),
             choice.details,
             match=other and other.variant,
-            asked=asked,
+            budget=budget,
             truncated=int(ordered.truncated[choice.rows].sum()),
             only_end=only_end,
             counts=_counts(choice),

@@ -31,19 +31,20 @@ def selection_sentences(summary: SelectionSummary, meta: Facts | None = None, co
 def _kept(summary: SelectionSummary) -> str:
     available = round(summary.kept_tokens / summary.realised_token_ratio)
     samples = f"{summary.n_kept_samples:,} of {_number(summary.n_samples, noun(summary))}"
-    shares = f"{_percent(summary.n_kept_samples / summary.n_samples)}, {_asked(summary, 'samples')}"
+    shares = f"{_percent(summary.n_kept_samples / summary.n_samples)}, {_request(summary, 'samples')}"
     tokens = f"{summary.kept_tokens:,} of their {_number(available, 'response token')}"
-    token_shares = f"{_percent(summary.realised_token_ratio)}, {_asked(summary, 'tokens')}"
+    token_shares = f"{_percent(summary.realised_token_ratio)}, {_request(summary, 'tokens')}"
     whole = summary.realised["response_tokens"]
     rest = "" if whole is None else f": {_percent(whole)} of all response tokens"
     return f"Kept {samples} ({shares}) and {tokens} ({token_shares}){rest}."
 
 
-def _asked(summary: SelectionSummary, kind: str) -> str:
+def _request(summary: SelectionSummary, kind: str) -> str:
     if summary.match:
         return f"as {summary.match}"
-    text = (summary.asked or {}).get(kind, _percent(summary.nominal[kind]))
-    return f"asked {'at most ' if kind == 'tokens' and not text.endswith('%') else ''}{text}"
+    if count := (summary.budget or {}).get(kind):
+        return f"asked {'at most ' * (kind == 'tokens')}{count}"
+    return f"asked {_percent(summary.nominal[kind])}"
 
 
 def _choice(summary: SelectionSummary) -> str:

@@ -40,7 +40,7 @@ class SelectionSummary(BaseModel):
     """The fields in the order of the file. A field that has a default here may be absent in a file.
 
     A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
-    `match` names the variant whose counts were met; `matched` says which counts those were. `asked` are the counts of
+    `match` names the variant whose counts were met; `matched` says which counts those were. `budget` are the counts of
     samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
     `selection.parquet` has their answers. Of the kept samples, `truncated` were cut off at the scores' maximum length;
     of the kept answers, `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned,
@@ -55,7 +55,7 @@ class SelectionSummary(BaseModel):
     method: str
     options: dict[str, Any]
     match: str | None
-    asked: dict[str, str] | None = UNSET
+    budget: dict[str, str] | None = UNSET
     pruning: PruningSpec | None = UNSET
     rescore_every: int | Literal["epoch"] = Field(1, exclude_if=lambda value: value == 1)
     unit: Literal["turn", "conversation"] = Field("turn", exclude_if=lambda value: value == "turn")

@@ -28,10 +28,10 @@ def pieces(decode: Decode, ids: Sequence[int], start: int = 0) -> Iterator[tuple
     """
     context, done = max(0, start - 8), start
     for end in range(start + 1, len(ids) + 1):
-        before, text = decode(list(ids[context:done])), decode(list(ids[context:end]))
-        if end < len(ids) and (text.endswith(INCOMPLETE) or len(text) <= len(before)):
+        known, text = decode(list(ids[context:done])), decode(list(ids[context:end]))
+        if end < len(ids) and (text.endswith(INCOMPLETE) or len(text) <= len(known)):
             continue
-        yield text[len(before) :], end - done
+        yield text[len(known) :], end - done
         context, done = done, end
 
 
@@ -51,8 +51,8 @@ def marked_text(decode: Decode, prompt: list[int], response: list[int], kept: Se
 
 def _styled(text: str, marks: tuple[str, str]) -> str:
     """The text with marks on each line: pagers forget a style at a line's end."""
-    before, behind = marks
-    return "\n".join(f"{before}{line}{behind}" if line else "" for line in _visible(text).split("\n"))
+    opening, closing = marks
+    return "\n".join(f"{opening}{line}{closing}" if line else "" for line in _visible(text).split("\n"))
 
 
 def _visible(text: str) -> str:
