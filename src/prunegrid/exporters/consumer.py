@@ -29,8 +29,11 @@ class Consumer:
         """Further files by name: what makes the consumer train on the rows."""
         return {}
 
-    def limit(self, form: str, longest: int) -> str:
-        """The setting under which the consumer cuts and drops no row, where it has such a setting."""
+    def limit(self, longest: int, details: Record) -> str:
+        """The setting under which the consumer cuts and drops no row, where it has such a setting.
+
+        `longest` are the tokens of the longest row, `details` what `write` returned.
+        """
         return ""
 
     def instructions(self, summary: ExportSummary) -> str:

@@ -78,7 +78,7 @@ def summarise(consumer: Consumer, rows: KeptRows, out: Path, form: str, details:
         resampled=rows.resample,
         **rows.totals.counts(),
         left_out=dict(rows.left_out),
-        limit=consumer.limit(form, rows.totals.longest),
+        limit=consumer.limit(rows.totals.longest, details),
         bos=rows.beginning(),
         details=details,
         selection=str(rows.folder.absolute()),

@@ -189,7 +189,7 @@ def test_axolotl_has_the_characters_of_kept_tokens(tmp_path: Path, tiny_model: P
     assert all(detail["train"] for detail in message["train_detail"])
     assert "".join(message["content"][begin : end + 1] for begin, end in ranges) == "".join(expected).strip()
     assert all(second[0] > first[1] + 1 for first, second in pairwise(ranges))
-    assert summary.left_out == {"no_label": 0}
+    assert (summary.left_out, summary.limit) == ({"no_label": 0}, f"sequence_len: {summary.longest}")
     config = yaml.safe_load((tmp_path / "out/train.yaml").read_text())
     assert (config["eot_tokens"], config["datasets"][0]["train_on_eos"]) == (["<eos>"], "turn")
 

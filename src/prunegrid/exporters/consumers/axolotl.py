@@ -43,7 +43,8 @@ class Axolotl(Consumer):
         details = _Details(rows)
         write_json_lines(folder / DATA, details.records())
         ends = [details.tokenizer.decode([token]) for token in sorted(details.ends)]
-        return {"tokenizer": str(rows.scores.tokenizer_dir().absolute()), "ends": ends}
+        tokenizer = str(rows.scores.tokenizer_dir().absolute())
+        return {"tokenizer": tokenizer, "ends": ends, "longest": details.longest}
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
         data: Record = {"path": f"{summary.out}/{DATA}", "ds_type": "json", "type": None}
@@ -62,7 +63,7 @@ class Axolotl(Consumer):
                 "eot_tokens": summary.details["ends"],
             }
         values |= {
-            "sequence_len": summary.longest,
+            "sequence_len": summary.details.get("longest", summary.longest),
             "excess_length_strategy": "raise",
             "dataset_prepared_path": "prepared",
             "micro_batch_size": 1,
@@ -73,28 +74,33 @@ class Axolotl(Consumer):
         }
         return {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
 
-    def limit(self, form: str, longest: int) -> str:
-        return f"sequence_len: {longest}"
+    def limit(self, longest: int, details: Record) -> str:
+        return f"sequence_len: {details.get('longest', longest)}"
 
     def instructions(self, summary: ExportSummary) -> str:
         return USE + (TEXT if summary.form == "text" else "")
 
 
 class _Details:
-    """Conversations whose kept answers have `train_detail`, as `records`; `ends` are the ids that end answers."""
+    """Conversations whose kept answers have `train_detail`, as `records`; `ends` are the ids that end answers.
+
+    `longest` counts the tokens of whole conversations, with what the template writes behind the last answer.
+    """
 
     def __init__(self, rows: KeptRows) -> None:
         self.rows = rows
         self.tokenizer = load_tokenizer(rows.scores.tokenizer_dir())
         self.ends: set[int] = set()
+        self.longest = 0
 
     def records(self) -> Iterator[Record]:
         for text in text_rows(self.rows):
             if reason := self._read(text):
                 self.rows.leave_out(reason)
                 continue
-            tools = {"tools": text.tools} if text.tools else {}
-            yield {"messages": text.messages} | tools
+            ids = self.tokenizer.apply_chat_template(text.messages, tools=text.tools, return_dict=False)
+            self.longest = max(self.longest, len(ids))
+            yield {"messages": text.messages} | ({"tools": text.tools} if text.tools else {})
 
     def _read(self, text: TextRow) -> str:
         """Give the answers of the row their details; or the reason why text cannot show the row."""

@@ -73,9 +73,6 @@ class LlamaFactory(Consumer):
         values["output_dir"] = "out"
         return {**files, "train.yaml": yaml.safe_dump(values, sort_keys=False)}
 
-    def limit(self, form: str, longest: int) -> str:
-        return "" if form == "tokens" else f"cutoff_len: {2 * longest}"
-
     def instructions(self, summary: ExportSummary) -> str:
         return USE + (TOKENS if summary.form == "tokens" else TEXT).format(**summary.model_dump())
 

@@ -52,7 +52,7 @@ class Trl(Consumer):
         }
         return {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
 
-    def limit(self, form: str, longest: int) -> str:
+    def limit(self, longest: int, details: Record) -> str:
         return "max_length: null"
 
     def instructions(self, summary: ExportSummary) -> str:
