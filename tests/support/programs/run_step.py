@@ -12,6 +12,10 @@ def fail() -> None:
     raise OSError("disk full")
 
 
+def lack_an_extra() -> None:
+    raise ModuleNotFoundError("No module named 'lm_eval'", name="lm_eval")
+
+
 def garbage() -> None:
     print(gc.isenabled(), gc.get_threshold()[0])
 
@@ -29,6 +33,7 @@ ACTIONS = {
     "nothing": lambda: None,
     "say": print,
     "fail": fail,
+    "lack an extra": lack_an_extra,
     "garbage": garbage,
     "wait": wait,
     "wait in a child": wait_in_a_child,

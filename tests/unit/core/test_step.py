@@ -42,6 +42,13 @@ def test_failed_step_is_one_line_with_a_traceback_in_the_log(tmp_path: Path) -> 
     assert log.endswith("FAILED: OSError: disk full\n")
 
 
+def test_step_without_an_extra_says_what_to_install(tmp_path: Path) -> None:
+    done = script(tmp_path, "lack an extra")
+    line = 'lm_eval: is not installed; run pip install "prunegrid[eval]"'
+    assert (done.returncode, done.stderr) == (1, f"prunegrid: {line} (log: log)\n")
+    assert (tmp_path / "log").read_text().endswith(f"FAILED: {line}\n")
+
+
 Start = Callable[..., subprocess.Popen[str]]
 
 

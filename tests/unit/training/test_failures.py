@@ -201,6 +201,13 @@ def test_failure_of_a_rank_reaches_the_launcher_with_its_fields(error: Exception
         assert failure.where == "step 0" and type(error).__name__ in failure.what
 
 
+def test_failure_of_a_rank_without_deepspeed_says_what_to_install(tmp_path: Path) -> None:
+    write_failure(tmp_path / "error.json", ModuleNotFoundError("No module", name="deepspeed.runtime"), None)
+    failure = read_failure(tmp_path / "error.json")
+    assert failure and (failure.cause, failure.where) == ("stated", "deepspeed")
+    assert failure.fix == 'run pip install "prunegrid[train]"'
+
+
 def test_failure_that_was_cut_off_is_none(tmp_path: Path) -> None:
     """A rank was killed while it wrote."""
     (tmp_path / "error.json").write_text('{"cause": "mem')
