@@ -1,15 +1,17 @@
 """Shapes of rows: each becomes its conversation, `turns` says which answers are learned, and the counts add up."""
 
 import json
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
+from prunegrid.data.messages import to_template
 from prunegrid.experiment.sections import Dataset
 from support.errors import refused
 from support.shapes import FOUR, OPENAI, SHAPES, SHAREGPT, TWO, assistant, system
@@ -232,8 +234,6 @@ def test_a_field_that_is_read_is_not_a_duplicate_of_a_row_without_it(tmp_path: P
 
 
 def test_tools_of_a_table_have_no_nulls_of_other_tools(tmp_path: Path) -> None:
-    import pyarrow as pa
-
     tools = [
         {"type": "function", "function": {"name": "f", "parameters": {"city": {"type": "string"}}}},
         {"type": "function", "function": {"name": "g", "parameters": {"year": {"type": "integer"}}}},
@@ -242,6 +242,32 @@ def test_tools_of_a_table_have_no_nulls_of_other_tools(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist([{"messages": OPENAI, "tools": tools}]), source)
     write_dataset(Dataset(name="x", path=str(source)), str(source), tmp_path / "o.parquet", tmp_path / "o.json")
     assert json.loads(pq.read_table(tmp_path / "o.parquet")["tools"][0].as_py()) == tools
+
+
+def union(*names: str) -> pa.Table | None:
+    """A table of rows of several shapes, with nulls where a row has no such field; None if a field has two types."""
+    rows = [SHAPES[name].row for name in names]
+    try:
+        return pa.table({field: pa.array([row.get(field) for row in rows]) for field in chain.from_iterable(rows)})
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+
+
+OTHERS = ("openai with tools", "exchanges of human and assistant", "openai as JSON", "lima")
+UNIONS = [names for names in product(SHAPES, OTHERS) if union(*names)]
+
+
+@pytest.mark.parametrize(("name", "other"), UNIONS)
+def test_a_table_of_two_shapes_has_nulls_and_reads_the_same(tmp_path: Path, name: str, other: str) -> None:
+    pair = [SHAPES[name], SHAPES[other]]
+    source = tmp_path / "rows.parquet"
+    pq.write_table(union(name, other), source)
+    dataset = Dataset(name="x", path=str(source), turns="all")
+    write_dataset(dataset, str(source), tmp_path / "o.parquet", tmp_path / "o.json")
+    for sample, shape in zip(pq.read_table(tmp_path / "o.parquet").to_pylist(), pair, strict=True):
+        length = len(sample["messages"])
+        assert [m["role"] for m in sample["messages"]] == [m["role"] for m in shape.messages[:length]]
+        assert to_template(plain(sample["messages"])) == to_template(shape.messages[:length])
 
 
 def test_two_answers_in_a_row_are_two_samples(tmp_path: Path) -> None:

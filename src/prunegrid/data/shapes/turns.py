@@ -32,7 +32,10 @@ def read_turns(row: Fields, name: str, items: list[Any]) -> Messages:
 
 
 def _is_exchange(item: Any, keys: tuple[str, str]) -> bool:
-    return isinstance(item, dict) and item.keys() >= {*keys} and not (item.get("role") or item.get("from"))
+    """Whether it has the keys, with a value in one of them, and is no message."""
+    if not isinstance(item, dict) or not item.keys() >= {*keys} or item.get("role") or item.get("from"):
+        return False
+    return any(item[key] is not None for key in keys)
 
 
 def _read_exchange(row: Fields, exchange: Fields, keys: tuple[str, str]) -> Messages:
