@@ -15,14 +15,14 @@ from prunegrid.experiment import layout
 
 def tokenizer_dir(scores: Path) -> Path:
     """The folder of the tokenizer, its chat template included."""
-    root = _results_folder(scores)
+    root = results_folder(scores)
     folders = [scores / layout.TOKENIZER, *([root / layout.base_model(scores.resolve().name)] if root else [])]
     return _existing(scores, "tokenizer", [folder / "tokenizer.json" for folder in folders]).parent
 
 
 def data_file(scores: Path) -> Path:
     """The data set that was scored, with its texts."""
-    root, files = _results_folder(scores), [scores / layout.DATA]
+    root, files = results_folder(scores), [scores / layout.DATA]
     if root:
         files.append(root / layout.dataset(read_json(root / layout.EXPERIMENT)["dataset"]["name"]))
     return _existing(scores, "data set", files)
@@ -32,7 +32,7 @@ def model_name(scores: Path, meta: dict[str, Any]) -> str:
     """The scored model as `--model` takes it: a folder, or an id of the hub with its commit."""
     if source := meta.get("model"):
         return shlex.quote(f"{source['source']}@{source['commit']}" if source["commit"] else source["source"])
-    root = _results_folder(scores)
+    root = results_folder(scores)
     return shlex.quote(str(root / layout.base_model(scores.resolve().name))) if root else "DIR"
 
 
@@ -44,7 +44,7 @@ def _existing(scores: Path, kind: str, files: list[Path]) -> Path:
     raise PrunegridError(scores, problem, "score again, or copy it there")
 
 
-def _results_folder(scores: Path) -> Path | None:
+def results_folder(scores: Path) -> Path | None:
     """`results/<experiment>` if `scores` is `results/<experiment>/scores/<model>`; None for scores of one's own."""
     scores = scores.resolve()
     root = scores.parent.parent

@@ -12,6 +12,7 @@ from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
 from prunegrid.experiment import layout
+from prunegrid.scoring.origin import results_folder
 from prunegrid.scoring.sequences import Sequences
 
 LOCK = ".lock"
@@ -40,7 +41,9 @@ def hold(out: Path) -> Iterator[None]:
 
 
 def refuse_foreign(out: Path) -> None:
-    """Refuse a folder that is not one of scores."""
+    """Refuse a folder that is not one of scores, and scores that a workflow has made."""
+    if root := results_folder(out):
+        raise PrunegridError(out, f"holds scores of the experiment in {root}", "give another --out")
     scores = {layout.SAMPLES, layout.TOKENS, layout.META, layout.EXTRA}
     names = {*scores, layout.DATA, layout.DATA_COUNTS, layout.TOKENIZER, layout.PASS, LOCK}
     foreign = sorted(file.name for file in out.iterdir() if file.name not in names and file.suffix != ".tmp")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from prunegrid.models import load_tokenizer
+from prunegrid.pruners import Needs
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.target import refuse_foreign
 from support.errors import refused
 
 
@@ -32,6 +34,20 @@ def test_origin_in_the_scores_comes_first(workflow_scores: ScoresFolder, tiny_mo
     shutil.copyfile(dataset, workflow_scores.path / "data.parquet")
     assert workflow_scores.tokenizer_dir() == workflow_scores.path / "tokenizer"
     assert workflow_scores.data_file() == workflow_scores.path / "data.parquet"
+
+
+def test_missing_optional_score_names_its_command(workflow_scores: ScoresFolder, scores: Path, tmp_path: Path) -> None:
+    """With the model and the scores in it; scores made by hand have no model."""
+    model, folder = tmp_path / "models" / "tiny", workflow_scores.path
+    with refused(folder / "samples.parquet", "ifd", fix=f"`prunegrid extra ifd --model {model} --scores {folder}`"):
+        workflow_scores.read_samples(Needs(samples={"ifd": "ifd"}, tokens={}))
+    command = f"prunegrid extra reference_nll --model DIR --scores {scores} --reference DIR"
+    assert ScoresFolder(scores).extra_command("reference_nll") == command
+
+
+def test_scores_of_a_workflow_are_not_replaced(workflow_scores: ScoresFolder, tmp_path: Path) -> None:
+    with refused(workflow_scores.path, "the experiment in", tmp_path, fix="--out"):
+        refuse_foreign(workflow_scores.path)
 
 
 def test_origin_that_is_not_there_is_named(scores: Path) -> None:
