@@ -106,7 +106,8 @@ def test_text_before_the_answer_is_counted() -> None:
     _, (response,), facts = rendered([QUESTION, ANSWER], family="qwen 3")
     assert response == "<think>\n\n</think>\n\n42<|im_end|>"
     assert facts == {"added_by_template": {"<think>\n\n</think>\n\n": 1}}
-    assert "enable_thinking" in sentences(summed([facts, facts]))[0]
+    (line,) = sentences(summed([facts, facts]))
+    assert r"'<think>\n\n</think>\n\n' 2;" in line and "enable_thinking" in line
     assert summed([facts, facts])["rendering"] == {"added_by_template": {"<think>\n\n</think>\n\n": 2}}
 
 
