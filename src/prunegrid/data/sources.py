@@ -35,7 +35,7 @@ class SourceFiles:
 def source_files(ref: DataRef, local: str) -> SourceFiles:
     """The files of `local`: itself, if it is a file; a `PrunegridError` if it is a glob or a folder without any."""
     path = Path(local)
-    if path.is_dir():
+    if _is_folder(path):
         found = _folder_files(ref, path)
     elif not path.exists() and glob.has_magic(local):
         matches = glob.glob(local, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -47,6 +47,14 @@ def source_files(ref: DataRef, local: str) -> SourceFiles:
         problem = "matches no file" if glob.has_magic(local) else f"holds no data files{skipped}"
         raise PrunegridError(local, problem, f"give a file, or a glob; names end in {', '.join(sorted(FORMATS))}")
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # a text of data in the place of its path
+        name = f"{str(path)[:40]!r}..."
+        raise PrunegridError(name, f"is no path ({error.strerror})", "give the path of a file") from None
 
 
 def input_files(ref: DataRef, local: str) -> str | list[str]:

@@ -132,6 +132,11 @@ def test_a_source_without_files_says_what_is_there(tmp_path: Path) -> None:
         prompts(tmp_path)
 
 
+def test_a_text_of_data_is_no_path() -> None:
+    with refused("'[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[['...", "too long", fix="path of a file"):
+        prompts("[" * 5000)
+
+
 def test_the_cache_of_a_repository_is_no_copy_of_it(tmp_path: Path) -> None:
     write_files(tmp_path, "blobs/0a", "snapshots/1b/train.jsonl")
     with refused(tmp_path, "cache", fix="1b"):
