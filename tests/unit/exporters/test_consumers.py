@@ -24,9 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 MAX_LENGTH = 160
 CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}{% if not loop.last or"
-    " m['role'] != 'assistant' %}<|im_end|>\n{% else %}{{ eos_token }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for m in messages %}{% if not loop.first %}\n{% endif %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}"
+    "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}\n<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -51,6 +50,24 @@ def scored(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
         shutil.copytree(model, folder / "scores/tokenizer")
     prune(folder / "scores", folder / "tokens", spec("random+ppl", 0.75, 0.5), seed=0)
     prune(folder / "scores", folder / "samples", spec("random+random", 0.5, 1.0), seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def conversations(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
+    """Scores of conversations of one to three answers, in one sequence each."""
+    folder = tmp_path_factory.mktemp("conversations")
+    rows = []
+    for i in range(12):
+        turns = [(f"What is {i} + {turn}?", f"It is {i + turn}, I think.") for turn in range(1 + i % 3)]
+        pairs = [({"role": "user", "content": q}, {"role": "assistant", "content": a}) for q, a in turns]
+        rows.append({"messages": [message for pair in pairs for message in pair]})
+    source = write_jsonl(folder / "rows.jsonl", rows)
+    dataset = Dataset(name="toy", path=str(source), turns="all")
+    write_dataset(dataset, str(source), folder / "scores/data.parquet", folder / "data.json")
+    score(model, folder / "scores/data.parquet", folder / "scores", Scoring(max_length=400, batch_tokens=2000))
+    shutil.copytree(model, folder / "scores/tokenizer")
+    prune(folder / "scores", folder / "tokens", spec("random+ppl", 0.75, 0.5), seed=0)
     return folder
 
 
@@ -87,3 +104,11 @@ def test_consumer_learns_the_same_of_text(tmp_path: Path, scored: Path, model: P
     cut = [ids for ids, _ in expected if len(ids) == MAX_LENGTH]
     longer = [ids[:MAX_LENGTH] for ids, _ in (row for row in actual if row not in expected)]
     assert longer == (cut if consumer == "llamafactory" else [])
+
+
+def test_axolotl_learns_the_same_of_conversations_as_text(tmp_path: Path, conversations: Path, model: Path) -> None:
+    export(conversations / "tokens", "trl", tmp_path / "ids")
+    summary = export(conversations / "tokens", "axolotl", tmp_path / "out", as_text=True)
+    rows = consumer_rows("axolotl", tmp_path / "out", model)
+    assert labels(rows) == labels(read_export(tmp_path / "ids", "trl"))
+    assert sum(label != -100 for row in rows for label in row["labels"]) == summary.labels
