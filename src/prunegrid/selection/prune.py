@@ -68,7 +68,7 @@ def prune(
     ordered, draw = scores.ordered(), Draw(seed)
     choice = choose_samples(ordered, spec, draw, counts)
     with files.replacing(out_dir / layout.SELECTION) as temporary:
-        only_end = _write(temporary, folder, scores, choice, spec)
+        facts = _write(temporary, folder, scores, choice, spec)
         summary = SelectionSummary.build(
             "static",
             spec,
@@ -76,8 +76,7 @@ def prune(
             choice.details,
             match=other and other.variant,
             budget=budget,
-            truncated=int(ordered.truncated[choice.rows].sum()),
-            only_end=only_end,
+            **facts,
             counts=_counts(choice),
             selection=files.sha256(temporary),
             seeds={"cell": seed, "pruning": draw.seed},
@@ -102,8 +101,10 @@ def _read_match(path: Path, n: int, folder: ScoresFolder | ScoresInMemory, unit:
     return other
 
 
-def _write(path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, choice: Choice, spec: PruningSpec) -> int:
-    """Stream the selection to `path`, in order of `sample_id`; return how many answers keep nothing but their end.
+def _write(
+    path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, choice: Choice, spec: PruningSpec
+) -> dict[str, int]:
+    """Stream the selection to `path`, in order of `sample_id`; return what the summary says of the kept answers.
 
     If the scores are in another order, the selection (not the scores) is held in memory to be sorted.
     """
@@ -114,14 +115,14 @@ def _write(path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, ch
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(folder, scores, rows, spec)
 
-    only_end, places = 0, folder.places()
+    facts, places = {"truncated": 0, "only_end": 0}, folder.places()
 
     def table_of(selection: SelectionArrays) -> pa.Table:
-        nonlocal only_end
         selection = split(selection)
         assert selection.turns, "select_tokens says which answers it selects from"
         # The end of an answer is always kept, if it has one: a single token is the end.
-        only_end += int(((np.diff(selection.offsets) == 1) & ~selection.turns.truncated).sum())
+        facts["truncated"] += int(selection.turns.truncated.sum())
+        facts["only_end"] += int(((np.diff(selection.offsets) == 1) & ~selection.turns.truncated).sum())
         return selection_table(selection, places)
 
     tables: Iterator[pa.Table] = map(table_of, select_tokens(choice, blocks))
@@ -131,7 +132,7 @@ def _write(path: Path, folder: ScoresFolder | ScoresInMemory, scores: Scores, ch
     with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
         for table in chain([first], tables):
             writer.write_table(table)
-    return only_end
+    return facts
 
 
 def _kept_blocks(

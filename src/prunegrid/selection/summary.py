@@ -42,9 +42,9 @@ class SelectionSummary(BaseModel):
     A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
     `match` names the variant whose counts were met; `matched` says which counts those were. `budget` are the counts of
     samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
-    `selection.parquet` has their answers. Of the kept samples, `truncated` were cut off at the scores' maximum length;
-    of the kept answers, `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned,
-    relative to the selection's. `realised_token_ratio` is within the kept samples; in a dynamic cell every number is
+    `selection.parquet` has their answers. Of the kept answers, `truncated` were cut off at the scores' maximum length,
+    and `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned, relative to the
+    selection's. `realised_token_ratio` is within the kept samples; in a dynamic cell every number is
     over all mini-batches, so that a sample that is a candidate in three epochs counts three times.
     """
 

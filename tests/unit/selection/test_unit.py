@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from prunegrid.api import selection as api
+from prunegrid.cli import app
 from prunegrid.core.files import write_parquet
 from prunegrid.core.ratios import read_amount
 from prunegrid.pruners import Draw, MethodSpec, Needs, PruningSpec, Scores
@@ -100,6 +102,15 @@ def test_the_tokens_kept_are_the_conversations_best(folder: Path, tmp_path: Path
         lost = [value for value, is_kept in values if not is_kept]
         assert lost, row
         assert max(value for value, is_kept in values if is_kept) <= min(lost)
+
+
+def test_python_and_the_command_prune_conversations_alike(folder: Path, tmp_path: Path) -> None:
+    made = api.prune(folder, "random+ppl", samples=3, tokens="50%", unit="conversation", out=tmp_path / "python")
+    line = ["prune", "--scores", str(folder), "--pair", "random+ppl", "--samples", "3", "--tokens", "50%"]
+    app.main([*line, "--unit", "conversation", "--out", str(tmp_path / "command")])
+    tables = [pq.read_table(tmp_path / name / "selection.parquet") for name in ("python", "command")]
+    assert tables[0].equals(tables[1])
+    assert "3 of 6 conversations" in str(made)
 
 
 @pytest.mark.parametrize("method", METHODS)
