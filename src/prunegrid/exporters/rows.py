@@ -76,8 +76,8 @@ class KeptRows:
 
     def _counted(self, row: KeptRow) -> Iterator[KeptRow]:
         """The row as often as it stands in the export: once, without resampling."""
+        self.left_out["no_label"] += sum(not answer.kept for answer in row.answers)
         if not row.example.trainable:
-            self.left_out["no_label"] += 1
             return
         self._check_start(row.example)
         copies = self._copies(row.example)

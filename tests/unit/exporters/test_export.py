@@ -224,6 +224,12 @@ def test_conversation_has_the_place_of_its_first_kept_answer(tmp_path: Path) -> 
     assert texts == [["a?", "a", "b?", "b", "c?", "c"], ["d?", "d"], ["e?", "e"]]
 
 
+def test_conversation_counts_an_answer_without_label(tmp_path: Path) -> None:
+    selection = write_kept(tmp_path, [Kept([1], [2, EOS], [1]), Kept([3], [4, EOS], [], continues=True)])
+    summary = export(selection, "trl", tmp_path / "out")
+    assert (summary.rows, summary.labels, summary.left_out) == (1, 1, {"no_label": 1})
+
+
 def test_conversation_with_answers_of_different_weight_is_refused(tmp_path: Path) -> None:
     samples = [Kept([1], [2, EOS], [1]), Kept([1], [2, EOS], [1], weight=2, continues=True)]
     selection = write_kept(tmp_path, samples)
