@@ -134,6 +134,7 @@ class CandidateScorer:
     """
 
     def __init__(self, rows: Sequences, batch_tokens: int, attention: bool) -> None:
+        assert rows.continues_N is None, "the config refuses dynamic mode for conversations (turns: all)"
         self.rows, self.batch_tokens, self.attention = rows, batch_tokens, attention
         self.names = HEAD_SCORES + ATTENTION_SCORES if attention else HEAD_SCORES
         self.counts: Counter[str] = Counter()
