@@ -36,9 +36,16 @@ def _path_part(value: str) -> str:
     return value
 
 
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_]\w*", value):
+        raise ValueError(f"{value!r} must be letters, digits or '_': it names a variable of a chat template")
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 InputPath = Annotated[str, AfterValidator(_input_path)]
 PathPart = Annotated[str, AfterValidator(_path_part)]
+Variable = Annotated[str, AfterValidator(_variable)]
 HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Ratio = Annotated[float, Field(gt=0, le=1)]
@@ -161,7 +168,7 @@ class Source(Section):
         None,
         description="replaces the model's own: Jinja, a file, or the name of one of the tokenizer's own",
     )
-    chat_template_kwargs: dict[str, Any] = added(
+    chat_template_kwargs: dict[Variable, Any] = added(
         {}, description="variables that the template is rendered with, such as enable_thinking: false"
     )
     trust_remote_code: str | None = added(
