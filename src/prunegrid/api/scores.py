@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from prunegrid.api.data import Data, Source, find_source
+from prunegrid.core.validation import validation_errors
 from prunegrid.experiment.sections import USUAL_DTYPE, Scoring
 from prunegrid.scoring.devices import device_kind
 from prunegrid.scoring.reader import ScoresFolder
@@ -19,7 +22,7 @@ def score(
     max_length: int = 2048,
     batch_tokens: int = 4096,
     dtype: Literal["float32", "bfloat16"] | None = None,
-    devices: Sequence[str] = ("cpu",),
+    devices: str | Sequence[str | int] = "cpu",
     shards: int | None = None,
     threads: int | None = None,
     chat_template: str | None = None,
@@ -29,19 +32,24 @@ def score(
 
     `data` comes from `load`, or is anything that `load` takes. `model` is a folder, or `org/name[@revision]` of the
     hub. Prompt and response are cut off at `max_length` tokens. `devices`: cpu, cuda (a GPU that is free) or ids of
-    GPUs, a process each. `dtype` is float32 on a CPU and bfloat16 on a GPU, if it is not given. `chat_template`
-    replaces the model's own: Jinja, a file, or the name of one of the tokenizer's; `chat_template_kwargs` are its
-    switches ({"enable_thinking": False}). Scores of the same model, data and settings that `out` holds stay.
+    GPUs ("0,1" or [0, 1]), a process each. `dtype` is float32 on a CPU and bfloat16 on a GPU, if it is not given.
+    `chat_template` replaces the model's own: Jinja, a file, or the name of one of the tokenizer's;
+    `chat_template_kwargs` are its switches ({"enable_thinking": False}). Scores of the same model, data and settings
+    that `out` holds stay.
     """
     source = data if isinstance(data, Data | Source) else find_source(data)
-    usual: Any = USUAL_DTYPE[device_kind(devices)]
-    settings = Scoring(max_length=max_length, batch_tokens=batch_tokens, dtype=dtype or usual)
+    names = devices.split(",") if isinstance(devices, str) else [str(device) for device in devices]
+    values = {"max_length": max_length, "batch_tokens": batch_tokens, "dtype": dtype or USUAL_DTYPE[device_kind(names)]}
+    try:
+        settings = Scoring.model_validate(values)
+    except ValidationError as error:
+        raise validation_errors(error, Scoring, "score") from None
     score_data(
         model,
         source.write,
         Path(out),
         settings,
-        devices=devices,
+        devices=names,
         shards=shards,
         threads=threads,
         chat_template=chat_template,

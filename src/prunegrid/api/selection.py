@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from prunegrid.api.show import show
 from prunegrid.core.errors import PrunegridError
@@ -136,6 +136,10 @@ def prune(
     as long as the object does.
     """
     amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
+    if unit not in get_args(Unit):
+        raise PrunegridError("unit", f"is {unit!r}", "give turn or conversation")
+    if not isinstance(seed, int) or seed < 0:
+        raise PrunegridError("seed", f"is {seed!r}", "give a whole number from 0")
     source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
     spec = budget_spec(source, method, *amounts, Draw(seed), unit)
     counts = {name: amount.text for name, amount in zip(("samples", "tokens"), amounts, strict=True) if amount.count}

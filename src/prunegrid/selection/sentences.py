@@ -64,7 +64,7 @@ def _choice(summary: SelectionSummary) -> str:
     text = f"{samples} chose the samples and {tokens} the tokens" if tokens else f"{samples} chose samples and tokens"
     if summary.match:
         text += f", as many as {summary.match} kept"
-    return f"{text[0].upper()}{text[1:]} (seed {seed}); it has no thresholds, and nothing was filled in."
+    return f"{text[0].upper()}{text[1:]} (seed {seed}), without thresholds or filling."
 
 
 def _degenerate(thresholds: Any) -> tuple[int, int]:

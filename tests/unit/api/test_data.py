@@ -9,6 +9,7 @@ import pytest
 
 import prunegrid as pg
 from prunegrid.cli import app
+from prunegrid.core.errors import PrunegridError
 from support.errors import refused
 
 ROWS = [{"prompt": f"What is {i}?", "response": f"{i} is it."} for i in range(6)]
@@ -111,3 +112,20 @@ def test_weights_are_refused_or_drawn(tmp_path: Path, tiny_model: Path) -> None:
     with refused(kept.folder / "selection.parquet", "weight", fix="resample"):
         kept.to_datasets()
     assert len(kept.to_datasets(resample=True)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where", "what"),
+    [
+        ({"dtype": "int8"}, "score: dtype", "int8"),
+        ({"max_length": 2}, "score: max_length", "2"),
+        ({"devices": "9"}, "devices 9", "no GPU"),
+    ],
+)
+def test_bad_settings_of_score_are_one_line(
+    tmp_path: Path, tiny_model: Path, arguments: Any, where: str, what: str
+) -> None:
+    with pytest.raises(PrunegridError) as caught:
+        pg.score(ROWS, tiny_model, tmp_path / "scores", **arguments)
+    assert caught.value.where == where and what in str(caught.value)
+    assert not (tmp_path / "scores").exists()

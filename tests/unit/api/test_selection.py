@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +131,20 @@ def test_selection_records_its_scores(folder: Path, tmp_path: Path) -> None:
     pg.prune(folder, "random+ppl", out=tmp_path / "deep/er")
     recorded = files.read_json(tmp_path / "deep/er/selection.json")["scores"]
     assert (tmp_path / "deep/er" / recorded).resolve() == folder.resolve()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where", "what"),
+    [
+        ({"unit": "row"}, "unit", "'row'"),
+        ({"seed": -1}, "seed", "-1"),
+        ({"seed": "a"}, "seed", "'a'"),
+        ({"seed": 0.5}, "seed", "0.5"),
+        ({"samples": 61}, "samples", "60 samples"),
+        ({"tokens": "1.5"}, "tokens", "1.5"),
+        ({"options": {"lamda": 1}}, "random+ppl", "lamda"),
+    ],
+)
+def test_bad_arguments_are_one_line(folder: Path, arguments: Any, where: str, what: str) -> None:
+    with refused(where, what):
+        pg.prune(folder, "random+ppl", **arguments)

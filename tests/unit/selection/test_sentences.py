@@ -55,7 +55,7 @@ def test_pair_says_what_was_kept_and_what_is_empty(tmp_path: Path) -> None:
     assert selection_sentences(made, META, COUNTS) == [
         "Kept 2 of 4 samples (50%, asked 50%) and 3 of their 7 response tokens (42.9%, asked 50%): "
         "23.1% of all response tokens.",
-        "Infobatch chose the samples and ppl the tokens (seed 7); it has no thresholds, and nothing was filled in.",
+        "Infobatch chose the samples and ppl the tokens (seed 7), without thresholds or filling.",
         "Of the kept answers, 1 cut off, without its end; 1 with nothing left but its end. "
         "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens.",
     ]
