@@ -91,6 +91,17 @@ ROWS = {
     ),
     "weight between 0 and 1": Bad(answered(weight=0.5), ":2", ("messages[1].weight is 0.5",), "give 0 or 1"),
     "train as text": Bad(answered(train="yes"), ":2", ("messages[1].train is", "yes"), "give 0 or 1"),
+    "weight of a row between 0 and 1": Bad({**PAIR, "weight": 0.5}, ":2", ("weight is 0.5",), "--ignore weight"),
+    "answer to avoid": Bad({**PAIR, "label": False}, ":2", ("label is false", "avoid"), "--ignore label"),
+    "spans of an answer": Bad(
+        answered(train_detail=[{"begin_offset": 0, "end_offset": 0, "train": False}]), ":2", ("train_detail",), SKIP
+    ),
+    "part that is not learned": Bad(
+        {"messages": [USER, {"role": "assistant", "content": [{"type": "text", "text": "a", "train": False}]}]},
+        ":2",
+        ("messages[1].content[0]",),
+        "split the message",
+    ),
     "calls that are no list": Bad(answered(tool_calls={"a": 1}), ":2", ("tool_calls is", "not a list"), SKIP),
     "call that is a number": Bad(answered(tool_calls=[1]), ":2", ("tool_calls[0] is 1",), SKIP),
     "call without a name": Bad(call(arguments={}), ":2", ("tool_calls[0]", "name of a function"), "give the name"),

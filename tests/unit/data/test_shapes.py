@@ -270,6 +270,30 @@ def test_a_table_of_two_shapes_has_nulls_and_reads_the_same(tmp_path: Path, name
         assert to_template(plain(sample["messages"])) == to_template(shape.messages[:length])
 
 
+@pytest.mark.parametrize("mark", [{"train": False}, {"weight": 0}, {"loss_weight": 0.0}, {"weight": "0"}])
+def test_a_row_marked_as_context_is_no_sample(tmp_path: Path, mark: dict[str, Any]) -> None:
+    rows = [{"messages": FOUR, **mark}, {"messages": OPENAI, **dict.fromkeys(mark, 1)}]
+    samples, counts = convert(tmp_path, rows)
+    assert [(sample["sample_id"], sample["row"]) for sample in samples] == [(2, 1)]
+    assert counts["left_out"]["not_trained"] == 2 and not counts["unread"]
+
+
+@pytest.mark.parametrize("mark", [{"training": False}, {"loss": False}])
+def test_marks_of_other_trainers_are_read(tmp_path: Path, mark: dict[str, Any]) -> None:
+    samples, counts = convert(tmp_path, [{"messages": [*FOUR[:-1], FOUR[-1] | mark]}])
+    assert [sample["turn"] for sample in samples] == [0]
+    assert counts["left_out"]["not_trained"] == 1
+
+
+def test_answers_to_avoid_are_skipped_or_learned_as_asked(tmp_path: Path) -> None:
+    rows = [{"prompt": "q", "completion": text, "label": text == "good"} for text in ("good", "bad")]
+    samples, counts = convert(tmp_path, rows, on_bad_row="skip")
+    assert [sample["messages"][-1]["content"] for sample in samples] == ["good"]
+    assert counts["left_out"]["bad_row"] == 1
+    samples, _ = convert(tmp_path, rows, ignore=["label"])
+    assert len(samples) == 2
+
+
 def test_two_answers_in_a_row_are_two_samples(tmp_path: Path) -> None:
     samples, _ = convert(tmp_path, [{"messages": [*OPENAI, {"role": "assistant", "content": "More."}]}])
     assert [sample["messages"] for sample in samples] == [TWO, [*TWO, assistant("More.")]]

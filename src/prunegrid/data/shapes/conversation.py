@@ -7,6 +7,7 @@ from typing import NoReturn
 from prunegrid.core.files import Record
 from prunegrid.data.messages import Messages, full_message
 from prunegrid.data.shapes.fields import Fields
+from prunegrid.data.shapes.marks import with_row_mark
 from prunegrid.data.shapes.pairs import PARTS, find_pair, read_pair
 from prunegrid.data.shapes.tool_calls import read_tools
 from prunegrid.data.shapes.turns import read_turns
@@ -40,7 +41,7 @@ def read_conversation(values: Record, place: str, names: Mapping[str, str], igno
         if name not in row.names and role != "system":
             row.refuse(f"has no field {name}, which fields.{role} names, among {_listed(row)}", "correct the name")
     shape, messages = _read_messages(row, names)
-    messages = _with_system(row, messages, names)
+    messages = with_row_mark(row, _with_system(row, messages, names))
     return Conversation(messages, read_tools(row), shape, row.unread, row.texts)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from prunegrid.data.messages import Message, Messages, full_message
 from prunegrid.data.shapes.content import read_content
 from prunegrid.data.shapes.fields import Fields, excerpt
+from prunegrid.data.shapes.marks import read_mark
 from prunegrid.data.shapes.tool_calls import parse_calls, read_calls
 
 ROLES = {
@@ -16,7 +17,6 @@ ROLES = {
 }
 CALLS = ("function_call", "tool_call")
 EXCHANGES = (("input", "output"), ("human", "assistant"), ("user", "assistant"))
-WEIGHTS = ("train", "weight", "loss_weight")
 
 
 def read_turns(row: Fields, name: str, items: list[Any]) -> Messages:
@@ -83,21 +83,9 @@ def _message(fields: Fields, role: str, is_call: bool) -> Message:
 
 def _rest(fields: Fields, role: str) -> Message:
     """What a message may have beside its texts."""
-    rest: Message = {"name": fields.take_text("name") or None, "train": _weight(fields, role)}
+    rest: Message = {"name": fields.take_text("name") or None, "train": read_mark(fields, role)}
     if role == "assistant":
         rest["tool_calls"] = read_calls(fields)
     if role == "tool":
         rest["tool_call_id"] = fields.take_text("tool_call_id") or None
     return rest
-
-
-def _weight(fields: Fields, role: str) -> bool | None:
-    """Whether an answer is learned, as `train` (a truth value) or `weight` (0 or 1) say; None if neither does."""
-    marks = {fields.path(name): fields.take(name) for name in WEIGHTS if fields.first(name)}
-    if role != "assistant":
-        return None
-    for name, value in marks.items():
-        if not isinstance(value, int | float) or value not in (0, 1):
-            problem = f"{name} is {excerpt(value)}: an answer is learned (1, true) or not (0, false)"
-            fields.refuse(problem, "give 0 or 1, or leave it out (dataset.ignore)")
-    return all(marks.values()) if marks else None
