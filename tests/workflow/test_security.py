@@ -91,7 +91,7 @@ def everywhere(folder: Path, text: str) -> dict[str, Any]:
     config = keep_one_source(config) | {"scoring": {"max_length": 200}}
     model, mirror = f"m {text}", f"mirror {text}"
     shutil.copytree(folder / "tiny", folder / model, dirs_exist_ok=True)
-    template = TEMPLATE + "{# " + text + " #}"
+    template = TEMPLATE + "{# k " + text + " #}"  # k: a variable of `TEMPLATES`
     source = config["models"]["m"] | {"path": model, "chat_template": template}
     config["models"]["m"] = source | {"reference": source["reference"] | {"path": model, "chat_template": template}}
     (column,) = config["dataset"]["carry"]
@@ -124,7 +124,8 @@ TARGETS = ["experiment.json", "data/d.parquet", "data/benchmarks/A.jsonl", "scor
 @pytest.mark.slow
 def test_a_free_text_reaches_no_shell(folder: Path) -> None:
     """The jobs that use them run, and do what they do for harmless ones."""
-    config = everywhere(folder, ON_ONE_LINE) | {"note": ON_ONE_LINE + "\n{x} {{y}}\ntouch owned"}
+    note = ON_ONE_LINE + "\n{x} {{y}}\ntouch owned"
+    config = everywhere(folder, ON_ONE_LINE) | {"note": note, "training": FULL["training"]}  # modules must be real
     done = snakemake(folder, "--cores", CORES, *(f"results/toy/{target}" for target in TARGETS), config=config)
     assert done.returncode == 0, done.stdout + done.stderr
     root = folder / "results/toy"
