@@ -71,7 +71,7 @@ def _rows(source: Any) -> Iterator[Any]:
         return _arrow_rows(source)
     if isinstance(source, Iterable) and not isinstance(source, str | bytes):
         return iter(source)
-    raise PrunegridError("rows", f"is a {type(source).__name__}, which has no rows", FIX)
+    raise PrunegridError("rows", f"is of type {type(source).__name__}, which has no rows", FIX)
 
 
 def _data_set_rows(source: Any) -> Iterator[Record]:

@@ -102,6 +102,7 @@ ROWS = {
         ("messages[1].content[0]",),
         "split the message",
     ),
+    "half a character": Bad({**PAIR, "response": "a \ud83d"}, ":2", ("half a character",), SKIP),
     "calls that are no list": Bad(answered(tool_calls={"a": 1}), ":2", ("tool_calls is", "not a list"), SKIP),
     "call that is a number": Bad(answered(tool_calls=[1]), ":2", ("tool_calls[0] is 1",), SKIP),
     "call without a name": Bad(call(arguments={}), ":2", ("tool_calls[0]", "name of a function"), "give the name"),

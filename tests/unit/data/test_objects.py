@@ -46,7 +46,7 @@ def test_stream_rows_of_any_object_gives_the_same_rows(kind: str) -> None:
     [
         ([ROWS[0], "text"], "rows[1]", ["a str"]),
         ({"prompt": ["q"], "response": ["a"]}, "rows", ["one dict (prompt, response)"]),
-        (5, "rows", ["a int"]),
+        (5, "rows", ["of type int"]),
         (datasets.DatasetDict(test=datasets.Dataset.from_list(ROWS)), "rows", ["split train", "test"]),
         (pd.DataFrame({"prompt": ["q", 1]}), "rows", ["cannot be read as a table"]),
     ],

@@ -42,6 +42,7 @@ def read_conversation(values: Record, place: str, names: Mapping[str, str], igno
             row.refuse(f"has no field {name}, which fields.{role} names, among {_listed(row)}", "correct the name")
     shape, messages = _read_messages(row, names)
     messages = with_row_mark(row, _with_system(row, messages, names))
+    _refuse_half_characters(row)
     return Conversation(messages, read_tools(row), shape, row.unread, row.texts)
 
 
@@ -76,6 +77,16 @@ def _with_system(row: Fields, messages: Messages, names: Mapping[str, str]) -> M
         problem = f"has one system text in {name} and another in its messages"
         row.refuse(problem, f"leave one out (--ignore {name}, dataset.ignore: [{name}])")
     return [full_message("system", text), *messages]
+
+
+def _refuse_half_characters(row: Fields) -> None:
+    """Refuse text that no file can hold: JSON may give one half (a surrogate) of a character alone."""
+    for text in row.texts:
+        try:
+            text.isascii() or text.encode()
+        except UnicodeEncodeError as error:
+            problem = f"holds half a character ({text[max(0, error.start - 10) : error.end]!a})"
+            row.refuse(problem, "correct the text")
 
 
 def _refuse_shape(row: Fields) -> NoReturn:
