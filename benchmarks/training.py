@@ -1,6 +1,6 @@
 """What training costs: against TRL and a padded Trainer, per forwarded token of a budget, and in dynamic mode.
 
-    python benchmarks/training.py peers --model DIR --data FILE         # needs pip install -r envs/benchmarks.txt
+    python benchmarks/training.py peers --model DIR --data FILE
     python benchmarks/training.py marginal --model DIR --data FILE
     python benchmarks/training.py dynamic --model DIR --data FILE
 
