@@ -20,9 +20,13 @@ LOCK = ".lock"
 
 @contextmanager
 def hold(out: Path) -> Iterator[None]:
-    """Hold the folder `out` against another process that would write it; remove it if nothing is put into it."""
+    """Hold the folder `out` against another process that would write it.
+
+    Folders that this creates are removed if nothing is put into them.
+    """
     if out.is_file():
         raise PrunegridError(out, "is a file, and scores are a folder", "give another --out")
+    created = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         descriptor = locks.acquire(out / LOCK)
     except OSError as error:
@@ -36,8 +40,9 @@ def hold(out: Path) -> Iterator[None]:
     finally:
         (out / LOCK).unlink(missing_ok=True)
         os.close(descriptor)
-        if not any(out.iterdir()):
-            out.rmdir()
+        for folder in created:
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def refuse_foreign(out: Path) -> None:

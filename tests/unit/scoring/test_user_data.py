@@ -245,9 +245,10 @@ def test_disk_without_room_is_refused_and_nothing_is_left(
     tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(target, "free_bytes", lambda path: 1000)
-    with refused(tmp_path / "scores", "GB", fix="make room"):
-        score_data(tiny_model, writer(few), tmp_path / "scores", SETTINGS)
-    assert not (tmp_path / "scores").exists()
+    out = tmp_path / "kept" / "scores"
+    with refused(out, "GB", fix="make room"):
+        score_data(tiny_model, writer(few), out, SETTINGS)
+    assert not out.parent.exists()
 
 
 def test_folder_that_another_command_writes_is_refused(
