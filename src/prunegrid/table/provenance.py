@@ -21,11 +21,15 @@ Records = dict[str, list[dict[str, Any]]]
 
 
 def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, deltas: pd.DataFrame) -> list[str]:
-    """What the table can detect; protocol, items and versions; code from outside the package; config and code."""
+    """What a sample is, and what the table can detect; protocol, items, versions; foreign code; config and code."""
     records = _records(experiment, directory, frame)
     evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
     code = [_plugins(experiment, directory, frame), _trusted(experiment)]
-    return [*filter(None, [_detects(deltas), *evaluated, *code]), _versions(experiment)]
+    return [*filter(None, [_unit(experiment), _detects(deltas), *evaluated, *code]), _versions(experiment)]
+
+
+def _unit(experiment: Experiment) -> str:
+    return "A sample is a conversation, with all of its answers." if experiment.unit == "conversation" else ""
 
 
 def _detects(deltas: pd.DataFrame) -> str:

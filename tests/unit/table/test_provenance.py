@@ -48,6 +48,13 @@ def test_footer_names_protocol_items_versions_config_and_code(root: Path) -> Non
     assert versions.startswith(f"Config {digest} (tiny); table by prunegrid 0.1.0, ")
 
 
+def test_footer_says_that_a_sample_is_a_conversation(root: Path) -> None:
+    experiment = an_experiment()
+    sample, *rest = footer(root, experiment.model_copy(update={"unit": "conversation"}))
+    assert sample == "A sample is a conversation, with all of its answers."
+    assert rest[:-1] == footer(root)[:-1]
+
+
 def test_footer_names_incomplete_benchmarks_and_cut_prompts(root: Path) -> None:
     for cell in grid.cells(an_experiment()):
         record(root, cell.path, n_complete=120)
