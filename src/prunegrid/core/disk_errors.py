@@ -11,6 +11,7 @@ from prunegrid.core.errors import PrunegridError, first_line
 FULL_DISK = {errno.ENOSPC: "No space left", errno.EDQUOT: "quota exceeded", errno.EFBIG: "File too large"}
 READ_ONLY = {errno.EROFS: "Read-only file system"}
 NO_PERMISSION = (errno.EACCES, errno.EPERM)
+NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
 RERUN = "then rerun the same command"
 
 
@@ -43,9 +44,13 @@ def disk_error(error: BaseException, path: Path) -> PrunegridError | None:
 
 
 def _is_not_writable(error: BaseException, path: Path) -> bool:
-    if not isinstance(error, OSError) or error.errno not in NO_PERMISSION:
+    """Whether the system forbids to write there, or there can be no folder: below a file, or in `/proc`."""
+    if not isinstance(error, OSError):
         return False
-    return str(error.filename or "").startswith(str(path.parent))
+    name = str(error.filename or "")
+    if error.errno in NO_FOLDER:
+        return name in map(str, path.parents) or name.startswith(str(path.parent / f".{path.name}."))
+    return error.errno in NO_PERMISSION and name.startswith(str(path.parent))
 
 
 def free_bytes(path: Path) -> int:

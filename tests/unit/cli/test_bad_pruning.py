@@ -48,6 +48,7 @@ BAD = {
     "scores that are not there": Bad({"--scores": "nowhere"}, "nowhere", ("no such file",), "correct the path"),
     "selection to match that is not there": Bad({"--match": "nowhere"}, "nowhere", ("no such file",), "correct"),
     "model that is not there": Bad({"--model": "nowhere"}, "nowhere", ("nowhere",)),
+    "output below a file": Bad({"--out": "{file}/x"}, "{file}/x/selection.parquet", ("cannot be written",), "writable"),
     "output that is a file": Bad({"--out": "{file}"}, "{file}", ("is a file",), "another one"),
 }
 
