@@ -34,6 +34,8 @@ class SourceFiles:
 
 def source_files(ref: DataRef, local: str) -> SourceFiles:
     """The files of `local`: itself, if it is a file; a `PrunegridError` if it is a glob or a folder without any."""
+    if not local.strip():
+        raise PrunegridError("data", f"is the empty text {local!r}, no path", "give a file, a folder or a glob")
     path = Path(local)
     if _is_folder(path):
         found = _folder_files(ref, path)

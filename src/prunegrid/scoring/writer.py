@@ -49,7 +49,7 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
 def refuse_empty(meta: dict[str, Any], data: Path | str) -> None:
     if meta["samples"] == 0:
         problem = f"no sample has a response token within max_length {meta['max_length']}"
-        raise PrunegridError(data, problem, "raise scoring.max_length, or shorten the prompts")
+        raise PrunegridError(data, problem, "raise --max-length (scoring.max_length), or shorten the prompts")
 
 
 def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str, Any]) -> None:

@@ -62,7 +62,9 @@ ROWS = {
         {"question": "q", "answer": {"value": "Onion"}}, ":2", ("answer is", "Onion", "an object"), "make it a string"
     ),
     "number as input": Bad({"instruction": "q", "input": 7, "output": "a"}, ":2", ("input is 7",), SKIP),
-    "list of texts as response": Bad({"prompt": "q", "response": [["a"]]}, ":2", ("response[0]",), SKIP),
+    "list of lists as response": Bad({"prompt": "q", "response": [["a"]]}, ":2", ("response[0]",), SKIP),
+    "variants of an answer": Bad({"question": "q", "answer": ["a", "b"]}, ":2", ("answer is", "of texts"), SKIP),
+    "variants of a prompt": Bad({"prompt": ["q", "p"], "response": "a"}, ":2", ("prompt is", "of texts"), SKIP),
     "system that is no text": Bad({**PAIR, "system": {"a": 1}}, ":2", ("system is",), "make it a string"),
     "history of single texts": Bad({**PAIR, "history": [["q"]]}, ":2", ("history[0]", "pair"), "[prompt, response]"),
     "history of numbers": Bad({**PAIR, "history": [[1, 2]]}, ":2", ("history[0]",), SKIP),

@@ -137,6 +137,11 @@ def test_a_text_of_data_is_no_path() -> None:
         prompts("[" * 5000)
 
 
+def test_an_empty_path_is_not_the_folder_that_one_is_in() -> None:
+    with refused("data", "empty text", fix="a file"):
+        prompts("")
+
+
 def test_the_cache_of_a_repository_is_no_copy_of_it(tmp_path: Path) -> None:
     write_files(tmp_path, "blobs/0a", "snapshots/1b/train.jsonl")
     with refused(tmp_path, "cache", fix="1b"):

@@ -80,7 +80,7 @@ def _read_history(row: Fields) -> Messages:
 def _read_prompt(row: Fields, name: str | None) -> Messages:
     """The prompt with its input or context behind it; if it is a list of messages, those."""
     if name and isinstance(row.values.get(name), list):
-        messages = read_turns(row, name, row.take(name))
+        messages = _read_list(row, name)
         return [message | {"train": False} if message["role"] == "assistant" else message for message in messages]
     names = [name, *(part for part in PARTS if part != name)] if name else PARTS
     texts = [row.take_text(part) for part in names]
@@ -90,5 +90,13 @@ def _read_prompt(row: Fields, name: str | None) -> Messages:
 def _read_response(row: Fields, name: str) -> Messages:
     """The response; if it is a list of messages, those. A null is an empty answer, which is left out and counted."""
     if isinstance(row.values.get(name), list):
-        return read_turns(row, name, row.take(name))
+        return _read_list(row, name)
     return [full_message("assistant", row.take_text(name) or "")]
+
+
+def _read_list(row: Fields, name: str) -> Messages:
+    """The messages in a prompt or response. A list of texts is none: it may hold one answer's variants."""
+    items = row.take(name)
+    if any(isinstance(item, str) for item in items):
+        row.refuse(f"{name} is {excerpt(items)}, of texts, not of messages", "make it a string, or messages")
+    return read_turns(row, name, items)
