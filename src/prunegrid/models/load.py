@@ -49,6 +49,11 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
         if disk_error(error, folder):  # of the log, which is written meanwhile
             raise
         raise PrunegridError(folder, f"cannot load the model ({first_line(error)})", repair(folder)) from None
+    except ValueError as error:
+        if type(error) is not ValueError or "Unrecognized configuration class" not in str(error):
+            raise
+        problem = "its architecture is no causal language model (a decoder), which transformers could load"
+        raise PrunegridError(folder, problem, "choose another model") from None
     if missing := sorted(loading["missing_keys"]):
         problem = f"the weights lack {', '.join(missing[:3])} (transformers would initialise them at random)"
         raise PrunegridError(folder, problem, "give the complete weights")

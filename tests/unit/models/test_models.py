@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from transformers import T5Config, T5ForConditionalGeneration
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, write_json
@@ -130,6 +131,14 @@ def test_missing_weights_are_not_made_up(tmp_path: Path, tiny_model: Path) -> No
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with refused(folder, "model.layers.1.mlp.up_proj.weight"):
         load_model(folder, "float32", "cpu")
+
+
+def test_an_encoder_decoder_is_refused_in_a_line(tmp_path: Path, tiny_model: Path) -> None:
+    config = T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=16)
+    T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    load_tokenizer(tiny_model).save_pretrained(tmp_path)
+    with refused(tmp_path, "no causal language model", fix="another model"):
+        load_model(tmp_path, "float32", "cpu")
 
 
 def test_a_wheel_of_another_hash_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
