@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from prunegrid.core.files import parquet_rows, parquet_schema, read_json, repair, stream_parquet
+from prunegrid.core.files import Record, parquet_rows, parquet_schema, read_json, repair, stream_parquet
 from prunegrid.data.messages import to_tools
 from prunegrid.scoring.render import Conversation, Renderer, learned_turns
 from prunegrid.scoring.sequences import Sequences, Shard
@@ -22,13 +22,17 @@ OPTIONAL = ("row", "turn", "tools")  # version 0.1 has none
 def tokenise_shard(data: Path, renderer: Renderer, max_length: int, shard: Shard = (1, 1)) -> tuple[Sequences, int]:
     """The shard's answers that have a token within the cut-off, and the number of answers that do not.
 
+    Rows that the template refuses are counted by the renderer, if the counts beside the data say `on_bad_row: skip`.
+
     Shard i of n has the rows from (i - 1) N // n up to i N // n of the file. `sample_id` and `turn` count the assistant
     turns from those of the row's first one.
     """
     names = [name for name in OPTIONAL if name in parquet_schema(data).names]
     chunks = _chunks(data, ["sample_id", *names, "messages"], shard)
+    source = _source(data)
+    renderer.on_bad_row = source.get("on_bad_row", "error")
     ids, facts, cut = array("i"), array("q"), 0
-    for answer, sample_id, row, turn in _answers(chunks, renderer, max_length, _origin(data)):
+    for answer, sample_id, row, turn in _answers(chunks, renderer, max_length, _origin(data, source)):
         if answer is None:
             cut += 1
             continue
@@ -70,15 +74,21 @@ def _answers(
         rows = chunk.to_pylist()
         conversations = [Conversation(row["messages"], to_tools(row.get("tools")), place=origin(row)) for row in rows]
         for row, answers in zip(rows, tokenise_all(conversations, renderer, max_length), strict=True):
-            for answer, turn in zip(answers, learned_turns(row["messages"]), strict=True):
+            turns = learned_turns(row["messages"]) if answers else ()  # none: the row is refused
+            for answer, turn in zip(answers, turns, strict=True):
                 offset = turn if row["messages"][-1].get("train") else 0  # `turns: all`
                 yield answer, row["sample_id"] + offset, row.get("row", 0), row.get("turn", 0) + offset
 
 
-def _origin(data: Path) -> Callable[[Any], str]:
-    """Where a row of the data stands: in the source's file, if the counts beside the data name it."""
+def _source(data: Path) -> Record:
+    """The source of the data, as the counts beside them name it."""
     counts = data.with_suffix(".json")
-    source = read_json(counts, repair(counts)).get("source", {}) if counts.exists() else {}
+    source: Record = read_json(counts, repair(counts)).get("source", {}) if counts.exists() else {}
+    return source
+
+
+def _origin(data: Path, source: Record) -> Callable[[Any], str]:
+    """Where a row of the data stands: in the source's file, if it is known."""
     file = source.get("path") or source.get("hub")
 
     def place(row: Any) -> str:

@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.data.messages import Message, Messages, is_learned, to_template
+from prunegrid.experiment.sections import BadRows
 from prunegrid.scoring.presence import REASONING, Part, find, states_tools
 from prunegrid.scoring.special_text import SpecialText
 
+NAMED_ROWS = 5  # that are refused, in each shard's meta
+SKIP = "skip it (--on-bad-row skip, or dataset.on_bad_row: skip)"
 ANOTHER_TEMPLATE = "give another chat template (--chat-template, or models.<name>.chat_template)"
 PROBE = "\u2042probe\u2042"
 
@@ -53,6 +56,7 @@ class Renderer:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self.on_bad_row: BadRows = "error"
         self.counts: Counter[str] = Counter()
         self.texts: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
@@ -75,6 +79,18 @@ class Renderer:
         return dict(self.counts) | {name: dict(texts) for name, texts in self.texts.items()}
 
     def render(self, conversation: Conversation) -> list[Rendered]:
+        """`render_all`, or nothing if it fails and bad rows are skipped: then its answers are counted."""
+        try:
+            return self.render_all(conversation)
+        except PrunegridError as error:
+            if self.on_bad_row == "error":
+                raise
+            refused = self.texts["refused_by_template"]
+            name = f"{error.where}: {error.what}" if len(refused) < NAMED_ROWS else "others"
+            refused[name] += len(learned_turns(conversation.messages))
+            return []
+
+    def render_all(self, conversation: Conversation) -> list[Rendered]:
         """The conversation as one text with all its learned answers.
 
         A template that rewrites earlier turns when others follow, as one that drops their reasoning, gives a text an
@@ -146,7 +162,7 @@ class Renderer:
             text: str = self.tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, **options)
         except Exception as error:  # a template is a program: it raises what it likes
             problem = f"the chat template fails ({type(error).__name__}: {first_line(error)})"
-            fix = f"change the row, leave it out, or {ANOTHER_TEMPLATE}"
+            fix = f"change the row, {SKIP}, or {ANOTHER_TEMPLATE}"
             raise PrunegridError(conversation.place, problem, fix) from error
         return text
 

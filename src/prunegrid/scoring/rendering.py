@@ -14,6 +14,7 @@ SENTENCES = {
     'may omit it (chat_template_kwargs: {{"enable_thinking": false}})',
     "special_text_in_answers": "answers with the text of a special token, which is read as text: {n}",
     "special_text_in_prompts": "prompts with the text of a special token, which is read as that token: {n}",
+    "refused_by_template": "answers of rows that the chat template refuses, which are left out: {n}",
     "beyond_context": "samples longer than the text that the model was made for (max_position_embeddings): {n}",
 }
 

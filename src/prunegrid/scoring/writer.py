@@ -48,7 +48,9 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
 
 def refuse_empty(meta: dict[str, Any], data: Path | str) -> None:
     if meta["samples"] == 0:
+        refused = meta.get("rendering", {}).get("refused_by_template", {})
         problem = f"no sample has a response token within max_length {meta['max_length']}"
+        problem += f" ({sum(refused.values())} are refused by the chat template)" if refused else ""
         raise PrunegridError(data, problem, "raise --max-length (scoring.max_length), or shorten the prompts")
 
 

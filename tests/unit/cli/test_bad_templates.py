@@ -39,7 +39,7 @@ ROWS = {
         "{{ raise_exception('roles must alternate') }}{% endif %}<|{{ m.role }}|>{{ m.content }}{% endfor %}",
         [USER, USER, ANSWER],
         ("roles must alternate",),
-        "leave it out",
+        "--on-bad-row skip",
     ),
     "no thinking": Bad(STRIPPING, [USER, THOUGHT], ("the reasoning '17 plus 25 is 42.' of message 2",)),
     "no reasoning": Bad(CHATML, [USER, {**ANSWER, "reasoning_content": "17 and 25"}], ("reasoning '17 and 25'",)),

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment.sections import Dataset
+from prunegrid.models import load_tokenizer
+from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.render import Conversation, Renderer
 from prunegrid.scoring.rendering import sentences, summed
 from prunegrid.scoring.tokenise import TokenisedSample, tokenise, tokenise_all
@@ -83,7 +87,7 @@ def test_tool_calls_and_results_are_rendered() -> None:
 
 @pytest.mark.parametrize("error", ["{{ raise_exception('no way') }}", "{{ messages.nothing.more }}", "{{ 1 + 'a' }}"])
 def test_template_that_raises_names_the_row(error: str) -> None:
-    with refused(PLACE, "fails (", fix="leave it out"):
+    with refused(PLACE, "fails (", fix="skip it"):
         rendered([QUESTION, ANSWER], CHATML + error)
 
 
@@ -178,11 +182,6 @@ def test_answer_without_prompt_has_no_context() -> None:
 
 
 def test_file_and_row_of_the_source_are_named(tiny_model: Path, tmp_path: Path) -> None:
-    from prunegrid.data.datasets import write_dataset
-    from prunegrid.experiment.sections import Dataset
-    from prunegrid.models import load_tokenizer
-    from prunegrid.scoring.data_shard import tokenise_shard
-
     rows = [{"prompt": f"{i}?", "response": f"{i}."} for i in range(4)] + [{"prompt": "Hello?", "response": "T."}]
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -191,6 +190,25 @@ def test_file_and_row_of_the_source_are_named(tiny_model: Path, tmp_path: Path) 
     tokenizer.chat_template = CHATML.replace("m.content", "m.content[:2]")
     with refused(f"{file}:5", "Hello?"):
         tokenise_shard(tmp_path / "d.parquet", Renderer(tokenizer), 100)
+
+
+def test_rows_that_the_template_refuses_are_skipped_and_counted(tiny_model: Path, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    late = [*turns, {"role": "system", "content": "s"}, *turns]
+    rows = [{"messages": messages} for messages in (turns, late, turns)]
+    (tmp_path / "mine.json").write_text(json.dumps(rows))
+    data = Dataset(name="d", path=str(tmp_path / "mine.json"), on_bad_row="skip")
+    write_dataset(data, data.path, tmp_path / "d.parquet", tmp_path / "d.json")
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' and loop.index0 %}{{ raise_exception('late system') }}"
+        "{% endif %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    renderer = Renderer(tokenizer)
+    sequences, cut = tokenise_shard(tmp_path / "d.parquet", renderer, 100)
+    assert (sequences.sample_id_N.tolist(), cut) == ([0, 1, 3], 0)  # sample 1 ends before the late system turn
+    ((line, number),) = renderer.facts()["refused_by_template"].items()
+    assert number == 1 and f"{tmp_path / 'mine.json'}: row 2: " in line and "late system" in line
 
 
 @pytest.mark.parametrize("scheme", ["first", "always", "never"])
