@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, read_parquet, stream_parquet
+from prunegrid.core.files import Record, parquet_schema, read_parquet, stream_parquet
 from prunegrid.experiment import layout
 from prunegrid.exporters.origin import find_scores, read_summary
 from prunegrid.models import load_tokenizer
@@ -34,12 +34,13 @@ def show(
         text: str = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return text
 
+    continuing = _continuing(source)
     tokens = {row["sample_id"]: row for row in _tokens_of(source, list(kept))}
     for sample_id, row in kept.items():
         if sample_id not in tokens:
             raise PrunegridError(source.path, f"holds no tokens of sample_id {sample_id}", "prune again")
         prompt, response = tokens[sample_id]["prompt_ids"], tokens[sample_id]["response_ids"]
-        facts = _facts(row, len(response))
+        facts = _facts(row, len(response), sample_id in continuing)
         yield f"{facts}\n{marked_text(decode, prompt, response, row['kept'], style)}"
 
 
@@ -69,9 +70,19 @@ def _tokens_of(source: ScoresFolder, sample_ids: list[int]) -> Iterator[Record]:
             return
 
 
-def _facts(row: Record, length: int) -> str:
+def _continuing(source: ScoresFolder) -> set[int]:
+    """The samples whose prompt goes on behind the answer before it (`turns: all`)."""
+    path = source.tables["sample"]
+    if "continues" not in parquet_schema(path).names:
+        return set()
+    table = read_parquet(path, ["sample_id", "continues"])
+    return set(table.filter(table["continues"])["sample_id"].to_pylist())
+
+
+def _facts(row: Record, length: int, continues: bool) -> str:
     """`sample_id 12 (row 12, turn 0), q2, quadrant 2: 14 of 30 tokens kept`."""
     place = ", ".join(f"{name} {row[name]}" for name in ("row", "turn") if name in row)
+    place += ", after the turns before it" if continues else ""
     facts: list[Any] = [f"sample_id {row['sample_id']}" + (f" ({place})" if place else ""), row["reason"]]
     facts += [f"quadrant {row['quadrant']}"] if row["quadrant"] else []
     facts += [f"weight {row['weight']:g}"] if row["weight"] != 1 else []

@@ -93,6 +93,18 @@ def test_show_of_chosen_samples(kept: Path, capsys: Any) -> None:
         list(show_module.show(kept / "out/pruned", samples=[dropped]))
 
 
+def test_show_says_which_answer_follows_turns_that_it_does_not_print(
+    tiny_model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    messages = [{"role": role, "content": text} for role, text in [("user", "a"), ("assistant", "b")] * 2]
+    (tmp_path / "mine.json").write_text(json.dumps([{"messages": messages}]))
+    app.main(command(tmp_path, tiny_model, "--turns", "all", samples="100%"))
+    capsys.readouterr()
+    app.main(["show", str(tmp_path / "out/pruned")])
+    printed = capsys.readouterr().out
+    assert "(row 0, turn 0), " in printed and "(row 0, turn 1, after the turns before it), " in printed
+
+
 def test_show_strikes_through_in_a_terminal_and_not_with_plain(kept: Path) -> None:
     line = [sys.executable, "-m", "prunegrid.cli", "show", str(kept / "out/pruned"), "--rows", "1"]
     struck, plain = (in_terminal([*line, *more]) for more in ([], ["--plain"]))
