@@ -1,5 +1,6 @@
 """What a consumer is: another program that takes a selection, in a form of its own."""
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
@@ -8,7 +9,7 @@ from prunegrid.exporters.rows import KeptRows
 from prunegrid.exporters.summary import ExportSummary
 
 
-class Consumer:
+class Consumer(ABC):
     """A subclass a consumer. `forms` are those that it takes (tokens, text), the usual one first."""
 
     name: str
@@ -21,9 +22,9 @@ class Consumer:
             raise PrunegridError(f"--to {self.name}", "takes token ids, not text", "leave --as text out")
         return "text" if as_text else self.forms[0]
 
+    @abstractmethod
     def write(self, rows: KeptRows, folder: Path, form: str) -> Record:
         """Write the rows into the empty `folder`; what it returns is `details` of the summary."""
-        raise NotImplementedError
 
     def settings(self, summary: ExportSummary) -> dict[str, str]:
         """Further files by name: what makes the consumer train on the rows."""
@@ -36,6 +37,6 @@ class Consumer:
         """
         return ""
 
+    @abstractmethod
     def instructions(self, summary: ExportSummary) -> str:
         """How to use the files, in Markdown, for the data card."""
-        raise NotImplementedError
