@@ -30,6 +30,11 @@ def summed(counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"rendering": sums} if sums else {}
 
 
+def refused_answers(meta: Mapping[str, Any]) -> int:
+    """Answers of rows that the chat template refused, which `on_bad_row: skip` left out."""
+    return sum(meta.get("rendering", {}).get("refused_by_template", {}).values())
+
+
 def sentences(meta: Mapping[str, Any]) -> list[str]:
     """What a user should know of how the data were rendered, one sentence each."""
     lines = []

@@ -26,6 +26,7 @@ from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.devices import device_kind, score_on
 from prunegrid.scoring.pass_folder import PassFolder
 from prunegrid.scoring.render import Renderer
+from prunegrid.scoring.rendering import refused_answers
 from prunegrid.scoring.score import pass_digests, pass_facts
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.target import check_space, hold, present_scores, refuse_extra, refuse_foreign
@@ -62,7 +63,8 @@ def score_data(
         with draft(out / layout.PASS) as fresh:
             inputs = _read_inputs(model, write_data, fresh, settings, chat_template, chat_template_kwargs or {})
             work = PassFolder(out / layout.PASS)
-            if meta := present_scores(out, inputs.digests):
+            meta = present_scores(out, inputs.digests)
+            if meta and (inputs.on_bad_row == "skip" or not refused_answers(meta)):
                 _say(f"{out} holds the scores of this model and these data already")
                 shutil.rmtree(work.path, ignore_errors=True)
                 return meta
@@ -83,11 +85,13 @@ class Inputs:
     source: dict[str, Any]
     tokenizer: Any
     digests: dict[str, str]
+    on_bad_row: str
     start: float
 
     def identity(self, settings: Scoring) -> dict[str, Any]:
         """What a pass that goes on must have in common with the one that was interrupted."""
-        return {**self.digests, "batch size": settings.batch_tokens, "version of prunegrid": __version__}
+        rest = {"on_bad_row": self.on_bad_row, "version of prunegrid": __version__}
+        return {**self.digests, "batch size": settings.batch_tokens, **rest}
 
 
 def _read_inputs(
@@ -109,7 +113,9 @@ def _read_inputs(
     write_data(fresh / layout.DATA, fresh / layout.DATA_COUNTS)
     if chat_template or chat_template_kwargs:
         digests |= {"template": template_digest(tokenizer.chat_template)}
-    return Inputs(folder, source, tokenizer, pass_digests(digests, fresh / layout.DATA, settings), start)
+    on_bad_row = read_json(fresh / layout.DATA_COUNTS)["source"].get("on_bad_row", "error")
+    digests = pass_digests(digests, fresh / layout.DATA, settings)
+    return Inputs(folder, source, tokenizer, digests, on_bad_row, start)
 
 
 def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, kind: str, devices: int) -> None:

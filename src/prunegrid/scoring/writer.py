@@ -14,7 +14,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import HEAD_SCORES
-from prunegrid.scoring.rendering import summed
+from prunegrid.scoring.rendering import refused_answers, summed
 from prunegrid.scoring.sequences import Sequences, Values
 
 # Keys of a shard's meta that all shards must have in common, and those that add up.
@@ -48,9 +48,9 @@ def rates(meta: dict[str, Any]) -> dict[str, float]:
 
 def refuse_empty(meta: dict[str, Any], data: Path | str) -> None:
     if meta["samples"] == 0:
-        refused = meta.get("rendering", {}).get("refused_by_template", {})
+        refused = refused_answers(meta)
         problem = f"no sample has a response token within max_length {meta['max_length']}"
-        problem += f" ({sum(refused.values())} are refused by the chat template)" if refused else ""
+        problem += f" ({refused} are refused by the chat template)" if refused else ""
         raise PrunegridError(data, problem, "raise --max-length (scoring.max_length), or shorten the prompts")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from prunegrid.data.counts import REASONS
 from prunegrid.pruners import pruner_names
+from prunegrid.scoring.rendering import refused_answers
 from prunegrid.selection.summary import SelectionSummary
 
 Facts = Mapping[str, Any]
@@ -90,6 +91,8 @@ def _left_out(meta: Facts, counts: Facts | None) -> str:
     reasons = [f"{count:,} {REASONS.get(name, name)}" for name, count in left_out.items() if count]
     if meta.get("fully_cut"):
         reasons.append(f"{meta['fully_cut']:,} whose prompt fills {meta['max_length']:,} tokens")
+    if number := refused_answers(meta):
+        reasons.append(f"{number:,} that the chat template refuses")
     return f"Left out of the data: {', '.join(reasons) or 'nothing'}."
 
 

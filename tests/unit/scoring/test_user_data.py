@@ -29,6 +29,7 @@ from prunegrid.scoring.devices import device_kind
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.pass_folder import PassFolder
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.rendering import refused_answers
 from prunegrid.scoring.score import Scorer, score
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.user_data import score_data
@@ -239,6 +240,21 @@ def test_chosen_template_is_scored_and_saved(tiny_model: Path, few: Path, tmp_pa
     assert tokenizer.apply_chat_template([{"role": "user", "content": "x"}], tokenize=False) == "Ask: x\nAnswer:"
     write_extra("ifd", out, tiny_model, scores.extra_file("ifd"), Scoring())
     assert np.isfinite(scores.read_samples(Needs(samples={"ifd": "ifd"}, tokens={})).samples["ifd"]).all()
+
+
+def test_scores_without_refused_rows_are_not_those_of_a_call_that_stops_at_them(
+    tiny_model: Path, tmp_path: Path, capsys: Any
+) -> None:
+    file, out = tmp_path / "mine.jsonl", tmp_path / "scores"
+    rows = [{"prompt": "a?", "response": "b."}, {"prompt": "bad?", "response": "c."}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template = "{% if 'bad' in messages[0].content %}{{ raise_exception('no') }}{% endif %}" + TEMPLATE
+    skipping = partial(write_dataset, Dataset(name="data", path=str(file), on_bad_row="skip"), str(file))
+    meta = score_data(tiny_model, skipping, out, SETTINGS, chat_template=template)
+    assert meta["samples"] == 1 and refused_answers(meta) == 1
+    with refused(f"{file}:2", "no", fix="--on-bad-row skip"):
+        score_data(tiny_model, writer(file), out, SETTINGS, chat_template=template)
+    assert score_data(tiny_model, skipping, out, SETTINGS, chat_template=template) == meta
 
 
 def test_disk_without_room_is_refused_and_nothing_is_left(

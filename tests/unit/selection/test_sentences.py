@@ -18,6 +18,7 @@ META = {
     "truncated": 1,
     "fully_cut": 2,
     "left_out": {},
+    "rendering": {"refused_by_template": {"mine.jsonl:3: no": 2, "others": 1}},
 }
 COUNTS = {"rows": 1210, "samples": 1202, "left_out": {"empty_response": 8, "empty_prompt": 0}}
 
@@ -36,13 +37,13 @@ def summary(tmp_path: Path, lengths: list[int], method: str, nll: list[float], *
 def test_scoring_says_what_was_read_left_out_and_cut() -> None:
     assert scoring_sentences(META, COUNTS) == [
         "Scored 1,200 answers of 1,210 rows, 34,567 tokens, in 12.3 s, 4,000 tokens a second.",
-        "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens.",
+        "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens, 3 that the chat template refuses.",
         "1 answer cut off at 2,048 tokens, without its end.",
     ]
 
 
 def test_scoring_that_left_nothing_out_says_so() -> None:
-    meta = META | {"truncated": 0, "fully_cut": 0, "left_out": {"fastv": "no attention"}}
+    meta = META | {"truncated": 0, "fully_cut": 0, "rendering": {}, "left_out": {"fastv": "no attention"}}
     assert scoring_sentences(meta)[1:] == [
         "Left out of the data: nothing.",
         "No answer was cut off at 2,048 tokens; no fastv (no attention).",
@@ -57,7 +58,7 @@ def test_pair_says_what_was_kept_and_what_is_empty(tmp_path: Path) -> None:
         "23.1% of all response tokens.",
         "Infobatch chose the samples and ppl the tokens (seed 7), without thresholds or filling.",
         "Of the kept answers, 1 cut off, without its end; 1 with nothing left but its end. "
-        "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens.",
+        "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens, 3 that the chat template refuses.",
     ]
 
 
