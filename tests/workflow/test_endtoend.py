@@ -145,12 +145,19 @@ def test_cli_table_needs_the_folder_alone(done: Path) -> None:
     assert "Q-Tuning" in run.stdout
 
 
-def test_plan_is_within_30_percent_of_the_run(done: Path) -> None:
+@pytest.mark.parametrize(
+    "check",
+    [
+        plan_check.calibrated_by_all,
+        # It compares cells that ran at different times, so other load on the machine decides it: run it alone.
+        pytest.param(plan_check.calibrated_by_a_third, marks=pytest.mark.exhaustive),
+    ],
+)
+def test_plan_is_within_30_percent_of_the_run(done: Path, check: Any) -> None:
     """Jobs' seconds, summed: of the whole run by its own times, and of two thirds of the cells by the other third's."""
     experiment, root = find(done / "results/sandbox")
-    for check in (plan_check.calibrated_by_all, plan_check.calibrated_by_a_third):
-        said, took = check(experiment, root)
-        assert 0.7 <= said / took <= 1.3, f"{check.__name__}: {said:.0f} s said, {took:.0f} s taken"
+    said, took = check(experiment, root)
+    assert 0.7 <= said / took <= 1.3, f"{said:.0f} s said, {took:.0f} s taken"
 
 
 @pytest.mark.parametrize("rule", ["model", "score", "train", "evaluate", "figures"])
