@@ -34,6 +34,7 @@ test: $(READY)
 
 test-slow: $(READY)
 	pytest -m "slow and not exhaustive" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	pytest tests/workflow/test_endtoend.py -k calibrated_by_a_third  # seconds: nothing else may run meanwhile
 
 test-exhaustive: $(READY)
 	pytest -m exhaustive
