@@ -19,9 +19,7 @@ from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.evaluation.records import item_table, record_scores
 from prunegrid.experiment.names import TRANSFORMERS, VLLM
 from prunegrid.experiment.sections import Benchmark
-from prunegrid.tasks.catalog import known_tasks, read_task, resolve
-
-__all__ = ["evaluate", "known_tasks", "load_model"]
+from prunegrid.tasks.task import Task
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 ENVIRONMENT = {
@@ -98,6 +96,7 @@ class PreparedBenchmark(NamedTuple):
     """A benchmark's items, and its fingerprint: all of its record that is known before the model runs."""
 
     name: str
+    task: Task
     items: BenchmarkItems
     fingerprint: dict[str, Any]
 
@@ -105,22 +104,23 @@ class PreparedBenchmark(NamedTuple):
 def _prepare(
     protocol: str, name: str, benchmark: Benchmark, data: Path, engine: str, setting: dict[str, Any]
 ) -> PreparedBenchmark:
-    items = read_items(data, protocol, benchmark.task, benchmark.data, benchmark.limit)
+    task = benchmark.find_task(protocol)
+    items = read_items(data, task, benchmark.data, benchmark.limit)
     fingerprint = {
         "benchmark": name,
         "protocol": protocol,
         "task": benchmark.task,
-        "task_version": read_task(protocol, benchmark.task)["metadata"]["version"],
+        "task_version": task.metadata["version"],
         "data": benchmark.data.model_dump(mode="json"),
         "data_hash": sha256(data),
         "limit": benchmark.limit,
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,
-        **code_fingerprint(protocol, benchmark.task, engine),
+        **code_fingerprint(task, engine),
         **setting,
     }
-    return PreparedBenchmark(name, items, fingerprint)
+    return PreparedBenchmark(name, task, items, fingerprint)
 
 
 def _run_benchmarks(
@@ -145,11 +145,10 @@ def _run_benchmarks(
         model = load_model(model_dir, adapter_dir, setting["dtype"], setting["device"])
         lm = harness.wrap(model, model_dir, setting["batch_tokens"])
     records = {}
-    for name, items, fingerprint in pending:
+    for name, task, items, fingerprint in pending:
         start = time.perf_counter()
-        spec = read_task(fingerprint["protocol"], fingerprint["task"])
-        run = harness.run(lm, name, resolve(fingerprint["protocol"], spec), items.docs, fingerprint["seed"])
-        record = fingerprint | record_scores(name, spec["metadata"], len(items.docs), run)
+        run = harness.run(lm, name, task.resolve(), items.docs, fingerprint["seed"])
+        record = fingerprint | record_scores(name, task.metadata, len(items.docs), run)
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
         records[name] = cache.store(name, item_table(run["samples"], items.clusters, record["metric"]), record)

@@ -6,18 +6,18 @@ from typing import Any
 
 from prunegrid.core.versions import STEP
 from prunegrid.experiment.names import TRANSFORMERS
-from prunegrid.tasks.catalog import task_hash
+from prunegrid.tasks.task import Task
 
 SCHEMA = 2
 PACKAGES = ("lm_eval", "transformers", "torch", "peft", "datasets")
 
 
-def code_fingerprint(protocol: str, task: str, engine: str = TRANSFORMERS) -> dict[str, Any]:
+def code_fingerprint(task: Task, engine: str = TRANSFORMERS) -> dict[str, Any]:
     """The record's schema, the step's version, the task's digest, the engine, and versions of installed packages."""
     return {
         "schema": SCHEMA,
         "step": STEP["evaluate"],
-        "task_hash": task_hash(protocol, task),
+        "task_hash": task.digest,
         **({} if engine == TRANSFORMERS else {"engine": engine}),  # so records of version 0.1 stay valid
         "versions": _installed_versions(dict.fromkeys([*PACKAGES, engine])),
     }

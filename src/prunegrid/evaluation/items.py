@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, sha256
 from prunegrid.experiment.sections import DataRef
-from prunegrid.tasks.catalog import read_task, task_function
+from prunegrid.tasks.task import Task
 
 
 class BenchmarkItems(NamedTuple):
@@ -31,21 +31,21 @@ class BenchmarkItems(NamedTuple):
     complete: int | None
 
 
-def read_items(path: Path, protocol: str, task: str, ref: DataRef, limit: int | None = None) -> BenchmarkItems:
+def read_items(path: Path, task: Task, ref: DataRef, limit: int | None = None) -> BenchmarkItems:
     """The first `limit` of the file's items that the task takes, reduced to the fields that it reads.
 
     `ref` is the data set that the file is a copy of: its counts are checked if the task knows those of the whole.
     """
-    metadata = read_task(protocol, task)["metadata"]
+    metadata = task.metadata
     rows = read_records(path, repair(path))
     docs = [_item(row, metadata, f"{path}: item {i}") for i, row in enumerate(rows)]
     if "only" in metadata:
-        docs = list(filter(task_function(protocol, metadata["only"]), docs))
+        docs = list(filter(task.function(metadata["only"]), docs))
     if not docs:
-        problem = f"none of its {len(rows)} items is eligible for {protocol}'s {task} ({metadata['only']})"
+        problem = f"none of its {len(rows)} items is eligible for {task.name} ({metadata['only']})"
         raise PrunegridError(path, problem, "take another file, or another task")
     complete = _complete(path, metadata.get("complete", []), ref, len(rows), len(docs))
-    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], metadata, task), len(rows), len(docs), complete)
+    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], metadata, task.name), len(rows), len(docs), complete)
 
 
 def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef, rows: int, eligible: int) -> int | None:

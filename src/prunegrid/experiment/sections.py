@@ -12,7 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES, TRANSFORMERS, Engine
-from prunegrid.tasks.catalog import known_tasks
+from prunegrid.tasks.catalog import find_task, known_tasks
+from prunegrid.tasks.task import Task
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
@@ -370,6 +371,10 @@ class Benchmark(Section):
     task: str = Field(description="task of the protocol")
     data: DataRef = Field(description="items of the task")
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
+
+    def find_task(self, protocol: str) -> Task:
+        """What is asked, and how answers are scored."""
+        return find_task(protocol, self.task)
 
 
 class Evaluation(Section):

@@ -19,7 +19,7 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
-from prunegrid.tasks.catalog import known_tasks, read_task
+from prunegrid.tasks.catalog import find_task, known_tasks
 
 CHARACTERS_PER_TOKEN = 4  # in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, if only their sum is stated
@@ -154,10 +154,10 @@ def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSi
     """
     benchmark = experiment.evaluation.benchmarks[name]
     items, assumed = _items(experiment, name, benchmark, root)
-    task = read_task(experiment.evaluation.protocol, benchmark.task)
-    tokens = task["metadata"].get("tokens", ITEM_TOKENS)
+    task = benchmark.find_task(experiment.evaluation.protocol)
+    tokens = task.metadata.get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
-    longest = task.get("generation_kwargs", {}).get("max_gen_toks", 0)
+    longest = task.config.get("generation_kwargs", {}).get("max_gen_toks", 0)
     return BenchmarkSize(min(items, benchmark.limit or items), prompt, options, answer, longest, assumed)
 
 
@@ -192,7 +192,7 @@ def _entries() -> tuple[tuple[str, dict[str, Any]], ...]:
     return tuple(
         (protocol, entry)
         for protocol, name in tasks
-        for entry in read_task(protocol, name)["metadata"].get("complete", [])
+        for entry in find_task(protocol, name).metadata.get("complete", [])
     )
 
 

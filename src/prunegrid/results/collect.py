@@ -72,7 +72,8 @@ def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
     shares = costs.scoring_seconds(experiment, files)
     rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
     scored = [(cell, row) for cell, cell_rows in rows.items() for row in cell_rows if row["benchmark"] != AVERAGE]
-    comparability.check_comparable(files, [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"])
+    done_scores = [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"]
+    comparability.check_comparable(experiment.evaluation, files, done_scores)
     return with_deltas(tidy([row for cell_rows in rows.values() for row in cell_rows]), baselines(experiment))
 
 

@@ -18,6 +18,7 @@ from prunegrid.evaluation.fingerprint import PACKAGES, code_fingerprint
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import TRANSFORMERS
+from prunegrid.experiment.sections import Evaluation
 from prunegrid.status import Files
 from prunegrid.status.reasons import MODEL_DIGESTS
 
@@ -30,7 +31,7 @@ ScoresByValue = dict[str, list[Score]]
 """The scores whose record has a value, by the value as JSON text."""
 
 
-def check_comparable(files: Files, scores: Sequence[Score]) -> None:
+def check_comparable(evaluation: Evaluation, files: Files, scores: Sequence[Score]) -> None:
     """Raise a `PrunegridError` that says what to re-evaluate if the records of these scores differ."""
     records = {score: files.content(_file(score)) for score in scores}
     packages = sorted({*PACKAGES, *(name for record in records.values() for name in record.get("versions", {}))})
@@ -39,7 +40,7 @@ def check_comparable(files: Files, scores: Sequence[Score]) -> None:
         for name, value in _properties(score, record, packages):
             properties.setdefault(name, {}).setdefault(json.dumps(value), []).append(score)
     if differing := [name for name, by_value in properties.items() if len(by_value) > 1]:
-        current = _current_values({benchmark: record for (_, benchmark), record in records.items()})
+        current = _current_values(evaluation, {benchmark: record for (_, benchmark), record in records.items()})
         raise _error(files.root, differing[0], properties, current, _to_reevaluate(properties, current))
 
 
@@ -52,13 +53,14 @@ def _properties(score: Score, record: dict[str, Any], packages: list[str]) -> It
     yield from ((f"{cell.model}: digest of the {key}", digests.get(key)) for key in MODEL_DIGESTS)
 
 
-def _current_values(records: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _current_values(evaluation: Evaluation, records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """The values that an evaluation would write now, as far as known; `records` has one record per benchmark."""
     values: dict[str, Any] = {}
     engines = {recorded_engine(record) for record in records.values()}
     engine = engines.pop() if len(engines) == 1 else TRANSFORMERS
-    for benchmark, record in records.items():
-        current = code_fingerprint(record["protocol"], record["task"], engine)
+    for benchmark in records:
+        task = evaluation.benchmarks[benchmark].find_task(evaluation.protocol)
+        current = code_fingerprint(task, engine)
         current.pop("engine", None)
         values |= {f"version of {name}": version for name, version in current.pop("versions").items()}
         values |= {f"{benchmark}: {key}": value for key, value in current.items()}

@@ -15,6 +15,7 @@ from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment import grid
 from prunegrid.results import comparability
 from prunegrid.status import Files
+from prunegrid.tasks.catalog import find_task
 from support.errors import refused
 from support.results_folder import an_experiment, finish, shared_files
 from support.toy_tasks import toy_benchmark
@@ -38,8 +39,8 @@ def test_a_missing_engine_is_refused_first(tmp_path: Path, monkeypatch: pytest.M
 def test_a_record_names_every_engine_but_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fingerprint, "version", versions(vllm="0.32.0", torch="2.13.0"))
     ours, theirs = (
-        fingerprint.code_fingerprint("harness", "arc_easy"),
-        fingerprint.code_fingerprint("harness", "arc_easy", "vllm"),
+        fingerprint.code_fingerprint(find_task("harness", "arc_easy")),
+        fingerprint.code_fingerprint(find_task("harness", "arc_easy"), "vllm"),
     )
     assert "engine" not in ours and ours["versions"] == {"torch": "2.13.0"}
     assert theirs == ours | {"engine": "vllm", "versions": {"torch": "2.13.0", "vllm": "0.32.0"}}
@@ -67,8 +68,8 @@ def test_a_table_never_mixes_engines(tmp_path: Path) -> None:
         path = tmp_path / f"evaluation/{cell.model}/{cell.path}/A.json"
         files.write_json(path, files.read_json(path) | {"protocol": "harness", "task": "arc_easy"})
     done = [(cell, "A") for cell in cells]
-    comparability.check_comparable(Files(tmp_path), done)
+    comparability.check_comparable(experiment.evaluation, Files(tmp_path), done)
     path = tmp_path / f"evaluation/{cells[0].model}/{cells[0].path}/A.json"
     files.write_json(path, files.read_json(path) | {"engine": "vllm"})
     with refused(tmp_path, 'engine is "transformers" in m/', f'; "vllm" in m/{cells[0].path}', fix="rm "):
-        comparability.check_comparable(Files(tmp_path), done)
+        comparability.check_comparable(experiment.evaluation, Files(tmp_path), done)

@@ -10,10 +10,10 @@ import pytest
 
 from prunegrid.core.files import sha256
 from prunegrid.core.versions import STEP
-from prunegrid.evaluation.evaluate import evaluate, known_tasks, load_model
+from prunegrid.evaluation.evaluate import evaluate, load_model
 from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.sections import DataRef
-from prunegrid.tasks.catalog import task_hash
+from prunegrid.tasks.catalog import find_task, known_tasks
 from support.errors import refused
 from support.toy_tasks import ITEMS, TASKS, toy_benchmark, write_jsonl
 
@@ -40,7 +40,7 @@ def test_files_are_whole(task: str, evaluated: tuple[Path, dict[str, dict[str, A
     assert set(record["versions"]) == {"lm_eval", "transformers", "torch", "peft", "datasets"}
     assert record["step"] == STEP["evaluate"]
     assert record["data"] == toy_benchmark(task).data.model_dump(mode="json")
-    assert record["task_hash"] == task_hash("harness", task)
+    assert record["task_hash"] == find_task("harness", task).digest
     assert record["n_truncated"] == 0
     assert record["seconds"] > 0
     items = pq.read_table(out / f"{task}.parquet").to_pylist()
@@ -179,8 +179,8 @@ def test_limit_and_two_benchmarks_of_one_task(toy_model: Path, data: dict[str, P
 def test_parquet_gives_the_same_items(data: dict[str, Path], tmp_path: Path) -> None:
     path, ref = tmp_path / "squad.parquet", DataRef(path="squad.parquet")
     pq.write_table(pa.Table.from_pylist(ITEMS["squadv2"]), path)
-    items = read_items(path, "harness", "squadv2", ref)
-    assert items == read_items(data["squadv2"], "harness", "squadv2", ref)
+    items = read_items(path, find_task("harness", "squadv2"), ref)
+    assert items == read_items(data["squadv2"], find_task("harness", "squadv2"), ref)
     assert "id" not in items.docs[0]
 
 

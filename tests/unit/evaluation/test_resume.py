@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.core import versions
-from prunegrid.evaluation import cache, items
+from prunegrid.evaluation import cache
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.experiment.layout import EVALUATION_CACHE
+from prunegrid.experiment.sections import Benchmark
+from prunegrid.tasks.catalog import find_task
 from support.programs import program
 from support.toy_tasks import toy_benchmark
 
@@ -291,10 +293,10 @@ def test_a_cached_record_takes_the_new_data_section(
     one = {"A": toy_benchmark("arc_easy", hub="allenai/ai2_arc", config="ARC-Easy", split="validation")}
     (first,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
     assert first["n_complete"] == 570
-    spec = items.read_task("harness", "arc_easy")
-    spec["metadata"]["complete"][0] |= {"rows": 571, "items": 571}
+    task = find_task("harness", "arc_easy")
+    task.metadata["complete"][0] |= {"rows": 571, "items": 571}
     with monkeypatch.context() as patch:
-        patch.setattr(items, "read_task", lambda *_: spec)
+        patch.setattr(Benchmark, "find_task", lambda *_: task)
         (corrected,) = evaluate(toy_model, tmp_path, benchmarks=one, data=files, digests=WEIGHTS).values()
     assert corrected == first | {"n_complete": 571}
     (moved,) = evaluate(toy_model, tmp_path, benchmarks={"A": THREE["A"]}, data=files, digests=WEIGHTS).values()

@@ -19,7 +19,7 @@ import yaml
 from prunegrid.core import files
 from prunegrid.experiment import config, grid, layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.sections import Benchmark, Training
 from prunegrid.models.architecture import Shape
 from prunegrid.models.size import Size
 from prunegrid.plan import counts, disk, gpu_rates, workload
@@ -28,6 +28,7 @@ from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
 from prunegrid.plan.workload import Workload, seconds
 from prunegrid.scoring.writer import write_scores
+from prunegrid.tasks.catalog import find_task
 from support.conversations import conversations
 from support.errors import refused
 from support.plan_check import calibrated_by_all, estimate_by_default_rates
@@ -97,9 +98,9 @@ def test_jobs_of_the_papers_grid() -> None:
 def test_benchmark_size_of_a_new_task_is_assumed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Else its KeyError would end the workflow, which asks for minutes (`needs`)."""
     known_one = counts.benchmark_size(an_experiment(), "A", tmp_path)
-    spec = counts.read_task("harness", "arc_easy")
-    del spec["metadata"]["tokens"]
-    monkeypatch.setattr(counts, "read_task", lambda *_: spec)
+    task = find_task("harness", "arc_easy")
+    del task.metadata["tokens"]
+    monkeypatch.setattr(Benchmark, "find_task", lambda *_: task)
     added = counts.benchmark_size(an_experiment(), "A", tmp_path)
     assert added._asdict().items() >= counts.ITEM_TOKENS.items()
     assert added.items == known_one.items

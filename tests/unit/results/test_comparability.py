@@ -12,6 +12,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation import fingerprint
 from prunegrid.experiment import grid
 from prunegrid.results import collect
+from prunegrid.tasks.catalog import find_task
 from support.results_folder import ITEMS, an_experiment, finish, shared_files
 
 INSTALLED = {"lm_eval": "0.4.13", "transformers": "5", "torch": "2.13.0", "peft": "0.21", "datasets": "5"}
@@ -38,7 +39,7 @@ def evaluate(root: Path, cells: Iterable[str], names: Iterable[str] = ITEMS) -> 
     """Stands in for the step, of which only what it says is wanted."""
     for cell in cells:
         for name in names:
-            change(root, cell, name, **fingerprint.code_fingerprint("harness", "arc_easy"), data_hash=name)
+            change(root, cell, name, **fingerprint.code_fingerprint(find_task("harness", "arc_easy")), data_hash=name)
 
 
 def refused(root: Path, match: str = "not evaluated alike") -> str:

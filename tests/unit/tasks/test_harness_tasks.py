@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prunegrid.tasks.catalog import read_task, resolve
+from prunegrid.tasks.catalog import find_task
 from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
 
 IRON = {"question": "Which metal is red", "answer": {"value": "Iron", "aliases": ["Iron", "Fe"]}}
@@ -58,7 +58,7 @@ def score_answer(task: str, doc: dict[str, Any], answer: str) -> dict[str, float
 
     from prunegrid.evaluation.harness import Docs
 
-    spec = resolve("harness", read_task("harness", task))
+    spec = find_task("harness", task).resolve()
     built = ConfigurableTask(config={**spec, "custom_dataset": lambda **_: {"test": Docs([doc])}})
     built._instances = [Instance("generate_until", doc, ("", {}), 0, metadata=(task, 0, 1), resps=[answer])]
     built.apply_filters()
@@ -108,7 +108,7 @@ def test_choices_are_those_of_lm_eval(task: str) -> None:
     folder = {"arc_easy": "arc", "triviaqa": "triviaqa/default.yaml"}.get(task, task)
     path = stock_tasks() / folder
     stock = yaml.safe_load((path if path.suffix else path / f"{task}.yaml").read_text())
-    ours = read_task("harness", task)
+    ours = find_task("harness", task).config
     for key in ("doc_to_text", "doc_to_choice", "filter_list", "metric_list", "output_type"):
         assert ours.get(key) == stock.get(key), key
     assert ours.get("generation_kwargs", {}).get("until") == stock.get("generation_kwargs", {}).get("until")
@@ -118,7 +118,7 @@ def test_choices_are_those_of_lm_eval(task: str) -> None:
 def test_arc_challenge_is_arc_easy_as_in_lm_eval() -> None:
     stock = yaml.safe_load((stock_tasks() / "arc/arc_challenge.yaml").read_text())
     assert stock == {"include": "arc_easy.yaml", "task": "arc_challenge", "dataset_name": "ARC-Challenge"}
-    easy, challenge = read_task("harness", "arc_easy"), read_task("harness", "arc_challenge")
+    easy, challenge = find_task("harness", "arc_easy").config, find_task("harness", "arc_challenge").config
     keys = ("task", "metadata")
     assert {k: v for k, v in easy.items() if k not in keys} == {k: v for k, v in challenge.items() if k not in keys}
 
@@ -127,7 +127,7 @@ def test_squad_prompt_is_that_of_lm_eval() -> None:
     from lm_eval.tasks.squadv2.task import SQuAD2
     from lm_eval.utils import apply_template
 
-    prompt = read_task("harness", "squadv2")["doc_to_text"]
+    prompt = find_task("harness", "squadv2").config["doc_to_text"]
     for golds in (["milk", "the milk"], []):
         doc = {"title": "Cats", "context": "Cats drink.", "question": "What?", "answers": {"text": golds}}
         assert apply_template(prompt, doc) == SQuAD2.doc_to_text(None, doc)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.tasks.catalog import UNHASHED, read_task, resolve
+from prunegrid.tasks.catalog import find_task
 from prunegrid.tasks.paper.utils import (
     four_choices,
     gsm8k_results,
@@ -20,6 +20,7 @@ from prunegrid.tasks.paper.utils import (
     trivia_answer,
     trivia_results,
 )
+from prunegrid.tasks.task import UNHASHED
 from support.toy_tasks import ITEMS, toy_benchmark
 
 
@@ -174,7 +175,7 @@ def test_a_trivia_value_counts_as_an_alias() -> None:
 def prompt(task: str, doc: dict[str, Any]) -> str:
     from lm_eval.utils import apply_template
 
-    return str(apply_template(read_task("paper", task)["doc_to_text"], doc))
+    return str(apply_template(find_task("paper", task).config["doc_to_text"], doc))
 
 
 def test_prompts() -> None:
@@ -188,7 +189,7 @@ def test_prompts() -> None:
 
 
 def test_the_two_arc_tasks_differ_in_name_and_unhashed_metadata() -> None:
-    easy, challenge = (read_task("paper", task) for task in ("arc_easy", "arc_challenge"))
+    easy, challenge = (find_task("paper", task).config for task in ("arc_easy", "arc_challenge"))
     for spec in (easy, challenge):
         del spec["task"]
         spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in UNHASHED}
@@ -196,13 +197,13 @@ def test_the_two_arc_tasks_differ_in_name_and_unhashed_metadata() -> None:
 
 
 def test_generation_settings() -> None:
-    limits = {task: read_task("paper", task)["generation_kwargs"] for task in ("gsm8k", "squadv2", "triviaqa")}
+    limits = {task: find_task("paper", task).config["generation_kwargs"] for task in ("gsm8k", "squadv2", "triviaqa")}
     assert {task: given["max_gen_toks"] for task, given in limits.items()} == {
         "gsm8k": 512,
         "squadv2": 50,
         "triviaqa": 50,
     }
-    assert callable(resolve("paper", read_task("paper", "gsm8k"))["process_results"])
+    assert callable(find_task("paper", "gsm8k").resolve()["process_results"])
 
 
 def test_a_stop_string_changes_no_score() -> None:
