@@ -20,6 +20,7 @@ from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from support import fault_runs
 from support.docs import example
 from support.killed_jobs import Inputs, prepare, run
+from support.lm_eval_logs import write_logs
 from support.programs import warm_ranks
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.tiny_llama import write_tiny_model
@@ -62,6 +63,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_toy_model(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def lm_eval_logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two output folders of lm-eval, `a` and `b`."""
+    return write_logs(tmp_path_factory.mktemp("lm-eval"))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,203 @@
+"""Per-item scores of finished evaluations, whoever made them: what `prunegrid stats` and imported benchmarks read.
+
+    log = read_item_log(Path("out/samples_gsm8k_2026-11-27.jsonl"), filter="strict-match")
+    logs = read_item_logs(Path("out"))  # by task: an output folder of lm-eval, a cell of prunegrid
+
+A file is told by its rows: prunegrid's item files, lm-eval's `samples_*.jsonl`, or rows with an id and a score
+(`item_log_rows`). Nothing is left out: a row without a score, a duplicate, a choice that is not made is an error.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import Record
+from prunegrid.core.ragged import Floats
+from prunegrid.data.formats import file_rows
+from prunegrid.evaluation.item_log_rows import SCORES, ItemRow, Kind, find_kind, row_reader
+from prunegrid.experiment import layout
+
+Choice = str | Sequence[str] | None
+"""A name, or names of which the first that a log has is meant."""
+SAMPLES = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT[\d.-]+\.jsonl(\.\w+)?")
+ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+
+
+@dataclass(frozen=True)
+class ItemLog:
+    """The scores of one model on the items of one task.
+
+    `rows`: a row for each item in order of `item`, its key: `value`, and where they are known `cluster`, `prompt` and
+    `target` (digests or texts; else None in all rows). `values` are 0..1, unless the metric has another scale.
+    """
+
+    source: str
+    kind: Kind
+    task: str
+    metric: str
+    filter: str | None
+    rows: pd.DataFrame
+
+    @property
+    def values(self) -> Floats:
+        return self.rows["value"].to_numpy(np.float64)
+
+    @property
+    def has_own_scale(self) -> bool:
+        """Whether values lie outside of 0..1: percentages, BLEU, log-probabilities."""
+        return bool(((self.values < 0) | (self.values > 1)).any())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def read_item_logs(
+    path: Path, metric: Choice = None, filter: Choice = None, cluster: str | None = None
+) -> dict[str, ItemLog]:
+    """The logs of a file or of a folder, by task. Two logs of one task in a folder are an error."""
+    if not path.is_dir():
+        log = read_item_log(path, metric, filter, cluster)
+        return {log.task: log}
+    logs: dict[str, ItemLog] = {}
+    for file in _log_files(path):
+        log = read_item_log(file, metric, filter, cluster)
+        if log.task in logs:
+            problem = f"has two logs of {log.task}: {Path(logs[log.task].source).relative_to(path)} and "
+            raise PrunegridError(path, problem + str(file.relative_to(path)), "give one of the files, or a subfolder")
+        logs[log.task] = log
+    return logs
+
+
+def read_item_log(path: Path, metric: Choice = None, filter: Choice = None, cluster: str | None = None) -> ItemLog:
+    """The scores in one file, under `metric` and `filter`; both may be left out where the file has one.
+
+    `cluster` is a field of the rows or of their documents: items that share its value are not independent. Raises
+    `PrunegridError` for a file that is no log, an item without a number or twice, and a choice that is left open.
+    """
+    record = _record(path)
+    benchmark, chosen = (record.get("benchmark"), record["filter"]) if record else (None, None)
+    return item_log(str(path), _rows(path), metric, filter or chosen, cluster, benchmark, record.get("metric"))
+
+
+def item_log(
+    source: str,
+    rows: Iterable[tuple[str, Record]],
+    metric: Choice = None,
+    filter: Choice = None,
+    cluster: str | None = None,
+    task: str | None = None,
+    known_metric: str | None = None,
+) -> ItemLog:
+    """The log in rows, each with its place for messages. `known_metric` is that of prunegrid's `value`."""
+    placed = iter(rows)
+    first = next(placed, None)
+    if first is None:
+        raise PrunegridError(source, "holds no rows", "give a log with at least one item")
+    kind = find_kind(source, first[1])
+    read = row_reader(kind, cluster, _names(metric))
+    items = [read(place, values) for place, values in _chain(first, placed)]
+    chosen = _choice(source, "filter", {item.filter for item in items if item.filter is not None}, filter)
+    items = [item for item in items if item.filter == chosen]
+    metrics = dict.fromkeys(name for item in items for name in item.scores)
+    if not metrics:
+        problem = f"has no score, but {', '.join(first[1])}"
+        raise PrunegridError(source, problem, f"name a column {' or '.join(SCORES[:4])}, or give --metric COLUMN")
+    name = known_metric or "value" if kind == "prunegrid" else _choice(source, "metric", metrics, metric)
+    if kind == "prunegrid" and metric and name not in _names(metric):
+        raise PrunegridError(source, f"holds the metric {name}, not {metric}", "leave --metric out")
+    frame = _frame(source, items, "value" if kind == "prunegrid" else str(name))
+    return ItemLog(source, kind, task or _task(Path(source)), str(name), chosen, frame)
+
+
+def _chain(first: tuple[str, Record], rest: Iterator[tuple[str, Record]]) -> Iterator[tuple[str, Record]]:
+    yield first
+    yield from rest
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Record]]:
+    for place, values in file_rows(path):
+        if isinstance(values, PrunegridError):
+            raise values
+        yield place, values
+
+
+def _record(path: Path) -> Mapping[str, Any]:
+    """The record beside an item file of prunegrid, whose digest must be that file's; {} if there is none."""
+    file = path.with_suffix(".json")
+    if path.suffix != ".parquet" or not file.is_file():
+        return {}
+    record = files.read_json(file)
+    if not isinstance(record, dict) or not {"filter", "metric", "items_hash"} <= record.keys():
+        return {}
+    if (digest := files.sha256(path)) != record["items_hash"]:
+        problem = f"its SHA-256 is {digest[:12]}..., but {file.name} says {record['items_hash'][:12]}..."
+        raise PrunegridError(path, f"{problem}: these are not the items of that score", "evaluate it again")
+    return record
+
+
+def _log_files(folder: Path) -> list[Path]:
+    """lm-eval's sample logs below the folder; else prunegrid's item files or other tables, directly in it."""
+    if samples := sorted(folder.rglob("samples_*.jsonl*")):
+        return samples
+    found = sorted(file for file in folder.iterdir() if file.is_file() and _ending(file) in ENDINGS)
+    tables = {file.with_suffix("") for file in found if file.suffix == ".parquet"}
+    # a record lies beside prunegrid's item files, under the same name
+    found = [file for file in found if not (file.suffix == ".json" and file.with_suffix("") in tables)]
+    if not found:
+        cells = ", or a cell's folder below it" if (folder / layout.EXPERIMENT).is_file() else ""
+        endings = ", ".join(ENDINGS)
+        raise PrunegridError(folder, "holds no log of items", f"give a file, or a folder of {endings}{cells}")
+    return found
+
+
+def _ending(file: Path) -> str:
+    suffixes = [suffix for suffix in file.suffixes if suffix not in (".gz", ".zst", ".bz2", ".xz", ".lz4")]
+    return suffixes[-1].lower() if suffixes else ""
+
+
+def _task(path: Path) -> str:
+    """lm-eval's task in the file's name, else the name without its endings."""
+    match = SAMPLES.match(path.name)
+    return match["task"] if match else path.name.partition(".")[0]
+
+
+def _names(choice: Choice) -> list[str]:
+    return choice.split(",") if isinstance(choice, str) else list(choice or ())
+
+
+def _choice(source: str, what: str, found: Iterable[str], choice: Choice) -> str | None:
+    """The first of `choice` that was found; without a choice the only one, None if there is none."""
+    there, names = sorted(found), _names(choice)
+    if chosen := [name for name in names if name in there]:
+        return chosen[0]
+    if names and there:
+        raise PrunegridError(
+            source, f"has no {what} {', '.join(names)}, but {', '.join(there)}", f"give --{what} {there[0]}"
+        )
+    if len(there) > 1:
+        raise PrunegridError(
+            source, f"has several {what}s: {', '.join(there)}", f"give --{what} {there[0]}, or another"
+        )
+    return there[0] if there else None
+
+
+def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
+    """The items' rows in order of their keys; an error if one is there twice or has no number."""
+    values = [item.scores.get(metric) for item in items]
+    if missing := [item for item, value in zip(items, values, strict=True) if value is None or not np.isfinite(value)]:
+        problem = f"{len(missing)} of {len(items)} items have no finite {metric}, the first at {missing[0].place}"
+        raise PrunegridError(source, problem, "score them, or take them out of all logs")
+    columns = {name: [getattr(item, name) for item in items] for name in ("item", "cluster", "prompt", "target")}
+    frame = pd.DataFrame(columns | {"value": values}).sort_values("item", kind="stable", ignore_index=True)
+    if (twice := frame["item"].duplicated()).any():
+        names = ", ".join(map(str, frame.loc[twice, "item"].unique()[:3]))
+        problem = f"{int(twice.sum())} of {len(frame)} rows repeat the id of another one ({names})"
+        raise PrunegridError(source, problem, "give each item one row; for several runs, give a log for each")
+    return frame
