@@ -131,9 +131,9 @@ def test_report_embeds_the_table_and_the_figures(done: Path) -> None:
     assert all(name in report for name in ("table.html", "eu-plane.svg", "pareto.svg", "bars-s0.125-t0.5.svg"))
 
 
-def test_trace_leads_every_number_back_to_its_items(done: Path) -> None:
+def test_verify_finds_every_number_again(done: Path) -> None:
     """6 cells x 5 benchmarks of 8 items; 3 rows have deltas, on 6 columns."""
-    run = prunegrid("trace", str(done / "results/sandbox"))
+    run = prunegrid("verify", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
     assert "recomputed from 240 item values: 30 scores, 6 averages and 18 deltas match" in run.stdout
     assert "54 scores, spreads and deltas match table.csv" in run.stdout
@@ -187,7 +187,7 @@ def test_weights_are_deleted_after_evaluation(done: Path, tmp_path: Path) -> Non
     assert (weights.parent / "training.json").exists()
     assert pq.read_table(root / "results.parquet", columns=NUMBERS).equals(whole)
     assert planned(folder, config=scores) == {}
-    run = prunegrid("trace", str(root))
+    run = prunegrid("verify", str(root))
     assert run.returncode == 0, run.stderr
     assert planned(folder, config=CONFIG) == {"record": 1, **CELL_ONLY}, "to have weights again is to train"
 

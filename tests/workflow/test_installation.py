@@ -95,7 +95,7 @@ print(len(pruned.to_datasets()), len(pruned.to_pandas()))
     ("line", "module", "extra"),
     [
         ("table results", "scipy", "report"),
-        ("trace results", "scipy", "report"),
+        ("verify results", "scipy", "report"),
         ("compare results", "scipy", "report"),
         ("figures results", "matplotlib", "report"),
         ("merge --model model --adapter adapter --out merged", "peft", "train"),

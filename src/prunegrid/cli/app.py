@@ -8,7 +8,8 @@ prunegrid show pruned
 prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
-prunegrid trace results/sandbox
+prunegrid verify results/sandbox
+prunegrid trace results/sandbox CELL BENCHMARK
 prunegrid figures results/sandbox
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid doctor experiments/paper.yaml
@@ -39,11 +40,28 @@ from prunegrid.cli import (
     status,
     table,
     trace,
+    verify,
 )
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import missing_extra
 
-COMMANDS = (keep, score, extra, prune, show, export, merge, table, trace, figures, compare, doctor, status, plan)
+COMMANDS = (
+    keep,
+    score,
+    extra,
+    prune,
+    show,
+    export,
+    merge,
+    table,
+    verify,
+    trace,
+    figures,
+    compare,
+    doctor,
+    status,
+    plan,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

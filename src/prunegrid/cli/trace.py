@@ -1,4 +1,4 @@
-"""Compute the table's numbers again from its items, all or one."""
+"""Lead one number of the table back to its items, its model and its baseline."""
 
 import argparse
 
@@ -13,24 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    from prunegrid.table.trace import trace_score
+    from prunegrid.verification.trace import trace_score
 
     if options.cell is None:
-        _verify(options)
-    elif options.benchmark is None:
-        raise PrunegridError(options.cell, "is a cell without a benchmark", "give both, or neither")
-    else:
-        print("\n".join(trace_score(options.directory, options.cell, options.benchmark)))
-
-
-def _verify(options: argparse.Namespace) -> None:
-    from prunegrid.table.verification import verify_table
-
-    verified = verify_table(options.directory)
-    print(
-        f"{options.directory}: recomputed from {verified.values} item values: {verified.scores} scores, "
-        f"{verified.averages} averages and {verified.deltas} deltas match results.parquet; "
-        f"{verified.csv_numbers} scores, spreads and deltas match table.csv"
-    )
-    names = (str(file.relative_to(options.directory)) for file in verified.files)
-    print(f"regenerated and identical: {', '.join(names)}")
+        where = f"trace {options.directory}"
+        raise PrunegridError(where, "names no number", f"check all of them with `prunegrid verify {options.directory}`")
+    if options.benchmark is None:
+        raise PrunegridError(options.cell, "is a cell without a benchmark", "give both")
+    print("\n".join(trace_score(options.directory, options.cell, options.benchmark)))

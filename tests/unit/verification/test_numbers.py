@@ -12,10 +12,10 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
 from prunegrid.statistics import deltas
-from prunegrid.table import verification
 from prunegrid.table.build import FORMATS, build
-from prunegrid.table.trace import trace_score
-from prunegrid.table.verification import verify_table
+from prunegrid.verification import numbers
+from prunegrid.verification.numbers import verify_table
+from prunegrid.verification.trace import trace_score
 from support.errors import refused
 from support.results_folder import an_experiment, answer, finish, put, shared_files
 
@@ -115,7 +115,7 @@ def test_verify_table_recomputes_by_its_own_arithmetic(root: Path, monkeypatch: 
     monkeypatch.setattr(collect, "average", doubled)
     with refused("m/s0.125-t0.5/random+ppl/seed0 against s0.125-t0.5/random+random/seed0, Avg", "18.98", "9.49"):
         build(root)
-    monkeypatch.setattr(verification, "_verify_files", lambda directory: [])
+    monkeypatch.setattr(numbers, "_verify_files", lambda directory: [])
     frame = collect.read(root / "results.parquet")
     frame.loc[3, "score"] += 0.01
     collect.write(frame, root / "results.parquet")
@@ -124,7 +124,7 @@ def test_verify_table_recomputes_by_its_own_arithmetic(root: Path, monkeypatch: 
 
 
 def test_verify_table_refuses_another_number_in_the_csv(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "_verify_files", lambda directory: [])
+    monkeypatch.setattr(numbers, "_verify_files", lambda directory: [])
     path = root / "table/table.csv"
     whole = pd.read_csv(path, comment="#", dtype=str)
     for variant, column in (

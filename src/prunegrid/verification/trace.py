@@ -17,7 +17,7 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
 from prunegrid.statistics.paired_items import KEY, read_item_scores
-from prunegrid.table.verification import baseline_cell, read_done_rows
+from prunegrid.verification.numbers import baseline_cell, read_done_rows
 
 MAX_LISTED = 20
 

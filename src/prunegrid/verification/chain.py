@@ -1,0 +1,128 @@
+"""The chain of digests, from the table down to the data: each record names what it was made of, and what was made.
+
+`Walk` goes through the records of a results folder and compares every digest that they hold with the file that it is
+of. What differs is collected by file, so that a file that twenty records name is one finding. A digest that an older
+version did not write, weights that were deleted, and sources that are not on this machine are counted.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.verification.hashes import WEIGHTS, Hashes, combine
+
+
+class Walk:
+    """What was compared: `matched` links by the kind of the record; `unnamed`: links without a digest, by what they
+    lead to; `deleted`: weights, by cell.
+    """
+
+    def __init__(self, root: Path, hashes: Hashes) -> None:
+        self.root, self.hashes = root, hashes
+        self.matched: Counter[str] = Counter()
+        self.unnamed: Counter[str] = Counter()
+        self.deleted: list[str] = []
+        self.elsewhere: list[str] = []
+        self.other: list[PrunegridError] = []
+        self._records: dict[str, dict[str, Any]] = {}
+        self._changed: dict[Path, tuple[str, list[Path]]] = {}
+
+    @property
+    def problems(self) -> list[PrunegridError]:
+        """What was found: files that changed, then all else."""
+        return [*(self._changed_error(file) for file in self._changed), *self.other]
+
+    def record(self, name: str) -> dict[str, Any]:
+        """The content of a JSON file; empty where it is not there or damaged, which is a finding."""
+        if name not in self._records:
+            self._records[name] = {}
+            if (self.root / name).exists():
+                try:
+                    self._records[name] = dict(files.read_json(self.root / name))
+                except PrunegridError as error:
+                    self.other.append(error)
+                except (TypeError, ValueError):
+                    path = self.root / name
+                    self.other.append(PrunegridError(path, "is not a record", files.repair(path)))
+        return self._records[name]
+
+    def follow(self, name: str, key: str, kind: str, what: str) -> None:
+        """Compare the files that the record names under `key`, a map to the sums of `sha256sum`."""
+        named = self.record(name).get(key)
+        if not isinstance(named, Mapping):
+            self.unnamed[what] += 1
+            return
+        for file, expected in named.items():
+            self.compare(name, kind, [file], expected, together=False)
+
+    def compare(
+        self,
+        name: str,
+        kind: str,
+        paths: Sequence[str | Path],
+        expected: str | None,
+        what: str = "",
+        together: bool = True,
+    ) -> None:
+        """Compare files with the digest that the record `name` has of them: `together`, or the sum of a single one."""
+        if expected is None:
+            self.unnamed[what] += 1
+            return
+        record, places = self.root / name, [self.root / path for path in paths]
+        if missing := next((place for place in places if not place.is_file()), None):
+            self._missing(missing, record)
+            return
+        sums = [self.hashes.find(place, record) for place in places]
+        known = [each for each in sums if each is not None]
+        if len(known) == len(sums):
+            actual = combine(known) if together else known[0]
+            self._judge(kind, places[0] if len(places) == 1 else places[0].parent, actual, expected, record)
+
+    def agree(self, kind: str, one: tuple[str, str], other: tuple[str, str], what: str) -> None:
+        """Compare a value of one record with that of another; places are (record, dotted key). Older ones lack some."""
+        values = [_value(self.record(name), key) for name, key in (one, other)]
+        if None in values:
+            self.unnamed[what] += 1
+        elif values[0] == values[1]:
+            self.matched[kind] += 1
+        else:
+            mine, its = (str(value)[:12] for value in values)
+            problem = f"{one[1]} is {mine}..., but {self.root / other[0]} has {its}...: made with another {what}"
+            self.other.append(PrunegridError(self.root / one[0], problem, files.repair(self.root / one[0])))
+
+    def sizes(self, name: str, folder: str) -> None:
+        """Compare the sizes that the record has of the folder's files."""
+        recorded = self.record(name).get("files") or {}
+        if damage := files.damaged_file(self.root / folder, recorded):
+            place = self.root / folder
+            self.other.append(PrunegridError(place / damage.name, damage.problem, files.repair(place)))
+
+    def _judge(self, kind: str, place: Path, actual: str, expected: str, record: Path) -> None:
+        if actual == expected:
+            self.matched[kind] += 1
+            return
+        problem = f"its SHA-256 is {actual[:12]}..., but {record} says {expected[:12]}..."
+        self._changed.setdefault(place, (problem, []))[1].append(record)
+
+    def _missing(self, place: Path, record: Path) -> None:
+        self._changed.setdefault(place, (f"is missing, and {record} was made with it", []))[1].append(record)
+
+    def _changed_error(self, place: Path) -> PrunegridError:
+        problem, records = self._changed[place]
+        more = len(set(records)) - 1
+        others = f" (so do {more} more records)" if more and "SHA" in problem else ""
+        return PrunegridError(place, f"{problem}{others}", files.repair(place))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a model's folder, in the order in which their digest is made."""
+    return sorted(folder.glob(f"*{WEIGHTS}"))
+
+
+def _value(record: Any, key: str) -> Any:
+    for part in key.split("."):
+        record = record.get(part) if isinstance(record, dict) else None
+    return record

@@ -1,0 +1,128 @@
+"""What each row kept, trained on and cost, again from selections, scores and the records of trainings.
+
+The columns Kept, Tokens and Cost: plain arithmetic that shares no code with `selection`, `training` and `results`.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+
+from prunegrid import pruners
+from prunegrid.core import files
+from prunegrid.experiment import grid, layout
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.pruners.columns import PASS_COLUMNS
+
+Bounds = tuple[float, float]
+FREE = {"prompt_tokens", "response_tokens", "truncated"}  # the tokenizer alone knows these: no pass is paid for
+
+
+class Lengths(NamedTuple):
+    """Of each answer of the scores: its response's tokens, and the row of the source that it is of."""
+
+    tokens: pd.Series
+    row: pd.Series | None
+
+
+class Measures:
+    """Recomputes the columns of one experiment's cells; what several cells share is read once."""
+
+    def __init__(self, root: Path, experiment: Experiment) -> None:
+        self.root, self.experiment = root, experiment
+        self._lengths: dict[str, Lengths] = {}
+
+    def columns(self, cell: Cell) -> dict[str, Bounds]:
+        """Lowest and highest value of each column: one value, unless a training ended within an epoch."""
+        training = files.read_json(self.root / layout.training(cell.name))
+        values = {"train_seconds": float(training["seconds"])}
+        if (scoring := self._scoring_seconds(cell)) is not None:
+            values["scoring_seconds"] = scoring
+            if self.experiment.device == "cuda":
+                ranks = self.experiment.training.ranks
+                values["gpu_hours"] = (values["train_seconds"] * ranks + scoring) / 3600
+        exact = {name: (value, value) for name, value in values.items()}
+        return exact | self._kept(cell, training)
+
+    def _kept(self, cell: Cell, training: dict[str, Any]) -> dict[str, Bounds]:
+        lengths, epochs = self.lengths(cell.model), float(training["epochs"])
+        if not cell.pruned:
+            every = int(lengths.tokens.sum())
+            return {
+                "realised_sample_ratio": (1.0, 1.0),
+                "realised_token_ratio": (1.0, 1.0),
+                "trained_tokens": (math.floor(epochs) * every, math.ceil(epochs) * every),
+            }
+        if grid.dynamic(self.experiment, cell):
+            return self._kept_by_training(cell, lengths, training)
+        table = files.read_parquet(self.root / layout.pruned(cell.name) / layout.SELECTION, ["sample_id", "kept"])
+        kept = pd.Series(pc.list_value_length(table["kept"]).to_numpy(), table["sample_id"].to_numpy())
+        samples, within = self._samples(cell, lengths, kept.index)
+        tokens = int(kept.sum())
+        return {
+            "realised_sample_ratio": (samples, samples),
+            "realised_token_ratio": (tokens / within, tokens / within),
+            "trained_tokens": (math.floor(epochs) * tokens, math.ceil(epochs) * tokens),
+        }
+
+    def _samples(self, cell: Cell, lengths: Lengths, kept: pd.Index) -> tuple[float, int]:
+        """The share of samples that is kept, and the response tokens of these samples, conversations if so pruned."""
+        if self.experiment.unit == "conversation":
+            assert lengths.row is not None, "conversations are rows of the source"
+            whole = lengths.row.isin(lengths.row[kept])
+            return lengths.row[kept].nunique() / lengths.row.nunique(), int(lengths.tokens[whole].sum())
+        return len(kept) / len(lengths.tokens), int(lengths.tokens[kept].sum())
+
+    def _kept_by_training(self, cell: Cell, lengths: Lengths, training: dict[str, Any]) -> dict[str, Bounds]:
+        """Of a dynamic cell: over the mini-batches of all epochs, each of which sees every sample once."""
+        path = self.root / layout.trained(cell.name) / layout.SELECTION_LOG
+        table = files.read_parquet(path, ["sample_id", "kept"]).to_pandas()
+        settings = training["training"]
+        batch = ("per_device_train_batch_size", "gradient_accumulation_steps", "ranks")
+        global_batch = math.prod(settings[key] for key in batch)
+        whole, rest = divmod(int(training["steps"]), int(training["steps_per_epoch"]))
+        candidates = whole * len(lengths.tokens) + min(rest * global_batch, len(lengths.tokens))
+        tokens = int(table["kept"].sum())
+        samples, ratio = len(table) / candidates, tokens / int(lengths.tokens[table["sample_id"]].sum())
+        return {
+            "realised_sample_ratio": (samples, samples),
+            "realised_token_ratio": (ratio, ratio),
+            "trained_tokens": (tokens, tokens),
+        }
+
+    def lengths(self, model: str) -> Lengths:
+        if model not in self._lengths:
+            path = self.root / layout.scores(model) / layout.SAMPLES
+            names = ["sample_id", "response_tokens"]
+            names += ["row"] if "row" in files.parquet_schema(path).names else []
+            table = files.read_parquet(path, names).to_pandas().set_index("sample_id")
+            self._lengths[model] = Lengths(table["response_tokens"].astype(np.int64), table.get("row"))
+        return self._lengths[model]
+
+    def _scoring_seconds(self, cell: Cell) -> float | None:
+        """The cell's part of the passes that it reads, each divided by all cells that read it; None: not recorded."""
+        parts = [self._pass_seconds(cell.model, name) / self._readers(cell.model, name) for name in self._passes(cell)]
+        return None if any(map(math.isnan, parts)) else math.fsum(parts)
+
+    def _readers(self, model: str, name: str) -> int:
+        return sum(other.model == model and name in self._passes(other) for other in grid.cells(self.experiment))
+
+    def _passes(self, cell: Cell) -> set[str]:
+        """ "" is the scoring pass, others are optional scores by name."""
+        if not cell.pruned or grid.dynamic(self.experiment, cell):
+            return set()
+        variant = self.experiment.variant(cell.variant)
+        needs = pruners.needs(variant.method, variant.options)
+        read = (set(needs.samples) | set(needs.tokens)) - FREE
+        return {"" if name in PASS_COLUMNS else name for name in read}
+
+    def _pass_seconds(self, model: str, name: str) -> float:
+        path = layout.benchmark("extra_score", f"{model}/{name}") if name else layout.scores_meta(model)
+        if not (self.root / path).exists():
+            return math.nan
+        seconds = files.read_json(self.root / path).get("s" if name else "seconds")
+        return math.nan if seconds is None else float(seconds)

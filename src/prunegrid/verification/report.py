@@ -1,0 +1,75 @@
+"""What `prunegrid verify` prints: what was checked, what could not be, and every problem; for people or as JSON."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prunegrid.verification.hashes import LARGE
+from prunegrid.verification.verify import Verification
+
+
+def report_lines(directory: Path, verification: Verification) -> Iterator[str]:
+    yield f"{directory}:"
+    yield from (f"  {line}" for line in _checked(directory, verification))
+    yield from (f"  not checked: {line}" for line in _unchecked(verification))
+    for problem in verification.problems:
+        yield f"PROBLEM {problem}"
+    count = len(verification.problems)
+    yield "no problem found" if not count else f"{count} problem{'s' * (count > 1)} found"
+
+
+def _checked(directory: Path, verification: Verification) -> Iterator[str]:
+    matched = verification.walk.matched
+    kinds = ", ".join(f"{kind} {count}" for kind, count in matched.items())
+    yield f"digests that match, by the record that holds them: {matched.total()} ({kinds})"
+    if numbers := verification.numbers:
+        yield (
+            f"recomputed from {numbers.values} item values: {numbers.scores} scores, {numbers.averages} averages and "
+            f"{numbers.deltas} deltas match results.parquet; {numbers.csv_numbers} scores, spreads and deltas match "
+            "table.csv"
+        )
+        names = (str(file.relative_to(directory)) for file in numbers.files)
+        yield f"regenerated and identical: {', '.join(names)}"
+    if (columns := verification.columns) and not columns.problems:
+        yield (
+            f"recomputed from selections, scores and trainings: Kept, Tokens and Cost of {columns.cells} cells match "
+            f"results.parquet; {columns.csv_numbers} numbers match table.csv"
+        )
+
+
+def _unchecked(verification: Verification) -> Iterator[str]:
+    """What no digest speaks for, each with its number."""
+    walk = verification.walk
+    if total := walk.unnamed.total():
+        kinds = ", ".join(f"{kind} {count}" for kind, count in walk.unnamed.items())
+        yield f"{total} links have no digest, made by an older version ({kinds})"
+    if unread := len(walk.hashes.unread):
+        yield f"content of {unread} files of weights over {LARGE >> 20} MiB, only their size (--deep hashes them)"
+    if walk.deleted:
+        yield f"{len(walk.deleted)} models whose weights were deleted"
+    if walk.elsewhere:
+        yield f"sources that are not on this machine: {', '.join(walk.elsewhere)}"
+    if verification.unfinished:
+        yield f"what {verification.unfinished} cells that are not done were made of (prunegrid status says why)"
+
+
+def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
+    """The same for programs."""
+    walk, numbers, columns = verification.walk, verification.numbers, verification.columns
+    return {
+        "directory": str(directory),
+        "problems": [{"where": each.where, "what": each.what, "fix": each.fix} for each in verification.problems],
+        "digests": dict(walk.matched),
+        "no_digest": dict(walk.unnamed),
+        "sizes_only": sorted(map(str, walk.hashes.unread)),
+        "deleted": walk.deleted,
+        "elsewhere": walk.elsewhere,
+        "unfinished": verification.unfinished,
+        "recomputed": {
+            "item_values": numbers.values if numbers else 0,
+            "scores": numbers.scores if numbers else 0,
+            "averages": numbers.averages if numbers else 0,
+            "deltas": numbers.deltas if numbers else 0,
+            "cells": columns.cells if columns else 0,
+        },
+    }

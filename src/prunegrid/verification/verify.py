@@ -1,0 +1,63 @@
+"""Everything about a finished results folder that can be checked: `prunegrid verify results/<experiment>`.
+
+Digests first, from the table down to the data, since what has changed there explains what differs later; then the
+numbers of every column; then, if asked for, items anew.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prunegrid.core.errors import PrunegridError, PrunegridErrors
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
+from prunegrid.status import Files, all_statuses
+from prunegrid.verification.chain import Walk
+from prunegrid.verification.columns import CheckedColumns, check_columns
+from prunegrid.verification.links import walk_folder
+from prunegrid.verification.numbers import Verified, verify_table
+
+
+class Verification(NamedTuple):
+    """What was checked; None is what could not be, and `problems` say why. `unfinished`: cells that are not done."""
+
+    walk: Walk
+    numbers: Verified | None
+    columns: CheckedColumns | None
+    unfinished: int
+    problems: list[PrunegridError]
+
+
+def verify(directory: Path, deep: bool = False) -> Verification:
+    """Check the folder; `deep` hashes large weights, too. Raises `PrunegridError` only if it is no results folder."""
+    experiment = collect.read_folder(directory)
+    problems: list[PrunegridError] = []
+    done, unfinished = _done_cells(experiment, directory, problems)
+    walk = walk_folder(directory, experiment, done, deep)
+    numbers = _attempt(problems, verify_table, directory)
+    columns = _attempt(problems, check_columns, directory, experiment)
+    found = [*walk.problems, *problems, *(columns.problems if columns else [])]
+    return Verification(walk, numbers, columns, unfinished, list({str(each): each for each in found}.values()))
+
+
+def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridError]) -> tuple[set[Cell], int]:
+    """The cells that are done, and how many are not. A damaged record is a problem, and then all count as done."""
+    try:
+        statuses = all_statuses(experiment, Files(root))
+    except PrunegridError as error:
+        problems.append(error)
+        return set(grid.cells(experiment)), 0
+    done = {cell for cell, status in statuses.items() if status.worst == "done"}
+    return done, len(statuses) - len(done)
+
+
+def _attempt(problems: list[PrunegridError], check: Any, *arguments: Any) -> Any:
+    """What the check returns; None if it stops at a problem, which is added."""
+    try:
+        return check(*arguments)
+    except PrunegridErrors as several:
+        problems += several.errors
+    except PrunegridError as error:
+        problems.append(error)
+    return None
