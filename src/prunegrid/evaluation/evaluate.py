@@ -114,6 +114,7 @@ def _prepare(
         "data": benchmark.data.model_dump(mode="json"),
         "data_hash": sha256(data),
         "limit": benchmark.limit,
+        **benchmark.model_dump(mode="json", include={"gen_kwargs", "repeats"}),  # neither, where they are as before
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,

@@ -365,16 +365,39 @@ class Runtime(Section):
         return self.cells_per_gpu if ranks == 1 else 1
 
 
+class Generation(Section):
+    """How answers are generated, under lm-eval's names; what is not given is the task's. Greedy without temperature."""
+
+    max_gen_toks: int | None = added(None, ge=1, description="new tokens of an answer, at most")
+    until: list[Annotated[str, Field(min_length=1)]] | None = added(None, description="texts at which an answer ends")
+    temperature: float | None = added(None, ge=0, description="draw answers at this temperature; 0: greedy")
+    top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
+    top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
+
+
 class Benchmark(Section):
     """One column of the table."""
 
     task: str = Field(description="task of the protocol")
     data: DataRef = Field(description="items of the task")
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
+    gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
+    repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+
+    @model_validator(mode="after")
+    def check_repeats(self) -> Self:
+        if self.repeats > 1 and not self.gen_kwargs.temperature:
+            raise ValueError(
+                f"repeats is {self.repeats}, but greedy answers to an item are all the same; "
+                "give gen_kwargs: {temperature: ...}, or leave repeats out"
+            )
+        return self
 
     def find_task(self, protocol: str) -> Task:
         """What is asked, and how answers are scored."""
-        return find_task(protocol, self.task)
+        task = find_task(protocol, self.task)
+        gen_kwargs = self.gen_kwargs.model_dump(mode="json")
+        return task.change_generation(gen_kwargs) if gen_kwargs else task
 
 
 class Evaluation(Section):
@@ -398,4 +421,9 @@ class Evaluation(Section):
                 raise ValueError(
                     f"benchmarks.{name}.task is {benchmark.task!r}; tasks of {self.protocol}: {', '.join(tasks)}"
                 )
+            try:
+                if benchmark.gen_kwargs != Generation():
+                    benchmark.find_task(self.protocol)
+            except PrunegridError as error:
+                raise ValueError(f"benchmarks.{name}: {error}") from None
         return self

@@ -57,12 +57,15 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
     record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
     protocol, dtype, task, limit = files.values(record, "protocol", "dtype", "task", "limit")
     engine = files.value(record, "engine", absent=TRANSFORMERS)
+    repeats, gen_kwargs = files.value(record, "repeats", absent=1), files.value(record, "gen_kwargs", absent={})
     reasons = [
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
         *_differences("evaluation.engine", engine, evaluation.engine),
         *_differences(f"{section}.task", task, settings.task),
         *_differences(f"{section}.limit", limit, settings.limit),
+        *_differences(f"{section}.repeats", repeats, settings.repeats),
+        *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
     ]
     optional: dict[str, tuple[str, Any]] = {
         "batch_tokens": ("evaluation.batch_tokens", evaluation.batch_tokens),

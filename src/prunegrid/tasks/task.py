@@ -3,10 +3,11 @@
 import importlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
 
 FUNCTION = "!function "
@@ -39,6 +40,13 @@ class Task:
         metadata = {key: value for key, value in self.metadata.items() if key not in UNHASHED}
         return sha256(json.dumps({**self.config, "metadata": metadata}, sort_keys=True), *self.code)
 
+    def change_generation(self, gen_kwargs: dict[str, Any]) -> Self:
+        """The task with these `generation_kwargs` in place of its own; a temperature means sampling."""
+        if "generation_kwargs" not in self.config:
+            raise PrunegridError(f"gen_kwargs of {self.name}", "its answers are options, not generated", "remove them")
+        kwargs = self.config["generation_kwargs"] | gen_kwargs
+        return replace(self, config=self.config | {"generation_kwargs": kwargs | {"do_sample": is_sampled(kwargs)}})
+
     def resolve(self) -> dict[str, Any]:
         """The configuration with functions in place of their names; its metadata stays text."""
         return {key: self.function(value) if is_function(value) else value for key, value in self.config.items()}
@@ -53,3 +61,8 @@ class Task:
 
 def is_function(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(FUNCTION)
+
+
+def is_sampled(generation: dict[str, Any]) -> bool:
+    """Whether these `generation_kwargs` draw answers at random."""
+    return bool(generation.get("temperature"))

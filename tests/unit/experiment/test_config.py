@@ -202,3 +202,40 @@ def test_dtype_on_a_gpu_defaults_to_bfloat16(stage: int, bf16: bool) -> None:
     assert (kept.scoring.dtype, kept.training.bf16) == ("float32", False)
     cpu = load(gpu | {"device": "cpu"})
     assert (cpu.scoring.dtype, cpu.evaluation.dtype, cpu.training.bf16) == ("float32", "float32", False)
+
+
+def _benchmark(**keys: Any) -> dict[str, Any]:
+    return changed("evaluation.benchmarks.GSM8K", DEFAULT["evaluation"]["benchmarks"]["GSM8K"] | keys)
+
+
+def test_gen_kwargs_change_the_task_and_absent_ones_do_not() -> None:
+    plain = load(DEFAULT).evaluation.benchmarks["GSM8K"]
+    assert plain.model_dump(mode="json").keys() == {"task", "data", "limit"}, "dumps of older configs stay as they were"
+    drawn = load(_benchmark(repeats=4, gen_kwargs={"temperature": 1.0, "top_p": 0.9})).evaluation.benchmarks["GSM8K"]
+    assert drawn.model_dump(mode="json")["gen_kwargs"] == {"temperature": 1.0, "top_p": 0.9}
+    kwargs = drawn.find_task("harness").config["generation_kwargs"]
+    assert (kwargs["do_sample"], kwargs["temperature"], kwargs["top_p"], kwargs["max_gen_toks"]) == (
+        True,
+        1.0,
+        0.9,
+        256,
+    )
+    assert drawn.find_task("harness").digest != plain.find_task("harness").digest
+    shorter = load(_benchmark(gen_kwargs={"max_gen_toks": 16, "temperature": 0})).evaluation.benchmarks["GSM8K"]
+    assert shorter.find_task("harness").config["generation_kwargs"]["do_sample"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "words"),
+    [
+        ("GSM8K", {"repeats": 2}, "greedy answers to an item are all the same"),
+        ("GSM8K", {"repeats": 2, "gen_kwargs": {"temperature": 0}}, "greedy answers to an item are all the same"),
+        ("GSM8K", {"gen_kwargs": {"num_beams": 2}}, "num_beams"),
+        ("GSM8K", {"gen_kwargs": {"temperature": -1}}, "temperature"),
+        ("ARC-E", {"gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
+    ],
+)
+def test_gen_kwargs_that_cannot_be_followed_are_refused(path: str, keys: dict[str, Any], words: str) -> None:
+    benchmark = DEFAULT["evaluation"]["benchmarks"][path] | keys
+    with pytest.raises(PrunegridError, match=words):
+        load(changed(f"evaluation.benchmarks.{path}", benchmark))
