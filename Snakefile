@@ -21,6 +21,13 @@ if not workflow.config_settings.configfiles:
 try:
     check_command_line([*(workflow.config_settings.config_args or ()), *map(str, workflow.configfiles)])
     EXPERIMENT = load(config, ", ".join(map(str, workflow.configfiles)) or "--config")
+    if EXPERIMENT.seed_rule:
+        from prunegrid.experiment import seed_rule
+        from prunegrid.statistics import seed_count
+
+        # Only a run as a whole may add seeds; its jobs, which read this file again, take the number that it recorded.
+        current = seed_count.announced if workflow.is_main_process else seed_rule.recorded
+        EXPERIMENT = current(EXPERIMENT, Path(EXPERIMENT.results))
 except PrunegridError as error:
     raise WorkflowError(str(error)) from None
 
@@ -67,6 +74,7 @@ rule all:
 
 onstart:
     print_stale_cells()
+    record_seeds()
 
 
 onerror:

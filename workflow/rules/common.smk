@@ -130,6 +130,12 @@ def print_stale_cells():
         print(f"prunegrid: {line}", flush=True)
 
 
+def record_seeds():
+    """Before any job, how many seeds this run makes, where `seeds` is a rule: its jobs read that file."""
+    if EXPERIMENT.seed_rule:
+        seed_rule.record(EXPERIMENT, Path(R))
+
+
 def write_partial_table():
     """A job failed: write the table of the cells that are finished, which says what is missing."""
     from snakemake.io import IOFile

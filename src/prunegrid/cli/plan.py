@@ -19,6 +19,11 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.plan.report import report
 
     experiment, root = find(options.experiment)
+    if experiment.seed_rule:
+        from prunegrid.statistics import seed_count
+
+        print(seed_count.sentence(experiment, root))
+        experiment = seed_count.grown(experiment, root)
     if (options.samples is None) != (options.tokens_per_sample is None):
         raise PrunegridError("--samples and --tokens-per-sample", "go together", "give both, or neither")
     print(report(read_basis(experiment, root, options.samples, options.tokens_per_sample)))

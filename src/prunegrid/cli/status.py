@@ -12,7 +12,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from prunegrid.experiment.locate import find
     from prunegrid.status.text import show
 
+    experiment, root = find(options.experiment)
+    if experiment.seed_rule:
+        from prunegrid.statistics import seed_count
+
+        print(seed_count.sentence(experiment, root))
     if not show(options.experiment):
         sys.exit(1)

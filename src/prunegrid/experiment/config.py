@@ -16,6 +16,8 @@ from pydantic import Field, ValidationError, model_validator
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
+from prunegrid.experiment import seed_rule
+from prunegrid.experiment.contrasts import PrimaryContrast
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.sections import (
     USUAL_DTYPE,
@@ -61,11 +63,31 @@ class Experiment(Section):
     references: list[Reference] = Field(
         [ZERO_SHOT, FULL], description="further rows: the untrained model, all data, all data with shuffled responses"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="a whole grid for each seed")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        [0],
+        min_length=1,
+        description="a whole grid for each seed; auto(MIN, MAX, detect=POINTS): as many as finding POINTS in Avg takes",
+        json_schema_extra=seed_rule.allow_text,
+    )
+    seed_rule: str | None = added(
+        None, description="what `seeds` was given as if it was auto(...); a user writes that as `seeds`"
+    )
     scoring: Scoring = Field(Scoring(), description="pass that computes the scores")
     training: Training = Field(Training(), description="fine-tuning")
     runtime: Runtime = Field(Runtime(), description="how jobs run")
     evaluation: Evaluation = Field(description="benchmarks")
+    contrasts: dict[Name, PrimaryContrast] = added(
+        {}, description="questions stated before the run: means of deltas over benchmarks, models and budgets"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_seed_rule(cls, values: Any) -> Any:
+        """Start with the least number of seeds where `seeds` is a rule; results folders know the later number."""
+        if not isinstance(values, dict) or not isinstance(values.get("seeds"), str):
+            return values
+        rule = seed_rule.parse(values["seeds"])
+        return values | {"seeds": list(range(rule.least)), "seed_rule": values["seeds"]}
 
     @model_validator(mode="before")
     @classmethod
@@ -95,6 +117,26 @@ class Experiment(Section):
             duplicates = sorted(name for name, count in Counter(names).items() if count > 1)
             if duplicates:
                 raise ValueError(f"{key} lists {', '.join(duplicates)} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def check_seed_rule(self) -> Self:
+        if self.seed_rule is not None:
+            rule = seed_rule.parse(self.seed_rule)
+            if self.seeds != list(range(len(self.seeds))) or not rule.least <= len(self.seeds) <= rule.most:
+                raise ValueError(f"seed_rule is {self.seed_rule}, but seeds are not its; give seeds alone")
+        return self
+
+    @model_validator(mode="after")
+    def check_contrasts(self) -> Self:
+        known = {
+            "variants": [variant.name for variant in self.variants],
+            "benchmarks": list(self.evaluation.benchmarks),
+            "models": list(self.models),
+            "budgets": self.grid_budgets,
+        }
+        for name, contrast in self.contrasts.items():
+            contrast.check(name, known, self.references)
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ import yaml
 
 from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.core.files import read_json
-from prunegrid.experiment import config, layout
+from prunegrid.experiment import config, layout, seed_rule
 from prunegrid.experiment.config import Experiment
 from prunegrid.pruners import plugins
 
@@ -20,7 +20,8 @@ def find(path: Path) -> tuple[Experiment, Path]:
     if path.is_dir():
         return read_folder(path), path
     experiment = read_config(path)
-    return experiment, Path(experiment.results)
+    root = Path(experiment.results)
+    return seed_rule.recorded(experiment, root), root
 
 
 def read_config(file: Path) -> Experiment:

@@ -21,29 +21,33 @@ NODES = 1000
 NOISE = ("item_se", "item_df", "seed_se")
 
 
-def detectable(frame: pd.DataFrame, keys: Sequence[str] = ("model", "sample_ratio", "token_ratio")) -> pd.DataFrame:
+def detectable(
+    frame: pd.DataFrame, keys: Sequence[str] = ("model", "sample_ratio", "token_ratio"), seeds: int | None = None
+) -> pd.DataFrame:
     """The minimum detectable effect `mde` [points]: a row per group (of equal `keys`), benchmark and number of seeds.
 
     Its noise is that of the group's median row: `item_se` and `item_df` as they are, `seed_se` corrected for the
     median of a sample variance, which lies below its mean (0.69 of it for three seeds). One seed: item noise only,
-    `seed_se` is null. `keys=()` groups all contrasts of a benchmark. Without item noise: null.
+    `seed_se` is null. `keys=()` groups all contrasts of a benchmark. Without item noise: null. `seeds`: what that many
+    would detect, with the same spread.
     """
     columns = [*keys, "benchmark", "n_seeds"]
     rows = [
-        dict(zip(columns, group, strict=True)) | {"n_contrasts": len(part)} | _median_noise(part)
+        dict(zip(columns, group, strict=True)) | {"n_contrasts": len(part)} | _median_noise(part, seeds)
         for group, part in frame.groupby(columns, sort=False, dropna=False)
     ]
     return pd.DataFrame(rows, columns=[*columns, "n_contrasts", *NOISE, "mde"])
 
 
-def _median_noise(part: pd.DataFrame) -> dict[str, Any]:
+def _median_noise(part: pd.DataFrame, seeds: int | None) -> dict[str, Any]:
     n = int(part["n_seeds"].iloc[0])
     item_se, item_df = float(part["item_se"].median()), float(part["item_df"].median())
     seed_se = nan
     if n > 1:
         # the median of a sample variance as a fraction of its mean
         ratio = 2 * special.gammaincinv((n - 1) / 2, 0.5) / (n - 1)
-        seed_se = float(part["seed_sd"].median()) / sqrt(n * ratio)
+        seed_se = float(part["seed_sd"].median()) / sqrt((seeds or n) * ratio)
+        n = seeds or n
     return {"item_se": item_se, "item_df": item_df, "seed_se": seed_se, "mde": mde(item_se, item_df, seed_se, n)}
 
 

@@ -14,6 +14,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
+from prunegrid.statistics import seed_count
 from prunegrid.statistics.power import detectable
 from prunegrid.table.code_version import DIGITS, code_version
 
@@ -25,7 +26,8 @@ def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, deltas:
     records = _records(experiment, directory, frame)
     evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
     code = [_plugins(experiment, directory, frame), _trusted(experiment)]
-    return [*filter(None, [_unit(experiment), _detects(deltas), *evaluated, *code]), _versions(experiment)]
+    sentences = [_unit(experiment), _detects(deltas), seed_count.sentence(experiment, directory), *evaluated, *code]
+    return [*filter(None, sentences), _versions(experiment)]
 
 
 def _unit(experiment: Experiment) -> str:
