@@ -6,7 +6,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import ceil
 from typing import Annotated, Any, Literal, Self
@@ -129,7 +129,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def check_contrasts(self) -> Self:
-        known = {
+        known: dict[str, Sequence[Any]] = {
             "variants": [variant.name for variant in self.variants],
             "benchmarks": list(self.evaluation.benchmarks),
             "models": list(self.models),
