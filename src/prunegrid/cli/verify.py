@@ -2,14 +2,18 @@
 
 import argparse
 import json
+import secrets
 import sys
 
-from prunegrid.cli.arguments import add_results_folder
+from prunegrid.cli.arguments import add_results_folder, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results_folder(parser)
     parser.add_argument("--deep", action="store_true", help="hash weights over 16 MiB, too, not only compare sizes")
+    again = "ask N random items anew: load their models, and compare the answers"
+    parser.add_argument("--again", type=whole_number(1), default=0, metavar="N", help=again)
+    parser.add_argument("--seed", type=int, help="draw the same items as an earlier --again; default: a new one")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
@@ -17,7 +21,8 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.verification.report import as_json, report_lines
     from prunegrid.verification.verify import verify
 
-    verification = verify(options.directory, options.deep)
+    seed = secrets.randbelow(2**32) if options.seed is None else options.seed
+    verification = verify(options.directory, options.deep, options.again, seed)
     if options.json:
         print(json.dumps(as_json(options.directory, verification), indent=1, ensure_ascii=False))
     else:

@@ -61,6 +61,7 @@ def evaluate(
     digests: dict[str, str] | None = None,
     engine: str = TRANSFORMERS,
     jobs_per_gpu: int = 1,
+    doc_ids: dict[str, list[int]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -68,6 +69,7 @@ def evaluate(
     before the model is loaded, once for all benchmarks. A benchmark's scores do not depend on the others. Those in
     the cache in `out_dir` are not evaluated again; without `digests` the cache cannot tell models apart and is not
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
+    `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     """
     require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
@@ -77,6 +79,8 @@ def evaluate(
     prepared = [
         _prepare(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
     ]
+    if doc_ids is not None:
+        prepared = [each._replace(items=each.items.take(doc_ids[each.name])) for each in prepared]
     cache = EvaluationCache(out_dir)
     records, pending = {}, []
     for name, benchmark in zip(benchmarks, prepared, strict=True):

@@ -24,10 +24,13 @@ def code_fingerprint(task: Task, engine: str = TRANSFORMERS) -> dict[str, Any]:
 
 
 def _installed_versions(packages: Iterable[str]) -> dict[str, str]:
-    versions = {}
-    for package in packages:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    versions = {package: installed_version(package) for package in packages}
+    return {package: version for package, version in versions.items() if version}
+
+
+def installed_version(package: str) -> str | None:
+    """None if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

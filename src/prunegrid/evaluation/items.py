@@ -6,10 +6,11 @@ other columns.
 
 import json
 import re
+from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, sha256
@@ -29,6 +30,11 @@ class BenchmarkItems(NamedTuple):
     available: int
     eligible: int
     complete: int | None
+
+    def take(self, doc_ids: Sequence[int]) -> Self:
+        """Only these items, in this order."""
+        clusters = [self.clusters[i] for i in doc_ids] if self.clusters else None
+        return self._replace(docs=[self.docs[i] for i in doc_ids], clusters=clusters)
 
 
 def read_items(path: Path, task: Task, ref: DataRef, limit: int | None = None) -> BenchmarkItems:

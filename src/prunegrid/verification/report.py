@@ -35,6 +35,10 @@ def _checked(directory: Path, verification: Verification) -> Iterator[str]:
             f"recomputed from selections, scores and trainings: Kept, Tokens and Cost of {columns.cells} cells match "
             f"results.parquet; {columns.csv_numbers} numbers match table.csv"
         )
+    if asked := verification.asked:
+        alike = "" if asked.problems else ", all answered alike"
+        yield f"asked again: {asked.items} items of {asked.models} models{alike} (--seed {asked.seed})"
+        yield from asked.remarks
 
 
 def _unchecked(verification: Verification) -> Iterator[str]:
@@ -49,13 +53,16 @@ def _unchecked(verification: Verification) -> Iterator[str]:
         yield f"{len(walk.deleted)} models whose weights were deleted"
     if walk.elsewhere:
         yield f"sources that are not on this machine: {', '.join(walk.elsewhere)}"
+    for reason, count in verification.asked.left_out.items() if verification.asked else ():
+        yield f"{count} items that cannot be asked again: {reason}"
     if verification.unfinished:
         yield f"what {verification.unfinished} cells that are not done were made of (prunegrid status says why)"
 
 
 def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
     """The same for programs."""
-    walk, numbers, columns = verification.walk, verification.numbers, verification.columns
+    walk, numbers = verification.walk, verification.numbers
+    columns, asked = verification.columns, verification.asked
     return {
         "directory": str(directory),
         "problems": [{"where": each.where, "what": each.what, "fix": each.fix} for each in verification.problems],
@@ -64,6 +71,7 @@ def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
         "sizes_only": sorted(map(str, walk.hashes.unread)),
         "deleted": walk.deleted,
         "elsewhere": walk.elsewhere,
+        "asked_again": {"items": asked.items, "models": asked.models, "seed": asked.seed} if asked else None,
         "unfinished": verification.unfinished,
         "recomputed": {
             "item_values": numbers.values if numbers else 0,

@@ -4,6 +4,7 @@ Digests first, from the table down to the data, since what has changed there exp
 numbers of every column; then, if asked for, items anew.
 """
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
 from prunegrid.status import Files, all_statuses
+from prunegrid.verification.again import Asked, ask_again
 from prunegrid.verification.chain import Walk
 from prunegrid.verification.columns import CheckedColumns, check_columns
 from prunegrid.verification.links import walk_folder
@@ -25,20 +27,27 @@ class Verification(NamedTuple):
     walk: Walk
     numbers: Verified | None
     columns: CheckedColumns | None
+    asked: Asked | None
     unfinished: int
     problems: list[PrunegridError]
 
 
-def verify(directory: Path, deep: bool = False) -> Verification:
-    """Check the folder; `deep` hashes large weights, too. Raises `PrunegridError` only if it is no results folder."""
+def verify(directory: Path, deep: bool = False, again: int = 0, seed: int = 0) -> Verification:
+    """Check the folder; `deep` hashes large weights, too, `again` items are asked anew, drawn by `seed`.
+
+    Raises `PrunegridError` only if it is no results folder.
+    """
     experiment = collect.read_folder(directory)
     problems: list[PrunegridError] = []
     done, unfinished = _done_cells(experiment, directory, problems)
     walk = walk_folder(directory, experiment, done, deep)
     numbers = _attempt(problems, verify_table, directory)
     columns = _attempt(problems, check_columns, directory, experiment)
-    found = [*walk.problems, *problems, *(columns.problems if columns else [])]
-    return Verification(walk, numbers, columns, unfinished, list({str(each): each for each in found}.values()))
+    cells = [cell for cell in grid.cells(experiment) if cell in done]
+    asked = _attempt(problems, ask_again, directory, experiment, cells, again, seed) if again else None
+    parts = (part.problems for part in (walk, columns, asked) if part)
+    found = {str(problem): problem for problem in chain(*parts, problems)}
+    return Verification(walk, numbers, columns, asked, unfinished, list(found.values()))
 
 
 def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridError]) -> tuple[set[Cell], int]:
