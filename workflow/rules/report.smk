@@ -27,6 +27,7 @@ rule collect:
     output:
         results=f"{R}/{layout.RESULTS}",
         deltas=f"{R}/{layout.DELTAS}",
+        record=f"{R}/{layout.RESULTS_RECORD}",
     log:
         f"{R}/{layout.log('collect')}",
     benchmark:

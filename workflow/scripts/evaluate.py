@@ -14,8 +14,10 @@ trust = trust_reason(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, base, trained):
     import torch
 
+    from prunegrid.core import file_sums
     from prunegrid.core.files import read_json
     from prunegrid.evaluation.evaluate import evaluate
+    from prunegrid.experiment import layout
     from prunegrid.experiment.sections import Evaluation
     from prunegrid.models import check_device, is_adapter, weights_digest
 
@@ -23,6 +25,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
     torch.set_num_threads(snakemake.threads)
     settings = Evaluation.model_validate(snakemake.params.evaluation)
     adapter = trained if is_adapter(trained) else None
+    training = [file] if (file := trained.with_name(layout.TRAINING)).exists() else []
     evaluate(
         base if adapter else trained,
         Path(snakemake.output.scores[0]).parent,
@@ -36,4 +39,5 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         engine=settings.engine,
         jobs_per_gpu=slots,
         digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained)},
+        inputs=file_sums.named(file_sums.hash_files(training), base.parents[1]),
     )

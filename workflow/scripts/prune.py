@@ -16,4 +16,5 @@ with step(snakemake.log[0]):
         snakemake.params.pruning["seed"],
         match=Path(snakemake.input.match) if snakemake.input.match else None,
         expected_digests=expected_digests(Path(snakemake.input.manifest), Path(snakemake.input.data)),
+        root=Path(snakemake.input.samples).parents[2],
     )

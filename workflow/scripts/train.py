@@ -24,4 +24,5 @@ with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
         threads=snakemake.threads,
     )
     manifest = read_json(Path(snakemake.input.manifest))
-    train(job, Path(snakemake.output.model), Path(snakemake.output.manifest), manifest["digests"])
+    root = job.scores.parents[1]
+    train(job, Path(snakemake.output.model), Path(snakemake.output.manifest), manifest["digests"], root)

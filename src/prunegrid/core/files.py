@@ -19,6 +19,9 @@ from prunegrid.core.errors import PrunegridError, first_line
 Record = dict[str, Any]
 """A row of a file, by column."""
 
+PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""How every Parquet file is written: each page with a checksum, which `open_parquet` verifies."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -88,7 +91,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_parquet(path: Path, table: pa.Table, row_group_size: int = 50_000) -> None:
     with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=row_group_size)
+        pq.write_table(table, temporary, row_group_size=row_group_size, **PARQUET)
 
 
 def write_text(path: Path, text: str) -> None:

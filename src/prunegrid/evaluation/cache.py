@@ -22,6 +22,8 @@ RESULT_KEYS = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", 
 OPTIONAL_RESULT_KEYS = ("fallback",)
 DATA_KEYS = ("data", "n_complete")
 """Where the items are from and how many a complete data set has: no score depends on it if `data_hash` is the same."""
+INPUTS = "inputs"
+"""What the model was made from: no score depends on it if the digests of the model are the same."""
 
 
 class EvaluationCache:
@@ -36,7 +38,7 @@ class EvaluationCache:
     def lookup(self, name: str, fingerprint: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         """The whole record of `name` if its fingerprint is this one, else None; and "cached" or the reason why not.
 
-        `DATA_KEYS` of the record are those of `fingerprint`.
+        `DATA_KEYS` and `INPUTS` of the record are those of `fingerprint`.
         """
         path = self.folder / f"{name}.json"
         try:
@@ -47,7 +49,7 @@ class EvaluationCache:
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(RESULT_KEYS):
             return None, "its cached record is damaged"
-        keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS}
+        keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS, INPUTS}
         if changed := sorted(key for key in keys if record.get(key) != fingerprint.get(key)):
             return None, f"its cached record has another {', '.join(changed)}"
         items = self.folder / f"{name}.parquet"
@@ -55,7 +57,8 @@ class EvaluationCache:
             return None, "its cached items are missing or damaged"
         if not _is_mean(record["score"], items, record["filter"]):
             return None, "its cached record is damaged"
-        return record | {key: fingerprint[key] for key in DATA_KEYS}, "cached"
+        current = {key: fingerprint[key] for key in (*DATA_KEYS, INPUTS) if key in fingerprint}
+        return record | current, "cached"
 
     def store(self, name: str, items: pa.Table, record: dict[str, Any]) -> dict[str, Any]:
         """Write the items, then the record with their digest: a record is there only if its items are."""

@@ -62,6 +62,7 @@ def evaluate(
     engine: str = TRANSFORMERS,
     jobs_per_gpu: int = 1,
     doc_ids: dict[str, list[int]] | None = None,
+    inputs: dict[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -70,12 +71,14 @@ def evaluate(
     the cache in `out_dir` are not evaluated again; without `digests` the cache cannot tell models apart and is not
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
+    `inputs` is recorded: the SHA-256 of the files that the model was made from.
     """
     require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
         problem = "no file is given"
         raise PrunegridError(f"evaluate: data of {', '.join(missing)}", problem, "name each benchmark's items")
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
+    setting |= {"inputs": inputs} if inputs else {}
     prepared = [
         _prepare(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
     ]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
 from prunegrid.models.folder import check_complete, file_sizes, manifest_file
@@ -63,6 +64,8 @@ def expected_digests(manifest: Path, data: Path) -> dict[str, str]:
     return {**read_json(manifest)["digests"], "data": sha256(data)}
 
 
-def weights_digest(folder: Path) -> str:
-    """Digest of a trained model's weights, whole or adapter."""
-    return sha256(*sorted(folder.glob("*.safetensors")))
+def weights_digest(folder: Path, sums: file_sums.Sums | None = None) -> str:
+    """Digest of a trained model's weights, whole or adapter; `sums` are its files' SHA-256, if they are known."""
+    weights = sorted(folder.glob("*.safetensors"))
+    known = file_sums.hash_files(weights) if sums is None else sums
+    return file_sums.combined(known[file] for file in weights)

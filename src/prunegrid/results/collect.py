@@ -62,13 +62,13 @@ SCHEMA = pa.schema(
 )
 
 
-def collect(experiment: Experiment, root: Path) -> pd.DataFrame:
+def collect(experiment: Experiment, root: Path, files: Files | None = None) -> pd.DataFrame:
     """One row per cell and benchmark, Avg included: score in percent, delta in points.
 
     Raises `PrunegridError` for a damaged or incomplete file below `root` (a missing one is a status), and for cells
-    whose scores are not comparable.
+    whose scores are not comparable. `files` are those of `root`, if the caller wants to know which were read.
     """
-    files = Files(root)
+    files = files or Files(root)
     shares = costs.scoring_seconds(experiment, files)
     rows = {cell: _rows(experiment, files, cell, shares.get(cell)) for cell in grid.cells(experiment)}
     scored = [(cell, row) for cell, cell_rows in rows.items() for row in cell_rows if row["benchmark"] != AVERAGE]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from prunegrid.core import ragged
+from prunegrid.core import file_sums, ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, sha256, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
@@ -75,6 +75,12 @@ class ScoresFolder:
         if (self.path / layout.TOKENIZER).is_dir():
             expected = {name: digest for name, digest in expected.items() if name != "template"}
         check_digests(self.path, self.digests, expected, "remove it and score again")
+
+    def check_files(self, needs: Needs = NO_COLUMNS) -> file_sums.Sums:
+        """SHA-256 of both tables and of the optional scores that are needed; refuse tables that are not the meta's."""
+        extras = sorted(self.extra_file(name) for name in {**needs.samples, **needs.tokens})
+        present = [*self.tables.values(), *filter(Path.exists, extras)]
+        return file_sums.checked(present, self.path / layout.META, self.meta.get("sha256", {}))
 
     def left_out(self, column: str) -> str | None:
         """Why the scoring pass left `column` out; None if it did not."""

@@ -75,8 +75,7 @@ def score(
     values, facts = score_sequences(model.result(), sequences, settings.batch_tokens)
     meta |= facts | {"seconds": round(time.monotonic() - start, 1)}
     meta |= rates(meta)
-    write_scores(out, sequences, values, meta)
-    return meta
+    return write_scores(out, sequences, values, meta)
 
 
 def pass_digests(model: dict[str, str], data: Path, settings: Scoring) -> dict[str, str]:

@@ -174,7 +174,7 @@ def _finish(work: PassFolder, out: Path) -> dict[str, Any]:
             shutil.copyfile(work.path / name, temporary)
     with replacing(out / layout.TOKENIZER) as temporary:
         shutil.copytree(work.path / layout.TOKENIZER, temporary)
-    write_scores(out, work.sequences, values, meta)
+    meta = write_scores(out, work.sequences, values, meta)
     shutil.rmtree(work.path)
     return meta
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import parquet_schema, read_batches, read_json, replacing, write_json
+from prunegrid.core.files import PARQUET, parquet_schema, read_batches, read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import HEAD_SCORES
 from prunegrid.scoring.rendering import refused_answers, summed
@@ -28,15 +29,14 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     metas = [read_json(folder / layout.META) for folder in shards]
     _check_same(shards, metas)
     sums = {key: round(sum(meta[key] for meta in metas), 3) for key in SUM_KEYS}
-    meta = {key: value for key, value in metas[0].items() if key not in ("shard", "rendering")}
+    meta = {key: value for key, value in metas[0].items() if key not in ("shard", "rendering", "sha256")}
     meta |= sums | {"shards": len(metas)} | summed([meta.get("rendering", {}) for meta in metas])
     refuse_empty(meta, out)
     meta |= rates(meta)
     with _replacing_scores(out) as (samples, tokens, meta_file):
         for name, temporary in ((layout.SAMPLES, samples), (layout.TOKENS, tokens)):
             _concatenate([folder / name for folder in shards], temporary)
-        write_json(meta_file, meta)
-    return meta
+        return _write_meta(meta_file, meta, samples, tokens)
 
 
 def rates(meta: dict[str, Any]) -> dict[str, float]:
@@ -54,14 +54,25 @@ def refuse_empty(meta: dict[str, Any], data: Path | str) -> None:
         raise PrunegridError(data, problem, "raise --max-length (scoring.max_length), or shorten the prompts")
 
 
-def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str, Any]) -> None:
-    """Write the scores of one shard or of all the data. `values`: one float32 for each response token, by column."""
+def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str, Any]) -> dict[str, Any]:
+    """Write the scores of one shard or of all the data; return the meta, with the digests of the tables.
+
+    `values`: one float32 for each response token, by column.
+    """
     with _replacing_scores(out) as (samples, tokens, meta_file):
-        pq.write_table(samples_table(sequences, values), samples, compression="zstd", row_group_size=50_000)
-        with pq.ParquetWriter(tokens, tokens_table(sequences, values, 0, 0).schema, compression="zstd") as writer:
+        pq.write_table(samples_table(sequences, values), samples, row_group_size=50_000, **PARQUET)
+        with pq.ParquetWriter(tokens, tokens_table(sequences, values, 0, 0).schema, **PARQUET) as writer:
             for start in range(0, len(sequences), GROUP):
                 writer.write_table(tokens_table(sequences, values, start, start + GROUP))
-        write_json(meta_file, meta)
+        return _write_meta(meta_file, meta, samples, tokens)
+
+
+def _write_meta(path: Path, meta: dict[str, Any], samples: Path, tokens: Path) -> dict[str, Any]:
+    """Write the meta, with the SHA-256 of the two tables; return it."""
+    sums = file_sums.hash_files([samples, tokens]).values()
+    meta = meta | {"sha256": dict(zip((layout.SAMPLES, layout.TOKENS), sums, strict=True))}
+    write_json(path, meta)
+    return meta
 
 
 def samples_table(sequences: Sequences, values: Values) -> pa.Table:
@@ -138,7 +149,7 @@ def _concatenate(parts: Sequence[Path], out: Path) -> None:
     """
     schemas = [parquet_schema(part) for part in parts]
     schema = max(schemas, key=lambda schema: len(schema.names))
-    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(out, schema, **PARQUET) as writer:
         for part in parts:
             for batch in read_batches(part, GROUP):
                 if "continues" in schema.names and "continues" not in batch.schema.names:

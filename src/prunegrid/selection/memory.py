@@ -23,6 +23,10 @@ class ScoresInMemory:
     def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
         return {}
 
+    def check_files(self, needs: Needs) -> dict[Path, str]:
+        """No file."""
+        return {}
+
     def places(self) -> None:
         """Nothing is known of a source."""
 

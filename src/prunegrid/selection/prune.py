@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from prunegrid.core import files
+from prunegrid.core import file_sums, files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.pruners import (
@@ -53,15 +53,17 @@ def prune(
     match: Path | None = None,
     expected_digests: dict[str, str] | None = None,
     budget: dict[str, str] | None = None,
+    root: Path | None = None,
 ) -> SelectionSummary:
     """Write a selection, whole or not at all, and return its summary. `source` is a scores folder; `seed` the cell's.
 
     `match` is the `selection.json` whose realised counts a pair meets instead of the ratios. `budget` is recorded: what
-    the ratios of `spec` were made from.
+    the ratios of `spec` were made from. `root`, a results folder, is what the names of `inputs` are relative to.
     """
     spec = spec.complete()
     folder = ScoresFolder(source) if isinstance(source, Path) else source
     folder.check_digests(expected_digests or {})
+    sums = folder.check_files(spec.needs) | file_sums.hash_files([match] if match else [])
     scores = folder.read_samples(spec.needs, spec.unit)
     other = _read_match(match, len(scores), folder, spec.unit) if match else None
     counts = Match(other.n_kept_samples, other.kept_tokens) if other else None
@@ -78,6 +80,7 @@ def prune(
             budget=budget,
             **facts,
             counts=_counts(choice),
+            inputs=file_sums.named(sums, root or out_dir) or None,
             selection=files.sha256(temporary),
             seeds={"cell": seed, "pruning": draw.seed},
             digests=folder.digests,
@@ -129,7 +132,7 @@ def _write(
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
     first = next(tables)
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, first.schema, **files.PARQUET) as writer:
         for table in chain([first], tables):
             writer.write_table(table)
     return facts

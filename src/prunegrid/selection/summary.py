@@ -44,8 +44,9 @@ class SelectionSummary(BaseModel):
     samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
     `selection.parquet` has their answers. Of the kept answers, `truncated` were cut off at the scores' maximum length,
     and `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned, relative to the
-    selection's. `realised_token_ratio` is within the kept samples; in a dynamic cell every number is
-    over all mini-batches, so that a sample that is a candidate in three epochs counts three times.
+    selection's; `inputs` are the SHA-256 of the files that were read, `selection` is the digest of what was written.
+    `realised_token_ratio` is within the kept samples; in a dynamic cell every number is over all mini-batches, so that
+    a sample that is a candidate in three epochs counts three times.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -72,6 +73,7 @@ class SelectionSummary(BaseModel):
     thresholds: list[dict[str, Any]] | dict[str, Any] | None = UNSET
     corners: dict[str, int] | None = UNSET
     paths: dict[str, int] | None = UNSET
+    inputs: dict[str, str] | None = UNSET
     selection: str | None = UNSET
     foreign_pruners: dict[str, dict[str, Any]]
     seeds: dict[str, int]

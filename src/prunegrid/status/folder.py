@@ -69,6 +69,10 @@ class Files:
             self._contents[name] = _read(self.root / name) if self.exists(name) else GONE
         return self._contents[name]
 
+    def records(self) -> list[str]:
+        """The JSON files that have been read, in order of their names."""
+        return sorted(name for name, content in self._contents.items() if content is not GONE)
+
     def state(self, log: str) -> str | None:
         """How the step with this log is: `done`, `failed`, `running`, or None if it has not begun."""
         if log not in self._states:

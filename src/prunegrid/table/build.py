@@ -3,13 +3,14 @@
 `prunegrid table results/<experiment>` runs `build`, as do the workflow's last rule and its `onerror`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from prunegrid import status
-from prunegrid.core import files
+from prunegrid import __version__, status
+from prunegrid.core import file_sums, files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import BEST
@@ -35,6 +36,8 @@ class TableData:
     frame: pd.DataFrame
     deltas: pd.DataFrame
     baseline: str | None = None
+    records: Sequence[str] = ()
+    """The JSON files that they were made from, relative to `directory`."""
 
     @property
     def folder(self) -> Path:
@@ -70,9 +73,10 @@ def rebuild_comparisons(directory: Path) -> None:
 def collect(directory: Path, baseline: str | None = None) -> TableData:
     """The results in the folder, and their differences item by item."""
     experiment = results.read_folder(directory)
-    frame = results.collect(experiment, directory)
+    read = status.Files(directory)
+    frame = results.collect(experiment, directory, read)
     rows = deltas.deltas(frame, directory, contrasts(experiment, frame, baseline))
-    return TableData(directory, experiment, frame, rows, baseline)
+    return TableData(directory, experiment, frame, rows, baseline, read.records())
 
 
 def read(directory: Path) -> TableData:
@@ -82,10 +86,21 @@ def read(directory: Path) -> TableData:
 
 
 def save(data: TableData) -> None:
-    """Write `deltas.parquet` and, with the experiment's own baseline, `results.parquet`."""
+    """Write `deltas.parquet` and, with the experiment's own baseline, `results.parquet` and `results.json`."""
     if data.baseline is None:
         results.write(data.frame, data.directory / layout.RESULTS)
     deltas.write(data.deltas, data.deltas_file)
+    if data.baseline is None:
+        write_record(data)
+
+
+def write_record(data: TableData) -> None:
+    """Write `results.json`: the SHA-256 of the records that the results were made from, and of the results."""
+    root = data.directory
+    inputs = file_sums.hash_files(root / name for name in [layout.EXPERIMENT, *data.records])
+    written = file_sums.hash_files([root / layout.RESULTS, root / layout.DELTAS])
+    record = {"version": __version__, "inputs": file_sums.named(inputs, root), "sha256": file_sums.named(written, root)}
+    files.write_json(root / layout.RESULTS_RECORD, record)
 
 
 def table_folder(directory: Path, baseline: str | None = None) -> Path:

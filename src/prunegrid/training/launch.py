@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, write_json
 from prunegrid.experiment import layout
@@ -18,15 +19,19 @@ REPORT = "report.json"
 DYNAMIC = (layout.SELECTION_LOG, layout.SUMMARY)
 
 
-def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None) -> dict[str, Any]:
+def train(
+    job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | None = None, root: Path | None = None
+) -> dict[str, Any]:
     """Train, and write the model's folder `out` (adapter or full) and `manifest` (`training.json`), which is returned.
 
     A dynamic cell's `selection_log.parquet` and `selection.json` are written beside the manifest. Checkpoints are in
     `checkpoints` there until the job has succeeded; a job that was killed resumes from the newest of its own.
     Raises `PrunegridError` if devices or nodes are missing, the scores or the selection belong to another model or
-    data set, another job trains this cell, or a rank fails.
+    data set, another job trains this cell, or a rank fails. `root`, a results folder, is what the names of
+    `inputs` are relative to.
     """
     digests = _check_inputs(job, model_digests or {})
+    inputs = {"inputs": file_sums.named(_check_files(job), root or manifest.parent)}
     identity = job.identity(digests)
     folder = manifest.with_name(layout.CHECKPOINTS)
     with checkpoints.cell_lock(folder) as lock:
@@ -50,7 +55,7 @@ def train(job: Job, out: Path, manifest: Path, model_digests: dict[str, str] | N
             status = run_ranks(order, scratch / "order.json", lock)
             if status.code:
                 raise failures.job_error(order, status)
-            report = _collect(order, manifest, round(time.monotonic() - start, 2))
+            report = _collect(order, out, manifest, inputs | {"seconds": round(time.monotonic() - start, 2)})
             checkpoints.sync_all(temporary)
         shutil.rmtree(folder)
     return report
@@ -69,6 +74,23 @@ def _check_inputs(job: Job, model_digests: dict[str, str]) -> dict[str, str]:
     return scores.digests
 
 
+def _check_files(job: Job) -> file_sums.Sums:
+    """SHA-256 of the files that the job reads, once they are those that were recorded when they were made."""
+    sums = ScoresFolder(job.scores).check_files()
+    if job.selection is None:
+        return sums
+    summary = job.selection.with_suffix(".json")
+    selection = file_sums.hash_files([job.selection, summary])
+    digest, recorded = file_sums.combined([selection[job.selection]]), read_json(summary).get("selection")
+    if recorded not in (None, digest):
+        raise file_sums.changed(job.selection, digest, recorded, summary, prune_again(job.selection, summary))
+    return sums | selection
+
+
+def prune_again(*files: Path) -> str:
+    return f"prune again (in a workflow: rm {' '.join(map(str, files))}, then the same snakemake command)"
+
+
 def _remove_unfinished(folder: Path, out: Path) -> None:
     """Remove what an attempt that was killed left half-written."""
     checkpoints.remove_unfinished(folder)
@@ -76,16 +98,24 @@ def _remove_unfinished(folder: Path, out: Path) -> None:
         shutil.rmtree(unfinished)
 
 
-def _collect(order: Order, manifest: Path, seconds: float) -> dict[str, Any]:
-    """Move what the ranks wrote beside the model to its place; write and return `training.json`."""
+def _collect(order: Order, out: Path, manifest: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Move what the ranks wrote beside the model to its place; write and return `training.json`, `facts` included.
+
+    The model is still where the ranks wrote it, and will be the folder `out`.
+    """
     report: dict[str, Any] = read_json(order.out / REPORT)
     for name in (REPORT, "training_args.bin"):
         (order.out / name).unlink(missing_ok=True)
     for name in DYNAMIC:
         if (order.out / name).exists():
             (order.out / name).replace(manifest.with_name(name))
-    report |= {"seconds": seconds, "digests": order.identity["digests"], "selection": order.identity["selection"]}
-    report |= {"weights": weights_digest(order.out), "files": file_sizes(order.out)}
+    report |= facts | {"digests": order.identity["digests"], "selection": order.identity["selection"]}
+    sizes = file_sizes(order.out)
+    sums = file_sums.hash_files(order.out / name for name in sizes)
+    report |= {"weights": weights_digest(order.out, sums), "files": sizes}
+    written = [file for name in DYNAMIC if order.job.pruning and (file := manifest.with_name(name)).exists()]
+    own = {out / file.name: digest for file, digest in sums.items()} | file_sums.hash_files(written)
+    report |= {"sha256": file_sums.named(own, manifest.parent)}
     try:
         write_json(manifest, report)
     except OSError as error:

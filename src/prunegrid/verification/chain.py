@@ -55,8 +55,9 @@ class Walk:
         if not isinstance(named, Mapping):
             self.unnamed[what] += 1
             return
+        folder = "" if key == "inputs" else name.rpartition("/")[0]
         for file, expected in named.items():
-            self.compare(name, kind, [file], expected, together=False)
+            self.compare(name, kind, [Path(folder, file)], expected, together=False)
 
     def compare(
         self,

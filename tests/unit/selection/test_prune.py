@@ -91,6 +91,9 @@ def test_summary_by_hand(tmp_path: Path) -> None:
         "seeds": {"cell": 3, "pruning": pruning},
         "digests": {"model": "abc"},
         "scores": "../scores",
+        "inputs": {
+            f"../scores/{name}": files.sha256sum(directory / name) for name in ("samples.parquet", "tokens.parquet")
+        },
         "version": __version__,
     }
 
