@@ -85,16 +85,8 @@ def evaluate(
     if doc_ids is not None:
         prepared = [each._replace(items=each.items.take(doc_ids[each.name])) for each in prepared]
     cache = EvaluationCache(out_dir)
-    records, pending = {}, []
-    for name, benchmark in zip(benchmarks, prepared, strict=True):
-        record, state = cache.lookup(name, benchmark.fingerprint) if digests else (None, "its model has no digests")
-        if record:
-            records[name] = record
-            cache.export(name, record)
-        else:
-            pending.append(benchmark)
-        print(f"{name}: {state}" if record else f"{name}: to be evaluated, {state}", flush=True)
-    if pending:
+    records = _cached_records(cache, prepared, bool(digests))
+    if pending := [each for each in prepared if each.name not in records]:
         records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu)
     return {name: records[name] for name in benchmarks}
 
@@ -129,6 +121,20 @@ def _prepare(
         **setting,
     }
     return PreparedBenchmark(name, task, items, fingerprint)
+
+
+def _cached_records(
+    cache: EvaluationCache, prepared: list[PreparedBenchmark], model_is_known: bool
+) -> dict[str, dict[str, Any]]:
+    """The records in the cache, once their files are beside it; what is evaluated, and why, is printed."""
+    records = {}
+    for name, _, _, fingerprint in prepared:
+        record, state = cache.lookup(name, fingerprint) if model_is_known else (None, "its model has no digests")
+        if record:
+            records[name] = record
+            cache.export(name, record)
+        print(f"{name}: {state}" if record else f"{name}: to be evaluated, {state}", flush=True)
+    return records
 
 
 def _run_benchmarks(
