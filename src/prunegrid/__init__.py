@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prunegrid.api.compare import Comparison as Comparison
+    from prunegrid.api.compare import compare as compare
     from prunegrid.api.data import Data as Data
     from prunegrid.api.data import load as load
     from prunegrid.api.scores import score as score
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Comparison": "prunegrid.api.compare",
+    "compare": "prunegrid.api.compare",
     "Data": "prunegrid.api.data",
     "Selection": "prunegrid.api.selection",
     "export": "prunegrid.api.selection",
@@ -30,7 +34,7 @@ _MODULES = {
     "prune": "prunegrid.api.selection",
     "score": "prunegrid.api.scores",
 }
-__all__ = ["Data", "Selection", "__version__", "export", "load", "prune", "score"]
+__all__ = ["Comparison", "Data", "Selection", "__version__", "compare", "export", "load", "prune", "score"]
 
 
 if not TYPE_CHECKING:  # a type checker is to refuse names that are not there

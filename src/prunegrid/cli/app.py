@@ -12,6 +12,7 @@ prunegrid verify results/sandbox
 prunegrid trace results/sandbox CELL BENCHMARK
 prunegrid figures results/sandbox
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
+prunegrid stats out/a out/b --metric acc
 prunegrid doctor experiments/paper.yaml
 prunegrid status experiments/paper.yaml
 prunegrid plan experiments/paper.yaml
@@ -37,6 +38,7 @@ from prunegrid.cli import (
     prune,
     score,
     show,
+    stats,
     status,
     table,
     trace,
@@ -58,6 +60,7 @@ COMMANDS = (
     trace,
     figures,
     compare,
+    stats,
     doctor,
     status,
     plan,
