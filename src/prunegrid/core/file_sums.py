@@ -31,29 +31,34 @@ def _hash(path: Path) -> str:
         return sha256sum(path)
 
 
-def combined(sums: Iterable[str]) -> str:
+def combine_sums(sums: Iterable[str]) -> str:
     """`files.sha256` of the files that have these sums, without reading them again."""
     return sha256(*map(bytes.fromhex, sums))
 
 
-def named(sums: Mapping[Path, str], base: Path) -> dict[str, str]:
+def relative_sums(sums: Mapping[Path, str], base: Path) -> dict[str, str]:
     """The sums by the files' names relative to the folder `base`, as records hold them."""
     return {Path(os.path.relpath(path, base)).as_posix(): digest for path, digest in sums.items()}
 
 
-def checked(files: Iterable[Path], record: Path, recorded: Mapping[str, str]) -> Sums:
+def check_files(files: Iterable[Path], record: Path, recorded: Mapping[str, str]) -> Sums:
     """The SHA-256 of each file, refused if it is not `recorded` (by its name relative to the record's folder).
 
     A file that the record does not name is not compared: older versions and hand-made records lack some.
     """
     sums = hash_files(files)
-    for (path, digest), name in zip(sums.items(), named(sums, record.parent), strict=True):
+    for (path, digest), name in zip(sums.items(), relative_sums(sums, record.parent), strict=True):
         if recorded.get(name, digest) != digest:
-            raise changed(path, digest, recorded[name], record, repair(path))
+            raise change_error(path, digest, recorded[name], record, restore(path))
     return sums
 
 
-def changed(path: Path, digest: str, recorded: str, record: Path, fix: str) -> PrunegridError:
+def change_error(path: Path, digest: str, recorded: str, record: Path, fix: str) -> PrunegridError:
     """The error for a file that is not the one that `record` names."""
     problem = f"its SHA-256 is {digest[:12]}..., but {record} says {recorded[:12]}...: it has changed since"
     return PrunegridError(path, problem, fix)
+
+
+def restore(path: Path) -> str:
+    """How to repair a file or folder that is not the one that a record names."""
+    return f"restore it, or {repair(path)}"

@@ -6,7 +6,14 @@ loaded model on a few tokens. Neither torch nor transformers is imported here.
 
 from prunegrid.models.adapters import apply_adapter
 from prunegrid.models.chat_template import prepare_tokenizer, template_date
-from prunegrid.models.digests import describe, expected_digests, template_digest, weights_digest
+from prunegrid.models.digests import (
+    check_unchanged,
+    data_digest,
+    describe,
+    expected_digests,
+    template_digest,
+    weights_digest,
+)
 from prunegrid.models.folder import check_complete, file_sizes, is_adapter
 from prunegrid.models.load import check_device, load_model, load_tokenizer, merge_adapter
 from prunegrid.models.materialise import materialise
@@ -15,6 +22,8 @@ __all__ = [
     "apply_adapter",
     "check_complete",
     "check_device",
+    "check_unchanged",
+    "data_digest",
     "describe",
     "expected_digests",
     "file_sizes",

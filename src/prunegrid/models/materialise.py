@@ -30,7 +30,9 @@ def materialise(
     with replacing(out) as folder, allow_code(source.trust_remote_code, folder):
         facts = _make(source, folder, world, threads)
         _set_chat_template(name, source, folder)
-        write_json(manifest, {"name": name, "source": source.model_dump(mode="json"), **describe(folder), **facts})
+        described = describe(folder)
+        described["sha256"] = {f"{out.name}/{file}": digest for file, digest in described["sha256"].items()}
+        write_json(manifest, {"name": name, "source": source.model_dump(mode="json"), **described, **facts})
 
 
 def _make(source: Source, folder: Path, world: Path | None, threads: int) -> dict[str, Any]:

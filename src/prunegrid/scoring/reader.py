@@ -80,7 +80,7 @@ class ScoresFolder:
         """SHA-256 of both tables and of the optional scores that are needed; refuse tables that are not the meta's."""
         extras = sorted(self.extra_file(name) for name in {**needs.samples, **needs.tokens})
         present = [*self.tables.values(), *filter(Path.exists, extras)]
-        return file_sums.checked(present, self.path / layout.META, self.meta.get("sha256", {}))
+        return file_sums.check_files(present, self.path / layout.META, self.meta.get("sha256", {}))
 
     def left_out(self, column: str) -> str | None:
         """Why the scoring pass left `column` out; None if it did not."""

@@ -21,7 +21,15 @@ from prunegrid.core.files import sha256
 from prunegrid.core.progress import Progress
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment.sections import Scoring
-from prunegrid.models import check_device, describe, load_model, prepare_tokenizer, template_date, template_digest
+from prunegrid.models import (
+    check_device,
+    data_digest,
+    describe,
+    load_model,
+    prepare_tokenizer,
+    template_date,
+    template_digest,
+)
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
@@ -81,7 +89,7 @@ def score(
 def pass_digests(model: dict[str, str], data: Path, settings: Scoring) -> dict[str, str]:
     """Digests of all that decides the scores: `model` and its tokenizer and template, the data, and the settings."""
     scoring = {"max_length": settings.max_length, "dtype": settings.dtype}  # not the sizes of batches and shards
-    return {**model, "data": sha256(data), "scoring": sha256(json.dumps(scoring))}
+    return {**model, "data": data_digest(data), "scoring": sha256(json.dumps(scoring))}
 
 
 def pass_facts(

@@ -80,7 +80,7 @@ def prune(
             budget=budget,
             **facts,
             counts=_counts(choice),
-            inputs=file_sums.named(sums, root or out_dir) or None,
+            inputs=file_sums.relative_sums(sums, root or out_dir) or None,
             selection=files.sha256(temporary),
             seeds={"cell": seed, "pruning": draw.seed},
             digests=folder.digests,

@@ -99,7 +99,11 @@ def write_record(data: TableData) -> None:
     root = data.directory
     inputs = file_sums.hash_files(root / name for name in [layout.EXPERIMENT, *data.records])
     written = file_sums.hash_files([root / layout.RESULTS, root / layout.DELTAS])
-    record = {"version": __version__, "inputs": file_sums.named(inputs, root), "sha256": file_sums.named(written, root)}
+    record = {
+        "version": __version__,
+        "inputs": file_sums.relative_sums(inputs, root),
+        "sha256": file_sums.relative_sums(written, root),
+    }
     files.write_json(root / layout.RESULTS_RECORD, record)
 
 

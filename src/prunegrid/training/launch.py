@@ -9,7 +9,7 @@ from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, write_json
 from prunegrid.experiment import layout
-from prunegrid.models import check_complete, check_device, file_sizes, weights_digest
+from prunegrid.models import check_complete, check_device, check_unchanged, file_sizes, weights_digest
 from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.training import checkpoints, failures, multinode, out_of_memory
 from prunegrid.training.job import Job, Order
@@ -31,7 +31,7 @@ def train(
     `inputs` are relative to.
     """
     digests = _check_inputs(job, model_digests or {})
-    inputs = {"inputs": file_sums.named(_check_files(job), root or manifest.parent)}
+    inputs = {"inputs": file_sums.relative_sums(_check_files(job), root or manifest.parent)}
     identity = job.identity(digests)
     folder = manifest.with_name(layout.CHECKPOINTS)
     with checkpoints.cell_lock(folder) as lock:
@@ -66,6 +66,7 @@ def _check_inputs(job: Job, model_digests: dict[str, str]) -> dict[str, str]:
     check_device(job.device, job.ranks_per_node)
     multinode.check_allocation(job.runtime.nodes)
     check_complete(job.model)
+    check_unchanged(job.model)
     scores = ScoresFolder(job.scores)
     scores.check_digests(model_digests)
     if job.selection is not None:
@@ -81,9 +82,9 @@ def _check_files(job: Job) -> file_sums.Sums:
         return sums
     summary = job.selection.with_suffix(".json")
     selection = file_sums.hash_files([job.selection, summary])
-    digest, recorded = file_sums.combined([selection[job.selection]]), read_json(summary).get("selection")
+    digest, recorded = file_sums.combine_sums([selection[job.selection]]), read_json(summary).get("selection")
     if recorded not in (None, digest):
-        raise file_sums.changed(job.selection, digest, recorded, summary, prune_again(job.selection, summary))
+        raise file_sums.change_error(job.selection, digest, recorded, summary, prune_again(job.selection, summary))
     return sums | selection
 
 
@@ -115,7 +116,7 @@ def _collect(order: Order, out: Path, manifest: Path, facts: dict[str, Any]) -> 
     report |= {"weights": weights_digest(order.out, sums), "files": sizes}
     written = [file for name in DYNAMIC if order.job.pruning and (file := manifest.with_name(name)).exists()]
     own = {out / file.name: digest for file, digest in sums.items()} | file_sums.hash_files(written)
-    report |= {"sha256": file_sums.named(own, manifest.parent)}
+    report |= {"sha256": file_sums.relative_sums(own, manifest.parent)}
     try:
         write_json(manifest, report)
     except OSError as error:

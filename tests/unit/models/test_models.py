@@ -12,9 +12,9 @@ import yaml
 from transformers import T5Config, T5ForConditionalGeneration
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_json, write_json
+from prunegrid.core.files import read_json, sha256sum, write_json
 from prunegrid.experiment.sections import Model, Wheel
-from prunegrid.models import describe, load_model, load_tokenizer, materialise
+from prunegrid.models import check_unchanged, describe, load_model, load_tokenizer, materialise
 from support.errors import refused
 from support.snakemake_runs import ROOT
 from support.tiny_llama import TEMPLATE, write_tiny_model
@@ -33,44 +33,74 @@ def test_a_folder_is_linked_not_copied(tmp_path: Path, tiny_model: Path) -> None
     assert load_model(out, "float32", "cpu").num_parameters() > 0
 
 
-def recorded(tmp_path: Path, tiny_model: Path) -> tuple[Path, dict[str, str]]:
-    """A model whose manifest records digests that no hash would give, so that it shows who is asked."""
-    out, manifest = make(tmp_path, path=str(tiny_model))
-    times = (out / "config.json").stat().st_mtime_ns, (out.with_name("out.json")).stat().st_mtime_ns
-    assert times[0] <= times[1]
-    digests = {name: f"recorded {name}" for name in manifest["digests"]}
-    write_json(tmp_path / "out.json", manifest | {"digests": digests})
-    return out, digests
-
-
-def test_digests_are_the_manifests_where_the_folder_is_as_it_was(tmp_path: Path, tiny_model: Path) -> None:
+def test_digests_are_the_manifests(tmp_path: Path, tiny_model: Path) -> None:
     """Snakemake puts a file of its own into the folders that jobs make; copies may keep it."""
-    out, digests = recorded(tmp_path, tiny_model)
-    assert describe(out)["digests"] == digests
+    out, manifest = make(tmp_path, path=str(tiny_model))
     (out / ".snakemake_timestamp").touch()
-    assert describe(out)["digests"] == digests
-    assert describe(out)["bytes"] == describe(tiny_model)["bytes"]
+    described = describe(out)
+    assert described["digests"] == manifest["digests"] == describe(tiny_model)["digests"]
+    assert {f"out/{name}": digest for name, digest in described["sha256"].items()} == manifest["sha256"]
+    assert manifest["sha256"]["out/model.safetensors"] == sha256sum(tiny_model / "model.safetensors")
 
 
-@pytest.mark.parametrize("change", ["newer", "another file", "code", "no sizes", "no manifest"])
-def test_digests_are_computed_where_a_folder_may_have_changed(change: str, tmp_path: Path, tiny_model: Path) -> None:
-    out, digests = recorded(tmp_path, tiny_model)
+CHANGES = {
+    "weights": "model.safetensors",
+    "weights, by an older file": "model.safetensors",
+    "tokenizer.json": "tokenizer.json",
+    "config.json": "config.json",
+    "one more file of weights": "",
+}
+
+
+@pytest.mark.parametrize("is_older", [False, True], ids=["", "manifest of an older version"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_model_that_is_not_its_manifests_is_refused(
+    change: str, is_older: bool, tmp_path: Path, tiny_model: Path
+) -> None:
+    """Weights are links: what is behind them can change under the same name, size and time."""
+    source = tmp_path / "source"
+    shutil.copytree(tiny_model, source)
+    out, manifest = make(tmp_path, path=str(source))
+    if is_older:
+        write_json(out.with_name("out.json"), {key: value for key, value in manifest.items() if key != "sha256"})
+    if change.startswith("weights"):
+        file = source / "model.safetensors"
+        flip(file, file.stat().st_size - 100)
+        old = 10**9 if "older" in change else manifest_time(out)
+        os.utime(file, ns=(old, old))
+    elif change == "one more file of weights":
+        (out / "more.safetensors").symlink_to(tiny_model / "model.safetensors")
+    else:
+        flip(out / change, (out / change).stat().st_size // 2)
+    with refused(out / ("" if is_older else CHANGES[change]), "SHA-256", "out.json", fix=f"rm -r {out},"):
+        check_unchanged(out)
+
+
+def flip(file: Path, place: int) -> None:
+    """Change one bit."""
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def manifest_time(out: Path) -> int:
+    return out.with_name("out.json").stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("change", ["newer", "code", "no manifest", "manifest without digests"])
+def test_unchanged_model_has_its_digests_however_it_is_known(change: str, tmp_path: Path, tiny_model: Path) -> None:
+    out, _ = make(tmp_path, path=str(tiny_model))
     manifest = out.with_name("out.json")
     if change == "newer":
         later = manifest.stat().st_mtime_ns + 10**9
         os.utime(out / "config.json", ns=(later, later))
-    elif change == "another file":
-        (out / "more.safetensors").symlink_to(tiny_model / "model.safetensors")
     elif change == "code":
         (out / "modeling.py").write_text("")
-    elif change == "no sizes":
-        write_json(manifest, {key: value for key, value in read_json(manifest).items() if key != "files"})
-    else:
+    elif change == "no manifest":
         manifest.unlink()
-    actual = describe(out)["digests"]
-    assert not set(actual.values()) & set(digests.values())
-    if change != "another file":
-        assert actual == describe(tiny_model)["digests"]
+    else:
+        write_json(manifest, {"name": "out"})
+    assert describe(out)["digests"] == describe(tiny_model)["digests"]
 
 
 def test_load_model_straight_to_a_device_gives_the_same_weights(tiny_model: Path) -> None:
