@@ -146,15 +146,15 @@ def _log_files(folder: Path) -> list[Path]:
     """lm-eval's sample logs below the folder; else prunegrid's item files or other tables, directly in it."""
     if samples := sorted(folder.rglob("samples_*.jsonl*")):
         return samples
-    found = sorted(file for file in folder.iterdir() if file.is_file() and _ending(file) in ENDINGS)
-    tables = {file.with_suffix("") for file in found if file.suffix == ".parquet"}
+    logs = sorted(file for file in folder.iterdir() if file.is_file() and _ending(file) in ENDINGS)
+    tables = {file.with_suffix("") for file in logs if file.suffix == ".parquet"}
     # a record lies beside prunegrid's item files, under the same name
-    found = [file for file in found if not (file.suffix == ".json" and file.with_suffix("") in tables)]
-    if not found:
+    logs = [file for file in logs if not (file.suffix == ".json" and file.with_suffix("") in tables)]
+    if not logs:
         cells = ", or a cell's folder below it" if (folder / layout.EXPERIMENT).is_file() else ""
         endings = ", ".join(ENDINGS)
         raise PrunegridError(folder, "holds no log of items", f"give a file, or a folder of {endings}{cells}")
-    return found
+    return logs
 
 
 def _ending(file: Path) -> str:
@@ -172,20 +172,20 @@ def _names(choice: Choice) -> list[str]:
     return choice.split(",") if isinstance(choice, str) else list(choice or ())
 
 
-def _choice(source: str, what: str, found: Iterable[str], choice: Choice) -> str | None:
-    """The first of `choice` that was found; without a choice the only one, None if there is none."""
-    there, names = sorted(found), _names(choice)
-    if chosen := [name for name in names if name in there]:
+def _choice(source: str, kind: str, available: Iterable[str], choice: Choice) -> str | None:
+    """The first of `choice` that is available; without a choice the only one, None if nothing is there."""
+    options, names = sorted(available), _names(choice)
+    if chosen := [name for name in names if name in options]:
         return chosen[0]
-    if names and there:
+    if names and options:
         raise PrunegridError(
-            source, f"has no {what} {', '.join(names)}, but {', '.join(there)}", f"give --{what} {there[0]}"
+            source, f"has no {kind} {', '.join(names)}, but {', '.join(options)}", f"give --{kind} {options[0]}"
         )
-    if len(there) > 1:
+    if len(options) > 1:
         raise PrunegridError(
-            source, f"has several {what}s: {', '.join(there)}", f"give --{what} {there[0]}, or another"
+            source, f"has several {kind}s: {', '.join(options)}", f"give --{kind} {options[0]}, or another"
         )
-    return there[0] if there else None
+    return options[0] if options else None
 
 
 def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
@@ -196,8 +196,8 @@ def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
         raise PrunegridError(source, problem, "score them, or take them out of all logs")
     columns = {name: [getattr(item, name) for item in items] for name in ("item", "cluster", "prompt", "target")}
     frame = pd.DataFrame(columns | {"value": values}).sort_values("item", kind="stable", ignore_index=True)
-    if (twice := frame["item"].duplicated()).any():
-        names = ", ".join(map(str, frame.loc[twice, "item"].unique()[:3]))
-        problem = f"{int(twice.sum())} of {len(frame)} rows repeat the id of another one ({names})"
+    if (repeated := frame["item"].duplicated()).any():
+        names = ", ".join(map(str, frame.loc[repeated, "item"].unique()[:3]))
+        problem = f"{int(repeated.sum())} of {len(frame)} rows repeat the id of another one ({names})"
         raise PrunegridError(source, problem, "give each item one row; for several runs, give a log for each")
     return frame

@@ -56,43 +56,43 @@ class Difference:
         return self.n_runs > 1
 
 
-def differences(tasks: Sequence[TaskScores], against: str) -> list[Difference]:
-    """Every entry but `against`, on each task, and on the mean over tasks if there are several on one scale."""
-    names = [name for name in tasks[0].values if name != against]
-    effects = {(task.task, name): _effect(task, name, against) for task in tasks for name in names}
-    rows = [[_difference(task, name, against, effects[task.task, name]) for name in names] for task in tasks]
+def differences(tasks: Sequence[TaskScores], baseline: str) -> list[Difference]:
+    """Every entry but `baseline`, on each task, and on the mean over tasks if there are several on one scale."""
+    names = [name for name in tasks[0].values if name != baseline]
+    effects = {(task.task, name): _effect(task, name, baseline) for task in tasks for name in names}
+    rows = [[_difference(task, name, baseline, effects[task.task, name]) for name in names] for task in tasks]
     if len(tasks) > 1 and not any(task.has_own_scale for task in tasks):
         parts = [[row[i] for row in rows] for i in range(len(names))]
         rows.append([_average([effects[task.task, part[0].name] for task in tasks], part) for part in parts])
     return [difference for family in rows for difference in _adjusted(family)]
 
 
-def _effect(task: TaskScores, name: str, against: str) -> Effect:
+def _effect(task: TaskScores, name: str, baseline: str) -> Effect:
     seed = randomness.derive_seed(0, f"bootstrap/{task.task}")
     return log_effects.effect(
-        task.values[name], task.values[against], task.cluster_I, is_share=not task.has_own_scale, seed=seed
+        task.values[name], task.values[baseline], task.cluster_I, is_share=not task.has_own_scale, seed=seed
     )
 
 
-def _difference(task: TaskScores, name: str, against: str, effect: Effect) -> Difference:
+def _difference(task: TaskScores, name: str, baseline: str, effect: Effect) -> Difference:
     unit = 1.0 if task.has_own_scale else 100.0
-    mine_RI, other_RI = task.values[name], task.values[against]
+    scores_RI, baseline_RI = task.values[name], task.values[baseline]
     # runs' means of equal values can differ in their last digit
-    diff_I = np.round(mine_RI.mean(axis=0) - other_RI.mean(axis=0), 12)
+    diff_I = np.round(scores_RI.mean(axis=0) - baseline_RI.mean(axis=0), 12)
     won, lost = int((diff_I > 0).sum()), int((diff_I < 0).sum())
-    binary = not task.is_clustered and effect.n_seeds == 1 and bool(np.isin([mine_RI, other_RI], (0, 1)).all())
+    binary = not task.is_clustered and effect.n_seeds == 1 and bool(np.isin([scores_RI, baseline_RI], (0, 1)).all())
     return Difference(
         task=task.task,
         metric=task.metric,
         metric_is_share=not task.has_own_scale,
         filter=task.filter,
-        score=unit * float(mine_RI.mean()),
-        against_score=unit * float(other_RI.mean()),
+        score=unit * float(scores_RI.mean()),
+        against_score=unit * float(baseline_RI.mean()),
         won=won,
         lost=lost,
         tied=len(diff_I) - won - lost,
         mcnemar_p=log_effects.mcnemar_p(won, lost) if binary else nan,
-        **_inferred(name, against, effect, unit / 100),
+        **_inferred(name, baseline, effect, unit / 100),
     )
 
 
@@ -112,11 +112,11 @@ def _average(effects: Sequence[Effect], parts: Sequence[Difference]) -> Differen
     )
 
 
-def _inferred(name: str, against: str, effect: Effect, scale: float) -> dict[str, Any]:
+def _inferred(name: str, baseline: str, effect: Effect, scale: float) -> dict[str, Any]:
     inference = log_effects.infer(effect, scale)
     return {
         "name": name,
-        "against": against,
+        "against": baseline,
         "n_runs": effect.n_seeds,
         "n_items": effect.n_items,
         "n_clusters": effect.n_clusters,

@@ -31,18 +31,18 @@ class Inference:
     detectable: float
 
 
-def effect(values_RI: Floats, against_RI: Floats, cluster_I: Ints, is_share: bool = True, seed: int = 0) -> Effect:
+def effect(values_RI: Floats, baseline_RI: Floats, cluster_I: Ints, is_share: bool = True, seed: int = 0) -> Effect:
     """Of the mean over runs and items of the values minus that of the others: run by run, in hundredths.
 
     Values that are no shares of right answers (0..1) have no noise of one more item won and one more lost.
     """
-    diffs_RI = values_RI - against_RI
+    diffs_RI = values_RI - baseline_RI
     (sizes_U,) = cluster_sums(np.ones((1, len(cluster_I))), cluster_I)
     (sums_U,) = cluster_sums(diffs_RI.mean(axis=0, keepdims=True), cluster_I)
     (draws_J,) = 100 * resampled_means(sums_U[None], sizes_U[None], RESAMPLES, seed)
     differing = int(np.count_nonzero(sums_U))
-    found = estimate_effect(100 * diffs_RI.mean(axis=1), draws_J, len(cluster_I), len(sizes_U), differing)
-    return found if is_share or np.isnan(found.item_df) else replace(found, added_se=0.0)
+    estimate = estimate_effect(100 * diffs_RI.mean(axis=1), draws_J, len(cluster_I), len(sizes_U), differing)
+    return estimate if is_share or np.isnan(estimate.item_df) else replace(estimate, added_se=0.0)
 
 
 def average(effects: Sequence[Effect]) -> Effect:

@@ -106,9 +106,9 @@ def _pair_task(task: str, entries: Sequence[Entry], common: bool, any_prompt: bo
 
 def _check_metrics(logs: Sequence[ItemLog]) -> None:
     for log in logs:
-        for name, mine, first in (("metric", log.metric, logs[0].metric), ("filter", log.filter, logs[0].filter)):
-            if log.kind == logs[0].kind != "other" and mine != first:
-                problem = f"cannot be paired: their {name}s are {first} and {mine}"
+        for name, value, first in (("metric", log.metric, logs[0].metric), ("filter", log.filter, logs[0].filter)):
+            if log.kind == logs[0].kind != "other" and value != first:
+                problem = f"cannot be paired: their {name}s are {first} and {value}"
                 raise PrunegridError(_sources([logs[0], log]), problem, f"give --{name}")
 
 
