@@ -12,7 +12,9 @@ from typing import Any
 
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import layout
 from prunegrid.verification.hashes import WEIGHTS, Hashes, combine
+from prunegrid.verification.numbers import rebuild_command
 
 
 class Walk:
@@ -49,14 +51,19 @@ class Walk:
                     self.other.append(PrunegridError(path, "is not a record", files.repair(path)))
         return self._records[name]
 
-    def follow(self, name: str, key: str, kind: str, what: str) -> None:
-        """Compare the files that the record names under `key`, a map to the sums of `sha256sum`."""
+    def follow(self, name: str, key: str, kind: str, what: str, without: str = "") -> None:
+        """Compare the files that the record names under `key`, a map to the sums of `sha256sum`.
+
+        Files of the folder `without` are left out.
+        """
         named = self.record(name).get(key)
         if not isinstance(named, Mapping):
             self.unnamed[what] += 1
             return
         folder = "" if key == "inputs" else name.rpartition("/")[0]
         for file, expected in named.items():
+            if without and file.startswith(f"{without}/"):
+                continue
             self.compare(name, kind, [Path(folder, file)], expected, together=False)
 
     def compare(
@@ -109,13 +116,22 @@ class Walk:
         self._changed.setdefault(place, (problem, []))[1].append(record)
 
     def _missing(self, place: Path, record: Path) -> None:
-        self._changed.setdefault(place, (f"is missing, and {record} was made with it", []))[1].append(record)
+        self._changed.setdefault(place, (f"is missing, but {record} names it", []))[1].append(record)
 
     def _changed_error(self, place: Path) -> PrunegridError:
         problem, records = self._changed[place]
         more = len(set(records)) - 1
-        others = f" (so do {more} more records)" if more and "SHA" in problem else ""
-        return PrunegridError(place, f"{problem}{others}", files.repair(place))
+        others = f" (so do {more} more records)" if more else ""
+        return PrunegridError(place, f"{problem}{others}", self._fix(place, records))
+
+    def _fix(self, place: Path, records: list[Path]) -> str:
+        """The file made again; or the results, if only they were made from another one."""
+        if not place.exists():
+            return "run the same snakemake command: it makes what is missing"
+        whole = place.parent if (place.parent / "config.json").exists() else place  # a model is made as a whole
+        if set(records) == {self.root / layout.RESULTS_RECORD}:
+            return f"{rebuild_command(self.root)} if it was meant to change, else {files.repair(whole)}"
+        return files.repair(whole)
 
 
 def weight_files(folder: Path) -> list[Path]:

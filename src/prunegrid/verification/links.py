@@ -14,7 +14,6 @@ from prunegrid.experiment.sections import DataRef
 from prunegrid.verification.chain import Walk, weight_files
 from prunegrid.verification.hashes import Hashes
 
-RESULTS_RECORD = "results.json"
 MODEL_DIGESTS = ("model", "tokenizer", "template")
 INPUTS, OUTPUTS = "inputs", "sha256"
 
@@ -23,8 +22,8 @@ def walk_folder(root: Path, experiment: Experiment, done: Collection[Cell], deep
     """Compare every digest of the folder. What cells that are not `done` were made of may have changed since."""
     walk = Walk(root, Hashes(deep))
     if (root / layout.RESULTS).exists():
-        walk.follow(RESULTS_RECORD, INPUTS, "results", "records of the results")
-        walk.follow(RESULTS_RECORD, OUTPUTS, "results", "results.parquet")
+        walk.follow(layout.RESULTS_RECORD, INPUTS, "results", "records of the results")
+        walk.follow(layout.RESULTS_RECORD, OUTPUTS, "results", "results.parquet")
     for cell in grid.cells(experiment):
         _walk_evaluation(walk, experiment, cell, cell in done)
         _walk_training(walk, experiment, cell, cell in done)
@@ -70,7 +69,7 @@ def _walk_training(walk: Walk, experiment: Experiment, cell: Cell, done: bool) -
     else:
         walk.deleted.append(cell.name)
     if record.get(OUTPUTS) is not None:
-        walk.follow(name, OUTPUTS, kind, "")
+        walk.follow(name, OUTPUTS, kind, "", without="" if folder.is_dir() else layout.WEIGHTS)
     if done:
         walk.follow(name, INPUTS, kind, "scores of trainings")
         for part in (*MODEL_DIGESTS, "data"):

@@ -1,4 +1,4 @@
-"""Check that every number of a table follows from the steps' files: `prunegrid trace results/<experiment>`.
+"""Check that every number of a table follows from the steps' files: a part of `prunegrid verify`.
 
 Two checks meet in the middle. Scores, averages, deltas and their spreads over seeds are recomputed from the item files
 by plain arithmetic that shares no code with `results` and `statistics`, and compared with `results.parquet` and
@@ -16,6 +16,7 @@ import pandas as pd
 
 from prunegrid import status
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json, repair
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -51,7 +52,7 @@ def verify_table(directory: Path) -> Verified:
     experiment, path = collect.read_folder(directory), directory / layout.RESULTS
     rows = read_done_rows(directory, experiment)
     if not rows:
-        raise PrunegridError(directory, "nothing is evaluated yet, so there is no number to trace", "run the workflow")
+        raise PrunegridError(directory, "nothing is evaluated yet, so there is no number to verify", "run the workflow")
     means, gaps, n_values = Numbers(), Numbers(), 0
     for (cell, benchmark), row in rows.items():
         if benchmark == AVERAGE:
@@ -60,6 +61,7 @@ def verify_table(directory: Path) -> Verified:
             values = read_item_scores(directory, cell, benchmark).rows["value"].to_pylist()
             means[cell, benchmark] = 100 * fmean(values)
             n_values += len(values)
+            _check_record(directory, cell, benchmark, means[cell, benchmark])
         _check_number(path, cell, benchmark, "score", row.score, means[cell, benchmark])
     for (cell, benchmark), row in rows.items():
         base = baseline_cell(experiment, cell)
@@ -91,6 +93,14 @@ def baseline_cell(experiment: Experiment, cell: Cell) -> Cell | None:
 
 def rebuild_command(directory: Path, baseline: str | None = None) -> str:
     return f"write it again with `prunegrid table {directory}{f' --against {baseline}' if baseline else ''}`"
+
+
+def _check_record(directory: Path, cell: Cell, benchmark: str, recomputed: float) -> None:
+    """Whether the score in the record that results.parquet was made from is that of its items."""
+    path = directory / layout.score(cell.name, benchmark)
+    score = read_json(path)["score"]
+    if not abs(score - recomputed) < TOLERANCE:
+        raise PrunegridError(path, f"score is {score}; its items give {recomputed}", repair(path))
 
 
 def _check_number(path: Path, cell: Cell, benchmark: str, name: str, recorded: float, recomputed: float) -> None:

@@ -51,14 +51,14 @@ def verify(directory: Path, deep: bool = False, again: int = 0, seed: int = 0) -
 
 
 def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridError]) -> tuple[set[Cell], int]:
-    """The cells that are done, and how many are not. A damaged record is a problem, and then all count as done."""
+    """The cells with a score that is done, and how many lack one. If a record is damaged, all count as done."""
     try:
         statuses = all_statuses(experiment, Files(root))
     except PrunegridError as error:
         problems.append(error)
         return set(grid.cells(experiment)), 0
-    done = {cell for cell, status in statuses.items() if status.worst == "done"}
-    return done, len(statuses) - len(done)
+    words = {cell: set(status.by_benchmark.values()) for cell, status in statuses.items()}
+    return {cell for cell in words if "done" in words[cell]}, sum(word != {"done"} for word in words.values())
 
 
 def _attempt(problems: list[PrunegridError], check: Any, *arguments: Any) -> Any:
