@@ -34,6 +34,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         benchmarks=settings.benchmarks,
         data=dict(zip(settings.benchmarks, map(Path, snakemake.input.data), strict=True)),
         protocol=settings.protocol,
+        tasks=settings.tasks,
         batch_tokens=settings.batch_tokens,
         dtype=settings.dtype,
         device=snakemake.params.device,

@@ -95,3 +95,10 @@ def write_benchmark(ref: DataRef, local: Any, out: Path) -> None:
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row in stream_rows(ref, local):
             file.write(json.dumps(row.values, default=str) + "\n")
+
+
+def hub_rows(rows: list[dict[str, Any]]) -> Any:
+    """The rows as a data set of the hub's library, which others' functions take."""
+    from datasets import Dataset as HubDataset
+
+    return HubDataset.from_list(rows)

@@ -7,6 +7,7 @@ model is needed, and none is if every benchmark is in the cache.
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,7 @@ def evaluate(
     jobs_per_gpu: int = 1,
     doc_ids: dict[str, list[int]] | None = None,
     inputs: dict[str, str] | None = None,
+    tasks: Sequence[str] = (),
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -72,6 +74,7 @@ def evaluate(
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
+    `tasks` names tasks from outside, as `evaluation.tasks` does.
     """
     require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
@@ -80,7 +83,8 @@ def evaluate(
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     setting |= {"inputs": inputs} if inputs else {}
     prepared = [
-        _prepare(protocol, name, benchmark, data[name], engine, setting) for name, benchmark in benchmarks.items()
+        _prepare(protocol, name, benchmark, benchmark.find_task(protocol, tasks), data[name], engine, setting)
+        for name, benchmark in benchmarks.items()
     ]
     if doc_ids is not None:
         prepared = [each._replace(items=each.items.take(doc_ids[each.name])) for each in prepared]
@@ -101,16 +105,15 @@ class PreparedBenchmark(NamedTuple):
 
 
 def _prepare(
-    protocol: str, name: str, benchmark: Benchmark, data: Path, engine: str, setting: dict[str, Any]
+    protocol: str, name: str, benchmark: Benchmark, task: Task, data: Path, engine: str, setting: dict[str, Any]
 ) -> PreparedBenchmark:
-    task = benchmark.find_task(protocol)
     items = read_items(data, task, benchmark.data, benchmark.limit)
     fingerprint = {
         "benchmark": name,
         "protocol": protocol,
-        "task": benchmark.task,
+        "task": benchmark.task_name,
         "task_version": task.metadata["version"],
-        "data": benchmark.data.model_dump(mode="json"),
+        "data": benchmark.data.model_dump(mode="json") if benchmark.data else None,
         "data_hash": sha256(data),
         "limit": benchmark.limit,
         **benchmark.model_dump(mode="json", include={"gen_kwargs", "repeats"}),  # neither, where they are as before

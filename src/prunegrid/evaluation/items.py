@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, sha256
+from prunegrid.data.datasets import hub_rows
 from prunegrid.experiment.sections import DataRef
 from prunegrid.tasks.task import Task
 
@@ -37,7 +38,7 @@ class BenchmarkItems(NamedTuple):
         return self._replace(docs=[self.docs[i] for i in doc_ids], clusters=clusters)
 
 
-def read_items(path: Path, task: Task, ref: DataRef, limit: int | None = None) -> BenchmarkItems:
+def read_items(path: Path, task: Task, ref: DataRef | None, limit: int | None = None) -> BenchmarkItems:
     """The first `limit` of the file's items that the task takes, reduced to the fields that it reads.
 
     `ref` is the data set that the file is a copy of: its counts are checked if the task knows those of the whole.
@@ -45,25 +46,45 @@ def read_items(path: Path, task: Task, ref: DataRef, limit: int | None = None) -
     metadata = task.metadata
     rows = read_records(path, repair(path))
     docs = [_item(row, metadata, f"{path}: item {i}") for i, row in enumerate(rows)]
+    if "process_docs" in task.config:
+        docs = _processed(docs, task)
     if "only" in metadata:
         docs = list(filter(task.function(metadata["only"]), docs))
     if not docs:
-        problem = f"none of its {len(rows)} items is eligible for {task.name} ({metadata['only']})"
+        rule = metadata.get("only", task.config.get("process_docs"))
+        problem = f"none of its {len(rows)} items is eligible for {task.name} ({rule})"
         raise PrunegridError(path, problem, "take another file, or another task")
     complete = _complete(path, metadata.get("complete", []), ref, len(rows), len(docs))
-    return BenchmarkItems(docs[:limit], _clusters(docs[:limit], metadata, task.name), len(rows), len(docs), complete)
+    clusters = _clusters(docs[:limit], metadata, task.name)
+    asked = [_prepared(doc, task, f"{path}: item {i}") for i, doc in enumerate(docs[:limit])]
+    return BenchmarkItems(asked, clusters, len(rows), len(docs), complete)
 
 
-def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef, rows: int, eligible: int) -> int | None:
+def _processed(docs: list[dict[str, Any]], task: Task) -> list[dict[str, Any]]:
+    """What lm-eval's `process_docs` makes of the items: it may change them, and leave some out."""
+    function = task.config["process_docs"]
+    processed = task.function(function)(hub_rows(docs))
+    return [dict(doc) for doc in processed]
+
+
+def _prepared(doc: dict[str, Any], task: Task, place: str) -> dict[str, Any]:
+    try:
+        return task.prepare(doc)
+    except ValueError as error:
+        problem, _, fix = str(error).partition("; ")
+        raise PrunegridError(place, problem, fix) from None
+
+
+def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef | None, rows: int, eligible: int) -> int | None:
     """Eligible items of the complete data set, None if unknown; an error if `path` cannot be a part of it."""
-    for entry in data_sets:
+    for entry in data_sets if ref else ():
         counts = {"rows": entry["rows"], "items": entry["items"]}
         if any(getattr(ref, key) != value for key, value in entry.items() if key not in counts):
             continue
         if rows > counts["rows"] or (rows == counts["rows"] and eligible != counts["items"]):
             raise PrunegridError(
                 path,
-                f"{rows} rows, {eligible} of them eligible; the complete {ref.hub} ({ref.split}) has "
+                f"{rows} rows, {eligible} of them eligible; the complete {entry['hub']} ({entry['split']}) has "
                 f"{counts['rows']} and {counts['items']}, so this is another data set",
                 "fetch it again, or correct its hub id",
             )
@@ -74,7 +95,7 @@ def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef, rows: i
 def _clusters(docs: list[dict[str, Any]], metadata: dict[str, Any], task: str) -> list[str] | None:
     """A digest per item of the fields in `cluster`; None if the task names none."""
     fields = metadata.get("cluster", [])
-    if unread := sorted(set(fields) - set(metadata["fields"])):
+    if unread := sorted(set(fields) - set(metadata.get("fields") or fields)):
         problem = f"{', '.join(unread)} is not among metadata.fields"
         raise PrunegridError(f"{task}.yaml: metadata.cluster", problem, "add it there")
     return [sha256(json.dumps([_value(doc, field) for field in fields])) for doc in docs] if fields else None
@@ -100,10 +121,12 @@ def _item(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str
 
 
 def _reduce(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str, Any]:
-    """Copy the fields that the task reads, in its order (`answer.aliases` if nested).
+    """Copy the fields that the task reads, in its order (`answer.aliases` if nested); all, if it does not name them.
 
     A missing or null field is an error, unless it is among the task's `optional` ones.
     """
+    if metadata.get("fields") is None:
+        return row
     doc: dict[str, Any] = {}
     for field in [*metadata["fields"], *metadata.get("optional", [])]:
         *outer, last = field.split(".")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
+from prunegrid.core import plugins
 from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.core.files import read_json
 from prunegrid.experiment import config, layout, seed_rule
 from prunegrid.experiment.config import Experiment
-from prunegrid.pruners import plugins
 
 DEFAULT = "config.yaml"
 

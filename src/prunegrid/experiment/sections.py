@@ -4,6 +4,8 @@
 """
 
 import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +16,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES, TRANSFORMERS, Engine
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.task import Task
+from prunegrid.tasks.template import template_task
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
@@ -376,13 +379,52 @@ class Generation(Section):
 
 
 class Benchmark(Section):
-    """One column of the table."""
+    """One column of the table: a task by its name, or one that this section describes (`kind`)."""
 
-    task: str = Field(description="task of the protocol")
-    data: DataRef = Field(description="items of the task")
+    task: str | None = added(None, description="task of the protocol, or from outside (evaluation.tasks)")
+    data: DataRef = added(None, description="items of the task; by default those that the task names")
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
     gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
     repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+    kind: Literal["choice", "generate"] | None = added(
+        None, description="instead of task: models choose an option, or write an answer"
+    )
+    prompt: str | None = added(None, description="with kind: what models are asked, Jinja of an item's fields")
+    choices: str | list[str] | None = added(None, description="kind: choice: the options, Jinja that gives a list")
+    labels: str | list[str] | None = added(None, description="kind: choice: the options' labels, if answers name them")
+    answer: str | None = added(None, description="with kind: the right answer, Jinja: a text, or an option's number")
+    metric: str | None = added(None, description="kind: choice: acc, acc_norm; generate: exact_match, number, f1, ...")
+    extract: str | None = added(None, description="kind: generate: part of the answer that counts: a name, or a regex")
+    stop: list[str] | None = added(
+        None, description="kind: generate: texts that end an answer; by default a blank line"
+    )
+    max_tokens: int | None = added(None, ge=1, description="kind: generate: an answer's tokens, 256 by default")
+    cluster: list[str] = added([], description="fields that items share which are not independent, such as a passage")
+    items: int | None = added(None, ge=1, description="number of items, for estimates before the file is here")
+    tokens: dict[Literal["prompt", "options", "answer"], int] = added(
+        {}, description="tokens of a typical item, for estimates"
+    )
+
+    @property
+    def task_name(self) -> str:
+        """What records call the task."""
+        return self.task or str(self.kind)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The keys of `kind` that are given."""
+        keys = ("prompt", "choices", "labels", "answer", "metric", "extract", "stop", "max_tokens")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+
+    @model_validator(mode="after")
+    def check_kind(self) -> Self:
+        if bool(self.task) == bool(self.kind):
+            raise ValueError("give either task or kind")
+        if self.task and self.template:
+            raise ValueError(f"{min(self.template)} belongs to kind; give kind instead of task")
+        if self.kind:
+            _checked(partial(template_task, self.kind, self.template))
+        return self
 
     @model_validator(mode="after")
     def check_repeats(self) -> Self:
@@ -393,37 +435,59 @@ class Benchmark(Section):
             )
         return self
 
-    def find_task(self, protocol: str) -> Task:
-        """What is asked, and how answers are scored."""
-        task = find_task(protocol, self.task)
+    def find_task(self, protocol: str, sources: Iterable[str] = ()) -> Task:
+        """What is asked, and how answers are scored; `sources` is `evaluation.tasks`."""
+        if self.kind:
+            task: Task = template_task(self.kind, self.template)
+        else:
+            task = find_task(protocol, str(self.task), sources)
+        values: dict[str, Any] = {"tokens": self.tokens} if self.tokens else {}
+        if self.cluster:
+            read = task.metadata.get("fields")
+            values |= {"cluster": self.cluster, "fields": read and list(dict.fromkeys([*read, *self.cluster]))}
         gen_kwargs = self.gen_kwargs.model_dump(mode="json")
-        return task.change_generation(gen_kwargs) if gen_kwargs else task
+        return (task.change_generation(gen_kwargs) if gen_kwargs else task).with_metadata(**values)
 
 
 class Evaluation(Section):
     """How models are evaluated."""
 
     protocol: Literal["harness", "paper"] = Field("harness", description="lm-eval's tasks, or those of the paper")
+    tasks: list[str] = added([], description="tasks from outside: folders of lm-eval's YAML, or module:function")
     batch_tokens: int = Field(
         8192, ge=8, description="tokens of a forward pass, padding and the longest answer included"
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
+    items: Literal["full", "slim"] = added(
+        "full", description="write questions and right answers beside scores, or not"
+    )
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
 
     @model_validator(mode="after")
     def check_tasks(self) -> Self:
+        """Benchmarks whose task names its own data set get it."""
         tasks = known_tasks(self.protocol)
         for name, benchmark in self.benchmarks.items():
             if name == AVERAGE:
                 raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
-            if benchmark.task not in tasks:
-                raise ValueError(
-                    f"benchmarks.{name}.task is {benchmark.task!r}; tasks of {self.protocol}: {', '.join(tasks)}"
-                )
-            try:
-                if benchmark.gen_kwargs != Generation():
-                    benchmark.find_task(self.protocol)
-            except PrunegridError as error:
-                raise ValueError(f"benchmarks.{name}: {error}") from None
+            data = None
+            if benchmark.gen_kwargs != Generation() or not (benchmark.kind or benchmark.task in tasks):
+                data = _checked(partial(self.find_task, name), f"benchmarks.{name}: ").data
+            if benchmark.data is None:
+                if data is None:
+                    raise ValueError(f"benchmarks.{name}.data is missing; add it")
+                self.benchmarks[name] = benchmark.model_copy(update={"data": DataRef.model_validate(data)})
         return self
+
+    def find_task(self, benchmark: str) -> Task:
+        """The task of a benchmark, by the benchmark's name."""
+        return self.benchmarks[benchmark].find_task(self.protocol, self.tasks)
+
+
+def _checked(find: Callable[[], Any], place: str = "") -> Any:
+    """What `find` returns; its `PrunegridError` as a validator's error."""
+    try:
+        return find()
+    except PrunegridError as error:
+        raise ValueError(f"{place}{error.where}: {error.what}; {error.fix}") from None

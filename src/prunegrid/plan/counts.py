@@ -154,7 +154,7 @@ def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSi
     """
     benchmark = experiment.evaluation.benchmarks[name]
     items, assumed = _items(experiment, name, benchmark, root)
-    task = benchmark.find_task(experiment.evaluation.protocol)
+    task = experiment.evaluation.find_task(name)
     tokens = task.metadata.get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
     longest = task.config.get("generation_kwargs", {}).get("max_gen_toks", 0)

@@ -59,7 +59,7 @@ def _current_values(evaluation: Evaluation, records: dict[str, dict[str, Any]]) 
     engines = {recorded_engine(record) for record in records.values()}
     engine = engines.pop() if len(engines) == 1 else TRANSFORMERS
     for benchmark in records:
-        task = evaluation.benchmarks[benchmark].find_task(evaluation.protocol)
+        task = evaluation.find_task(benchmark)
         current = code_fingerprint(task, engine)
         current.pop("engine", None)
         values |= {f"version of {name}": version for name, version in current.pop("versions").items()}

@@ -62,7 +62,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
         *_differences("evaluation.engine", engine, evaluation.engine),
-        *_differences(f"{section}.task", task, settings.task),
+        *_differences(f"{section}.task", task, settings.task_name),
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),

@@ -1,21 +1,14 @@
-"""The tasks of each protocol, by name: YAML files and their functions. No lm-eval here."""
+"""The tasks by name: those of each protocol, and those from outside the package. No lm-eval here."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.tasks.task import FUNCTION, Task
+from prunegrid.tasks.outside import outside_tasks
+from prunegrid.tasks.task import Task
+from prunegrid.tasks.yaml_files import read_yaml
 
 TASKS = Path(__file__).parent
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which `!function utils.name` stays text, so that reading a task imports no functions."""
-
-
-_Loader.add_constructor("!function", lambda _, node: f"{FUNCTION}{node.value}")
 
 
 def known_tasks(protocol: str) -> list[str]:
@@ -27,16 +20,17 @@ def known_tasks(protocol: str) -> list[str]:
     return names
 
 
-def find_task(protocol: str, name: str) -> Task:
-    """The protocol's task of that name; `PrunegridError` if there is none."""
+def find_task(protocol: str, name: str, sources: Iterable[str] = ()) -> Task:
+    """The task of that name: the protocol's, or one from outside, of `sources` or an installed package.
+
+    Raises `PrunegridError` if there is none. `sources` is `evaluation.tasks`: folders, or `module:function`.
+    """
     names = known_tasks(protocol)
-    if name not in names:
-        raise PrunegridError(f"protocol {protocol}", f"has no task {name!r}", f"give one of {', '.join(names)}")
-    folder = TASKS / protocol
-    return Task(name, read_yaml(folder / f"{name}.yaml"), f"prunegrid.tasks.{protocol}", (folder / "utils.py",))
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A task's configuration; a function is the text `!function module.name`."""
-    config: dict[str, Any] = yaml.load(file.read_text(), Loader=_Loader)
-    return config
+    if name in names:
+        folder = TASKS / protocol
+        return Task(name, read_yaml(folder / f"{name}.yaml"), f"prunegrid.tasks.{protocol}", (folder / "utils.py",))
+    outside = outside_tasks(sources, names)
+    if name not in outside:
+        known = ", ".join([*names, *outside])
+        raise PrunegridError(f"protocol {protocol}", f"has no task {name!r}", f"give one of {known}")
+    return outside[name]

@@ -1,6 +1,6 @@
 """One evaluation task: its configuration in lm-eval's format, its functions, its digest. No lm-eval here."""
 
-import importlib
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
+from prunegrid.core.plugins import import_module
 
 FUNCTION = "!function "
 UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
@@ -21,13 +22,15 @@ class Task:
 
     `config` is lm-eval's task configuration, complete (no include), in which a function is the text `!function
     module.name` and `metadata` says what prunegrid reads (docs/evaluation.md). `package` is where its modules are
-    imported from; `code`, the files of its functions, is part of the digest.
+    imported from, if it has them; `code`, the files of its functions, is part of the digest. `data` is the data set
+    (keys of the section `data`) that is asked where a benchmark names none.
     """
 
     name: str
     config: dict[str, Any]
     package: str = ""
     code: tuple[Path, ...] = ()
+    data: dict[str, Any] | None = None
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -47,16 +50,44 @@ class Task:
         kwargs = self.config["generation_kwargs"] | gen_kwargs
         return replace(self, config=self.config | {"generation_kwargs": kwargs | {"do_sample": is_sampled(kwargs)}})
 
+    def with_metadata(self, **values: Any) -> Self:
+        """The task with these `values` in place of its metadata's; unchanged without any."""
+        return replace(self, config={**self.config, "metadata": {**self.metadata, **values}}) if values else self
+
+    def prepare(self, doc: dict[str, Any]) -> dict[str, Any]:
+        """The item as lm-eval gets it. Raises `ValueError` ("what is wrong; how to fix it") if it cannot be asked."""
+        return doc
+
     def resolve(self) -> dict[str, Any]:
-        """The configuration with functions in place of their names; its metadata stays text."""
-        return {key: self.function(value) if is_function(value) else value for key, value in self.config.items()}
+        """The configuration with functions in place of their names; its metadata stays text.
+
+        Without `process_docs`, which is done when the items are read.
+        """
+        config = {key: value for key, value in self.config.items() if key != "process_docs"}
+        return {key: value if key == "metadata" else self._resolve(value) for key, value in config.items()}
+
+    def _resolve(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._resolve(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self._resolve(inner) for inner in value]
+        return self.function(value) if is_function(value) else value
 
     def function(self, text: str) -> Callable[..., Any]:
-        """The function that `!function module.name` stands for."""
+        """The function that `!function module.name` stands for; a `PrunegridError` if there is none."""
         module, _, name = text.removeprefix(FUNCTION).rpartition(".")
-        path = f"{self.package}.{module}" if self.package else module
-        function: Callable[..., Any] = getattr(importlib.import_module(path), name)
+        path = f"{self.package}.{module}" if _has_module(self.package, module) else module
+        function: Callable[..., Any] | None = getattr(import_module(path, f"task {self.name}: {text}"), name, None)
+        if function is None:
+            raise PrunegridError(f"task {self.name}: {text}", f"{module} has no function {name!r}", "correct the name")
         return function
+
+
+def _has_module(package: str, module: str) -> bool:
+    try:
+        return bool(package) and importlib.util.find_spec(f"{package}.{module}") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def is_function(value: Any) -> bool:

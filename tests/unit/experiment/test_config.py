@@ -72,7 +72,11 @@ def changed(path: str, value: Any) -> dict[str, Any]:
             "pretrain.hidden_size: is 130; input should be a multiple",
         ),
         ("training.lr_scheduler_type", "cosin", "training.lr_scheduler_type: is 'cosin'"),
-        ("evaluation.benchmarks.ARC-E.task", "arc_eazy", "benchmarks.ARC-E.task is 'arc_eazy'; tasks of harness: arc"),
+        (
+            "evaluation.benchmarks.ARC-E.task",
+            "arc_eazy",
+            "benchmarks.ARC-E: protocol harness: has no task 'arc_eazy'; give one of arc",
+        ),
         ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),
     ],
 )
