@@ -18,6 +18,7 @@ from prunegrid.experiment.sections import Training
 from prunegrid.models import describe, weights_digest
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, train
+from support import selections
 from support.errors import refused
 from support.handmade_scores import spec
 from support.training_jobs import SETTINGS, contract_loss, load_float64, run, samples_of_steps
@@ -45,7 +46,7 @@ def selection(tmp_path_factory: pytest.TempPathFactory, scores: Path) -> Path:
     path = out / "selection.parquet"
     table = pq.read_table(path)
     weights = pa.array([0.5 + number % 3 for number in range(len(table))], pa.float32())
-    pq.write_table(table.set_column(table.schema.get_field_index("weight"), "weight", weights), path)
+    selections.rewrite(path, table.set_column(table.schema.get_field_index("weight"), "weight", weights))
     return path
 
 

@@ -12,6 +12,7 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment.sections import Training
 from prunegrid.selection.prune import prune
 from prunegrid.training.schedule import schedule
+from support import selections
 from support.handmade_scores import spec
 from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, inject_failure, run
 from support.tiny_llama import write_tiny_model
@@ -35,7 +36,8 @@ def lopsided(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores:
     most = max(sum(len(kept[row]) for batch in step for row in batch) for step in many)
     assert most > 4 * CHUNK > 4 * len(few[0][0]), "several chunks beside one"
     column = pa.array(kept, table.schema.field("kept").type)
-    pq.write_table(table.set_column(table.schema.get_field_index("kept"), "kept", column), out / "selection.parquet")
+    path, place = out / "selection.parquet", table.schema.get_field_index("kept")
+    selections.rewrite(path, table.set_column(place, "kept", column))
     return Inputs(tiny_model, scores, out / "selection.parquet")
 
 
