@@ -63,9 +63,9 @@ def delta(variant: str, benchmark: str, points: float, *, against: str = "random
     } | other
 
 
-def three_seed_interval(low: float, high: float, p_holm: float) -> Record:
+def three_seed_interval(low: float, high: float, p_adjusted: float) -> Record:
     """What `delta` has besides where three seeds are compared."""
-    return two_seed_interval(low, high) | {"n_seeds": 3, "p_holm": p_holm, "significant": p_holm < 0.05}
+    return two_seed_interval(low, high) | {"n_seeds": 3, "p_adjusted": p_adjusted, "significant": p_adjusted < 0.05}
 
 
 def two_seed_interval(low: float, high: float) -> Record:

@@ -12,8 +12,8 @@ STEP = {
     "prune": 2,
     "train": 2,
     "evaluate": 2,
-    "collect": 2,
-    "table": 2,
+    "collect": 3,
+    "table": 3,
     "audit": 1,
     "figures": 1,
 }

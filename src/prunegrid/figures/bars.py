@@ -23,7 +23,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 2.8, "markeredgewidth": 0.7}
 DOTS: dict[str, dict[str, Any]] = {
-    "differs": {"color": "black", "label": "filled: differs, after Holm's correction"},
+    "differs": {"color": "black", "label": "filled: differs, corrected over the rows"},
     "not significant": {"color": "black", "markerfacecolor": "white", "label": "open: not significant"},
     "not tested": {"color": GREY, "markerfacecolor": "white", "label": "open, grey: not tested"},
 }

@@ -89,7 +89,7 @@ def _square(results: ModelResults, budget: Budget, part: pd.DataFrame) -> Square
 
 
 def _mark(results: ModelResults, budget: Budget, variant: str) -> str:
-    """A star if the delta is significant after Holm's correction."""
+    """A star if the delta is significant after the correction over its rows."""
     if results.deltas is None:
         return ""
     rows = results.budget_rows(results.deltas, budget)

@@ -6,23 +6,21 @@ gives a row per contrast and benchmark (`SCHEMA`): the paired difference over se
 docs/results.md says what each interval covers. A contrast has no row if no seed is done on both sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from prunegrid.core import randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.sections import Budget
-from prunegrid.statistics.bootstrap import RESAMPLES
-from prunegrid.statistics.inference import ALPHA, Effect, average_effect, holm
+from prunegrid.statistics.families import Assessment, Comparison, assess
+from prunegrid.statistics.inference import ALPHA, Effect, average_effect
 from prunegrid.statistics.paired_effects import Pairs, paired_effects
 
 SCHEMA = pa.schema(
@@ -43,12 +41,17 @@ SCHEMA = pa.schema(
         "item_df": pa.float64(),
         "item_low": pa.float64(),
         "item_high": pa.float64(),
-        "seed_low": pa.float64(),
-        "seed_high": pa.float64(),
+        "item_p": pa.float64(),
+        "run_se": pa.float64(),
+        "run_df": pa.float64(),
+        "both_se": pa.float64(),
+        "se": pa.float64(),
+        "df": pa.float64(),
         "low": pa.float64(),
         "high": pa.float64(),
         "p": pa.float64(),
-        "p_holm": pa.float64(),
+        "p_adjusted": pa.float64(),
+        "level": pa.float64(),
         "n_family": pa.int64(),
         "significant": pa.bool_(),
     }
@@ -69,37 +72,66 @@ class Contrast:
     baseline: str
 
 
-def deltas(
-    frame: pd.DataFrame, root: Path, contrasts: Sequence[Contrast], *, resamples: int = RESAMPLES, seed: int = 0
-) -> pd.DataFrame:
+Place = tuple[Contrast, str]
+"""A contrast and a benchmark, or Avg."""
+
+
+def deltas(frame: pd.DataFrame, root: Path, contrasts: Sequence[Contrast]) -> pd.DataFrame:
     """A row per contrast and benchmark, Avg included, from the results frame and the item files below `root`.
 
     Seeds that are done on both sides are paired; a side without seeds (zero-shot) is paired with each of the other's.
-    Holm's correction covers all `contrasts` of one model, budget and benchmark.
+    All `contrasts` of one model, budget and benchmark are corrected together.
     """
     _check_contrasts(contrasts)
     scores = _scores(frame)
     benchmarks = [name for name in frame["benchmark"].unique() if name != AVERAGE]
     places = [(contrast, name) for contrast in contrasts for name in (*benchmarks, AVERAGE)]
     pairs_by_place = {place: pairs for place in places if (pairs := _pairs(scores, *place))}
+    effects = _effects(root, benchmarks, pairs_by_place)
+    for (contrast, name), pairs in pairs_by_place.items():
+        _check_scores(scores, contrast, name, pairs, effects[name, pairs])
+    assessed: dict[Place, Assessment] = {}
+    for family in dict.fromkeys((contrast.model, contrast.budget) for contrast in contrasts):
+        places = [place for place in pairs_by_place if (place[0].model, place[0].budget) == family]
+        assessed |= _assess({place: effects[place[1], pairs_by_place[place]] for place in places}, scores)
+    experiment = frame["experiment"].iloc[0] if len(frame) else None
+    rows = [
+        {"experiment": experiment} | _place_columns(*place) | _effect_columns(assessed[place])
+        for place in pairs_by_place
+    ]
+    return _with_marks(typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA))
+
+
+def _effects(
+    root: Path, benchmarks: Sequence[str], pairs_by_place: Mapping[Place, Pairs]
+) -> dict[tuple[str, Pairs], Effect]:
+    """The effect of each benchmark and set of pairs, and of the average where a place asks for it."""
     effects: dict[tuple[str, Pairs], Effect] = {}
     for name in benchmarks:
         # an average needs each benchmark's effect over its own pairs, which may be fewer than the benchmark has
         sets = dict.fromkeys(pairs for (_, other), pairs in pairs_by_place.items() if other in (name, AVERAGE))
-        bootstrap_seed = randomness.derive_seed(seed, f"bootstrap/{name}")
-        effects |= {
-            (name, pairs): effect for pairs, effect in paired_effects(root, name, sets, resamples, bootstrap_seed)
-        }
+        effects |= {(name, pairs): effect for pairs, effect in paired_effects(root, name, sets)}
     for (_, name), pairs in pairs_by_place.items():
         if name == AVERAGE:
             effects[AVERAGE, pairs] = average_effect([effects[name, pairs] for name in benchmarks])
-    experiment = frame["experiment"].iloc[0] if len(frame) else None
-    rows = []
-    for (contrast, name), pairs in pairs_by_place.items():
-        effect = effects[name, pairs]
-        _check_scores(scores, contrast, name, pairs, effect)
-        rows.append({"experiment": experiment} | _place_columns(contrast, name) | _effect_columns(effect))
-    return _with_holm(typed(pd.DataFrame(rows, columns=SCHEMA.names), SCHEMA))
+    return effects
+
+
+def _assess(effects: Mapping[Place, Effect], scores: Scores) -> dict[Place, Assessment]:
+    """Each place of one model and budget with its noise and p-values."""
+    columns: dict[str, list[Comparison]] = {}
+    runs: dict[str, dict[Hashable, dict[int | None, float]]] = {}
+    for (contrast, name), effect in effects.items():
+        sides = ((contrast.budget, contrast.variant), (contrast.baseline_budget, contrast.baseline))
+        columns.setdefault(name, []).append(Comparison(*sides, effect))
+        for side, found in zip(sides, _side_scores(scores, contrast, name), strict=True):
+            runs.setdefault(name, {})[side] = {cell.seed: score for cell, score in found.items()}
+    rows = assess(columns, runs, averages=[AVERAGE])
+    return {
+        (contrast, name): row
+        for name in columns
+        for contrast, row in zip((contrast for contrast, other in effects if other == name), rows[name], strict=True)
+    }
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -113,7 +145,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _check_contrasts(contrasts: Sequence[Contrast]) -> None:
-    """Refuse a duplicate, or a cell compared with itself: either would make Holm's family too large."""
+    """Refuse a duplicate, or a cell compared with itself: either would make the family too large."""
     for contrast in contrasts:
         place = f"contrast of {contrast.model}: {contrast.variant} against {contrast.baseline}"
         if (contrast.budget, contrast.variant) == (contrast.baseline_budget, contrast.baseline):
@@ -177,8 +209,12 @@ def _place_columns(contrast: Contrast, benchmark: str) -> dict[str, Any]:
     }
 
 
-def _effect_columns(effect: Effect) -> dict[str, Any]:
-    intervals = {"item_": effect.item_interval(), "seed_": effect.seed_interval(), "": effect.interval()}
+def _effect_columns(row: Assessment) -> dict[str, Any]:
+    effect, items, noise = row.comparison.effect, row.items, row.noise
+    intervals = {
+        "item_": items.interval(effect.delta),
+        "": noise.interval(effect.delta),
+    }
     limits = {f"{name}{end}": pair[i] for name, pair in intervals.items() for i, end in enumerate(("low", "high"))}
     return limits | {
         "n_seeds": effect.n_seeds,
@@ -186,16 +222,22 @@ def _effect_columns(effect: Effect) -> dict[str, Any]:
         "n_clusters": effect.n_clusters,
         "delta": effect.delta,
         "seed_sd": effect.seed_sd,
-        "item_se": effect.item_se,
-        "item_df": effect.item_df,
-        "p": effect.p_value(),
+        "item_se": items.se,
+        "item_df": items.df,
+        "item_p": row.item_p,
+        "run_se": noise.run_se,
+        "run_df": noise.run_df,
+        "both_se": noise.both_se,
+        "se": noise.se,
+        "df": noise.df,
+        "p": row.p,
+        "p_adjusted": row.p_adjusted,
+        "level": row.level,
+        "n_family": row.n_family or None,
     }
 
 
-def _with_holm(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with Holm's correction within each family; null where there is no p."""
-    for _, rows in frame[frame["p"].notna()].groupby(FAMILY, dropna=False):
-        frame.loc[rows.index, "p_holm"] = holm(rows["p"].to_numpy(dtype=np.float64))
-        frame.loc[rows.index, "n_family"] = len(rows)
-    tested = frame["p_holm"].notna()
-    return frame.assign(significant=(frame["p_holm"] < ALPHA).astype("boolean").where(tested))
+def _with_marks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with `significant`; null where there is no p."""
+    tested = frame["p_adjusted"].notna()
+    return frame.assign(significant=(frame["p_adjusted"] < ALPHA).astype("boolean").where(tested))

@@ -1,59 +1,60 @@
-"""Inference for a paired difference of two models' scores: intervals, p-values, Holm's correction.
+"""Inference for paired differences of models' scores: two questions, their intervals, p-values and a correction.
 
-`prunegrid.statistics.deltas` calls it for every row. It separates two kinds of noise:
+*Do these models differ?* Other items of the same kind, given the trained models. The variance of a difference is that
+of its mean over items, cluster-robust (Liang and Zeger 1986): sum of squares of the clusters' residuals, with
+U/(U - 1); limits are Student's t. It contains the mean over seeds of the noise that belongs to an item *and* a seed.
 
-- *Items*: other items of the same kind, given the trained models. Bootstrap over clusters, percentile interval.
-- *Seeds*: other training runs, given the items. t interval of the per-seed differences.
+*Does the recipe differ?* Other items and other training runs. Two-way analysis of variance: with i the item variance
+above, v the variance of one seed's difference, and w that part of v that belongs to an item and a seed, the variance
+of the mean over S seeds is i + v/S - w/S (w/S is in both of the others; Cameron, Gelbach and Miller 2011, Journal of
+Business & Economic Statistics 29:238). It is never below i. `statistics.run_noise` estimates v. Degrees of freedom are
+Satterthwaite's (1946) over i and v/S. As v cannot lie below w, the uncertainty of v/S is taken at max(v, w)/S: else a
+v that is small by chance would seem to be certain.
 
-`Effect.interval` covers both. Its half width is sqrt((t_item item_se)^2 + (t_seed seed_se)^2): each part's limit, added
-in squares (Howe 1974, JASA 69:789; "MOVER": Zou and Donner 2008, Statistics in Medicine 27:1693). Why it errs on the
-safe side in every mixture: write g(u) = P(|Z| > sqrt u), convex and falling, Z standard normal. If item noise is the
-share w of the variance, a true null is rejected with probability E g(w t_item^2 X + (1 - w) t_seed^2 Y), where X and Y
-are chi-squared over their degrees of freedom. By convexity that is at most w E g(t_item^2 X) + (1 - w) E g(t_seed^2 Y),
-and each of these is the level, by what t is. Item-by-seed interaction is in both parts, so it is counted twice, which
-only widens the interval. Exact for normal noise; tests/unit/statistics/test_simulated.py tries right-or-wrong items.
+*Correction*: step-down max-t over the rows of a family (Westfall and Young 1993, algorithm 2.8; a parametric bootstrap
+as in Hothorn, Bretz and Westfall 2008, Biometrical Journal 50:346). Rows share items and the baseline's runs, so their
+statistics are correlated: normal draws with that correlation give the distribution of the largest of them. t statistics
+enter by their p-values, so each keeps its degrees of freedom.
 
-A bootstrap's spread is too small by sqrt((U - 1)/U) for U clusters, and normal quantiles are too short: with 10
-clusters a nominal 5 % is 9.6 %, with 30 it is 6.4 %. So draws are spread by sqrt(U/(U - 1)), and limits are those of t
-with U - 1 degrees of freedom (the "expanded percentile interval" of Hesterberg 2015, The American Statistician
-69:371). An average over benchmarks has Satterthwaite's degrees of freedom. Fewer than 10 clusters: NaN.
-
-A bootstrap cannot draw what did not happen: its interval is too short if few items differ, and [0, 0] if none does. So
-the noise of one more item won and one more lost is added, in squares: a standard error of sqrt(2) 100/items points.
-(Agresti and Min 2005, Statistics in Medicine 24:729, add half of that to paired proportions, which still covers only 90
-% where 2 % of 200 items are won and none is lost.)
+A variance from items cannot know what did not happen: it is too small if few items differ, and zero if none does. So
+the noise of one more item won and one more lost (Agresti and Min 2005, Statistics in Medicine 24:729, add half of
+that) is added where fewer than 30 clusters differ, the less the more there are.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from math import exp, log, nan, sqrt
+from functools import cached_property, lru_cache
+from math import inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
-from prunegrid.core.ragged import Floats
-from prunegrid.statistics.bootstrap import MIN_CLUSTERS
+from prunegrid.core.ragged import Floats, Ints
+from prunegrid.statistics.bootstrap import MIN_CLUSTERS, cluster_sums
 
 ALPHA = 0.05
 MIN_SEEDS = 3
 NEGLIGIBLE = 1e-9  # points
-MIN_LEVEL, MAX_LEVEL = 1e-100, 1 - 1e-6  # between which a p-value is sought
+MIN_LEVEL = 1e-100  # the smallest p-value
+FEW = 30  # clusters that differ
+DRAWS = 20_000
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference in points: per paired seed [S], and its mean over seeds in each resample of the items [J].
+    """A difference in points: per paired seed [S], and the clusters' residuals of its mean over seeds [U].
 
-    `added_se`: the standard error of one more item won and one more lost, in points.
-    `item_df`: degrees of freedom of the item noise; NaN, as are the draws, if there are too few clusters.
-    `n_differing`: clusters in which the two sides' scores differ.
+    The sum of squares of `residual_U` is the item variance, that of products with another effect's their covariance.
+    `both_se`: standard error of the noise that belongs to an item and a seed (zero for one seed).
+    `added_se`: that of one more item won and one more lost, where few differ.
+    `n_differing`: clusters in which the two sides' scores differ. Fewer than 10 clusters: standard errors are NaN.
     """
 
     deltas_S: Floats
-    draws_J: Floats
+    residual_U: Floats
+    both_se: float
     added_se: float
     item_df: float
     n_items: int
@@ -72,80 +73,80 @@ class Effect:
     def seed_sd(self) -> float:
         return float(self.deltas_S.std(ddof=1)) if self.n_seeds > 1 else nan
 
-    @property
-    def seed_se(self) -> float:
-        return self.seed_sd / sqrt(self.n_seeds)
-
     @cached_property
     def item_se(self) -> float:
-        return float(np.hypot(self.draws_J.std(), self.added_se))
+        return sqrt(self.residual_U @ self.residual_U + self.added_se**2)
 
-    def item_interval(self) -> Interval:
-        """95 %: how the mean of these trained models could differ with other items. NaN for too few clusters."""
-        if np.isnan(self.item_df):
-            return nan, nan
-        limit = critical_value(self.item_df, ALPHA)
-        tail = special.ndtr(-limit)
-        low, high = np.hypot(np.quantile(self.draws_J, [tail, 1 - tail]) - self.delta, limit * self.added_se)
-        return self.delta - float(low), self.delta + float(high)
 
-    def seed_interval(self) -> Interval:
-        """95 %: how the mean could differ with other training seeds; NaN for one seed."""
-        return self._interval(critical_value(self.n_seeds - 1, ALPHA) * self.seed_se if self.n_seeds > 1 else nan)
+@dataclass(frozen=True)
+class Noise:
+    """The noise of a difference, as standard errors in points: of items, and of runs beyond what items contain.
 
-    def interval(self) -> Interval:
-        """95 %, items and seeds; NaN for one seed or too few clusters."""
-        return self._interval(self.half_width(ALPHA))
+    `run_df`: degrees of freedom of the variance of a seed's difference; `both_se`: the part of `item_se` that belongs
+    to an item and a seed.
+    """
 
-    def half_width(self, alpha: float) -> float:
-        """Half the width of `interval` at the level 1 - alpha."""
-        if self.n_seeds < 2 or np.isnan(self.item_df):
+    item_se: float
+    item_df: float
+    run_se: float = 0.0
+    run_df: float = inf
+    both_se: float = 0.0
+
+    @property
+    def se(self) -> float:
+        return float(np.hypot(self.item_se, self.run_se))
+
+    @property
+    def df(self) -> float:
+        """Satterthwaite's; the items' where nothing varies."""
+        if not self.se > 0:
+            return self.item_df
+        runs = (self.run_se**2 + self.both_se**2) ** 2 / self.run_df
+        return self.se**4 / (self.item_se**4 / self.item_df + runs)
+
+    def interval(self, delta: float) -> Interval:
+        """95 %."""
+        return _interval(delta, critical_value(self.df, ALPHA) * self.se)
+
+    def p_value(self, delta: float, n_differing: float = inf) -> float:
+        """Two-sided; 1 for a difference of zero. Never below 2^(1 - n_differing), the least that a sign test gives."""
+        if np.isnan(self.se):
             return nan
-        return half_width(self.item_se, self.item_df, self.seed_se, self.n_seeds, alpha)
-
-    def p_value(self) -> float:
-        """The level at which `interval` touches zero; 1 for a difference of zero, NaN for fewer than three seeds.
-
-        Two seeds' differences, counts over the same items, are often exactly equal: their spread of zero does not
-        measure the seeds' noise (one of 17 null rows was significant in up to 15 % of simulations).
-        The minimum is 2^(1 - n_differing), the lowest that a sign test over the clusters could give, or 1e-100; it is
-        also the answer if nothing varies and the difference is not zero.
-        """
-        size, minimum = abs(self.delta), max(2.0 ** (1 - self.n_differing), MIN_LEVEL)
-        if self.n_seeds < MIN_SEEDS or np.isnan(self.half_width(ALPHA)):
-            return nan
-        if size < NEGLIGIBLE or self.half_width(MAX_LEVEL) >= size:
+        if abs(delta) < NEGLIGIBLE:
             return 1.0
-        if self.half_width(minimum) <= size:
-            return minimum
-
-        def excess(log_level: float) -> float:
-            return log(self.half_width(exp(log_level)) / size)
-
-        return exp(optimize.brentq(excess, log(minimum), log(MAX_LEVEL), xtol=1e-12))
-
-    def _interval(self, half: float) -> Interval:
-        return self.delta - half, self.delta + half
+        p = 2 * special.stdtr(self.df, -abs(delta) / self.se) if self.se > 0 else 0.0
+        return float(max(p, min(1.0, 2.0 ** (1 - n_differing)), MIN_LEVEL))
 
 
-def estimate_effect(deltas_S: Floats, draws_J: Floats, n_items: int, n_clusters: int, n_differing: int) -> Effect:
-    """The effect, given per-seed differences and the plain bootstrap's draws of their mean, both in points."""
-    if n_clusters < MIN_CLUSTERS:
-        return Effect(deltas_S, np.full_like(draws_J, nan), nan, nan, n_items, n_clusters, n_differing)
-    mean = deltas_S.mean()
-    spread_J = mean + sqrt(n_clusters / (n_clusters - 1)) * (draws_J - mean)
-    return Effect(deltas_S, spread_J, sqrt(2) * 100 / n_items, n_clusters - 1, n_items, n_clusters, n_differing)
+def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None) -> Effect:
+    """The effect of differences per seed and item, -1 to 1, with each item's cluster from 0; None: each its own."""
+    seeds, items = diffs_SI.shape
+    cluster_I = np.arange(items) if cluster_I is None else cluster_I
+    means_S = diffs_SI.mean(axis=1)
+    sums_SU = cluster_sums(diffs_SI, cluster_I)
+    sizes_U = np.bincount(cluster_I)
+    clusters = len(sizes_U)
+    differing = int(np.count_nonzero(sums_SU.mean(axis=0)))
+    if clusters < MIN_CLUSTERS:
+        return Effect(100 * means_S, np.full(1, nan), nan, nan, nan, items, clusters, differing)
+    residual_SU = 100 / items * sqrt(clusters / (clusters - 1)) * (sums_SU - means_S[:, None] * sizes_U)
+    residual_U = residual_SU.mean(axis=0)
+    both = ((residual_SU - residual_U) ** 2).sum() / (seeds - 1) / seeds if seeds > 1 else 0.0
+    added = sqrt(2 * max(0.0, 1 - differing / FEW)) * 100 / items
+    df = _effective(sizes_U) - 1
+    return Effect(100 * means_S, residual_U, sqrt(both), added, df, items, clusters, differing)
 
 
 def average_effect(effects: Sequence[Effect]) -> Effect:
-    """The plain mean over benchmarks of the same seeds, each resampled on its own: a stratified bootstrap."""
+    """The plain mean over benchmarks of the same seeds; their items are independent."""
     variances = np.array([part.item_se**2 for part in effects])
     dfs = np.array([part.item_df for part in effects])
-    total = variances.sum()
+    total, number = variances.sum(), len(effects)
     return Effect(
         np.mean([part.deltas_S for part in effects], axis=0),
-        np.mean([part.draws_J for part in effects], axis=0),
-        sqrt(sum(part.added_se**2 for part in effects)) / len(effects),
+        np.concatenate([part.residual_U for part in effects]) / number,
+        sqrt(sum(part.both_se**2 for part in effects)) / number,
+        sqrt(sum(part.added_se**2 for part in effects)) / number,
         float(dfs.min() if total == 0 else total**2 / (variances**2 / dfs).sum()),
         sum(part.n_items for part in effects),
         sum(part.n_clusters for part in effects),
@@ -153,9 +154,51 @@ def average_effect(effects: Sequence[Effect]) -> Effect:
     )
 
 
-def half_width(item_se: float, item_df: float, seed_se: float, n_seeds: int, alpha: float) -> float:
-    """Half the width of the interval for both noises at the level 1 - alpha."""
-    return float(np.hypot(critical_value(item_df, alpha) * item_se, critical_value(n_seeds - 1, alpha) * seed_se))
+def item_noise(effect: Effect) -> Noise:
+    """The noise for the first question: these models on other items."""
+    return Noise(effect.item_se, effect.item_df)
+
+
+def recipe_noise(effect: Effect, variance: float, df: float) -> Noise:
+    """The noise for the second question, given the variance of one seed's difference, in points squared."""
+    excess = max(0.0, variance / effect.n_seeds - effect.both_se**2)
+    return Noise(effect.item_se, effect.item_df, sqrt(excess), df, effect.both_se)
+
+
+def correlation(effects: Sequence[Effect], noises: Sequence[Noise], shared_W: Floats) -> Floats:
+    """Of the effects' estimates [W, W]: items, and the share of each one's run variance that is the baseline's."""
+    residual_WU = np.stack([effect.residual_U for effect in effects])
+    shared = np.array([noise.run_se for noise in noises]) * np.sqrt(shared_W)
+    covariance = residual_WU @ residual_WU.T + np.outer(shared, shared)
+    variance = np.array([noise.se**2 for noise in noises])
+    np.fill_diagonal(covariance, variance)
+    scale = np.sqrt(np.where(variance > 0, variance, 1))
+    matrix: Floats = covariance / np.outer(scale, scale)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def adjusted(p_values: Floats, correlation_WW: Floats) -> Floats:
+    """Step-down max-t: each p-value [W] for the whole family, statistics having this correlation.
+
+    Where no draw is as large, Holm's bound (1979), which needs no draws, is the answer.
+    """
+    order = np.argsort(p_values, kind="stable")
+    sorted_p = p_values[order]
+    size_JW = _draws(correlation_WW[np.ix_(order, order)])
+    largest_JW = np.maximum.accumulate(size_JW[:, ::-1], axis=1)[:, ::-1]
+    exceeding_W = (largest_JW >= -special.ndtri(sorted_p / 2)).sum(axis=0)
+    holm_W = np.minimum(1, sorted_p * np.arange(len(p_values), 0, -1))
+    least_W = np.minimum((exceeding_W + 1) / (DRAWS + 1), holm_W)
+    result = np.empty(len(p_values))
+    result[order] = np.maximum.accumulate(np.maximum(least_W, sorted_p))
+    return result
+
+
+def critical_level(correlation_WW: Floats) -> float:
+    """The p-value that some row of a family of true nulls goes below in 5 % of tables."""
+    largest_J = _draws(correlation_WW).max(axis=1)
+    return float(2 * special.ndtr(-np.quantile(largest_J, 1 - ALPHA))) if len(correlation_WW) > 1 else ALPHA
 
 
 def critical_value(df: float, alpha: float) -> float:
@@ -172,3 +215,26 @@ def holm(p_values: NDArray[np.floating]) -> Floats:
     if tested.any():
         adjusted[tested] = multipletests(p_values[tested], method="holm")[1]
     return adjusted
+
+
+def _interval(delta: float, half: float) -> Interval:
+    return delta - half, delta + half
+
+
+def _effective(sizes_U: Ints) -> float:
+    """How many clusters of equal size have a variance as well known (Kish): fewer if a few are large."""
+    squares_U = sizes_U.astype(np.float64) ** 2
+    return float(squares_U.sum() ** 2 / (squares_U**2).sum())
+
+
+def _draws(correlation_WW: Floats) -> Floats:
+    """Absolute values of normal draws with this correlation [J, W]; the same underlying draws in every call."""
+    values, vectors = np.linalg.eigh(correlation_WW)
+    root_WW = vectors * np.sqrt(np.maximum(values, 0))
+    sizes_JW: Floats = np.abs(_normal(len(values)) @ root_WW.T)
+    return sizes_JW
+
+
+@lru_cache(maxsize=4)
+def _normal(rows: int) -> Floats:
+    return np.random.default_rng(rows).standard_normal((DRAWS, rows))

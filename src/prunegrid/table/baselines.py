@@ -27,7 +27,7 @@ def delta_fields(line: Any) -> dict[str, Any]:
         "n_compared": int(line.n_seeds),
         "low": rounded(low),
         "high": rounded(high),
-        "p_holm": None if pd.isna(line.p_holm) else float(line.p_holm),
+        "p_adjusted": None if pd.isna(line.p_adjusted) else float(line.p_adjusted),
         "significant": None if pd.isna(line.significant) else bool(line.significant),
     }
 

@@ -45,7 +45,7 @@ def _entry(table: Table, entry: Entry) -> dict[str, object]:
         | {"delta": _points(entry.delta)}
         | ({"delta seeds": seeds} if averaged else {})
         | ({"low": _points(entry.low), "high": _points(entry.high)} if intervals else {})
-        | ({"p_holm": entry.p_holm, "significant": entry.significant} if intervals else {})
+        | ({"p_adjusted": entry.p_adjusted, "significant": entry.significant} if intervals else {})
     )
 
 

@@ -24,7 +24,7 @@ class Entry:
     `score` and `sd`, its standard deviation over seeds (percent; None below two seeds), are over `n_done` of `n_seeds`;
     `score` is None if none is done. `status` is the worst of the seeds'. `delta` (points) is over `n_compared` seeds.
     `low` to `high` is its 95 % interval: item noise alone for one seed, both noises for several; None if there are too
-    few items. `p_holm` and `significant` exist from three seeds on. `marks` are the numbers of its footnotes.
+    few items. `p_adjusted` and `significant` exist from three seeds on. `marks` are the numbers of its footnotes.
     """
 
     status: str = "missing"
@@ -36,7 +36,7 @@ class Entry:
     n_compared: int = 0
     low: float | None = None
     high: float | None = None
-    p_holm: float | None = None
+    p_adjusted: float | None = None
     significant: bool | None = None
     best: bool = False
     marks: tuple[int, ...] = ()
@@ -136,7 +136,7 @@ class Table:
     @property
     def tested(self) -> bool:
         """Whether any delta is over enough seeds and items for a test."""
-        return any(entry.p_holm is not None for entry in self.entries)
+        return any(entry.p_adjusted is not None for entry in self.entries)
 
     @property
     def measures(self) -> list[str]:

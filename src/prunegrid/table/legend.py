@@ -53,7 +53,7 @@ def _noise(table: Table, mark: str) -> list[str]:
     """The noise of deltas over one seed, over two, over more, with too few items: all that apply."""
     deltas = [entry for entry in table.entries if entry.delta is not None] if table.noise_estimated else []
     mixed = len({entry.n_compared for entry in deltas}) > 1
-    untested = [entry for entry in deltas if entry.low is not None and entry.p_holm is None]
+    untested = [entry for entry in deltas if entry.low is not None and entry.p_adjusted is None]
     sentences = {
         _limited(SINGLE_SEED, mixed): any(entry.n_compared == 1 for entry in deltas),
         _limited(TWO_SEEDS, mixed): any(entry.n_compared > 1 for entry in untested),
@@ -73,7 +73,7 @@ def _significant(table: Table, mark: str) -> str:
     exception = "" if any(entry.significant for entry in table.entries) else "; here none does"
     return (
         f"{mark}: the delta differs from 0 at 5 %, over items and seeds, "
-        f"Holm-corrected over the budget's rows of the column{exception}."
+        f"corrected over the budget's rows of the column{exception}."
     )
 
 

@@ -42,7 +42,7 @@ def interval(entry: Entry, row: Row) -> str:
     """A delta's 95 % interval in words, empty where it has none."""
     if entry.low is None or entry.high is None:
         return ""
-    tested = "not tested" if entry.p_holm is None else f"p = {entry.p_holm:.3g} after Holm"
+    tested = "not tested" if entry.p_adjusted is None else f"p = {entry.p_adjusted:.3g}, corrected"
     noise = "item noise only" if entry.n_compared == 1 else f"items and seeds; {tested}"
     return f"95 % interval {entry.low:+.2f} to {entry.high:+.2f} points, {noise}; against {row.baseline}"
 

@@ -152,7 +152,7 @@ def test_bars_tell_both_kinds_of_intervals_and_what_is_missing(whole: Path) -> N
     } <= set(texts)
     assert "95 % interval: items and seeds" in texts
     assert "95 % interval: item noise only (one seed)" in texts
-    assert "filled: differs, after Holm's correction" in texts
+    assert "filled: differs, corrected over the rows" in texts
     assert [text.strip() for text in texts].count("failed") == 3
     assert "Random + Random" not in texts
 
@@ -161,7 +161,7 @@ def test_bars_of_one_seed_promise_no_more(folder: Path) -> None:
     texts = texts_of(folder, f"bars-{BUDGET}", deltas_of(DELTAS[2:]))
     assert "95 % interval: item noise only (one seed)" in texts
     assert "open, grey: not tested" in texts
-    assert not [text for text in texts if "seeds" in text or "Holm" in text or "no interval" in text]
+    assert not [text for text in texts if "seeds" in text or "corrected" in text or "no interval" in text]
 
 
 def test_bars_say_how_many_seeds_they_compare(whole: Path) -> None:

@@ -9,16 +9,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from prunegrid.experiment.sections import Budget
-from prunegrid.statistics.bootstrap import cluster_sums, resampled_means
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
-from prunegrid.statistics.inference import Effect, estimate_effect
+from prunegrid.statistics.inference import Effect, item_effect, item_noise, recipe_noise
 from support.errors import refused
 from support.item_files import BUDGET, Values, cell, item_rows, write_experiment, write_items
 
 CONTRAST = Contrast("m", BUDGET, "qtuning", BUDGET, "random+random")
-SEED_COLUMNS = ["seed_sd", "seed_low", "seed_high", "low", "high", "p", "p_holm", "n_family", "significant"]
+SEED_COLUMNS = ["seed_sd", "run_se", "se", "df", "low", "high", "p", "p_adjusted", "n_family", "significant"]
 
 
 def right(n: int, of: int = 12) -> list[int]:
@@ -50,28 +50,33 @@ def row(frame: pd.DataFrame, **where: Any) -> Any:
 
 
 def test_by_hand(tmp_path: Path) -> None:
-    """Two seeds, + 3 and + 1 of 12 items: 25 and 8.3 points.
+    """Two seeds, + 3 and + 1 of 12 items: 25 and 8.333 points, a standard deviation of 11.785.
 
-    Seeds: sd = 16.667 / sqrt 2 = 11.785, its standard error 8.333, t with one degree of freedom 12.706.
     Items: the mean over seeds is 1 once, 0.5 twice, 0 for nine, so squares about the mean of 1/6 sum to
-    1 + 0.5 - 12/36 = 7/6, and the standard error is sqrt(7/6 / (12 x 11)) = 9.401 points; with one item more won and
-    lost, sqrt(2) x 8.333 = 11.785 points, it is 15.075. t with 11 is 2.201. Two seeds are too few for a test.
+    1 + 0.5 - 12/36 = 7/6, and the variance is 7/6 / (12 x 11) = 88.38 points squared. Three clusters of 30 differ, so
+    9 tenths of one item more won and lost, 2 x 8.333^2 = 138.89, are added: 213.38 in all, t with 11: 2.201.
+    Items and seeds: half differences between seeds are 0.5 for two items, less their mean of 1/12: squares sum to
+    0.5 - 12/144 = 5/12, twice that by 12 x 11 and two seeds is 31.57, the part that both of the others contain.
+    Runs: 11.785^2 / 2 = 69.44, less that: 37.88. In all 251.26; degrees of freedom 251.26^2 / (213.38^2 / 11 +
+    69.44^2 / 1) = 7.040, t 2.3617, half a width of 37.44. Two seeds are too few for a test.
     """
     actual = row(deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST]), benchmark="A")
     assert (actual.n_seeds, actual.n_items, actual.n_clusters, actual.item_df) == (2, 12, 12, 11)
     assert actual.delta == pytest.approx(100 / 6)
     assert actual.seed_sd == pytest.approx(11.785, abs=0.001)
-    assert (actual.seed_low, actual.seed_high) == pytest.approx((16.667 - 105.885, 16.667 + 105.885), abs=0.01)
-    assert actual.item_se == pytest.approx(15.075, rel=0.03)
-    half = np.hypot(105.885, 2.201 * actual.item_se)
-    assert (actual.low, actual.high) == pytest.approx((16.667 - half, 16.667 + half), abs=0.01)
-    assert actual[["p", "p_holm", "n_family", "significant"]].isna().all()
+    assert actual.item_se**2 == pytest.approx(213.38, abs=0.01)
+    assert (actual.item_low, actual.item_high) == pytest.approx((16.667 - 32.150, 16.667 + 32.150), abs=0.01)
+    assert (actual.run_se**2, actual.both_se**2, actual.run_df) == pytest.approx((37.88, 31.57, 1), abs=0.01)
+    assert (actual.se**2, actual.df) == pytest.approx((251.26, 7.040), abs=0.01)
+    assert (actual.low, actual.high) == pytest.approx((16.667 - 37.44, 16.667 + 37.44), abs=0.02)
+    assert actual[["p", "p_adjusted", "level", "n_family", "significant"]].isna().all()
+    assert actual.item_p == pytest.approx(2 * stats.t.sf(actual.delta / actual.item_se, 11))
 
 
 def test_three_seeds_are_tested(tmp_path: Path) -> None:
     values = {(of(s), "A"): right(4 + 3 * (of is qtuning) + s % 2, 20) for s in (0, 1, 2) for of in (base, qtuning)}
     actual = row(deltas(write_experiment(tmp_path, values), tmp_path, [CONTRAST]), benchmark="A")
-    assert 0 < actual.p == actual.p_holm < 1
+    assert 0 < actual.p == actual.p_adjusted < 1
     assert actual.n_family == 1 and actual.significant == (actual.p < 0.05)
 
 
@@ -95,8 +100,12 @@ def test_fewer_than_ten_clusters_have_no_item_interval(tmp_path: Path) -> None:
     actual = deltas(frame, tmp_path, [CONTRAST])
     for name in ("A", "Avg"):
         few = row(actual, benchmark=name)
-        assert few[["item_se", "item_df", "item_low", "item_high", "low", "high", "p", "p_holm"]].isna().all()
-        assert few.seed_low < few.delta < few.seed_high
+        assert (
+            few[["item_se", "item_df", "item_low", "item_high", "item_p", "low", "high", "p", "p_adjusted"]]
+            .isna()
+            .all()
+        )
+        assert few.seed_sd > 0
     whole = row(actual, benchmark="B")
     assert whole.item_low < whole.delta < whole.item_high
     assert whole.low < whole.delta < whole.high
@@ -111,9 +120,9 @@ def test_average_is_over_seeds_that_have_every_benchmark(tmp_path: Path) -> None
     assert (average.delta, average.n_seeds) == (pytest.approx(22.5), 1)
     assert (average.n_items, average.n_clusters) == (32, 32)
     # item variances 3/12 x 9/12 / 11 and 4/20 x 16/20 / 19, of a mean of two, and an item more each way
-    parts = np.array([3 / 16 / 11 + 2 / 12**2, 4 / 25 / 19 + 2 / 20**2])
-    assert average.item_se == pytest.approx(100 * np.sqrt(parts.sum()) / 2, rel=0.05)
-    assert average.item_df == pytest.approx(parts.sum() ** 2 / (parts**2 / [11, 19]).sum(), rel=0.1)
+    parts = np.array([3 / 16 / 11 + 2 / 12**2 * (1 - 3 / 30), 4 / 25 / 19 + 2 / 20**2 * (1 - 4 / 30)])
+    assert average.item_se == pytest.approx(100 * np.sqrt(parts.sum()) / 2)
+    assert average.item_df == pytest.approx(parts.sum() ** 2 / (parts**2 / [11, 19]).sum())
 
 
 def test_a_side_without_seeds_is_paired_with_every_seed(tmp_path: Path) -> None:
@@ -142,7 +151,7 @@ def test_deltas_are_of_done_cells_only(tmp_path: Path) -> None:
     assert deltas(frame, tmp_path, [CONTRAST]).empty
 
 
-def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
+def test_rows_of_a_model_budget_and_benchmark_are_corrected_budget_and_benchmark(tmp_path: Path) -> None:
     """Two variants at one budget, one at another: families of two and of one, in each column and in Avg."""
     half = Budget(sample_ratio=0.5, token_ratio=0.5)
     rng = np.random.default_rng(0)
@@ -155,17 +164,13 @@ def test_holm_is_within_model_budget_and_benchmark(tmp_path: Path) -> None:
     )
     for _, family in actual.groupby(["sample_ratio", "benchmark"]):
         small, *large = np.sort(family["p"])
-        assert sorted(family["p_holm"]) == pytest.approx(
-            [len(family) * small, *(max(2 * small, one) for one in large)][: len(family)]
-        )
-    assert (actual["significant"] == (actual["p_holm"] < 0.05)).all()
+        least, *others = np.sort(family["p_adjusted"])
+        assert small <= least <= len(family) * small + 1e-12, "between no correction and Holm's"
+        assert others == pytest.approx([max(least, one) for one in large]), "the last row is compared alone"
+    assert (actual["level"] > 0.02).all() and (actual.loc[actual["n_family"] == 1, "level"] == 0.05).all()
+    assert (actual["significant"] == (actual["p_adjusted"] < 0.05)).all()
     assert actual["significant"].nunique() == 2
     assert (((actual["low"] > 0) | (actual["high"] < 0)) == (actual["p"] < 0.05)).all()
-
-
-def test_both_is_at_least_as_wide_as_seeds(tmp_path: Path) -> None:
-    actual = deltas(write_experiment(tmp_path, TWO_SEEDS), tmp_path, [CONTRAST])
-    assert (actual["high"] - actual["low"] > actual["seed_high"] - actual["seed_low"]).all()
 
 
 def test_scores_that_are_not_the_items_are_refused(tmp_path: Path) -> None:
@@ -196,7 +201,7 @@ def test_identical_models(tmp_path: Path) -> None:
     of_a = row(actual, benchmark="A")
     ends = [of_a.item_low, of_a.item_high, of_a.low, of_a.high]
     assert ends == pytest.approx([sign * 2.201 * 11.785 for sign in (-1, 1, -1, 1)], abs=0.01)
-    assert (actual[["p", "p_holm"]] == 1).all(axis=None)
+    assert (actual[["p", "p_adjusted"]] == 1).all(axis=None)
 
 
 def test_every_item_won_by_every_seed(tmp_path: Path) -> None:
@@ -218,21 +223,22 @@ def test_written_and_read(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(read(tmp_path / "deltas.parquet"), frame)
 
 
-def test_draws_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
-    """Nor on the order of benchmarks, up to the last bits of a matrix product."""
+def test_items_do_not_depend_on_the_other_rows(tmp_path: Path) -> None:
+    """Their runs do: a row's noise is estimated over all. The order of benchmarks changes nothing."""
     values = TWO_SEEDS | {(of, "B"): list(reversed(items)) for (of, _), items in TWO_SEEDS.items()}
     values |= {(cell("x", seed), name): right(5 + seed) for seed in (0, 1) for name in "AB"}
     frame = write_experiment(tmp_path, values)
     other = Contrast("m", BUDGET, "x", BUDGET, "random+random")
     alone, beside = (deltas(frame, tmp_path, asked) for asked in ([CONTRAST], [other, CONTRAST]))
     beside = beside[beside["variant"] == "qtuning"].reset_index(drop=True)
-    drop = ["p_holm", "n_family", "significant"]
-    pd.testing.assert_frame_equal(alone.drop(columns=drop), beside.drop(columns=drop), rtol=1e-12)
+    of_items = ["delta", "seed_sd", "item_se", "item_df", "item_low", "item_high", "item_p", "both_se"]
+    pd.testing.assert_frame_equal(alone[of_items], beside[of_items])
+    assert (alone["run_df"] == 1).all() and (beside["run_df"] > 1).all()
     turned = deltas(frame[::-1], tmp_path, [CONTRAST]).set_index("benchmark").loc[alone["benchmark"]].reset_index()
     pd.testing.assert_frame_equal(turned[alone.columns], alone, rtol=1e-12)
 
 
-KEPT = ["delta", "seed_sd", "item_se", "item_low", "item_high", "seed_low", "seed_high", "low", "high", "p"]
+KEPT = ["delta", "seed_sd", "item_se", "item_low", "item_high", "item_p", "se", "df", "low", "high"]
 
 
 def test_symmetries_of_the_frame(tmp_path: Path) -> None:
@@ -249,26 +255,19 @@ def test_symmetries_of_the_frame(tmp_path: Path) -> None:
     renamed = {(cell(of.variant, 7 - of.seed), name): items for (of, name), items in values.items()}
     reseeded = row(deltas(write_experiment(tmp_path, renamed), tmp_path, [CONTRAST]), benchmark="A")
     np.testing.assert_allclose(reseeded[KEPT].astype(float), plain[KEPT].astype(float), atol=1e-9)
-    for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("seed_low", "seed_high"), ("low", "high")):
+    for name, mirror in (("delta", "delta"), ("item_low", "item_high"), ("low", "high")):
         assert turned[name] == pytest.approx(-plain[mirror], abs=1e-9)
     assert turned.item_se == pytest.approx(plain.item_se, abs=1e-9)
 
 
-def item_effect(diffs_SI: Any, cluster_I: Any) -> Effect:
-    sums_WU = cluster_sums(np.mean(diffs_SI, axis=0, keepdims=True), np.asarray(cluster_I))
-    sizes_WU = cluster_sums(np.ones((1, len(cluster_I))), np.asarray(cluster_I))
-    (draws_J,) = resampled_means(sums_WU, sizes_WU, 100)
-    return estimate_effect(np.mean(diffs_SI, axis=1), draws_J, len(cluster_I), sums_WU.size, np.count_nonzero(sums_WU))
-
-
 def effect_numbers(actual: Effect) -> list[float]:
+    """Standard error, and limits and p-values of a lone row for both questions."""
+    items, recipe = item_noise(actual), recipe_noise(actual, actual.seed_sd**2, actual.n_seeds - 1)
     return [
         actual.delta,
-        actual.item_se,
-        *actual.item_interval(),
-        *actual.seed_interval(),
-        *actual.interval(),
-        actual.p_value(),
+        actual.both_se,
+        *(number for noise in (items, recipe) for number in (noise.se, noise.df, *noise.interval(actual.delta))),
+        *(noise.p_value(actual.delta, actual.n_differing) for noise in (items, recipe)),
     ]
 
 
@@ -288,10 +287,10 @@ def test_symmetries_of_an_effect(diffs: list[list[float]], items: list[int], see
     assert effect_numbers(item_effect(diffs_SI[seeds][:, items], cluster_I[items])) == pytest.approx(
         effect_numbers(plain), abs=1e-9
     )
-    turned = item_effect(-diffs_SI, cluster_I)
-    for own, theirs in ((plain.item_interval(), turned.item_interval()), (plain.interval(), turned.interval())):
-        assert own == pytest.approx((-theirs[1], -theirs[0]), abs=1e-9)
-    assert turned.p_value() == pytest.approx(plain.p_value())
-    low, high = plain.interval()
-    assert (plain.p_value() < 0.05) == (low > 0 or high < 0)
-    assert plain.half_width(plain.p_value()) == pytest.approx(abs(plain.delta), abs=1e-9) or plain.p_value() == 2.0**-11
+    numbers, turned = effect_numbers(plain), effect_numbers(item_effect(-diffs_SI, cluster_I))
+    assert turned[-2:] == pytest.approx(numbers[-2:])
+    for low in (4, 8):
+        assert numbers[low : low + 2] == pytest.approx([-turned[low + 1], -turned[low]], abs=1e-9)
+    for low, p in ((4, -2), (8, -1)):
+        excludes = numbers[low] > 0 or numbers[low + 1] < 0
+        assert (numbers[p] < 0.05) == excludes or plain.n_differing < 6, "a p-value that agrees with its interval"

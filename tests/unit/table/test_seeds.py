@@ -86,7 +86,7 @@ def test_deltas_are_those_of_the_deltas_frame_alone() -> None:
 def test_one_seed_has_the_items_interval_and_no_mark() -> None:
     table = single_seed_table(delta("random+ppl", "A", 3), delta("random+ppl", "B", -1))
     shown = entry(table, "Random+PPL", "A")
-    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (1, 5, None, None)
+    assert (shown.low, shown.high, shown.p_adjusted, shown.significant) == (1, 5, None, None)
     assert SINGLE_SEED in legend(table)
     assert not [sentence for sentence in legend(table) if "Asterisk" in sentence]
     assert "↑3.00*" not in markdown.render(table)
@@ -132,7 +132,7 @@ def two_seeds(*lines: dict[str, object]) -> Table:
 def test_two_seeds_have_the_interval_of_both_noises_and_no_test() -> None:
     table = two_seeds(delta("random+ppl", "A", 3, **two_seed_interval(-6, 12)))
     shown = entry(table, "Random+PPL", "A")
-    assert (shown.low, shown.high, shown.p_holm, shown.significant) == (-6, 12, None, None)
+    assert (shown.low, shown.high, shown.p_adjusted, shown.significant) == (-6, 12, None, None)
     assert legend(table)[2:4] == [TWO_SEEDS, BOLD]
     tooltip = "95 % interval -6.00 to +12.00 points, items and seeds; not tested; against Random + Random"
     assert f'title="{tooltip}">↑3.00</span>' in html.render(table)
@@ -148,13 +148,13 @@ def test_legend_covers_one_two_and_three_seeds_together() -> None:
     assert sentences[5:7] == [SINGLE, BOLD]
 
 
-def test_several_seeds_have_intervals_and_a_mark_by_holm() -> None:
+def test_several_seeds_have_intervals_and_a_mark() -> None:
     table = seeded()
     first, second = (entry(table, "Random+PPL", benchmark) for benchmark in "AB")
-    assert (first.delta, first.low, first.high, first.p_holm, first.significant) == (3, 1.5, 4.5, 0.0123, True)
+    assert (first.delta, first.low, first.high, first.p_adjusted, first.significant) == (3, 1.5, 4.5, 0.0123, True)
     assert (second.delta, second.low, second.high, second.significant) == (1, -1.25, 3.25, False)
     assert SINGLE_SEED not in legend(table)
-    tooltip = "95 % interval +1.50 to +4.50 points, items and seeds; p = 0.0123 after Holm; against Random + Random"
+    tooltip = "95 % interval +1.50 to +4.50 points, items and seeds; p = 0.0123, corrected; against Random + Random"
     assert f'title="{tooltip}"' in html.render(table)
 
 
@@ -170,7 +170,7 @@ def test_the_legend_says_so_where_nothing_is_significant() -> None:
     cells = [cell(name, 10 + seed, seed=seed) for name in ("random+random", "random+ppl") for seed in (0, 1, 2)]
     table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **three_seed_interval(-1, 1, 1.0))))
     assert legend(table)[2:4] == [
-        "Asterisk: the delta differs from 0 at 5 %, over items and seeds, Holm-corrected over the budget's rows of the "
+        "Asterisk: the delta differs from 0 at 5 %, over items and seeds, corrected over the budget's rows of the "
         "column; here none does.",
         SINGLE,
     ]
@@ -179,13 +179,13 @@ def test_the_legend_says_so_where_nothing_is_significant() -> None:
 def test_csv_has_every_interval_as_a_column() -> None:
     frame = pd.read_csv(io.StringIO(csv.render(seeded())), comment="#")
     ppl = frame[(frame["sample_pruner"] == "Random") & (frame["token_pruner"] == "PPL")].iloc[0]
-    names = ["sd", "seeds", "delta", "delta seeds", "low", "high", "p_holm", "significant"]
+    names = ["sd", "seeds", "delta", "delta seeds", "low", "high", "p_adjusted", "significant"]
     assert ppl[["against", *(f"m A {name}" for name in names)]].tolist() == [
         *("Random + Random", 4, "3/3", 3, "3/3", 1.5, 4.5, 0.0123, True)
     ]
     line = frame[frame["sample_pruner"] == "Entropy"].iloc[0]
     assert line[["m A delta", "m A low", "m A high"]].tolist() == [-10, -12, -8]
-    assert line[["m A p_holm", "m A significant"]].isna().all()
+    assert line[["m A p_adjusted", "m A significant"]].isna().all()
 
 
 MANNERS = {"static": {"mode": "static", "removal": "mask"}, "dynamic": {"mode": "dynamic", "removal": "mask"}}
