@@ -7,6 +7,7 @@ of several runs it answers the first question only: do these models differ.
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from prunegrid.statistics.inference import (
 )
 from prunegrid.statistics.run_noise import Column, RunNoise, run_noise
 
-Scores = Mapping[Hashable, Mapping[int | None, float]]
+Scores = Mapping[Any, Mapping[int | None, float]]
 """Percent, of each recipe and seed; a recipe without seeds (zero-shot) has None."""
 
 
@@ -72,6 +73,17 @@ def assess(
         name: _tested([_assessment(one, *_difference(one, variances[name])) for one in comparisons])
         for name, comparisons in columns.items()
     }
+
+
+def item_adjusted(rows: Sequence[Assessment]) -> Floats:
+    """p-values of the first question [W], corrected for these rows; NaN where there are too few clusters."""
+    p_W = np.array([row.item_p for row in rows])
+    known = [i for i, p in enumerate(p_W) if not np.isnan(p)]
+    if known:
+        effects = [rows[i].comparison.effect for i in known]
+        matrix = correlation(effects, [rows[i].items for i in known], np.zeros(len(known)))
+        p_W[known] = adjusted(p_W[known], matrix)
+    return p_W
 
 
 def _run_noises(

@@ -35,7 +35,7 @@ from prunegrid.statistics.bootstrap import MIN_CLUSTERS, cluster_sums
 
 ALPHA = 0.05
 MIN_SEEDS = 3
-NEGLIGIBLE = 1e-9  # points
+NEGLIGIBLE = 1e-9  # points, or items
 MIN_LEVEL = 1e-100  # the smallest p-value
 FEW = 30  # clusters that differ
 DRAWS = 20_000
@@ -126,7 +126,7 @@ def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None) -> Effect:
     sums_SU = cluster_sums(diffs_SI, cluster_I)
     sizes_U = np.bincount(cluster_I)
     clusters = len(sizes_U)
-    differing = int(np.count_nonzero(sums_SU.mean(axis=0)))
+    differing = int(np.count_nonzero(np.abs(sums_SU.mean(axis=0)) > NEGLIGIBLE))
     if clusters < MIN_CLUSTERS:
         return Effect(100 * means_S, np.full(1, nan), nan, nan, nan, items, clusters, differing)
     residual_SU = 100 / items * sqrt(clusters / (clusters - 1)) * (sums_SU - means_S[:, None] * sizes_U)

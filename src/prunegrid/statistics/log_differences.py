@@ -1,13 +1,13 @@
 """What `prunegrid stats` and `pg.compare` report: each entry against the baseline, task by task and on average."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import nan
 from typing import Any
 
 import numpy as np
 
-from prunegrid.core import randomness
+from prunegrid.core.ragged import Floats
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.statistics import log_effects
 from prunegrid.statistics.inference import Effect
@@ -59,22 +59,52 @@ class Difference:
 def differences(tasks: Sequence[TaskScores], baseline: str) -> list[Difference]:
     """Every entry but `baseline`, on each task, and on the mean over tasks if there are several on one scale."""
     names = [name for name in tasks[0].values if name != baseline]
-    effects = {(task.task, name): _effect(task, name, baseline) for task in tasks for name in names}
-    rows = [[_difference(task, name, baseline, effects[task.task, name]) for name in names] for task in tasks]
-    if len(tasks) > 1 and not any(task.has_own_scale for task in tasks):
+    effects = {task.task: {name: _effect(task, name, baseline) for name in names} for task in tasks}
+    scores = {task.task: {name: _run_scores(values) for name, values in task.values.items()} for task in tasks}
+    averaged = len(tasks) > 1 and not any(task.has_own_scale for task in tasks)
+    if averaged:
+        effects[AVERAGE] = {name: log_effects.average([effects[task.task][name] for task in tasks]) for name in names}
+        scores[AVERAGE] = {
+            name: _average_scores([scores[task.task][name] for task in tasks]) for name in tasks[0].values
+        }
+    found = log_effects.infer(effects, baseline, scores)
+    rows = [
+        [
+            _difference(task, name, baseline, effects[task.task][name], inference)
+            for name, inference in zip(names, found[task.task], strict=True)
+        ]
+        for task in tasks
+    ]
+    if averaged:
         parts = [[row[i] for row in rows] for i in range(len(names))]
-        rows.append([_average([effects[task.task, part[0].name] for task in tasks], part) for part in parts])
-    return [difference for family in rows for difference in _adjusted(family)]
+        rows.append(
+            [
+                _average(effects[AVERAGE][part[0].name], part, one)
+                for part, one in zip(parts, found[AVERAGE], strict=True)
+            ]
+        )
+    return [difference for family in rows for difference in family]
+
+
+def _run_scores(values_RI: Floats) -> dict[int | None, float]:
+    """In hundredths; a single run is no sample of runs."""
+    means_R = (100 * values_RI.mean(axis=1)).tolist()
+    return dict(enumerate(means_R)) if len(means_R) > 1 else {None: means_R[0]}
+
+
+def _average_scores(parts: Sequence[dict[int | None, float]]) -> dict[int | None, float]:
+    """Of the runs that every task has."""
+    runs = [run for run in parts[0] if all(run in part for part in parts)]
+    return {run: float(np.mean([part[run] for part in parts])) for run in runs}
 
 
 def _effect(task: TaskScores, name: str, baseline: str) -> Effect:
-    seed = randomness.derive_seed(0, f"bootstrap/{task.task}")
-    return log_effects.effect(
-        task.values[name], task.values[baseline], task.cluster_I, is_share=not task.has_own_scale, seed=seed
-    )
+    return log_effects.effect(task.values[name], task.values[baseline], task.cluster_I, is_share=not task.has_own_scale)
 
 
-def _difference(task: TaskScores, name: str, baseline: str, effect: Effect) -> Difference:
+def _difference(
+    task: TaskScores, name: str, baseline: str, effect: Effect, inference: log_effects.Inference
+) -> Difference:
     unit = 1.0 if task.has_own_scale else 100.0
     scores_RI, baseline_RI = task.values[name], task.values[baseline]
     # runs' means of equal values can differ in their last digit
@@ -92,11 +122,11 @@ def _difference(task: TaskScores, name: str, baseline: str, effect: Effect) -> D
         lost=lost,
         tied=len(diff_I) - won - lost,
         mcnemar_p=log_effects.mcnemar_p(won, lost) if binary else nan,
-        **_inferred(name, baseline, effect, unit / 100),
+        **_inferred(name, baseline, effect, inference, unit / 100),
     )
 
 
-def _average(effects: Sequence[Effect], parts: Sequence[Difference]) -> Difference:
+def _average(effect: Effect, parts: Sequence[Difference], inference: log_effects.Inference) -> Difference:
     return Difference(
         task=AVERAGE,
         metric=", ".join(dict.fromkeys(part.metric for part in parts)),
@@ -108,32 +138,27 @@ def _average(effects: Sequence[Effect], parts: Sequence[Difference]) -> Differen
         lost=sum(part.lost for part in parts),
         tied=sum(part.tied for part in parts),
         mcnemar_p=nan,
-        **_inferred(parts[0].name, parts[0].against, log_effects.average(effects), 1.0),
+        **_inferred(parts[0].name, parts[0].against, effect, inference, 1.0),
     )
 
 
-def _inferred(name: str, baseline: str, effect: Effect, scale: float) -> dict[str, Any]:
-    inference = log_effects.infer(effect, scale)
+def _inferred(
+    name: str, baseline: str, effect: Effect, inference: log_effects.Inference, scale: float
+) -> dict[str, Any]:
+    """Columns of the inference; `scale` is 0.01 for values that are not 0..1."""
     return {
         "name": name,
         "against": baseline,
         "n_runs": effect.n_seeds,
         "n_items": effect.n_items,
         "n_clusters": effect.n_clusters,
-        "delta": inference.delta,
-        "item_low": inference.item_interval[0],
-        "item_high": inference.item_interval[1],
+        "delta": scale * inference.delta,
+        "item_low": scale * inference.item_interval[0],
+        "item_high": scale * inference.item_interval[1],
         "item_p": inference.item_p,
-        "low": inference.interval[0],
-        "high": inference.interval[1],
+        "low": scale * inference.interval[0],
+        "high": scale * inference.interval[1],
         "p": inference.p,
-        "p_adjusted": nan,
-        "detectable": inference.detectable,
+        "p_adjusted": inference.p_adjusted,
+        "detectable": scale * inference.detectable,
     }
-
-
-def _adjusted(family: Sequence[Difference]) -> Iterator[Difference]:
-    """With the p-values of the question that the runs can answer, corrected for all entries on the task."""
-    p_values = np.array([row.p if row.answers_recipe else row.item_p for row in family], dtype=np.float64)
-    for row, p_value in zip(family, log_effects.adjust(p_values), strict=True):
-        yield replace(row, p_adjusted=float(p_value))

@@ -1,15 +1,15 @@
 """The table's paired test on values that are in memory: the one place where logs of items meet it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
-from scipy import special
 
 from prunegrid.core.ragged import Floats, Ints
-from prunegrid.statistics.bootstrap import RESAMPLES, cluster_sums, resampled_means
-from prunegrid.statistics.inference import Effect, average_effect, estimate_effect, holm
+from prunegrid.experiment.names import AVERAGE
+from prunegrid.statistics.families import Assessment, Comparison, Scores, assess, item_adjusted
+from prunegrid.statistics.inference import Effect, average_effect, item_effect
 from prunegrid.statistics.power import mde
 
 Interval = tuple[float, float]
@@ -19,8 +19,9 @@ Interval = tuple[float, float]
 class Inference:
     """What the test says of a difference, in points: of these models (`item_*`), and of the recipe (over runs, too).
 
-    NaN where there are too few clusters, or too few runs. `detectable`: the smallest difference of these models, or of
-    the recipe if it has several runs, that as many items and runs find with a power of 80 %.
+    NaN where there are too few clusters, or too few runs. `p_adjusted` corrects `p`, or `item_p` of single runs, over
+    the family. `detectable`: the smallest difference of these models, or of the recipe if it has several runs, that as
+    many items and runs find with a power of 80 %.
     """
 
     delta: float
@@ -28,20 +29,16 @@ class Inference:
     item_p: float
     interval: Interval
     p: float
+    p_adjusted: float
     detectable: float
 
 
-def effect(values_RI: Floats, baseline_RI: Floats, cluster_I: Ints, is_share: bool = True, seed: int = 0) -> Effect:
+def effect(values_RI: Floats, baseline_RI: Floats, cluster_I: Ints, is_share: bool = True) -> Effect:
     """Of the mean over runs and items of the values minus that of the others: run by run, in hundredths.
 
     Values that are no shares of right answers (0..1) have no noise of one more item won and one more lost.
     """
-    diffs_RI = values_RI - baseline_RI
-    (sizes_U,) = cluster_sums(np.ones((1, len(cluster_I))), cluster_I)
-    (sums_U,) = cluster_sums(diffs_RI.mean(axis=0, keepdims=True), cluster_I)
-    (draws_J,) = 100 * resampled_means(sums_U[None], sizes_U[None], RESAMPLES, seed)
-    differing = int(np.count_nonzero(sums_U))
-    estimate = estimate_effect(100 * diffs_RI.mean(axis=1), draws_J, len(cluster_I), len(sizes_U), differing)
+    estimate = item_effect(values_RI - baseline_RI, cluster_I)
     return estimate if is_share or np.isnan(estimate.item_df) else replace(estimate, added_se=0.0)
 
 
@@ -50,29 +47,36 @@ def average(effects: Sequence[Effect]) -> Effect:
     return average_effect(effects)
 
 
-def infer(effect: Effect, scale: float = 1.0) -> Inference:
-    """The test's results, `scale` times as large (values that were not 0..1)."""
-    low, high = effect.item_interval()
-    both = effect.interval()
+def infer(
+    effects: Mapping[str, Mapping[str, Effect]], baseline: str, scores: Mapping[str, Scores]
+) -> dict[str, list[Inference]]:
+    """The results of each task's family: effects of several entries against one, in the order given.
+
+    `scores` are means of each entry's runs, in hundredths.
+    """
+    columns = {
+        task: [Comparison(name, baseline, one) for name, one in family.items()] for task, family in effects.items()
+    }
+    return {task: _inferred(rows) for task, rows in assess(columns, scores, averages=[AVERAGE]).items()}
+
+
+def _inferred(rows: Sequence[Assessment]) -> list[Inference]:
+    of_items = item_adjusted(rows)
+    return [_inference(row, float(p)) for row, p in zip(rows, of_items, strict=True)]
+
+
+def _inference(row: Assessment, item_p_adjusted: float) -> Inference:
+    effect, items, noise = row.comparison.effect, row.items, row.noise
+    runs = effect.n_seeds
     return Inference(
-        delta=scale * effect.delta,
-        item_interval=(scale * low, scale * high),
-        item_p=_item_p(effect),
-        interval=(scale * both[0], scale * both[1]),
-        p=effect.p_value(),
-        detectable=scale * mde(effect.item_se, effect.item_df, effect.seed_se, effect.n_seeds),
+        delta=effect.delta,
+        item_interval=items.interval(effect.delta),
+        item_p=row.item_p,
+        interval=noise.interval(effect.delta),
+        p=row.p,
+        p_adjusted=row.p_adjusted if runs > 1 else item_p_adjusted,
+        detectable=mde(items.se, items.df, noise.run_se if runs > 1 else nan, runs),
     )
-
-
-def adjust(p_values: Floats) -> Floats:
-    """p-values of one family, corrected as the table's are; NaN stays NaN."""
-    return holm(p_values)
-
-
-def _item_p(effect: Effect) -> float:
-    if np.isnan(effect.item_df):
-        return nan
-    return float(2 * special.stdtr(effect.item_df, -abs(effect.delta) / effect.item_se))
 
 
 def mcnemar_p(won: int, lost: int) -> float:
