@@ -92,7 +92,7 @@ def make_cell(root: Path, experiment: Experiment, cell: Cell, selected: bool = F
         benchmarks=experiment.evaluation.benchmarks,
         data={name: root / layout.benchmark_items(name) for name in experiment.evaluation.benchmarks},
         digests=files.read_json(manifest)["digests"] | {"weights": weights_digest(trained)},
-        inputs=file_sums.named(file_sums.hash_files(report), root),
+        inputs=file_sums.relative_sums(file_sums.hash_files(report), root),
     )
 
 
@@ -116,12 +116,12 @@ def _imitate_training(root: Path, experiment: Experiment, cell: Cell) -> None:
         "seconds": 5.5,
         "seed": cell.seed,
         "training": grid.training_of(experiment, cell).model_dump(mode="json"),
-        "inputs": file_sums.named(file_sums.hash_files(read), root),
+        "inputs": file_sums.relative_sums(file_sums.hash_files(read), root),
         "digests": files.read_json(scores / layout.META)["digests"],
         "selection": selection,
         "weights": weights_digest(folder),
         "files": file_sizes(folder),
-        "sha256": file_sums.named(own, path.parent),
+        "sha256": file_sums.relative_sums(own, path.parent),
     }
     files.write_json(path, report)
 

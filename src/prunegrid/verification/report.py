@@ -15,7 +15,7 @@ def report_lines(directory: Path, verification: Verification) -> Iterator[str]:
     for problem in verification.problems:
         yield f"PROBLEM {problem}"
     count = len(verification.problems)
-    yield "no problem found" if not count else f"{count} problem{'s' * (count > 1)} found"
+    yield "no problem found" if not count else f"problems: {count}"
 
 
 def _checked(directory: Path, verification: Verification) -> Iterator[str]:
@@ -37,7 +37,7 @@ def _checked(directory: Path, verification: Verification) -> Iterator[str]:
         )
     if asked := verification.asked:
         alike = "" if asked.problems else ", all answered alike"
-        yield f"asked again: {asked.items} items of {asked.models} models{alike} (--seed {asked.seed})"
+        yield f"items asked again: {asked.items}, of {asked.models} models{alike} (--seed {asked.seed})"
         yield from asked.remarks
 
 
@@ -46,17 +46,17 @@ def _unchecked(verification: Verification) -> Iterator[str]:
     walk = verification.walk
     if total := walk.unnamed.total():
         kinds = ", ".join(f"{kind} {count}" for kind, count in walk.unnamed.items())
-        yield f"{total} links have no digest, made by an older version ({kinds})"
+        yield f"links without a digest, from an older version: {total} ({kinds})"
     if unread := len(walk.hashes.unread):
-        yield f"content of {unread} files of weights over {LARGE >> 20} MiB, only their size (--deep hashes them)"
+        yield f"files of weights over {LARGE >> 20} MiB, but for their size (--deep hashes them): {unread}"
     if walk.deleted:
-        yield f"{len(walk.deleted)} models whose weights were deleted"
+        yield f"models whose weights were deleted: {len(walk.deleted)}"
     if walk.elsewhere:
         yield f"sources that are not on this machine: {', '.join(walk.elsewhere)}"
     for reason, count in verification.asked.left_out.items() if verification.asked else ():
-        yield f"{count} items that cannot be asked again: {reason}"
+        yield f"items that cannot be asked again, since {reason}: {count}"
     if verification.unfinished:
-        yield f"what {verification.unfinished} cells that are not done were made of (prunegrid status says why)"
+        yield f"cells that are not done, or not wholly (prunegrid status says why): {verification.unfinished}"
 
 
 def as_json(directory: Path, verification: Verification) -> dict[str, Any]:

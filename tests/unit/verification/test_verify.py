@@ -251,17 +251,23 @@ def test_forged_items_are_found_when_they_are_asked_again(root: Path) -> None:
     assert verification.asked and verification.asked[1:3] == (4 * (4 + 3), 4)
 
 
-def test_items_asked_again_are_alike_and_drawn_by_the_seed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(root / f"trained/{PPL}/model")
-    main(["verify", str(root), "--again", "3", "--seed", "8"])
+    main(["verify", str(root), "--again", "1000", "--seed", "8"])
     said = capsys.readouterr().out
-    assert "asked again: 3 items of 2 models, all answered alike (--seed 8)" in said
-    assert "7 items that cannot be asked again: their weights were deleted" in said
-    assert "1 models whose weights were deleted" in said
-    main(["verify", str(root), "--again", "3", "--seed", "8", "--json"])
+    assert "items asked again: 21, of 3 models, all answered alike (--seed 8)" in said
+    assert "items that cannot be asked again, since their weights were deleted: 7" in said
+    assert "models whose weights were deleted: 1" in said
+    main(["verify", str(root), "--again", "1000", "--seed", "8", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["asked_again"] == {"items": 3, "models": 2, "seed": 8}
+    assert found["asked_again"] == {"items": 21, "models": 3, "seed": 8}
     assert (found["problems"], found["deleted"]) == ([], [PPL])
+
+
+def test_a_seed_draws_the_same_items(root: Path) -> None:
+    forge(root)
+    found = [[problem.where for problem in verify(root, again=9, seed=seed).problems] for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
 
 
 def test_other_weights_are_not_asked(root: Path) -> None:
@@ -292,7 +298,7 @@ def test_links_without_a_digest_are_counted(root: Path, capsys: pytest.CaptureFi
             files.write_json(path, {key: value for key, value in content.items() if key not in ("inputs", "sha256")})
     main(["verify", str(root)])
     said = capsys.readouterr().out
-    assert "not checked: 14 links have no digest" in said
+    assert "not checked: links without a digest, from an older version: 14 (" in said
     assert "trainings of evaluations 6, scores of trainings 3, scores of selections 2, scores 1" in said
 
 
