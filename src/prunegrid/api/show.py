@@ -6,10 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import Record, parquet_schema, read_parquet, stream_parquet
+from prunegrid.core.files import Record, parquet_rows, parquet_schema, read_parquet, stream_parquet
 from prunegrid.experiment import layout
 from prunegrid.exporters.origin import find_scores, read_summary
 from prunegrid.models import load_tokenizer
@@ -61,7 +60,7 @@ def _kept(path: Path, rows: int, samples: Sequence[int]) -> dict[int, Record]:
 def _tokens_of(source: ScoresFolder, sample_ids: list[int]) -> Iterator[Record]:
     """The token ids of these samples."""
     path, ids, count = source.tables["token"], pa.array(sample_ids, pa.int64()), 0
-    sizes = [PIECE] * (pq.ParquetFile(path).metadata.num_rows // PIECE)
+    sizes = [PIECE] * (parquet_rows(path) // PIECE)
     for table in stream_parquet(path, ["sample_id", "prompt_ids", "response_ids"], sizes):
         rows = table.filter(pc.is_in(table["sample_id"], ids)).to_pylist()
         yield from rows

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 """A row of a file, by column."""
 
 PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
-"""How every Parquet file is written: each page with a checksum, which `open_parquet` verifies."""
+"""How every Parquet file is written: each page with a checksum, which every reader here verifies."""
 
 
 @contextmanager
@@ -94,6 +94,11 @@ def write_parquet(path: Path, table: pa.Table, row_group_size: int = 50_000) -> 
         pq.write_table(table, temporary, row_group_size=row_group_size, **PARQUET)
 
 
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Writes a file of this schema table by table, as `write_parquet` does."""
+    return pq.ParquetWriter(path, schema, **PARQUET)
+
+
 def write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text)
@@ -107,14 +112,16 @@ def read_json(path: Path, fix: str = "") -> Any:
     with opening(path):
         try:
             return json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:  # not UTF-8, not JSON, or a number of thousands of digits
             raise PrunegridError(path, f"not complete JSON ({error})", fix or repair(path)) from None
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pa.Table:
     """The file's table, or only `columns` of it; damage and missing columns are a `PrunegridError` with `fix`."""
     with _reading(path, fix):
-        return _open(path, columns, fix).read(columns=None if columns is None else list(columns))
+        table = _open(path, columns, fix).read(columns=None if columns is None else list(columns))
+        table.validate(full=True)  # text that is not UTF-8 would fail somewhere else, later
+        return table
 
 
 def parquet_schema(path: Path) -> pa.Schema:
@@ -130,10 +137,16 @@ def parquet_rows(path: Path) -> int:
         return rows
 
 
-def read_batches(path: Path, size: int) -> Iterator[pa.RecordBatch]:
-    """The file's rows, at most `size` in memory at a time; errors as in `read_parquet`."""
+def read_batches(path: Path, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The file's rows, or only `columns` of them, at most `size` in memory at a time; errors as in `read_parquet`."""
     with _reading(path):
-        yield from _open(path).iter_batches(size)
+        yield from _batches(_open(path, columns), size, columns)
+
+
+def _batches(file: pq.ParquetFile, size: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    for batch in file.iter_batches(size, columns=None if columns is None else list(columns)):
+        batch.validate(full=True)
+        yield batch
 
 
 def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> Iterator[pa.Table]:
@@ -143,7 +156,7 @@ def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> 
     """
     with _reading(path):
         file = _open(path, columns)
-        batches = (pa.Table.from_batches([batch]) for batch in file.iter_batches(1024, columns=list(columns)))
+        batches = (pa.Table.from_batches([batch]) for batch in _batches(file, 1024, columns))
         # Batches do not end where pieces do: the rows of a batch beyond a piece's end wait here for the next piece.
         surplus = file.schema_arrow.empty_table().select(list(columns))
         for size in sizes:
@@ -159,7 +172,7 @@ def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> 
 
 
 def _open(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq.ParquetFile:
-    file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+    file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
     names = file.schema_arrow.names
     if missing := sorted(set(columns or ()) - set(names)):
         raise PrunegridError(path, f"no column {', '.join(missing)} among {', '.join(names)}", fix or repair(path))
@@ -171,10 +184,14 @@ def _reading(path: Path, fix: str = "") -> Iterator[None]:
     with opening(path):
         try:
             yield
-        except (pa.ArrowInvalid, OSError) as error:
+        except (PrunegridError, GeneratorExit):
+            raise
+        except Exception as error:  # of a changed bit, Arrow's readers raise whatever it leads to
             if isinstance(error, OSError) and error.errno:
                 raise
             damage = f"damaged or not Parquet ({first_line(error)})"
+            if isinstance(error, MemoryError):
+                damage = f"damaged, or too large for this machine's memory ({first_line(error)})"
             raise PrunegridError(path, damage, fix or repair(path)) from None
 
 

@@ -36,7 +36,7 @@ def arrow_rows(path: Path, kind: str) -> Iterator[PlacedRow]:
 
 def _batches(file: Any, kind: str, path: Path) -> Iterator[pa.RecordBatch]:
     if kind == "Parquet":
-        table = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+        table = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
         _check_names(table.schema_arrow, path)
         yield from table.iter_batches(ROWS_PER_BATCH)
         return

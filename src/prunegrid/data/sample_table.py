@@ -11,10 +11,9 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.core.files import Record, read_batches
+from prunegrid.core.files import Record, parquet_writer, read_batches
 from prunegrid.data.messages import MESSAGE, is_learned
 
 COLUMNS = pa.schema(
@@ -132,7 +131,7 @@ class SampleTable:
     def numbers(self, name: str) -> Iterator[np.ndarray]:
         """A column of numbers of all samples, piece by piece."""
         for part in self.parts:
-            for batch in pq.ParquetFile(part).iter_batches(columns=[name]):
+            for batch in read_batches(part, BATCH, [name]):
                 yield batch[name].to_numpy()
 
     def write(self, kept: np.ndarray | None) -> None:
@@ -178,7 +177,7 @@ class GroupWriter:
     """Writes tables to one Parquet file in row groups of bounded size."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.file = pq.ParquetWriter(path, schema, compression="zstd")
+        self.file = parquet_writer(path, schema)
         self.waiting = schema.empty_table()
 
     def add(self, table: pa.Table) -> None:

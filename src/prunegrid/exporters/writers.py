@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from prunegrid.core.files import Record
+from prunegrid.core.files import Record, parquet_writer
 from prunegrid.exporters.blocks import KeptRow
 
 BATCH_TOKENS = 2**18
@@ -54,7 +53,7 @@ def tables(
 
 def write_parquet(path: Path, parts: Iterable[pa.Table], schema: pa.Schema = TOKENS) -> None:
     """Plain Arrow types: datasets before 4 cannot read the features that newer ones put into a file's metadata."""
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with parquet_writer(path, schema) as writer:
         for part in parts:
             writer.write_table(part)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import PARQUET, parquet_schema, read_batches, read_json, replacing, write_json
+from prunegrid.core.files import PARQUET, parquet_schema, parquet_writer, read_batches, read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import HEAD_SCORES
 from prunegrid.scoring.rendering import refused_answers, summed
@@ -61,7 +61,7 @@ def write_scores(out: Path, sequences: Sequences, values: Values, meta: dict[str
     """
     with _replacing_scores(out) as (samples, tokens, meta_file):
         pq.write_table(samples_table(sequences, values), samples, row_group_size=50_000, **PARQUET)
-        with pq.ParquetWriter(tokens, tokens_table(sequences, values, 0, 0).schema, **PARQUET) as writer:
+        with parquet_writer(tokens, tokens_table(sequences, values, 0, 0).schema) as writer:
             for start in range(0, len(sequences), GROUP):
                 writer.write_table(tokens_table(sequences, values, start, start + GROUP))
         return _write_meta(meta_file, meta, samples, tokens)
@@ -149,7 +149,7 @@ def _concatenate(parts: Sequence[Path], out: Path) -> None:
     """
     schemas = [parquet_schema(part) for part in parts]
     schema = max(schemas, key=lambda schema: len(schema.names))
-    with pq.ParquetWriter(out, schema, **PARQUET) as writer:
+    with parquet_writer(out, schema) as writer:
         for part in parts:
             for batch in read_batches(part, GROUP):
                 if "continues" in schema.names and "continues" not in batch.schema.names:

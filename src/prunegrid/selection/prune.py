@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from prunegrid.core import file_sums, files
@@ -132,7 +131,7 @@ def _write(
     if not scores.is_ordered:
         tables = iter([pa.concat_tables(tables).sort_by("sample_id")])
     first = next(tables)
-    with pq.ParquetWriter(path, first.schema, **files.PARQUET) as writer:
+    with files.parquet_writer(path, first.schema) as writer:
         for table in chain([first], tables):
             writer.write_table(table)
     return facts

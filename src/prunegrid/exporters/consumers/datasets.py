@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from prunegrid.core.files import Record
+from prunegrid.core.files import Record, read_batches
 from prunegrid.exporters.blocks import KeptRow
 from prunegrid.exporters.consumer import Consumer
 from prunegrid.exporters.rows import KeptRows
@@ -47,9 +47,8 @@ class Datasets(Consumer):
     def write(self, rows: KeptRows, folder: Path, form: str) -> Record:
         parquet = folder / "train.parquet"
         write_parquet(parquet, tables(rows, SCHEMA, _columns), SCHEMA)
-        with pa.parquet.ParquetFile(parquet) as file:
-            parts = (pa.Table.from_batches([batch], SCHEMA) for batch in file.iter_batches(1024))
-            write_dataset_folder(folder / "dataset", parts, SCHEMA)
+        parts = (pa.Table.from_batches([batch], SCHEMA) for batch in read_batches(parquet, 1024))
+        write_dataset_folder(folder / "dataset", parts, SCHEMA)
         return {}
 
     def instructions(self, summary: ExportSummary) -> str:
