@@ -35,6 +35,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         data=dict(zip(settings.benchmarks, map(Path, snakemake.input.data), strict=True)),
         protocol=settings.protocol,
         tasks=settings.tasks,
+        texts=settings.items == "full",
         batch_tokens=settings.batch_tokens,
         dtype=settings.dtype,
         device=snakemake.params.device,

@@ -65,6 +65,7 @@ def evaluate(
     doc_ids: dict[str, list[int]] | None = None,
     inputs: dict[str, str] | None = None,
     tasks: Sequence[str] = (),
+    texts: bool = True,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -74,7 +75,8 @@ def evaluate(
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
-    `tasks` names tasks from outside, as `evaluation.tasks` does.
+    `tasks` names tasks from outside, as `evaluation.tasks` does. Without `texts`, item files written now hold
+    neither questions nor right answers.
     """
     require_installed(engine)
     if missing := sorted(set(benchmarks) - set(data)):
@@ -91,7 +93,7 @@ def evaluate(
     cache = EvaluationCache(out_dir)
     records = _cached_records(cache, prepared, bool(digests))
     if pending := [each for each in prepared if each.name not in records]:
-        records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu)
+        records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu, texts)
     return {name: records[name] for name in benchmarks}
 
 
@@ -146,6 +148,7 @@ def _run_benchmarks(
     model_dir: Path,
     adapter_dir: Path | None,
     jobs_per_gpu: int,
+    texts: bool,
 ) -> dict[str, Any]:
     """Load the model and run it; each benchmark's files are complete before the next one starts."""
     os.environ |= OFFLINE | ENVIRONMENT
@@ -168,7 +171,8 @@ def _run_benchmarks(
         record = fingerprint | record_scores(name, task.metadata, len(items.docs), run)
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
-        records[name] = cache.store(name, item_table(run["samples"], items.clusters, record["metric"]), record)
+        table = item_table(run["samples"], items.clusters, record["metric"], texts)
+        records[name] = cache.store(name, table, record)
         cache.export(name, records[name])
         score, seconds = records[name]["score"], record["seconds"]
         print(f"{name}: evaluated, {score:.2f} % of {record['n_items']} items in {seconds} s", flush=True)

@@ -19,6 +19,7 @@ from lm_eval.evaluator import evaluate
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.language_model import LanguageModel
+from prunegrid.evaluation.records import item_texts
 from prunegrid.models import load_tokenizer
 
 GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
@@ -72,7 +73,8 @@ def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
 def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Evaluate a `LanguageModel` or `VllmModel` on one benchmark: lm-eval's `metrics` and per-item `samples`.
 
-    `n_truncated` is the number of items of which a prompt was truncated.
+    Samples have the item's texts as well (`records.TEXTS`). `n_truncated` is the number of items of which a prompt was
+    truncated.
     """
     configure_lm_eval()
     _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
@@ -88,7 +90,7 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
         results = evaluate(lm, {"tasks": {name: task_object}}, log_samples=True)
     except PrunegridError as error:
         raise PrunegridError(f"{name}: {error.where}", error.what, error.fix) from None
-    samples = results["samples"][name]
+    samples = [sample | item_texts(task_object, sample["doc"], sample["target"]) for sample in results["samples"][name]]
     truncated = {sample["doc_id"] for sample in samples for args in sample["arguments"] if lm.is_truncated(*args)}
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(truncated)}
 

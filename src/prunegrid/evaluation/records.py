@@ -10,6 +10,7 @@ import pyarrow as pa
 from prunegrid.core.errors import PrunegridError
 
 REPORT = "this is a fault of prunegrid or of its lm-eval version: report it"
+TEXTS = ("question", "gold")
 ITEM_COLUMNS = pa.schema(
     {
         "doc_id": pa.int64(),
@@ -18,6 +19,8 @@ ITEM_COLUMNS = pa.schema(
         "target_hash": pa.string(),
         "filter": pa.string(),
         "cluster": pa.string(),
+        "question": pa.string(),
+        "gold": pa.string(),
         "response": pa.string(),
         "value": pa.float64(),
     }
@@ -57,8 +60,9 @@ def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str) -> pa.Table:
-    """One row per item and filter; `value` is the table's metric for that item, 0..1."""
+def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str, texts: bool = True) -> pa.Table:
+    """One row per item and filter; `value` is the table's metric for that item, 0..1. `TEXTS` only if `texts`."""
+    schema = pa.schema([column for column in ITEM_COLUMNS if texts or column.name not in TEXTS])
     rows = []
     for sample in samples:
         columns = sample | {
@@ -66,8 +70,21 @@ def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric
             "response": _response(sample["filtered_resps"]),
             "value": float(sample[metric]),
         }
-        rows.append({key: columns[key] for key in ITEM_COLUMNS.names})
-    return pa.Table.from_pylist(rows, schema=ITEM_COLUMNS)
+        rows.append({key: columns[key] for key in schema.names})
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def item_texts(task: Any, doc: dict[str, Any], target: Any) -> dict[str, str]:
+    """`TEXTS` of an item of lm-eval's `task`: what it asks, without examples, and the right answer.
+
+    Of several right answers a JSON list; so is the question where every option makes a prompt of its own.
+    """
+    question, options = task.doc_to_text(doc), task.doc_to_choice(doc) if task.config.doc_to_choice else None
+    if isinstance(question, int) and options:
+        return {"question": json.dumps(options, ensure_ascii=False), "gold": options[question]}
+    targets = target if isinstance(target, list | tuple) else [target]
+    golds = [str(options[gold] if options and isinstance(gold, int) else gold) for gold in targets]
+    return {"question": str(question), "gold": golds[0] if len(golds) == 1 else json.dumps(golds, ensure_ascii=False)}
 
 
 def _response(filtered: list[Any]) -> str:

@@ -110,7 +110,7 @@ def _is_sampled(experiment: Experiment, benchmark: str) -> bool:
 
 
 def _draws_examples(experiment: Experiment, benchmark: str) -> bool:
-    config = experiment.evaluation.benchmarks[benchmark].find_task(experiment.evaluation.protocol).config
+    config = experiment.evaluation.find_task(benchmark).config
     sampler = (config.get("fewshot_config") or {}).get("sampler")
     return bool(config.get("num_fewshot")) and sampler != "first_n"
 
@@ -150,6 +150,7 @@ def _ask(
             benchmarks={name: evaluation.benchmarks[name] for name in items},
             data={name: root / layout.benchmark_items(name) for name in items},
             protocol=evaluation.protocol,
+            tasks=evaluation.tasks,
             batch_tokens=evaluation.batch_tokens,
             dtype=evaluation.dtype,
             device=device,
