@@ -64,7 +64,7 @@ class Walk:
         for file, expected in named.items():
             if without and file.startswith(f"{without}/"):
                 continue
-            self.compare(name, kind, [Path(folder, file)], expected, together=False)
+            self.compare(name, kind, [Path(folder, file).as_posix()], expected, together=False)
 
     def compare(
         self,
@@ -75,11 +75,14 @@ class Walk:
         what: str = "",
         together: bool = True,
     ) -> None:
-        """Compare files with the digest that the record `name` has of them: `together`, or the sum of a single one."""
+        """Compare files with the digest that the record `name` has of them: `together`, or the sum of a single one.
+
+        Names are relative to the results folder, paths are not.
+        """
         if expected is None:
             self.unnamed[what] += 1
             return
-        record, places = self.root / name, [self.root / path for path in paths]
+        record, places = self.root / name, [path if isinstance(path, Path) else self.root / path for path in paths]
         if missing := next((place for place in places if not place.is_file()), None):
             self._missing(missing, record)
             return

@@ -130,7 +130,10 @@ def _verify_files(directory: Path) -> list[Path]:
 def _check_frame(path: Path, read: Callable[[Path], pd.DataFrame], expected: pd.DataFrame, fix: str) -> None:
     """Raise unless the file holds these rows, with numbers equal but for the last bits."""
     _check_exists(path, fix)
-    frame = read(path)
+    try:
+        frame = read(path)
+    except PrunegridError as error:  # damaged, or of a version with other columns
+        raise PrunegridError(path, error.what, fix) from None
     if len(frame) != len(expected):
         raise PrunegridError(path, f"has {len(frame)} rows; the steps' files give {len(expected)}", fix)
     for row, expected_row in zip(frame.to_dict("records"), expected.to_dict("records"), strict=True):

@@ -289,6 +289,14 @@ def test_large_weights_are_hashed_if_newer_or_deep(root: Path, monkeypatch: pyte
     assert [problem.where for problem in verify(root, deep=True).problems] == [str(path)]
 
 
+def test_a_folder_is_named_as_the_user_names_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parents[1])
+    assert verify(Path("results/whole")).problems == []
+    monkeypatch.chdir(root)
+    other_trained_weights(Path())
+    assert [problem.where for problem in verify(Path()).problems] == [f"trained/{PPL}/model/model.safetensors"]
+
+
 def test_links_without_a_digest_are_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As version 0.1 left them: no record of the results, no `inputs`, no `sha256`."""
     (root / "results.json").unlink()
