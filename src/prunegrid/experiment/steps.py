@@ -55,16 +55,35 @@ def all_steps(experiment: Experiment) -> list[Step]:
 
 
 def required_steps(experiment: Experiment, cell: Cell) -> list[Step]:
-    """The steps that a cell needs, shared ones first, its own last."""
+    """The steps that a cell's evaluation needs, shared ones first, its own last."""
     world, dataset, items = _world(experiment), _dataset(experiment), _items(experiment)
     if not cell.trained:
-        return [*world, _base_model(experiment, cell.model), *items, *cell_steps(experiment, cell)]
+        return [*world, _base_model(experiment, cell.model), *items, *_own_steps(experiment, cell)]
     scores = [_base_model(experiment, cell.model), dataset, *score_steps(experiment, cell.model)]
-    return [*world, *scores, *items, *_selection_inputs(experiment, cell), *cell_steps(experiment, cell)]
+    return [*world, *scores, *items, *_selection_inputs(experiment, cell), *_own_steps(experiment, cell)]
 
 
 def cell_steps(experiment: Experiment, cell: Cell) -> list[Step]:
-    """The cell's own steps: `prune`, `train` and `evaluate`, those that apply."""
+    """The cell's own steps: `prune`, `train`, `evaluate` and imports of scores, those that apply."""
+    return [*_own_steps(experiment, cell), *import_steps(experiment, cell)]
+
+
+def import_steps(experiment: Experiment, cell: Cell) -> list[Step]:
+    """An `import_scores` for each imported benchmark; the user's file is looked for when it runs."""
+    needs = _files(layout.manifest(cell.model), training_input(experiment, cell))
+    return [
+        Step(
+            "import_scores",
+            f"{cell.name}/{name}",
+            (layout.score(cell.name, name), layout.answers(cell.name, name)),
+            needs,
+            cell=cell,
+        )
+        for name in experiment.evaluation.imported
+    ]
+
+
+def _own_steps(experiment: Experiment, cell: Cell) -> list[Step]:
     steps = [_train(experiment, cell)] if cell.trained else []
     if cell.pruned and not grid.dynamic(experiment, cell):
         steps.insert(0, _prune(experiment, cell))
@@ -174,6 +193,11 @@ def weights_input(experiment: Experiment, cell: Cell) -> str | None:
     return layout.weights(cell.name) if cell.trained else None
 
 
+def training_input(experiment: Experiment, cell: Cell) -> str | None:
+    """The report of the cell's training; none for zero-shot."""
+    return layout.training(cell.name) if cell.trained else None
+
+
 def check_own_scores(experiment: Experiment, cell: Cell, root: Path) -> None:
     """Raise a `PrunegridError` if the cell's pruners read a score that no rule makes and the user has not written."""
     for column, file in extra_inputs(experiment, cell).items():
@@ -201,7 +225,7 @@ def _dataset(experiment: Experiment) -> Step:
 def _items(experiment: Experiment) -> list[Step]:
     return [
         Step("benchmark_items", name, (layout.benchmark_items(name),), _source(experiment, benchmark.data))
-        for name, benchmark in experiment.evaluation.benchmarks.items()
+        for name, benchmark in experiment.evaluation.asked.items()
     ]
 
 
@@ -262,7 +286,7 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
 
 
 def _evaluate(experiment: Experiment, cell: Cell) -> Step:
-    benchmarks = experiment.evaluation.benchmarks
+    benchmarks = experiment.evaluation.asked
     outputs = (file(cell.name, name) for name in benchmarks for file in (layout.score, layout.answers))
     models = _files(layout.base_model(cell.model), layout.manifest(cell.model), weights_input(experiment, cell))
     return Step("evaluate", cell.name, tuple(outputs), (*models, *map(layout.benchmark_items, benchmarks)), cell=cell)

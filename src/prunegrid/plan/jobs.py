@@ -57,7 +57,7 @@ def read_basis(
         root,
         {name: model_size(experiment, name, root) for name in models},
         {name: count_tokens(experiment, name, root, samples, tokens_per_sample) for name in experiment.models},
-        {name: benchmark_size(experiment, name, root) for name in experiment.evaluation.benchmarks},
+        {name: benchmark_size(experiment, name, root) for name in experiment.evaluation.asked},
     )
 
 
@@ -98,6 +98,8 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
 
 
 def _cell_workload(basis: Basis, rule: str, cell: Cell) -> Workload:
+    if rule == "import_scores":
+        return Workload()
     if rule == "prune":
         return Workload(table_tokens=basis.tokens[cell.model].total)
     if rule in TRAINING:

@@ -20,6 +20,7 @@ MINIMUM, DEFAULT = 60, 30
 LIMITS = {
     "prune": 5,  # short, so that a group of them is
     "benchmark_items": 10,
+    "import_scores": 10,
     "model": 120,  # a download or a pre-training
     "collect": 60,  # bootstraps
 }
@@ -40,7 +41,7 @@ def minutes(rule: str, experiment: Experiment, model: str | None = None, root: P
 def _workload(rule: str, experiment: Experiment, size: Size, root: Path | None) -> Workload:
     folder = root or Path(experiment.results)
     if rule == "evaluate":
-        benchmarks = (benchmark_size(experiment, name, folder) for name in experiment.evaluation.benchmarks)
+        benchmarks = (benchmark_size(experiment, name, folder) for name in experiment.evaluation.asked)
         return workload.evaluation_workload(experiment, size, benchmarks)
     count = memory.dataset_tokens(experiment, root)
     response = round(RESPONSE_SHARE * count)

@@ -33,7 +33,7 @@ ScoresByValue = dict[str, list[Score]]
 
 def check_comparable(evaluation: Evaluation, files: Files, scores: Sequence[Score]) -> None:
     """Raise a `PrunegridError` that says what to re-evaluate if the records of these scores differ."""
-    records = {score: files.content(_file(score)) for score in scores}
+    records = {score: files.content(_file(score)) for score in scores if score[1] in evaluation.asked}
     packages = sorted({*PACKAGES, *(name for record in records.values() for name in record.get("versions", {}))})
     properties: dict[str, ScoresByValue] = {}
     for score, record in records.items():

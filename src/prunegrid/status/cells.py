@@ -55,7 +55,11 @@ def cell_status(experiment: Experiment, files: Files, cell: Cell) -> Status:
     weights = [] if reasons else weights_reasons(experiment, files, cell, evaluate=not all_done)
     every = dict.fromkeys([*reasons, *chain.from_iterable(by_score.values()), *weights])
     awaits = steps.awaited(experiment, files, cell) if "missing" in statuses.values() else ""
-    return Status(statuses, None, None, list(every) if evaluated else [], awaits, bool(reasons))
+    imports = steps.import_failures(experiment, files, cell)
+    statuses |= dict.fromkeys(imports, "failed")
+    return Status(
+        statuses, next(iter(imports.values()), None), None, list(every) if evaluated else [], awaits, bool(reasons)
+    )
 
 
 def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
@@ -66,8 +70,13 @@ def all_statuses(experiment: Experiment, files: Files) -> dict[Cell, Status]:
 def failures(experiment: Experiment, root: Path) -> dict[Cell, FailedStep]:
     """Every cell that has a `failure`, in the table's order."""
     files = Files(root)
-    by_cell = {cell: steps.failure(experiment, files, cell) for cell in grid.cells(experiment)}
+    by_cell = {cell: _first_failure(experiment, files, cell) for cell in grid.cells(experiment)}
     return {cell: failure for cell, failure in by_cell.items() if failure}
+
+
+def _first_failure(experiment: Experiment, files: Files, cell: Cell) -> FailedStep | None:
+    imports = steps.import_failures(experiment, files, cell).values()
+    return steps.failure(experiment, files, cell) or next(iter(imports), None)
 
 
 def _is_evaluated(files: Files, cell: Cell, benchmark: str) -> bool:

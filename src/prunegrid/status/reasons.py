@@ -6,6 +6,7 @@ The sandbox's seed is the one setting that no file records.
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunegrid import pruners
@@ -13,6 +14,7 @@ from prunegrid.core import files as core_files
 from prunegrid.experiment import grid, layout, params
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.imported import scores_file
 from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.experiment.sections import Section
 from prunegrid.experiment.steps import reference_name
@@ -24,6 +26,7 @@ MODEL_DIGESTS = ("model", "tokenizer", "template")
 DELETED = "deleted (runtime.retention)"
 UNSET = object()
 EVALUATED = {"recorded": "another when it was evaluated", "current": "made anew"}
+IMPORT = {"recorded": "another when its scores were imported", "current": "made anew"}
 SCORED = {"recorded": "another when it was scored", "current": "made anew"}
 PRUNED = {"recorded": "another when it was pruned", "current": "made anew"}
 
@@ -53,6 +56,8 @@ def cell_reasons(experiment: Experiment, files: Files, cell: Cell) -> list[Reaso
 
 def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:
     """Why one existing evaluation is stale: its task, limit, items or another setting has changed."""
+    if benchmark in experiment.evaluation.imported:
+        return _import_reasons(experiment, files, cell, benchmark)
     evaluation, settings = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
     record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
     protocol, dtype, task, limit = files.values(record, "protocol", "dtype", "task", "limit")
@@ -77,6 +82,18 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         if recorded != UNKNOWN:
             reasons += _differences(setting, recorded, current)
     return reasons
+
+
+def _import_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:
+    """Why imported scores are stale: other keys of the config, or another file."""
+    record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
+    recorded, digest = files.values(record, "imported", "data_hash", absent=UNKNOWN)
+    reasons = [*_differences(section, recorded, experiment.evaluation.benchmarks[benchmark])]
+    if cell.trained:
+        weights = (layout.training(cell.name), "weights"), (record, "digests.weights")
+        reasons += _changed(files, "the trained model", *weights, IMPORT)
+    file = Path(scores_file(experiment, cell, benchmark))
+    return [*reasons, *(_differences(str(file), digest, core_files.sha256(file)) if file.is_file() else ())]
 
 
 def weights_reasons(experiment: Experiment, files: Files, cell: Cell, evaluate: bool) -> list[Reason]:
@@ -195,7 +212,7 @@ def _input_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
     inputs = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
     if cell.trained:
         inputs["digests.weights"] = ("the trained model", (layout.training(cell.name), "weights"))
-    for benchmark in experiment.evaluation.benchmarks:
+    for benchmark in experiment.evaluation.asked:
         record = layout.score(cell.name, benchmark)
         for key, (name, current) in inputs.items() if files.exists(record) else ():
             yield from _changed(files, name, current, (record, key), EVALUATED)

@@ -8,7 +8,7 @@ from prunegrid.core.step import FAILED, lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.steps import Step, cell_steps, first_missing, required_steps
+from prunegrid.experiment.steps import Step, cell_steps, first_missing, import_steps, required_steps
 from prunegrid.status.folder import Files, last_lines
 
 KILLED = "killed without an error message"
@@ -50,6 +50,14 @@ def failure(experiment: Experiment, files: Files, cell: Cell) -> FailedStep | No
     return None
 
 
+def import_failures(experiment: Experiment, files: Files, cell: Cell) -> dict[str, FailedStep]:
+    """The imports of scores that began and did not end well, by benchmark."""
+    steps = zip(experiment.evaluation.imported, import_steps(experiment, cell), strict=True)
+    return {
+        name: FailedStep(step.rule, files.root / step.log) for name, step in steps if files.state(step.log) == "failed"
+    }
+
+
 def running(experiment: Experiment, files: Files, cell: Cell) -> Running | None:
     """The cell's own step that is running. A shared step makes no cell `running`."""
     return next((run for step in cell_steps(experiment, cell) if (run := _run(files, step))), None)
@@ -63,8 +71,15 @@ def running_shared(experiment: Experiment, files: Files) -> list[Running]:
 
 
 def awaited(experiment: Experiment, files: Files, cell: Cell) -> str:
-    """The rule of the first step that has to run before the cell can be evaluated."""
-    return _rule(first_missing(required_steps(experiment, cell), files.exists))
+    """The rule of the first step that has to run before the cell can be evaluated, or its scores be imported."""
+    steps = required_steps(experiment, cell)
+    if _exists(files, steps[-1]):
+        steps = [*steps, next(step for step in import_steps(experiment, cell) if not _exists(files, step))]
+    return _rule(first_missing(steps, files.exists))
+
+
+def _exists(files: Files, step: Step) -> bool:
+    return all(map(files.exists, step.lasting))
 
 
 def _run(files: Files, step: Step) -> Running | None:

@@ -64,9 +64,14 @@ def _records(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Re
 
 def _evaluated(experiment: Experiment, records: Records) -> str:
     items = ", ".join(f"{name} {members[0]['n_items']}" for name, members in records.items())
-    first = next(iter(records.values()))[0]
+    asked = [members[0] for name, members in records.items() if name in experiment.evaluation.asked]
+    imported = ", ".join(name for name in records if name in experiment.evaluation.imported)
+    imports = f" Imported, not evaluated here: {imported}." if imported else ""
+    if not asked:
+        return f"Items: {items}.{imports}"
+    first = asked[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    return f"Protocol {experiment.evaluation.protocol}, {first['dtype']}; items: {items}. Evaluated with {versions}."
+    return f"Protocol {experiment.evaluation.protocol}, {first['dtype']}; items: {items}. Evaluated with {versions}.{imports}"
 
 
 def _incomplete(records: Records) -> str:

@@ -55,7 +55,7 @@ def ask_again(root: Path, experiment: Experiment, cells: list[Cell], count: int,
     population = [
         (cell, benchmark, doc_id)
         for cell in cells
-        for benchmark in experiment.evaluation.benchmarks
+        for benchmark in experiment.evaluation.asked
         for doc_id in _items(root, experiment, cell, benchmark, left_out)
     ]
     chosen: Items = {}

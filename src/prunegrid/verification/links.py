@@ -45,6 +45,10 @@ def _walk_evaluation(walk: Walk, experiment: Experiment, cell: Cell, done: bool)
         walk.compare(name, kind, [layout.answers(cell.name, benchmark)], record.get("items_hash"), "items")
         if not done:
             continue
+        if benchmark in experiment.evaluation.imported:
+            if cell.trained:
+                walk.follow(name, INPUTS, kind, "trainings of evaluations")
+            continue
         walk.compare(name, kind, [layout.benchmark_items(benchmark)], record.get("data_hash"), "benchmarks")
         for part in MODEL_DIGESTS:
             place = layout.manifest(cell.model), f"digests.{part}"

@@ -60,8 +60,12 @@ def _unknown_score(directory: Path, experiment: Experiment, cell: str, benchmark
 def _origin(directory: Path, experiment: Experiment, cell: Cell, benchmark: str) -> Iterator[str]:
     """The files behind the score, on the way back to the data."""
     path = directory / layout.score(cell.name, benchmark)
-    digests = files.read_json(path)["digests"]
-    yield f"  evaluated: {path}, weights {digests['weights'][:12]}"
+    record = files.read_json(path)
+    digests = record["digests"]
+    if benchmark in experiment.evaluation.imported:
+        yield f"  imported: {path}, from {record['scores']}, sha256 {record['data_hash'][:12]}"
+    else:
+        yield f"  evaluated: {path}, weights {digests['weights'][:12]}"
     if cell.trained:
         weights = ", model/" if (directory / layout.weights(cell.name)).exists() else ""
         yield f"  trained: {directory / layout.training(cell.name)}{weights}"
