@@ -10,8 +10,10 @@ with step(snakemake.log[0]):
     from prunegrid.evaluation.imported import import_scores
     from prunegrid.experiment.sections import Benchmark
 
-    manifest, training = Path(snakemake.input.manifest), [Path(file) for file in snakemake.input.get("training", [])]
-    weights = [read_json(file).get("weights") for file in training]
+    manifest, digests = Path(snakemake.input.manifest), read_json(Path(snakemake.input.manifest))["digests"]
+    training = [Path(snakemake.input.training)] if snakemake.input.get("training") else []
+    for report in training:
+        digests |= {key: value for key, value in read_json(report).items() if key == "weights"}
     import_scores(
         Path(snakemake.params.file),
         Path(snakemake.output.score).parent,
@@ -19,7 +21,7 @@ with step(snakemake.log[0]):
         Benchmark.model_validate(snakemake.params.benchmark),
         snakemake.params.protocol,
         {
-            "digests": read_json(manifest)["digests"] | {"weights": digest for digest in weights if digest},
+            "digests": digests,
             "inputs": file_sums.relative_sums(file_sums.hash_files(training), manifest.parents[1]),
         },
     )

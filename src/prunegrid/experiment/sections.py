@@ -444,9 +444,8 @@ class Benchmark(Section):
         try:
             file = str(self.scores or "").format(**dict.fromkeys(PATTERN, ""))
         except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(
-                f"scores has {error}; write it with {', '.join(f'{{{key}}}' for key in PATTERN)}"
-            ) from None
+            known = ", ".join(f"{{{key}}}" for key in PATTERN)
+            raise ValueError(f"scores has {error}, which nothing fills; use {known}") from None
         if not file:
             raise ValueError("scores is missing; give the file of each cell, such as judge/{model}/{cell}.jsonl")
         return self

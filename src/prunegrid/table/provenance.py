@@ -71,7 +71,8 @@ def _evaluated(experiment: Experiment, records: Records) -> str:
         return f"Items: {items}.{imports}"
     first = asked[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    return f"Protocol {experiment.evaluation.protocol}, {first['dtype']}; items: {items}. Evaluated with {versions}.{imports}"
+    place = f"Protocol {experiment.evaluation.protocol}, {first['dtype']}"
+    return f"{place}; items: {items}. Evaluated with {versions}.{imports}"
 
 
 def _incomplete(records: Records) -> str:
