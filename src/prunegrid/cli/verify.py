@@ -11,8 +11,8 @@ from prunegrid.cli.arguments import add_results_folder, whole_number
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results_folder(parser)
     parser.add_argument("--deep", action="store_true", help="hash weights over 16 MiB, too, not only compare sizes")
-    again = "ask N random items anew: load their models, and compare the answers"
-    parser.add_argument("--again", type=whole_number(1), default=0, metavar="N", help=again)
+    help_text = "ask N random items anew: load their models, and compare the answers"
+    parser.add_argument("--again", type=whole_number(1), default=0, metavar="N", help=help_text)
     parser.add_argument("--seed", type=int, help="draw the same items as an earlier --again; default: a new one")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 

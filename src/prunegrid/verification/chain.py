@@ -51,20 +51,20 @@ class Walk:
                     self.other.append(PrunegridError(path, "is not a record", files.repair(path)))
         return self._records[name]
 
-    def follow(self, name: str, key: str, kind: str, what: str, without: str = "") -> None:
+    def follow(self, name: str, key: str, kind: str, purpose: str, skipped: str = "") -> None:
         """Compare the files that the record names under `key`, a map to the sums of `sha256sum`.
 
-        Files of the folder `without` are left out.
+        Files of the folder `skipped` are left out.
         """
         named = self.record(name).get(key)
         if not isinstance(named, Mapping):
-            self.unnamed[what] += 1
+            self.unnamed[purpose] += 1
             return
         folder = "" if key == "inputs" else name.rpartition("/")[0]
         for file, expected in named.items():
-            if without and file.startswith(f"{without}/"):
+            if skipped and file.startswith(f"{skipped}/"):
                 continue
-            self.compare(name, kind, [Path(folder, file).as_posix()], expected, together=False)
+            self.compare(name, kind, [Path(folder, file).as_posix()], expected, combined=False)
 
     def compare(
         self,
@@ -72,15 +72,15 @@ class Walk:
         kind: str,
         paths: Sequence[str | Path],
         expected: str | None,
-        what: str = "",
-        together: bool = True,
+        purpose: str = "",
+        combined: bool = True,
     ) -> None:
-        """Compare files with the digest that the record `name` has of them: `together`, or the sum of a single one.
+        """Compare files with the digest that the record `name` has of them: `combined`, or the sum of a single one.
 
         Names are relative to the results folder, paths are not.
         """
         if expected is None:
-            self.unnamed[what] += 1
+            self.unnamed[purpose] += 1
             return
         record, places = self.root / name, [path if isinstance(path, Path) else self.root / path for path in paths]
         if missing := next((place for place in places if not place.is_file()), None):
@@ -89,20 +89,21 @@ class Walk:
         sums = [self.hashes.find(place, record) for place in places]
         known = [each for each in sums if each is not None]
         if len(known) == len(sums):
-            actual = combine(known) if together else known[0]
+            actual = combine(known) if combined else known[0]
             self._judge(kind, places[0] if len(places) == 1 else places[0].parent, actual, expected, record)
 
-    def agree(self, kind: str, one: tuple[str, str], other: tuple[str, str], what: str) -> None:
+    def agree(self, kind: str, place: tuple[str, str], other: tuple[str, str], purpose: str) -> None:
         """Compare a value of one record with that of another; places are (record, dotted key). Older ones lack some."""
-        values = [_value(self.record(name), key) for name, key in (one, other)]
+        values = [_value(self.record(name), key) for name, key in (place, other)]
         if None in values:
-            self.unnamed[what] += 1
+            self.unnamed[purpose] += 1
         elif values[0] == values[1]:
             self.matched[kind] += 1
         else:
-            mine, its = (str(value)[:12] for value in values)
-            problem = f"{one[1]} is {mine}..., but {self.root / other[0]} has {its}...: made with another {what}"
-            self.other.append(PrunegridError(self.root / one[0], problem, files.repair(self.root / one[0])))
+            value, other_value = (str(value)[:12] for value in values)
+            path, source = self.root / place[0], self.root / other[0]
+            problem = f"{place[1]} is {value}..., but {source} has {other_value}...: made with another {purpose}"
+            self.other.append(PrunegridError(path, problem, files.repair(path)))
 
     def sizes(self, name: str, folder: str) -> None:
         """Compare the sizes that the record has of the folder's files."""

@@ -73,7 +73,7 @@ def _walk_training(walk: Walk, experiment: Experiment, cell: Cell, done: bool) -
     else:
         walk.deleted.append(cell.name)
     if record.get(OUTPUTS) is not None:
-        walk.follow(name, OUTPUTS, kind, "", without="" if folder.is_dir() else layout.WEIGHTS)
+        walk.follow(name, OUTPUTS, kind, "", skipped="" if folder.is_dir() else layout.WEIGHTS)
     if done:
         walk.follow(name, INPUTS, kind, "scores of trainings")
         for part in (*MODEL_DIGESTS, "data"):
@@ -96,8 +96,8 @@ def _walk_selection(walk: Walk, experiment: Experiment, cell: Cell, done: bool) 
     if seeds.get("cell", cell.seed) != cell.seed:
         walk.other.append(_another(walk.root / name, "seed", seeds["cell"], cell.seed))
     if not grid.dynamic(experiment, cell):
-        own = f"{layout.pruned(cell.name)}/{layout.SELECTION}"
-        walk.compare(name, kind, [own], record.get("selection"), "selections")
+        selection = f"{layout.pruned(cell.name)}/{layout.SELECTION}"
+        walk.compare(name, kind, [selection], record.get("selection"), "selections")
         if done:
             walk.follow(name, INPUTS, kind, "scores of selections")
     if done:
@@ -157,10 +157,10 @@ def _source(root: Path, experiment: Experiment, ref: DataRef) -> list[Path]:
         local = locate(ref, experiment.data_mirror)
     home = root.resolve().parents[1]  # relative paths of a config are relative to where the workflow runs
     try:
-        found = source_files(ref, str(home / local)).files if local else []
+        sources = source_files(ref, str(home / local)).files if local else []
     except PrunegridError:
         return []
-    return [file.resolve() for file in found] if all(file.is_file() for file in found) else []
+    return [file.resolve() for file in sources] if all(file.is_file() for file in sources) else []
 
 
 def _check_identity(walk: Walk, name: str, expected: dict[str, object]) -> None:

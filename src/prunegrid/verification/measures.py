@@ -61,11 +61,11 @@ class Measures:
             return self._kept_by_training(cell, lengths, training)
         table = files.read_parquet(self.root / layout.pruned(cell.name) / layout.SELECTION, ["sample_id", "kept"])
         kept = pd.Series(pc.list_value_length(table["kept"]).to_numpy(), table["sample_id"].to_numpy())
-        samples, within = self._samples(cell, lengths, kept.index)
+        samples, response_tokens = self._samples(cell, lengths, kept.index)
         tokens = int(kept.sum())
         return {
             "realised_sample_ratio": (samples, samples),
-            "realised_token_ratio": (tokens / within, tokens / within),
+            "realised_token_ratio": (tokens / response_tokens, tokens / response_tokens),
             "trained_tokens": (math.floor(epochs) * tokens, math.ceil(epochs) * tokens),
         }
 

@@ -35,10 +35,10 @@ def _checked(directory: Path, verification: Verification) -> Iterator[str]:
             f"recomputed from selections, scores and trainings: Kept, Tokens and Cost of {columns.cells} cells match "
             f"results.parquet; {columns.csv_numbers} numbers match table.csv"
         )
-    if asked := verification.asked:
-        alike = "" if asked.problems else ", all answered alike"
-        yield f"items asked again: {asked.items}, of {asked.models} models{alike} (--seed {asked.seed})"
-        yield from asked.remarks
+    if recheck := verification.recheck:
+        ending = "" if recheck.problems else ", all answered alike"
+        yield f"items asked again: {recheck.items}, of {recheck.models} models{ending} (--seed {recheck.seed})"
+        yield from recheck.remarks
 
 
 def _unchecked(verification: Verification) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _unchecked(verification: Verification) -> Iterator[str]:
         yield f"models whose weights were deleted: {len(walk.deleted)}"
     if walk.elsewhere:
         yield f"sources that are not on this machine: {', '.join(walk.elsewhere)}"
-    for reason, count in verification.asked.left_out.items() if verification.asked else ():
+    for reason, count in verification.recheck.left_out.items() if verification.recheck else ():
         yield f"items that cannot be asked again, since {reason}: {count}"
     if verification.unfinished:
         yield f"cells that are not done, or not wholly (prunegrid status says why): {verification.unfinished}"
@@ -62,7 +62,7 @@ def _unchecked(verification: Verification) -> Iterator[str]:
 def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
     """The same for programs."""
     walk, numbers = verification.walk, verification.numbers
-    columns, asked = verification.columns, verification.asked
+    columns, recheck = verification.columns, verification.recheck
     return {
         "directory": str(directory),
         "problems": [{"where": each.where, "what": each.what, "fix": each.fix} for each in verification.problems],
@@ -71,7 +71,7 @@ def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
         "sizes_only": sorted(map(str, walk.hashes.unread)),
         "deleted": walk.deleted,
         "elsewhere": walk.elsewhere,
-        "asked_again": {"items": asked.items, "models": asked.models, "seed": asked.seed} if asked else None,
+        "asked_again": {"items": recheck.items, "models": recheck.models, "seed": recheck.seed} if recheck else None,
         "unfinished": verification.unfinished,
         "recomputed": {
             "item_values": numbers.values if numbers else 0,

@@ -14,11 +14,11 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
 from prunegrid.status import Files, all_statuses
-from prunegrid.verification.again import Asked, ask_again
 from prunegrid.verification.chain import Walk
 from prunegrid.verification.columns import CheckedColumns, check_columns
 from prunegrid.verification.links import walk_folder
 from prunegrid.verification.numbers import Verified, verify_table
+from prunegrid.verification.recheck import Recheck, recheck_items
 
 
 class Verification(NamedTuple):
@@ -27,13 +27,13 @@ class Verification(NamedTuple):
     walk: Walk
     numbers: Verified | None
     columns: CheckedColumns | None
-    asked: Asked | None
+    recheck: Recheck | None
     unfinished: int
     problems: list[PrunegridError]
 
 
-def verify(directory: Path, deep: bool = False, again: int = 0, seed: int = 0) -> Verification:
-    """Check the folder; `deep` hashes large weights, too, `again` items are asked anew, drawn by `seed`.
+def verify(directory: Path, deep: bool = False, items: int = 0, seed: int = 0) -> Verification:
+    """Check the folder; `deep` hashes large weights, too, `items` are asked anew: so many, drawn by `seed`.
 
     Raises `PrunegridError` only if it is no results folder.
     """
@@ -44,10 +44,10 @@ def verify(directory: Path, deep: bool = False, again: int = 0, seed: int = 0) -
     numbers = _attempt(problems, verify_table, directory)
     columns = _attempt(problems, check_columns, directory, experiment)
     cells = [cell for cell in grid.cells(experiment) if cell in done]
-    asked = _attempt(problems, ask_again, directory, experiment, cells, again, seed) if again else None
-    parts = (part.problems for part in (walk, columns, asked) if part)
-    found = {str(problem): problem for problem in chain(*parts, problems)}
-    return Verification(walk, numbers, columns, asked, unfinished, list(found.values()))
+    recheck = _attempt(problems, recheck_items, directory, experiment, cells, items, seed) if items else None
+    parts = (part.problems for part in (walk, columns, recheck) if part)
+    unique = {str(problem): problem for problem in chain(*parts, problems)}
+    return Verification(walk, numbers, columns, recheck, unfinished, list(unique.values()))
 
 
 def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridError]) -> tuple[set[Cell], int]:

@@ -244,11 +244,11 @@ def forge(root: Path) -> None:
 def test_forged_items_are_found_when_they_are_asked_again(root: Path) -> None:
     forge(root)
     assert verify(root).problems == []
-    verification = verify(root, again=1000)
+    verification = verify(root, items=1000)
     places = {problem.where.partition(": ")[0] for problem in verification.problems}
     assert places == {str(root / f"evaluation/{PPL}/A.parquet")}
     assert "value is 1; asked again, the model gets 0" in verification.problems[0].what
-    assert verification.asked and verification.asked[1:3] == (4 * (4 + 3), 4)
+    assert verification.recheck and verification.recheck[1:3] == (4 * (4 + 3), 4)
 
 
 def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -266,13 +266,13 @@ def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.Capt
 
 def test_a_seed_draws_the_same_items(root: Path) -> None:
     forge(root)
-    found = [[problem.where for problem in verify(root, again=9, seed=seed).problems] for seed in (1, 1, 2)]
+    found = [[problem.where for problem in verify(root, items=9, seed=seed).problems] for seed in (1, 1, 2)]
     assert found[0] == found[1] != found[2]
 
 
 def test_other_weights_are_not_asked(root: Path) -> None:
     other_trained_weights(root)
-    wheres = [problem.where for problem in verify(root, again=1000).problems]
+    wheres = [problem.where for problem in verify(root, items=1000).problems]
     assert wheres == [str(root / f"trained/{PPL}/model/model.safetensors"), str(root / f"trained/{PPL}/model")]
 
 

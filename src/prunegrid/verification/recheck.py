@@ -38,7 +38,7 @@ Items = dict[Cell, dict[str, list[int]]]
 """`doc_id` of items, by cell and benchmark."""
 
 
-class Asked(NamedTuple):
+class Recheck(NamedTuple):
     """Items that were asked, of how many models; those left out, by reason; and what differs."""
 
     seed: int
@@ -49,7 +49,7 @@ class Asked(NamedTuple):
     problems: list[PrunegridError]
 
 
-def ask_again(root: Path, experiment: Experiment, cells: list[Cell], count: int, seed: int) -> Asked:
+def recheck_items(root: Path, experiment: Experiment, cells: list[Cell], count: int, seed: int) -> Recheck:
     """Ask `count` random items of finished cells anew."""
     left_out: Counter[str] = Counter()
     population = [
@@ -66,9 +66,9 @@ def ask_again(root: Path, experiment: Experiment, cells: list[Cell], count: int,
     problems: list[PrunegridError] = []
     for number, (cell, items) in enumerate(chosen.items(), 1):
         print(f"model {number} of {len(chosen)}: {cell.name}", file=sys.stderr, flush=True)
-        problems += _ask(root, experiment, cell, items, device)
-    asked = sum(len(ids) for items in chosen.values() for ids in items.values())
-    return Asked(seed, asked, len(chosen), left_out, remarks, problems)
+        problems += _recheck_cell(root, experiment, cell, items, device)
+    n_items = sum(len(ids) for items in chosen.values() for ids in items.values())
+    return Recheck(seed, n_items, len(chosen), left_out, remarks, problems)
 
 
 def _changes(root: Path, experiment: Experiment, chosen: Items, device: str) -> Iterator[str]:
@@ -115,14 +115,14 @@ def _draws_examples(experiment: Experiment, benchmark: str) -> bool:
     return bool(config.get("num_fewshot")) and sampler != "first_n"
 
 
-def _device(wanted: str) -> str:
-    """`wanted`, if this machine has it."""
+def _device(preference: str) -> str:
+    """`preference`, if this machine has it."""
     import torch
 
-    return wanted if wanted == "cpu" or torch.cuda.is_available() else "cpu"
+    return preference if preference == "cpu" or torch.cuda.is_available() else "cpu"
 
 
-def _ask(
+def _recheck_cell(
     root: Path, experiment: Experiment, cell: Cell, items: dict[str, list[int]], device: str
 ) -> Iterator[PrunegridError]:
     """What differs in this cell."""
@@ -162,18 +162,18 @@ def _ask(
             yield from compare_items(file, ids, files.read_parquet(Path(folder, f"{name}.parquet")), evaluation.dtype)
 
 
-def compare_items(file: Path, doc_ids: list[int], asked: pa.Table, dtype: str) -> Iterator[PrunegridError]:
+def compare_items(file: Path, doc_ids: list[int], answers: pa.Table, dtype: str) -> Iterator[PrunegridError]:
     """What differs between an item file and the answers to some of its items, whose numbers there are `doc_ids`."""
     table = files.read_parquet(file)
-    there = table.filter(pc.is_in(table["doc_id"], pa.array(doc_ids, pa.int64()))).to_pylist()
-    recorded = {(row["doc_id"], row["filter"]): row for row in there}
+    rows = table.filter(pc.is_in(table["doc_id"], pa.array(doc_ids, pa.int64()))).to_pylist()
+    recorded = {(row["doc_id"], row["filter"]): row for row in rows}
     fix = f"evaluate it again (in a workflow: rm {file.with_suffix('.json')}, then the same snakemake command)"
-    for row in asked.to_pylist():
+    for row in answers.to_pylist():
         doc_id = doc_ids[row["doc_id"]]
         other = recorded.get((doc_id, row["filter"]))
-        what = "is not there" if other is None else _difference(other, row, TOLERANCE.get(dtype, COARSE))
-        if what:
-            yield PrunegridError(f"{file}: doc_id {doc_id}, filter {row['filter']}", what, fix)
+        problem = "is not there" if other is None else _difference(other, row, TOLERANCE.get(dtype, COARSE))
+        if problem:
+            yield PrunegridError(f"{file}: doc_id {doc_id}, filter {row['filter']}", problem, fix)
 
 
 def _difference(recorded: dict[str, Any], row: dict[str, Any], tolerance: float) -> str:
