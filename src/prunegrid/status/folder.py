@@ -30,6 +30,7 @@ class Files:
         self.root = root
         self._names: dict[str, frozenset[str]] = {}
         self._contents: dict[str, Any] = {}
+        self._digests: dict[str, str] = {}
         self._states: dict[str, str | None] = {}
         self._shards: dict[str, list[Step]] = {}
 
@@ -72,6 +73,16 @@ class Files:
     def records(self) -> list[str]:
         """The JSON files that have been read, in order of their names."""
         return sorted(name for name, content in self._contents.items() if content is not GONE)
+
+    def digest(self, name: str) -> str:
+        """The SHA-256 of a file that exists, as the command `sha256sum` prints it."""
+        if name not in self._digests:
+            self._digests[name] = core_files.sha256sum(self.root / name)
+        return self._digests[name]
+
+    def is_unseen(self, made: str, source: str) -> bool:
+        """Whether Snakemake takes `made` for up to date with `source`, which is not newer."""
+        return _modified(self.root / made) >= _modified(self.root / source)
 
     def state(self, log: str) -> str | None:
         """How the step with this log is: `done`, `failed`, `running`, or None if it has not begun."""

@@ -6,8 +6,9 @@ The sandbox's seed is the one setting that no file records.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from prunegrid import pruners
 from prunegrid.core import files as core_files
@@ -19,30 +20,16 @@ from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.experiment.sections import Section
 from prunegrid.experiment.steps import reference_name
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
+from prunegrid.status import inputs
 from prunegrid.status.folder import UNKNOWN, Files
+from prunegrid.status.reason import EVALUATED, IMPORT, MADE_ANEW, PRUNED, SCORED, Reason
 
 DIGEST = re.compile("[0-9a-f]{64}")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
 DELETED = "deleted (runtime.retention)"
 UNSET = object()
-EVALUATED = {"recorded": "another when it was evaluated", "current": "made anew"}
-IMPORT = {"recorded": "another when its scores were imported", "current": "made anew"}
-SCORED = {"recorded": "another when it was scored", "current": "made anew"}
-PRUNED = {"recorded": "another when it was pruned", "current": "made anew"}
-
 Location = tuple[str, str]
 """A JSON file and a dotted key in it."""
-
-
-class Reason(NamedTuple):
-    """A setting, by its key in the config, or a file; its recorded value and the current one."""
-
-    setting: str
-    recorded: str
-    current: str
-
-    def __str__(self) -> str:
-        return f"{self.setting} was {self.recorded}, is {self.current}"
 
 
 def cell_reasons(experiment: Experiment, files: Files, cell: Cell) -> list[Reason]:
@@ -51,7 +38,10 @@ def cell_reasons(experiment: Experiment, files: Files, cell: Cell) -> list[Reaso
     An input of the cell is missing, was made with other settings, or was made again after the evaluation, as when a run
     ended between training and evaluation.
     """
-    return list(dict.fromkeys([*_setting_reasons(experiment, files, cell), *_input_reasons(experiment, files, cell)]))
+    remove: dict[Reason, tuple[str, ...]] = {}
+    for reason in (*_setting_reasons(experiment, files, cell), *_input_reasons(experiment, files, cell)):
+        remove[reason] = remove.get(reason, ()) + reason.remove
+    return [replace(reason, remove=tuple(dict.fromkeys(names))) for reason, names in remove.items()]
 
 
 def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:
@@ -127,8 +117,7 @@ def _setting_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterat
     yield from _record_reasons(files, layout.training(cell.name), settings)
     if cell.pruned:
         yield from _selection_reasons(experiment, files, cell)
-    if cell.pruned and not grid.dynamic(experiment, cell):
-        yield from _trained_selection_reasons(files, cell)
+    yield from inputs.record_reasons(experiment, files, cell)
 
 
 def _selection_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
@@ -194,18 +183,6 @@ def _pruner_differences(
         yield from _differences(f"variants.{variant}", recorded["options"], current["options"])
 
 
-def _trained_selection_reasons(files: Files, cell: Cell) -> Iterator[Reason]:
-    """Whether a static cell was trained on another selection than the current one."""
-    folder = layout.pruned(cell.name)
-    selection = files.root / folder / layout.SELECTION
-    used = files.value(layout.training(cell.name), "selection", absent=UNKNOWN)
-    if used in (None, UNKNOWN) or not selection.exists():
-        return
-    recorded = files.value(f"{folder}/{layout.SUMMARY}", "selection", absent=UNKNOWN)
-    if used != (core_files.sha256(selection) if recorded in (None, UNKNOWN) else recorded):
-        yield Reason("the selection", "another when the model was trained", "made anew")
-
-
 def _input_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
     """Whether the base model or the trained weights were made again after an evaluation."""
     manifest = layout.manifest(cell.model)
@@ -218,14 +195,15 @@ def _input_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
             yield from _changed(files, name, current, (record, key), EVALUATED)
 
 
-def _changed(files: Files, name: str, current: Location, used: Location, words: dict[str, str]) -> Iterator[Reason]:
+def _changed(files: Files, name: str, current: Location, used: Location, made: str) -> Iterator[Reason]:
     """`name`, if the file that holds its `current` value differs from the one that holds the value `used`.
 
     Skipped if either value is missing (written by an older version) or its file is (reported separately).
     """
     values = [files.value(*location, absent=UNKNOWN) for location in (current, used)]
     if values[0] != values[1] and None not in values and UNKNOWN not in values:
-        yield Reason(name, **words)
+        remove = (used[0],) if files.is_unseen(used[0], current[0]) else ()
+        yield Reason(name, made, MADE_ANEW, remove)
 
 
 def _record_reasons(files: Files, name: str, settings: dict[str, tuple[str, Any]]) -> Iterator[Reason]:

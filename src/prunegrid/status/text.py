@@ -3,6 +3,7 @@
 prunegrid status config.yaml
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -26,8 +27,17 @@ def show(path: Path) -> bool:
     print("\n".join(report_lines(experiment, files, statuses)))
     done = all(status.worst == "done" for status in statuses.values())
     if not done:
-        print(f"\nto run the rest:\n  {locate.command(path, experiment)}\n{SLURM_HINT}")
+        print("\n".join(["", *remove_lines(root, statuses), f"to run the rest:\n  {locate.command(path, experiment)}"]))
+        print(SLURM_HINT)
     return done
+
+
+def remove_lines(root: Path, statuses: Statuses) -> Iterator[str]:
+    """The command that removes what Snakemake takes for up to date, since its time is in order."""
+    names = dict.fromkeys(name for status in statuses.values() for reason in status.reasons for name in reason.remove)
+    if names:
+        yield "first remove what Snakemake takes for up to date by its time:"
+        yield f"  rm {' '.join(shlex.quote(str(root / name)) for name in names)}"
 
 
 def report_lines(experiment: Experiment, files: Files, statuses: Statuses) -> Iterator[str]:
@@ -52,7 +62,8 @@ def stale_lines(experiment: Experiment, root: Path) -> list[str]:
     stale = {cell: status.reasons for cell, status in statuses.items() if status.reasons}
     if not stale:
         return []
-    return [f"{_cells(stale)} finished, but not as this config wants (stale):", *_stale(stale.items())]
+    lines = [f"{_cells(stale)} finished, but not as this config wants (stale):", *_stale(stale.items())]
+    return [*lines, *remove_lines(root, statuses)]
 
 
 def _failed(statuses: Statuses) -> Iterator[str]:
