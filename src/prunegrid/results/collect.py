@@ -22,6 +22,7 @@ from prunegrid.experiment.locate import read_folder
 from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
 from prunegrid.experiment.sections import Variant
 from prunegrid.results import comparability, costs
+from prunegrid.statistics import paired_items
 from prunegrid.status import SEVERITY, Files, cell_status
 
 MEASURED = (
@@ -74,6 +75,8 @@ def collect(experiment: Experiment, root: Path, files: Files | None = None) -> p
     scored = [(cell, row) for cell, cell_rows in rows.items() for row in cell_rows if row["benchmark"] != AVERAGE]
     done_scores = [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"]
     comparability.check_comparable(experiment.evaluation, files, done_scores)
+    for cell, benchmark in done_scores:  # each score's own items, of which the deltas read some only
+        paired_items.check_score(root, cell, benchmark)
     return with_deltas(tidy([row for cell_rows in rows.values() for row in cell_rows]), baselines(experiment))
 
 

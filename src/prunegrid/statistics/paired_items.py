@@ -4,6 +4,7 @@
 prompt, target and cluster must agree too. docs/evaluation.md describes the files.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from prunegrid.experiment.grid import Cell
 
 KEY = ["doc_id", "doc_hash", "filter"]
 ITEM_COLUMNS = ["prompt_hash", "target_hash", "cluster"]
+TOLERANCE = 1e-6  # percent: the record's score and the mean of its items are computed in different orders
 TASK_KEYS = ("protocol", "task", "task_version", "metric", "filter")
 
 
@@ -60,22 +62,39 @@ def pair_items(root: Path, cells: Sequence[Cell], benchmark: str) -> PairedItems
 
 def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     """The rows of the record's `filter`; `PrunegridError` if file and record do not belong together."""
+    record, file, path = _read_record(root, cell, benchmark)
+    rows = _read_rows(record, file, path, [*KEY, *ITEM_COLUMNS, "value"])
+    rows = rows.sort_by([(key, "ascending") for key in KEY])
+    _check_rows(file, rows, record["filter"], path)
+    return ItemScores(path, {key: record[key] for key in TASK_KEYS}, rows)
+
+
+def check_score(root: Path, cell: Cell, benchmark: str) -> None:
+    """Refuse a record whose score, in percent, is not the mean of its own items."""
+    record, file, path = _read_record(root, cell, benchmark)
+    rows = _read_rows(record, file, path, ["filter", "value"])
+    mean = 100 * (pc.mean(rows["value"]).as_py() if len(rows) else math.nan)
+    if not abs(mean - record["score"]) <= TOLERANCE:
+        problem = f"score is {record['score']}, but the mean of {file.name} is {mean}"
+        raise PrunegridError(path, problem, _evaluate_again(path))
+
+
+def _read_record(root: Path, cell: Cell, benchmark: str) -> tuple[dict[str, Any], Path, Path]:
+    """A score's record, the file of its items, and the record's own path."""
     path = root / layout.score(cell.name, benchmark)
     record = files.read_json(path)
     if missing := [key for key in (*TASK_KEYS, "items_hash") if key not in record]:
         raise PrunegridError(path, f"lacks {', '.join(missing)}", _evaluate_again(path))
-    file = root / layout.answers(cell.name, benchmark)
-    rows = files.read_parquet(file, [*KEY, *ITEM_COLUMNS, "value"])
+    return record, root / layout.answers(cell.name, benchmark), path
+
+
+def _read_rows(record: dict[str, Any], file: Path, path: Path, columns: list[str]) -> pa.Table:
+    """The items of the record's filter, from the file that the record names by its digest."""
+    rows = files.read_parquet(file, columns)
     if (digest := files.sha256(file)) != record["items_hash"]:
-        raise PrunegridError(
-            file,
-            f"its SHA-256 is {digest[:12]}..., but {path.name} says {record['items_hash'][:12]}...: these are not the "
-            "items of that score",
-            _evaluate_again(path),
-        )
-    rows = rows.filter(pc.field("filter") == record["filter"]).sort_by([(key, "ascending") for key in KEY])
-    _check_rows(file, rows, record["filter"], path)
-    return ItemScores(path, {key: record[key] for key in TASK_KEYS}, rows)
+        problem = f"its SHA-256 is {digest[:12]}..., but {path.name} says {record['items_hash'][:12]}...: these are not"
+        raise PrunegridError(file, f"{problem} the items of that score", _evaluate_again(path))
+    return rows.filter(pc.field("filter") == record["filter"])
 
 
 def check_same_items(first: ItemScores, other: ItemScores) -> None:

@@ -58,7 +58,9 @@ def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridErro
         problems.append(error)
         return set(grid.cells(experiment)), 0
     words = {cell: set(status.by_benchmark.values()) for cell, status in statuses.items()}
-    return {cell for cell in words if "done" in words[cell]}, sum(word != {"done"} for word in words.values())
+    # Of a cell that is stale though Snakemake sees nothing, a file was changed: that is what is looked for.
+    changed = {cell for cell, status in statuses.items() if any(reason.remove for reason in status.reasons)}
+    return {cell for cell in words if "done" in words[cell]} | changed, sum(word != {"done"} for word in words.values())
 
 
 def _attempt(problems: list[PrunegridError], check: Any, *arguments: Any) -> Any:
