@@ -40,7 +40,7 @@ class Measures:
         """Lowest and highest value of each column: one value, unless a training ended within an epoch."""
         training = files.read_json(self.root / layout.training(cell.name))
         values = {"train_seconds": float(training["seconds"])}
-        if (scoring := self._scoring_seconds(cell)) is not None:
+        if (scoring := self.scoring_seconds(cell)) is not None:
             values["scoring_seconds"] = scoring
             if self.experiment.device == "cuda":
                 ranks = self.experiment.training.ranks
@@ -103,7 +103,7 @@ class Measures:
             self._lengths[model] = Lengths(table["response_tokens"].astype(np.int64), table.get("row"))
         return self._lengths[model]
 
-    def _scoring_seconds(self, cell: Cell) -> float | None:
+    def scoring_seconds(self, cell: Cell) -> float | None:
         """The cell's part of the passes that it reads, each divided by all cells that read it; None: not recorded."""
         parts = [self._pass_seconds(cell.model, name) / self._readers(cell.model, name) for name in self._passes(cell)]
         return None if any(map(math.isnan, parts)) else math.fsum(parts)
