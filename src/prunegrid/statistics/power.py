@@ -1,7 +1,9 @@
-"""The minimum detectable effect of a comparison of this size: power of the interval for both noises.
+"""The smallest true difference that a table finds: the power of the corrected test that makes its marks.
 
-`detectable(deltas frame)` gives the true difference, in points, that a two-sided test at 5 % detects with 80 % power:
-in a single comparison, before Holm's correction.
+A row is marked if its p-value lies below the family's `level` (`statistics.families`): the p-value that the smallest
+of a family of true nulls goes below in 5 % of tables. So a single true difference among its rows is found by a t test
+at that level, with the standard error and Satterthwaite's degrees of freedom that the row has: the noncentral t of
+statsmodels' `TTestPower`, with which the tests compare it.
 """
 
 from collections.abc import Sequence
@@ -12,71 +14,69 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from prunegrid.statistics.inference import ALPHA, critical_value
+from prunegrid.statistics.inference import ALPHA, Noise, critical_value
 
 POWER = 0.8
+NORMAL_DF = 1e5  # beyond this, t is normal to all digits that are shown
 NODES = 1000
+GROUP = ("model", "sample_ratio", "token_ratio")
+NOISE = ("item_se", "item_df", "run_se", "run_df", "both_se")
 
 
-NOISE = ("item_se", "item_df", "seed_se")
-
-
-def detectable(
-    frame: pd.DataFrame, keys: Sequence[str] = ("model", "sample_ratio", "token_ratio"), seeds: int | None = None
-) -> pd.DataFrame:
+def detectable(frame: pd.DataFrame, keys: Sequence[str] = GROUP, seeds: int | None = None) -> pd.DataFrame:
     """The minimum detectable effect `mde` [points]: a row per group (of equal `keys`), benchmark and number of seeds.
 
-    Its noise is that of the group's median row: `item_se` and `item_df` as they are, `seed_se` corrected for the
-    median of a sample variance, which lies below its mean (0.69 of it for three seeds). One seed: item noise only,
-    `seed_se` is null. `keys=()` groups all contrasts of a benchmark. Without item noise: null. `seeds`: what that many
-    would detect, with the same spread.
+    Its noise is that of the group's median row, its `level` that of the correction, `n_family` the rows corrected
+    together. Fewer than three seeds are not tested: `level` is then 5 %, and `n_family` null; one seed has item noise
+    only. `seeds`: what that many would find. Null where the noise is unknown or zero.
     """
     columns = [*keys, "benchmark", "n_seeds"]
     rows = [
-        dict(zip(columns, group, strict=True)) | {"n_contrasts": len(part)} | _median_noise(part, seeds)
+        dict(zip(columns, group, strict=True)) | {"n_contrasts": len(part)} | _median_row(part, seeds)
         for group, part in frame.groupby(columns, sort=False, dropna=False)
     ]
-    return pd.DataFrame(rows, columns=[*columns, "n_contrasts", *NOISE, "mde"])
+    return pd.DataFrame(rows, columns=[*columns, "n_contrasts", "se", "df", "level", "n_family", "mde"])
 
 
-def _median_noise(part: pd.DataFrame, seeds: int | None) -> dict[str, Any]:
-    n = int(part["n_seeds"].iloc[0])
-    item_se, item_df = float(part["item_se"].median()), float(part["item_df"].median())
-    seed_se = nan
-    if n > 1:
-        # the median of a sample variance as a fraction of its mean
-        ratio = 2 * special.gammaincinv((n - 1) / 2, 0.5) / (n - 1)
-        seed_se = float(part["seed_sd"].median()) / sqrt((seeds or n) * ratio)
-        n = seeds or n
-    return {"item_se": item_se, "item_df": item_df, "seed_se": seed_se, "mde": mde(item_se, item_df, seed_se, n)}
+def _median_row(part: pd.DataFrame, seeds: int | None) -> dict[str, Any]:
+    now = int(part["n_seeds"].iloc[0])
+    noise = Noise(*(float(part[name].median()) for name in NOISE))
+    if now == 1:
+        noise = Noise(noise.item_se, noise.item_df)
+    elif seeds:
+        noise = with_seeds(noise, now, seeds)
+    level = float(part["level"].median())
+    level = ALPHA if np.isnan(level) else level
+    found = {"se": noise.se, "df": noise.df} if not np.isnan(noise.se) else {"se": nan, "df": nan}
+    return found | {"level": level, "n_family": part["n_family"].median(), "mde": mde(noise.se, found["df"], level)}
 
 
-def mde(item_se: float, item_df: float, seed_se: float, n: int) -> float:
-    """The effect [points] with a power of 80 %; NaN if the noise is unknown or zero. One seed: item noise only."""
-    noise = np.hypot(item_se, seed_se) if n > 1 else item_se
-    if np.isnan(noise) or noise == 0:
-        return nan
+def with_seeds(noise: Noise, now: int, seeds: int) -> Noise:
+    """The noise over `seeds` seeds, given that over `now`: all but the items' own falls with their number.
 
-    def excess(effect: float) -> float:
-        return power(effect, item_se, item_df, seed_se, n) - POWER
-
-    # an effect that is always detected, in multiples of the noise
-    certain = 10 * (critical_value(item_df, ALPHA) + (critical_value(n - 1, ALPHA) if n > 1 else 0))
-    return float(optimize.brentq(excess, 0, certain * noise))
-
-
-def power(effect: float, item_se: float, item_df: float, seed_se: float, n: int) -> float:
-    """The probability that the interval for both noises excludes zero, for a true difference of `effect` points.
-
-    The seeds' sample variance is averaged over its chi-squared distribution (midpoints of 1000 quantiles); that of
-    the items, with many more degrees of freedom, is taken as known. Without item noise this is the power of the paired
-    t test, which statsmodels solves by the noncentral t (`TTestPower`); without seed noise, of the z test
-    (`NormalIndPower`): the tests compare them. Neither has the mixture.
+    Degrees of freedom of the runs' variance grow with the seeds that it is taken from.
     """
-    if n == 1:
-        half, noise = np.array([critical_value(item_df, ALPHA) * item_se]), item_se
-    else:
-        variances = 2 * special.gammaincinv((n - 1) / 2, (np.arange(NODES) + 0.5) / NODES) / (n - 1)
-        seeds = critical_value(n - 1, ALPHA) * seed_se * np.sqrt(variances)
-        half, noise = np.hypot(critical_value(item_df, ALPHA) * item_se, seeds), np.hypot(item_se, seed_se)
-    return float((special.ndtr((effect - half) / noise) + special.ndtr((-effect - half) / noise)).mean())
+    part = now / seeds
+    both = noise.both_se**2
+    items = max(0.0, noise.item_se**2 - both)
+    run_df = noise.run_df * (seeds - 1) / (now - 1)
+    return Noise(sqrt(items + part * both), noise.item_df, sqrt(part) * noise.run_se, run_df, sqrt(part * both))
+
+
+def mde(se: float, df: float, level: float = ALPHA) -> float:
+    """The effect [points] with a power of 80 %; NaN if the noise is unknown or zero."""
+    if np.isnan(se) or se == 0:
+        return nan
+    certain = 10 * critical_value(df, level)  # an effect that is always found, in multiples of the noise
+    return se * float(optimize.brentq(lambda effect: power(effect, 1, df, level) - POWER, 0, certain))
+
+
+def power(effect: float, se: float, df: float, level: float = ALPHA) -> float:
+    """The probability that a t test at `level` finds a true difference of `effect` points.
+
+    The normal's power averaged over the chi-squared distribution of the variance (midpoints of 1000 quantiles): the
+    noncentral t, whose distribution function in scipy ends in NaN for large effects.
+    """
+    spread = 2 * special.gammaincinv(df / 2, (np.arange(NODES) + 0.5) / NODES) / df if df < NORMAL_DF else np.ones(1)
+    limit, shift = critical_value(df, level) * np.sqrt(spread), abs(effect) / se
+    return float((special.ndtr(shift - limit) + special.ndtr(-shift - limit)).mean())

@@ -15,8 +15,8 @@ from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import BEST
 from prunegrid.results import collect as results
-from prunegrid.statistics import deltas
-from prunegrid.table import csv, html, latex, markdown, provenance
+from prunegrid.statistics import deltas, primary
+from prunegrid.table import answers, csv, html, latex, markdown, provenance
 from prunegrid.table.comparison import contrasts
 from prunegrid.table.layout import Failures, Table, lay_out
 
@@ -29,12 +29,13 @@ BEST_PAIR = (
 
 @dataclass(frozen=True)
 class TableData:
-    """A results folder's rows, and their deltas from the row `baseline` (None: the experiment's own baseline)."""
+    """A results folder's rows, their deltas from the row `baseline` (None: the experiment's own), its contrasts."""
 
     directory: Path
     experiment: Experiment
     frame: pd.DataFrame
     deltas: pd.DataFrame
+    contrasts: pd.DataFrame
     baseline: str | None = None
     records: Sequence[str] = ()
     """The JSON files that they were made from, relative to `directory`."""
@@ -76,19 +77,23 @@ def collect(directory: Path, baseline: str | None = None) -> TableData:
     read = status.Files(directory)
     frame = results.collect(experiment, directory, read)
     rows = deltas.deltas(frame, directory, contrasts(experiment, frame, baseline))
-    return TableData(directory, experiment, frame, rows, baseline, read.records())
+    stated = primary.primary(experiment, frame, directory)
+    return TableData(directory, experiment, frame, rows, stated, baseline, read.records())
 
 
 def read(directory: Path) -> TableData:
     """The data that `save` wrote."""
-    frame = results.read(directory / layout.RESULTS)
-    return TableData(directory, results.read_folder(directory), frame, deltas.read(directory / layout.DELTAS))
+    experiment, frame = results.read_folder(directory), results.read(directory / layout.RESULTS)
+    stated = primary.read(directory / layout.CONTRASTS) if experiment.contrasts else primary.nothing()
+    return TableData(directory, experiment, frame, deltas.read(directory / layout.DELTAS), stated)
 
 
 def save(data: TableData) -> None:
-    """Write `deltas.parquet` and, with the experiment's own baseline, `results.parquet` and `results.json`."""
+    """Write `deltas.parquet` and, with the experiment's own baseline, the other results and their record."""
     if data.baseline is None:
         results.write(data.frame, data.directory / layout.RESULTS)
+        if data.experiment.contrasts:
+            primary.write(data.contrasts, data.directory / layout.CONTRASTS)
     deltas.write(data.deltas, data.deltas_file)
     if data.baseline is None:
         write_record(data)
@@ -98,7 +103,8 @@ def write_record(data: TableData) -> None:
     """Write `results.json`: the SHA-256 of the records that the results were made from, and of the results."""
     root = data.directory
     inputs = file_sums.hash_files(root / name for name in [layout.EXPERIMENT, *data.records])
-    written = file_sums.hash_files([root / layout.RESULTS, root / layout.DELTAS])
+    names = [layout.RESULTS, layout.DELTAS, *([layout.CONTRASTS] if data.experiment.contrasts else [])]
+    written = file_sums.hash_files(root / name for name in names)
     record = {
         "version": __version__,
         "inputs": file_sums.relative_sums(inputs, root),
@@ -121,6 +127,7 @@ def make_table(data: TableData, failures: Failures | None = None) -> Table:
         note=" ".join(filter(None, (experiment.note, *_remarks(data)))),
         failures=failures,
         deltas=data.deltas,
+        answers=answers.answers(experiment, data.directory, data.contrasts),
         footer=provenance.footer(experiment, data.directory, data.frame, data.deltas),
     )
 

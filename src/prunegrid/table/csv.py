@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from prunegrid.table import legend
+from prunegrid.table import answers, legend
 from prunegrid.table.document import Entry, Group, Measurements, Row, Table
 
 
 def render(table: Table) -> str:
     """Title, legend, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
-    parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *table.footer)
+    parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *answers.sentences(table), *table.footer)
     comments = [line for part in parts for line in part.splitlines()]
     lines = [_row(table, group, row) for group in table.groups for row in group.rows]
     return "".join(f"# {line}\n" for line in comments) + pd.DataFrame(lines).to_csv(index=False)

@@ -93,11 +93,32 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the results say to a contrast of the config: its name, the question in words, the mean delta in points.
+
+    `low` to `high`: as an entry's. `p` and `p_adjusted`, over the `n_family` contrasts, exist from three seeds on. All
+    are None until its cells are done. `remark` says when it was stated.
+    """
+
+    name: str
+    question: str
+    n_seeds: int
+    delta: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    n_family: int | None = None
+    significant: bool | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table's contents in their order. Its means are over `n_seeds` seeds.
 
     `baseline` describes what the deltas are against; `noise_estimated` is whether their noise was estimated (not in a
-    published table); `unit` is that of costs; `footer` stands below the footnotes.
+    published table); `unit` is that of costs; `answers` stand below the rows, `footer` below the footnotes.
     """
 
     title: str
@@ -111,6 +132,7 @@ class Table:
     unit: Unit
     footnotes: list[str]
     footer: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
     @property
     def rows(self) -> list[Row]:

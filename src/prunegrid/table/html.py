@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prunegrid.table import text
+from prunegrid.table import answers, text
 from prunegrid.table.document import Table
 from prunegrid.table.legend import legend
 
@@ -20,4 +20,4 @@ ENVIRONMENT = Environment(
 def render(table: Table) -> str:
     """The page: legend and note, all models side by side, footnotes and footer."""
     page = ENVIRONMENT.get_template("table.html.j2")
-    return str(page.render(table=table, legend=legend(table), text=text))
+    return str(page.render(table=table, legend=legend(table), text=text, answers=answers))

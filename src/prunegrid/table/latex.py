@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prunegrid.table import text
+from prunegrid.table import answers, text
 from prunegrid.table.document import TIMES, Table
 from prunegrid.table.legend import legend
 
@@ -49,6 +49,7 @@ def render(table: Table) -> str:
         table=table,
         legend=legend(table),
         text=text,
+        answers=answers.sentences(table),
         statuses=STATUS,
         hundred=any(entry.score is not None and entry.score >= 100 for entry in table.entries),
         deviations=any(entry.sd is not None for entry in table.entries),

@@ -14,7 +14,7 @@ from prunegrid.experiment.names import AVERAGE, FULL
 from prunegrid.experiment.sections import Budget
 from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
-from prunegrid.table.document import BUDGET, ROW, Entry, Group, Row, Table, budget_of
+from prunegrid.table.document import BUDGET, ROW, Answer, Entry, Group, Row, Table, budget_of
 from prunegrid.table.footnotes import Failures, Marks
 from prunegrid.table.labels import shared_settings, unusual_settings, variant_labels
 
@@ -32,12 +32,14 @@ def lay_out(
     failures: Failures | None = None,
     deltas: pd.DataFrame | None = None,
     footer: Sequence[str] = (),
+    answers: Sequence[Answer] = (),
 ) -> Table:
     """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
 
     `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes. `deltas`
     (from `statistics.deltas`) has the deltas with their intervals; without it they are taken from the frame. `footer`
-    holds the sentences below the table. Raises `PrunegridError` for an empty frame.
+    holds the sentences below the table, `answers` those to the contrasts of the config. Raises `PrunegridError` for an
+    empty frame.
     """
     if frame.empty:
         raise PrunegridError(title, "no results to show", "collect an experiment that has cells first")
@@ -55,6 +57,7 @@ def lay_out(
         unit=unit,
         footnotes=footnotes.texts(failed),
         footer=tuple(footer),
+        answers=tuple(answers),
     )
 
 

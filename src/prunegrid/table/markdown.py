@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from prunegrid.table import text
+from prunegrid.table import answers, text
 from prunegrid.table.document import Entry, Group, Row, Table
 from prunegrid.table.legend import legend
 
@@ -29,6 +29,8 @@ def render(table: Table) -> str:
         for group in table.groups:
             parts += [f"### {group.title}"] if group.budget else []
             parts.append(_pipe_table(table, group, model))
+    if table.answers:
+        parts += [f"## {answers.TITLE}", answers.NOTE, _answers_table(table)]
     notes = enumerate(map(_single_line, table.footnotes), start=1)
     parts.append("\n".join(f"- [{number}] {note}" for number, note in notes))
     return "\n\n".join(filter(None, (*parts, *map(escape, table.footer)))) + "\n"
@@ -56,6 +58,12 @@ def _pipe_table(table: Table, group: Group, model: str) -> str:
         lines.insert(joint, ["─" * max(map(len, column)) for column in zip(header, *lines, strict=True)])
     frame = pd.DataFrame(lines, columns=header)
     return str(frame.to_markdown(index=False, disable_numparse=True, preserve_whitespace=True))
+
+
+def _answers_table(table: Table) -> str:
+    lines = [[*map(_single_line, answers.line(answer))] for answer in table.answers]
+    frame = pd.DataFrame(lines, columns=list(answers.HEADER))
+    return str(frame.to_markdown(index=False, disable_numparse=True))
 
 
 def _pipe_row(table: Table, row: Row, model: str) -> list[str]:
