@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment import grid, layout
+from prunegrid.experiment import grid, layout, seed_rule
 from prunegrid.experiment.config import check_command_line, load
 
 min_version("9.0")
@@ -22,7 +22,6 @@ try:
     check_command_line([*(workflow.config_settings.config_args or ()), *map(str, workflow.configfiles)])
     EXPERIMENT = load(config, ", ".join(map(str, workflow.configfiles)) or "--config")
     if EXPERIMENT.seed_rule:
-        from prunegrid.experiment import seed_rule
         from prunegrid.statistics import seed_count
 
         # Only a run as a whole may add seeds; its jobs, which read this file again, take the number that it recorded.
@@ -74,7 +73,7 @@ rule all:
 
 onstart:
     print_stale_cells()
-    record_seeds()
+    record_intentions()
 
 
 onerror:

@@ -68,6 +68,12 @@ def three_seed_interval(low: float, high: float, p_adjusted: float) -> Record:
     return two_seed_interval(low, high) | {"n_seeds": 3, "p_adjusted": p_adjusted, "significant": p_adjusted < 0.05}
 
 
+def noise(seeds: int, sd: float) -> Record:
+    """Of a family of 17 rows over so many seeds whose differences spread by `sd` points; hardly any of the items."""
+    runs = {"run_se": sd / seeds**0.5, "run_df": 5.0 * (seeds - 1), "both_se": 0.0}
+    return {"n_seeds": seeds, "item_se": 0.1, "item_df": 1e4, "level": 0.004, "n_family": 17, **runs}
+
+
 def two_seed_interval(low: float, high: float) -> Record:
     """What `delta` has besides where two seeds are compared: an interval, and no test."""
     return {"n_seeds": 2, "low": low, "high": high}

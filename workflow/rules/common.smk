@@ -9,7 +9,7 @@ from prunegrid.audit import plan as audit_plan
 from prunegrid.core.versions import STEP
 from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
-from prunegrid.experiment import imported, params, steps
+from prunegrid.experiment import imported, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
@@ -140,10 +140,10 @@ def print_stale_cells():
         print(f"prunegrid: {line}", flush=True)
 
 
-def record_seeds():
-    """Before any job, how many seeds this run makes, where `seeds` is a rule: its jobs read that file."""
-    if EXPERIMENT.seed_rule:
-        seed_rule.record(EXPERIMENT, Path(R))
+def record_intentions():
+    """Before any job: how many seeds this run makes, where `seeds` is a rule; which contrasts the config states."""
+    seed_rule.record(EXPERIMENT, Path(R))
+    statement.record(EXPERIMENT, Path(R))
 
 
 def write_partial_table():

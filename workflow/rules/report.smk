@@ -27,6 +27,7 @@ rule collect:
     output:
         results=f"{R}/{layout.RESULTS}",
         deltas=f"{R}/{layout.DELTAS}",
+        contrasts=[f"{R}/{layout.CONTRASTS}"] if EXPERIMENT.contrasts else [],
         record=f"{R}/{layout.RESULTS_RECORD}",
     log:
         f"{R}/{layout.log('collect')}",
@@ -46,6 +47,7 @@ rule table:
     input:
         results=rules.collect.output.results,
         deltas=rules.collect.output.deltas,
+        contrasts=rules.collect.output.contrasts,
         experiment=rules.record.output.experiment,
     output:
         markdown=f"{R}/{layout.table('md')}",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prunegrid.experiment.config import Experiment
 
 FORM = re.compile(r"auto\(\s*(\d+)\s*,\s*(\d+)\s*,\s*detect\s*=\s*(\d+(?:\.\d+)?)\s*\)")
-LEAST = 2  # one seed says nothing of the noise of seeds
+LEAST = 3  # a test needs as many
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def parse(text: str) -> SeedRule:
         raise ValueError(f"seeds is {text!r}; write a list such as [0, 1, 2], or auto(3, 10, detect=3)")
     rule = SeedRule(int(match[1]), int(match[2]), float(match[3]))
     if rule.least < LEAST:
-        raise ValueError(f"seeds: {text} starts with {rule.least}; start with {LEAST} or more, to see how they differ")
+        raise ValueError(f"seeds: {text} starts with {rule.least}; start with {LEAST} or more, which a test needs")
     if rule.most < rule.least:
         raise ValueError(f"seeds: {text} has a maximum below its minimum; write the smaller number first")
     if not rule.detect > 0:

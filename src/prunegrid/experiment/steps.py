@@ -114,14 +114,15 @@ def score_steps(experiment: Experiment, model: str) -> list[Step]:
 def report_steps(experiment: Experiment) -> list[Step]:
     """From all cells to the table and the figures."""
     results = (layout.RESULTS, layout.DELTAS)
+    contrasts = (layout.CONTRASTS,) if experiment.contrasts else ()
     record = layout.RESULTS_RECORD
     tables = tuple(map(layout.table, ("md", "csv", "tex", "html")))
     scored = tuple(file for model in experiment.models for file in _scores(model) if layout.META not in file)
     drawn = (*results, layout.EXPERIMENT, *scored, *map(layout.base_model, experiment.models))
     return [
         Step("record", "", (layout.EXPERIMENT,)),
-        Step("collect", "", (*results, record), (*cell_files(experiment), layout.EXPERIMENT)),
-        Step("table", "", tables, (*results, layout.EXPERIMENT)),
+        Step("collect", "", (*results, *contrasts, record), (*cell_files(experiment), layout.EXPERIMENT)),
+        Step("table", "", tables, (*results, *contrasts, layout.EXPERIMENT)),
         Step("figures", "", (layout.FIGURES,), drawn),
     ]
 

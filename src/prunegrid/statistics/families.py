@@ -68,28 +68,32 @@ def assess(
 
     `scores`: of every run in the same columns; `averages` names the columns that are means of others.
     """
-    variances = _run_noises(columns, scores, averages)
+    variances = run_noises(columns, scores, averages)
     return {
         name: _tested([_assessment(one, *_difference(one, variances[name])) for one in comparisons])
         for name, comparisons in columns.items()
     }
 
 
-def item_adjusted(rows: Sequence[Assessment]) -> Floats:
-    """p-values of the first question [W], corrected for these rows; NaN where there are too few clusters."""
+def item_adjusted(rows: Sequence[Assessment]) -> tuple[Floats, float]:
+    """p-values of the first question [W], corrected for these rows, and the level below which a row alone is marked.
+
+    NaN where there are too few clusters.
+    """
     p_W = np.array([row.item_p for row in rows])
     known = [i for i, p in enumerate(p_W) if not np.isnan(p)]
     if known:
         effects = [rows[i].comparison.effect for i in known]
         matrix = correlation(effects, [rows[i].items for i in known], np.zeros(len(known)))
         p_W[known] = adjusted(p_W[known], matrix)
-    return p_W
+        return p_W, critical_level(matrix)
+    return p_W, nan
 
 
-def _run_noises(
+def run_noises(
     columns: Mapping[str, Sequence[Comparison]], scores: Mapping[str, Scores], averages: Sequence[str]
 ) -> dict[str, dict[Hashable, tuple[float, float]]]:
-    """Variance from run to run and its degrees of freedom, of each column's recipes; none of those without seeds."""
+    """Of each column's recipes, one run's variance [points squared] and its degrees of freedom; those with seeds."""
     sides = {side for comparisons in columns.values() for one in comparisons for side in (one.variant, one.baseline)}
     sides = {side for side in sides if _seeds(scores, side)}
     recipes = sorted(sides, key=repr)

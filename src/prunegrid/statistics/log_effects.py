@@ -9,7 +9,7 @@ import numpy as np
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.statistics.families import Assessment, Comparison, Scores, assess, item_adjusted
-from prunegrid.statistics.inference import Effect, average_effect, item_effect
+from prunegrid.statistics.inference import ALPHA, Effect, average_effect, item_effect
 from prunegrid.statistics.power import mde
 
 Interval = tuple[float, float]
@@ -21,7 +21,7 @@ class Inference:
 
     NaN where there are too few clusters, or too few runs. `p_adjusted` corrects `p`, or `item_p` of single runs, over
     the family. `detectable`: the smallest difference of these models, or of the recipe if it has several runs, that as
-    many items and runs find with a power of 80 %.
+    many items and runs find with a power of 80 %, after correction.
     """
 
     delta: float
@@ -61,13 +61,16 @@ def infer(
 
 
 def _inferred(rows: Sequence[Assessment]) -> list[Inference]:
-    of_items = item_adjusted(rows)
-    return [_inference(row, float(p)) for row, p in zip(rows, of_items, strict=True)]
+    of_items, level = item_adjusted(rows)
+    return [_inference(row, float(p), level) for row, p in zip(rows, of_items, strict=True)]
 
 
-def _inference(row: Assessment, item_p_adjusted: float) -> Inference:
+def _inference(row: Assessment, item_p_adjusted: float, item_level: float) -> Inference:
     effect, items, noise = row.comparison.effect, row.items, row.noise
     runs = effect.n_seeds
+    # two runs have an interval and no test: as if it were one at 5 %
+    level = item_level if runs == 1 else ALPHA if np.isnan(row.level) else row.level
+    tested = items if runs == 1 else noise
     return Inference(
         delta=effect.delta,
         item_interval=items.interval(effect.delta),
@@ -75,7 +78,7 @@ def _inference(row: Assessment, item_p_adjusted: float) -> Inference:
         interval=noise.interval(effect.delta),
         p=row.p,
         p_adjusted=row.p_adjusted if runs > 1 else item_p_adjusted,
-        detectable=mde(items.se, items.df, noise.run_se if runs > 1 else nan, runs),
+        detectable=mde(tested.se, tested.df, level) if tested.se > 0 else nan,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from prunegrid.experiment import statement
 from prunegrid.experiment.config import Experiment
 from prunegrid.table import text
 from prunegrid.table.document import Answer, Table
@@ -22,7 +23,7 @@ UNTESTED = "not tested"
 def answers(experiment: Experiment, directory: Path, contrasts: pd.DataFrame) -> list[Answer]:
     """An answer for each row of the frame of `statistics.primary`."""
     lines: Any = contrasts.itertuples()
-    return [_answer(line) for line in lines]
+    return [_answer(line, statement.remark(experiment, directory, line.contrast)) for line in lines]
 
 
 def line(answer: Answer) -> list[str]:
@@ -47,12 +48,12 @@ def sentences(table: Table) -> list[str]:
 
 
 def _sentence(answer: Answer) -> str:
-    _, question, delta, interval, p, corrected, remark = line(answer)
-    start = f"Question {answer.name}: {question}: {delta}"
+    _, question, _, interval, p, corrected, remark = line(answer)
+    start = f"Question {answer.name} (stated: {remark}): {question}"
     if answer.delta is None:
-        return f"{start}."
+        return f"{start}: {NOT_DONE}."
     test = UNTESTED if answer.p is None else f"p = {p}, {corrected} over {answer.n_family} questions (Holm)"
-    return f"{start} points, 95 % interval {interval}, {test}; {remark}."
+    return f"{start}: {answer.delta:+.2f} points, 95 % interval {interval}, {test}."
 
 
 def _interval(answer: Answer) -> str:
@@ -62,7 +63,7 @@ def _interval(answer: Answer) -> str:
     return f"{answer.low:+.2f} to {answer.high:+.2f}, {noise}"
 
 
-def _answer(row: Any) -> Answer:
+def _answer(row: Any, remark: str) -> Answer:
     low, high = (row.item_low, row.item_high) if row.n_seeds == 1 else (row.low, row.high)
     places = [
         _number(names, word)
@@ -73,7 +74,9 @@ def _answer(row: Any) -> Answer:
     known: dict[str, Any] = {name: None if pd.isna(value) else float(value) for name, value in found.items()}
     significant = None if pd.isna(row.significant) else bool(row.significant)
     n_family = None if pd.isna(row.n_family) else int(row.n_family)
-    return Answer(row.contrast, question, int(row.n_seeds), **known, n_family=n_family, significant=significant)
+    return Answer(
+        row.contrast, question, int(row.n_seeds), **known, n_family=n_family, significant=significant, remark=remark
+    )
 
 
 def _number(names: str, word: str) -> str:

@@ -39,13 +39,20 @@ def _detects(deltas: pd.DataFrame) -> str:
     effects = detectable(deltas[deltas["n_seeds"] == deltas["n_seeds"].max()], keys=()).dropna(subset="mde")
     if effects.empty:
         return ""
-    noise = "items and seeds" if effects["n_seeds"].iloc[0] > 1 else "item noise only"
+    n_seeds = int(effects["n_seeds"].iloc[0])
     sizes = zip(effects["benchmark"], effects["mde"], strict=True)
     items = ", ".join(f"{name} {f'{mde:.1f}' if mde < 100 else 'more than 100'}" for name, mde in sizes)
-    return (
-        f"Smallest true difference that one comparison finds with 80 % power (5 %, two-sided, {noise}, the median row, "
-        f"before correction), points: {items}."
-    )
+    return f"A true difference of so many points {_found(n_seeds, effects['n_family'].max())}: {items}."
+
+
+def _found(n_seeds: int, n_family: float) -> str:
+    """By what such a difference is found: the test that makes the marks where there is one."""
+    if n_seeds == 1:
+        return "has an interval without 0 four times in five (item noise only, the median row)"
+    if pd.isna(n_family):
+        return "has an interval without 0 four times in five (items and seeds, the median row, not corrected)"
+    among = f", among the {n_family:.0f} rows of its column" if n_family > 1 else ""
+    return f"is marked four times in five (items and seeds, the median row{among})"
 
 
 def config_digest(experiment: Experiment) -> str:

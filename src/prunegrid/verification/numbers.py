@@ -22,7 +22,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.results import collect
-from prunegrid.statistics import deltas
+from prunegrid.statistics import deltas, primary
 from prunegrid.statistics.paired_items import read_item_scores
 from prunegrid.table import build
 
@@ -118,6 +118,9 @@ def _verify_files(directory: Path) -> list[Path]:
         if baseline is None:
             _check_frame(directory / layout.RESULTS, collect.read, data.frame, fix)
             files.append(directory / layout.RESULTS)
+            if data.experiment.contrasts:
+                _check_frame(directory / layout.CONTRASTS, primary.read, data.contrasts, fix)
+                files.append(directory / layout.CONTRASTS)
         _check_frame(data.deltas_file, deltas.read, data.deltas, fix)
         files.append(data.deltas_file)
         table = build.make_table(data, status.failures(data.experiment, directory))

@@ -10,7 +10,6 @@ from scipy import special, stats
 from statsmodels.formula.api import ols
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import NormalIndPower, TTestPower
 
 from prunegrid.statistics.bootstrap import cluster_weights
 from prunegrid.statistics.families import Comparison, assess
@@ -26,7 +25,6 @@ from prunegrid.statistics.inference import (
     item_noise,
     recipe_noise,
 )
-from prunegrid.statistics.power import detectable, mde, power
 from prunegrid.statistics.run_noise import Column, moderated, prior, run_noise
 
 
@@ -255,45 +253,3 @@ def test_holm_against_a_published_example() -> None:
     assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
     assert np.isnan(holm(np.array([np.nan]))).all()
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 10])
-def test_mde_without_item_noise_is_statsmodels_noncentral_t(n: int) -> None:
-    size = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
-    assert mde(0.0, 1e6, 2 / np.sqrt(n), n) == pytest.approx(2 * size, rel=2e-3)
-
-
-def test_mde_without_seed_noise_is_statsmodels_normal() -> None:
-    size = NormalIndPower(ddof=0).solve_power(nobs1=1, alpha=0.05, power=0.8, ratio=0)
-    assert size == pytest.approx(1.95996 + 0.84162, rel=1e-4)
-    assert mde(1.3, 1e7, 0.0, 3) == pytest.approx(1.3 * size, rel=1e-4)
-    assert mde(1.3, 1e7, np.nan, 1) == pytest.approx(1.3 * size, rel=1e-4)
-
-
-def test_power_of_no_effect_is_at_most_the_level() -> None:
-    for seed_se in (0.0, 0.3, 1.0, 3.0):
-        assert power(0, 1.0, 1e7, seed_se, 3) <= 0.05 + 1e-4
-
-
-def test_detectable_takes_the_median_row() -> None:
-    """Rows with three seeds have a median sd of 2, whose expected median is sqrt(ln 2) = 0.8326 of the true one."""
-    rows = pd.DataFrame(
-        {
-            "model": "m",
-            "sample_ratio": [0.1, 0.1, 0.1, 0.5],
-            "token_ratio": 0.5,
-            "benchmark": "A",
-            "n_seeds": pd.array([3, 3, 3, 1], "Int64"),
-            "item_se": [1.0, 1.5, 9.0, 2.0],
-            "item_df": [99.0, 99, 99, 199],
-            "seed_sd": [2.0, 0.1, 7.0, np.nan],
-        }
-    )
-    actual = detectable(rows)
-    assert actual["n_contrasts"].tolist() == [3, 1]
-    assert actual["item_se"].tolist() == [1.5, 2]
-    assert actual["seed_se"].tolist() == pytest.approx([2 / np.sqrt(3 * np.log(2)), np.nan], nan_ok=True)
-    assert actual["mde"][0] == pytest.approx(mde(1.5, 99, 2 / np.sqrt(3 * np.log(2)), 3))
-    assert actual["mde"][1] == pytest.approx(2 * (stats.t.ppf(0.975, 199) + stats.norm.ppf(0.8)), rel=1e-5)
-    assert detectable(rows, keys=())["n_contrasts"].tolist() == [3, 1]
-    assert detectable(rows.assign(item_se=np.nan, item_df=np.nan))["mde"].isna().all()

@@ -22,7 +22,7 @@ def ruled(rule: str = RULE) -> Experiment:
 
 def finish(root: Path, seeds: int, sd: float) -> None:
     """A deltas file of cells over so many seeds, whose differences spread by `sd` points, and hardly any item noise."""
-    noise = {"n_seeds": seeds, "seed_sd": sd, "item_se": 0.1, "item_df": 1e4}
+    noise = table_frames.noise(seeds, sd)
     deltas.write(table_frames.deltas(table_frames.delta("q0", "Avg", 9, **noise)), root / "deltas.parquet")
 
 
@@ -41,7 +41,7 @@ def test_list_of_seeds_leaves_the_dump_as_it_was() -> None:
     [
         ("auto(5, 3, detect=3)", "maximum below its minimum", "smaller number first"),
         ("auto(3, 10, detect=0)", "no points", "above 0"),
-        ("auto(1, 10, detect=3)", "starts with 1", "start with 2"),
+        ("auto(2, 10, detect=3)", "starts with 2", "start with 3"),
         ("auto(3, 10)", "auto(3, 10)", "auto(3, 10, detect=3)"),
         ("auto(3, 10, detect=-1)", "detect=-1", "auto(3, 10, detect=3)"),
         ("three", "three", "[0, 1, 2]"),
