@@ -71,16 +71,9 @@ def cell_steps(experiment: Experiment, cell: Cell) -> list[Step]:
 def import_steps(experiment: Experiment, cell: Cell) -> list[Step]:
     """An `import_scores` for each imported benchmark; the user's file is looked for when it runs."""
     needs = _files(layout.manifest(cell.model), training_input(experiment, cell))
-    return [
-        Step(
-            "import_scores",
-            f"{cell.name}/{name}",
-            (layout.score(cell.name, name), layout.answers(cell.name, name)),
-            needs,
-            cell=cell,
-        )
-        for name in experiment.evaluation.imported
-    ]
+    names = experiment.evaluation.imported
+    files = {name: (layout.score(cell.name, name), layout.answers(cell.name, name)) for name in names}
+    return [Step("import_scores", f"{cell.name}/{name}", makes, needs, cell=cell) for name, makes in files.items()]
 
 
 def _own_steps(experiment: Experiment, cell: Cell) -> list[Step]:
@@ -195,7 +188,6 @@ def weights_input(experiment: Experiment, cell: Cell) -> str | None:
 
 
 def training_input(experiment: Experiment, cell: Cell) -> str | None:
-    """The report of the cell's training; none for zero-shot."""
     return layout.training(cell.name) if cell.trained else None
 
 
