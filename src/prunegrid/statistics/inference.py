@@ -98,11 +98,13 @@ class Noise:
 
     @property
     def df(self) -> float:
-        """Satterthwaite's; the items' where nothing varies."""
+        """Satterthwaite's, and never below those of the parts; the items' where nothing varies."""
         if not self.se > 0:
             return self.item_df
         runs = (self.run_se**2 + self.both_se**2) ** 2 / self.run_df
-        return self.se**4 / (self.item_se**4 / self.item_df + runs)
+        df = self.se**4 / (self.item_se**4 / self.item_df + runs)
+        # `both_se` may exceed `item_se`, both being estimates: Satterthwaite's formula then leaves its range
+        return max(df, min(self.item_df, self.run_df))
 
     def interval(self, delta: float) -> Interval:
         """95 %."""

@@ -144,6 +144,11 @@ def test_satterthwaite_against_welch() -> None:
     assert noise.p_value(x.mean() - y.mean()) == pytest.approx(welch.pvalue)
 
 
+def test_degrees_of_freedom_never_fall_below_those_of_the_parts() -> None:
+    """The noise of an item and a seed may be estimated to be larger than the items' noise that contains it."""
+    assert Noise(1.0, 39, 0.0, 2, both_se=9.0).df == 2
+
+
 @pytest.mark.parametrize("ratio", [1e-3, 0.5, 3.0, 7.0, 30.0])
 def test_p_is_that_of_the_t_test(ratio: float) -> None:
     noise = Noise(2.0, 149)
