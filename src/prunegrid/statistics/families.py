@@ -18,7 +18,6 @@ from prunegrid.statistics.inference import (
     Noise,
     adjusted,
     correlation,
-    critical_level,
     item_noise,
     recipe_noise,
 )
@@ -85,8 +84,8 @@ def item_adjusted(rows: Sequence[Assessment]) -> tuple[Floats, float]:
     if known:
         effects = [rows[i].comparison.effect for i in known]
         matrix = correlation(effects, [rows[i].items for i in known], np.zeros(len(known)))
-        p_W[known] = adjusted(p_W[known], matrix)
-        return p_W, critical_level(matrix)
+        p_W[known], level = adjusted(p_W[known], matrix)
+        return p_W, level
     return p_W, nan
 
 
@@ -163,8 +162,8 @@ def _tested(rows: Sequence[Assessment]) -> list[Assessment]:
     effects = [rows[i].comparison.effect for i in family]
     p_W = np.array([rows[i].noise.p_value(e.delta, e.n_differing) for i, e in zip(family, effects, strict=True)])
     matrix = _matrix([rows[i] for i in family])
-    level = critical_level(matrix)
-    for i, p, p_adjusted in zip(family, p_W, adjusted(p_W, matrix), strict=True):
+    adjusted_W, level = adjusted(p_W, matrix)
+    for i, p, p_adjusted in zip(family, p_W, adjusted_W, strict=True):
         result[i] = replace(rows[i], p=float(p), p_adjusted=float(p_adjusted), level=level, n_family=len(family))
     return result
 

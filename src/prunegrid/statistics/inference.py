@@ -38,7 +38,7 @@ MIN_SEEDS = 3
 NEGLIGIBLE = 1e-9  # points, or items
 MIN_LEVEL = 1e-100  # the smallest p-value
 FEW = 30  # clusters that differ
-DRAWS = 20_000
+DRAWS = 10_000
 Interval = tuple[float, float]
 
 
@@ -180,27 +180,24 @@ def correlation(effects: Sequence[Effect], noises: Sequence[Noise], shared_W: Fl
     return matrix
 
 
-def adjusted(p_values: Floats, correlation_WW: Floats) -> Floats:
+def adjusted(p_values: Floats, correlation_WW: Floats) -> tuple[Floats, float]:
     """Step-down max-t: each p-value [W] for the whole family, statistics having this correlation.
 
-    Where no draw is as large, Holm's bound (1979), which needs no draws, is the answer.
+    And the level of the first step: the p-value that some row of a family of true nulls goes below in 5 % of tables.
+    Where no draw is as large as a row, Holm's bound (1979), which needs no draws, is the answer.
     """
+    rows = len(p_values)
+    if rows == 1:
+        return p_values, ALPHA
     order = np.argsort(p_values, kind="stable")
     sorted_p = p_values[order]
-    size_JW = _draws(correlation_WW[np.ix_(order, order)])
-    largest_JW = np.maximum.accumulate(size_JW[:, ::-1], axis=1)[:, ::-1]
-    exceeding_W = (largest_JW >= -special.ndtri(sorted_p / 2)).sum(axis=0)
-    holm_W = np.minimum(1, sorted_p * np.arange(len(p_values), 0, -1))
-    least_W = np.minimum((exceeding_W + 1) / (DRAWS + 1), holm_W)
-    result = np.empty(len(p_values))
-    result[order] = np.maximum.accumulate(np.maximum(least_W, sorted_p))
-    return result
-
-
-def critical_level(correlation_WW: Floats) -> float:
-    """The p-value that some row of a family of true nulls goes below in 5 % of tables."""
-    largest_J = _draws(correlation_WW).max(axis=1)
-    return float(2 * special.ndtr(-np.quantile(largest_J, 1 - ALPHA))) if len(correlation_WW) > 1 else ALPHA
+    largest_WJ = np.maximum.accumulate(_draws(correlation_WW[np.ix_(order, order)])[::-1])[::-1]
+    exceeding_W = (largest_WJ >= -special.ndtri(sorted_p / 2)[:, None]).sum(axis=1)
+    least_W = np.minimum((exceeding_W + 1) / (DRAWS + 1), sorted_p * np.arange(rows, 0, -1))
+    result = np.empty(rows)
+    result[order] = np.maximum.accumulate(np.clip(least_W, sorted_p, 1))
+    limit = np.partition(largest_WJ[0], round((1 - ALPHA) * DRAWS))[round((1 - ALPHA) * DRAWS)]
+    return result, float(2 * special.ndtr(-limit))
 
 
 def critical_value(df: float, alpha: float) -> float:
@@ -230,13 +227,13 @@ def _effective(sizes_U: Ints) -> float:
 
 
 def _draws(correlation_WW: Floats) -> Floats:
-    """Absolute values of normal draws with this correlation [J, W]; the same underlying draws in every call."""
+    """Absolute values of normal draws with this correlation [W, J]; the same underlying draws in every call."""
     values, vectors = np.linalg.eigh(correlation_WW)
     root_WW = vectors * np.sqrt(np.maximum(values, 0))
-    sizes_JW: Floats = np.abs(_normal(len(values)) @ root_WW.T)
-    return sizes_JW
+    sizes_WJ: Floats = np.abs(root_WW @ _normal(len(values)))
+    return sizes_WJ
 
 
 @lru_cache(maxsize=4)
 def _normal(rows: int) -> Floats:
-    return np.random.default_rng(rows).standard_normal((DRAWS, rows))
+    return np.random.default_rng(rows).standard_normal((rows, DRAWS))
