@@ -108,7 +108,7 @@ def measures(setting: tables.Setting, number: int, seed: int = 0) -> dict[str, d
     verdicts = {
         "ours": rivals.Verdict(one["half"], one["p_adjusted"] < 0.05),
         "old": rivals.old(
-            one["delta"], one["item_variance"], _added(setting), one["item_df"], one["seed_variance"], setting.seeds
+            one["delta"], one["item_variance"], _added(setting), _old_df(one), one["seed_variance"], setting.seeds
         ),
         "oracle": rivals.oracle(one["delta"]),
     }
@@ -117,6 +117,13 @@ def measures(setting: tables.Setting, number: int, seed: int = 0) -> dict[str, d
     inside = np.abs(one["delta"] - one["expected"]) <= one["item_half"]
     result["ours"]["item_coverage"] = _percent(inside.mean(axis=(0, 2)))
     return result
+
+
+def _old_df(one: Arrays) -> Any:
+    """Degrees of freedom of items: clusters less one, Satterthwaite's for Avg."""
+    parts, dfs = one["item_variance"][:, :-1], one["n_clusters"][:, :-1] - 1
+    average = parts.sum(axis=1) ** 2 / (parts**2 / dfs).sum(axis=1)
+    return np.concatenate([dfs, average[:, None]], axis=1)
 
 
 def _added(setting: tables.Setting) -> Any:
@@ -176,7 +183,7 @@ def _numbers(row: Any) -> dict[str, float]:
         "p_adjusted": row.p_adjusted,
         "item_variance": float(effect.residual_U @ effect.residual_U),
         "seed_variance": effect.seed_sd**2 / effect.n_seeds,
-        "item_df": effect.item_df,
+        "n_clusters": effect.n_clusters,
     }
 
 

@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import inf, nan, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ MIN_SEEDS = 3
 NEGLIGIBLE = 1e-9  # points, or items
 MIN_LEVEL = 1e-100  # the smallest p-value
 FEW = 30  # clusters that differ
-DRAWS = 10_000
+DRAWS = 20_000
 Interval = tuple[float, float]
 
 
@@ -135,7 +136,8 @@ def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None) -> Effect:
     residual_U = residual_SU.mean(axis=0)
     both = ((residual_SU - residual_U) ** 2).sum() / (seeds - 1) / seeds if seeds > 1 else 0.0
     added = sqrt(2 * max(0.0, 1 - differing / FEW)) * 100 / items
-    df = _effective(sizes_U) - 1
+    centred_I = diffs_SI.mean(axis=0) - means_S.mean()
+    df = _effective(centred_I, np.bincount(cluster_I, centred_I), sizes_U) - 1
     return Effect(100 * means_S, residual_U, sqrt(both), added, df, items, clusters, differing)
 
 
@@ -220,20 +222,29 @@ def _interval(delta: float, half: float) -> Interval:
     return delta - half, delta + half
 
 
-def _effective(sizes_U: Ints) -> float:
-    """How many clusters of equal size have a variance as well known (Kish): fewer if a few are large."""
-    squares_U = sizes_U.astype(np.float64) ** 2
-    return float(squares_U.sum() ** 2 / (squares_U**2).sum())
+def _effective(residual_I: Floats, sums_U: NDArray[Any], sizes_U: NDArray[Any]) -> float:
+    """How many clusters of equal size would know the variance as well: fewer if some are much larger than others.
+
+    A cluster's sum has the variance a n + b n^2, a the items' own, b what a cluster's have in common: estimated by
+    the one-way analysis of variance. The answer is (sum of these)^2 by the sum of their squares.
+    """
+    items, squares = len(residual_I), float((sizes_U.astype(np.float64) ** 2).sum())
+    total = float(residual_I @ residual_I)
+    if squares == items or total == 0:
+        return len(sizes_U)
+    common = min(max(0.0, float(sums_U @ sums_U) - total) / (squares - items), total / items)
+    variance_U = (total / items - common) * sizes_U + common * sizes_U.astype(np.float64) ** 2
+    return float(variance_U.sum() ** 2 / (variance_U @ variance_U))
 
 
-def _draws(correlation_WW: Floats) -> Floats:
+def _draws(correlation_WW: Floats) -> NDArray[np.float32]:
     """Absolute values of normal draws with this correlation [W, J]; the same underlying draws in every call."""
     values, vectors = np.linalg.eigh(correlation_WW)
     root_WW = vectors * np.sqrt(np.maximum(values, 0))
-    sizes_WJ: Floats = np.abs(root_WW @ _normal(len(values)))
+    sizes_WJ: NDArray[np.float32] = np.abs(root_WW.astype(np.float32) @ _normal(len(values)))
     return sizes_WJ
 
 
 @lru_cache(maxsize=4)
-def _normal(rows: int) -> Floats:
-    return np.random.default_rng(rows).standard_normal((rows, DRAWS))
+def _normal(rows: int) -> NDArray[np.float32]:
+    return np.random.default_rng(rows).standard_normal((rows, DRAWS), dtype=np.float32)
