@@ -33,6 +33,11 @@ class Status(NamedTuple):
     outdated: bool
 
     @property
+    def done(self) -> list[str]:
+        """The benchmarks with a score that is valid."""
+        return [name for name, word in self.by_benchmark.items() if word == "done"]
+
+    @property
     def worst(self) -> str:
         """Of the benchmarks, and at least `stale` if anything must be made again, even if every score is valid."""
         return max([*self.by_benchmark.values(), "stale" if self.reasons else "done"], key=SEVERITY.index)

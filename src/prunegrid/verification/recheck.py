@@ -34,6 +34,8 @@ SAME = ("doc_hash", "prompt_hash", "target_hash")
 TOLERANCE = {"float32": 1e-3}  # of a log-probability, relative and in nats: batches of other sizes round differently
 COARSE = 0.05
 
+Score = tuple[Cell, str]
+"""A cell and a benchmark."""
 Items = dict[Cell, dict[str, list[int]]]
 """`doc_id` of items, by cell and benchmark."""
 
@@ -49,13 +51,13 @@ class Recheck(NamedTuple):
     problems: list[PrunegridError]
 
 
-def recheck_items(root: Path, experiment: Experiment, cells: list[Cell], count: int, seed: int) -> Recheck:
-    """Ask `count` random items of finished cells anew."""
+def recheck_items(root: Path, experiment: Experiment, scores: list[Score], count: int, seed: int) -> Recheck:
+    """Ask `count` random items of these scores anew."""
     left_out: Counter[str] = Counter()
     population = [
         (cell, benchmark, doc_id)
-        for cell in cells
-        for benchmark in experiment.evaluation.asked
+        for cell, benchmark in scores
+        if benchmark in experiment.evaluation.asked
         for doc_id in _items(root, experiment, cell, benchmark, left_out)
     ]
     chosen: Items = {}
@@ -84,6 +86,11 @@ def _changes(root: Path, experiment: Experiment, chosen: Items, device: str) -> 
     for name, recorded in sorted(versions):
         if (present := installed_version(name)) != recorded:
             yield f"with {name} {present} instead of {recorded}"
+    for benchmark in sorted({benchmark for items in chosen.values() for benchmark in items}):
+        cell = next(cell for cell, items in chosen.items() if benchmark in items)
+        recorded = files.read_json(root / layout.score(cell.name, benchmark))["task_hash"]
+        if recorded != experiment.evaluation.find_task(benchmark).digest:
+            yield f"with another version of the task of {benchmark}"
 
 
 def _items(root: Path, experiment: Experiment, cell: Cell, benchmark: str, left_out: Counter[str]) -> range:
@@ -151,6 +158,7 @@ def _recheck_cell(
             data={name: root / layout.benchmark_items(name) for name in items},
             protocol=evaluation.protocol,
             tasks=evaluation.tasks,
+            texts=False,
             batch_tokens=evaluation.batch_tokens,
             dtype=evaluation.dtype,
             device=device,

@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.experiment import grid
-from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
-from prunegrid.status import Files, all_statuses
+from prunegrid.status import Files, Status, all_statuses
 from prunegrid.verification.chain import Walk
 from prunegrid.verification.columns import CheckedColumns, check_columns
 from prunegrid.verification.links import walk_folder
@@ -39,28 +38,24 @@ def verify(directory: Path, deep: bool = False, items: int = 0, seed: int = 0) -
     """
     experiment = collect.read_folder(directory)
     problems: list[PrunegridError] = []
-    done, unfinished = _done_cells(experiment, directory, problems)
+    statuses = _attempt(problems, all_statuses, experiment, Files(directory))
+    done, unfinished = _done_cells(statuses) if statuses else (set(grid.cells(experiment)), 0)
     walk = walk_folder(directory, experiment, done, deep)
     numbers = _attempt(problems, verify_table, directory)
     columns = _attempt(problems, check_columns, directory, experiment)
-    cells = [cell for cell in grid.cells(experiment) if cell in done]
-    recheck = _attempt(problems, recheck_items, directory, experiment, cells, items, seed) if items else None
+    scores = [(cell, name) for cell, status in (statuses or {}).items() for name in status.done]
+    recheck = _attempt(problems, recheck_items, directory, experiment, scores, items, seed) if items else None
     parts = (part.problems for part in (walk, columns, recheck) if part)
     unique = {str(problem): problem for problem in chain(*parts, problems)}
     return Verification(walk, numbers, columns, recheck, unfinished, list(unique.values()))
 
 
-def _done_cells(experiment: Experiment, root: Path, problems: list[PrunegridError]) -> tuple[set[Cell], int]:
-    """The cells with a score that is done, and how many lack one. If a record is damaged, all count as done."""
-    try:
-        statuses = all_statuses(experiment, Files(root))
-    except PrunegridError as error:
-        problems.append(error)
-        return set(grid.cells(experiment)), 0
-    words = {cell: set(status.by_benchmark.values()) for cell, status in statuses.items()}
+def _done_cells(statuses: dict[Cell, Status]) -> tuple[set[Cell], int]:
+    """The cells with a score that is done, and how many lack one."""
     # Of a cell that is stale though Snakemake sees nothing, a file was changed: that is what is looked for.
     changed = {cell for cell, status in statuses.items() if any(reason.remove for reason in status.reasons)}
-    return {cell for cell in words if "done" in words[cell]} | changed, sum(word != {"done"} for word in words.values())
+    partial = sum(len(status.done) < len(status.by_benchmark) for status in statuses.values())
+    return {cell for cell, status in statuses.items() if status.done} | changed, partial
 
 
 def _attempt(problems: list[PrunegridError], check: Any, *arguments: Any) -> Any:
