@@ -89,7 +89,7 @@ def entry_names(logs: Sequence[Any]) -> list[str]:
     if not all(paths):
         return [chr(ord("A") + number) for number in range(len(logs))]
     start = next((i for i, column in enumerate(zip(*paths, strict=False)) if len(set(column)) > 1), 0)
-    rest = ["/".join(parts[start:]) for parts in paths]
+    rest = [str(Path(*parts[start:])) for parts in paths]
     short = [name.partition("/")[0] for name in rest]
     return short if len(set(short)) == len(short) else rest
 

@@ -26,7 +26,11 @@ from prunegrid.experiment import layout
 
 Choice = str | Sequence[str] | None
 """A name, or names of which the first that a log has is meant."""
-SAMPLES = re.compile(r"samples_(?P<task>.+?)_\d{4}-\d\d-\d\dT[\d.-]+\.jsonl(\.\w+)?")
+TIME = r"\d{4}-\d\d-\d\dT[\d.+-]+"
+NAMES = (rf"samples_(?P<task>.+?)_{TIME}\.jsonl(\.\w+)?", rf"{TIME}_(?P<task>.+)_\w+\.json")
+"""The names of lm-eval's logs, and of inspect-ai's."""
+INSPECT = re.compile(rb'\s*\{\s*"version":\s*\d+,\s*"status":\s*"\w+",\s*"eval":')
+HEAD = 1000  # bytes
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 
 
@@ -122,10 +126,30 @@ def _chain(first: tuple[str, Record], rest: Iterator[tuple[str, Record]]) -> Ite
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Record]]:
+    """The rows of a file, each with its place; of a log of inspect-ai its samples."""
+    if path.suffix == ".eval":
+        fix = f"write it as JSON: inspect log dump {path} > {path.stem}.json"
+        raise PrunegridError(path, "is a log of inspect-ai in its binary form", fix)
+    if log := _inspect_log(path):
+        yield from ((f"{path}: sample {number}", row) for number, row in enumerate(log["samples"], 1))
+        return
     for place, values in file_rows(path):
         if isinstance(values, PrunegridError):
             raise values
         yield place, values
+
+
+def _inspect_log(path: Path) -> Record:
+    """The content of a JSON log of inspect-ai; {} of any other file."""
+    if path.suffix != ".json" or not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        if not INSPECT.match(file.read(HEAD)):
+            return {}
+    log: Record = files.read_json(path, "write the log again")
+    if not log.get("samples"):
+        raise PrunegridError(path, "is a log of inspect-ai without samples", "write it with --log-samples")
+    return log
 
 
 def _record(path: Path) -> Mapping[str, Any]:
@@ -143,9 +167,11 @@ def _record(path: Path) -> Mapping[str, Any]:
 
 
 def _log_files(folder: Path) -> list[Path]:
-    """lm-eval's sample logs below the folder; else prunegrid's item files or other tables, directly in it."""
+    """lm-eval's sample logs below the folder; else HELM's, prunegrid's item files or other tables, directly in it."""
     if samples := sorted(folder.rglob("samples_*.jsonl*")):
         return samples
+    if (helm := folder / "per_instance_stats.json").is_file():
+        return [helm]
     logs = sorted(file for file in folder.iterdir() if file.is_file() and _ending(file) in ENDINGS)
     tables = {file.with_suffix("") for file in logs if file.suffix == ".parquet"}
     # a record lies beside prunegrid's item files, under the same name
@@ -163,8 +189,8 @@ def _ending(file: Path) -> str:
 
 
 def _task(path: Path) -> str:
-    """lm-eval's task in the file's name, else the name without its endings."""
-    match = SAMPLES.match(path.name)
+    """The task in the file's name as lm-eval or inspect-ai writes it, else the name without its endings."""
+    match = next(filter(None, (re.fullmatch(name, path.name) for name in NAMES)), None)
     return match["task"] if match else path.name.partition(".")[0]
 
 

@@ -97,6 +97,14 @@ INSPECT = [
     {"id": 1, "epoch": 1, "input": "2 + 2?", "target": "4", "scores": {"match": {"value": "C"}}},
     {"id": 2, "epoch": 1, "input": "2 + 3?", "target": "5", "scores": {"match": {"value": "I"}}},
 ]
+INSPECT_LOG = {
+    "version": 2,
+    "status": "success",
+    "eval": {"task": "say"},
+    "samples": INSPECT,
+    "reductions": [{"scorer": "match", "samples": [{"value": 1.0, "sample_id": 1}, {"value": 0.0, "sample_id": 2}]}],
+}
+"""The parts of a log of inspect-ai 0.3, with a second list of rows."""
 HELM = [
     {"instance_id": f"id{i}", "train_trial_index": 0, "stats": [{"name": {"name": "quasi"}, "mean": float(i)}]}
     for i in (0, 1)
@@ -107,7 +115,8 @@ REWARD = [{"id": 31, "subset": "alpacaeval-easy", "results": 1}, {"id": 32, "sub
 @pytest.mark.parametrize(
     ("text", "name", "metric", "values"),
     [
-        (json.dumps({"version": 2, "samples": INSPECT}), "inspect.json", "match", [1, 0]),
+        (json.dumps(INSPECT_LOG, indent=2), "inspect.json", "match", [1, 0]),
+        ("".join(json.dumps(row) + "\n" for row in INSPECT), "samples.jsonl", "match", [1, 0]),
         (json.dumps(HELM), "per_instance_stats.json", "quasi", [0, 1]),
         ("".join(json.dumps(row) + "\n" for row in REWARD), "reward.jsonl", "results", [1, 0]),
         ("sample_id,correct\nx,True\ny,False\nz,true\n", "csv.csv", "correct", [1, 0, 1]),
@@ -120,6 +129,25 @@ def test_rows_of_other_tools(tmp_path: Path, text: str, name: str, metric: str, 
     assert (log.kind, log.metric, log.filter, log.task) == ("other", metric, None, name.partition(".")[0])
     assert log.values.tolist() == values
     assert log.has_own_scale == (name == "bleu.tsv")
+
+
+def test_binary_log_of_inspect_ai_is_refused_with_its_command(tmp_path: Path) -> None:
+    (tmp_path / "a.eval").write_bytes(b"PK\x03\x04")
+    with refused(tmp_path / "a.eval", "binary form", fix="inspect log dump"):
+        read_item_log(tmp_path / "a.eval")
+
+
+def test_names_of_logs_tell_the_task(tmp_path: Path) -> None:
+    text = json.dumps(INSPECT_LOG)
+    (tmp_path / "2026-11-27T01-21-54-00-00_say_it_QprsP255Y5hVp5rK7QXrCY.json").write_text(text)
+    (tmp_path / "2026-11-27T01-21-54+00-00_sing_QprsP255Y5hVp5rK7QXrCY.json").write_text(text)
+    assert set(read_item_logs(tmp_path)) == {"say_it", "sing"}
+
+
+def test_helm_folder_is_its_file_of_instances(tmp_path: Path) -> None:
+    (tmp_path / "per_instance_stats.json").write_text(json.dumps(HELM))
+    (tmp_path / "run_spec.json").write_text("{}")
+    assert [log.metric for log in read_item_logs(tmp_path).values()] == ["quasi"]
 
 
 def test_parquet_with_a_metric_of_any_name(tmp_path: Path) -> None:
