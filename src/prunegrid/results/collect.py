@@ -76,7 +76,7 @@ def collect(experiment: Experiment, root: Path, files: Files | None = None) -> p
     done_scores = [(cell, row["benchmark"]) for cell, row in scored if row["status"] == "done"]
     comparability.check_comparable(experiment.evaluation, files, done_scores)
     for cell, benchmark in done_scores:  # each score's own items, of which the deltas read some only
-        paired_items.check_score(root, cell, benchmark)
+        paired_items.check_score(root, cell, benchmark, files.content(layout.score(cell.name, benchmark)))
     return with_deltas(tidy([row for cell_rows in rows.values() for row in cell_rows]), baselines(experiment))
 
 

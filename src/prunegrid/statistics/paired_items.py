@@ -69,9 +69,10 @@ def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     return ItemScores(path, {key: record[key] for key in TASK_KEYS}, rows)
 
 
-def check_score(root: Path, cell: Cell, benchmark: str) -> None:
-    """Refuse a record whose score, in percent, is not the mean of its own items."""
-    record, file, path = _read_record(root, cell, benchmark)
+def check_score(root: Path, cell: Cell, benchmark: str, record: dict[str, Any]) -> None:
+    """Refuse the `record` of this score if the score, in percent, is not the mean of its own items."""
+    path, file = root / layout.score(cell.name, benchmark), root / layout.answers(cell.name, benchmark)
+    _check_keys(path, record)
     rows = _read_rows(record, file, path, ["filter", "value"])
     mean = 100 * (pc.mean(rows["value"]).as_py() if len(rows) else math.nan)
     if not abs(mean - record["score"]) <= TOLERANCE:
@@ -83,9 +84,13 @@ def _read_record(root: Path, cell: Cell, benchmark: str) -> tuple[dict[str, Any]
     """A score's record, the file of its items, and the record's own path."""
     path = root / layout.score(cell.name, benchmark)
     record = files.read_json(path)
+    _check_keys(path, record)
+    return record, root / layout.answers(cell.name, benchmark), path
+
+
+def _check_keys(path: Path, record: dict[str, Any]) -> None:
     if missing := [key for key in (*TASK_KEYS, "items_hash") if key not in record]:
         raise PrunegridError(path, f"lacks {', '.join(missing)}", _evaluate_again(path))
-    return record, root / layout.answers(cell.name, benchmark), path
 
 
 def _read_rows(record: dict[str, Any], file: Path, path: Path, columns: list[str]) -> pa.Table:

@@ -1,5 +1,6 @@
 """What a results folder contains: JSON files, logs and locks of steps."""
 
+import hashlib
 import os
 from functools import reduce
 from operator import getitem
@@ -67,7 +68,7 @@ class Files:
     def content(self, name: str) -> Any:
         """All of a JSON file; `GONE` if it does not exist, or was removed meanwhile by a job that makes it again."""
         if name not in self._contents:
-            self._contents[name] = _read(self.root / name) if self.exists(name) else GONE
+            self._contents[name], self._digests[name] = _read(self.root / name) if self.exists(name) else (GONE, "")
         return self._contents[name]
 
     def records(self) -> list[str]:
@@ -75,9 +76,8 @@ class Files:
         return sorted(name for name, content in self._contents.items() if content is not GONE)
 
     def digest(self, name: str) -> str:
-        """The SHA-256 of a file that exists, as the command `sha256sum` prints it."""
-        if name not in self._digests:
-            self._digests[name] = core_files.sha256sum(self.root / name)
+        """The SHA-256 of a JSON file that exists, as the command `sha256sum` prints it."""
+        self.content(name)
         return self._digests[name]
 
     def is_unseen(self, made: str, source: str) -> bool:
@@ -114,14 +114,15 @@ class Files:
         return self._shards[model]
 
 
-def _read(path: Path) -> Any:
-    """As `read_json`, but several times as fast; damage is left to that, for its error messages."""
+def _read(path: Path) -> tuple[Any, str]:
+    """As `read_json`, but several times as fast, with the file's SHA-256; damage is left to that, for its errors."""
     try:
-        return from_json(path.read_bytes())
+        text = path.read_bytes()
+        return from_json(text), hashlib.sha256(text).hexdigest()
     except FileNotFoundError:
-        return GONE
+        return GONE, ""
     except (ValueError, OSError):
-        return core_files.read_json(path)
+        return core_files.read_json(path), ""
 
 
 def _modified(file: Path) -> float:
