@@ -15,17 +15,15 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
     import torch
 
     from prunegrid.core import file_sums
-    from prunegrid.core.files import read_json
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.experiment import layout
     from prunegrid.experiment.sections import Evaluation
-    from prunegrid.models import check_device, check_unchanged, is_adapter, weights_digest
+    from prunegrid.models import check_device, evaluated_digests, is_adapter
 
     check_device(snakemake.params.device)
     torch.set_num_threads(snakemake.threads)
     settings = Evaluation.model_validate(snakemake.params.evaluation)
     adapter = trained if is_adapter(trained) else None
-    sums = [check_unchanged(folder) for folder in ((base, trained) if adapter else (trained,))]
     training = [file] if (file := trained.with_name(layout.TRAINING)).exists() else []
     evaluate(
         base if adapter else trained,
@@ -41,6 +39,6 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         device=snakemake.params.device,
         engine=settings.engine,
         jobs_per_gpu=slots,
-        digests=read_json(Path(snakemake.input.manifest))["digests"] | {"weights": weights_digest(trained, sums[-1])},
+        digests=evaluated_digests(base, trained),
         inputs=file_sums.relative_sums(file_sums.hash_files(training), base.parents[1]),
     )

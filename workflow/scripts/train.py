@@ -6,6 +6,7 @@ from prunegrid.core.files import read_json
 from prunegrid.core.step import step
 from prunegrid.experiment.sections import Runtime, Training
 from prunegrid.models.remote_code import allow_code, trust_reason
+from prunegrid.selection.summary import check_cell
 from prunegrid.training import Job, train
 
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
@@ -23,6 +24,8 @@ with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
         device=snakemake.params.device,
         threads=snakemake.threads,
     )
+    if job.selection:
+        check_cell(job.selection.with_suffix(".json"), snakemake.wildcards.model, snakemake.wildcards.cell)
     manifest = read_json(Path(snakemake.input.manifest))
     root = job.scores.parents[1]
     train(job, Path(snakemake.output.model), Path(snakemake.output.manifest), manifest["digests"], root)

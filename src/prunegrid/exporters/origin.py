@@ -6,7 +6,7 @@ from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.scoring.reader import ScoresFolder, check_digests
-from prunegrid.selection.summary import SelectionSummary
+from prunegrid.selection.summary import SelectionSummary, prune_again
 
 
 def read_summary(folder: Path) -> SelectionSummary:
@@ -19,7 +19,7 @@ def read_summary(folder: Path) -> SelectionSummary:
         problem = "is of a dynamic cell, whose selection changes with every step"
         raise PrunegridError(path, problem, "export a static selection")
     if summary.selection not in (None, files.sha256(selection)):
-        raise PrunegridError(selection, f"is not the file that {path} describes", "prune again")
+        raise PrunegridError(selection, f"is not the file that {path} describes (SHA-256)", prune_again(path))
     return summary
 
 
@@ -33,6 +33,7 @@ def find_scores(folder: Path, summary: SelectionSummary, scores: Path | None) ->
         raise PrunegridError(path, f"holds no {layout.SAMPLES}", "name the selection's scores with --scores")
     origin = ScoresFolder(path)
     check_digests(folder / layout.SUMMARY, summary.digests, origin.digests, "prune again, or name its own --scores")
+    origin.check_files()
     return origin
 
 

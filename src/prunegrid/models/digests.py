@@ -9,7 +9,7 @@ from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
 from prunegrid.experiment import layout
-from prunegrid.models.folder import check_complete, file_sizes, manifest_file
+from prunegrid.models.folder import check_complete, file_sizes, is_adapter, manifest_file
 from prunegrid.models.load import load_tokenizer
 from prunegrid.models.remote_code import may_run_code
 
@@ -105,6 +105,18 @@ def _manifest(path: Path) -> dict[str, Any]:
 def template_digest(chat_template: str | dict[str, str] | None) -> str:
     """Digest of a tokenizer's chat template, or of several by name."""
     return sha256(json.dumps(chat_template) if isinstance(chat_template, dict) else chat_template or "")
+
+
+def evaluated_digests(base: Path, trained: Path) -> dict[str, str]:
+    """Digests of the base model's manifest, and of the weights that are evaluated; what is loaded must be unchanged.
+
+    `trained` is an adapter of `base`, a whole model, or `base` itself.
+    """
+    if is_adapter(trained):
+        check_unchanged(base)
+    sums = check_unchanged(trained)
+    digests: dict[str, str] = read_json(manifest_file(base))["digests"]
+    return digests | {"weights": weights_digest(trained, sums)}
 
 
 def expected_digests(manifest: Path, data: Path) -> dict[str, str]:

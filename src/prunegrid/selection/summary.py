@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from prunegrid import __version__
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.sections import Budget
 from prunegrid.pruners import PruningSpec, find_pruners
 
 UNSET: Any = Field(None, exclude_if=lambda value: value is None)
@@ -111,6 +113,21 @@ class SelectionSummary(BaseModel):
 
     def write(self, path: Path) -> None:
         files.write_json(path, self.model_dump())
+
+
+def check_cell(path: Path, model: str, cell: str) -> None:
+    """Refuse a `selection.json` that lies in the folder of another cell than its own; `cell` is the folder's path."""
+    summary = SelectionSummary.read(path)
+    budget = Budget(sample_ratio=summary.nominal["samples"], token_ratio=summary.nominal["tokens"])
+    own = Cell(model, summary.variant, budget, summary.seeds["cell"])
+    if own.path != cell:
+        raise PrunegridError(path, f"is the selection of {own.path}, not of {cell}", prune_again(path))
+
+
+def prune_again(summary: Path) -> str:
+    """How to make anew a selection that is not what its summary or its cell says."""
+    selection = summary.with_suffix(".parquet")
+    return f"prune again (in a workflow: rm {summary} {selection}, then the same snakemake command)"
 
 
 def foreign_pruners(method: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prunegrid.core.files import read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.models import check_complete, check_device, check_unchanged, file_sizes, weights_digest
 from prunegrid.scoring.reader import ScoresFolder, check_digests
+from prunegrid.selection.summary import prune_again
 from prunegrid.training import checkpoints, failures, multinode, out_of_memory
 from prunegrid.training.job import Job, Order
 from prunegrid.training.processes import run_ranks
@@ -84,12 +85,8 @@ def _check_files(job: Job) -> file_sums.Sums:
     selection = file_sums.hash_files([job.selection, summary])
     digest, recorded = file_sums.combine_sums([selection[job.selection]]), read_json(summary).get("selection")
     if recorded not in (None, digest):
-        raise file_sums.change_error(job.selection, digest, recorded, summary, prune_again(job.selection, summary))
+        raise file_sums.change_error(job.selection, digest, recorded, summary, prune_again(summary))
     return sums | selection
-
-
-def prune_again(*files: Path) -> str:
-    return f"prune again (in a workflow: rm {' '.join(map(str, files))}, then the same snakemake command)"
 
 
 def _remove_unfinished(folder: Path, out: Path) -> None:
