@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prunegrid.cli.arguments import EXPERIMENT, whole_number
 from prunegrid.core.errors import PrunegridError
+
+if TYPE_CHECKING:
+    from prunegrid.experiment.config import Experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +23,21 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.plan.report import report
 
     experiment, root = find(options.experiment)
-    if experiment.seed_rule:
-        from prunegrid.statistics import seed_count
-
-        print(seed_count.sentence(experiment, root))
-        experiment = seed_count.grown(experiment, root)
     if (options.samples is None) != (options.tokens_per_sample is None):
         raise PrunegridError("--samples and --tokens-per-sample", "go together", "give both, or neither")
+    if experiment.seed_rule:
+        experiment = _with_more_seeds(experiment, root)
     print(report(read_basis(experiment, root, options.samples, options.tokens_per_sample)))
+
+
+def _with_more_seeds(experiment: "Experiment", root: Path) -> "Experiment":
+    """The experiment as the next run makes it; prints how many seeds its question takes."""
+    from prunegrid.plan.counts import benchmark_size
+    from prunegrid.statistics import expectation, seed_count
+
+    print(seed_count.sentence(experiment, root))
+    if seed_count.seed_count(experiment, root) is None:
+        items = [benchmark_size(experiment, name, root).items for name in experiment.evaluation.benchmarks]
+        print(expectation.sentence(experiment, items))
+    print()
+    return seed_count.grown(experiment, root)

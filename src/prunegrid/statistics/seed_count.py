@@ -83,7 +83,7 @@ def sentence(experiment: Experiment, root: Path, run: str = "the next run") -> s
     rule, now = seed_rule.parse(experiment.seed_rule), len(experiment.seeds)
     count = seed_count(experiment, root)
     if count is None:
-        rest = f"how many a difference of {rule.detect:g} points in {AVERAGE} needs shows once their cells are finished"
+        rest = f"how many {rule.detect:g} points in {AVERAGE} take is known once all of their cells are finished"
     elif count.needed > now:
         rest = (
             f"they find a difference of {count.found_now:.1f} points in {AVERAGE}, {count.needed} would find "

@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import NormalIndPower, TTestPower
 
-from prunegrid.statistics.families import Assessment, Comparison, assess
-from prunegrid.statistics.inference import Noise, item_effect
+from prunegrid.statistics.families import Assessment
+from prunegrid.statistics.inference import Noise
 from prunegrid.statistics.power import detectable, mde, power, with_seeds
+from support.simulated_rows import answers, assessed
 
 
 @pytest.mark.parametrize(("n", "level"), [(3, 0.05), (5, 0.05), (10, 0.05), (10, 0.004), (30, 0.004)])
@@ -84,25 +85,6 @@ def test_noise_over_more_seeds_is_that_of_the_runs_alone() -> None:
     assert all(more < fewer for fewer, more in pairwise(found))
 
 
-def simulated_rows(rng: np.random.Generator, effect: float, seeds: int = 3) -> list[Assessment]:
-    """A table of 17 rows and a baseline, one column of 200 items; the first row is `effect` points better.
-
-    Rows share the items' difficulties; an item's answer has noise of its own in each run, and each run is 2 points
-    better or worse throughout.
-    """
-    difficulty_I = rng.normal(0.5, 0.25, 200)
-    taste_WI = rng.normal(0, 0.1, (18, 200))  # what a recipe does to an item, in every run
-    run_WS = rng.normal(0, 0.02, (18, seeds))
-    noise_WSI = rng.normal(0, 0.3, (18, seeds, 200))
-    values_WSI = difficulty_I + taste_WI[:, None, :] + run_WS[:, :, None] + noise_WSI
-    values_WSI[0] += effect / 100
-    comparisons = [
-        Comparison(row, 17, item_effect(values_WSI[row] - values_WSI[17], np.arange(200))) for row in range(17)
-    ]
-    scores = {row: {s: 100 * float(values_WSI[row, s].mean()) for s in range(seeds)} for row in range(18)}
-    return assess({"A": comparisons}, {"A": scores})["A"]
-
-
 def found_effect(rows: list[Assessment]) -> float:
     """The difference that the median row of a table would find four times in five."""
     noises = pd.DataFrame([vars(row.noise) for row in rows])
@@ -114,13 +96,13 @@ def found_effect(rows: list[Assessment]) -> float:
 def test_smallest_difference_is_marked_four_times_in_five_in_whole_tables() -> None:
     """The number that stands below the table, averaged over tables, is found by the whole chain: 80 % of 400 tables."""
     rng = np.random.default_rng(1)
-    size = float(np.mean([found_effect(simulated_rows(rng, 0.0)) for _ in range(40)]))
-    marked = [simulated_rows(rng, size)[0].p_adjusted < 0.05 for _ in range(400)]
+    size = float(np.mean([found_effect(assessed(answers(rng))) for _ in range(40)]))
+    marked = [assessed(answers(rng, size))[0].p_adjusted < 0.05 for _ in range(400)]
     assert np.mean(marked) == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / 400))
 
 
 def test_smallest_difference_is_marked_in_most_simulated_tables() -> None:
     """The same for 40 tables: a quick look."""
     rng = np.random.default_rng(2)
-    size = float(np.mean([found_effect(simulated_rows(rng, 0.0)) for _ in range(10)]))
-    assert 24 <= sum(simulated_rows(rng, size)[0].p_adjusted < 0.05 for _ in range(40)) <= 39
+    size = float(np.mean([found_effect(assessed(answers(rng))) for _ in range(10)]))
+    assert 24 <= sum(assessed(answers(rng, size))[0].p_adjusted < 0.05 for _ in range(40)) <= 39

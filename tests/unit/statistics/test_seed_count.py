@@ -2,16 +2,25 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import yaml
 
+from prunegrid.cli import app
 from prunegrid.core import files
 from prunegrid.experiment import grid, seed_rule
 from prunegrid.experiment.config import Experiment, load
-from prunegrid.statistics import deltas, seed_count
+from prunegrid.statistics import deltas, expectation, seed_count
+from prunegrid.statistics.families import Assessment
+from prunegrid.statistics.power import detectable
 from support import table_frames
 from support.errors import refused
 from support.results_folder import an_experiment
+from support.simulated_rows import answers, assessed
+from support.snakemake_runs import ROOT
 
 RULE = "auto(3, 10, detect=3)"
 
@@ -54,7 +63,7 @@ def test_bad_rule_is_refused(text: str, value: str, fix: str) -> None:
 
 def test_no_rule_before_cells_are_finished_makes_more(tmp_path: Path) -> None:
     assert seed_count.grown(ruled(), tmp_path).seeds == [0, 1, 2]
-    assert "shows once their cells are finished" in seed_count.sentence(ruled(), tmp_path)
+    assert "known once all of their cells are finished" in seed_count.sentence(ruled(), tmp_path)
 
 
 def test_rule_grows_until_the_difference_is_found(tmp_path: Path) -> None:
@@ -100,3 +109,53 @@ def test_damaged_number_is_refused(tmp_path: Path) -> None:
     files.write_json(tmp_path / "seeds.json", {"seeds": "six"})
     with refused(tmp_path / "seeds.json", "six", fix="remove the file"):
         seed_rule.recorded(ruled(), tmp_path)
+
+
+@pytest.mark.slow
+def test_growing_by_the_noise_keeps_the_level() -> None:
+    """No row differs. Three seeds, then as many as 6 points take, ten at most: of 150 tables 5 % have a mark, or fewer.
+
+    Of all numbers of seeds several occur, or nothing would be tried.
+    """
+    rng = np.random.default_rng(3)
+    counts, marked = [], 0
+    for _ in range(150):
+        values_WSI = answers(rng, seeds=10)
+        needed = needed_seeds(assessed(values_WSI[:, :3]), detect=6)
+        counts.append(needed)
+        marked += any(row.p_adjusted < 0.05 for row in assessed(values_WSI[:, :needed]))
+    assert len(set(counts)) >= 4
+    assert marked / 150 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 150)
+
+
+def needed_seeds(rows: list[Assessment], detect: float) -> int:
+    noises = pd.DataFrame([vars(row.noise) for row in rows])
+    frame = noises.assign(benchmark="Avg", n_seeds=3, level=rows[0].level, n_family=17)
+    found = {seeds: detectable(frame, keys=(), seeds=seeds)["mde"].item() for seeds in range(3, 11)}
+    return next((seeds for seeds, points in found.items() if points <= detect), 10)
+
+
+def test_expected_difference_is_near_the_sandboxs() -> None:
+    """Its three seeds find 5.5 points in Avg; ten would find 3.7, by that noise."""
+    items = [200, 200, 150, 150, 150]
+    assert expectation.expected_difference(items, 17, 3) == pytest.approx(5.5, abs=0.5)
+    assert expectation.expected_difference(items, 17, 10) == pytest.approx(3.7, abs=0.5)
+    assert expectation.expected_difference([10 * count for count in items], 17, 3) < 4.5
+
+
+def test_expectation_names_the_seeds_that_it_would_take() -> None:
+    experiment = ruled("auto(3, 10, detect=4)")
+    assert "4 would take more than 10" in expectation.sentence(experiment, [100, 100])
+    assert "4 would take 5" in expectation.sentence(experiment, [10**6, 10**6])
+
+
+def test_plan_says_what_seeds_would_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Of the default config, before any cell exists, and with the cells of three seeds in the grid."""
+    values = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"seeds": RULE}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    app.main(["plan", "config.yaml"])
+    first, second, _, grid_line, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"Seeds: {RULE}, now 3; how many 3 points in Avg take is known")
+    assert second.endswith("3 would take more than 10.")
+    assert "x 3 seeds = 54 cells" in grid_line
