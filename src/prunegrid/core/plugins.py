@@ -20,7 +20,7 @@ _folders: dict[Path, None] = {}
 
 def import_module(name: str, reference: str) -> ModuleType:
     """The module `name`, for `reference`, which errors name."""
-    add_search_path(folder := Path.cwd())
+    _add_module_path(folder := Path.cwd())
     try:
         return importlib.import_module(name)
     except PrunegridError:
@@ -34,6 +34,10 @@ def import_module(name: str, reference: str) -> ModuleType:
 def add_search_path(folder: Path) -> None:
     """Search `folder` as well: for modules, after the Python path, and for folders of tasks."""
     _folders[folder] = None
+    _add_module_path(folder)
+
+
+def _add_module_path(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

@@ -9,16 +9,10 @@ METRICS = {"multiple_choice": ("acc", "acc_norm"), "generate_until": ("exact_mat
 """lm-eval's metrics of a task that lists none, by its kind; those that are a mean over items."""
 SPLITS = ("test_split", "validation_split")
 ELSEWHERE = (
-    "dataset_path",
-    "dataset_name",
-    "dataset_kwargs",
-    "training_split",
-    "fewshot_split",
-    "tag",
-    "group",
-    *SPLITS,
+    *("dataset_path", "dataset_name", "dataset_kwargs", "training_split", *SPLITS),
+    *("fewshot_split", "fewshot_config", "tag", "group"),
 )
-"""Keys of where lm-eval finds items and lists tasks: here the benchmark says so."""
+"""Keys of where lm-eval finds items and examples, and lists tasks: here the benchmark says so."""
 GREEDY = {"do_sample": False, "max_gen_toks": 256}
 UNUSED = ("temperature", "top_p", "top_k")  # of greedy decoding
 
@@ -28,7 +22,13 @@ def complete(config: dict[str, Any], origin: str) -> dict[str, Any]:
     kind = config.get("output_type", "generate_until")
     if kind not in METRICS:
         raise PrunegridError(origin, f"output_type is {kind!r}", f"prunegrid runs {', '.join(METRICS)}")
-    rest = {key: value for key, value in config.items() if key not in ELSEWHERE}
+    if shots := config.get("num_fewshot"):
+        problem, fix = (
+            f"asks for {shots} examples before each item",
+            "write them into doc_to_text, or set num_fewshot: 0",
+        )
+        raise PrunegridError(f"{origin}: num_fewshot", problem, fix)
+    rest = {key: value for key, value in config.items() if key not in ELSEWHERE} | {"num_fewshot": 0}
     metric_list = config.get("metric_list") or [_mean(metric) for metric in METRICS[kind]]
     rest |= {"output_type": kind, "test_split": "test", "metric_list": metric_list}
     if kind == "generate_until":

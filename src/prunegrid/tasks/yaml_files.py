@@ -32,8 +32,9 @@ def read_included(file: Path, root: Path, seen: tuple[Path, ...] = ()) -> dict[s
 
 def _load(file: Path, root: Path) -> dict[str, Any]:
     """The keys of one file. Raises `PrunegridError` if it is not there, is not YAML or has no keys."""
+    loader = _loader(_modules(file.parent, root), file.parent)
     try:
-        config = yaml.load(file.read_text(encoding="utf-8"), Loader=_loader(_modules(file.parent, root), file.parent))
+        config = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError) as error:
         raise PrunegridError(file, f"cannot be read ({error})", "correct the include, or the file") from None
     except yaml.YAMLError as error:
