@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +95,8 @@ def entry_names(logs: Sequence[Any]) -> list[str]:
 
 def _runs(log: Any) -> list[Any]:
     """The runs of an entry: a list of logs, or one log. A list of numbers is one log."""
-    if isinstance(log, list | tuple) and log and not isinstance(log[0], Real):
-        return list(log)
-    return [log]
+    is_list = isinstance(log, list | tuple) and bool(log)
+    return list(log) if is_list and (np.ndim(log[0]) or isinstance(log[0], str | Path | ItemLog)) else [log]
 
 
 def _read(log: Any, name: str, metric: Choice, filter: Choice, cluster: str | None) -> Run:
@@ -115,7 +113,6 @@ def _rows(log: Any, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
     if hasattr(log, "to_dict") and hasattr(log, "columns"):
         return ((f"{name}: row {number}", row) for number, row in enumerate(log.to_dict("records")))
     ids = log.index if hasattr(log, "to_numpy") and hasattr(log, "index") else range(len(log))
-    values = np.asarray(log, dtype=np.float64)
-    if values.ndim != 1:
-        raise PrunegridError(name, f"has {values.ndim} dimensions", "give a list of numbers for each run")
-    return ((f"{name}: item {key}", {"id": key, "score": value}) for key, value in zip(ids, values, strict=True))
+    if any(np.ndim(value) for value in log):
+        raise PrunegridError(name, "has more than one dimension", "give a list of numbers for each run")
+    return ((f"{name}: item {key}", {"id": key, "score": value}) for key, value in zip(ids, log, strict=True))

@@ -14,6 +14,7 @@ from prunegrid.evaluation.item_logs import read_item_log
 from support.errors import refused
 from support.item_files import cell, item_rows, write_items
 from support.lm_eval_logs import CHOICE, GENERATE, log_of
+from support.snakemake_runs import ROOT
 from support.toy_tasks import write_jsonl
 
 Logs = dict[str, Path]
@@ -104,6 +105,16 @@ def test_clusters_that_differ_are_refused() -> None:
         pg.compare(*frames)
 
 
+def test_numbers_with_gaps_and_tables_of_numbers_are_refused() -> None:
+    with refused("B", "1 of 20 items have no finite score, the first at B: item 3"):
+        pg.compare(RIGHT, [*BETTER[:3], None, *BETTER[4:]])
+    with refused("A", "more than one dimension"):
+        pg.compare(np.ones((3, 20)), BETTER)
+    with refused("A", "holds no rows"):
+        pg.compare([], BETTER)
+    assert pg.compare(np.array(RIGHT, bool).tolist(), list(np.array(BETTER, bool)))[0].won == 5
+
+
 def test_against_turns_the_difference() -> None:
     forth, back = pg.compare(RIGHT, BETTER)[0], pg.compare(RIGHT, BETTER, against="B")[0]
     assert (forth.delta, forth.won, forth.name) == (-back.delta, back.lost, back.against)
@@ -137,3 +148,13 @@ def test_command_with_one_log_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit) as stop:
         main(["stats", "a.jsonl"])
     assert "give at least two" in str(stop.value)
+
+
+def test_page_shows_what_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The published example of docs/stats.md."""
+    counts = (794, 150, 86, 570)
+    for name, kinds in (("first", (1, 1, 0, 0)), ("second", (1, 0, 1, 0))):
+        (tmp_path / name).mkdir()
+        write_jsonl(tmp_path / name / "approval.jsonl", rows(np.repeat(kinds, counts).tolist()))
+    main(["stats", str(tmp_path / "first"), str(tmp_path / "second")])
+    assert capsys.readouterr().out in (ROOT / "docs/stats.md").read_text()
