@@ -263,6 +263,11 @@ def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.Capt
     assert (found["problems"], found["deleted"]) == ([], [PPL])
 
 
+def test_trace_of_a_folder_says_to_verify_it(root: Path) -> None:
+    with pytest.raises(SystemExit, match=f"trace {root}: names no number; .*`prunegrid verify {root}`"):
+        main(["trace", str(root)])
+
+
 def test_a_seed_draws_the_same_items(root: Path) -> None:
     forge(root)
     found = [[problem.where for problem in verify(root, items=9, seed=seed).problems] for seed in (1, 1, 2)]
