@@ -28,7 +28,9 @@ def find_task(protocol: str, name: str, sources: Iterable[str] = ()) -> Task:
     names = known_tasks(protocol)
     if name in names:
         folder = TASKS / protocol
-        return Task(name, read_yaml(folder / f"{name}.yaml"), f"prunegrid.tasks.{protocol}", (folder / "utils.py",))
+        config = read_yaml(folder / f"{name}.yaml")
+        code = [folder / "utils.py", *(TASKS / file for file in config["metadata"].get("code", []))]
+        return Task(name, config, f"prunegrid.tasks.{protocol}", tuple(code))
     outside = outside_tasks(sources, names)
     if name not in outside:
         known = ", ".join([*names, *outside])

@@ -128,6 +128,8 @@ HUB: dict[str, dict[str, str]] = {
     "arc_easy": EASY,
     "arc_challenge": {**EASY, "config": "ARC-Challenge"},
     "gsm8k": {"hub": "openai/gsm8k", "config": "main", "split": "test"},
+    "gsm8k_4shot": {"hub": "openai/gsm8k", "config": "main", "split": "test"},
+    "math": {"hub": "DigitalLearningGmbH/MATH-lighteval", "split": "test"},
     "squadv2": {"hub": "rajpurkar/squad_v2", "split": "validation"},
     "triviaqa": {"hub": "mandarjoshi/trivia_qa", "config": "rc.nocontext", "split": "validation"},
 }
