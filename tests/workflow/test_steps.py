@@ -15,6 +15,7 @@ from support.snakemake_runs import DEFAULT, snakemake
 BUDGETS = [{"sample_ratio": 0.5, "token_ratio": 0.5}]
 Job = tuple[str, frozenset[str], frozenset[str], str]
 
+WINS = {"kind": "imported", "scores": "judge/{model}/{cell}.jsonl"}
 GRIDS: dict[str, dict[str, Any]] = {
     "default": {},
     "extra scores, a reference model, a match, dynamic cells": {
@@ -29,12 +30,13 @@ GRIDS: dict[str, dict[str, Any]] = {
         "seeds": [0, 1],
         "references": ["full", "shuffled-responses"],
     },
-    "shards, deleted weights, own data": {
+    "shards, deleted weights, own data, imported scores": {
         "budgets": BUDGETS,
         "variants": ["qtuning"],
         "scoring": {"shards": 3},
         "runtime": {"retention": "scores"},
         "dataset": {"name": "own", "path": "own.jsonl"},
+        "evaluation": {"benchmarks": DEFAULT["evaluation"]["benchmarks"] | {"Wins": WINS}},
     },
 }
 

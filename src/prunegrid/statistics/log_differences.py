@@ -67,11 +67,11 @@ def differences(tasks: Sequence[TaskScores], baseline: str) -> list[Difference]:
         scores[AVERAGE] = {
             name: _average_scores([scores[task.task][name] for task in tasks]) for name in tasks[0].values
         }
-    found = log_effects.infer(effects, baseline, scores)
+    inferences = log_effects.infer(effects, baseline, scores)
     rows = [
         [
             _difference(task, name, baseline, effects[task.task][name], inference)
-            for name, inference in zip(names, found[task.task], strict=True)
+            for name, inference in zip(names, inferences[task.task], strict=True)
         ]
         for task in tasks
     ]
@@ -79,8 +79,8 @@ def differences(tasks: Sequence[TaskScores], baseline: str) -> list[Difference]:
         parts = [[row[i] for row in rows] for i in range(len(names))]
         rows.append(
             [
-                _average(effects[AVERAGE][part[0].name], part, one)
-                for part, one in zip(parts, found[AVERAGE], strict=True)
+                _average(effects[AVERAGE][part[0].name], part, inference)
+                for part, inference in zip(parts, inferences[AVERAGE], strict=True)
             ]
         )
     return [difference for family in rows for difference in family]

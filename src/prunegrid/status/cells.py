@@ -56,7 +56,7 @@ def cell_status(experiment: Experiment, files: Files, cell: Cell) -> Status:
     by_score = {name: score_reasons(experiment, files, cell, name) for name in evaluated}
     statuses = dict.fromkeys(names, "missing")
     statuses |= {name: "stale" if reasons or by_score[name] else "done" for name in evaluated}
-    all_done = set(statuses.values()) == {"done"}
+    all_done = all(statuses[name] == "done" for name in experiment.evaluation.asked)
     weights = [] if reasons else weights_reasons(experiment, files, cell, evaluate=not all_done)
     every = dict.fromkeys([*reasons, *chain.from_iterable(by_score.values()), *weights])
     awaits = steps.awaited(experiment, files, cell) if "missing" in statuses.values() else ""

@@ -145,3 +145,18 @@ def test_status_of_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert status.by_benchmark == done | {"Wins": "stale"}
     assert status.reasons[0].setting == "judge/m/zero-shot.jsonl"
     assert statuses(tmp_path, an_import(metric=None)) == done | {"Wins": "stale"}
+
+
+def test_missing_import_needs_no_deleted_weights(tmp_path: Path) -> None:
+    experiment = an_experiment(
+        runtime={"retention": "scores"}, references=["full"], evaluation={"benchmarks": ASKED | {"Wins": WINS}}
+    )
+    full = Cell("m", "full", None, 0)
+    shared_files(tmp_path, experiment)
+    finish(tmp_path, full, 50.0, 60.0, experiment=experiment)
+    weights = tmp_path / "trained/m/full/seed0/model"
+    if weights.is_dir():
+        weights.rmdir()
+    status = cell_status(experiment, Files(tmp_path), full)
+    assert status.by_benchmark == {"A": "done", "B": "done", "Wins": "missing"}
+    assert (status.reasons, status.awaits) == ([], "import_scores")
