@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 BENCHMARKS = ("ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA")
-LOGITS = np.linspace(-4, 4, 161)  # at which a benchmark's expected score is tabulated
-POPULATION = 40_000  # items that stand for all
+LOGITS = np.linspace(-4, 4, 81)  # at which a benchmark's expected score is tabulated
+POPULATION = 20_000  # items that stand for all
 
 
 @dataclass(frozen=True)
