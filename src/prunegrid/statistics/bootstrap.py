@@ -1,9 +1,9 @@
-"""Resampling of clusters of items with the same draws for every row: what the audit and the deltas share.
+"""Resampling of clusters with the same draws for every row: for the audit; and sums over clusters.
 
-`scipy.stats.bootstrap` resamples one statistic at a time. Here many rows (the contrasts of a table) need the *same*
-resamples, so that their differences are paired too, and an average needs those of several data sets side by side.
-So a resample is drawn once as weights over clusters, and applied to all rows by one matrix product (the multinomial
-form of the bootstrap of Efron and Tibshirani 1993, chapter 6; whole clusters: Davison and Hinkley 1997, section 3.8).
+`scipy.stats.bootstrap` resamples one statistic at a time. Here many rows need the *same* resamples, so that their
+differences are paired too. So a resample is drawn once as weights over clusters, and applied to all rows by one matrix
+product (the multinomial form of the bootstrap of Efron and Tibshirani 1993, chapter 6; whole clusters: Davison and
+Hinkley 1997, section 3.8).
 """
 
 from collections.abc import Iterator
@@ -33,9 +33,3 @@ def cluster_sums(values_WI: Floats, cluster_I: Ints) -> Floats:
     """Sums over the items of each cluster [W, U]; clusters are numbered from 0."""
     clusters = int(cluster_I.max()) + 1
     return np.stack([np.bincount(cluster_I, values_I, clusters) for values_I in values_WI])
-
-
-def resampled_means(sums_WU: Floats, sizes_WU: Floats, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """Each row's mean over items in every resample [W, J], given its clusters' sums and numbers of items."""
-    blocks = cluster_weights(sums_WU.shape[1], resamples, seed)
-    return np.concatenate([(sums_WU @ weights_JU.T) / (sizes_WU @ weights_JU.T) for weights_JU in blocks], axis=1)
