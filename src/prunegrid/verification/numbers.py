@@ -119,6 +119,9 @@ def _verify_files(directory: Path) -> list[Path]:
             _check_frame(directory / layout.RESULTS, collect.read, data.frame, fix)
             files.append(directory / layout.RESULTS)
             if data.experiment.contrasts:
+                files.append(directory / layout.CONTRASTS)
+                _check_frame(files[-1], primary.read, data.contrasts, fix)
+            if data.experiment.contrasts:
                 _check_frame(directory / layout.CONTRASTS, primary.read, data.contrasts, fix)
                 files.append(directory / layout.CONTRASTS)
         _check_frame(data.deltas_file, deltas.read, data.deltas, fix)
@@ -142,9 +145,18 @@ def _check_frame(path: Path, read: Callable[[Path], pd.DataFrame], expected: pd.
     for row, expected_row in zip(frame.to_dict("records"), expected.to_dict("records"), strict=True):
         for column, value in row.items():
             if not _is_equal(value, expected_row[column]):
-                seed = f"/seed{row['seed']}" if pd.notna(row.get("seed")) else ""
-                place = f"{path}: {row['model']}, {row['variant']}{seed}, {row['benchmark']}"
-                raise PrunegridError(place, f"{column} is {value}; the steps' files give {expected_row[column]}", fix)
+                raise PrunegridError(
+                    f"{path}: {_row_name(row)}",
+                    f"{column} is {value}; the steps' files give {expected_row[column]}",
+                    fix,
+                )
+
+
+def _row_name(row: dict[Any, Any]) -> str:
+    if "contrast" in row:
+        return str(row["contrast"])
+    seed = f"/seed{row['seed']}" if pd.notna(row.get("seed")) else ""
+    return f"{row['model']}, {row['variant']}{seed}, {row['benchmark']}"
 
 
 def _is_equal(value: Any, expected: Any) -> bool:

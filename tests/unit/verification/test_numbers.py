@@ -11,7 +11,7 @@ from prunegrid.core.files import Record
 from prunegrid.experiment import grid
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
-from prunegrid.statistics import deltas
+from prunegrid.statistics import deltas, primary
 from prunegrid.table.build import FORMATS, build
 from prunegrid.verification import numbers
 from prunegrid.verification.numbers import verify_table
@@ -75,6 +75,19 @@ def test_verify_table_refuses_a_changed_interval(root: Path, column: str) -> Non
     frame[column] += 1
     deltas.write(frame, root / "deltas.parquet")
     with refused(f"{root}/deltas.parquet: m, random+ppl, A", f"{column} is "):
+        verify_table(root)
+
+
+def test_verify_table_refuses_another_answer_to_a_stated_question(root: Path) -> None:
+    stated = {"helps": {"variants": ["random+ppl"], "against": "random+random"}}
+    put(root / "experiment.json", an_experiment(contrasts=stated).model_dump(mode="json"))
+    build(root)
+    path = root / "contrasts.parquet"
+    assert path in verify_table(root).files
+    frame = primary.read(path)
+    frame["delta"] += 1
+    primary.write(frame, path)
+    with refused(f"{path}: helps", "delta is ", fix=f"prunegrid table {root}"):
         verify_table(root)
 
 
