@@ -4,7 +4,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import pytest
 
 from prunegrid.cli.app import main
 from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import config, grid
 from prunegrid.table.build import build
 from prunegrid.verification.links import walk_folder
@@ -228,6 +229,23 @@ def test_every_flipped_bit_is_found(root: Path, name: str) -> None:
         flip_bit(path, draw.randrange(8 * len(whole)))
         assert [problem.where for problem in walk_folder(root, experiment, ()).problems] == [str(path)]
         path.write_bytes(whole)
+
+
+@pytest.mark.slow
+def test_a_flipped_bit_of_any_file_is_found(root: Path) -> None:
+    """But for those of the cache, which no number is made of."""
+    draw, paths = random.Random(0), [path for path in sorted(root.rglob("*")) if path.is_file()]
+    for path in draw.choices([path for path in paths if not path.is_symlink() and "cache" not in path.parts], k=60):
+        whole, facts = path.read_bytes(), path.stat()
+        bit = draw.randrange(8 * len(whole))
+        flip_bit(path, bit)
+        try:
+            problems: Sequence[object] = verify(root).problems
+        except PrunegridError as error:  # the experiment itself
+            problems = [error]
+        assert any(str(path) in str(problem) for problem in problems), (path, bit)
+        path.write_bytes(whole)
+        os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 
 def forge(root: Path) -> None:
