@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from prunegrid import __version__
 from prunegrid.core import file_sums, files
 from prunegrid.data.datasets import write_benchmark, write_dataset
 from prunegrid.evaluation.evaluate import evaluate
@@ -115,6 +116,7 @@ def _imitate_training(root: Path, experiment: Experiment, cell: Cell) -> None:
         "trained_tokens": EPOCHS * tokens,
         "seconds": 5.5,
         "seed": cell.seed,
+        "versions": {"prunegrid": __version__},
         "training": grid.training_of(experiment, cell).model_dump(mode="json"),
         "inputs": file_sums.relative_sums(file_sums.hash_files(read), root),
         "digests": files.read_json(scores / layout.META)["digests"],

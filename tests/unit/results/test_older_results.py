@@ -5,6 +5,7 @@ so are Snakemake's records of each job's parameters.
 """
 
 import json
+import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from prunegrid.experiment.config import load
 from prunegrid.experiment.sections import DataRef, Evaluation, Model, Runtime, Source, Training
 from prunegrid.status import Files, all_statuses
+from prunegrid.status.text import remove_lines
 from support.snakemake_runs import planned
 
 ARCHIVE = Path(__file__).with_name("data") / "results-0.1.tar.xz"
@@ -106,3 +108,19 @@ def test_added_keys_are_dumped_only_with_a_value(section: Any, key: str, value: 
 
 def test_unreadable_sections_are_compared_unchanged() -> None:
     assert Training.as_recorded({"no_such_key": 1}) == {"no_such_key": 1}
+
+
+def test_what_status_says_to_remove_is_made_again(older: Path) -> None:
+    """A selection is another cell's: its times are in order, so that Snakemake sees nothing to be done."""
+    nothing = planned(older)
+    (summary,) = results(older).glob("pruned/m/*/random+*/seed0/selection.json")
+    made = json.loads(summary.read_text())
+    time = summary.stat().st_mtime_ns
+    summary.write_text(json.dumps(made | {"variant": "another"}))
+    os.utime(summary, ns=(time, time))
+    assert planned(older) == nothing
+    experiment = load(recorded(older))
+    lines = list(remove_lines(results(older), all_statuses(experiment, Files(results(older)))))
+    for name in lines[1].split()[1:]:
+        Path(name).unlink()
+    assert {"prune", "train", "evaluate"} <= planned(older).keys()
