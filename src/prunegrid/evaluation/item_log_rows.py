@@ -30,7 +30,10 @@ LM_EVAL_FIELDS = {
 
 @dataclass(frozen=True)
 class ItemRow:
-    """One item under one filter, with its scores by metric; a score that is no number is NaN."""
+    """One item under one filter, with its scores by metric; a score that is no number is NaN.
+
+    `epoch` numbers the answers to an item that inspect-ai asked several times.
+    """
 
     place: str
     item: str
@@ -39,6 +42,7 @@ class ItemRow:
     cluster: str | None
     prompt: str | None
     target: str | None
+    epoch: str | None = None
 
 
 def find_kind(source: str, row: Record) -> Kind:
@@ -73,6 +77,7 @@ def row_reader(kind: Kind, cluster: str | None, columns: Sequence[str] = ()) -> 
             cluster=None if chosen is None else str(chosen),
             prompt=_text(_first(row, PROMPTS)),
             target=_text(_first(row, TARGETS)),
+            epoch=_text(row.get("epoch")) if kind == "other" else None,
         )
 
     return read

@@ -39,7 +39,8 @@ class ItemLog:
     """The scores of one model on the items of one task.
 
     `rows`: a row for each item in order of `item`, its key: `value`, and where they are known `cluster`, `prompt` and
-    `target` (digests or texts; else None in all rows). `values` are 0..1, unless the metric has another scale.
+    `target` (digests or texts; else None in all rows). `values` are 0..1, unless the metric has another scale;
+    each is the mean of `n_answers` to the item.
     """
 
     source: str
@@ -48,6 +49,7 @@ class ItemLog:
     metric: str
     filter: str | None
     rows: pd.DataFrame
+    n_answers: int = 1
 
     @property
     def values(self) -> Floats:
@@ -117,7 +119,8 @@ def item_log(
     if kind == "prunegrid" and metric and name not in _names(metric):
         raise PrunegridError(source, f"holds the metric {name}, not {metric}", "leave --metric out")
     frame = _frame(source, items, "value" if kind == "prunegrid" else str(name))
-    return ItemLog(source, kind, task or _task(Path(source)), str(name), chosen, frame)
+    n_answers = int(frame["n_answers"].iloc[0])
+    return ItemLog(source, kind, task or _task(Path(source)), str(name), chosen, frame, n_answers)
 
 
 def _chain(first: tuple[str, Record], rest: Iterator[tuple[str, Record]]) -> Iterator[tuple[str, Record]]:
@@ -220,10 +223,25 @@ def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
     if missing := [item for item, value in zip(items, values, strict=True) if value is None or not np.isfinite(value)]:
         problem = f"{len(missing)} of {len(items)} items have no finite {metric}, the first at {missing[0].place}"
         raise PrunegridError(source, problem, "score them, or take them out of all logs")
-    columns = {name: [getattr(item, name) for item in items] for name in ("item", "cluster", "prompt", "target")}
-    frame = pd.DataFrame(columns | {"value": values}).sort_values("item", kind="stable", ignore_index=True)
+    columns = {
+        name: [getattr(item, name) for item in items] for name in ("item", "cluster", "prompt", "target", "epoch")
+    }
+    frame = _mean_answers(pd.DataFrame(columns | {"value": values, "n_answers": 1}))
+    frame = frame.sort_values("item", kind="stable", ignore_index=True)
     if (repeated := frame["item"].duplicated()).any():
         names = ", ".join(map(str, frame.loc[repeated, "item"].unique()[:3]))
         problem = f"{int(repeated.sum())} of {len(frame)} rows repeat the id of another one ({names})"
         raise PrunegridError(source, problem, "give each item one row; for several runs, give a log for each")
     return frame
+
+
+def _mean_answers(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per item with the mean over its epochs, if every item has the same epochs once; else `rows`."""
+    epochs = rows["epoch"].unique()
+    if rows["epoch"].isna().any() or len(epochs) == 1:
+        return rows
+    groups = rows.groupby("item", sort=False)
+    if rows.duplicated(["item", "epoch"]).any() or not (groups.size() == len(epochs)).all():
+        return rows
+    first = rows.drop_duplicates("item").set_index("item")
+    return first.assign(value=groups["value"].mean(), n_answers=len(epochs)).reset_index()

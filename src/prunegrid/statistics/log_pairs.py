@@ -98,6 +98,8 @@ def _pair_task(task: str, entries: Sequence[Entry], common: bool, any_prompt: bo
     cluster_I, is_clustered = _clusters(logs)
     own_scale = any(log.has_own_scale for log in logs)
     notes += [f"{logs[0].metric} is on a scale of its own, not 0..1"] if own_scale else []
+    answers = sorted({log.n_answers for log in logs})
+    notes += [f"values are means of {' or '.join(map(str, answers))} answers"] if answers != [1] else []
     rows = iter(logs)
     values = {entry.name: np.stack([next(rows).values for _ in entry.runs]) for entry in entries}
     first = logs[0]

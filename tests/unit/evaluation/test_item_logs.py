@@ -150,6 +150,16 @@ def test_helm_folder_is_its_file_of_instances(tmp_path: Path) -> None:
     assert [log.metric for log in read_item_logs(tmp_path).values()] == ["quasi"]
 
 
+def test_epochs_of_inspect_ai_are_averaged(tmp_path: Path) -> None:
+    twice = [row | {"epoch": epoch} for epoch in (1, 2) for row in INSPECT]
+    twice[2]["scores"] = {"match": {"value": "I"}}
+    log = read_item_log(write_jsonl(tmp_path / "a.jsonl", twice))
+    assert (log.values.tolist(), log.n_answers) == ([0.5, 0], 2)
+    path = write_jsonl(tmp_path / "b.jsonl", twice[:3])
+    with refused(path, "1 of 3 rows repeat the id"):
+        read_item_log(path)
+
+
 def test_parquet_with_a_metric_of_any_name(tmp_path: Path) -> None:
     pd.DataFrame({"id": [2, 1], "wins": [True, False], "group": ["g", "h"]}).to_parquet(tmp_path / "x.parquet")
     log = read_item_log(tmp_path / "x.parquet", "wins")
