@@ -12,6 +12,7 @@ from prunegrid.data.sources import input_files
 from prunegrid.experiment import imported, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.tasks.outside import source_files
 
 MODEL, CELL = layout.MODEL, layout.CELL
 IMPORT, IMPORT_JOB = layout.IMPORT, layout.IMPORT_JOB

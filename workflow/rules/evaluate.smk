@@ -8,6 +8,7 @@ rule evaluate:
         manifest=f"{R}/{layout.manifest(MODEL)}",
         trained=cell_input(steps.weights_input),
         data=expand(rules.benchmark_items.output.data, benchmark=BENCHMARKS),
+        tasks=[str(file) for file in call(source_files, EXPERIMENT.evaluation.tasks)],
     output:
         scores=[f"{R}/{layout.score(CELL, name)}" for name in BENCHMARKS],
         per_item=[f"{R}/{layout.answers(CELL, name)}" for name in BENCHMARKS],

@@ -79,9 +79,7 @@ def evaluate(
     neither questions nor right answers.
     """
     require_installed(engine)
-    if missing := sorted(set(benchmarks) - set(data)):
-        problem = "no file is given"
-        raise PrunegridError(f"evaluate: data of {', '.join(missing)}", problem, "name each benchmark's items")
+    _check_data(benchmarks, data)
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     setting |= {"inputs": inputs} if inputs else {}
     prepared = [
@@ -95,6 +93,12 @@ def evaluate(
     if pending := [each for each in prepared if each.name not in records]:
         records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu, texts)
     return {name: records[name] for name in benchmarks}
+
+
+def _check_data(benchmarks: dict[str, Benchmark], data: dict[str, Path]) -> None:
+    if missing := sorted(set(benchmarks) - set(data)):
+        problem = "no file is given"
+        raise PrunegridError(f"evaluate: data of {', '.join(missing)}", problem, "name each benchmark's items")
 
 
 class PreparedBenchmark(NamedTuple):

@@ -148,7 +148,7 @@ def _limited(experiment: Experiment, samples: int, prompt: float, response: floa
 
 
 def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSize:
-    """A benchmark's size: items counted in its file, else those of the known data set, else 1,000 are assumed.
+    """A benchmark's size: items counted in its file, else as stated, else those of the known data set, else 1,000.
 
     The tokens of an item are those in the task's metadata, else `ITEM_TOKENS`.
     """
@@ -172,7 +172,7 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
             return sum(bool(line.strip()) for line in lines), False
     if local and is_here(ref, local):
         return sum(1 for _ in stream_rows(ref, local)), False
-    complete = _complete(ref, experiment.evaluation.protocol)
+    complete = benchmark.items or _complete(ref, experiment.evaluation.protocol)
     return (complete or benchmark.limit or ASSUMED_ITEMS), not (complete or benchmark.limit)
 
 

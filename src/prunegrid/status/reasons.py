@@ -23,6 +23,7 @@ from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status import inputs
 from prunegrid.status.folder import UNKNOWN, Files
 from prunegrid.status.reason import EVALUATED, IMPORT, MADE_ANEW, PRUNED, SCORED, Reason
+from prunegrid.tasks.catalog import known_tasks
 
 DIGEST = re.compile("[0-9a-f]{64}")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
@@ -61,6 +62,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
+        *_task_reasons(experiment, files, record, benchmark),
     ]
     optional: dict[str, tuple[str, Any]] = {
         "batch_tokens": ("evaluation.batch_tokens", evaluation.batch_tokens),
@@ -72,6 +74,16 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         if recorded != UNKNOWN:
             reasons += _differences(setting, recorded, current)
     return reasons
+
+
+def _task_reasons(experiment: Experiment, files: Files, record: str, benchmark: str) -> Iterator[Reason]:
+    """Whether a task that the config describes, or one of `evaluation.tasks`, was another."""
+    evaluation = experiment.evaluation
+    settings = evaluation.benchmarks[benchmark]
+    if settings.kind or (evaluation.tasks and settings.task not in known_tasks(evaluation.protocol)):
+        digest = files.value(record, "task_hash", absent=UNKNOWN)
+        if digest not in (UNKNOWN, evaluation.find_task(benchmark).digest):
+            yield Reason(f"the task of {benchmark}", "another when it was evaluated", "changed")
 
 
 def _import_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:

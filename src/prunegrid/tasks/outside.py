@@ -42,6 +42,19 @@ def _origins(sources: Iterable[str]) -> Iterator[tuple[str, list[Task]]]:
             yield origin, _called(value, origin)
 
 
+def source_files(sources: Iterable[str]) -> list[Path]:
+    """The files that the tasks of `sources` are read from, relative to the working directory if they lie in it."""
+    files: list[Path] = []
+    for source in sources:
+        if ":" in source:
+            files.append(Path(inspect.getfile(import_module(source.partition(":")[0], source))))
+        else:
+            found = (file for file in find_folder(source).rglob("*") if file.suffix in ("", ".py", ".yaml"))
+            files += [file for file in found if file.is_file()]
+    here = Path.cwd()
+    return sorted(file.relative_to(here) if file.is_relative_to(here) else file for file in files)
+
+
 def folder_tasks(folder: Path) -> list[Task]:
     """The tasks of the YAML files in the folder and below. Files without the name of a task only serve includes."""
     folder, tasks = folder.resolve(), []
