@@ -75,8 +75,7 @@ def evaluate(
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
-    `tasks` names tasks from outside, as `evaluation.tasks` does. Without `texts`, item files written now hold
-    neither questions nor right answers.
+    `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor right answers.
     """
     require_installed(engine)
     _check_data(benchmarks, data)
