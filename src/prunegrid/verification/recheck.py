@@ -27,7 +27,7 @@ from prunegrid.evaluation.fingerprint import installed_version
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.models import is_adapter, weights_digest
+from prunegrid.models import evaluated_digests, is_adapter
 from prunegrid.models.remote_code import allow_code
 
 SAME = ("doc_hash", "prompt_hash", "target_hash")
@@ -136,7 +136,12 @@ def _recheck_cell(
     base = root / layout.base_model(cell.model)
     trained = root / layout.weights(cell.name) if cell.trained else base
     record = root / layout.score(cell.name, next(iter(items)))
-    if weights_digest(trained) != files.read_json(record)["digests"].get("weights"):
+    try:
+        weights = evaluated_digests(base, trained)["weights"]
+    except PrunegridError as error:
+        yield error
+        return
+    if weights != files.read_json(record)["digests"].get("weights"):
         yield PrunegridError(trained, f"holds other weights than {record} was evaluated with", files.repair(trained))
         return
     evaluation = experiment.evaluation
