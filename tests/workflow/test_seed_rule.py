@@ -49,3 +49,12 @@ def test_recorded_number_stays(folder: Path) -> None:
     write_json(folder / "results/tiny/seeds.json", {"seeds": 4, "rule": RULE})
     plain, grown = planned(folder, config=CONFIG | {"seeds": [0, 1, 2, 3]}), planned(folder, config=CONFIG)
     assert grown == plain, "the fourth seed is begun: the number stays until its cells are collected"
+
+
+def test_job_of_a_run_takes_the_recorded_number(folder: Path) -> None:
+    """Slurm's jobs read the Snakefile again: by then the noise may imply more seeds than their run makes."""
+    record = "results/tiny/experiment.json"
+    done = snakemake(folder, "--mode", "subprocess", "--cores", "1", "--nolock", record, config=CONFIG)
+    assert done.returncode == 0, done.stderr
+    assert read_json(folder / record)["seeds"] == [0, 1, 2]
+    assert not (folder / "results/tiny/seeds.json").exists()

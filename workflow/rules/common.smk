@@ -143,8 +143,9 @@ def print_stale_cells():
 
 def record_intentions():
     """Before any job: how many seeds this run makes, where `seeds` is a rule; which contrasts the config states."""
-    seed_rule.record(EXPERIMENT, Path(R))
-    statement.record(EXPERIMENT, Path(R))
+    if workflow.is_main_process:
+        seed_rule.record(EXPERIMENT, Path(R))
+        statement.record(EXPERIMENT, Path(R))
 
 
 def write_partial_table():
