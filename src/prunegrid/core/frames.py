@@ -25,4 +25,4 @@ def write_frame(frame: pd.DataFrame, path: Path, schema: pa.Schema) -> None:
 
 def read_frame(path: Path, schema: pa.Schema) -> pd.DataFrame:
     """The frame that `write_frame` wrote; `PrunegridError` if the file is damaged or lacks a column."""
-    return typed(read_parquet(path, schema.names).to_pandas(), schema)
+    return typed(read_parquet(path, schema.names).to_pandas(ignore_metadata=True), schema)

@@ -29,8 +29,11 @@ class CheckedColumns(NamedTuple):
     problems: list[PrunegridError]
 
 
-def check_columns(root: Path, experiment: Experiment) -> CheckedColumns:
-    """Compare Kept, Tokens and Cost of each cell: in its records, in results.parquet, and as means in table.csv."""
+def check_columns(root: Path, experiment: Experiment, shown: bool = True) -> CheckedColumns:
+    """Compare Kept, Tokens and Cost of each cell: in its records, in results.parquet, and as means in table.csv.
+
+    A table.csv that is not `shown` as it was written is known to be wrong, and is not read.
+    """
     frame = collect.read(root / layout.RESULTS)
     rows = frame.drop_duplicates(PLACE).assign(cost=frame["train_seconds"] + frame["scoring_seconds"])
     rows = rows[rows["seed"].notna() & rows["trained_tokens"].notna()]
@@ -43,8 +46,8 @@ def check_columns(root: Path, experiment: Experiment) -> CheckedColumns:
             problems += list(_cell_problems(root, experiment, cell, row, measures.columns(cell))) if cell else []
         except PrunegridError as error:
             problems.append(error)
-    shown = list(_shown_numbers(root, rows))
-    return CheckedColumns(len(rows), len(shown), problems + [problem for problem in shown if problem])
+    numbers = list(_shown_numbers(root, rows)) if shown else []
+    return CheckedColumns(len(rows), len(numbers), problems + [problem for problem in numbers if problem])
 
 
 def _cell_problems(

@@ -170,7 +170,8 @@ def _is_equal(value: Any, expected: Any) -> bool:
 def _check_text(path: Path, expected: str, fix: str) -> None:
     _check_exists(path, fix)
     lines, expected_lines = (
-        [line for line in text.splitlines() if MADE_BY not in line] for text in (path.read_text(), expected)
+        [line for line in text.splitlines() if MADE_BY not in line]
+        for text in (path.read_text(errors="replace"), expected)
     )
     if lines != expected_lines:
         pairs = enumerate(zip(lines, expected_lines, strict=False))

@@ -42,7 +42,7 @@ def verify(directory: Path, deep: bool = False, items: int = 0, seed: int = 0) -
     done, unfinished = _done_cells(statuses) if statuses else (set(grid.cells(experiment)), 0)
     walk = walk_folder(directory, experiment, done, deep)
     numbers = _attempt(problems, verify_table, directory)
-    columns = _attempt(problems, check_columns, directory, experiment)
+    columns = _attempt(problems, check_columns, directory, experiment, numbers is not None)
     scores = [(cell, name) for cell, status in (statuses or {}).items() for name in status.done]
     recheck = _attempt(problems, recheck_items, directory, experiment, scores, items, seed) if items else None
     parts = (part.problems for part in (walk, columns, recheck) if part)
