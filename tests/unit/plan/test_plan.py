@@ -106,6 +106,16 @@ def test_benchmark_size_of_a_new_task_is_assumed(monkeypatch: pytest.MonkeyPatch
     assert added.items == known_one.items
 
 
+def test_benchmark_size_is_counted_in_its_file_else_as_stated(tmp_path: Path) -> None:
+    section = {"task": "arc_easy", "items": 77, "tokens": {"prompt": 11}, "data": {"path": str(tmp_path / "x.jsonl")}}
+    values = an_experiment().model_dump(mode="json")
+    values["evaluation"]["benchmarks"]["A"] = section
+    stated = counts.benchmark_size(Experiment.model_validate(values), "A", tmp_path)
+    assert (stated.items, stated.prompt, stated.options, stated.assumed) == (77, 11, 0, False)
+    (tmp_path / "x.jsonl").write_text('{"question": "?"}\n' * 3)
+    assert counts.benchmark_size(Experiment.model_validate(values), "A", tmp_path).items == 3
+
+
 def test_jobs_are_done_if_their_files_exist(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
     done = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
