@@ -1,6 +1,7 @@
 """The config: what it refuses, with which words; the shipped experiments; the grid they expand to."""
 
 import copy
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,22 @@ def test_gen_kwargs_that_cannot_be_followed_are_refused(path: str, keys: dict[st
     benchmark = DEFAULT["evaluation"]["benchmarks"][path] | keys
     with pytest.raises(PrunegridError, match=words):
         load(changed(f"evaluation.benchmarks.{path}", benchmark))
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "models", "budgets"),
+    [("paper_v2", "WizardLM", 2, 6), ("paper_math", "MathInstruct", 3, 3), ("paper_openhermes", "OpenHermes", 1, 6)],
+)
+def test_v2_grids_are_those_of_the_published_tables(name: str, dataset: str, models: int, budgets: int) -> None:
+    experiment = load(yaml.safe_load((ROOT / f"experiments/{name}.yaml").read_text()))
+    cells = grid.cells(experiment)
+    assert sum(cell.pruned for cell in cells) == models * budgets * 17
+    assert sum(cell.trained for cell in cells) == models * (budgets * 17 + 1)
+    with (ROOT / "src/prunegrid/published/published_v2.csv").open() as lines:
+        rows = [
+            row for row in csv.DictReader(lines) if row["dataset"] == dataset and row["table"] not in ("3", "13", "14")
+        ]
+    printed = {(r["model"], float(r["sample_ratio"]), float(r["token_ratio"])) for r in rows if r["sample_ratio"]}
+    ours = {(m, b.sample_ratio, b.token_ratio) for m in experiment.models for b in experiment.budgets}
+    assert ours == printed
+    assert {*experiment.evaluation.benchmarks, "Avg"} == {row["benchmark"] for row in rows}
