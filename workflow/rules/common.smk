@@ -43,8 +43,8 @@ def local_source(ref):
 
 
 def source_file(ref):
-    """The files a data set is read from; [] means the hub."""
-    local = local_source(ref)
+    """The files a data set is read from; [] means the hub, or what lm-eval's own task names."""
+    local = local_source(ref) if ref else None
     return call(input_files, ref, local) if local else []
 
 

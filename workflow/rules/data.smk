@@ -59,7 +59,7 @@ rule benchmark_items:
     resources:
         **needs("benchmark_items"),
     params:
-        data=lambda w: EXPERIMENT.evaluation.benchmarks[w.benchmark].data.model_dump(mode="json"),
+        data=lambda w: params.benchmark_items(EXPERIMENT, w.benchmark),
         version=STEP["data"],
     script:
         "../scripts/benchmark_items.py"

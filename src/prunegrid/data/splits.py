@@ -1,4 +1,4 @@
-"""The splits of a data set as `datasets.Dataset`, each read when it is first asked for: of a mirror, else of the hub."""
+"""The splits of a data set as `datasets.Dataset`, each read when first asked for: from a mirror, else from the hub."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +11,8 @@ from prunegrid.core.files import Record
 from prunegrid.data.datasets import locate
 from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.sections import DataRef
+
+HUB_FILE = "hf://datasets/"
 
 
 class Splits(dict[str, Any]):
@@ -30,11 +32,17 @@ class Splits(dict[str, Any]):
         return self[split]
 
     def _local(self, split: str) -> Any:
-        try:
-            ref = DataRef(hub=self.hub, config=self.config, split=split)
-        except ValidationError:  # a name that no mirror has: json, a URL
-            return None
-        local = locate(ref, self.mirror)
+        files = self.options.get("data_files")
+        file = files.get(split) if isinstance(files, dict) else None
+        if isinstance(file, str) and file.startswith(HUB_FILE) and self.mirror:  # in the mirror by its name on the hub
+            path = Path(self.mirror, file.removeprefix(HUB_FILE))
+            ref, local = DataRef(path=str(path)), str(path) if path.exists() else None
+        else:
+            try:
+                ref = DataRef(hub=self.hub, config=self.config, split=split)
+            except ValidationError:  # a name that no mirror has, such as a URL
+                return None
+            local = locate(ref, self.mirror)
         return to_dataset((row.values for row in stream_rows(ref, local)), local) if local else None
 
     def _remote(self, split: str) -> Any:

@@ -18,8 +18,10 @@ from prunegrid.evaluation.engines import recorded_engine, require_installed
 from prunegrid.evaluation.fingerprint import code_fingerprint
 from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.evaluation.records import item_table, record_scores
+from prunegrid.evaluation.stock_items import read_stock_items
 from prunegrid.experiment.names import TRANSFORMERS, VLLM
 from prunegrid.experiment.sections import Benchmark
+from prunegrid.tasks.stock import StockTask
 from prunegrid.tasks.task import Task
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -101,10 +103,12 @@ def _check_data(benchmarks: dict[str, Benchmark], data: dict[str, Path]) -> None
 
 
 class PreparedBenchmark(NamedTuple):
-    """A benchmark's items, and its fingerprint: all of its record that is known before the model runs."""
+    """A benchmark's task, its file of items, those that are asked, and its fingerprint: all of its record that is known
+    before the model runs."""
 
     name: str
     task: Task
+    data: Path
     items: BenchmarkItems
     fingerprint: dict[str, Any]
 
@@ -112,7 +116,10 @@ class PreparedBenchmark(NamedTuple):
 def _prepare(
     protocol: str, name: str, benchmark: Benchmark, task: Task, data: Path, engine: str, setting: dict[str, Any]
 ) -> PreparedBenchmark:
-    items = read_items(data, task, benchmark.data, benchmark.limit)
+    if isinstance(task, StockTask):
+        task, items = read_stock_items(data, task, benchmark.limit)
+    else:
+        items = read_items(data, task, benchmark.data, benchmark.limit)
     fingerprint = {
         "benchmark": name,
         "protocol": protocol,
@@ -122,13 +129,14 @@ def _prepare(
         "data_hash": sha256(data),
         "limit": benchmark.limit,
         **benchmark.model_dump(mode="json", include={"gen_kwargs", "repeats"}),  # neither, where they are as before
+        **({"settings": benchmark.settings} if benchmark.settings else {}),
         "n_available": items.available,
         "n_eligible": items.eligible,
         "n_complete": items.complete,
         **code_fingerprint(task, engine),
         **setting,
     }
-    return PreparedBenchmark(name, task, items, fingerprint)
+    return PreparedBenchmark(name, task, data, items, fingerprint)
 
 
 def _cached_records(
@@ -136,7 +144,7 @@ def _cached_records(
 ) -> dict[str, dict[str, Any]]:
     """The records in the cache, once their files are beside it; what is evaluated, and why, is printed."""
     records = {}
-    for name, _, _, fingerprint in prepared:
+    for name, _, _, _, fingerprint in prepared:
         record, state = cache.lookup(name, fingerprint) if model_is_known else (None, "its model has no digests")
         if record:
             records[name] = record
@@ -156,6 +164,7 @@ def _run_benchmarks(
     """Load the model and run it; each benchmark's files are complete before the next one starts."""
     os.environ |= OFFLINE | ENVIRONMENT
     from prunegrid.evaluation import harness
+    from prunegrid.evaluation.stock_run import run_stock
 
     harness.configure_lm_eval()
     setting = pending[0].fingerprint
@@ -168,13 +177,17 @@ def _run_benchmarks(
         model = load_model(model_dir, adapter_dir, setting["dtype"], setting["device"])
         lm = harness.wrap(model, model_dir, setting["batch_tokens"])
     records = {}
-    for name, task, items, fingerprint in pending:
+    for name, task, data, items, fingerprint in pending:
         start = time.perf_counter()
-        run = harness.run(lm, name, task.resolve(), items.docs, fingerprint["seed"])
+        if isinstance(task, StockTask):
+            run = run_stock(lm, name, task, items.docs, data)
+        else:
+            run = harness.run(lm, name, task.resolve(), items.docs, fingerprint["seed"])
         record = fingerprint | record_scores(name, task.metadata, len(items.docs), run)
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
-        table = item_table(run["samples"], items.clusters, record["metric"], texts)
+        clusters = run.get("clusters", items.clusters)
+        table = item_table(run["samples"], clusters, record["metric"], texts)
         records[name] = cache.store(name, table, record)
         cache.export(name, records[name])
         score, seconds = records[name]["score"], record["seconds"]

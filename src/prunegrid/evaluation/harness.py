@@ -77,7 +77,7 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
     truncated.
     """
     configure_lm_eval()
-    _check(name, task.get("generation_kwargs", GREEDY), lm.max_length)
+    check_generation(name, task.get("generation_kwargs", GREEDY), lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
     whole_strings = task["metadata"].get("scored_by") == "nll_per_token"
     task_object = (WholeStringChoice if whole_strings else ConfigurableTask)(config=config)
@@ -95,7 +95,7 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(truncated)}
 
 
-def _check(name: str, generation: dict[str, Any], max_length: int) -> None:
+def check_generation(name: str, generation: dict[str, Any], max_length: int) -> None:
     """Refuse generation settings that would not be followed, and a context too short for a prompt and an answer."""
     if generation.keys() != GREEDY.keys() or generation["do_sample"]:
         fix = "give exactly until, max_gen_toks and do_sample: false"

@@ -35,7 +35,11 @@ def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[s
     rows = [sample for sample in run["samples"] if sample["filter"] == filter_name]
     if sorted(row["doc_id"] for row in rows) != list(range(n_items)):
         raise PrunegridError(name, f"lm-eval returned {len(rows)} items of {n_items}", REPORT)
-    mean = 100 * statistics.fmean(float(row[metric]) for row in rows)
+    values = [float(row[metric]) for row in rows]
+    if outside := [value for value in values if not 0 <= value <= 1]:
+        fix = "take a metric that is a share: of items right, of words in common"
+        raise PrunegridError(name, f"{metric} of an item is {outside[0]}, not within 0 and 1", fix)
+    mean = 100 * statistics.fmean(values)
     if abs(scores["score"] - mean) > 1e-6:
         raise PrunegridError(name, f"lm-eval's {metric} is {scores['score']}, the mean of its items {mean}", REPORT)
     return {
@@ -45,7 +49,14 @@ def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[s
         "n_items": len(rows),
         "n_truncated": run["n_truncated"],
         "metrics": metrics,
+        **_subtasks(run.get("subtasks")),
     }
+
+
+def _subtasks(subtasks: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
+    """The scores in percent of the tasks of a group, as the record's `subtasks`."""
+    scores = {name: each | {"score": 100 * each["score"]} for name, each in (subtasks or {}).items()}
+    return {"subtasks": scores} if scores else {}
 
 
 def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -83,7 +94,8 @@ def item_texts(task: Any, doc: dict[str, Any], target: Any) -> dict[str, str]:
     if isinstance(question, int) and options:
         return {"question": json.dumps(options, ensure_ascii=False), "gold": options[question]}
     targets = target if isinstance(target, list | tuple) else [target]
-    golds = [str(options[gold] if options and isinstance(gold, int) else gold) for gold in targets]
+    named = dict(enumerate(options or ()))
+    golds = [str(named.get(gold, gold) if isinstance(gold, int) else gold) for gold in targets]
     return {"question": str(question), "gold": golds[0] if len(golds) == 1 else json.dumps(golds, ensure_ascii=False)}
 
 

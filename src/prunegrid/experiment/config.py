@@ -250,8 +250,9 @@ class Experiment(Section):
 
     @property
     def data_sets(self) -> list[DataRef]:
-        """The training set and the benchmarks' items."""
-        return [self.dataset, *(benchmark.data for benchmark in self.evaluation.asked.values())]
+        """The training set, and the items of benchmarks that name them (lm-eval's own tasks need not)."""
+        benchmarks = self.evaluation.asked.values()
+        return [self.dataset, *(benchmark.data for benchmark in benchmarks if benchmark.data)]
 
     @property
     def grid_budgets(self) -> list[Budget]:

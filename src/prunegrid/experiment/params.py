@@ -12,6 +12,15 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import SHUFFLED
+from prunegrid.tasks.stock import StockTask
+
+
+def benchmark_items(experiment: Experiment, name: str) -> dict[str, Any]:
+    """What decides the file of a benchmark's items: its data; of lm-eval's own task all that it is asked with."""
+    benchmark = experiment.evaluation.benchmarks[name]
+    if isinstance(experiment.evaluation.find_task(name), StockTask):
+        return {"benchmark": benchmark.model_dump(mode="json")}
+    return benchmark.data.model_dump(mode="json")
 
 
 def pruning(experiment: Experiment, cell: Cell) -> dict[str, Any]:

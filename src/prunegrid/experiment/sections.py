@@ -15,6 +15,7 @@ from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.names import AVERAGE, BEST, IMPORTED, REFERENCES, TRANSFORMERS, Engine
 from prunegrid.tasks.catalog import find_task, known_tasks
+from prunegrid.tasks.stock import PREFIX, SETTINGS, StockTask
 from prunegrid.tasks.task import Task
 from prunegrid.tasks.template import template_task
 
@@ -382,11 +383,14 @@ class Generation(Section):
 class Benchmark(Section):
     """One column of the table: a task by its name, or one that this section describes (`kind`)."""
 
-    task: str | None = added(None, description="task of the protocol, or from outside (evaluation.tasks)")
+    task: str | None = added(None, description="task of the protocol, of evaluation.tasks, or lm-eval's own")
     data: DataRef = added(None, description="items of the task; by default those that the task names")
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
     gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
     repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+    num_fewshot: int | None = added(None, ge=0, description="lm-eval's tasks: examples; by default its own number")
+    system_prompt: str | None = added(None, description="lm-eval's tasks: text before all others")
+    chat_template: bool = added(False, description="lm-eval's tasks: ask in the model's chat template")
     kind: Literal["choice", "generate", "imported"] | None = added(
         None, description="instead of task: models choose an option, or write an answer, or scores are read from files"
     )
@@ -419,12 +423,22 @@ class Benchmark(Section):
         keys = ("prompt", "choices", "labels", "answer", "metric", "extract", "stop", "max_tokens")
         return {key: value for key in keys if (value := getattr(self, key)) is not None}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys that say how one of lm-eval's own tasks is asked, as far as they are given."""
+        return {} if self.kind else self.model_dump(mode="json", include=set(SETTINGS))
+
+    @property
+    def stock_settings(self) -> dict[str, Any]:
+        """All that one of lm-eval's own tasks is asked with."""
+        return self.settings | self.model_dump(mode="json", include={"gen_kwargs", "cluster"})
+
     @model_validator(mode="after")
     def check_kind(self) -> Self:
         if bool(self.task) == bool(self.kind):
             raise ValueError("give either task or kind")
-        if self.task and self.template:
-            raise ValueError(f"{min(self.template)} belongs to kind; give kind instead of task")
+        if self.task and (foreign := self.template.keys() - {"metric"}):
+            raise ValueError(f"{min(foreign)} belongs to kind; give kind instead of task")
         if self.kind and self.kind != IMPORTED:
             _checked(partial(template_task, self.kind, self.template))
         return self
@@ -466,6 +480,8 @@ class Benchmark(Section):
         else:
             task = find_task(protocol, str(self.task), sources)
         values: dict[str, Any] = {"tokens": self.tokens} if self.tokens else {}
+        if isinstance(task, StockTask):
+            return task.with_settings(self.stock_settings).with_metadata(**values)
         if self.cluster:
             read = task.metadata.get("fields")
             values |= {"cluster": self.cluster, "fields": read and list(dict.fromkeys([*read, *self.cluster]))}
@@ -499,10 +515,13 @@ class Evaluation(Section):
                 raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
             if benchmark.kind == IMPORTED:
                 continue
-            data = None
-            if benchmark.gen_kwargs != Generation() or not (benchmark.kind or benchmark.task in tasks):
-                data = _checked(partial(self.find_task, name), f"benchmarks.{name}: ").data
-            if benchmark.data is None:
+            data, is_stock = None, False
+            changed = benchmark.gen_kwargs != Generation() or benchmark.settings
+            if changed or not (benchmark.kind or benchmark.task in tasks):
+                task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
+                data, is_stock = task.data, isinstance(task, StockTask)
+            _check_stock(name, benchmark, is_stock)
+            if benchmark.data is None and not is_stock:
                 if data is None:
                     raise ValueError(f"benchmarks.{name}.data is missing; add it")
                 self.benchmarks[name] = benchmark.model_copy(update={"data": DataRef.model_validate(data)})
@@ -525,6 +544,15 @@ class Evaluation(Section):
     def find_task(self, benchmark: str) -> Task:
         """The task of a benchmark, by the benchmark's name."""
         return self.benchmarks[benchmark].find_task(self.protocol, self.tasks)
+
+
+def _check_stock(name: str, benchmark: Benchmark, is_stock: bool) -> None:
+    """Refuse keys that are for lm-eval's own tasks only, or for others only."""
+    if benchmark.settings and not is_stock:
+        key, task = next(iter(benchmark.settings)), f"{PREFIX}{benchmark.task}"
+        raise ValueError(f"benchmarks.{name}.{key} is for lm-eval's own tasks; give task: {task}, or remove {key}")
+    if is_stock and benchmark.gen_kwargs.temperature:
+        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are asked greedily; remove temperature")
 
 
 def _checked(find: Callable[[], Any], place: str = "") -> Any:

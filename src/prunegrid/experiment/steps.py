@@ -222,9 +222,9 @@ def _items(experiment: Experiment) -> list[Step]:
     ]
 
 
-def _source(experiment: Experiment, ref: DataRef) -> tuple[str, ...]:
+def _source(experiment: Experiment, ref: DataRef | None) -> tuple[str, ...]:
     """The step `world` makes a data set of the sandbox; others come from outside."""
-    return (world_file(ref),) if experiment.sandbox and ref.hub else ()
+    return (world_file(ref),) if experiment.sandbox and ref and ref.hub else ()
 
 
 def _base_model(experiment: Experiment, model: str) -> Step:

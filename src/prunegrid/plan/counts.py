@@ -20,6 +20,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.sections import Benchmark, DataRef
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 from prunegrid.tasks.catalog import find_task, known_tasks
+from prunegrid.tasks.stock import StockTask, read_header
 
 CHARACTERS_PER_TOKEN = 4  # in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, if only their sum is stated
@@ -158,15 +159,18 @@ def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSi
     tokens = task.metadata.get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
     longest = task.config.get("generation_kwargs", {}).get("max_gen_toks", 0)
-    return BenchmarkSize(min(items, benchmark.limit or items), prompt, options, answer, longest, assumed)
+    asked = items if isinstance(task, StockTask) else min(items, benchmark.limit or items)
+    return BenchmarkSize(asked, prompt, options, answer, longest, assumed)
 
 
 def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) -> tuple[int, bool]:
     """The items, and whether their number is assumed."""
-    ref = benchmark.data
+    ref, prepared = benchmark.data, root / layout.benchmark_items(name)
+    if isinstance(experiment.evaluation.find_task(name), StockTask):
+        return _stock_items(benchmark, prepared)
     if experiment.sandbox and ref.hub:
         return BENCHMARK_ITEMS[ref.mirror_name], False
-    prepared, local = root / layout.benchmark_items(name), locate(ref, experiment.data_mirror)
+    local = locate(ref, experiment.data_mirror)
     if prepared.exists():
         with prepared.open("rb") as lines:
             return sum(bool(line.strip()) for line in lines), False
@@ -174,6 +178,14 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
         return sum(1 for _ in stream_rows(ref, local)), False
     complete = benchmark.items or _complete(ref, experiment.evaluation.protocol)
     return (complete or benchmark.limit or ASSUMED_ITEMS), not (complete or benchmark.limit)
+
+
+def _stock_items(benchmark: Benchmark, prepared: Path) -> tuple[int, bool]:
+    """The items of lm-eval's own task; a limit is of each task of a group."""
+    if not prepared.exists():
+        return benchmark.items or benchmark.limit or ASSUMED_ITEMS, not benchmark.items
+    sizes = read_header(prepared)["items"].values()
+    return sum(min(size, benchmark.limit or size) for size in sizes), False
 
 
 def _complete(ref: DataRef, protocol: str) -> int | None:

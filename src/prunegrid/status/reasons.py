@@ -63,6 +63,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
         *_task_reasons(experiment, files, record, benchmark),
+        *_differences(section, files.value(record, "settings", absent={}), settings.settings),
     ]
     optional: dict[str, tuple[str, Any]] = {
         "batch_tokens": ("evaluation.batch_tokens", evaluation.batch_tokens),

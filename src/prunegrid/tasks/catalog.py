@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.tasks.outside import outside_tasks
+from prunegrid.tasks.stock import PREFIX, stock_task
 from prunegrid.tasks.task import Task
 from prunegrid.tasks.yaml_files import read_yaml
 
@@ -21,10 +22,12 @@ def known_tasks(protocol: str) -> list[str]:
 
 
 def find_task(protocol: str, name: str, sources: Iterable[str] = ()) -> Task:
-    """The task of that name: the protocol's, or one from outside, of `sources` or an installed package.
+    """The task of that name: the protocol's, else one from outside, of `sources` or a package, else lm-eval's own.
 
     Raises `PrunegridError` if there is none. `sources` is `evaluation.tasks`: folders, or `module:function`.
     """
+    if name.startswith(PREFIX):
+        return stock_task(name)
     names = known_tasks(protocol)
     if name in names:
         folder = TASKS / protocol
@@ -32,7 +35,11 @@ def find_task(protocol: str, name: str, sources: Iterable[str] = ()) -> Task:
         code = [folder / "utils.py", *(TASKS / file for file in config["metadata"].get("code", []))]
         return Task(name, config, f"prunegrid.tasks.{protocol}", tuple(code))
     outside = outside_tasks(sources, names)
-    if name not in outside:
+    if name in outside:
+        return outside[name]
+    try:
+        return stock_task(name)
+    except PrunegridError as error:
         known = ", ".join([*names, *outside])
-        raise PrunegridError(f"protocol {protocol}", f"has no task {name!r}", f"give one of {known}")
-    return outside[name]
+        problem = f"has no task {name!r}, and {error.what}"
+        raise PrunegridError(f"protocol {protocol}", problem, f"{error.fix} The protocol's: {known}") from None

@@ -7,14 +7,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import sha256
+from prunegrid.core.files import repair, sha256
 from prunegrid.core.text import did_you_mean
 from prunegrid.tasks.task import Task
 
@@ -23,18 +23,25 @@ PREFIX = "lm-eval:"
 DEFINITION = re.compile(
     rb"""^["']?(?P<key>task|group|tag)["']?:[ \t]*(?P<value>[^\n#]*)(?P<list>(?:\n[ \t]*-[ \t]+[^\n:]+)*)""", re.M
 )
-SETTINGS = ("metric", "num_fewshot", "gen_kwargs", "system_prompt", "chat_template")
-"""The keys of a benchmark that change what a stock task asks, or which of its metrics the table shows."""
+HEADER = "lm_eval"
+"""The key of lm-eval's version in the first line of a file of items."""
+SETTINGS = ("metric", "num_fewshot", "system_prompt", "chat_template")
+"""The keys of a benchmark, beside `gen_kwargs` and `cluster`, that say how a stock task is asked and scored."""
 
 
 @dataclass(frozen=True)
 class StockTask(Task):
-    """A task, group or tag of lm-eval, asked with a benchmark's `settings` (keys of `SETTINGS`).
+    """A task, group or tag of lm-eval, asked with a benchmark's `settings` (`SETTINGS`, `gen_kwargs`, `cluster`).
 
     Its items' file says what lm-eval's configuration is: version, metric, splits.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Self:
+        """The task asked in this way."""
+        kwargs = {"generation_kwargs": settings["gen_kwargs"]} if "gen_kwargs" in settings else {}
+        return replace(self, config=self.config | kwargs, settings=dict(settings))
 
     @property
     def digest(self) -> str:
@@ -43,18 +50,28 @@ class StockTask(Task):
         return sha256(asked, *code_files(self.name))
 
 
-def stock_task(name: str, settings: Mapping[str, Any]) -> StockTask:
+def stock_task(name: str) -> StockTask:
     """lm-eval's task, group or tag of that name, with or without `PREFIX`; a `PrunegridError` if it has none."""
     bare = name.removeprefix(PREFIX)
     if _folder() is None:
-        problem = f"lm-eval, which may have a task {bare!r}, is not installed"
-        raise PrunegridError("task", problem, "run pip install 'prunegrid[eval]'")
+        raise PrunegridError("task", "lm-eval is not installed", "run pip install 'prunegrid[eval]'")
     # most tasks are in a folder of their name or its first part, which is quicker to read than all
     if not any(part and bare in definitions(part) for part in (bare, bare.split("_")[0], ".")):
-        fix = did_you_mean(bare, definitions(), count=3) or "lm_eval ls tasks lists its names"
-        raise PrunegridError("task", f"lm-eval {version('lm_eval')} has none named {bare!r}", fix)
-    config = {"task": bare, "generation_kwargs": settings.get("gen_kwargs", {}), "metadata": {}}
-    return StockTask(bare, config, settings=dict(settings))
+        fix = did_you_mean(bare, definitions(), count=3) or "`lm_eval ls tasks` lists its names."
+        raise PrunegridError("task", f"lm-eval {version('lm_eval')} has none of that name", fix)
+    return StockTask(bare, {"task": bare, "metadata": {}})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The first line of the file of a benchmark's items, which says what lm-eval's configuration is."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            header: dict[str, Any] = json.loads(file.readline())
+        except ValueError:
+            header = {}
+    if HEADER not in header:
+        raise PrunegridError(path, "is no file of lm-eval's items", repair(path))
+    return header
 
 
 @cache

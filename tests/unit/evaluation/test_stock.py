@@ -1,0 +1,83 @@
+"""lm-eval's own tasks as columns: the numbers of lm-eval's command, from one local file of items; refusals."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.evaluation.stock_items import write_stock_items
+from prunegrid.experiment.sections import Benchmark
+from support.stock_tasks import CHAT_TEMPLATE, ask_lm_eval, write_mirror
+
+
+@pytest.fixture(scope="session")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_mirror(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture(scope="session")
+def chat_model(toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chat") / "model"
+    shutil.copytree(toy_model, folder)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    return folder
+
+
+def ask(model: Path, out: Path, mirror: Path, **settings: Any) -> dict[str, Any]:
+    """The record of one benchmark, evaluated as the workflow does."""
+    benchmark = Benchmark(**settings)
+    write_stock_items(benchmark, out / "items.jsonl", mirror=str(mirror))
+    data = {"Column": out / "items.jsonl"}
+    return evaluate(model, out, benchmarks={"Column": benchmark}, data=data, digests={"model": "m"})["Column"]
+
+
+CASES = [
+    ({"task": "hellaswag", "num_fewshot": 3, "limit": 6}, {"num_fewshot": 3, "limit": 6}),
+    ({"task": "hellaswag", "chat_template": True, "num_fewshot": 2}, {"apply_chat_template": True, "num_fewshot": 2}),
+    (
+        {"task": "hellaswag", "chat_template": True, "system_prompt": "Be brief."},
+        {"apply_chat_template": True, "system_instruction": "Be brief."},
+    ),
+    (
+        {"task": "lm-eval:gsm8k", "num_fewshot": 2, "gen_kwargs": {"max_gen_toks": 12}, "system_prompt": "Be brief."},
+        {"num_fewshot": 2, "gen_kwargs": {"max_gen_toks": 12}, "system_instruction": "Be brief."},
+    ),
+    (
+        {"task": "lm-eval:gsm8k", "num_fewshot": 2, "gen_kwargs": {"max_gen_toks": 12}, "chat_template": True},
+        {"num_fewshot": 2, "gen_kwargs": {"max_gen_toks": 12}, "apply_chat_template": True},
+    ),
+    ({"task": "wmdp"}, {}),
+    ({"task": "wmdp", "limit": 3, "chat_template": True}, {"limit": 3, "apply_chat_template": True}),
+    ({"task": "lambada_openai", "metric": "acc"}, {}),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), CASES)
+def test_stock_task_has_the_numbers_of_lm_eval(
+    ours: dict[str, Any], theirs: dict[str, Any], chat_model: Path, mirror: Path, tmp_path: Path
+) -> None:
+    name = ours["task"].removeprefix("lm-eval:")
+    record = ask(chat_model, tmp_path, mirror, **ours)
+    expected = ask_lm_eval(mirror, chat_model, name, **theirs)
+    for key, scores in record["metrics"].items():
+        assert scores["score"] == pytest.approx(100 * expected["results"][name][key], abs=1e-9)
+        stderr = expected["results"][name][key.replace(",", "_stderr,")]
+        assert scores["stderr"] == pytest.approx(100 * stderr, abs=1e-9)
+    theirs_by_hash = {
+        (sample["doc_hash"], sample["filter"]): sample for samples in expected["samples"].values() for sample in samples
+    }
+    items = pq.read_table(tmp_path / "Column.parquet").to_pylist()
+    assert len(items) == len(theirs_by_hash) > 2
+    for item in items:
+        sample = theirs_by_hash[item["doc_hash"], item["filter"]]
+        assert (item["prompt_hash"], item["target_hash"]) == (sample["prompt_hash"], sample["target_hash"])
+        assert item["value"] == sample[record["metric"]]
+        answer = sample["filtered_resps"][0]
+        if isinstance(answer, str):
+            assert item["response"] == answer
+        else:
+            assert json.loads(item["response"])[0] == pytest.approx(answer[0], abs=1e-3)
