@@ -39,8 +39,10 @@ def write_mirror(folder: Path) -> Path:
 def ask_lm_eval(mirror: Path, model: Path, task: str, **settings: Any) -> Any:
     """What lm-eval's command computes, with data sets of its own: `settings` are those of `simple_evaluate`."""
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    import datasets
     from lm_eval import simple_evaluate
 
+    datasets.config.HF_DATASETS_CACHE = mirror.parent / "cache"
     former = Path.cwd()
     os.chdir(mirror)  # where `load_dataset` takes a data set's id for a folder
     try:
