@@ -22,7 +22,7 @@ LIMITS = {
     "benchmark_items": 10,
     "import_scores": 10,
     "model": 120,  # a download or a pre-training
-    "collect": 60,  # bootstraps
+    "collect": 60,  # reads every item file of the grid
 }
 TOKENS_PER_SAMPLE = 400  # if samples are not counted
 

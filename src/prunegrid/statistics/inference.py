@@ -193,7 +193,9 @@ def adjusted(p_values: Floats, correlation_WW: Floats) -> tuple[Floats, float]:
         return p_values, ALPHA
     order = np.argsort(p_values, kind="stable")
     sorted_p = p_values[order]
-    largest_WJ = np.maximum.accumulate(_draws(correlation_WW[np.ix_(order, order)])[::-1])[::-1]
+    largest_WJ = _draws(correlation_WW[np.ix_(order, order)])  # of a row and all that come after it
+    for row in range(rows - 2, -1, -1):  # np.maximum.accumulate is much slower
+        np.maximum(largest_WJ[row], largest_WJ[row + 1], out=largest_WJ[row])
     exceeding_W = (largest_WJ >= -special.ndtri(sorted_p / 2)[:, None]).sum(axis=1)
     least_W = np.minimum((exceeding_W + 1) / (DRAWS + 1), sorted_p * np.arange(rows, 0, -1))
     result = np.empty(rows)

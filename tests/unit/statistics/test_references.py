@@ -9,6 +9,7 @@ import pytest
 from scipy import special, stats
 from statsmodels.formula.api import ols
 from statsmodels.regression.linear_model import OLS
+from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.stats.multitest import multipletests
 
 from prunegrid.statistics.bootstrap import cluster_weights
@@ -186,6 +187,23 @@ def test_noise_of_an_item_and_a_seed_is_counted_once() -> None:
     seeds, items = diffs_SI.mean(1).var(ddof=1), diffs_SI.mean(0).var(ddof=1)
     noise = recipe_noise(effect, 1e4 * seeds, 3)
     assert noise.se**2 == pytest.approx(1e4 * (items / 50 + max(0, seeds / 4 - both / 200)))
+
+
+def test_recipe_noise_against_crossed_random_effects() -> None:
+    """One row, 60 items and 5 seeds, each with an effect of its own (restricted maximum likelihood).
+
+    On balanced data that is the analysis of variance, unless a component is estimated as zero.
+    """
+    rng = np.random.default_rng(0)
+    seeds, items = 5, 60
+    diffs_SI = rng.normal(0, 0.3, items) + rng.normal(0, 0.15, (seeds, 1)) + rng.normal(0, 0.4, (seeds, items))
+    seed, item = (index.ravel() for index in np.indices((seeds, items)))
+    cells = pd.DataFrame({"diff": diffs_SI.ravel(), "seed": seed, "item": item, "whole": 1})
+    parts = {"item": "0 + C(item)", "seed": "0 + C(seed)"}
+    model = MixedLM.from_formula("diff ~ 1", cells, groups="whole", re_formula="0", vc_formula=parts)
+    effect = item_effect(diffs_SI)
+    noise = recipe_noise(effect, effect.seed_sd**2, seeds - 1)
+    assert noise.se == pytest.approx(100 * float(model.fit(reml=True).bse_fe.iloc[0]), rel=1e-3)
 
 
 def test_largest_of_independent_rows_is_sidak() -> None:
