@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from prunegrid.core.files import read_parquet, replacing, sha256, write_json, write_parquet
 from prunegrid.experiment import layout
+from prunegrid.tasks.catalog import current_name
 
 FORMER_NAME = "asked"  # of the folder, in version 0.1
 RESULT_KEYS = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
@@ -38,7 +39,7 @@ class EvaluationCache:
     def lookup(self, name: str, fingerprint: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
         """The whole record of `name` if its fingerprint is this one, else None; and "cached" or the reason why not.
 
-        `DATA_KEYS` and `INPUTS` of the record are those of `fingerprint`.
+        `DATA_KEYS` and `INPUTS` of the record are those of `fingerprint`; a task of a former name gets its current one.
         """
         path = self.folder / f"{name}.json"
         try:
@@ -49,6 +50,7 @@ class EvaluationCache:
             record = None
         if not isinstance(record, dict) or not record.keys() >= set(RESULT_KEYS):
             return None, "its cached record is damaged"
+        record["task"] = current_name(record.get("task"), record.get("task_hash"))
         keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS, INPUTS}
         if changed := sorted(key for key in keys if record.get(key) != fingerprint.get(key)):
             return None, f"its cached record has another {', '.join(changed)}"

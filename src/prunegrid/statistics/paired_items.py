@@ -20,6 +20,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
+from prunegrid.tasks.catalog import current_name
 
 KEY = ["doc_id", "doc_hash", "filter"]
 ITEM_COLUMNS = ["prompt_hash", "target_hash", "cluster"]
@@ -66,7 +67,9 @@ def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     rows = _read_rows(record, file, path, [*KEY, *ITEM_COLUMNS, "value"])
     rows = rows.sort_by([(key, "ascending") for key in KEY])
     _check_rows(file, rows, record["filter"], path)
-    return ItemScores(path, {key: record[key] for key in TASK_KEYS}, rows)
+    task = {key: record[key] for key in TASK_KEYS}
+    task["task"] = current_name(record["task"], record.get("task_hash"))
+    return ItemScores(path, task, rows)
 
 
 def check_score(root: Path, cell: Cell, benchmark: str, record: dict[str, Any]) -> None:

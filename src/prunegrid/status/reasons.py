@@ -23,7 +23,7 @@ from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status import inputs
 from prunegrid.status.folder import UNKNOWN, Files
 from prunegrid.status.reason import EVALUATED, IMPORT, MADE_ANEW, PRUNED, SCORED, Reason
-from prunegrid.tasks.catalog import known_tasks
+from prunegrid.tasks.catalog import current_name, known_tasks
 
 DIGEST = re.compile("[0-9a-f]{64}")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
@@ -51,14 +51,14 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         return _import_reasons(experiment, files, cell, benchmark)
     evaluation, settings = experiment.evaluation, experiment.evaluation.benchmarks[benchmark]
     record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
-    protocol, dtype, task, limit = files.values(record, "protocol", "dtype", "task", "limit")
+    protocol, dtype, limit = files.values(record, "protocol", "dtype", "limit")
     engine = files.value(record, "engine", absent=TRANSFORMERS)
     repeats, gen_kwargs = files.value(record, "repeats", absent=1), files.value(record, "gen_kwargs", absent={})
     reasons = [
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
         *_differences("evaluation.engine", engine, evaluation.engine),
-        *_differences(f"{section}.task", task, settings.task_name),
+        *_task_name_reasons(files, record, f"{section}.task", settings.task_name),
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
@@ -75,6 +75,13 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         if recorded != UNKNOWN:
             reasons += _differences(setting, recorded, current)
     return reasons
+
+
+def _task_name_reasons(files: Files, record: str, setting: str, current: str) -> Iterator[Reason]:
+    """Whether the task has another name; a record may have a former one."""
+    recorded, digest = files.value(record, "task"), files.value(record, "task_hash", absent=UNKNOWN)
+    if current_name(recorded, digest) != current:
+        yield from _differences(setting, recorded, current)
 
 
 def _task_reasons(experiment: Experiment, files: Files, record: str, benchmark: str) -> Iterator[Reason]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.tasks.outside import outside_tasks
@@ -10,6 +11,15 @@ from prunegrid.tasks.task import Task
 from prunegrid.tasks.yaml_files import read_yaml
 
 TASKS = Path(__file__).parent
+FORMER_NAMES = {
+    ("squadv2", "cc5c08ac3717dcdfea62df4fedbf5ce4e93e33f332d3d49b67288bd901fdcf4d"): "squadv2_prunegrid",
+}
+"""(former name, digest) of a task: its name now. Records of the former name count as the task's."""
+
+
+def current_name(name: Any, digest: Any) -> Any:
+    """What a recorded task is called now: the `name` itself where it is none of `FORMER_NAMES`."""
+    return FORMER_NAMES.get((name, digest), name)
 
 
 def known_tasks(protocol: str) -> list[str]:

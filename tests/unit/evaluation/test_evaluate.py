@@ -70,9 +70,16 @@ def test_scores_of_known_answers(
     said = {
         "gsm8k": ["So #### 4", "It is 6", "600"],
         "squadv2": [" The milk.", " unanswerable", " fish live"],
+        "squadv2_prunegrid": [" The milk.", " unanswerable", " fish live"],
         "triviaqa": [" FE", " dog", " h2o"],
     }
-    values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 2 / 3], "triviaqa": [1, 0, 1]}
+    values = {
+        "gsm8k": [1, 1, 0],
+        "squadv2": [1, 0, 2 / 3],
+        "squadv2_prunegrid": [1, 1, 2 / 3],
+        "triviaqa": [1, 0, 1],
+    }
+    data = data | {"squadv2_prunegrid": data["squadv2"]}
     turns = iter(said.values())
     monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
     records = evaluate(toy_model, tmp_path, benchmarks={task: toy_benchmark(task) for task in said}, data=data)
@@ -81,9 +88,10 @@ def test_scores_of_known_answers(
         assert [row["value"] for row in table if row["filter"] == records[task]["filter"]] == expected
         assert records[task]["score"] == pytest.approx(100 * sum(expected) / 3)
     assert records["gsm8k"]["metrics"]["exact_match,strict-match"]["score"] == pytest.approx(100 / 3)
-    squad = {key: value["score"] for key, value in records["squadv2"]["metrics"].items()}
-    assert squad["HasAns_f1,none"] == pytest.approx(500 / 6)
-    assert (squad["NoAns_f1,none"], squad["exact,none"]) == (100, pytest.approx(200 / 3))
+    for task, no_answer in (("squadv2", 0), ("squadv2_prunegrid", 100)):
+        squad = {key: value["score"] for key, value in records[task]["metrics"].items()}
+        assert squad["HasAns_f1,none"] == pytest.approx(500 / 6)
+        assert (squad["NoAns_f1,none"], squad["exact,none"]) == (no_answer, pytest.approx((100 + no_answer) / 3))
     assert records["triviaqa"]["stderr"] == pytest.approx(100 / 3)
     responses = pq.read_table(tmp_path / "gsm8k.parquet")["response"].to_pylist()
     assert responses == ["4", "[invalid]", "[invalid]", "4", "6", "600"], "strict-match, then flexible-extract"
@@ -268,19 +276,19 @@ def test_prompts_that_are_cut_are_counted(toy_model: Path, tmp_path: Path) -> No
 
 
 def test_a_task_that_cannot_be_answered_as_written() -> None:
-    from prunegrid.evaluation.harness import _check
+    from prunegrid.evaluation.harness import check_generation
 
     greedy = {"until": ["x"], "do_sample": False, "max_gen_toks": 32}
-    _check("B", greedy, 33)
+    check_generation("B", greedy, 33)
     with refused("B: generation_kwargs.max_gen_toks", "context of 32 tokens"):
-        _check("B", greedy, 32)
+        check_generation("B", greedy, 32)
     for wrong in ({"do_sample": True}, {"temperature": 0.5}):
         with refused("B: generation_kwargs", greedy | wrong):
-            _check("B", greedy | wrong, 1024)
+            check_generation("B", greedy | wrong, 1024)
 
 
 def test_known_tasks() -> None:
-    assert set(known_tasks("harness")) == {*TASKS, "math"}
+    assert set(known_tasks("harness")) == {*TASKS, "math", "squadv2_prunegrid"}
     assert set(known_tasks("paper")) == {*TASKS, "math", "gsm8k_4shot"}
     with refused("evaluation.protocol", "nonesuch", fix="harness, paper"):
         known_tasks("nonesuch")
@@ -292,8 +300,8 @@ def test_errors_come_before_the_model(tmp_path: Path, data: dict[str, Path]) -> 
     def run(task: str, path: Path) -> None:
         evaluate(nowhere, tmp_path, benchmarks={"B": toy_benchmark(task)}, data={"B": path})
 
-    with refused("protocol harness", "mmlu", fix="arc_challenge, arc_easy"):
-        run("mmlu", data["arc_easy"])
+    with refused("protocol harness", "nonesuch", fix="arc_challenge, arc_easy"):
+        run("nonesuch", data["arc_easy"])
     file = tmp_path / "d.jsonl"
     with refused(f"{file}: item 0", "answers.text", "question, answer, title, context", fix="title, context, question"):
         run("squadv2", write_jsonl(file, [{**ITEMS["gsm8k"][0], "title": "t", "context": "c"}]))

@@ -11,6 +11,7 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.status import Files
+from prunegrid.tasks.catalog import find_task
 from support.results_folder import DIGESTS, ITEMS, an_experiment, finish, put, shared_files
 
 QTUNING = {"qtuning": {"method": "qtuning"}}
@@ -303,3 +304,22 @@ def test_reasons_of_unfinished_cells_are_none(folder: Path) -> None:
     experiment = made(training={"learning_rate": 0.0002})
     told = status.cell_status(experiment, Files(folder), Cell("m", "full", None, 0))
     assert (told.worst, told.reasons, told.awaits, told.outdated) == ("missing", [], "evaluate", True)
+
+
+@pytest.mark.parametrize(
+    ("task", "digest", "stale"),
+    [
+        ("squadv2_prunegrid", "own", False),
+        ("squadv2", "own", False),
+        ("squadv2_prunegrid", "other", True),
+        ("squadv2", "other", False),
+    ],
+)
+def test_a_record_of_a_former_task_name_is_current(task: str, digest: str, stale: bool, folder: Path) -> None:
+    """Under its former name, too: an old config still makes its table."""
+    hashes = {"own": find_task("harness", "squadv2_prunegrid").digest, "other": "f" * 64}
+    for record in folder.glob("evaluation/m/**/*.json"):
+        put(record, files.read_json(record) | {"task": "squadv2", "task_hash": hashes[digest]})
+    reasons = stale_reasons(made(**evaluation(task=task)), folder)
+    assert reasons.keys() == (ALL if stale else set())
+    assert all(".task" in reason for told in reasons.values() for reason in told)

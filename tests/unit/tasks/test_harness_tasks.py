@@ -1,13 +1,14 @@
 """The harness tasks: their measures worked by hand, their choices against the installed lm-eval's."""
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from prunegrid.tasks.catalog import find_task
+from prunegrid.tasks.catalog import FORMER_NAMES, current_name, find_task
 from prunegrid.tasks.harness.utils import normalise, squad_results, squad_target, trivia_targets
 
 IRON = {"question": "Which metal is red", "answer": {"value": "Iron", "aliases": ["Iron", "Fe"]}}
@@ -44,6 +45,88 @@ def test_squad(answer: str, golds: list[str], exact: float, f1: float) -> None:
         f"{kind}_exact": exact,
         f"{kind}_f1": pytest.approx(f1),
     }
+
+
+OFFICIAL = [
+    (" The milk.", ["milk", "cream"]),
+    ("warm milk and honey", ["milk", "honey and milk"]),
+    ("iron", ["milk"]),
+    ("", ["milk"]),
+    ("the", ["milk", "a"]),
+    ("the", ["a"]),
+    ("unanswerable", ["milk"]),
+    ("", []),
+    (" the.", []),
+    (" Unanswerable.", []),
+    ("milk", []),
+]
+"""(answer, right answers); one item's only right answer is an article, which normalisation removes."""
+
+
+def official_scores(answer: str, golds: list[str]) -> tuple[float, float]:
+    """Exact match and F1 of the published script: strings are compared, precision and recall taken apart."""
+    golds = [gold for gold in golds if normalise(gold)] or [""]
+    exact = max(int(normalise(gold) == normalise(answer)) for gold in golds)
+    return exact, max(official_f1(normalise(gold).split(), normalise(answer).split()) for gold in golds)
+
+
+def official_f1(gold: list[str], answer: list[str]) -> float:
+    same = sum((Counter(gold) & Counter(answer)).values())
+    if not gold or not answer:
+        return float(gold == answer)
+    if not same:
+        return 0.0
+    precision, recall = same / len(answer), same / len(gold)
+    return 2 * precision * recall / (precision + recall)
+
+
+def test_squadv2_scores_as_lm_evals_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval's own `process_results` and `aggregation`; the hub's metric is stood in for by the published rules."""
+    from lm_eval.tasks.squadv2 import task as stock
+
+    def compute(predictions: Any, references: Any) -> dict[str, float]:
+        pairs = list(zip(predictions, references, strict=True))
+        assert all(prediction["no_answer_probability"] <= 1 for prediction, _ in pairs), "never above the threshold"
+        totals: dict[str, list[float]] = {}
+        for prediction, reference in pairs:
+            kind = "HasAns" if reference["answers"]["text"] else "NoAns"
+            exact, f1 = official_scores(prediction["prediction_text"], reference["answers"]["text"])
+            for prefix in ("", f"{kind}_"):
+                totals.setdefault(f"{prefix}exact", []).append(exact)
+                totals.setdefault(f"{prefix}f1", []).append(f1)
+        return {key: 100 * sum(values) / len(values) for key, values in totals.items()}
+
+    monkeypatch.setattr(stock, "_squad_metric", compute)
+    task = stock.SQuAD2.__new__(stock.SQuAD2)
+    docs = [{"id": str(i), "answers": {"text": golds}} for i, (_, golds) in enumerate(OFFICIAL)]
+    theirs = [task.process_results(doc, [answer, (0.0, True)]) for doc, (answer, _) in zip(docs, OFFICIAL, strict=True)]
+    score = find_task("harness", "squadv2").resolve()["process_results"]
+    ours = [score(doc, [answer]) for doc, (answer, _) in zip(docs, OFFICIAL, strict=True)]
+    for metric in ("exact", "f1", "HasAns_exact", "HasAns_f1", "NoAns_exact", "NoAns_f1"):
+        values = [scores[metric] for scores in ours if metric in scores]
+        expected = task.aggregation()[metric]([item[metric] for item in theirs])
+        assert 100 * sum(values) / len(values) == pytest.approx(expected), metric
+    assert [scores["exact"] for scores in ours] == [1, 0, 0, 0, 0, 1, 0, 1, 1, 0, 0]
+
+
+def test_squadv2_stops_where_lm_eval_stops() -> None:
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks.squadv2.task import SQuAD2
+
+    task = SQuAD2.__new__(SQuAD2)
+    request = task.construct_requests({}, "prompt")[0]
+    ours = find_task("harness", "squadv2").config["generation_kwargs"]
+    assert ours["until"] == request.arguments[1]["until"]
+    assert request.arguments[1].keys() == {"until"}, "so lm-eval's default number of tokens"
+    assert ours["max_gen_toks"] == HFLM.max_gen_toks.fget(HFLM.__new__(HFLM))
+
+
+def test_squadv2_prunegrid_is_the_task_of_former_records() -> None:
+    digest = find_task("harness", "squadv2_prunegrid").digest
+    assert list(FORMER_NAMES) == [("squadv2", digest)]
+    assert current_name("squadv2", digest) == "squadv2_prunegrid"
+    assert current_name("squadv2", find_task("harness", "squadv2").digest) == "squadv2"
+    assert current_name("squadv2", find_task("paper", "squadv2").digest) == "squadv2"
 
 
 def test_trivia_targets() -> None:
@@ -128,6 +211,7 @@ def test_squad_prompt_is_that_of_lm_eval() -> None:
     from lm_eval.utils import apply_template
 
     prompt = find_task("harness", "squadv2").config["doc_to_text"]
+    assert prompt == find_task("harness", "squadv2_prunegrid").config["doc_to_text"]
     for golds in (["milk", "the milk"], []):
         doc = {"title": "Cats", "context": "Cats drink.", "question": "What?", "answers": {"text": golds}}
         assert apply_template(prompt, doc) == SQuAD2.doc_to_text(None, doc)
