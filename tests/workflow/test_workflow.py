@@ -35,6 +35,30 @@ def test_paper_expands_to_the_published_grid(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "models", "budgets", "benchmarks"),
+    [("paper_v2", 2, 6, 5), ("paper_math", 3, 3, 2), ("paper_openhermes", 1, 6, 5)],
+)
+def test_v2_experiments_train_each_pruned_cell_dynamically(
+    name: str, models: int, budgets: int, benchmarks: int, tmp_path: Path
+) -> None:
+    pruned = models * budgets * 17
+    assert planned(tmp_path, config=shipped(name)) == {
+        "record": 1,
+        "benchmark_items": benchmarks,
+        "dataset": 1,
+        "model": models,
+        "score": models,
+        "gather_scores": models,
+        "train_dynamic": pruned,
+        "train": models,
+        "evaluate": pruned + 2 * models,
+        "collect": 1,
+        "figures": 1,
+        "table": 1,
+    }
+
+
 def test_paper_asks_for_gpus_where_they_are_needed(tmp_path: Path) -> None:
     target = "results/paper/trained/Mistral-7B/full/seed0/training.json"
     done = snakemake(tmp_path, "--dry-run", target, config=shipped("paper"))

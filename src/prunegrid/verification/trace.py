@@ -5,8 +5,10 @@ prunegrid trace results/sandbox sandbox-1M/s0.125-t0.5/qtuning/seed0 GSM8K
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow.compute as pc
 
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
@@ -20,6 +22,8 @@ from prunegrid.statistics.paired_items import KEY, read_item_scores
 from prunegrid.verification.numbers import baseline_cell, read_done_rows
 
 MAX_LISTED = 20
+MAX_SHOWN = 3  # of the better items, and of the worse ones
+WIDTH = 60  # of a text
 
 
 def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
@@ -40,7 +44,9 @@ def trace_score(directory: Path, cell_name: str, benchmark: str) -> list[str]:
     ]
     base = baseline_cell(experiment, cell)
     if base and (base.name, benchmark) in scores:
-        lines += _delta(items, read_item_scores(directory, base, benchmark).rows.to_pandas(), base.name)
+        base_items = read_item_scores(directory, base, benchmark).rows.to_pandas()
+        texts = [_read_texts(directory / layout.answers(name, benchmark)) for name in (cell.name, base.name)]
+        lines += _delta(items, base_items, base.name, texts)
     return lines
 
 
@@ -75,8 +81,8 @@ def _origin(directory: Path, experiment: Experiment, cell: Cell, benchmark: str)
     yield f"  base model: {directory / layout.base_model(cell.model)}, digest {digests['model'][:12]}"
 
 
-def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str) -> Iterator[str]:
-    """The delta, and the items that it comes from."""
+def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str, texts: list[pd.DataFrame]) -> Iterator[str]:
+    """The delta, and the items that it comes from, the first with their `texts` (`_read_texts`: of both cells)."""
     pairs = items.merge(base_items, on=KEY, suffixes=("", "_base"), validate="one_to_one")
     gap = 100 * (pairs["value"] - pairs["value_base"])
     score = 100 * base_items["value"].mean()
@@ -85,4 +91,29 @@ def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str) -> Iterator
         numbers = pairs.loc[rows, "doc_id"].tolist()
         ids = ", ".join(map(str, numbers[:MAX_LISTED])) + (", ..." if numbers[MAX_LISTED:] else "")
         yield f"  {word} on {len(numbers)}{': doc_id ' + ids if numbers else ''}"
+        for key in pairs.loc[rows, KEY].head(MAX_SHOWN).itertuples(index=False, name=None):
+            yield from _item(key, *texts)
     yield f"  alike on {(gap == 0).sum()}"
+
+
+def _read_texts(path: Path) -> pd.DataFrame:
+    """Question, gold and response of the items that have them, by `KEY`; files of older versions have none."""
+    columns = [*KEY, "question", "gold", "response"]
+    if not set(columns) <= set(files.parquet_schema(path).names):
+        return pd.DataFrame(columns=columns).set_index(KEY)
+    rows = files.read_parquet(path, columns)
+    texts: pd.DataFrame = rows.filter(pc.is_valid(rows["question"])).to_pandas().set_index(KEY)
+    return texts
+
+
+def _item(key: tuple[Any, ...], texts: pd.DataFrame, base_texts: pd.DataFrame) -> Iterator[str]:
+    """One line of what was asked, what is right, and both answers; none without the texts."""
+    if key in texts.index and key in base_texts.index:
+        item, base = texts.loc[key], base_texts.loc[key, "response"]
+        question, gold, answer, other = map(_shorten, (item["question"], item["gold"], item["response"], base))
+        yield f"    {key[0]}: {question} | gold: {gold} | answer: {answer} | baseline's: {other}"
+
+
+def _shorten(text: str | None) -> str:
+    words = " ".join((text or "").split())
+    return words if len(words) <= WIDTH else f"{words[:WIDTH]}..."

@@ -384,6 +384,22 @@ def test_plan_command_imports_nothing_heavy() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "evaluations", "items"),
+    [
+        ("paper_v2", "208 x 5 benchmarks", "GSM8K 1,319"),
+        ("paper_math", "159 x 2 benchmarks", "GSM8K 1,319, MATH 5,000"),
+        ("paper_openhermes", "104 x 5 benchmarks", "GSM8K 1,319"),
+    ],
+)
+def test_plan_command_counts_the_v2_experiments(name: str, evaluations: str, items: str) -> None:
+    done = plan(f"experiments/{name}.yaml", "--samples", "1000", "--tokens-per-sample", "100")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert evaluations in done.stdout
+    assert items in done.stdout
+    assert "assumed; give models" not in done.stdout
+
+
 def test_plan_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> None:
     done = plan(str(run[1]))
     assert done.returncode == 0, done.stderr[-2000:]

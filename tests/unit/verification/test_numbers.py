@@ -1,9 +1,11 @@
 """From the table's numbers back to item files made by hand; a number that does not follow from them is refused."""
 
 import random
+import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from prunegrid.core import files
@@ -45,6 +47,27 @@ def test_verify_table_counts_what_it_recomputed(root: Path) -> None:
     names = {f"table{folder}/table.{ending}" for folder in ("", "/against-full") for ending in FORMATS}
     made = {"results.parquet", "deltas.parquet", "table/against-full/deltas.parquet", *names}
     assert {str(file.relative_to(root)) for file in verified.files} == made
+
+
+def add_texts(root: Path, path: str, response: str) -> None:
+    """Question and gold in the item file of benchmark A, which its record then names by the new digest."""
+    file = root / f"evaluation/{path}/A.parquet"
+    rows = pd.read_parquet(file)
+    texts = {"question": [f"Is it\n {i}?" for i in rows["doc_id"]], "gold": "yes", "response": response}
+    files.write_parquet(file, pa.Table.from_pandas(rows.assign(**texts)))
+    put(file.with_suffix(".json"), files.read_json(file.with_suffix(".json")) | {"items_hash": files.sha256(file)})
+
+
+def test_trace_score_shows_the_first_differing_items(root: Path) -> None:
+    add_texts(root, PPL, "y" * 70)
+    assert "gold:" not in "".join(trace_score(root, PPL, "A")), "the baseline's file has no texts"
+    add_texts(root, PPL.replace("ppl", "random"), "no")
+    lines = trace_score(root, PPL, "A")
+    place = next(i for i, line in enumerate(lines) if line.startswith("  worse on"))
+    first = re.findall(r"\d+", lines[place])[1:4]
+    answers = f"gold: yes | answer: {'y' * 60}... | baseline's: no"
+    assert lines[place + 1 : place + 4] == [f"    {i}: Is it {i}? | {answers}" for i in first]
+    assert sum("gold:" in line for line in lines) == 6
 
 
 def test_trace_score_leads_back_to_the_items(root: Path) -> None:
