@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 
 def load_model(model_dir: Path, adapter_dir: Path | None, dtype: str, device: str) -> Any:
-    """The model, with the adapter merged in if there is one, set to plain greedy decoding.
+    """The model, with the adapter merged in if there is one, set to plain decoding.
 
     Only the token ids of generation_config.json are used: it may ask for sampling or a repetition penalty.
     """
@@ -182,7 +182,7 @@ def _run_benchmarks(
         if isinstance(task, StockTask):
             run = run_stock(lm, name, task, items.docs, data)
         else:
-            run = harness.run(lm, name, task.resolve(), items.docs, fingerprint["seed"])
+            run = harness.run(lm, name, task.resolve(), items.docs, fingerprint["seed"], fingerprint.get("repeats", 1))
         record = fingerprint | record_scores(name, task.metadata, len(items.docs), run)
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)

@@ -1,4 +1,4 @@
-"""Greedy answers by transformers' own `generate`, in batches under a budget of tokens.
+"""Greedy or sampled answers by transformers' own `generate`, in batches under a budget of tokens.
 
     generated = generate(model, tokenizer, prompts, max_new_tokens=256, stops=["Question:"], batch_tokens=8192)
 
@@ -20,6 +20,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StaticCache, Stop
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.ragged import Ints
+from prunegrid.evaluation.sampling import Draw, Sampling, Seed
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.scoring.batches import batches_by_length
 
@@ -108,14 +109,16 @@ def generate(
     stops: Sequence[str] = (),
     batch_tokens: int = 8192,
     implementation: str | None = None,
+    sampling: Sampling | None = None,
+    seeds: Sequence[Seed] = (),
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> Generated:
-    """Decode each of `prompts` (token ids, at least one) greedily.
+    """Decode each of `prompts` (token ids, at least one): greedily, or with `sampling` from each prompt's seed.
 
     A batch has at most `batch_tokens` tokens, future answers included, or one row. Without an `implementation`,
     `choose` selects one, and a static cache that fails is replaced by a dynamic one.
     """
-    run = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    run = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress, sampling, seeds)
     cache = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
     if cache == "dynamic":
         return Generated(run.dynamic(batch_tokens), cache)
@@ -127,7 +130,7 @@ def generate(
         if implementation or isinstance(error, PrunegridError):
             raise
         fallback = f"answers come from a dynamic cache, since the static one failed: {first_line(error)}"
-    retry = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress)
+    retry = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress, sampling, seeds)
     return Generated(retry.dynamic(batch_tokens), "dynamic", fallback)
 
 
@@ -156,6 +159,8 @@ class _Run:
     max_new_tokens: int
     stops: Sequence[str]
     progress: Callable[[int], None]
+    sampling: Sampling | None = None
+    seeds: Sequence[Seed] = ()
 
     def __post_init__(self) -> None:
         ends = self.model.generation_config.eos_token_id
@@ -203,7 +208,7 @@ class _Run:
             attention_mask=mask_BT,
             max_length=min(width + self.max_new_tokens - min(answered), int(self.lengths[places].max())),
             stopping_criteria=StoppingCriteriaList([stop]),
-            logits_processor=LogitsProcessorList([finite]),
+            logits_processor=LogitsProcessorList([finite, *self._draws(places + fill, answered, width)]),
             pad_token_id=self.tokenizer.pad_token_id,
             do_sample=False,
             **({} if cache is None else {"past_key_values": cache}),
@@ -214,6 +219,13 @@ class _Run:
         finished = [place for place, length in zip(places, stop.length, strict=False) if length]
         self.progress(int(self.lengths[finished].sum()))
         return [place for place, length in zip(places, stop.length, strict=False) if not length]
+
+    def _draws(self, places: list[int], answered: list[int], width: int) -> list[LogitsProcessor]:
+        """What draws these rows' next tokens; nothing if the likeliest are taken."""
+        if self.sampling is None:
+            return []
+        seeds = [self.seeds[place] for place in places]
+        return [Draw(self.sampling, seeds, answered, width, self.max_new_tokens)]
 
     def _padded(self, prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompts padded on the left, and a mask that is 0 in padding."""

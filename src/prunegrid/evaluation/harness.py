@@ -8,6 +8,7 @@ Importing this module imports torch and lm-eval: set HF_HUB_OFFLINE first.
 import functools
 import logging
 import random
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.language_model import LanguageModel
 from prunegrid.evaluation.records import item_texts
 from prunegrid.models import load_tokenizer
+from prunegrid.tasks.task import find_temperature
 
 GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
 
@@ -50,6 +52,46 @@ class WholeStringChoice(ConfigurableTask):
         return {"acc": scored["acc"]}
 
 
+class SampledTask(ConfigurableTask):
+    """A task that asks each item `repeats` times, each request with its own seed, and scores the mean of the answers.
+
+    `drawn` has the values of each item's answers by metric, in the order of lm-eval's samples. A metric whose values
+    are no numbers, since it is made of all items at once, has no mean: it is left out if answers are several.
+    """
+
+    def __init__(self, config: dict[str, Any], repeats: int, seed: int) -> None:
+        super().__init__(config=config)
+        self.repeats, self.seed = repeats, seed
+        self.drawn: list[dict[str, list[float]]] = []
+
+    def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> Any:
+        item = kwargs["metadata"][1]
+        requests = []
+        for sample in range(self.repeats):
+            request = super().construct_requests(doc, ctx, **kwargs)
+            request.idx = sample
+            request.arguments[1]["seed"] = (self.seed, item, sample)
+            requests.append(request)
+        return requests
+
+    def process_results(self, doc: dict[str, Any], results: list[str]) -> Any:
+        score = super().process_results
+        if self.repeats == 1:
+            return score(doc, results)
+        scores = [score(doc, [result]) for result in results]
+        numbers = [
+            metric for metric, value in scores[0].items() if isinstance(value, int | float | np.number | np.bool)
+        ]
+        self.drawn.append({metric: [float(each[metric]) for each in scores] for metric in numbers})
+        return {metric: statistics.fmean(values) for metric, values in self.drawn[-1].items()}
+
+    def spread(self, place: int, metric: str) -> dict[str, Any]:
+        """The columns `n_samples` and `value_variance` of the sample at this place, if answers are several."""
+        if self.repeats == 1:
+            return {}
+        return {"n_samples": self.repeats, "value_variance": statistics.variance(self.drawn[place][metric])}
+
+
 @functools.cache
 def configure_lm_eval() -> None:
     """Change lm-eval in this process: fewer warnings, and each Jinja template compiled once."""
@@ -70,17 +112,21 @@ def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
     return LanguageModel(model, tokenizer, batch_tokens)
 
 
-def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+def run(
+    lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], seed: int, repeats: int = 1
+) -> dict[str, Any]:
     """Evaluate a `LanguageModel` or `VllmModel` on one benchmark: lm-eval's `metrics` and per-item `samples`.
+
+    With `repeats` an item's value is the mean over so many answers (`SampledTask`).
 
     Samples have the item's texts as well (`records.TEXTS`). `n_truncated` is the number of items of which a prompt was
     truncated.
     """
     configure_lm_eval()
-    check_generation(name, task.get("generation_kwargs", GREEDY), lm.max_length)
+    generation = task.get("generation_kwargs", GREEDY)
+    check_length(name, generation, lm.max_length)
     config = {**task, "task": name, "custom_dataset": lambda **_: {task["test_split"]: Docs(docs)}}
-    whole_strings = task["metadata"].get("scored_by") == "nll_per_token"
-    task_object = (WholeStringChoice if whole_strings else ConfigurableTask)(config=config)
+    task_object = _task(config, seed, repeats)
     task_object.set_fewshot_seed(seed)
     random.seed(seed)
     np.random.seed(seed)
@@ -91,15 +137,23 @@ def run(lm: Any, name: str, task: dict[str, Any], docs: list[dict[str, Any]], se
     except PrunegridError as error:
         raise PrunegridError(f"{name}: {error.where}", error.what, error.fix) from None
     samples = [sample | item_texts(task_object, sample["doc"], sample["target"]) for sample in results["samples"][name]]
+    if isinstance(task_object, SampledTask):
+        metric = task["metadata"]["table_metric"]
+        samples = [sample | task_object.spread(place, metric) for place, sample in enumerate(samples)]
     truncated = {sample["doc_id"] for sample in samples for args in sample["arguments"] if lm.is_truncated(*args)}
     return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(truncated)}
 
 
-def check_generation(name: str, generation: dict[str, Any], max_length: int) -> None:
-    """Refuse generation settings that would not be followed, and a context too short for a prompt and an answer."""
-    if generation.keys() != GREEDY.keys() or generation["do_sample"]:
-        fix = "give exactly until, max_gen_toks and do_sample: false"
-        raise PrunegridError(f"{name}: generation_kwargs", f"{generation} ask for more than greedy decoding", fix)
+def _task(config: dict[str, Any], seed: int, repeats: int) -> ConfigurableTask:
+    if find_temperature(config.get("generation_kwargs", GREEDY)):
+        return SampledTask(config, repeats, seed)
+    if config["metadata"].get("scored_by") == "nll_per_token":
+        return WholeStringChoice(config=config)
+    return ConfigurableTask(config=config)
+
+
+def check_length(name: str, generation: dict[str, Any], max_length: int) -> None:
+    """Refuse a context too short for a prompt and an answer."""
     if (length := generation["max_gen_toks"]) >= max_length:
         problem = f"{length} leaves no room for a prompt in the model's context of {max_length} tokens"
         fix = "lower it, or take a model with a longer context"

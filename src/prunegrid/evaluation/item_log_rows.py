@@ -32,7 +32,8 @@ LM_EVAL_FIELDS = {
 class ItemRow:
     """One item under one filter, with its scores by metric; a score that is no number is NaN.
 
-    `epoch` numbers the answers to an item that inspect-ai asked several times.
+    `epoch` numbers the answers to an item that inspect-ai asked several times; prunegrid's scores are means over
+    `n_answers`.
     """
 
     place: str
@@ -43,6 +44,7 @@ class ItemRow:
     prompt: str | None
     target: str | None
     epoch: str | None = None
+    n_answers: int = 1
 
 
 def find_kind(source: str, row: Record) -> Kind:
@@ -78,6 +80,7 @@ def row_reader(kind: Kind, cluster: str | None, columns: Sequence[str] = ()) -> 
             prompt=_text(_first(row, PROMPTS)),
             target=_text(_first(row, TARGETS)),
             epoch=_text(row.get("epoch")) if kind == "other" else None,
+            n_answers=int(row.get("n_samples") or 1) if kind == "prunegrid" else 1,
         )
 
     return read

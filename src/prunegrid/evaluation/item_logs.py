@@ -224,9 +224,10 @@ def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
         problem = f"{len(missing)} of {len(items)} items have no finite {metric}, the first at {missing[0].place}"
         raise PrunegridError(source, problem, "score them, or take them out of all logs")
     columns = {
-        name: [getattr(item, name) for item in items] for name in ("item", "cluster", "prompt", "target", "epoch")
+        name: [getattr(item, name) for item in items]
+        for name in ("item", "cluster", "prompt", "target", "epoch", "n_answers")
     }
-    frame = _mean_answers(pd.DataFrame(columns | {"value": values, "n_answers": 1}))
+    frame = _mean_answers(pd.DataFrame(columns | {"value": values}))
     frame = frame.sort_values("item", kind="stable", ignore_index=True)
     if (repeated := frame["item"].duplicated()).any():
         names = ", ".join(map(str, frame.loc[repeated, "item"].unique()[:3]))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.progress import Progress
 from prunegrid.evaluation.generation import generate
+from prunegrid.evaluation.sampling import Sampling, Seed
 from prunegrid.evaluation.shared_prefix import OptionBatch, OptionRow, RowLimit, ScoredString, option_rows
 from prunegrid.models.architecture import headless_decoder
 from prunegrid.models.probes import changes_logits_after_head, non_finite_logits
@@ -32,7 +33,7 @@ CHUNK_LOGITS = {"cpu": 2**23, "cuda": 2**26}  # of scored tokens at a time
 class LanguageModel(HFLM):
     """lm-eval's wrapper of a transformers model. A forward pass has at most `batch_tokens` padded tokens, or one row.
 
-    In generation these are rows x (prompt + max_gen_toks); it is greedy and stops row by row. If a model changes its
+    In generation these are rows x (prompt + max_gen_toks); it stops row by row. If a model changes its
     logits after the head, passes over options compute all logits: at most `PASS_LOGITS`, or one row.
     `truncated` holds the requests that lost tokens to fit the context; `fallback` says why answers were not generated
     as planned.
@@ -146,19 +147,30 @@ class LanguageModel(HFLM):
         return logits_CV
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
-        """The answers, in the requests' order."""
-        places_by_setting: dict[tuple[int, tuple[str, ...]], list[int]] = defaultdict(list)
+        """The answers, in the requests' order. A request that samples has its `seed` among its settings."""
+        Setting = tuple[int, tuple[str, ...], Sampling | None]
+        places_by_setting: dict[Setting, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
             setting = request.args[1]
-            places_by_setting[int(setting["max_gen_toks"]), tuple(setting["until"])].append(place)
+            sampling = Sampling.from_settings(setting)
+            places_by_setting[int(setting["max_gen_toks"]), tuple(setting["until"]), sampling].append(place)
         answers = [""] * len(requests)
-        for (max_new_tokens, stops), places in places_by_setting.items():
-            texts = self._answers([requests[place].args[0] for place in places], max_new_tokens, stops)
+        for (max_new_tokens, stops, sampling), places in places_by_setting.items():
+            prompts = [requests[place].args[0] for place in places]
+            seeds = [requests[place].args[1]["seed"] for place in places] if sampling else []
+            texts = self._answers(prompts, max_new_tokens, stops, sampling, seeds)
             for place, text in zip(places, texts, strict=True):
                 answers[place] = text
         return answers
 
-    def _answers(self, texts: list[str], max_new_tokens: int, stops: Sequence[str]) -> list[str]:
+    def _answers(
+        self,
+        texts: list[str],
+        max_new_tokens: int,
+        stops: Sequence[str],
+        sampling: Sampling | None,
+        seeds: Sequence[Seed],
+    ) -> list[str]:
         limit = self.max_length - max_new_tokens
         prompts = [self._truncate(self.tok_encode(text), limit, (text, max_new_tokens)) for text in texts]
         stops = handle_stop_sequences(list(stops), self.tokenizer.decode(self.eot_token_id))
@@ -171,6 +183,8 @@ class LanguageModel(HFLM):
             stops=stops,
             batch_tokens=self.batch_tokens,
             implementation="dynamic" if self.fallback else None,
+            sampling=sampling,
+            seeds=seeds,
             progress=progress.add,
         )
         if generated.fallback:

@@ -25,6 +25,8 @@ ITEM_COLUMNS = pa.schema(
         "value": pa.float64(),
     }
 )
+SAMPLE_COLUMNS = pa.schema({"n_samples": pa.int64(), "value_variance": pa.float64()})
+"""Further columns where each item was asked several times."""
 
 
 def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +52,16 @@ def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[s
         "n_truncated": run["n_truncated"],
         "metrics": metrics,
         **_subtasks(run.get("subtasks")),
+        **_sampling_se(rows),
     }
+
+
+def _sampling_se(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """In points, how far the score would vary if the same model answered the same items anew, as `sampling_se`."""
+    if "n_samples" not in rows[0]:
+        return {}
+    variance = sum(row["value_variance"] / row["n_samples"] for row in rows)
+    return {"sampling_se": 100 * math.sqrt(variance) / len(rows)}
 
 
 def _subtasks(subtasks: dict[str, dict[str, Any]] | None) -> dict[str, Any]:
@@ -72,8 +83,12 @@ def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str, texts: bool = True) -> pa.Table:
-    """One row per item and filter; `value` is the table's metric for that item, 0..1. `TEXTS` only if `texts`."""
-    schema = pa.schema([column for column in ITEM_COLUMNS if texts or column.name not in TEXTS])
+    """One row per item and filter; `value` is the table's metric for that item, 0..1. `TEXTS` only if `texts`.
+
+    Of several answers to an item `value` is the mean, and `SAMPLE_COLUMNS` are there.
+    """
+    further = SAMPLE_COLUMNS if "n_samples" in samples[0] else ()
+    schema = pa.schema([column for column in (*ITEM_COLUMNS, *further) if texts or column.name not in TEXTS])
     rows = []
     for sample in samples:
         columns = sample | {
@@ -100,7 +115,12 @@ def item_texts(task: Any, doc: dict[str, Any], target: Any) -> dict[str, str]:
 
 
 def _response(filtered: list[Any]) -> str:
-    """The filtered answer, or a JSON list of one number in nats per option: its log-probability or its NLL."""
+    """The filtered answer, or a JSON list of several.
+
+    Of options a JSON list of one number in nats for each: its log-probability or its NLL.
+    """
+    if isinstance(filtered[0], str) and len(filtered) > 1:
+        return json.dumps(filtered, ensure_ascii=False)
     if isinstance(filtered[0], str):
         return filtered[0]
     # lm-eval's log-probability comes with whether greedy decoding would give the option

@@ -10,7 +10,7 @@ from lm_eval.evaluator import evaluate
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
 from prunegrid.evaluation import stock
-from prunegrid.evaluation.harness import check_generation, configure_lm_eval
+from prunegrid.evaluation.harness import check_length, configure_lm_eval
 from prunegrid.evaluation.records import item_texts
 from prunegrid.evaluation.stock_items import StoredSplits
 from prunegrid.tasks.stock import StockTask
@@ -32,7 +32,7 @@ def run_stock(lm: Any, name: str, task: StockTask, docs: list[dict[str, Any]], p
     for subtask, each in tasks.items():
         each.chosen = frozenset(chosen[subtask])
         if each.OUTPUT_TYPE == "generate_until":
-            check_generation(name, stock.greedy(subtask, each.config.generation_kwargs), lm.max_length)
+            check_length(name, stock.greedy(subtask, each.config.generation_kwargs), lm.max_length)
     results = _evaluate(lm, name, task, tasks, 1 + max(doc["doc_id"] for doc in docs))
     samples = [
         sample

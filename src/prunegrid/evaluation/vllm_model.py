@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from lm_eval.models.utils import resolve_max_length
 from lm_eval.models.vllm_causallms import VLLM
@@ -131,8 +132,13 @@ class VllmModel(VLLM):
 
     @staticmethod
     def modify_gen_kwargs(*arguments: Any, **settings: Any) -> Any:
-        """Request the generated tokens' log-probabilities, too: they show logits that are not finite."""
+        """Request the generated tokens' log-probabilities, too: they show logits that are not finite.
+
+        vLLM seeds a request with one number; it is made from the three of a sample's.
+        """
         kwargs, stops, max_new_tokens = VLLM.modify_gen_kwargs(*arguments, **settings)
+        if "seed" in kwargs:
+            kwargs = kwargs | {"seed": int(np.random.SeedSequence(kwargs["seed"]).generate_state(1)[0])}
         return kwargs | {"logprobs": 0}, stops, max_new_tokens
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:

@@ -379,6 +379,15 @@ class Generation(Section):
     top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
     top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
 
+    @model_validator(mode="after")
+    def check_sampling(self) -> Self:
+        if not self.temperature and (self.top_p is not None or self.top_k is not None):
+            key = "top_k" if self.top_p is None else "top_p"
+            raise ValueError(
+                f"{key} needs a temperature, since answers are greedy without one; give it, or remove {key}"
+            )
+        return self
+
 
 class Benchmark(Section):
     """One column of the table: a task by its name, or one that this section describes (`kind`)."""
@@ -486,7 +495,9 @@ class Benchmark(Section):
             read = task.metadata.get("fields")
             values |= {"cluster": self.cluster, "fields": read and list(dict.fromkeys([*read, *self.cluster]))}
         gen_kwargs = self.gen_kwargs.model_dump(mode="json")
-        return (task.change_generation(gen_kwargs) if gen_kwargs else task).with_metadata(**values)
+        task = (task.change_generation(gen_kwargs) if gen_kwargs else task).with_metadata(**values)
+        task.check_generation()
+        return task
 
 
 class Evaluation(Section):

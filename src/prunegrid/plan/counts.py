@@ -76,7 +76,10 @@ def _sums(lengths: list[tuple[int, int]]) -> tuple[float, float]:
 
 
 class BenchmarkSize(NamedTuple):
-    """A benchmark's items, and the tokens of one: its prompt, all its options, its answer, the longest answer."""
+    """A benchmark's items, times its `repeats`, and the tokens of one.
+
+    These are of its prompt, of all its options, of its answer, and of the longest answer.
+    """
 
     items: int
     prompt: int
@@ -160,7 +163,7 @@ def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSi
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
     longest = task.config.get("generation_kwargs", {}).get("max_gen_toks", 0)
     asked = items if isinstance(task, StockTask) else min(items, benchmark.limit or items)
-    return BenchmarkSize(asked, prompt, options, answer, longest, assumed)
+    return BenchmarkSize(asked * benchmark.repeats, prompt, options, answer, longest, assumed)
 
 
 def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) -> tuple[int, bool]:

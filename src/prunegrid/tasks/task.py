@@ -2,7 +2,7 @@
 
 import importlib.util
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,10 @@ from prunegrid.core.plugins import import_module
 FUNCTION = "!function "
 UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
 """Metadata on which no score depends: descriptions, and checks that only reject items."""
+ANSWER = ("until", "max_gen_toks", "do_sample")
+"""The `generation_kwargs` that every task gives."""
+SAMPLING = ("temperature", "top_p", "top_k")
+LEAST_TEMPERATURE = 0.01  # below it vLLM takes this one
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,26 @@ class Task:
         if "generation_kwargs" not in self.config:
             raise PrunegridError(f"gen_kwargs of {self.name}", "its answers are options, not generated", "remove them")
         kwargs = self.config["generation_kwargs"] | gen_kwargs
-        return replace(self, config=self.config | {"generation_kwargs": kwargs | {"do_sample": is_sampled(kwargs)}})
+        is_sampled = find_temperature(kwargs) > 0
+        kept = {key: value for key, value in kwargs.items() if is_sampled or key not in SAMPLING}
+        return replace(self, config=self.config | {"generation_kwargs": kept | {"do_sample": is_sampled}})
+
+    def check_generation(self) -> None:
+        """Raise for `generation_kwargs` that no engine follows."""
+        if "generation_kwargs" not in self.config:
+            return
+        kwargs, place = self.config["generation_kwargs"], f"generation_kwargs of {self.name}"
+        if (keys := set(kwargs) - {*SAMPLING}) != {*ANSWER}:
+            unknown, missing = sorted(keys - {*ANSWER}), sorted({*ANSWER} - keys)
+            problem = f"{unknown[0]} is not followed" if unknown else f"{missing[0]} is missing"
+            raise PrunegridError(place, problem, f"give {', '.join(ANSWER)}; to sample {', '.join(SAMPLING)}")
+        temperature = find_temperature(kwargs)
+        if 0 < temperature < LEAST_TEMPERATURE:
+            problem = f"temperature {temperature} is nearly greedy, and its numbers overflow"
+            raise PrunegridError(place, problem, f"give 0, or at least {LEAST_TEMPERATURE}")
+        if temperature and (self.config.get("repeats") or 1) > 1:
+            problem = f"the task's own repeats ({self.config['repeats']}) would ask with the same random numbers"
+            raise PrunegridError(place, problem, "remove it, and give the benchmark repeats")
 
     def with_metadata(self, **values: Any) -> Self:
         """The task with these `values` in place of its metadata's; unchanged without any."""
@@ -94,6 +117,10 @@ def is_function(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(FUNCTION)
 
 
-def is_sampled(generation: dict[str, Any]) -> bool:
-    """Whether these `generation_kwargs` draw answers at random."""
-    return bool(generation.get("temperature"))
+def find_temperature(generation: Mapping[str, Any]) -> float:
+    """The temperature at which these `generation_kwargs` draw answers; 0: greedy.
+
+    One that is not given is 1 where they sample, as in transformers.
+    """
+    temperature = generation.get("temperature")
+    return float(generation["do_sample"] if temperature is None else temperature)

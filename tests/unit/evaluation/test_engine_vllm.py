@@ -20,6 +20,7 @@ from lm_eval.api.instance import Instance  # noqa: E402
 
 from prunegrid.evaluation import vllm_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
+from prunegrid.experiment.sections import Generation  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import LONG, QUESTIONS, options, tokenizer  # noqa: E402
@@ -163,3 +164,32 @@ def test_evaluations_of_both_engines(protocol: str, folder: Path, tmp_path: Path
                 assert json.loads(response) == pytest.approx(json.loads(also), abs=1e-4)
             else:
                 assert response == also
+
+
+def test_sampled_answers_do_not_depend_on_their_batch(both: tuple[Any, LanguageModel]) -> None:
+    """Each request has its own seed: the same texts alone and in another order; another seed gives another text."""
+    theirs, _ = both
+    setting = {"until": ["&"], "do_sample": True, "max_gen_toks": 16, "temperature": 1.0, "top_p": 0.95, "top_k": 50}
+    prompts = [texts[0] for _, texts in QUESTIONS]
+    asked = [
+        Instance("generate_until", {}, (prompt, {**setting, "seed": (0, item, sample)}), 0)
+        for item, prompt in enumerate(prompts)
+        for sample in range(4)
+    ]
+    texts = theirs.generate_until(asked)
+    assert theirs.generate_until(asked[::-1]) == texts[::-1]
+    assert [theirs.generate_until([request])[0] for request in asked[:4]] == texts[:4]
+    assert len(set(texts)) > 0.8 * len(texts)
+
+
+def test_several_answers_to_an_item_are_one_row(folder: Path, tmp_path: Path) -> None:
+    data = {"B": write_jsonl(tmp_path / "items.jsonl", ITEMS["gsm8k"])}
+    kwargs = Generation(temperature=1.0, max_gen_toks=8)
+    benchmark = toy_benchmark("gsm8k").model_copy(update={"repeats": 3, "gen_kwargs": kwargs})
+    settings = {key: value for key, value in SETTINGS.items() if key != "seed"}
+    record = evaluate(folder, tmp_path, benchmarks={"B": benchmark}, data=data, engine="vllm", **settings)["B"]
+    rows = pq.read_table(tmp_path / "B.parquet").to_pylist()
+    assert len(rows) == 2 * len(ITEMS["gsm8k"]) and record["sampling_se"] >= 0
+    for row in rows:
+        answers = json.loads(row["response"])
+        assert (row["n_samples"], len(answers)) == (3, 3)

@@ -276,15 +276,12 @@ def test_prompts_that_are_cut_are_counted(toy_model: Path, tmp_path: Path) -> No
 
 
 def test_a_task_that_cannot_be_answered_as_written() -> None:
-    from prunegrid.evaluation.harness import check_generation
+    from prunegrid.evaluation.harness import check_length
 
     greedy = {"until": ["x"], "do_sample": False, "max_gen_toks": 32}
-    check_generation("B", greedy, 33)
+    check_length("B", greedy, 33)
     with refused("B: generation_kwargs.max_gen_toks", "context of 32 tokens"):
-        check_generation("B", greedy, 32)
-    for wrong in ({"do_sample": True}, {"temperature": 0.5}):
-        with refused("B: generation_kwargs", greedy | wrong):
-            check_generation("B", greedy | wrong, 1024)
+        check_length("B", greedy, 32)
 
 
 def test_known_tasks() -> None:

@@ -237,6 +237,11 @@ def test_gen_kwargs_change_the_task_and_absent_ones_do_not() -> None:
         ("GSM8K", {"repeats": 2, "gen_kwargs": {"temperature": 0}}, "greedy answers to an item are all the same"),
         ("GSM8K", {"gen_kwargs": {"num_beams": 2}}, "num_beams"),
         ("GSM8K", {"gen_kwargs": {"temperature": -1}}, "temperature"),
+        ("GSM8K", {"gen_kwargs": {"temperature": 0.001}}, "give 0, or at least 0.01"),
+        ("GSM8K", {"gen_kwargs": {"top_p": 0.9}}, "top_p needs a temperature"),
+        ("GSM8K", {"gen_kwargs": {"top_k": 5, "temperature": 0}}, "top_k needs a temperature"),
+        ("GSM8K", {"task": "lm-eval:gsm8k", "gen_kwargs": {"temperature": 1}}, "asked greedily"),
+        ("ARC-E", {"repeats": 2, "gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
         ("ARC-E", {"gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
     ],
 )

@@ -116,6 +116,14 @@ def test_benchmark_size_is_counted_in_its_file_else_as_stated(tmp_path: Path) ->
     assert counts.benchmark_size(Experiment.model_validate(values), "A", tmp_path).items == 3
 
 
+def test_repeats_multiply_the_items_that_are_asked(tmp_path: Path) -> None:
+    values = an_experiment().model_dump(mode="json")
+    section = {"task": "gsm8k", "items": 70, "limit": 20, "data": {"path": str(tmp_path / "x.jsonl")}}
+    for repeats, items in ((1, 20), (4, 80)):
+        values["evaluation"]["benchmarks"]["A"] = section | {"repeats": repeats, "gen_kwargs": {"temperature": 1}}
+        assert counts.benchmark_size(Experiment.model_validate(values), "A", tmp_path).items == items
+
+
 def test_jobs_are_done_if_their_files_exist(run: tuple[Experiment, Path]) -> None:
     experiment, root = run
     done = {job.step.log: job.done for job in jobs(read_basis(experiment, root))}
