@@ -69,6 +69,22 @@ def test_answers_are_equal(both: tuple[Any, LanguageModel]) -> None:
         assert len(set(actual)) > 3
 
 
+def test_sampled_answers_do_not_depend_on_their_batch(both: tuple[Any, LanguageModel]) -> None:
+    """Each request has its own seed: the same texts alone and in another order; another seed gives another text."""
+    theirs, _ = both
+    setting = {"until": ["&"], "do_sample": True, "max_gen_toks": 16, "temperature": 1.0, "top_p": 0.95, "top_k": 50}
+    prompts = [texts[0] for _, texts in QUESTIONS]
+    asked = [
+        Instance("generate_until", {}, (prompt, {**setting, "seed": (0, item, sample)}), 0)
+        for item, prompt in enumerate(prompts)
+        for sample in range(4)
+    ]
+    texts = theirs.generate_until(asked)
+    assert theirs.generate_until(asked[::-1]) == texts[::-1]
+    assert [theirs.generate_until([request])[0] for request in asked[:4]] == texts[:4]
+    assert len(set(texts)) > 0.8 * len(texts)
+
+
 def test_options_are_equal(both: tuple[Any, LanguageModel]) -> None:
     """But for those that are cut: two tokens earlier."""
     theirs, ours = both
@@ -164,22 +180,6 @@ def test_evaluations_of_both_engines(protocol: str, folder: Path, tmp_path: Path
                 assert json.loads(response) == pytest.approx(json.loads(also), abs=1e-4)
             else:
                 assert response == also
-
-
-def test_sampled_answers_do_not_depend_on_their_batch(both: tuple[Any, LanguageModel]) -> None:
-    """Each request has its own seed: the same texts alone and in another order; another seed gives another text."""
-    theirs, _ = both
-    setting = {"until": ["&"], "do_sample": True, "max_gen_toks": 16, "temperature": 1.0, "top_p": 0.95, "top_k": 50}
-    prompts = [texts[0] for _, texts in QUESTIONS]
-    asked = [
-        Instance("generate_until", {}, (prompt, {**setting, "seed": (0, item, sample)}), 0)
-        for item, prompt in enumerate(prompts)
-        for sample in range(4)
-    ]
-    texts = theirs.generate_until(asked)
-    assert theirs.generate_until(asked[::-1]) == texts[::-1]
-    assert [theirs.generate_until([request])[0] for request in asked[:4]] == texts[:4]
-    assert len(set(texts)) > 0.8 * len(texts)
 
 
 def test_several_answers_to_an_item_are_one_row(folder: Path, tmp_path: Path) -> None:
