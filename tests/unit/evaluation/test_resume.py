@@ -329,11 +329,11 @@ def test_a_cached_record_of_a_former_task_name_counts_as_the_tasks(
     toy_model: Path, files: dict[str, Path], tmp_path: Path, evaluated: list[str]
 ) -> None:
     """Records name SQuAD's task `squadv2` from before lm-eval's rule got that name."""
-    own, stock = {"S": toy_benchmark("squadv2_prunegrid")}, {"S": toy_benchmark("squadv2")}
-    (first,) = evaluate(toy_model, tmp_path, benchmarks=own, data=files, digests=WEIGHTS).values()
+    renamed, stock = {"S": toy_benchmark("squadv2_prunegrid")}, {"S": toy_benchmark("squadv2")}
+    (first,) = evaluate(toy_model, tmp_path, benchmarks=renamed, data=files, digests=WEIGHTS).values()
     cached = tmp_path / EVALUATION_CACHE / "S.json"
     cached.write_text(json.dumps(first | {"task": "squadv2"}))
-    assert evaluate(tmp_path / "no-model", tmp_path, benchmarks=own, data=files, digests=WEIGHTS)["S"] == first
+    assert evaluate(tmp_path / "no-model", tmp_path, benchmarks=renamed, data=files, digests=WEIGHTS)["S"] == first
     assert json.loads((tmp_path / "S.json").read_text())["task"] == "squadv2_prunegrid"
     assert evaluated == ["S"]
     evaluate(toy_model, tmp_path, benchmarks=stock, data=files, digests=WEIGHTS)

@@ -3,14 +3,21 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from lm_eval.api.group import Group
+from lm_eval.config.group import AggMetricConfig
 
+from prunegrid.core.errors import PrunegridError
+from prunegrid.evaluation import stock
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.evaluation.stock_items import write_stock_items
 from prunegrid.experiment.sections import Benchmark
+from support.errors import refused
+from support.results_folder import an_experiment
 from support.stock_tasks import CHAT_TEMPLATE, ask_lm_eval, write_mirror
 
 
@@ -81,3 +88,39 @@ def test_stock_task_has_the_numbers_of_lm_eval(
             assert item["response"] == answer
         else:
             assert json.loads(item["response"])[0] == pytest.approx(answer[0], abs=1e-3)
+
+
+def test_an_unknown_task_is_refused_with_the_nearest_names_when_the_config_is_read() -> None:
+    with pytest.raises(PrunegridError, match=r"benchmarks\.A.*hellaswga.*hellaswag"):
+        an_experiment(evaluation={"benchmarks": {"A": {"task": "hellaswga"}}})
+
+
+def test_a_temperature_is_refused_when_the_config_is_read() -> None:
+    with pytest.raises(PrunegridError, match=r"benchmarks\.A\.gen_kwargs.*greedily"):
+        an_experiment(evaluation={"benchmarks": {"A": {"task": "lm-eval:gsm8k", "gen_kwargs": {"temperature": 0.5}}}})
+
+
+def test_a_metric_that_is_no_mean_over_items_is_refused(mirror: Path, tmp_path: Path) -> None:
+    """Perplexity: lower is better, and it is the exponential of a mean."""
+    benchmark = Benchmark(task="lambada_openai", metric="perplexity")
+    with refused("lm-eval's lambada_openai", "perplexity", fix="set metric to one of acc"):
+        write_stock_items(benchmark, tmp_path / "items.jsonl", mirror=str(mirror))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_group_that_is_no_mean_over_items_is_refused_unless_its_tasks_are_of_one_size() -> None:
+    group = Group("g", aggregate_metric_list=[AggMetricConfig("acc", weight_by_size=False)])
+    tasks = {name: SimpleNamespace(task_name=name, eval_docs=range(size)) for name, size in (("a", 5), ("b", 3))}
+    for task in tasks.values():
+        group.add(task)
+    loaded = stock.LoadedTask("g", tasks, group, [])
+    with refused("lm-eval's g", "3 to 5 items", fix="set limit to 3 or less"):
+        stock.check_weights(loaded, "acc", None)
+    stock.check_weights(loaded, "acc", 3)
+    stock.check_weights(loaded, "another", None)
+
+
+def test_a_task_that_samples_is_refused() -> None:
+    with refused("lm-eval's t", "0.7", "not greedy", fix="temperature: 0"):
+        stock.greedy("t", {"until": ["x"], "do_sample": True, "temperature": 0.7})
+    assert stock.greedy("t", {"until": ["x"], "temperature": 0.0})["do_sample"] is False
