@@ -87,9 +87,25 @@ def _changed_inputs(files: Files, record: str, made: str, remove: tuple[str, ...
     if not files.exists(record):
         return
     for name, digest in _named(files, record, "inputs").items():
-        if name.endswith(".json") and files.exists(name) and _differs(files, name, digest):
+        is_changed = name.endswith(".json") and files.exists(name) and _differs(files, name, digest)
+        if is_changed and not _is_same_selection(files, record, name):
             is_own = name.startswith((layout.pruned(""), layout.trained("")))
             yield Reason(name.rpartition("/")[2] if is_own else name, made, CHANGED, remove)
+
+
+def _is_same_selection(files: Files, record: str, name: str) -> bool:
+    """Whether `name` is a selection's summary that another version has written anew, of the selection that was used.
+
+    Its digest is another then, since it holds the version. A lost summary must not cost a training; `prunegrid verify`
+    recomputes its numbers. Of a matched selection `_match_reasons` compares the counts.
+    """
+    if not (name.startswith(layout.pruned("")) and name.endswith(layout.SUMMARY)):
+        return False
+    maker = "version" if record.endswith(layout.SUMMARY) else "versions.prunegrid"
+    if files.value(name, "version", absent=UNKNOWN) == files.value(record, maker, absent=UNKNOWN):
+        return False
+    used, current = (files.value(each, "selection", absent=UNKNOWN) for each in (record, name))
+    return record.endswith(layout.SUMMARY) or used == current != UNKNOWN
 
 
 def _named(files: Files, record: str, key: str) -> dict[str, str]:

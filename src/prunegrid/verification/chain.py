@@ -54,7 +54,7 @@ class Walk:
     def follow(self, name: str, key: str, kind: str, purpose: str, skipped: str = "") -> None:
         """Compare the files that the record names under `key`, a map to the sums of `sha256sum`.
 
-        Files of the folder `skipped` are left out.
+        The file `skipped`, or the files of a folder `skipped`, are left out.
         """
         named = self.record(name).get(key)
         if not isinstance(named, Mapping):
@@ -62,7 +62,7 @@ class Walk:
             return
         folder = "" if key == "inputs" else name.rpartition("/")[0]
         for file, expected in named.items():
-            if skipped and file.startswith(f"{skipped}/"):
+            if skipped and (file == skipped or file.startswith(f"{skipped}/")):
                 continue
             self.compare(name, kind, [Path(folder, file).as_posix()], expected, combined=False)
 

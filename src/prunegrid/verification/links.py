@@ -75,7 +75,7 @@ def _walk_training(walk: Walk, experiment: Experiment, cell: Cell, done: bool) -
     if record.get(OUTPUTS) is not None:
         walk.follow(name, OUTPUTS, kind, "", skipped="" if folder.is_dir() else layout.WEIGHTS)
     if done:
-        walk.follow(name, INPUTS, kind, "scores of trainings")
+        walk.follow(name, INPUTS, kind, "scores of trainings", skipped=_rewritten(walk, experiment, cell))
         for part in (*MODEL_DIGESTS, "data"):
             place = layout.scores_meta(cell.model), f"digests.{part}"
             walk.agree(kind, (name, f"digests.{part}"), place, "scores")
@@ -99,11 +99,26 @@ def _walk_selection(walk: Walk, experiment: Experiment, cell: Cell, done: bool) 
         selection = f"{layout.pruned(cell.name)}/{layout.SELECTION}"
         walk.compare(name, kind, [selection], record.get("selection"), "selections")
         if done:
-            walk.follow(name, INPUTS, kind, "scores of selections")
+            matched = grid.matched_cell(experiment, cell)
+            skipped = _rewritten(walk, experiment, matched, record.get("version")) if matched else ""
+            walk.follow(name, INPUTS, kind, "scores of selections", skipped=skipped)
     if done:
         for part in (*MODEL_DIGESTS, "data"):
             place = layout.scores_meta(cell.model), f"digests.{part}"
             walk.agree(kind, (name, f"digests.{part}"), place, "scores")
+
+
+def _rewritten(walk: Walk, experiment: Experiment, cell: Cell, maker: str | None = None) -> str:
+    """The summary of a cell's selection if it is of another version than `maker` (None: of its training's), else "".
+
+    A version writes its own number into it, so that its digest says nothing; its numbers are recomputed, and the
+    selection itself has a digest of its own.
+    """
+    if not cell.pruned or grid.dynamic(experiment, cell):
+        return ""
+    summary = grid.selection_summary(experiment, cell)
+    maker = maker or walk.record(layout.training(cell.name)).get("versions", {}).get("prunegrid")
+    return summary if maker != walk.record(summary).get("version") else ""
 
 
 def _walk_scores(walk: Walk, experiment: Experiment, model: str) -> None:

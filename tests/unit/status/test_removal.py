@@ -104,3 +104,13 @@ def test_a_finished_folder_has_nothing_to_remove(root: Path) -> None:
     statuses = all_statuses(experiment, Files(root))
     assert {status.worst for status in statuses.values()} == {"done"}
     assert list(remove_lines(root, statuses)) == []
+
+
+def test_a_summary_that_another_version_wrote_anew_asks_no_training(root: Path) -> None:
+    """The selection is the same, and so are its numbers; only a changed selection trains again."""
+    path = root / f"pruned/{PPL}/selection.json"
+    edit(path, version="99.0")
+    experiment = config.load(files.read_json(root / "experiment.json"))
+    assert {status.worst for status in all_statuses(experiment, Files(root)).values()} == {"done"}
+    edit(path, selection="0" * 64)
+    assert "stale" in {status.worst for status in all_statuses(experiment, Files(root)).values()}

@@ -207,6 +207,16 @@ def test_a_finished_folder_has_no_problem(root: Path) -> None:
     }
 
 
+def test_a_summary_that_another_version_wrote_anew_is_no_problem(root: Path) -> None:
+    path = root / f"pruned/{PPL}/selection.json"
+    edit_json(path, version="99.0")
+    build(root)
+    assert verify(root).problems == []
+    edit_json(path, realised_token_ratio=0.25)
+    build(root)
+    assert {problem.where for problem in verify(root).problems} == {str(path)}
+
+
 @pytest.mark.parametrize("situation", SITUATIONS, ids=NAMES)
 def test_what_was_done_to_a_folder_is_found(
     situation: Situation, root: Path, capsys: pytest.CaptureFixture[str]
