@@ -157,20 +157,22 @@ def load(
     manager = TaskManager(include_path=paths, include_defaults=paths is None)
     manager._factory = factory = LocalFactory(open_splits, task.settings, items)
     try:
-        found = manager.load([task.name])
+        contents = manager.load([task.name])
     except PrunegridError:
         raise
     except Exception as error:  # of lm-eval, of `datasets`, of a task's own code
         problem = f"cannot be built ({type(error).__name__}: {first_line(error)})"
         fix = "see its README in lm-eval: it may need a package"
         raise PrunegridError(f"lm-eval's {task.name}", problem, fix) from error
-    for each in found["tasks"].values():
+    for each in contents["tasks"].values():
         _check(each)
         each.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
-    if "gen_kwargs" in task.settings and all(each.OUTPUT_TYPE != "generate_until" for each in found["tasks"].values()):
+    if "gen_kwargs" in task.settings and all(
+        each.OUTPUT_TYPE != "generate_until" for each in contents["tasks"].values()
+    ):
         raise PrunegridError(f"gen_kwargs of {task.name}", "its answers are options, not generated", "remove them")
     used = sorted({file.relative_to(ROOT).parts[0] for file in factory.files})
-    return LoadedTask(task.name, found["tasks"], found["groups"].get(task.name), used)
+    return LoadedTask(task.name, contents["tasks"], contents["groups"].get(task.name), used)
 
 
 def table_metric(loaded: LoadedTask, wanted: str | None) -> tuple[str, str]:
@@ -203,13 +205,13 @@ def group_metrics(name: str, tasks: Mapping[str, Any], results: Mapping[str, Any
     """The metrics of the one task, or means over the items of all tasks, as lm-eval's groups compute them."""
     metrics = _common(list(map(_means, tasks.values())))
     if len(tasks) == 1:
-        found = dict(results[next(iter(tasks))])
+        means = dict(results[next(iter(tasks))])
     else:
         group = Group(name, aggregate_metric_list=[AggMetricConfig(metric) for metric in metrics])
         for each in tasks.values():
             group.add(each)
-        found = dict(group.aggregate(results))
-    return {key: value for key, value in found.items() if key.partition(",")[0].removesuffix("_stderr") in metrics}
+        means = dict(group.aggregate(results))
+    return {key: value for key, value in means.items() if key.partition(",")[0].removesuffix("_stderr") in metrics}
 
 
 def greedy(name: str, generation: Mapping[str, Any]) -> dict[str, Any]:

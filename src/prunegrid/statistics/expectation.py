@@ -31,10 +31,10 @@ def sentence(experiment: Experiment, items: Sequence[int]) -> str:
     """What the numbers of seeds that the rule allows would find."""
     assert experiment.seed_rule is not None
     rule, rows = parse(experiment.seed_rule), max(1, len(experiment.variants) - 1)
-    found = {seeds: expected_difference(items, rows, seeds) for seeds in range(rule.least, rule.most + 1)}
-    enough = next((seeds for seeds, points in found.items() if points <= rule.detect), None)
+    detectable = {seeds: expected_difference(items, rows, seeds) for seeds in range(rule.least, rule.most + 1)}
+    enough = next((seeds for seeds, points in detectable.items() if points <= rule.detect), None)
     shown = sorted({rule.least, *([enough] if enough else []), rule.most})
-    sizes = ", ".join(f"{seeds} {found[seeds]:.1f}" for seeds in shown)
+    sizes = ", ".join(f"{seeds} {detectable[seeds]:.1f}" for seeds in shown)
     return (
         f"With noise like the sandbox's (assumed: runs {RUN_SD} points, {100 * DIFFERENT:.0f} % of the answers), seeds "
         f"would find these differences in {AVERAGE}, points: {sizes}; {_enough(rule, enough)}."

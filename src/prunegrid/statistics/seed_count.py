@@ -23,15 +23,15 @@ from prunegrid.statistics.power import detectable
 
 @dataclass(frozen=True)
 class SeedCount:
-    """What the finished cells say: the difference [points] that is found with `now` seeds, and with `needed`.
+    """What the finished cells say: the difference [points] that is found with `current` seeds, and with `needed`.
 
-    `needed` is at most the rule's maximum; `found` is then more than the rule asks for.
+    `needed` is at most the rule's maximum; `detectable` is then more than the rule asks for.
     """
 
-    now: int
+    current: int
     found_now: float
     needed: int
-    found: float
+    detectable: float
 
 
 def grown(experiment: Experiment, root: Path) -> Experiment:
@@ -57,18 +57,18 @@ def seed_count(experiment: Experiment, root: Path) -> SeedCount | None:
         frame = deltas.read(path)
     except PrunegridError:  # of another version, or damaged: the rule `collect` writes it anew
         return None
-    now = len(experiment.seeds)
-    if frame.empty or (frame["n_seeds"] != now).any():
+    current = len(experiment.seeds)
+    if frame.empty or (frame["n_seeds"] != current).any():
         return None
-    return _count(frame, now, seed_rule.parse(experiment.seed_rule))
+    return _count(frame, current, seed_rule.parse(experiment.seed_rule))
 
 
-def _count(frame: pd.DataFrame, now: int, rule: SeedRule) -> SeedCount | None:
-    found = {seeds: _found(frame, seeds) for seeds in range(now, max(now, rule.most) + 1)}
-    if any(map(isnan, found.values())):
+def _count(frame: pd.DataFrame, current: int, rule: SeedRule) -> SeedCount | None:
+    detectable = {seeds: _found(frame, seeds) for seeds in range(current, max(current, rule.most) + 1)}
+    if any(map(isnan, detectable.values())):
         return None
-    needed = next((seeds for seeds, points in found.items() if points <= rule.detect), max(found))
-    return SeedCount(now, found[now], needed, found[needed])
+    needed = next((seeds for seeds, points in detectable.items() if points <= rule.detect), max(detectable))
+    return SeedCount(current, detectable[current], needed, detectable[needed])
 
 
 def _found(frame: pd.DataFrame, seeds: int) -> float:
@@ -80,15 +80,15 @@ def sentence(experiment: Experiment, root: Path, run: str = "the next run") -> s
     """What `status`, `plan` and the table say about the rule; empty without one. `run` is what makes more."""
     if experiment.seed_rule is None:
         return ""
-    rule, now = seed_rule.parse(experiment.seed_rule), len(experiment.seeds)
+    rule, current = seed_rule.parse(experiment.seed_rule), len(experiment.seeds)
     count = seed_count(experiment, root)
     if count is None:
         rest = f"how many {rule.detect:g} points in {AVERAGE} take is known once all of their cells are finished"
-    elif count.needed > now:
+    elif count.needed > current:
         rest = (
             f"they find a difference of {count.found_now:.1f} points in {AVERAGE}, {count.needed} would find "
-            f"{count.found:.1f}: {run} makes {count.needed}"
+            f"{count.detectable:.1f}: {run} makes {count.needed}"
         )
     else:
         rest = f"they find a difference of {count.found_now:.1f} points in {AVERAGE}: no more are made"
-    return f"Seeds: {experiment.seed_rule}, now {now}; {rest}."
+    return f"Seeds: {experiment.seed_rule}, now {current}; {rest}."

@@ -20,15 +20,15 @@ def outside_tasks(sources: Iterable[str], taken: Iterable[str] = ()) -> dict[str
 
     Raises `PrunegridError` for a name that two of them have, or one of the `taken` names.
     """
-    found: dict[str, Task] = {}
+    by_name: dict[str, Task] = {}
     origins = dict.fromkeys(taken, "the protocol")
     for origin, tasks in _origins(sources):
         for task in tasks:
             if task.name in origins:
                 problem = f"has the task {task.name!r}, as {origins[task.name]} does"
                 raise PrunegridError(origin, problem, "rename one of the two")
-            found[task.name], origins[task.name] = task, origin
-    return found
+            by_name[task.name], origins[task.name] = task, origin
+    return by_name
 
 
 def _origins(sources: Iterable[str]) -> Iterator[tuple[str, list[Task]]]:
@@ -49,8 +49,8 @@ def source_files(sources: Iterable[str]) -> list[Path]:
         if ":" in source:
             files.append(Path(inspect.getfile(import_module(source.partition(":")[0], source))))
         else:
-            found = (file for file in find_folder(source).rglob("*") if file.suffix in ("", ".py", ".yaml"))
-            files += [file for file in found if file.is_file()]
+            candidates = (file for file in find_folder(source).rglob("*") if file.suffix in ("", ".py", ".yaml"))
+            files += [file for file in candidates if file.is_file()]
     here = Path.cwd()
     return sorted(file.relative_to(here) if file.is_relative_to(here) else file for file in files)
 

@@ -106,5 +106,5 @@ def _files(folder: Path) -> list[Path]:
 
 def _folder() -> Path | None:
     """The folder of lm-eval's tasks, found without an import."""
-    found = importlib.util.find_spec("lm_eval")
-    return Path(found.submodule_search_locations[0]) / "tasks" if found and found.submodule_search_locations else None
+    spec = importlib.util.find_spec("lm_eval")
+    return Path(spec.submodule_search_locations[0]) / "tasks" if spec and spec.submodule_search_locations else None

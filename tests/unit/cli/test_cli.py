@@ -142,7 +142,7 @@ def test_truncated_scores_are_named(tmp_path: Path, scores: Path, capsys: Any) -
     file = copy / "tokens.parquet"
     file.write_bytes(file.read_bytes()[:-20])
     message = fails("prune", "--scores", str(copy), "--pair", "random+ppl", *PRUNE, "--out", str(tmp_path / "o"))
-    assert f"{file}: damaged" in message
+    assert f"{file}: its SHA-256 is" in message
     assert not (tmp_path / "o").exists()
 
 

@@ -76,7 +76,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         (
             "evaluation.benchmarks.ARC-E.task",
             "arc_eazy",
-            "benchmarks.ARC-E: protocol harness: has no task 'arc_eazy'; give one of arc",
+            "benchmarks.ARC-E: protocol harness: has no task 'arc_eazy', and lm-eval",
         ),
         ("evaluation.benchmarks.Avg", {"task": "gsm8k", "data": {"path": "x"}}, "the name of the average's column"),
     ],

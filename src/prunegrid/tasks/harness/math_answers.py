@@ -16,14 +16,14 @@ INVALID = "[invalidanswer]"
 
 def final_answer(text: str) -> str:
     """What Minerva's closing sentence says; `INVALID` without one."""
-    found = re.search(r"Final Answer: The final answer is(.*?). I hope it is correct.", text + "I hope it is correct.")
-    return found.group(1).strip() if found else INVALID
+    match = re.search(r"Final Answer: The final answer is(.*?). I hope it is correct.", text + "I hope it is correct.")
+    return match.group(1).strip() if match else INVALID
 
 
 def boxed(text: str) -> str | None:
     r"""The content of the last `\boxed`; None without one, or where its brace is not closed."""
-    found = last_boxed_only_string(text)
-    return remove_boxed(found) if found and re.match(r"\\boxed[ {]", found) else None
+    boxed = last_boxed_only_string(text)
+    return remove_boxed(boxed) if boxed and re.match(r"\\boxed[ {]", boxed) else None
 
 
 def normalise(answer: str) -> str:
