@@ -38,6 +38,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         dtype=settings.dtype,
         device=snakemake.params.device,
         engine=settings.engine,
+        share_prefixes=settings.share_prefixes,
         jobs_per_gpu=slots,
         digests=evaluated_digests(base, trained),
         inputs=file_sums.relative_sums(file_sums.hash_files(training), base.parents[1]),

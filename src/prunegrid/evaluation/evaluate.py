@@ -68,6 +68,7 @@ def evaluate(
     inputs: dict[str, str] | None = None,
     tasks: Sequence[str] = (),
     texts: bool = True,
+    share_prefixes: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
@@ -78,11 +79,13 @@ def evaluate(
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
     `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor right answers.
+    With `share_prefixes` (transformers) prompts that begin alike read their prefix once; it is recorded.
     """
     require_installed(engine)
     _check_data(benchmarks, data)
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
     setting |= {"inputs": inputs} if inputs else {}
+    setting |= {"share_prefixes": True} if share_prefixes else {}  # so that other records stay valid
     prepared = [
         _prepare(protocol, name, benchmark, benchmark.find_task(protocol, tasks), data[name], engine, setting)
         for name, benchmark in benchmarks.items()
@@ -175,7 +178,7 @@ def _run_benchmarks(
         lm = vllm_model.load(model_dir, adapter_dir, cache.out_dir, jobs_per_gpu=jobs_per_gpu, **settings)
     else:
         model = load_model(model_dir, adapter_dir, setting["dtype"], setting["device"])
-        lm = harness.wrap(model, model_dir, setting["batch_tokens"])
+        lm = harness.wrap(model, model_dir, setting["batch_tokens"], setting.get("share_prefixes", False))
     records = {}
     for name, task, data, items, fingerprint in pending:
         start = time.perf_counter()

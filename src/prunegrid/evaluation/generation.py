@@ -7,6 +7,8 @@ unfinished rows of all batches form new batches, which read prompts and answers 
 
 The cache of keys and values is one of `IMPLEMENTATIONS`: `dynamic` grows with every step; `static` has one size for all
 batches, so that on a GPU transformers compiles a step once and replays it as a CUDA graph. The tokens are the same.
+
+With `share_prefixes` prompts that begin alike are batched together and read their prefix once (`prompt_prefixes`).
 """
 
 import math
@@ -20,6 +22,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StaticCache, Stop
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.ragged import Ints
+from prunegrid.evaluation.prompt_prefixes import families, prefix_cache, shared_prefixes, sharing_obstacle
 from prunegrid.evaluation.sampling import Draw, Sampling, Seed
 from prunegrid.models.probes import non_finite_logits
 from prunegrid.scoring.batches import batches_by_length
@@ -111,14 +114,23 @@ def generate(
     implementation: str | None = None,
     sampling: Sampling | None = None,
     seeds: Sequence[Seed] = (),
+    share_prefixes: bool = False,
     progress: Callable[[int], None] = lambda tokens: None,
 ) -> Generated:
     """Decode each of `prompts` (token ids, at least one): greedily, or with `sampling` from each prompt's seed.
 
     A batch has at most `batch_tokens` tokens, future answers included, or one row. Without an `implementation`,
-    `choose` selects one, and a static cache that fails is replaced by a dynamic one.
+    `choose` selects one, and a static cache that fails is replaced by a dynamic one. With `share_prefixes` the cache is
+    dynamic; a model that cannot share them reads whole prompts, and `fallback` says why.
     """
     run = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress, sampling, seeds)
+    if share_prefixes and any(len(family) > 1 for family in families(prompts)):
+        obstacle = sharing_obstacle(model, int(run.lengths.max()))
+        if obstacle is None:
+            run.shares = True
+            return Generated(run.dynamic(batch_tokens), "dynamic")
+        note = f"prompts were read whole, since prefixes cannot be shared: {obstacle}"
+        return Generated(run.dynamic(batch_tokens), "dynamic", note)
     cache = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
     if cache == "dynamic":
         return Generated(run.dynamic(batch_tokens), cache)
@@ -161,6 +173,7 @@ class _Run:
     progress: Callable[[int], None]
     sampling: Sampling | None = None
     seeds: Sequence[Seed] = ()
+    shares: bool = False
 
     def __post_init__(self) -> None:
         ends = self.model.generation_config.eos_token_id
@@ -169,9 +182,14 @@ class _Run:
         self.lengths = np.array([len(prompt) + self.max_new_tokens for prompt in self.prompts], np.int64)
 
     def dynamic(self, batch_tokens: int) -> list[list[int]]:
-        pending = np.arange(len(self.prompts))
+        pending, lengths = np.arange(len(self.prompts)), self.lengths
+        if self.shares:  # a family's prompts follow one another, as if all were as long as its longest
+            lengths = lengths.copy()
+            for family in families(self.prompts):
+                lengths[family] = lengths[family].max()
+            pending = np.array([place for family in families(self.prompts) for place in family], np.int64)
         while len(pending):
-            groups = batches_by_length(self.lengths[pending], batch_tokens, padding=1.0)
+            groups = batches_by_length(lengths[pending], batch_tokens, padding=1.0)
             places = [pending[group].tolist() for group in groups]
             pending = np.array([place for batch in places for place in self._batch(batch, regroup=True)], np.int64)
         return self.answers
@@ -196,17 +214,18 @@ class _Run:
         fill = places[:1] * (rows - len(places))
         prompts = [self.prompts[place] + self.answers[place] for place in places + fill]
         answered = [len(self.answers[place]) for place in places + fill]
-        ids_BT, mask_BT = self._padded(prompts)
-        width = ids_BT.shape[1]
+        ids_BT, mask_BT, prefixes = self._inputs(prompts, [len(self.prompts[place]) - 1 for place in places + fill])
+        cache, width = prefixes or cache, ids_BT.shape[1]
+        gap = width - max(map(len, prompts))  # the padding between prefixes and rests
         stop = RowStop(self, width, answered, regroup)
         stop.length[len(places) :] = [1] * len(fill)  # rows that only fill up count as finished
         finite = Finite(stop)
-        if cache is not None:
+        if cache is not None and prefixes is None:
             cache.reset()
         out_BT = self.model.generate(
             input_ids=ids_BT,
             attention_mask=mask_BT,
-            max_length=min(width + self.max_new_tokens - min(answered), int(self.lengths[places].max())),
+            max_length=min(width + self.max_new_tokens - min(answered), gap + int(self.lengths[places].max())),
             stopping_criteria=StoppingCriteriaList([stop]),
             logits_processor=LogitsProcessorList([finite, *self._draws(places + fill, answered, width)]),
             pad_token_id=self.tokenizer.pad_token_id,
@@ -226,6 +245,17 @@ class _Run:
             return []
         seeds = [self.seeds[place] for place in places]
         return [Draw(self.sampling, seeds, answered, width, self.max_new_tokens)]
+
+    def _inputs(self, prompts: list[list[int]], limits: list[int]) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Ids, mask, and a cache that holds the shared prefixes, or None. Prefixes and rests are padded each."""
+        shared = shared_prefixes(prompts, limits) if self.shares else None
+        if shared is None:
+            return *self._padded(prompts), None
+        cache = prefix_cache(self.model, *self._padded(shared.prefixes), shared.owner_B)
+        heads = self._padded([shared.prefixes[owner] for owner in shared.owner_B])
+        rests = self._padded([prompt[length:] for prompt, length in zip(prompts, shared.length_B, strict=True)])
+        ids_BT, mask_BT = (torch.cat(parts, dim=1) for parts in zip(heads, rests, strict=True))
+        return ids_BT, mask_BT, cache
 
     def _padded(self, prompts: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompts padded on the left, and a mask that is 0 in padding."""

@@ -101,7 +101,7 @@ def configure_lm_eval() -> None:
     utils.env.from_string = functools.cache(utils.env.from_string)
 
 
-def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
+def wrap(model: Any, model_dir: Path, batch_tokens: int, share_prefixes: bool = False) -> LanguageModel:
     """The loaded model and the tokenizer of `model_dir` for lm-eval."""
     tokenizer = load_tokenizer(model_dir)
     if tokenizer.eos_token is None:
@@ -109,7 +109,7 @@ def wrap(model: Any, model_dir: Path, batch_tokens: int) -> LanguageModel:
         raise PrunegridError(model_dir, problem, "set it in tokenizer_config.json")
     if model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = tokenizer.eos_token_id
-    return LanguageModel(model, tokenizer, batch_tokens)
+    return LanguageModel(model, tokenizer, batch_tokens, share_prefixes)
 
 
 def run(

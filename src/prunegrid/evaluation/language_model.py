@@ -39,12 +39,12 @@ class LanguageModel(HFLM):
     as planned.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, batch_tokens: int, share_prefixes: bool = False) -> None:
         # HFLM counts rows; its limit never binds, since every row has at least one token
         super().__init__(
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_tokens, softmax_dtype="float32"
         )
-        self.batch_tokens = batch_tokens
+        self.batch_tokens, self.share_prefixes = batch_tokens, share_prefixes
         self.truncated: set[Hashable] = set()
         self.fallback: str | None = None
         encode: Any = super().tok_encode
@@ -185,6 +185,7 @@ class LanguageModel(HFLM):
             implementation="dynamic" if self.fallback else None,
             sampling=sampling,
             seeds=seeds,
+            share_prefixes=self.share_prefixes,
             progress=progress.add,
         )
         if generated.fallback:

@@ -510,6 +510,7 @@ class Evaluation(Section):
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
+    share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
     items: Literal["full", "slim"] = added(
         "full", description="write questions and right answers beside scores, or not"
     )
@@ -519,6 +520,8 @@ class Evaluation(Section):
     def check_tasks(self) -> Self:
         """Benchmarks whose task names its own data set get it."""
         tasks = known_tasks(self.protocol)
+        if self.share_prefixes and self.engine != TRANSFORMERS:
+            raise ValueError(f"share_prefixes is for engine {TRANSFORMERS}; remove it")
         if not self.asked:
             raise ValueError("all benchmarks are imported; give one that models are asked")
         for name, benchmark in self.benchmarks.items():

@@ -53,12 +53,14 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
     record, section = layout.score(cell.name, benchmark), f"evaluation.benchmarks.{benchmark}"
     protocol, dtype, limit = files.values(record, "protocol", "dtype", "limit")
     engine = files.value(record, "engine", absent=TRANSFORMERS)
+    share = files.value(record, "share_prefixes", absent=False)
     repeats, gen_kwargs = files.value(record, "repeats", absent=1), files.value(record, "gen_kwargs", absent={})
     reasons = [
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
         *_differences("evaluation.engine", engine, evaluation.engine),
         *_task_name_reasons(files, record, f"{section}.task", settings.task_name),
+        *_differences("evaluation.share_prefixes", share, evaluation.share_prefixes),
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),

@@ -168,6 +168,7 @@ def _recheck_cell(
             dtype=evaluation.dtype,
             device=device,
             engine=evaluation.engine,
+            share_prefixes=evaluation.share_prefixes,
             doc_ids=items,
         )
         for name, ids in items.items():
