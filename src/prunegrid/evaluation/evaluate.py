@@ -78,22 +78,19 @@ def evaluate(
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
-    `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor right answers.
-    With `share_prefixes` (transformers) prompts that begin alike read their prefix once; it is recorded.
+    `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor answers.
     """
     require_installed(engine)
     _check_data(benchmarks, data)
     setting = {"batch_tokens": batch_tokens, "dtype": dtype, "device": device, "seed": seed, "digests": digests or {}}
-    setting |= {"inputs": inputs} if inputs else {}
-    setting |= {"share_prefixes": True} if share_prefixes else {}  # so that other records stay valid
+    setting |= ({"inputs": inputs} if inputs else {}) | ({"share_prefixes": True} if share_prefixes else {})
     prepared = [
         _prepare(protocol, name, benchmark, benchmark.find_task(protocol, tasks), data[name], engine, setting)
         for name, benchmark in benchmarks.items()
     ]
     if doc_ids is not None:
         prepared = [each._replace(items=each.items.take(doc_ids[each.name])) for each in prepared]
-    cache = EvaluationCache(out_dir)
-    records = _cached_records(cache, prepared, bool(digests))
+    records = _cached_records(cache := EvaluationCache(out_dir), prepared, bool(digests))
     if pending := [each for each in prepared if each.name not in records]:
         records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu, texts)
     return {name: records[name] for name in benchmarks}
