@@ -266,9 +266,13 @@ def damaged_file(folder: Path, sizes: Mapping[str, int]) -> Damage | None:
     return None
 
 
-def repair(path: Path) -> str:
-    """How to repair a damaged file or folder that a step has written; of a model, give the folder."""
-    return f"regenerate it (in a workflow: rm {'-r ' * path.is_dir()}{path}, then the same snakemake command)"
+def repair(path: Path, named: bool = False) -> str:
+    """How to repair a damaged file or folder that a step has written; of a model, give the folder.
+
+    `named`: Snakemake must be asked for it by name, since all that is made of it is finished.
+    """
+    command = f"the same snakemake command{f' with {path} at its end' * named}"
+    return f"regenerate it (in a workflow: rm {'-r ' * path.is_dir()}{path}, then {command})"
 
 
 def sha256sum(path: Path) -> str:

@@ -16,6 +16,8 @@ from prunegrid.experiment import layout
 from prunegrid.verification.hashes import WEIGHTS, Hashes, combine
 from prunegrid.verification.numbers import rebuild_command
 
+SHARED = ("data", "scores", "models")
+
 
 class Walk:
     """What was compared: `matched` links by the kind of the record; `unnamed`: links without a digest, by what they
@@ -130,12 +132,14 @@ class Walk:
 
     def _fix(self, place: Path, records: list[Path]) -> str:
         """The file made again; or the results, if only they were made from another one."""
-        if not place.exists():
-            return "run the same snakemake command: it makes what is missing"
         whole = place.parent if (place.parent / "config.json").exists() else place  # a model is made as a whole
+        # Of these nothing else asks for a file once the cells are finished: Snakemake would have nothing to do.
+        named = whole.is_relative_to(self.root) and whole.relative_to(self.root).parts[0] in SHARED
+        if not whole.exists():
+            return f"run the same snakemake command{f' with {whole} at its end' * named}: it makes what is missing"
         if set(records) == {self.root / layout.RESULTS_RECORD}:
-            return f"{rebuild_command(self.root)} if it was meant to change, else {files.repair(whole)}"
-        return files.repair(whole)
+            return f"{rebuild_command(self.root)} if it was meant to change, else {files.repair(whole, named)}"
+        return files.repair(whole, named)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -217,6 +217,18 @@ def test_a_summary_that_another_version_wrote_anew_is_no_problem(root: Path) -> 
     assert {problem.where for problem in verify(root).problems} == {str(path)}
 
 
+@pytest.mark.parametrize("name", ["data/d.parquet", "scores/m/tokens.parquet"])
+def test_what_snakemake_does_not_miss_is_asked_for_by_name(name: str, root: Path) -> None:
+    """Once all cells are finished, it makes no input of theirs again, unless it is named."""
+    path = root / name
+    path.write_bytes(path.read_bytes() + b" ")
+    (problem,) = verify(root).problems
+    assert f"rm {path}, then the same snakemake command with {path} at its end" in problem.fix
+    path.unlink()
+    fixes = {problem.fix for problem in verify(root).problems if problem.where == str(path)}
+    assert f"run the same snakemake command with {path} at its end: it makes what is missing" in fixes
+
+
 @pytest.mark.parametrize("situation", SITUATIONS, ids=NAMES)
 def test_what_was_done_to_a_folder_is_found(
     situation: Situation, root: Path, capsys: pytest.CaptureFixture[str]
