@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.sections import DataRef
-from prunegrid.tasks.catalog import TASKS, read_task
+from prunegrid.tasks.catalog import TASKS, find_task
 
 PROGRAMS = Path(__file__).with_name("programs")
 SIDES = ("ours", "commands", "command")
@@ -129,7 +129,7 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
 
 
 def refuse_unsupported(name: str, protocol: str, task: str) -> None:
-    if read_task(protocol, task)["metadata"].get("scored_by") == "nll_per_token":
+    if find_task(protocol, task).metadata.get("scored_by") == "nll_per_token":
         sys.exit(
             f"{name}: {protocol}'s {task} is scored_by nll_per_token, for which lm_eval has no request; "
             "leave it out: name the others with --tasks"

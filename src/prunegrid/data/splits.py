@@ -51,7 +51,9 @@ class Splits(dict[str, Any]):
 
         if self._online is None:
             try:
-                self._online = load_dataset(self.hub, self.config, **self.options)
+                revision, options = self.options.get("revision"), {**self.options, "revision": None}
+                options.pop("revision")
+                self._online = load_dataset(self.hub, self.config, revision=revision, **options)
             except (DatasetsError, OSError, ValueError, RuntimeError) as error:
                 name = "/".join(filter(None, (self.hub, self.config)))
                 fix = f"check the network, or put {name}/{split}.jsonl in data_mirror"

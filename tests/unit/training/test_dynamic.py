@@ -286,7 +286,7 @@ def test_a_jobs_summary_follows_from_its_log(frozen: Path, scores: Path, tmp_pat
     assert summary["realised_token_ratio"] == pytest.approx(tokens / sum(row["response_tokens"] for row in kept_of))
     assert sum(summary["counts"]["quadrant"].values()) == sum(summary["counts"]["reason"].values()) == len(log)
     static = prune(scores, tmp_path, pruning("random+ppl"), 0).model_dump()
-    assert set(summary) == {*static, "pruning"} - {"selection", "scores", "truncated", "only_end"}, (
+    assert set(summary) == {*static, "pruning"} - {"selection", "scores", "truncated", "only_end", "inputs"}, (
         "results read both alike"
     )
     assert {key: type(summary[key]) for key in STATIC_KEYS} == {key: type(static[key]) for key in STATIC_KEYS}
