@@ -201,7 +201,7 @@ def test_failed_cell_is_shown_and_repaired(done: Path) -> None:
     selection.write_bytes(selection.read_bytes()[:100])
     run = snakemake(done, "--cores", CORES, config=CONFIG)
     assert run.returncode != 0
-    assert re.search(r"prunegrid: .*selection.parquet: damaged or not Parquet", run.stderr)
+    assert re.search(r"prunegrid: .*selection.parquet: its SHA-256 is", run.stderr)
     broken = (folder / "table/table.md").read_text()
     assert "failed" in broken
     assert "logs/train/" in broken

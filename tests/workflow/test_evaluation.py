@@ -16,6 +16,7 @@ CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
 CONFIG["models"]["sandbox-1M"] = {"pretrain": {"seed": 0, "steps": 20}}
 CONFIG["evaluation"]["protocol"] = "paper"
 ALL = CONFIG["evaluation"]["benchmarks"]
+ALL["SQuAD"]["task"] = "squadv2"
 for _benchmark in ALL.values():
     _benchmark["limit"] = 4
 CELL = "sandbox-1M/zero-shot"
