@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prunegrid.evaluation.items import read_items
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import TASKS, find_task
 
 PROGRAMS = Path(__file__).with_name("programs")

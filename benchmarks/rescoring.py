@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from prunegrid.core.files import read_json, read_parquet
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models import apply_adapter, is_adapter, load_model
 from prunegrid.models.head import Head
 from prunegrid.pruners import PruningSpec

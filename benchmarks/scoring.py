@@ -28,7 +28,8 @@ import torch
 
 from prunegrid.core.ragged import flat_indices
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import USUAL_DTYPE
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head

@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 import torch
 
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import USUAL_DTYPE, Dataset, Runtime, Scoring, Training
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
 from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.score import score
 from prunegrid.selection.prune import prune

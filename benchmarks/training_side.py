@@ -21,7 +21,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq, Trainer, TrainerCallback, TrainingArguments
 
 from prunegrid.core.files import read_json, read_parquet, write_json
-from prunegrid.experiment.sections import USUAL_DTYPE
+from prunegrid.experiment.training import USUAL_DTYPE
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.models.head import Head
 from prunegrid.pruners.columns import HEAD_SCORES

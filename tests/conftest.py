@@ -15,7 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models th
 
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import grid
-from prunegrid.experiment.sections import Dataset, Scoring
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import Scoring
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from support import fault_runs
 from support.docs import example

@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 from gpu import package
 from gpu.measure import Section
 from gpu.random_model import MAX_LENGTH, build, write_folder
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.pruners import PruningSpec
 from prunegrid.training import Job, assembly, checkpoints, launch, processes, worker
 from prunegrid.training.processes import ExitStatus

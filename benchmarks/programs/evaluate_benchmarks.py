@@ -11,7 +11,7 @@ with step(job["log"]):
     import torch
 
     from prunegrid.evaluation.evaluate import evaluate
-    from prunegrid.experiment.sections import Benchmark
+    from prunegrid.experiment.evaluation import Benchmark
     from prunegrid.models import weights_digest
 
     torch.set_num_threads(job["threads"])

@@ -15,7 +15,7 @@ from typing import Any
 
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.rows import stream_rows
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 
 
 def read_prunegrid(file: str, work: Path) -> Iterable[Any]:

@@ -30,7 +30,7 @@ def main() -> None:
 
 def train(experiment: dict[str, Any], root: Path, name: str, cell: str, out: Path, digests: Any) -> tuple[float, float]:
     """When the imports ended, and seconds of the training loop."""
-    from prunegrid.experiment.sections import Training
+    from prunegrid.experiment.training import Training
     from prunegrid.training import Job, train
 
     imported = time.time()
@@ -54,7 +54,7 @@ def evaluate(
 
     from prunegrid.evaluation import harness  # noqa: F401
     from prunegrid.evaluation.evaluate import evaluate
-    from prunegrid.experiment.sections import Evaluation
+    from prunegrid.experiment.evaluation import Evaluation
 
     imported = time.time()
     torch.set_num_threads(1)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.training import Job
 from support import slurm_runs
 from support.killed_jobs import SETTINGS, Inputs, assert_same_weights, checkpoint_steps

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.llama import modeling_llama
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import load_model
 from prunegrid.models.head import logits
 from prunegrid.models.probes import check_isolated

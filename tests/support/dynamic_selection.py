@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from prunegrid import pruners
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.pruners import Draw, PruningSpec, SelectionArrays, select
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training.dynamic import StepPosition

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from prunegrid.core import files
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 
 BUDGET = Budget(sample_ratio=0.125, token_ratio=0.5)

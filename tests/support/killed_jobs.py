@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from prunegrid.core.files import read_json, read_parquet
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.pruners import PruningSpec
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, processes, train

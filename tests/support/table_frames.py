@@ -11,7 +11,7 @@ from prunegrid.core.files import Record
 from prunegrid.core.frames import typed
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import REFERENCES
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import SCHEMA
 from prunegrid.status import FailedStep

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prunegrid.experiment.sections import Benchmark, DataRef
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.evaluation import Benchmark
 
 TASKS = ["arc_challenge", "arc_easy", "gsm8k", "squadv2", "triviaqa"]
 ARC = [

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.models import describe
 from prunegrid.pruners import PruningSpec
 from prunegrid.training import Job, train

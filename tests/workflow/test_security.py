@@ -16,7 +16,8 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.data.rows import stream_rows
 from prunegrid.experiment.config import load
-from prunegrid.experiment.sections import DataRef, Source
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.model import Source
 from prunegrid.models import apply_adapter, describe, load_model, load_tokenizer, materialise
 from prunegrid.table.build import build
 from support.errors import refused

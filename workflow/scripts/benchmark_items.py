@@ -4,7 +4,8 @@ from pathlib import Path
 
 from prunegrid.core.step import step
 from prunegrid.data.datasets import write_benchmark
-from prunegrid.experiment.sections import Benchmark, DataRef
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.evaluation import Benchmark
 
 with step(snakemake.log[0]):
     # What lm-eval's own task is asked with; of other benchmarks the data.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.core.step import step
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 
 with step(snakemake.log[0]):
     ref = Dataset.model_validate(snakemake.params.dataset)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
-from prunegrid.experiment.sections import Runtime
+from prunegrid.experiment.training import Runtime
 from prunegrid.models.remote_code import allow_code, trust_reason
 
 base, trained = Path(snakemake.input.model), Path(snakemake.input.get("trained") or snakemake.input.model)
@@ -17,7 +17,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
     from prunegrid.core import file_sums
     from prunegrid.evaluation.evaluate import evaluate
     from prunegrid.experiment import layout
-    from prunegrid.experiment.sections import Evaluation
+    from prunegrid.experiment.evaluation import Evaluation
     from prunegrid.models import check_device, evaluated_digests, is_adapter
 
     check_device(snakemake.params.device)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
-from prunegrid.experiment.sections import Runtime
+from prunegrid.experiment.training import Runtime
 from prunegrid.models.remote_code import allow_code, trust_reason
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
@@ -16,7 +16,7 @@ its_code = allow_code(trust_reason(snakemake.config, f"{name}@reference"), refer
 with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_code, its_code:
     import torch
 
-    from prunegrid.experiment.sections import Scoring
+    from prunegrid.experiment.training import Scoring
     from prunegrid.scoring.extra import write_extra
 
     torch.set_num_threads(snakemake.threads)

@@ -8,7 +8,7 @@ with step(snakemake.log[0]):
     from prunegrid.core import file_sums
     from prunegrid.core.files import read_json
     from prunegrid.evaluation.imported import import_scores
-    from prunegrid.experiment.sections import Benchmark
+    from prunegrid.experiment.evaluation import Benchmark
 
     manifest, digests = Path(snakemake.input.manifest), read_json(Path(snakemake.input.manifest))["digests"]
     training = [Path(snakemake.input.training)] if snakemake.input.get("training") else []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from prunegrid.core.step import step
-from prunegrid.experiment.sections import Source
+from prunegrid.experiment.model import Source
 from prunegrid.models import materialise
 
 with step(snakemake.log[0]):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.core.gpus import use_device
 from prunegrid.core.step import step
-from prunegrid.experiment.sections import Runtime
+from prunegrid.experiment.training import Runtime
 from prunegrid.models.remote_code import allow_code, trust_reason
 
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
@@ -15,7 +15,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
 
     from prunegrid.experiment import grid
     from prunegrid.experiment.config import load
-    from prunegrid.experiment.sections import Scoring
+    from prunegrid.experiment.training import Scoring
     from prunegrid.models.meta_model import check_trainable
     from prunegrid.scoring.score import score
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prunegrid.core.files import read_json
 from prunegrid.core.step import step
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models.remote_code import allow_code, trust_reason
 from prunegrid.selection.summary import check_cell
 from prunegrid.training import Job, train

@@ -15,7 +15,7 @@ from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.place import place
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import BadRows, Dataset, Turns
+from prunegrid.experiment.dataset import BadRows, Dataset, Turns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from prunegrid.api.data import Data, Source, find_source
 from prunegrid.core.validation import validation_errors
-from prunegrid.experiment.sections import USUAL_DTYPE, Scoring
+from prunegrid.experiment.training import USUAL_DTYPE, Scoring
 from prunegrid.scoring.devices import device_kind
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.user_data import score_data

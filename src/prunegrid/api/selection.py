@@ -10,7 +10,8 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_parquet
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import Removal, Unit
+from prunegrid.experiment.dataset import Unit
+from prunegrid.experiment.variant import Removal
 from prunegrid.exporters.dataset import to_datasets
 from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe

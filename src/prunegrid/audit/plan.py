@@ -3,7 +3,7 @@
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Source
+from prunegrid.experiment.model import Source
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 SEEDS = 3

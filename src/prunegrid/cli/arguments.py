@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
 from prunegrid.data.place import place
-from prunegrid.experiment.sections import USUAL_DTYPE, BadRows, Dataset, Turns
+from prunegrid.experiment.dataset import BadRows, Dataset, Turns
+from prunegrid.experiment.training import USUAL_DTYPE
 
 EXPERIMENT = "config.yaml, experiments/mine.yaml, ... or results/<experiment>"
 

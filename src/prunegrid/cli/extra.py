@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> None:
     import torch
 
-    from prunegrid.experiment.sections import Scoring
+    from prunegrid.experiment.training import Scoring
     from prunegrid.models.hub import find_model
     from prunegrid.scoring.extra import write_extra
 

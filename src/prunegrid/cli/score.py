@@ -11,7 +11,8 @@ from prunegrid.cli.arguments import add_data_arguments, add_forward_arguments, d
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import USUAL_DTYPE, Dataset
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import USUAL_DTYPE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def score(options: argparse.Namespace, out: Path) -> dict[str, Any]:
     """Score `options.data` as `add_scoring_arguments` says, into the folder `out`; return the meta."""
     import torch
 
-    from prunegrid.experiment.sections import Scoring
+    from prunegrid.experiment.training import Scoring
     from prunegrid.scoring.devices import device_kind
     from prunegrid.scoring.user_data import score_data
 

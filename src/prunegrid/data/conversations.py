@@ -11,7 +11,7 @@ from prunegrid.data.rows import Row
 from prunegrid.data.shapes.conversation import Conversation, read_conversation
 from prunegrid.data.shapes.fields import BadRow
 from prunegrid.data.unread import refuse_unread, unread_fields
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 
 
 class SampleReader:

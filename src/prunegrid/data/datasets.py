@@ -18,7 +18,7 @@ from prunegrid.data.counts import Counts, no_samples
 from prunegrid.data.rows import stream_rows
 from prunegrid.data.sample_table import SampleTable
 from prunegrid.data.sources import source_files
-from prunegrid.experiment.sections import DataRef, Dataset
+from prunegrid.experiment.dataset import DataRef, Dataset
 
 
 def locate(ref: DataRef, mirror: str | Path | None) -> str | None:

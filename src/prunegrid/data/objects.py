@@ -9,7 +9,7 @@ import pyarrow as pa
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import Record
 from prunegrid.data.json_rows import PlacedRow
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 
 ROWS_PER_BATCH = 1000
 FIX = "give a list of dicts, a datasets.Dataset, a DataFrame or the path of a file"

@@ -13,7 +13,7 @@ from prunegrid.data.json_rows import PlacedRow
 from prunegrid.data.objects import hub_rows, object_rows
 from prunegrid.data.shapes.fields import BadRow
 from prunegrid.data.sources import source_files
-from prunegrid.experiment.sections import DataRef, Dataset
+from prunegrid.experiment.dataset import DataRef, Dataset
 
 SANDBOX = "sandbox"
 

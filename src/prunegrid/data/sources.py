@@ -11,7 +11,7 @@ import yaml
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 
 FORMATS = {".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".pq", ".parq", ".arrow", ".feather", ".ipc"}
 COMPRESSED = {".gz", ".zst", ".zstd", ".bz2", ".xz", ".lz4"}

@@ -10,7 +10,7 @@ from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import Record
 from prunegrid.data.datasets import locate
 from prunegrid.data.rows import stream_rows
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 
 HUB_FILE = "hf://datasets/"
 

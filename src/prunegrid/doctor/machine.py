@@ -17,7 +17,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import MODULES, install_command, missing_modules
 from prunegrid.core.text import byte_size
 from prunegrid.doctor import kernels
-from prunegrid.experiment.sections import USUAL_DTYPE
+from prunegrid.experiment.training import USUAL_DTYPE
 
 PACKAGES = ("torch", "transformers", "deepspeed", "peft", "lm-eval", "liger-kernel", "vllm")
 AMPERE = (8, 0)  # the first compute capability with native bf16 and flash kernels

@@ -9,7 +9,7 @@ from prunegrid.core.text import byte_size
 from prunegrid.doctor import machine
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Source
+from prunegrid.experiment.model import Source
 from prunegrid.models.meta_model import check_trainable
 from prunegrid.models.remote_code import code_classes
 

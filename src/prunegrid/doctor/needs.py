@@ -16,7 +16,7 @@ from prunegrid.doctor import kernels, machine
 from prunegrid.doctor.models import missing_files, model_folder, model_probe, parameter_bytes, weight_bytes
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.models import check_device
 from prunegrid.plan import disk
 from prunegrid.plan import memory as plan_memory

@@ -19,8 +19,8 @@ from prunegrid.evaluation.fingerprint import code_fingerprint
 from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.evaluation.records import item_table, record_scores
 from prunegrid.evaluation.stock_items import read_stock_items
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.names import TRANSFORMERS, VLLM
-from prunegrid.experiment.sections import Benchmark
 from prunegrid.tasks.stock import StockTask
 from prunegrid.tasks.task import Task
 

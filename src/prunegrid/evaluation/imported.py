@@ -15,8 +15,8 @@ from prunegrid.core.versions import STEP
 from prunegrid.evaluation.fingerprint import SCHEMA
 from prunegrid.evaluation.item_logs import ItemLog, read_item_log
 from prunegrid.evaluation.records import ITEM_COLUMNS
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.names import IMPORTED
-from prunegrid.experiment.sections import Benchmark
 
 NO_FILTER = "none"
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_records, repair, sha256
 from prunegrid.data.datasets import hub_rows
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.task import Task
 
 

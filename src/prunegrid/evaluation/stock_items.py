@@ -16,7 +16,7 @@ from prunegrid.core.files import read_records, repair, replacing
 from prunegrid.data.rows import stream_rows
 from prunegrid.data.splits import Splits, to_dataset
 from prunegrid.evaluation.items import BenchmarkItems
-from prunegrid.experiment.sections import Benchmark
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.tasks.stock import HEADER, StockTask, read_header, stock_task
 
 

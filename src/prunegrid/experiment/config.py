@@ -18,27 +18,13 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.validation import validation_errors
 from prunegrid.experiment import seed_rule
 from prunegrid.experiment.contrasts import PrimaryContrast
+from prunegrid.experiment.dataset import DataRef, Dataset, Unit
+from prunegrid.experiment.evaluation import Evaluation
+from prunegrid.experiment.model import Model, Sandbox, Source
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
-from prunegrid.experiment.sections import (
-    USUAL_DTYPE,
-    Budget,
-    DataRef,
-    Dataset,
-    Evaluation,
-    InputPath,
-    Model,
-    Name,
-    Ratio,
-    Runtime,
-    Sandbox,
-    Scoring,
-    Section,
-    Source,
-    Training,
-    Unit,
-    Variant,
-    added,
-)
+from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
+from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
+from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.pruners.columns import PASS_COLUMNS, REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
 

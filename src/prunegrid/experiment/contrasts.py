@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from prunegrid.experiment.sections import Budget, Name, Section
+from prunegrid.experiment.section import Name, Section
+from prunegrid.experiment.variant import Budget
 
 All = Literal["all"]
 AXES = ("variants", "benchmarks", "models", "budgets")

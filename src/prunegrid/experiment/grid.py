@@ -10,7 +10,8 @@ from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT
-from prunegrid.experiment.sections import Budget, Lora, Mode, Training, Variant
+from prunegrid.experiment.training import Lora, Training
+from prunegrid.experiment.variant import Budget, Mode, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import PASS_COLUMNS
 

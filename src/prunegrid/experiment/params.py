@@ -1,7 +1,7 @@
 """The `params` of the rules of a cell: all that decides a step's files besides its inputs, and nothing else.
 
 Snakemake runs a finished job again if its params are not those recorded. A new key must therefore be left out while it
-has the value that results without it were made with (`sections.added`).
+has the value that results without it were made with (`section.added`).
 """
 
 from typing import Any

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import DataRef
 from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
 
 Exists = Callable[[str], bool]

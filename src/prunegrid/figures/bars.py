@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from prunegrid.experiment.names import AVERAGE
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.figures import style
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 

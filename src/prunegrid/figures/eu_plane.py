@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import Budget, Variant
+from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.figures import style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, percent
 from prunegrid.selection.summary import SelectionSummary

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from prunegrid import pruners
 from prunegrid.experiment.names import AVERAGE
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
 from prunegrid.results import collect

@@ -8,7 +8,7 @@ import pandas as pd
 from prunegrid import pruners
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import AVERAGE, REFERENCES
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.table.document import TIMES, Unit
 from prunegrid.table.labels import label

@@ -6,7 +6,7 @@
 from prunegrid import pruners
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import BASELINE
-from prunegrid.experiment.sections import Budget, Variant
+from prunegrid.experiment.variant import Budget, Variant
 
 FORMATS = ("svg", "png")
 

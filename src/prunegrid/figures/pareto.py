@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from prunegrid.experiment.names import ZERO_SHOT
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.figures import placing, points, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
 from prunegrid.table.labels import label

@@ -17,7 +17,7 @@ from prunegrid import pruners
 from prunegrid.core import files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.figures.model_results import NothingToShow
 from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.experiment.sections import Lora
+from prunegrid.experiment.training import Lora
 from prunegrid.models.folder import check_complete
 
 KEY = "training.lora.target_modules"

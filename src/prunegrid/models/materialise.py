@@ -14,7 +14,7 @@ from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import replacing, write_json
-from prunegrid.experiment.sections import Source, Wheel
+from prunegrid.experiment.model import Source, Wheel
 from prunegrid.models.chat_template import NAMED_TEMPLATES, prepare_tokenizer
 from prunegrid.models.digests import describe
 from prunegrid.models.folder import config_file

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.models.adapters import add_adapter
 from prunegrid.models.architecture import (
     OTHER_MODEL,

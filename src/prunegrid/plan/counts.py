@@ -17,7 +17,8 @@ from prunegrid.data.rows import stream_rows
 from prunegrid.data.sources import is_here
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Benchmark, DataRef
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.stock import StockTask, read_header

@@ -5,7 +5,7 @@ from typing import get_args
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.plan.jobs import Basis
 from prunegrid.training.checkpoints import RETAINED
 from prunegrid.training.memory_model import trained_parameters

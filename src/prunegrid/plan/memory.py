@@ -18,7 +18,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.models.size import DamagedModelError, Size, model_size, stated_size
 from prunegrid.training.memory_model import (
     CUDA_CONTEXT_MIB,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Scoring, Training
+from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models.size import Size
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates

@@ -20,7 +20,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.locate import read_folder
 from prunegrid.experiment.names import AVERAGE, BASELINE, REFERENCES
-from prunegrid.experiment.sections import Variant
+from prunegrid.experiment.variant import Variant
 from prunegrid.results import comparability, costs
 from prunegrid.statistics import paired_items
 from prunegrid.status import SEVERITY, Files, cell_status

@@ -16,9 +16,9 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.engines import recorded_engine
 from prunegrid.evaluation.fingerprint import PACKAGES, code_fingerprint
 from prunegrid.experiment import layout
+from prunegrid.experiment.evaluation import Evaluation
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import TRANSFORMERS
-from prunegrid.experiment.sections import Evaluation
 from prunegrid.status import Files
 from prunegrid.status.reasons import MODEL_DIGESTS
 

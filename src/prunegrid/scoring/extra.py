@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import write_parquet
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe, load_model, load_tokenizer
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head

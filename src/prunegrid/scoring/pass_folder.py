@@ -22,7 +22,7 @@ from numpy.lib.format import open_memmap
 from prunegrid.core import locks
 from prunegrid.core.files import parquet_schema, read_json, read_parquet, write_json, write_parquet
 from prunegrid.core.ragged import Ints, flat_indices
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.sequences import Sequences, Values
 

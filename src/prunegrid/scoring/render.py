@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.data.messages import Message, Messages, is_learned, to_template
-from prunegrid.experiment.sections import BadRows
+from prunegrid.experiment.dataset import BadRows
 from prunegrid.scoring.presence import REASONING, Part, find, states_tools
 from prunegrid.scoring.special_text import SpecialText
 

@@ -20,7 +20,7 @@ from prunegrid import __version__
 from prunegrid.core.files import sha256
 from prunegrid.core.progress import Progress
 from prunegrid.core.versions import SCORES_SCHEMA
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import (
     check_device,
     data_digest,

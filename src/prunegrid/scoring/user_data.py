@@ -17,7 +17,7 @@ from typing import Any
 from prunegrid import __version__
 from prunegrid.core.files import draft, read_json, replace, replacing
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe, prepare_tokenizer, template_digest
 from prunegrid.models.folder import config_file
 from prunegrid.models.hub import find_model

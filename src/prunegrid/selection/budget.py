@@ -4,7 +4,7 @@ from bisect import bisect_right
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ratios import Amount, share_of_count
-from prunegrid.experiment.sections import Unit
+from prunegrid.experiment.dataset import Unit
 from prunegrid.pruners import Draw, MethodSpec, PruningSpec, Scores, choose_samples, find_pruners
 from prunegrid.pruners.apply import token_counts
 from prunegrid.scoring.reader import ScoresFolder

@@ -10,7 +10,7 @@ from prunegrid import __version__
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.pruners import PruningSpec, find_pruners
 
 UNSET: Any = Field(None, exclude_if=lambda value: value is None)

@@ -18,7 +18,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import AVERAGE
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.statistics.families import Assessment, Comparison, assess
 from prunegrid.statistics.inference import ALPHA, Effect, average_effect
 from prunegrid.statistics.paired_effects import Pairs, paired_effects

@@ -12,7 +12,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.contrasts import PrimaryContrast
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import REFERENCES, ZERO_SHOT
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.statistics.paired_items import PairedItems
 
 Scores = dict[Cell, dict[str, float]]

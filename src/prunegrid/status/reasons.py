@@ -17,7 +17,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.imported import scores_file
 from prunegrid.experiment.names import TRANSFORMERS
-from prunegrid.experiment.sections import Section
+from prunegrid.experiment.section import Section
 from prunegrid.experiment.steps import reference_name
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status import inputs

@@ -7,7 +7,7 @@ import pandas as pd
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import AVERAGE, BEST
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import Contrast
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 RowKind = Literal["pair", "joint", "reference"]

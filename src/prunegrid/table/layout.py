@@ -11,7 +11,7 @@ import pandas as pd
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.names import AVERAGE, FULL
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
 from prunegrid.table.document import BUDGET, ROW, Answer, Entry, Group, Row, Table, budget_of

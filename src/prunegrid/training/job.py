@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from prunegrid.core.files import sha256
 from prunegrid.core.versions import STEP
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models.architecture import TrainingAttention
 from prunegrid.pruners import PruningSpec
 

@@ -16,7 +16,7 @@ What is trained is all parameters, or LoRA's r x (in + out) of each adapted line
 and the launcher use it.
 """
 
-from prunegrid.experiment.sections import Lora, Training
+from prunegrid.experiment.training import Lora, Training
 from prunegrid.models.architecture import Shape
 from prunegrid.models.head_chunks import chunk_positions
 from prunegrid.models.size import Size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunegrid.core.randomness import derive_seed, uniform
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.selection.examples import Example
 
 MicroBatches = list[list[int]]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.training.job import Job
 from prunegrid.training.memory_model import BUCKET_ELEMENTS
 

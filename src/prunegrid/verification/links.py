@@ -9,8 +9,8 @@ from prunegrid.data.datasets import locate
 from prunegrid.data.sources import source_files
 from prunegrid.experiment import grid, layout, steps
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.sections import DataRef
 from prunegrid.verification.chain import Walk, weight_files
 from prunegrid.verification.hashes import Hashes
 

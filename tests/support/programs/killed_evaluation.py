@@ -9,7 +9,7 @@ from typing import Any
 
 from prunegrid.evaluation import cache
 from prunegrid.evaluation.evaluate import evaluate
-from prunegrid.experiment.sections import Benchmark
+from prunegrid.experiment.evaluation import Benchmark
 
 export = cache.EvaluationCache.export
 

@@ -9,7 +9,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.messages import is_learned, to_template, to_tools
 from prunegrid.data.rows import Row
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 
 CALL = {"function": {"name": "f", "arguments": "{}"}}
 ATOMS = st.sampled_from(

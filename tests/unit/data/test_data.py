@@ -10,7 +10,7 @@ import pytest
 
 from prunegrid.data.datasets import locate, write_benchmark, write_dataset
 from prunegrid.data.messages import full_message
-from prunegrid.experiment.sections import DataRef, Dataset
+from prunegrid.experiment.dataset import DataRef, Dataset
 from support.errors import refused
 from support.source_files import write_source
 

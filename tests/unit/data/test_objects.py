@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from prunegrid.data.rows import stream_rows
-from prunegrid.experiment.sections import DataRef, Dataset
+from prunegrid.experiment.dataset import DataRef, Dataset
 from support.errors import refused
 from support.source_files import write_source
 

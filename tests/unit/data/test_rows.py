@@ -12,7 +12,7 @@ import pytest
 from prunegrid.core.errors import PrunegridError
 from prunegrid.data.json_text import CHUNK
 from prunegrid.data.rows import Row, stream_rows
-from prunegrid.experiment.sections import DataRef, Dataset
+from prunegrid.experiment.dataset import DataRef, Dataset
 from support.errors import refused
 from support.source_files import COMPRESSIONS, FORMATS, json_lines, parquet, write_source
 

@@ -10,7 +10,7 @@ import pytest
 
 from prunegrid.data import sample_table
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 from support.errors import refused
 
 Rows = list[dict[str, Any]]

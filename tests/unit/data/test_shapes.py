@@ -12,7 +12,7 @@ import pytest
 from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.messages import to_template
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 from support.errors import refused
 from support.shapes import FOUR, OPENAI, SHAPES, SHAREGPT, TWO, assistant, system
 

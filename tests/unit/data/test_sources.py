@@ -12,7 +12,7 @@ from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.rows import stream_rows
 from prunegrid.data.sources import source_files
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 from support.errors import refused
 from support.source_files import write_source
 

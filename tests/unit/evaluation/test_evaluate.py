@@ -12,7 +12,7 @@ from prunegrid.core.files import sha256
 from prunegrid.core.versions import STEP
 from prunegrid.evaluation.evaluate import evaluate, load_model
 from prunegrid.evaluation.items import read_items
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import find_task, known_tasks
 from support.errors import refused
 from support.toy_tasks import ITEMS, TASKS, toy_benchmark, write_jsonl

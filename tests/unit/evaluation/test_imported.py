@@ -10,9 +10,9 @@ from prunegrid.core import files
 from prunegrid.core.step import DONE
 from prunegrid.evaluation.imported import import_scores
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.imported import check_patterns, scores_file
-from prunegrid.experiment.sections import Benchmark
 from prunegrid.experiment.steps import all_steps, cell_steps
 from prunegrid.results import collect
 from prunegrid.statistics.paired_items import pair_items

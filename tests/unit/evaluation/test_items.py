@@ -8,7 +8,7 @@ import pytest
 
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.evaluation.items import read_items
-from prunegrid.experiment.sections import DataRef
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.task import Task
 from support.errors import refused

@@ -14,8 +14,8 @@ import pytest
 from prunegrid.core import versions
 from prunegrid.evaluation import cache
 from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.layout import EVALUATION_CACHE
-from prunegrid.experiment.sections import Benchmark
 from prunegrid.tasks.catalog import find_task
 from support.programs import program
 from support.toy_tasks import toy_benchmark

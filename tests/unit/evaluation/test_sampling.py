@@ -22,7 +22,7 @@ from prunegrid.evaluation.generation import generate  # noqa: E402
 from prunegrid.evaluation.item_logs import read_item_log  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.evaluation.sampling import Draw, Sampling  # noqa: E402
-from prunegrid.experiment.sections import Benchmark, Generation  # noqa: E402
+from prunegrid.experiment.evaluation import Benchmark, Generation  # noqa: E402
 from prunegrid.tasks.catalog import find_task  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import QUESTIONS, tiny, tokenizer  # noqa: E402

@@ -15,7 +15,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation import stock
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.evaluation.stock_items import write_stock_items
-from prunegrid.experiment.sections import Benchmark
+from prunegrid.experiment.evaluation import Benchmark
 from support.errors import refused
 from support.results_folder import an_experiment
 from support.stock_tasks import CHAT_TEMPLATE, ask_lm_eval, write_mirror

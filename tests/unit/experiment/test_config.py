@@ -14,7 +14,7 @@ import yaml
 from prunegrid.core.errors import PrunegridError, PrunegridErrors
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment, load
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from support.errors import refused
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import Dataset, Scoring
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import Scoring
 from prunegrid.exporters.export import export
 from prunegrid.scoring.score import score
 from prunegrid.selection.prune import prune

@@ -7,7 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from prunegrid.experiment.sections import Lora, Scoring, Training
+from prunegrid.experiment.training import Lora, Scoring, Training
 from prunegrid.models import apply_adapter, load_model
 from prunegrid.models.adapters import KEY, add_adapter
 from prunegrid.models.meta_model import check_trainable

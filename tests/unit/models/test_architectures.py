@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Scoring, Training
+from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models.architecture import PACKED, TrainingAttention, scoring_error
 from prunegrid.models.head import Head
 from prunegrid.models.meta_model import check_trainable, meta_model, training_attention

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.experiment.sections import Source
+from prunegrid.experiment.model import Source
 from prunegrid.models import describe, load_tokenizer, materialise, prepare_tokenizer, template_date
 from prunegrid.models.chat_template import NAMED_TEMPLATES
 from support.chat_templates import CHATML, FAMILIES, LLAMA3, QWEN3, byte_tokenizer

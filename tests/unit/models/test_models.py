@@ -13,7 +13,7 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, sha256sum, write_json
-from prunegrid.experiment.sections import Model, Wheel
+from prunegrid.experiment.model import Model, Wheel
 from prunegrid.models import check_unchanged, describe, load_model, load_tokenizer, materialise
 from support.errors import refused
 from support.snakemake_runs import ROOT

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.models.architecture import Shape
 from prunegrid.selection.examples import IGNORE, Example
 from prunegrid.training.loss import collate, total_nll

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Lora, Training
+from prunegrid.experiment.training import Lora, Training
 from prunegrid.models.architecture import Shape, usual_shape
 from prunegrid.models.size import ASSUMED, Size, model_size
 from prunegrid.plan.gpus import sharing_fits

@@ -19,7 +19,8 @@ import yaml
 from prunegrid.core import files
 from prunegrid.experiment import config, grid, layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.experiment.sections import Benchmark, Training
+from prunegrid.experiment.evaluation import Benchmark
+from prunegrid.experiment.training import Training
 from prunegrid.models.architecture import Shape
 from prunegrid.models.size import Size
 from prunegrid.plan import counts, disk, gpu_rates, workload

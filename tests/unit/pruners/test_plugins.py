@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prunegrid import pruners
-from prunegrid.experiment.sections import Variant
+from prunegrid.experiment.variant import Variant
 from prunegrid.pruners import SAMPLE, Choice, Draw, KeptSamples, Scores
 from prunegrid.selection.prune import prune
 from support import handmade_scores

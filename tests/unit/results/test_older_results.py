@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from prunegrid.experiment.config import load
-from prunegrid.experiment.sections import DataRef, Evaluation, Model, Runtime, Source, Training
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.evaluation import Evaluation
+from prunegrid.experiment.model import Model, Source
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.status import Files, all_statuses
 from prunegrid.status.text import remove_lines
 from support.snakemake_runs import planned

@@ -8,7 +8,7 @@ import pytest
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import Dataset
+from prunegrid.experiment.dataset import Dataset
 from prunegrid.models import load_tokenizer
 from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.render import Conversation, Renderer

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import head_chunks, load_model, load_tokenizer
 from prunegrid.scoring.batches import batches_by_length, pad
 from prunegrid.scoring.forward import to_host

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import load_tokenizer
 from prunegrid.pruners import columns
 from prunegrid.scoring import extra

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.data.datasets import write_dataset
-from prunegrid.experiment.sections import Dataset, Scoring
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import Scoring
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder

@@ -19,7 +19,8 @@ import torch
 from prunegrid.core import locks
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import layout
-from prunegrid.experiment.sections import Dataset, Scoring
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe, load_tokenizer, template_digest
 from prunegrid.models.hub import find_model
 from prunegrid.models.size import stored_size

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.statistics.deltas import SCHEMA, Contrast, deltas, read, write
 from prunegrid.statistics.inference import Effect, item_effect, item_noise, recipe_noise
 from support.errors import refused

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from prunegrid.experiment import grid
-from prunegrid.experiment.sections import Budget
+from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.table.comparison import contrasts
 from support.errors import refused

@@ -9,7 +9,7 @@ import pytest
 
 from prunegrid.core import plugins
 from prunegrid.evaluation.items import read_items
-from prunegrid.experiment.sections import Evaluation
+from prunegrid.experiment.evaluation import Evaluation
 from prunegrid.tasks.catalog import find_task
 from prunegrid.tasks.outside import folder_tasks, outside_tasks
 from support.errors import refused

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prunegrid.evaluation.items import read_items
-from prunegrid.experiment.sections import Benchmark
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.tasks import answers
 from prunegrid.tasks.template import template_task
 from support.errors import refused

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.selection.examples import IGNORE, Example, build_example
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.packed_attention import PACKED

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from prunegrid.core import gpus
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models.size import stored_size
 from prunegrid.training import Job
 from prunegrid.training.auto_checkpointing import is_needed

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from prunegrid.core.files import write_parquet
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.selection.examples import IGNORE, Answer, Example, build_conversation
 from prunegrid.training.packed_attention import PACKED

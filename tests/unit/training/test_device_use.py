@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, Trainer
 
 from prunegrid.core import gpus
-from prunegrid.experiment.sections import Lora, Training
+from prunegrid.experiment.training import Lora, Training
 from prunegrid.models.adapters import add_adapter
 from prunegrid.training import Job, processes, settings, trained_model
 from prunegrid.training.job import Order

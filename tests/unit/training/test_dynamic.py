@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config
 
 from prunegrid import pruners
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.pruners import MethodSpec, PruningSpec, SelectionArrays
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.batches import batches_by_length

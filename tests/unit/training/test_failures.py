@@ -18,7 +18,7 @@ import torch
 from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.training import checkpoints, launch, out_of_memory
 from prunegrid.training.failures import read_failure
 from prunegrid.training.rank_failures import write_failure

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from prunegrid.experiment import config
-from prunegrid.experiment.sections import Runtime, Training
+from prunegrid.experiment.training import Runtime, Training
 from prunegrid.training import Job, multinode
 from support.errors import refused
 from support.results_folder import an_experiment

@@ -11,7 +11,7 @@ import pytest
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, read_parquet, write_parquet
 from prunegrid.core.ragged import offsets_from_lengths
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.pruners import Scores
 from prunegrid.training.counters import Counters
 from prunegrid.training.rescoring import RescoreInterval, Rescoring, from_table, scoring_block, to_table

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prunegrid.experiment.sections import Scoring
+from prunegrid.experiment.training import Scoring
 from prunegrid.scoring.score import score
 from support.killed_jobs import Inputs, assert_same, checkpoint_steps, inject_failure, run
 from support.resumed_jobs import STEPS, Kills, Undisturbed, assert_fails, kill_twice_and_resume

@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 
 from prunegrid.core.files import write_json
 from prunegrid.experiment.config import load
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.examples import IGNORE
 from prunegrid.training import Job, settings

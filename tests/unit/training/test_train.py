@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, get_scheduler
 
 from prunegrid.core.files import read_json
 from prunegrid.evaluation.evaluate import load_model
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.models import describe, weights_digest
 from prunegrid.selection.prune import prune
 from prunegrid.training import Job, train

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.core.files import read_json
-from prunegrid.experiment.sections import Training
+from prunegrid.experiment.training import Training
 from prunegrid.selection.prune import prune
 from prunegrid.training.schedule import schedule
 from support import selections

@@ -1,0 +1,225 @@
+"""The keys of benchmarks, and of how models are evaluated on them."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.names import AVERAGE, IMPORTED, TRANSFORMERS, Engine
+from prunegrid.experiment.section import Name, Section, added
+from prunegrid.tasks.catalog import find_task, known_tasks
+from prunegrid.tasks.stock import PREFIX, SETTINGS, StockTask
+from prunegrid.tasks.task import Task
+from prunegrid.tasks.template import template_task
+
+PATTERN = ("model", "cell", "budget", "variant", "seed", "benchmark")  # what names a file of imported scores
+
+
+class Generation(Section):
+    """How answers are generated, under lm-eval's names; what is not given is the task's. Greedy without temperature."""
+
+    max_gen_toks: int | None = added(None, ge=1, description="new tokens of an answer, at most")
+    until: list[Annotated[str, Field(min_length=1)]] | None = added(None, description="texts at which an answer ends")
+    temperature: float | None = added(None, ge=0, description="draw answers at this temperature; 0: greedy")
+    top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
+    top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
+
+    @model_validator(mode="after")
+    def check_sampling(self) -> Self:
+        if not self.temperature and (self.top_p is not None or self.top_k is not None):
+            key = "top_k" if self.top_p is None else "top_p"
+            raise ValueError(
+                f"{key} needs a temperature, since answers are greedy without one; give it, or remove {key}"
+            )
+        return self
+
+
+class Benchmark(Section):
+    """One column of the table: a task by its name, or one that this section describes (`kind`)."""
+
+    task: str | None = added(None, description="task of the protocol, of evaluation.tasks, or lm-eval's own")
+    data: DataRef = added(None, description="items of the task; by default those that the task names")
+    limit: int | None = Field(None, ge=1, description="use the first so many items only")
+    gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
+    repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+    num_fewshot: int | None = added(None, ge=0, description="lm-eval's tasks: examples; by default its own number")
+    system_prompt: str | None = added(None, description="lm-eval's tasks: text before all others")
+    chat_template: bool = added(False, description="lm-eval's tasks: ask in the model's chat template")
+    kind: Literal["choice", "generate", "imported"] | None = added(
+        None, description="instead of task: models choose an option, or write an answer, or scores are read from files"
+    )
+    scores: str | None = added(None, description="kind: imported: file of a cell's scores, with {model} and {cell}")
+    filter: str | None = added(None, description="kind: imported: lm-eval's filter, if the files have several")
+    prompt: str | None = added(None, description="with kind: what models are asked, Jinja of an item's fields")
+    choices: str | list[str] | None = added(None, description="kind: choice: the options, Jinja that gives a list")
+    labels: str | list[str] | None = added(None, description="kind: choice: the options' labels, if answers name them")
+    answer: str | None = added(None, description="with kind: the right answer, Jinja: a text, or an option's number")
+    metric: str | None = added(None, description="kind: choice: acc, acc_norm; generate: exact_match, number, f1, ...")
+    extract: str | None = added(None, description="kind: generate: part of the answer that counts: a name, or a regex")
+    stop: list[str] | None = added(
+        None, description="kind: generate: texts that end an answer; by default a blank line"
+    )
+    max_tokens: int | None = added(None, ge=1, description="kind: generate: an answer's tokens, 256 by default")
+    cluster: list[str] = added([], description="fields that items share which are not independent, such as a passage")
+    items: int | None = added(None, ge=1, description="number of items, for estimates before the file is here")
+    tokens: dict[Literal["prompt", "options", "answer"], int] = added(
+        {}, description="tokens of a typical item, for estimates"
+    )
+
+    @property
+    def task_name(self) -> str:
+        """What records call the task."""
+        return self.task or str(self.kind)
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """The keys of `kind` that are given."""
+        keys = ("prompt", "choices", "labels", "answer", "metric", "extract", "stop", "max_tokens")
+        return {key: value for key in keys if (value := getattr(self, key)) is not None}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys that say how one of lm-eval's own tasks is asked, as far as they are given."""
+        return {} if self.kind else self.model_dump(mode="json", include=set(SETTINGS))
+
+    @property
+    def stock_settings(self) -> dict[str, Any]:
+        """All that one of lm-eval's own tasks is asked with."""
+        return self.settings | self.model_dump(mode="json", include={"gen_kwargs", "cluster"})
+
+    @model_validator(mode="after")
+    def check_kind(self) -> Self:
+        if bool(self.task) == bool(self.kind):
+            raise ValueError("give either task or kind")
+        if self.task and (foreign := self.template.keys() - {"metric"}):
+            raise ValueError(f"{min(foreign)} belongs to kind; give kind instead of task")
+        if self.kind and self.kind != IMPORTED:
+            _checked(partial(template_task, self.kind, self.template))
+        return self
+
+    @model_validator(mode="after")
+    def check_scores(self) -> Self:
+        """`scores` and `filter` belong to imported benchmarks, and of the other keys only `metric` and `cluster`."""
+        if self.kind != IMPORTED:
+            if self.scores or self.filter:
+                raise ValueError("scores and filter belong to kind: imported")
+            return self
+        keys = {"kind", "scores", "filter", "metric", "cluster"}
+        if unread := sorted(self.model_dump(exclude_defaults=True).keys() - keys):
+            raise ValueError(f"{unread[0]} is not read with kind: imported; leave it out")
+        if len(self.cluster) > 1:
+            raise ValueError("cluster is one field with kind: imported")
+        try:
+            file = str(self.scores or "").format(**dict.fromkeys(PATTERN, ""))
+        except (KeyError, IndexError, ValueError) as error:
+            known = ", ".join(f"{{{key}}}" for key in PATTERN)
+            raise ValueError(f"scores has {error}, which nothing fills; use {known}") from None
+        if not file:
+            raise ValueError("scores is missing; give the file of each cell, such as judge/{model}/{cell}.jsonl")
+        return self
+
+    @model_validator(mode="after")
+    def check_repeats(self) -> Self:
+        if self.repeats > 1 and not self.gen_kwargs.temperature:
+            raise ValueError(
+                f"repeats is {self.repeats}, but greedy answers to an item are all the same; "
+                "give gen_kwargs: {temperature: ...}, or leave repeats out"
+            )
+        return self
+
+    def find_task(self, protocol: str, sources: Iterable[str] = ()) -> Task:
+        """What is asked, and how answers are scored; `sources` is `evaluation.tasks`."""
+        if self.kind:
+            task: Task = template_task(self.kind, self.template)
+        else:
+            task = find_task(protocol, str(self.task), sources)
+        values: dict[str, Any] = {"tokens": self.tokens} if self.tokens else {}
+        if isinstance(task, StockTask):
+            return task.with_settings(self.stock_settings).with_metadata(**values)
+        if self.cluster:
+            read = task.metadata.get("fields")
+            values |= {"cluster": self.cluster, "fields": read and list(dict.fromkeys([*read, *self.cluster]))}
+        gen_kwargs = self.gen_kwargs.model_dump(mode="json")
+        task = (task.change_generation(gen_kwargs) if gen_kwargs else task).with_metadata(**values)
+        task.check_generation()
+        return task
+
+
+class Evaluation(Section):
+    """How models are evaluated."""
+
+    protocol: Literal["harness", "paper"] = Field("harness", description="lm-eval's tasks, or those of the paper")
+    tasks: list[str] = added([], description="tasks from outside: folders of lm-eval's YAML, or module:function")
+    batch_tokens: int = Field(
+        8192, ge=8, description="tokens of a forward pass, padding and the longest answer included"
+    )
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
+    engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
+    share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
+    items: Literal["full", "slim"] = added(
+        "full", description="write questions and right answers beside scores, or not"
+    )
+    benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
+
+    @model_validator(mode="after")
+    def check_tasks(self) -> Self:
+        """Benchmarks whose task names its own data set get it."""
+        tasks = known_tasks(self.protocol)
+        if self.share_prefixes and self.engine != TRANSFORMERS:
+            raise ValueError(f"share_prefixes is for engine {TRANSFORMERS}; remove it")
+        if not self.asked:
+            raise ValueError("all benchmarks are imported; give one that models are asked")
+        for name, benchmark in self.benchmarks.items():
+            if name == AVERAGE:
+                raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
+            if benchmark.kind == IMPORTED:
+                continue
+            data, is_stock = None, False
+            changed = benchmark.gen_kwargs != Generation() or benchmark.settings
+            if changed or not (benchmark.kind or benchmark.task in tasks):
+                task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
+                data, is_stock = task.data, isinstance(task, StockTask)
+            _check_stock(name, benchmark, is_stock)
+            if benchmark.data is None and not is_stock:
+                if data is None:
+                    raise ValueError(f"benchmarks.{name}.data is missing; add it")
+                self.benchmarks[name] = benchmark.model_copy(update={"data": DataRef.model_validate(data)})
+        return self
+
+    @property
+    def asked(self) -> dict[str, Benchmark]:
+        """The benchmarks that models are asked."""
+        return {name: each for name, each in self.benchmarks.items() if each.kind != IMPORTED}
+
+    @property
+    def imported(self) -> dict[str, Benchmark]:
+        """The benchmarks whose scores come from outside."""
+        return {name: each for name, each in self.benchmarks.items() if each.kind == IMPORTED}
+
+    def without_imported(self) -> Self:
+        """What a job that asks models depends on."""
+        return self.model_copy(update={"benchmarks": self.asked})
+
+    def find_task(self, benchmark: str) -> Task:
+        """The task of a benchmark, by the benchmark's name."""
+        return self.benchmarks[benchmark].find_task(self.protocol, self.tasks)
+
+
+def _check_stock(name: str, benchmark: Benchmark, is_stock: bool) -> None:
+    """Refuse keys that are for lm-eval's own tasks only, or for others only."""
+    if benchmark.settings and not is_stock:
+        key, task = next(iter(benchmark.settings)), f"{PREFIX}{benchmark.task}"
+        raise ValueError(f"benchmarks.{name}.{key} is for lm-eval's own tasks; give task: {task}, or remove {key}")
+    if is_stock and benchmark.gen_kwargs.temperature:
+        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are asked greedily; remove temperature")
+
+
+def _checked(find: Callable[[], Any], place: str = "") -> Any:
+    """What `find` returns; its `PrunegridError` as a validator's error."""
+    try:
+        return find()
+    except PrunegridError as error:
+        raise ValueError(f"{place}{error.where}: {error.what}; {error.fix}") from None

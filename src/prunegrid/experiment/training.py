@@ -1,0 +1,96 @@
+"""The keys of scoring and training, and of how jobs run."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from prunegrid.experiment.section import Section, added
+from prunegrid.experiment.variant import Mode, Removal
+
+USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
+
+
+class Scoring(Section):
+    """The pass over the training set that computes the scores of every sample and token."""
+
+    max_length: int = Field(2048, ge=8, description="cut-off of prompt + response, in tokens")
+    batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
+    shards: int = Field(1, ge=1, description="number of jobs; decides no result")
+
+
+class Lora(Section):
+    """LoRA, under peft's names."""
+
+    r: int = Field(8, ge=1, description="rank")
+    lora_alpha: int = Field(16, description="the update is scaled by lora_alpha / r")
+    lora_dropout: float = Field(0.0, description="dropout before the update")
+    target_modules: str | list[str] = Field("all-linear", description="modules that get an update")
+
+
+class Training(Section):
+    """Fine-tuning, under the Trainer's and DeepSpeed's names. Batch sizes count candidate samples, before pruning."""
+
+    method: Literal["lora", "full"] = Field("lora", description="train an adapter, or all weights")
+    lora: Lora = Field(Lora(), description="settings of method: lora")
+    mode: Mode = Field("static", description="prune once before training, or every mini-batch in training (dynamic)")
+    removal: Removal = Field("mask", description="pruned tokens stay as context (mask), or leave the input (drop)")
+    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"] = Field(
+        "adamw_torch", description="optimizer"
+    )
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's mean")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="decay of the gradient's square")
+    adam_epsilon: float = Field(1e-8, gt=0, description="added to the denominator")
+    learning_rate: float = Field(1e-4, ge=0, description="highest learning rate")
+    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = Field(
+        "cosine", description="learning-rate schedule"
+    )
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    max_grad_norm: float = Field(1.0, ge=0, description="norm at which gradients are clipped")
+    num_train_epochs: int = Field(3, ge=1, description="passes over the training set")
+    max_steps: int | None = Field(None, ge=1, description="optimizer steps, instead of num_train_epochs")
+    per_device_train_batch_size: int = Field(
+        8, ge=1, description="samples of a rank in a micro-batch; in dynamic mode the mini-batch that is pruned"
+    )
+    gradient_accumulation_steps: int = Field(4, ge=1, description="micro-batches of an optimizer step")
+    packing: bool = Field(True, description="put samples behind one another, none seeing another, instead of padding")
+    batch_tokens: int = Field(4096, ge=8, description="with packing, most tokens of a rank's forward pass")
+    ranks: int = Field(1, ge=1, description="processes, one GPU each if there are GPUs")
+    zero_stage: Literal[0, 1, 2, 3] = Field(2, description="stage of DeepSpeed ZeRO")
+    offload_optimizer: bool = Field(False, description="keep optimizer states in the host's memory (GPUs only)")
+    bf16: bool = Field(False, description="train in bfloat16; on by default on a GPU")
+    gradient_checkpointing: bool | Literal["auto"] = Field(
+        False, description="recompute activations; auto: only if they would not fit the GPU"
+    )
+    use_liger_kernel: bool = Field(False, description="Liger's fused kernels (GPUs only)")
+    deterministic: bool = added(False, description="use deterministic kernels only")
+    rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(
+        1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
+    )
+
+
+class Runtime(Section):
+    """How jobs run, which decides no result: if it changes, no cell runs again but for weights that were deleted."""
+
+    nodes: int = Field(1, ge=1, description="machines of a Slurm allocation that share the ranks of one training")
+    save_steps: int = Field(100, ge=1, description="optimizer steps between checkpoints")
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "swanlab"]] = Field(
+        ["tensorboard"], description="the Trainer's loggers"
+    )
+    retention: Literal["all", "adapters", "scores"] = Field(
+        "all", description="trained models to keep after evaluation: all, LoRA's adapters, or none (scores)"
+    )
+    cells_per_gpu: int = added(1, ge=1, description="jobs of one rank that share a GPU")
+    gpu_memory_gb: float | None = added(
+        None, gt=0, description="memory of a GPU, in 10^9 bytes; by default what the card has, in estimates 80"
+    )
+
+    @classmethod
+    def from_config(cls, values: dict[str, Any]) -> Self:
+        """The section of an experiment's config, which Snakemake gives to scripts as plain values."""
+        return cls.model_validate(values.get("runtime") or {})
+
+    def sharers(self, ranks: int) -> int:
+        """How many jobs of so many ranks share a GPU; a job of several ranks shares none of its GPUs."""
+        return self.cells_per_gpu if ranks == 1 else 1

@@ -1,0 +1,88 @@
+"""The keys of budgets and variants: how much is kept, and by which pruners."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from prunegrid import pruners
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment.names import BEST, REFERENCES
+from prunegrid.experiment.section import Name, Ratio, Section
+
+Mode = Literal["static", "dynamic"]
+
+
+Removal = Literal["mask", "drop"]
+
+
+class Budget(Section):
+    """How much of the training set is kept."""
+
+    sample_ratio: Ratio = Field(description="fraction of the samples")
+    token_ratio: Ratio = Field(description="fraction of the response tokens of each kept sample")
+
+    @property
+    def name(self) -> str:
+        return f"s{self.sample_ratio}-t{self.token_ratio}"
+
+
+class Variant(Section):
+    """A named pruner pair (or joint pruner) with its options."""
+
+    name: Name = Field(description="row of the table, folder of its cells")
+    method: str = Field(description="sample pruner + token pruner, or a joint pruner")
+    options: dict[str, Any] = Field({}, description="options of the pruners")
+    mode: Mode | None = Field(None, description="replaces training.mode")
+    removal: Removal | None = Field(None, description="replaces training.removal")
+    match: Name | None = Field(
+        None, description="variant whose realised numbers of samples and tokens are kept instead of the budget's ratios"
+    )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """A name, or one name with its method and options: the forms that users write."""
+        full = handler(core_schema)
+        body = {
+            "type": "object",
+            "properties": {
+                "method": {"type": "string"},
+                "mode": {"enum": ["static", "dynamic"]},
+                "removal": {"enum": ["mask", "drop"]},
+                "match": {"type": "string"},
+            },
+            "required": ["method"],
+        }
+        named = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": body}
+        return {"anyOf": [{"type": "string"}, named, full]}
+
+    @model_validator(mode="before")
+    @classmethod
+    def from_name(cls, value: Any) -> Any:
+        """The full form of `qtuning` or `{qtuning-l0: {method: qtuning, neighbor_lambda: 0}}`.
+
+        The default name of `my_module:easiest+ppl` is `easiest+ppl`.
+        """
+        if isinstance(value, str):
+            return {"name": "+".join(part.rpartition(":")[2] for part in value.split("+")), "method": value}
+        if isinstance(value, dict) and "name" not in value:
+            if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
+                raise ValueError("has another form; write a name or {name: {method: ..., option: ...}}")
+            ((name, body),) = value.items()
+            keys = {key: body[key] for key in ("method", "mode", "removal", "match") if key in body}
+            options = {key: item for key, item in body.items() if key not in keys}
+            return {"name": name, "options": options, **keys}
+        return value
+
+    @model_validator(mode="after")
+    def check_method(self) -> Self:
+        if self.name in REFERENCES:
+            raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
+        if self.name == BEST:
+            raise ValueError(
+                f"{self.name!r} stands for the best pair (prunegrid table --against {BEST}); choose another"
+            )
+        try:
+            pruners.check_method(self.method, self.options)
+        except PrunegridError as error:
+            raise ValueError(str(error)) from None
+        return self
