@@ -11,7 +11,7 @@ from prunegrid.core.files import read_parquet
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
 from prunegrid.experiment.dataset import Unit
-from prunegrid.experiment.variant import Removal
+from prunegrid.experiment.training import Removal
 from prunegrid.exporters.dataset import to_datasets
 from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe

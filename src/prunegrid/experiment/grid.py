@@ -10,8 +10,8 @@ from prunegrid import pruners
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT
-from prunegrid.experiment.training import Lora, Training
-from prunegrid.experiment.variant import Budget, Mode, Variant
+from prunegrid.experiment.training import Lora, Mode, Training
+from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import PASS_COLUMNS
 
@@ -86,11 +86,14 @@ def matched_cell(experiment: Experiment, cell: Cell) -> Cell | None:
 
 
 def training_of(experiment: Experiment, cell: Cell) -> Training:
-    """How the cell is trained: with the variant's mode and removal, if it has them. Settings without effect are reset.
+    """How the cell is trained: with the variant's own settings, if it has any. Settings without effect are reset.
 
     Otherwise a change of `removal` would train Full again, and one of `lora` the cells that train all weights.
     """
     training, mode = experiment.training, _mode(experiment, cell)
+    own = experiment.variant(cell.variant).training if cell.pruned else {}
+    if own:
+        training = Training.model_validate(training.model_dump() | own)
     removal = (experiment.variant(cell.variant).removal or training.removal) if cell.pruned else "mask"
     changes: dict[str, Any] = {"mode": mode, "removal": removal}
     if training.method == "full":

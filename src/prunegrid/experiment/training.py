@@ -5,9 +5,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from prunegrid.experiment.section import Section, added
-from prunegrid.experiment.variant import Mode, Removal
 
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
+
+
+Mode = Literal["static", "dynamic"]
+Removal = Literal["mask", "drop"]
 
 
 class Scoring(Section):
@@ -68,6 +71,11 @@ class Training(Section):
     rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(
         1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
     )
+
+
+LAYOUT = ("ranks", "zero_stage", "offload_optimizer", "bf16", "gradient_checkpointing", "use_liger_kernel")
+SHARED = frozenset(["mode", "removal", "method", "lora", *LAYOUT])
+"""Keys that a variant's `training` may not have: `mode` and `removal` stand beside it, others are the experiment's."""
 
 
 class Runtime(Section):

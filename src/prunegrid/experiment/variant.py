@@ -1,18 +1,16 @@
 """The keys of budgets and variants: how much is kept, and by which pruners."""
 
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.text import did_you_mean
+from prunegrid.core.validation import validation_errors
 from prunegrid.experiment.names import BEST, REFERENCES
-from prunegrid.experiment.section import Name, Ratio, Section
-
-Mode = Literal["static", "dynamic"]
-
-
-Removal = Literal["mask", "drop"]
+from prunegrid.experiment.section import Name, Ratio, Section, added
+from prunegrid.experiment.training import SHARED, Mode, Removal, Training
 
 
 class Budget(Section):
@@ -24,6 +22,9 @@ class Budget(Section):
     @property
     def name(self) -> str:
         return f"s{self.sample_ratio}-t{self.token_ratio}"
+
+
+KEYS = ("mode", "removal", "match", "training")  # of a variant, beside its method and options
 
 
 class Variant(Section):
@@ -38,6 +39,8 @@ class Variant(Section):
         None, description="variant whose realised numbers of samples and tokens are kept instead of the budget's ratios"
     )
 
+    training: dict[str, Any] = added({}, description="replaces these keys of training, such as learning_rate")
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
         """A name, or one name with its method and options: the forms that users write."""
@@ -49,6 +52,7 @@ class Variant(Section):
                 "mode": {"enum": ["static", "dynamic"]},
                 "removal": {"enum": ["mask", "drop"]},
                 "match": {"type": "string"},
+                "training": {"type": "object"},
             },
             "required": ["method"],
         }
@@ -85,4 +89,18 @@ class Variant(Section):
             pruners.check_method(self.method, self.options)
         except PrunegridError as error:
             raise ValueError(str(error)) from None
+        return self
+
+    @model_validator(mode="after")
+    def check_training(self) -> Self:
+        for key in self.training:
+            if key in SHARED or key not in Training.model_fields:
+                known = sorted(Training.model_fields.keys() - SHARED)
+                fix = "write it beside training" if key in KEYS else did_you_mean(key, known)
+                reason = "is not a variant's to change" if key in SHARED else "is unknown"
+                raise ValueError(f"training.{key} {reason}; {fix or 'known: ' + ', '.join(known)}")
+        try:
+            Training.model_validate(self.training)
+        except ValidationError as error:
+            raise ValueError(str(validation_errors(error, Training, "training"))) from None
         return self

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,6 @@ class Reading(OptionGroup):
     bisection_steps: Annotated[int, Field(ge=1, le=30)] = 10
     final: Literal["last", "tight", "loose"] = "last"
     upper: Annotated[float, Field(gt=0, le=0.5)] = 0.49
-
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}
 
 
 PAPER = Reading()

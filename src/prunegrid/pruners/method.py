@@ -11,6 +11,9 @@ from prunegrid.core.text import did_you_mean
 from prunegrid.pruners import plugins
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner
 
+READING, PAPER = "reading", "paper"
+AUTHORS = "authors-2025-09"  # the working copy of the paper's authors, as it was public in September 2025
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -36,9 +39,23 @@ def complete_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     pruners = find_pruners(method)
     names = [name for pruner in pruners for name in pruner.options.names]
     for name in options:
-        if name not in names:
+        if name not in [*names, READING]:
             raise PrunegridError(method, f"has no option {name!r}", _suggest(str(name), names))
+    options = _read(pruners, method, options)
     return {name: value for pruner in pruners for name, value in pruner.options.complete(options, method).items()}
+
+
+def _read(pruners: list[Pruner], method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with those of their `reading` in its place."""
+    given = {name: value for name, value in options.items() if name != READING}
+    reading, known = options.get(READING, PAPER), dict[str, dict[str, Any]]({PAPER: {}})
+    for pruner in pruners:
+        for name, values in pruner.readings.items():
+            known[name] = known.get(name, {}) | values
+    if reading not in known:
+        fix = did_you_mean(str(reading), known) or f"choose from: {', '.join(known)}"
+        raise PrunegridError(f"{method}: {READING}", f"is {reading!r}", fix)
+    return known[reading] | given
 
 
 def find_pruners(method: str) -> list[Pruner]:

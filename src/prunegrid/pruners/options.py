@@ -2,28 +2,29 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.text import did_you_mean
 from prunegrid.core.validation import validation_errors
 
-RESERVED = ("name", "method", "options", "removal", "match")  # keys of a variant in the config
+RESERVED = ("name", "method", "options", "removal", "match", "training", "reading")  # keys of a variant in the config
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class OptionGroup(BaseModel):
-    """Rarely used options, which a pruner takes as one parameter. In the config each is an option like any other.
-
-    The parameter's own name selects one of `presets` there (the defaults are those of the first), and options beside it
-    override it: `{method: qtuning, reading: paper, upper: 0.4}`. What is recorded is the value of every option and not
-    the preset, so a new preset leaves finished results valid. A new option does if `exclude_if` hides its default.
-    """
+    """Rarely used options, which a pruner takes as one parameter. In the config each is an option like any other."""
 
     model_config = ConfigDict(**STRICT, frozen=True)
-    presets: ClassVar[dict[str, dict[str, Any]]]
+
+
+def added(absent: Any) -> Any:
+    """For the annotation of an option that finished results do not have: `Annotated[int, added(0)]`.
+
+    With the value `absent`, which is also its default and means what was done before, it is left out of dumps.
+    """
+    return Field(exclude_if=lambda value: value == absent)
 
 
 class Options:
@@ -51,7 +52,7 @@ class Options:
 
     @property
     def names(self) -> list[str]:
-        return [*self.model.model_fields, *self.groups]
+        return list(self.model.model_fields)
 
     def pick(self, options: dict[str, Any]) -> dict[str, Any]:
         """The pruner's own among a method's options."""
@@ -59,15 +60,8 @@ class Options:
 
     def complete(self, options: dict[str, Any], method: str) -> dict[str, Any]:
         """The pruner's own among `options`, checked, with defaults for the others."""
-        values = self.pick(options)
-        for name, group in self.groups.items():
-            preset = values.pop(name, next(iter(group.presets)))
-            if preset not in group.presets:
-                fix = did_you_mean(str(preset), group.presets) or f"choose from: {', '.join(group.presets)}"
-                raise PrunegridError(f"{method}: {name}", f"is {preset!r}", fix)
-            values = group.presets[preset] | values
         try:
-            return self.model.model_validate(values).model_dump()
+            return self.model.model_validate(self.pick(options)).model_dump()
         except ValidationError as error:
             raise validation_errors(error, self.model, method) from None
 

@@ -12,7 +12,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,8 +31,10 @@ class Pruner:
     `samples` and `tokens` are the score columns it reads, or a function of its options that gives them. `label` is its
     name in tables and figures, `reason` the one recorded for the samples it keeps. `figure_row` is the place of a token
     pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept samples
-    together has a `shared_budget`. Increase `version` when the pruner's result changes: selections made with it are
-    made again.
+    together has a `shared_budget`. `readings` are values of its options by the name of a source that reads the method
+    otherwise than the paper does: `{method: longest+ppl, reading: authors-2025-09}` sets those of both pruners, and
+    options beside it override them. What is recorded is every option's value, and not the reading. Increase `version`
+    when the pruner's result changes: selections made with it are made again.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Pruner:
     shared_budget: bool = False
     version: int = 1
     option_order: tuple[str, ...] = ()
+    readings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def options(self) -> Options:
