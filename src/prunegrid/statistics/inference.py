@@ -209,6 +209,12 @@ def critical_value(df: float, alpha: float) -> float:
     return -float(special.stdtrit(df, alpha / 2))
 
 
+def sd_interval(sd: float, df: float) -> tuple[float, float]:
+    """The 95 % interval of a standard deviation that was estimated with `df` degrees of freedom from normal values."""
+    low, high = (sd * float(np.sqrt(df / special.chdtri(df, tail))) for tail in (ALPHA / 2, 1 - ALPHA / 2))
+    return low, high
+
+
 def holm(p_values: NDArray[np.floating]) -> Floats:
     """Holm's adjusted p-values (Holm 1979), by statsmodels; NaN is left out and stays NaN."""
     from statsmodels.stats.multitest import multipletests  # here, for it takes a second to import
