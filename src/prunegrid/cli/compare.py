@@ -11,6 +11,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, nargs="?", help="results/<experiment> or a results.parquet")
     parser.add_argument("--with", dest="other", type=Path, metavar="RESULTS", help="instead of the published tables")
     parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
+    parser.add_argument(
+        "--reading", default="paper", help="which of your variants: the paper's reading, or authors-2025-09"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all rows and columns there, too")
 
 
@@ -20,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     notes: list[str] = []
     if options.results:
         models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
-        rows, notes = compare_report.compare_folders(options.results, options.other, models)
+        rows, notes = compare_report.compare_folders(options.results, options.other, models, options.reading)
         print(compare_report.markdown(rows, notes))
     elif options.other or options.model:
         raise PrunegridError("--with and --model", "compare results, and none are given", "give the results first")

@@ -7,12 +7,25 @@ from prunegrid.pruners import methods as methods  # registers the package's own
 from prunegrid.pruners.apply import choose_samples, require_tokens, select, select_tokens
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
 from prunegrid.pruners.match import Match
-from prunegrid.pruners.method import Needs, check_method, complete_options, find_pruners, needs, pruner_names
+from prunegrid.pruners.method import (
+    AUTHORS,
+    PAPER,
+    READING,
+    Needs,
+    check_method,
+    complete_options,
+    find_pruners,
+    needs,
+    pruner_names,
+)
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, label, sample_pruner, token_pruner
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
 
 __all__ = [
+    "AUTHORS",
     "JOINT",
+    "PAPER",
+    "READING",
     "SAMPLE",
     "TOKEN",
     "Choice",

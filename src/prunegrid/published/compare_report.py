@@ -8,7 +8,9 @@ import pandas as pd
 from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
-from prunegrid.experiment.names import ZERO_SHOT
+from prunegrid.experiment.locate import read_folder
+from prunegrid.experiment.names import FULL, ZERO_SHOT
+from prunegrid.pruners import PAPER, READING
 from prunegrid.published import frame as published
 from prunegrid.published.compare import (
     DIFFERS,
@@ -21,7 +23,7 @@ from prunegrid.published.compare import (
 )
 from prunegrid.results import collect
 from prunegrid.statistics.inference import ALPHA
-from prunegrid.table.document import TIMES
+from prunegrid.table.document import BUDGET, TIMES
 from prunegrid.table.labels import label
 
 NOISE = (
@@ -38,14 +40,41 @@ DIFFERENT = {
 }
 
 
-def compare_folders(directory: Path, other: Path | None, models: dict[str, str]) -> tuple[pd.DataFrame, list[str]]:
+def compare_folders(
+    directory: Path, other: Path | None, models: dict[str, str], reading: str = PAPER
+) -> tuple[pd.DataFrame, list[str]]:
     """The comparison of a results folder (or results.parquet) with another or with the published tables.
 
-    And the notes on it, the summary first.
+    And the notes on it, the summary first. `reading` chooses among our variants (`of_reading`).
     """
     frame = read_results(directory)
+    if reading != PAPER:
+        frame = of_reading(frame, directory, reading)
     rows = compare(frame, read_results(other) if other else published.reference(), models)
     return rows, [summary(rows), *_omissions(frame), *_caveats(rows, "their" if other else "the paper's"), NOISE]
+
+
+def of_reading(frame: pd.DataFrame, directory: Path, reading: str) -> pd.DataFrame:
+    """The scores of the variants of another reading, under their methods' names, and of the references.
+
+    A variant of the method `all` is that reading's Full Dataset.
+    """
+    if not (directory / layout.EXPERIMENT).exists():
+        fix = f"give the folder that has {layout.EXPERIMENT}, which says the reading of each variant"
+        raise PrunegridError(directory, "does not say which variants have which reading", fix)
+    experiment = read_folder(directory)
+    names = {v.name: v.method for v in experiment.variants if v.options == {READING: reading} and not v.match}
+    if not names:
+        known = sorted({v.options[READING] for v in experiment.variants if READING in v.options})
+        fix = f"there are variants of {', '.join(known)}" if known else f"give variants reading: {reading}"
+        raise PrunegridError(directory, f"has no variant with reading: {reading} and no option beside it", fix)
+    names = {name: FULL if method == "all" else method for name, method in names.items()}
+    full = {FULL} - {*names.values()}
+    chosen = frame[frame["variant"].isin([*names, ZERO_SHOT, *full])]
+    renamed = chosen.assign(variant=chosen["variant"].replace(names))
+    whole = renamed["variant"] == FULL
+    blank = {name: renamed[name].mask(whole) for name in (*BUDGET, "token_pruner")}
+    return renamed.assign(**blank, sample_pruner=renamed["sample_pruner"].mask(whole, FULL))
 
 
 def read_results(path: Path) -> pd.DataFrame:

@@ -137,24 +137,25 @@ def done(experiment: Experiment, frame: pd.DataFrame) -> Iterator[tuple[Cell, st
 
 
 def baselines(experiment: Experiment) -> dict[str, str]:
-    """What each variant's deltas are against: the plain random+random variant with the same mode and removal.
+    """What each variant's deltas are against: the plain random+random variant of the same reading, mode and removal.
 
-    If there is none, it is the one with the experiment's mode and removal, or else the first of all. Without a plain
-    random+random there are no deltas.
+    If there is none, it is the paper's with the experiment's mode and removal, or else the first of all. Without a
+    plain random+random there are no deltas.
     """
     plain = {_manner(experiment, v): v.name for v in reversed(experiment.variants) if _plain(v)}
     training = experiment.training
-    default = plain.get((training.mode, training.removal)) or next(reversed(plain.values()), None)
+    default = plain.get((pruners.PAPER, training.mode, training.removal)) or next(reversed(plain.values()), None)
     by_variant = {v.name: plain.get(_manner(experiment, v), default) for v in experiment.variants}
     return {name: baseline for name, baseline in by_variant.items() if baseline}
 
 
 def _plain(variant: Variant) -> bool:
-    return variant.method == BASELINE and not variant.options and not variant.match
+    return variant.method == BASELINE and variant.options.keys() <= {pruners.READING} and not variant.match
 
 
-def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str]:
-    return variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
+def _manner(experiment: Experiment, variant: Variant) -> tuple[str, str, str]:
+    reading = variant.options.get(pruners.READING, pruners.PAPER)
+    return reading, variant.mode or experiment.training.mode, variant.removal or experiment.training.removal
 
 
 def _rows(experiment: Experiment, files: Files, cell: Cell, scoring: float | None) -> list[Record]:
