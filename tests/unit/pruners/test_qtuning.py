@@ -91,22 +91,22 @@ def test_tokens_of_q4_are_whole_and_of_q2_smoothed() -> None:
     assert qtuning(example(), 0.25, neighbor_lambda=0).kept_positions(1).tolist() == [0, 2, 5]
 
 
-@pytest.mark.parametrize(("repeat", "ends"), [(True, (3, 5)), (False, (2.5, 4.5))])
-def test_smoothing_adds_both_neighbours_without_a_half(repeat: bool, ends: tuple[float, float]) -> None:
+@pytest.mark.parametrize(("edges", "ends"), [("repeat", (3, 5)), ("zero", (2.5, 4.5)), ("prompt", (3, 4.5))])
+def test_smoothing_adds_both_neighbours_without_a_half(edges: str, ends: tuple[float, float]) -> None:
     expected = [ends[0], 3, 3.5, 5.5, 5.5, ends[1]] * 8
-    assert smoothed(example(), 0.5, repeat) == pytest.approx(expected)
+    assert smoothed(example(), 0.5, edges) == pytest.approx(expected)
 
 
 def test_one_token_is_its_own_neighbour() -> None:
     one = handmade_scores.scores([1], tokens={"nll": [math.log(3)]})
-    assert smoothed(one, 0.5, True) == pytest.approx([0.5 * 3 + 0.5 * (3 + 3)])
-    assert smoothed(one, 0.5, False) == pytest.approx([0.5 * 3])
+    assert smoothed(one, 0.5, "repeat") == pytest.approx([0.5 * 3 + 0.5 * (3 + 3)])
+    assert smoothed(one, 0.5, "zero") == pytest.approx([0.5 * 3])
 
 
 def test_a_huge_loss_does_not_overflow() -> None:
     scores = handmade_scores.scores([3], tokens={"nll": [1e4, 1e4, 0]})
-    assert np.isfinite(smoothed(scores, 0.0, True)).all()
-    assert np.isfinite(smoothed(scores, 1.0, True)).all()
+    assert np.isfinite(smoothed(scores, 0.0, "repeat")).all()
+    assert np.isfinite(smoothed(scores, 1.0, "repeat")).all()
 
 
 def test_constant_axes_put_every_sample_in_q4() -> None:

@@ -6,7 +6,7 @@ tokens; Q4, low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both
 leaves open is an option here, or settled in docs/pruners.md.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -15,14 +15,31 @@ from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
-from prunegrid.pruners.eu_plane import PAPER, Reading, divide
+from prunegrid.pruners.eu_plane import divide
+from prunegrid.pruners.eu_reading import AUTHORS_COPY, PAPER, Reading
+from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import joint_pruner
 
 # The order in which version 0.1 recorded the options.
 ORDER = ("window", "surplus", "trim_order", "fill", "filled_tokens", "neighbor_lambda")
 
 
-@joint_pruner("qtuning", label="Q-Tuning", samples=("ppl", "entropy"), tokens=("nll",), option_order=ORDER)
+def _columns(options: dict[str, Any]) -> tuple[str, ...]:
+    return "ppl", _entropy_column(options.get("entropy_over", "response"))
+
+
+def _entropy_column(entropy_over: str) -> str:
+    return "sequence_entropy" if entropy_over == "sequence" else "entropy"
+
+
+@joint_pruner(
+    "qtuning",
+    label="Q-Tuning",
+    samples=_columns,
+    tokens=("nll",),
+    option_order=ORDER,
+    readings={AUTHORS: AUTHORS_COPY},
+)
 def qtuning(
     scores: Scores,
     draw: Draw,
@@ -34,7 +51,7 @@ def qtuning(
     reading: Reading = PAPER,
 ) -> Choice:
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
-    ppl, entropy = scores.samples["ppl"], scores.samples["entropy"]
+    ppl, entropy = scores.samples["ppl"], scores.samples[_entropy_column(reading.entropy_over)]
     plane = divide(ppl, entropy, draw.samples(scores), window or len(scores), sample_ratio, reading)
     rows = np.flatnonzero(plane.is_kept)
     if not len(rows):
@@ -43,21 +60,23 @@ def qtuning(
     return Choice(
         rows=rows,
         k=np.where(treated_as == 2, ragged.keep_counts(token_ratio, lengths), lengths),
-        rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges == "repeat"),
+        rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges),
         samples=KeptSamples(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         details=plane.details(),
     )
 
 
-def smoothed(scores: Scores, neighbor_lambda: float, repeat: bool) -> Floats:
+def smoothed(scores: Scores, neighbor_lambda: float, edges: str) -> Floats:
     """s_i = (1 - lambda) PPL_i + lambda (PPL_{i-1} + PPL_{i+1}) [T]: the paper has no 1/2 on the neighbours.
 
-    Beyond an end of the response the neighbour is the token's own PPL (`repeat`) or 0. NLL is capped at 700 nats,
-    whose exponential a double can still hold.
+    Beyond an end of the response the neighbour is the token's own PPL (`repeat`), 0 (`zero`), or 1 at the beginning,
+    where the prompt's last position counts as certain, and 0 at the end (`prompt`). NLL is capped at 700 nats, whose
+    exponential a double can still hold.
     """
     ppl = np.exp(np.minimum(scores.token("nll"), 700.0))
     first, last = scores.offsets[:-1], scores.offsets[1:] - 1
     previous, following = np.roll(ppl, 1), np.roll(ppl, -1)
-    previous[first] = ppl[first] if repeat else 0.0
-    following[last] = ppl[last] if repeat else 0.0
+    repeated = edges == "repeat"
+    previous[first] = ppl[first] if repeated else float(edges == "prompt")
+    following[last] = ppl[last] if repeated else 0.0
     return (1 - neighbor_lambda) * ppl + neighbor_lambda * (previous + following)
