@@ -48,14 +48,23 @@ def run(
     return train(job, out / "model", out / "training.json", describe(model)["digests"])
 
 
-def samples_of_steps(scores: Path, selection: Path, training: Training) -> list[list[dict[str, Any]]]:
+Rows = list[dict[str, Any]]
+
+
+def samples_of_steps(scores: Path, selection: Path, training: Training) -> list[Rows]:
     """Of each optimizer step the kept samples of all ranks: prompt, response, kept positions, weight."""
+    steps = micro_batches_of_steps(scores, selection, training)
+    return [[row for batch in batches for row in batch] for batches in steps]
+
+
+def micro_batches_of_steps(scores: Path, selection: Path, training: Training) -> list[list[Rows]]:
+    """The same, the samples of each micro-batch of each rank by themselves."""
     tokens = {row["sample_id"]: row for row in pq.read_table(scores / "tokens.parquet").to_pylist()}
     kept = pq.read_table(selection).to_pylist()
     ids = np.array([row["sample_id"] for row in kept])
     plans = [schedule(ids, len(tokens), training, 0, rank) for rank in range(training.ranks)]
     return [
-        [kept[row] | tokens[kept[row]["sample_id"]] for plan in plans for batch in plan[step] for row in batch]
+        [[kept[row] | tokens[kept[row]["sample_id"]] for row in batch] for plan in plans for batch in plan[step]]
         for step in range(len(plans[0]))
     ]
 

@@ -71,6 +71,15 @@ class Training(Section):
     rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(
         1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
     )
+    loss_divisor: Literal["trained_tokens", "kept_tokens"] = added(
+        "trained_tokens", description="divide the loss by the trained tokens, or by all that pruning left, with prompts"
+    )
+    loss_average: Literal["global_batch", "micro_batch"] = added(
+        "global_batch", description="average over a step's tokens, or give the mean of each micro-batch equal weight"
+    )
+    accumulation: Literal["mean", "sum"] = added(
+        "mean", description="average a rank's micro-batches, or sum their gradients, which are clipped as a sum"
+    )
 
 
 LAYOUT = ("ranks", "zero_stage", "offload_optimizer", "bf16", "gradient_checkpointing", "use_liger_kernel")

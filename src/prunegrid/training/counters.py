@@ -12,7 +12,8 @@ from prunegrid.selection.examples import Example
 
 
 class Counters:
-    """`counts` has trained and forwarded tokens, positions (padding included) and forward passes.
+    """`counts` has trained and forwarded tokens, learned ends of sequences, positions (padding included) and forward
+    passes. A job that an older version began has not counted the ends, and does not begin to.
 
     `unlogged` is the sum of losses since the step after which one was last logged, and that step. `scores` are those
     that dynamic mode has computed for the candidates of later steps (`rescoring`).
@@ -21,7 +22,7 @@ class Counters:
     def __init__(self, rank: int) -> None:
         self.rank, self.earlier_seconds = rank, 0.0
         self.start: float | None = None
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(end_tokens=0)
         self.probes: list[dict[str, float]] = []
         self.log: list[pa.Table] = []
         self.resumed: list[int] = []
@@ -42,6 +43,8 @@ class Counters:
         samples = [example for batch in examples for example in batch]
         self.counts["samples"] += sum(example.answers for example in samples)
         self.counts["trained_tokens"] += sum(example.trainable for example in samples)
+        if "end_tokens" in self.counts:
+            self.counts["end_tokens"] += sum(example.ends for example in samples)
         self.counts["forwarded_tokens"] += sum(len(example.ids) for example in samples)
         self.counts["positions"] += sum(pass_inputs["input_ids"].numel() for pass_inputs in inputs)
         self.counts["passes"] += len(inputs)

@@ -55,7 +55,8 @@ def _candidates(job: Job, sample_id_N: Ints) -> Ints:
 
 
 def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:
-    """`training.json`, without what the launcher adds. Tokens are totals over all epochs and ranks."""
+    """`training.json`, without what the launcher adds. Tokens and `sample_passes` are totals over all epochs
+    and ranks."""
     job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
     epoch_steps = steps_per_epoch(trainer.examples.candidates, job.training)
@@ -72,7 +73,8 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
         "steps_per_epoch": epoch_steps,
         "epochs": epochs,
         "candidate_samples": len(lengths),
-        "kept_samples": totals.pop("samples") / epochs,
+        "kept_samples": totals["samples"] / epochs,
+        "sample_passes": totals.pop("samples"),
         "candidate_tokens": round(pa.compute.sum(lengths).as_py() * epochs),
         **totals,
         "padding": 1 - totals["forwarded_tokens"] / totals["positions"],

@@ -8,13 +8,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet
+from prunegrid.core.files import parquet_schema, read_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.selection.examples import Answer, Example, build_conversation, build_example
 from prunegrid.training.job import Job
 from prunegrid.training.schedule import MicroBatches, schedule
+
+PROMPT_KEPT = "prompt_kept"  # column of a selection whose pruners choose tokens of prompts too
 
 
 def response_donors(sample_id_N: Ints, seed: int) -> Ints:
@@ -38,11 +40,13 @@ class Samples:
         self.rows_N: Ints = np.arange(len(rows))
         self.kept: pa.ListArray | None = None
         self.weight_N: NDArray[np.float32] = np.ones(len(rows), np.float32)
+        self.prompt_kept_N: Ints | None = None
         self._group()
 
     def select(self, path: Path) -> None:
         """Reduce to what `selection.parquet` keeps; refuse one that keeps a sample without scores."""
-        table = read_parquet(path, ["sample_id", "kept", "weight"])
+        chosen = [PROMPT_KEPT] if PROMPT_KEPT in parquet_schema(path).names else []
+        table = read_parquet(path, ["sample_id", "kept", "weight", *chosen])
         ids = table["sample_id"].to_numpy()
         order = np.argsort(self.rows.sample_id_N, kind="stable")
         place = np.minimum(np.searchsorted(self.rows.sample_id_N, ids, sorter=order), len(order) - 1)
@@ -53,6 +57,7 @@ class Samples:
         by_row = np.argsort(rows_N, kind="stable")  # the answers of a conversation are neighbours
         self.rows_N = rows_N[by_row]
         self.kept, self.weight_N = table["kept"].combine_chunks().take(by_row), table["weight"].to_numpy()[by_row]
+        self.prompt_kept_N = table[PROMPT_KEPT].to_numpy()[by_row] if chosen else None
         self._group()
 
     def _group(self) -> None:
@@ -77,20 +82,31 @@ class Samples:
 
     def _answer(self, row: int, place: int | None) -> Answer:
         """The answer `row`; `place` is where the selection keeps it."""
-        prompt, response = self._ids(row)
+        prompt, response, truncated = self._content(row)
         if place is None:
             return Answer(prompt, response, None)
         positions = range(len(response)) if self.kept is None else self.kept[place].as_py()
-        return Answer(prompt, response, positions, float(self.weight_N[place]))
+        prompt_kept = None if self.prompt_kept_N is None else int(self.prompt_kept_N[place])
+        return Answer(prompt, response, positions, float(self.weight_N[place]), prompt_kept, truncated)
 
-    def _ids(self, row: int) -> tuple[list[int], list[int]]:
+    def _content(self, row: int) -> tuple[list[int], list[int], bool]:
+        """Prompt and response, and whether that was cut off."""
         prompt, response = self.rows.ids(row)
-        return prompt, response if self.donor_N is None else self.rows.ids(self.donor_N[row])[1]
+        if self.donor_N is not None:
+            row = int(self.donor_N[row])
+            response = self.rows.ids(row)[1]
+        return prompt, response, bool(self.rows.truncated_N[row])
 
-    def example(self, row: int, kept_positions: list[int] | None, weight: float) -> Example:
+    def example(
+        self, row: int, kept_positions: list[int] | None, weight: float, prompt_kept: int | None = None
+    ) -> Example:
         """The example of a sample that is a conversation of its own."""
-        prompt, response = self._ids(row)
-        return build_example(int(self.rows.sample_id_N[row]), prompt, response, kept_positions, weight, self.removal)
+        prompt, response, truncated = self._content(row)
+        return build_example(
+            int(self.rows.sample_id_N[row]), prompt, response, kept_positions, weight, self.removal,
+            prompt_kept=prompt_kept,
+            truncated=truncated,
+        )  # fmt: skip
 
 
 def static_samples(job: Job, rows: Sequences) -> Samples:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import Trainer
@@ -20,6 +21,7 @@ from prunegrid.training.failures import RESUMES
 from prunegrid.training.finite import StepNumbers
 from prunegrid.training.job import Order
 from prunegrid.training.loss import Inputs, collate, to_device, total_nll
+from prunegrid.training.loss_scale import divisors, step_divisor, with_equal_weight
 from prunegrid.training.processes import launcher_is_gone
 from prunegrid.training.rank_failures import cause, failed_write
 from prunegrid.training.samples import Examples
@@ -31,7 +33,8 @@ LOWER_RATE = "lower training.learning_rate or look at these samples"
 
 
 class PrunedTrainer(Trainer):
-    """Loss = sum(weight x NLL) over trainable tokens / trainable tokens of the whole accumulated global batch.
+    """Loss = sum(weight x NLL) over trainable tokens / trainable tokens of the whole accumulated global batch, unless
+    `training` asks for another divisor (`loss_scale`).
 
     One of the Trainer's batches is a whole optimizer step, whose examples come from `examples`. How many forward
     passes they take is decided here. `fallbacks` says which optional kernels are not used, and why.
@@ -83,8 +86,8 @@ class PrunedTrainer(Trainer):
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], int]:
-        """The step's forward passes, as many on every rank, and the trainable tokens of all ranks."""
+    ) -> tuple[list[Any], float]:
+        """The step's forward passes, as many on every rank, and what the loss of all ranks is divided by."""
         self._restore_unlogged_loss()
         self._require_finite(wait=self.order.job.pruning is not None)  # its scores would be NaN
         self._stop_if_asked()
@@ -93,15 +96,16 @@ class PrunedTrainer(Trainer):
             examples = self.examples.take(next(epoch_iterator), step)
         except PrunegridError as error:
             raise PrunegridError(f"step {step + 1}: {error.where}", error.what, error.fix) from error
-        passes = forward_passes(examples, training, self.order.halvings)
-        rows = self.gather_numbers(sum(example.trainable for batch in examples for example in batch), len(passes))
-        trainable, pass_count = sum(row[0] for row in rows), max(row[1] for row in rows)
-        if not trainable:
+        passes = forward_passes(with_equal_weight(examples, training), training, self.order.halvings)
+        counts = divisors(examples, training)
+        rows = np.array(self.gather_numbers(sum(counts), sum(map(bool, counts)), len(passes)))
+        tokens, micro_batches, _ = rows.sum(0).tolist()
+        if not tokens and training.loss_divisor == "trained_tokens":
             raise self._untrainable(sum(map(len, examples)))
-        passes += [[]] * (pass_count - len(passes))
+        passes += [[]] * (max(1, rows[:, 2].max()) - len(passes))
         inputs = [collate(examples_of_pass, training.packing) for examples_of_pass in passes]
         self.counters.count(examples, inputs)
-        return [inputs], trainable
+        return [inputs], step_divisor(tokens, micro_batches, training)
 
     def _untrainable(self, samples: int) -> PrunegridError:
         training = self.order.job.training

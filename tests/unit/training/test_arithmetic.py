@@ -63,9 +63,10 @@ def test_order_depends_on_seed_and_epoch_not_on_row_order() -> None:
 
 def test_example_mask_keeps_context_and_drop_keeps_positions() -> None:
     mask = build_example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "mask")
-    assert mask == Example(7, [1, 2, 10, 11, 12, 13], [IGNORE, IGNORE, 10, IGNORE, IGNORE, 13], [0, 1, 2, 3, 4, 5], 0.5)
+    masked_ids, masked_labels = [1, 2, 10, 11, 12, 13], [IGNORE, IGNORE, 10, IGNORE, IGNORE, 13]
+    assert mask == Example(7, masked_ids, masked_labels, [0, 1, 2, 3, 4, 5], 0.5, kept_tokens=4, ends=1)
     drop = build_example(7, [1, 2], [10, 11, 12, 13], [0, 3], 0.5, "drop")
-    assert drop == Example(7, [1, 2, 10, 13], [IGNORE, IGNORE, 10, 13], [0, 1, 2, 5], 0.5)
+    assert drop == mask._replace(ids=[1, 2, 10, 13], labels=[IGNORE, IGNORE, 10, 13], positions=[0, 1, 2, 5])
     assert mask.trainable == drop.trainable == 2
     whole = build_example(7, [1, 2], [10, 11], None, 1.0, "mask")
     assert whole.labels == [IGNORE, IGNORE, 10, 11]
