@@ -20,6 +20,7 @@ from prunegrid.experiment import seed_rule
 from prunegrid.experiment.contrasts import PrimaryContrast
 from prunegrid.experiment.dataset import DataRef, Dataset, Unit
 from prunegrid.experiment.evaluation import Evaluation
+from prunegrid.experiment.ladder import Ladder, expand
 from prunegrid.experiment.model import Model, Sandbox, Source
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
@@ -44,7 +45,8 @@ class Experiment(Section):
     budgets: list[Budget] = Field([], description="budgets; or give sample_ratios and token_ratios")
     sample_ratios: list[Ratio] = Field([], description="with token_ratios: a budget for every combination")
     token_ratios: list[Ratio] = Field([], description="with sample_ratios: a budget for every combination")
-    variants: list[Variant] = Field(min_length=1, description="pruners with their options: rows of the table")
+    variants: list[Variant] = Field([], description="pruners with their options: rows of the table")
+    ladder: Ladder | None = added(None, description="two readings of some rows, whose variants are added to these")
     unit: Unit = added("turn", description="what sample pruners choose: single turns, or (turns: all) conversations")
     references: list[Reference] = Field(
         [ZERO_SHOT, FULL], description="further rows: the untrained model, all data, all data with shuffled responses"
@@ -88,6 +90,19 @@ class Experiment(Section):
         bf16 = {"bf16": sections["training"].get("zero_stage", 2) != 0}
         defaults = {"scoring": dtype, "training": bf16, "evaluation": dtype}
         return values | {name: defaults[name] | section for name, section in sections.items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def with_ladder(cls, values: Any) -> Any:
+        return expand(values)
+
+    @model_validator(mode="after")
+    def check_ladder(self) -> Self:
+        if not self.variants:
+            raise ValueError("variants is empty; name some, or give a ladder")
+        if self.ladder:
+            self.ladder.check(self.variants, self.training, list(self.evaluation.benchmarks))
+        return self
 
     @model_validator(mode="after")
     def check_grid(self) -> Self:

@@ -72,7 +72,7 @@ class Variant(Section):
             if len(value) != 1 or not isinstance(next(iter(value.values())), dict):
                 raise ValueError("has another form; write a name or {name: {method: ..., option: ...}}")
             ((name, body),) = value.items()
-            keys = {key: body[key] for key in ("method", "mode", "removal", "match") if key in body}
+            keys = {key: body[key] for key in ("method", *KEYS) if key in body}
             options = {key: item for key, item in body.items() if key not in keys}
             return {"name": name, "options": options, **keys}
         return value
