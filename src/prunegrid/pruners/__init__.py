@@ -4,7 +4,7 @@ Snakemake imports this package each time it parses, so nothing here imports torc
 """
 
 from prunegrid.pruners import methods as methods  # registers the package's own
-from prunegrid.pruners.apply import choose_samples, require_tokens, select, select_tokens
+from prunegrid.pruners.apply import choose_samples, require_tokens, select
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
 from prunegrid.pruners.match import Match
 from prunegrid.pruners.method import (
@@ -20,6 +20,7 @@ from prunegrid.pruners.method import (
 )
 from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, label, sample_pruner, token_pruner
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
+from prunegrid.pruners.token_selection import select_tokens
 
 __all__ = [
     "AUTHORS",

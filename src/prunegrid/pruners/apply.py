@@ -4,7 +4,6 @@
 memory does not grow with them. `select` does both, for scores in memory.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +11,13 @@ import numpy as np
 
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.ragged import Bools, Floats, Ints
+from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
 from prunegrid.pruners.match import Match, match_rows, match_token_counts
 from prunegrid.pruners.method import find_pruners
 from prunegrid.pruners.registry import Pruner
 from prunegrid.pruners.spec import PruningSpec
-
-LARGEST = float(np.finfo(np.float32).max)
+from prunegrid.pruners.token_selection import select_tokens
 
 
 def select(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None = None) -> SelectionArrays:
@@ -65,7 +63,7 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
         k=k,
         rank=lambda block: _check_key(second, second.call(block, draw, options=options), int(block.offsets[-1])),
         samples=KeptSamples.uniform(first.reason, len(rows)),
-        shared_budget=second.shared_budget,
+        pool=np.zeros(len(rows), np.int64) if second.shared_budget else None,
         details=details,
     )
 
@@ -101,10 +99,14 @@ def _check_choice(pruner: Pruner, scores: Scores, choice: Any) -> Choice:
     if not (len(rows) and rows.min() >= 0 and rows.max() < len(scores) and np.all(np.diff(rows) > 0)):
         finding = f"kept no rows, or rows that are not ascending or not among the {len(scores)} samples"
         raise PrunegridError(source, finding, "return ascending row numbers")
-    if k.shape != rows.shape or np.any(k < 1) or np.any(k > scores.response_tokens[rows]):
+    lengths = scores.response_tokens[rows]
+    own = np.ones(len(rows), np.bool_) if choice.pool is None else choice.pool < 0
+    if k.shape != rows.shape or np.any(k < 0) or np.any((k < choice.least) & own) or np.any((k > lengths) & own):
         finding = "keeps no tokens of a sample, or more than it has"
-        raise PrunegridError(source, finding, "return 1 <= k <= response_tokens")
-    rank, k = choice.rank, np.maximum(k, scores.take(rows).least_tokens)
+        raise PrunegridError(source, finding, f"return {choice.least} <= k <= response_tokens")
+    if choice.end_token == "keep":
+        k = np.where(own, np.maximum(k, scores.take(rows).least_tokens), k)
+    rank = choice.rank
     return replace(choice, k=k, rank=lambda block: _check_key(pruner, rank(block), int(block.offsets[-1])))
 
 
@@ -113,70 +115,3 @@ def require_tokens(block: Scores, spec: PruningSpec) -> None:
     spec = spec.complete()
     for pruner in find_pruners(spec.method):
         block.require("token", pruner.token_columns(spec.options), pruner.name)
-
-
-Blocks = Callable[[], Iterable[Scores]]
-
-
-def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[SelectionArrays]:
-    """The selection of each of `blocks()`: the kept samples with their tokens, in the order of `choice`."""
-    if choice.shared_budget:
-        choice = replace(choice, k=_share_budget(choice, blocks))
-    start = 0
-    for block in blocks():
-        part = slice(start, start + len(block))
-        start = part.stop
-        marks_T = ragged.segment_top_k(_end_first(block, choice.rank(block)), block.offsets, choice.k[part])
-        yield _selection(block, marks_T, choice, part)
-    assert start == len(choice), f"the blocks hold {start} of the {len(choice)} kept samples"
-
-
-def _end_first(block: Scores, key: Floats) -> Floats:
-    """The key with the ends of all answers on top: they are always kept, and count among the k tokens."""
-    key = key.copy()
-    key[block.answers.ends] = np.inf
-    return key
-
-
-def _share_budget(choice: Choice, blocks: Blocks) -> Ints:
-    """How many tokens to keep of each sample [m], if the `choice.k.sum()` largest keys of all samples are kept.
-
-    Each sample keeps at least one. Keys are compared in float32, 4 bytes a token of the kept samples; of equal keys
-    those of the smaller `sample_id` are kept.
-    """
-    keys, lengths, ids = [], [], []
-    for block in blocks():
-        # Infinity is reserved for the ends of sequences and each sample's best token, which no other key may tie with.
-        key = _end_first(block, np.clip(choice.rank(block), -LARGEST, LARGEST))
-        key[ragged.segment_top_k(key, block.offsets, np.ones(len(block), np.int64))] = np.inf
-        keys.append(key.astype(np.float32))
-        lengths.append(block.response_tokens)
-        ids.append(block.sample_id)
-    key_T, offsets = np.concatenate(keys), ragged.offsets_from_lengths(np.concatenate(lengths))
-    total = int(choice.k.sum())
-    threshold = np.partition(key_T, len(key_T) - total)[len(key_T) - total]
-    larger = ragged.segment_sums(key_T > threshold, offsets)
-    # Not all tokens that tie with the threshold fit. They are admitted sample by sample, by `sample_id`, so that the
-    # result does not depend on the order of the blocks; `earlier` are the ties of the samples that come first.
-    ties = ragged.segment_sums(key_T == threshold, offsets)
-    order = np.argsort(np.concatenate(ids), kind="stable")
-    earlier = np.cumsum(ties[order]) - ties[order]
-    admitted = np.empty_like(ties)
-    admitted[order] = np.clip(total - larger.sum() - earlier, 0, ties[order])
-    k: Ints = larger + admitted
-    return k
-
-
-def _selection(block: Scores, marks_T: Bools, choice: Choice, part: slice) -> SelectionArrays:
-    samples = choice.samples.take(part)
-    return SelectionArrays(
-        sample_id=block.sample_id,
-        weight=samples.weight,
-        offsets=ragged.offsets_from_lengths(marks_T)[block.offsets],
-        positions=ragged.positions(block.offsets)[marks_T].astype(np.int32),
-        quadrant=samples.quadrant,
-        reason=samples.reason,
-        treated_as=samples.treated_as,
-        details=choice.details,
-        turns=block.answers,
-    )

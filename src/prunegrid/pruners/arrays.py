@@ -6,7 +6,7 @@ block; a training loop builds them from a mini-batch.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +191,7 @@ class Draw:
 
 
 Rank = Callable[[Scores], Floats]
+EndToken = Literal["keep", "compete", "drop"]
 
 
 @dataclass(frozen=True)
@@ -217,15 +218,22 @@ class Choice:
     """The samples to keep, before their tokens are chosen: m `rows` of the scores, ascending.
 
     Of each, the `k` [m] tokens of largest key will be kept; `rank(block)` gives the keys [T] of any block of kept
-    samples. With a `shared_budget` only the sum of `k` counts, and the tokens of all kept samples compete. `details`
-    are a joint pruner's additions to `selection.json` (thresholds, counts over all samples).
+    samples. Samples of the same `pool` [m], a number from 0, share the sum of their k: their tokens compete, and a
+    sample keeps at least `least` (0 or 1); -1 means the sample's own k. `end_token` says what happens to the end of an
+    answer: it is kept and counts in k, competes as any token does, or is dropped; k is cut to what is left. If
+    `prompt_rank(block)` gives keys of the prompts' candidates, flat, as many a sample as the column
+    `prompt_candidates` says, they compete too, and count in k. `details` are a joint pruner's additions to
+    `selection.json` (thresholds, counts over all samples).
     """
 
     rows: Ints
     k: Ints
     rank: Rank
     samples: KeptSamples
-    shared_budget: bool = False
+    pool: Ints | None = None
+    least: int = 1
+    end_token: EndToken = "keep"
+    prompt_rank: Rank | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -233,15 +241,17 @@ class Choice:
 
     def take(self, order: Ints) -> "Choice":
         """The same samples in another order."""
-        return replace(self, rows=self.rows[order], k=self.k[order], samples=self.samples.take(order))
+        pool = None if self.pool is None else self.pool[order]
+        return replace(self, rows=self.rows[order], k=self.k[order], samples=self.samples.take(order), pool=pool)
 
 
 @dataclass(frozen=True)
 class SelectionArrays:
     """What is kept: m samples in order of `sample_id`; of each, ascending positions within the response.
 
-    `positions` holds those of all samples one after another, divided by `offsets` [m+1]. `turns`, if given, are the
-    answers of the samples that positions refer to, one after another.
+    `positions` holds those of all samples one after another, divided by `offsets` [m+1]; a sample may have none.
+    `turns`, if given, are the answers of the samples that positions refer to, one after another. `prompt_kept` [m] is
+    how many of the prompt's tokens were chosen, where they compete: they use up the budget and train nothing.
     """
 
     sample_id: Ints
@@ -253,6 +263,7 @@ class SelectionArrays:
     treated_as: NDArray[np.int8]
     details: dict[str, Any] = field(default_factory=dict)
     turns: Turns | None = None
+    prompt_kept: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.sample_id)

@@ -46,7 +46,10 @@ def _mean(name: str, column: NDArray[np.floating[Any]], scores: Scores, first: I
 
 
 def split(selection: SelectionArrays) -> SelectionArrays:
-    """The same selection with a row for each answer that keeps a token; its positions are within the answer."""
+    """The same selection with a row for each answer that keeps a token; its positions are within the answer.
+
+    A conversation that keeps none has a row for its first answer. `prompt_kept` is in the first row of each.
+    """
     turns = selection.turns
     if turns is None or len(turns.sample_id) == len(selection):
         return selection
@@ -55,7 +58,9 @@ def split(selection: SelectionArrays) -> SelectionArrays:
     flat = np.repeat(start_N, np.diff(selection.offsets)) + selection.positions
     answer = np.searchsorted(answer_offsets, flat, side="right") - 1
     counts = np.bincount(answer, minlength=len(turns.sample_id))
-    kept = np.flatnonzero(counts)
+    is_row = counts > 0
+    is_row[turns.offsets[:-1][np.diff(selection.offsets) == 0]] = True
+    kept = np.flatnonzero(is_row)
     sample = np.repeat(np.arange(len(selection)), np.diff(turns.offsets))[kept]
     return SelectionArrays(
         sample_id=turns.sample_id[kept],
@@ -69,4 +74,12 @@ def split(selection: SelectionArrays) -> SelectionArrays:
         turns=Turns(
             np.arange(len(kept) + 1), turns.sample_id[kept], turns.response_tokens[kept], turns.truncated[kept]
         ),
+        prompt_kept=None if selection.prompt_kept is None else _first_rows(sample, selection.prompt_kept),
     )
+
+
+def _first_rows(sample: Ints, values: Ints) -> Ints:
+    """The value of each sample in the first of its rows, and 0 in the others; `sample` is ascending."""
+    spread = np.zeros(len(sample), np.int64)
+    spread[np.flatnonzero(np.diff(sample, prepend=-1))] = values
+    return spread

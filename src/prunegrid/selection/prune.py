@@ -4,6 +4,7 @@ Samples are chosen from the sample table; tokens are streamed block by block.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -73,7 +74,7 @@ def prune(
         summary = SelectionSummary.build(
             "static",
             spec,
-            _count_totals(ordered, choice),
+            _count_totals(ordered, choice, facts.pop("kept_tokens")),
             choice.details,
             match=other and other.variant,
             budget=budget,
@@ -117,14 +118,11 @@ def _write(
     def blocks() -> Iterator[Scores]:
         return _kept_blocks(folder, scores, rows, spec)
 
-    facts, places = {"truncated": 0, "only_end": 0}, folder.places()
+    facts, places = Counter({"kept_tokens": 0, "truncated": 0, "only_end": 0}), folder.places()
 
     def table_of(selection: SelectionArrays) -> pa.Table:
         selection = split(selection)
-        assert selection.turns, "select_tokens says which answers it selects from"
-        # The end of an answer is always kept, if it has one: a single token is the end.
-        facts["truncated"] += int(selection.turns.truncated.sum())
-        facts["only_end"] += int(((np.diff(selection.offsets) == 1) & ~selection.turns.truncated).sum())
+        facts.update(answer_facts(selection))
         return selection_table(selection, places)
 
     tables: Iterator[pa.Table] = map(table_of, select_tokens(choice, blocks))
@@ -134,7 +132,22 @@ def _write(
     with files.parquet_writer(path, first.schema) as writer:
         for table in chain([first], tables):
             writer.write_table(table)
-    return facts
+    return dict(facts)
+
+
+def answer_facts(selection: SelectionArrays) -> dict[str, int]:
+    """What the summary says of kept answers: their kept tokens, and how many were cut off or have little left."""
+    turns = selection.turns
+    assert turns, "select_tokens says which answers it selects from"
+    kept, last = np.diff(selection.offsets), turns.response_tokens - 1
+    single = np.flatnonzero((kept == 1) & ~turns.truncated)
+    facts = {
+        "kept_tokens": len(selection.positions),
+        "truncated": int(turns.truncated.sum()),
+        "only_end": int((selection.positions[selection.offsets[single]] == last[single]).sum()),
+    }
+    empty = int((kept == 0).sum())
+    return facts | ({"empty": empty} if empty else {})
 
 
 def _kept_blocks(
@@ -155,20 +168,22 @@ def selection_table(selection: SelectionArrays, places: Places | None = None) ->
     positions = pa.ListArray.from_arrays(selection.offsets.astype(np.int32), pa.array(selection.positions, pa.int32()))
     decisions = [selection.quadrant, selection.reason.tolist(), selection.treated_as]
     table = pa.table([selection.sample_id, selection.weight, positions, *decisions], schema=SCHEMA)
+    if selection.prompt_kept is not None:
+        table = table.append_column("prompt_kept", pa.array(selection.prompt_kept, pa.int32()))
     columns = places.of(selection.sample_id) if places else {}
     for number, (name, column) in enumerate(columns.items(), 1):
         table = table.add_column(number, name, column)
     return table
 
 
-def _count_totals(scores: Scores, choice: Choice) -> Totals:
+def _count_totals(scores: Scores, choice: Choice, kept_tokens: int) -> Totals:
     response, prompt, rows = scores.response_tokens, scores.prompt_tokens, choice.rows
     return Totals(
         samples=len(scores),
         response_tokens=int(response.sum()),
         all_tokens=None if prompt is None else int(prompt.sum() + response.sum()),
         kept_samples=len(choice),
-        kept_tokens=int(choice.k.sum()),
+        kept_tokens=kept_tokens,
         response_tokens_of_kept=int(response[rows].sum()),
         prompt_tokens_of_kept=None if prompt is None else int(prompt[rows].sum()),
     )

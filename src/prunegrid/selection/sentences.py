@@ -30,10 +30,12 @@ def selection_sentences(summary: SelectionSummary, meta: Facts | None = None, co
 
 
 def _kept(summary: SelectionSummary) -> str:
-    available = round(summary.kept_tokens / summary.realised_token_ratio)
     samples = f"{summary.n_kept_samples:,} of {_number(summary.n_samples, noun(summary))}"
     shares = f"{_percent(summary.n_kept_samples / summary.n_samples)}, {_request(summary, 'samples')}"
-    tokens = f"{summary.kept_tokens:,} of their {_number(available, 'response token')}"
+    tokens = "none of their response tokens"
+    if summary.kept_tokens:
+        available = round(summary.kept_tokens / summary.realised_token_ratio)
+        tokens = f"{summary.kept_tokens:,} of their {_number(available, 'response token')}"
     token_shares = f"{_percent(summary.realised_token_ratio)}, {_request(summary, 'tokens')}"
     whole = summary.realised["response_tokens"]
     rest = "" if whole is None else f": {_percent(whole)} of all response tokens"
@@ -80,10 +82,11 @@ def _degenerate(thresholds: Any) -> tuple[int, int]:
 def _answers(summary: SelectionSummary) -> str:
     if summary.truncated is None or summary.only_end is None:  # of a version that did not count them
         return ""
+    empty = f" {_number(summary.empty, 'kept answer')} without any kept token." if summary.empty else ""
     if not summary.truncated and not summary.only_end:
-        return "No kept answer is cut off, and none has nothing left but its end."
+        return f"No kept answer is cut off, and none has nothing left but its end.{empty}"
     cut = f"{summary.truncated:,} cut off, without {_ends(summary.truncated)}"
-    return f"Of the kept answers, {cut}; {summary.only_end:,} with nothing left but {_ends(summary.only_end)}."
+    return f"Of the kept answers, {cut}; {summary.only_end:,} with nothing left but {_ends(summary.only_end)}.{empty}"
 
 
 def _left_out(meta: Facts, counts: Facts | None) -> str:

@@ -45,10 +45,10 @@ class SelectionSummary(BaseModel):
     `match` names the variant whose counts were met; `matched` says which counts those were. `budget` are the counts of
     samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
     `selection.parquet` has their answers. Of the kept answers, `truncated` were cut off at the scores' maximum length,
-    and `only_end` keep nothing but their end of sequence. `scores` is the folder that was pruned, relative to the
-    selection's; `inputs` are the SHA-256 of the files that were read, `selection` is the digest of what was written.
-    `realised_token_ratio` is within the kept samples; in a dynamic cell every number is over all mini-batches, so that
-    a sample that is a candidate in three epochs counts three times.
+    `only_end` keep nothing but their end of sequence, and `empty` keep no token at all. `scores` is the folder that was
+    pruned, relative to the selection's; `inputs` are the SHA-256 of the files that were read, `selection` is the digest
+    of what was written. `realised_token_ratio` is within the kept samples; in a dynamic cell every number is over all
+    mini-batches, so that a sample that is a candidate in three epochs counts three times.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -70,6 +70,7 @@ class SelectionSummary(BaseModel):
     kept_tokens: int
     truncated: int | None = UNSET
     only_end: int | None = UNSET
+    empty: int | None = UNSET
     counts: dict[str, dict[str, int]]
     matched: dict[str, int] | None = UNSET
     thresholds: list[dict[str, Any]] | dict[str, Any] | None = UNSET
