@@ -11,7 +11,7 @@ from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
 from prunegrid.experiment import imported, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
-from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
 from prunegrid.tasks.outside import source_files
 
 MODEL, CELL = layout.MODEL, layout.CELL
@@ -95,6 +95,11 @@ def reference_model(wildcards):
     """The model that a score of REFERENCE_EXTRAS is computed under."""
     name = layout.base_model(steps.reference_name(wildcards.model))
     return f"{R}/{name}" if wildcards.extra in REFERENCE_EXTRAS else []
+
+
+def extra_data(wildcards):
+    """The training set, for a score of DATA_EXTRAS."""
+    return rules.dataset.output.data if wildcards.extra in DATA_EXTRAS else []
 
 
 def all_cell_files(wildcards):

@@ -71,6 +71,7 @@ rule extra_score:
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         reference=reference_model,
+        data=extra_data,
     output:
         f"{R}/{layout.extra_score(MODEL, '{extra}')}",
     log:

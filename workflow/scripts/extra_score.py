@@ -9,6 +9,7 @@ from prunegrid.experiment.training import Runtime
 from prunegrid.models.remote_code import allow_code, trust_reason
 
 name, model, reference = snakemake.wildcards.model, snakemake.input.model, snakemake.input.get("reference")
+data = snakemake.input.get("data")
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
 slots = Runtime.from_config(snakemake.config).cells_per_gpu
 own_code = allow_code(trust_reason(snakemake.config, name), model)
@@ -28,4 +29,5 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_cod
         Scoring.model_validate(snakemake.params.scoring),
         snakemake.params.device,
         Path(reference) if reference else None,
+        Path(data) if data else None,
     )

@@ -14,7 +14,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
-from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
 
 Exists = Callable[[str], bool]
 SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
@@ -91,7 +91,7 @@ def model_steps(experiment: Experiment, model: str) -> list[Step]:
     """A base model and its scores, with its reference model and optional scores where a cell needs them."""
     extras = extra_columns(experiment, model)
     references = [_base_model(experiment, reference_name(model))] if REFERENCE_EXTRAS & set(extras) else []
-    optional = [_extra_score(model, name) for name in extras]
+    optional = [_extra_score(experiment, model, name) for name in extras]
     return [_base_model(experiment, model), *references, *score_steps(experiment, model), *optional]
 
 
@@ -240,9 +240,10 @@ def _scores(model: str) -> tuple[str, ...]:
     return tuple(f"{layout.scores(model)}/{file}" for file in SCORES)
 
 
-def _extra_score(model: str, column: str) -> Step:
+def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
     reference = (layout.base_model(reference_name(model)),) if column in REFERENCE_EXTRAS else ()
-    inputs = (layout.base_model(model), *_scores(model), *reference)
+    data = (layout.dataset(experiment.dataset.name),) if column in DATA_EXTRAS else ()
+    inputs = (layout.base_model(model), *_scores(model), *reference, *data)
     return Step("extra_score", f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
 
@@ -292,7 +293,7 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     extras = grid.extra_columns(experiment, cell)
     if REFERENCE_EXTRAS & set(extras):
         yield _base_model(experiment, reference_name(cell.model))
-    yield from (_extra_score(cell.model, name) for name in extras if name in EXTRAS)
+    yield from (_extra_score(experiment, cell.model, name) for name in extras if name in EXTRAS)
     if matched := grid.matched_cell(experiment, cell):
         yield from _selection_inputs(experiment, matched)
         yield _prune(experiment, matched)

@@ -13,6 +13,7 @@ from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models.size import Size
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
+from prunegrid.pruners.columns import LAYER_EXTRAS, TEXT_EXTRAS
 from prunegrid.training.schedule import steps_per_epoch, total_steps
 
 START = {
@@ -30,6 +31,7 @@ CPU_LAYER_S = 6e-4  # the least time of a layer's forward pass
 CPU_STEP_S = 0.02  # an optimizer step without its passes
 CPU_MEMORY_RATE = 1e10  # bytes a second at which a generated token reads the weights
 CPU_DESCRIPTION = "cpu: 5e10 operations a second and thread"
+RANK_OPERATIONS = 30  # per element of a matrix of attention and position, to find its rank
 MINI_BATCH_S = 0.015  # to prune one mini-batch of a dynamic cell
 
 
@@ -113,10 +115,19 @@ def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Work
 
 
 def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
-    """`fastv_layer2` runs two layers, `ifd` the responses alone, `reference_nll` everything under the reference."""
+    """`fastv_layer2` runs two layers, `ifd` the responses alone, `reference_nll` everything under the reference;
+    texts are only counted, and scores of the whole sequence compute for prompts what the pass does for responses.
+    """
+    if name in TEXT_EXTRAS:
+        return Workload(table_tokens=tokens.total)
     whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
+    mean, heads = tokens.total / tokens.samples, tokens.prompt if name == "sequence_entropy" else 0
+    attention = 4 * tokens.prompt * mean * size.shape.hidden if name in LAYER_EXTRAS else 0.0
     share = {"fastv_layer2": 2 / size.shape.layers, "ifd": tokens.response / tokens.total}.get(name, 1.0)
-    return replace(whole, operations=share * whole.operations, layers=share * whole.layers)
+    operations = share * whole.operations + attention + forward_operations(size, 0, mean, heads)
+    if name == "sparsevlm_kept":
+        operations += RANK_OPERATIONS * tokens.total * mean**2
+    return replace(whole, operations=operations, layers=share * whole.layers)
 
 
 def training_workload(

@@ -6,5 +6,22 @@ ATTENTION_SCORES = ("fastv", "sparsevlm")
 # All that the scoring pass writes, for each sample or for each response token.
 PASS_COLUMNS = ("prompt_tokens", "response_tokens", "truncated", "ppl", *HEAD_SCORES, *ATTENTION_SCORES)
 # Optional scores, each computed only for the pruners that read it: what it has a value for.
-EXTRAS = {"fastv_layer2": "token", "ifd": "sample", "reference_nll": "token"}
+EXTRAS = {
+    "fastv_layer2": "token",
+    "fastv_rank": "token",
+    "ifd": "sample",
+    "instruction_characters": "sample",
+    "instruction_entropy": "sample",
+    "prompt_candidates": "sample",
+    "reference_nll": "token",
+    "sequence_entropy": "sample",
+    "sparsevlm_kept": "token",
+}
 REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
+TEXT_EXTRAS = ("instruction_characters", "instruction_entropy", "prompt_candidates")  # of texts and ids: no model runs
+DATA_EXTRAS = frozenset({"instruction_characters", "instruction_entropy"})  # read the data set's messages
+LAYER_EXTRAS = ("fastv_rank", "sparsevlm_kept")  # of the last layer's attention over the whole sequence
+# What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all
+# weights, which it reads from the scores' files.
+MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS)
+FIXED_EXTRAS = (*TEXT_EXTRAS, *sorted(REFERENCE_EXTRAS))

@@ -41,21 +41,26 @@ def attention_weights(layer: AttentionInputs, place_BQ: torch.Tensor, keys: int)
     return weights_BQT
 
 
-def response_chunks(layer: AttentionInputs, batch: Batch) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
+def query_chunks(
+    layer: AttentionInputs, batch: Batch, whole: bool = False
+) -> Iterator[tuple[slice, torch.Tensor, torch.Tensor]]:
     """Attention of the response positions 0, 1, ... in chunks: (chunk, weights_BQT, valid_BQ).
 
-    Where a response is shorter than the chunk, its last token fills the gap and `valid_BQ` is False.
+    Where a response is shorter than the chunk, its last token fills the gap and `valid_BQ` is False. With `whole` the
+    positions are those of prompt and response.
     """
     samples, length = batch.ids_BT.shape
+    most_begin, most = (0, length) if whole else (batch.most_prompt, batch.most_response)
+    begin_B1 = (torch.zeros_like(batch.prompt_B) if whole else batch.prompt_B)[:, None]
     query_elements = samples * layer.query_BHTD.shape[1] * length
     size = max(1, ELEMENTS[batch.ids_BT.device.type] // query_elements)
-    for start in range(0, batch.most_response, size):
-        end = min(start + size, batch.most_response)
-        place_BQ = batch.prompt_B[:, None] + torch.arange(start, end, device=batch.ids_BT.device)
+    for start in range(0, most, size):
+        end = min(start + size, most)
+        place_BQ = begin_B1 + torch.arange(start, end, device=batch.ids_BT.device)
         valid_BQ = place_BQ < batch.length_B[:, None]
         place_BQ = torch.minimum(place_BQ, batch.length_B[:, None] - 1)
         # No query of this chunk or of an earlier one sees a key behind the longest prompt plus `end` tokens.
-        yield slice(start, end), attention_weights(layer, place_BQ, min(length, batch.most_prompt + end)), valid_BQ
+        yield slice(start, end), attention_weights(layer, place_BQ, min(length, most_begin + end)), valid_BQ
 
 
 def fastv_and_sparsevlm(
@@ -69,12 +74,12 @@ def fastv_and_sparsevlm(
     """
     if batch.turns:
         parts = [fastv_and_sparsevlm(turn.of_layer(layer), turn.batch, turn.of(hidden_BTD)) for turn in batch.turns]
-        fastv_R, paid_R = (_joined(batch, column) for column in zip(*parts, strict=True))
+        fastv_R, paid_R = (join_turns(batch, column) for column in zip(*parts, strict=True))
         return fastv_R, paid_R
     raters_BT = raters(hidden_BTD, batch)
     received_BT = torch.zeros(batch.ids_BT.shape, device=hidden_BTD.device)
     paid_BR = torch.zeros(len(batch.ids_BT), batch.most_response, device=hidden_BTD.device)
-    for chunk, weights_BQT, valid_BQ in response_chunks(layer, batch):
+    for chunk, weights_BQT, valid_BQ in query_chunks(layer, batch):
         keys = weights_BQT.shape[-1]
         # The sum of each column over valid queries, as a product: a query that fills a gap adds nothing.
         received_BT[:, :keys] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
@@ -111,13 +116,13 @@ def raters(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
 def paid_by_last_token(layer: AttentionInputs, batch: Batch) -> torch.Tensor:
     """float32[R]: attention that the last token of an answer pays to each of the answer's tokens."""
     if batch.turns:
-        return _joined(batch, [paid_by_last_token(turn.of_layer(layer), turn.batch) for turn in batch.turns])
+        return join_turns(batch, [paid_by_last_token(turn.of_layer(layer), turn.batch) for turn in batch.turns])
     last_B1 = batch.length_B[:, None] - 1
     paid_R: torch.Tensor = attention_weights(layer, last_B1, batch.ids_BT.shape[1])[batch.sample_R, 0, batch.place_R]
     return paid_R
 
 
-def _joined(batch: Batch, parts: Sequence[torch.Tensor]) -> torch.Tensor:
+def join_turns(batch: Batch, parts: Sequence[torch.Tensor]) -> torch.Tensor:
     """The values of all turns, in the batch's order."""
     values_R = torch.empty(len(batch.place_R), dtype=parts[0].dtype, device=parts[0].device)
     for turn, part_R in zip(batch.turns, parts, strict=True):

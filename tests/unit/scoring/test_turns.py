@@ -11,7 +11,7 @@ import pytest
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import Scoring
-from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.pruners.columns import ATTENTION_SCORES, EXTRAS, HEAD_SCORES
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
@@ -87,14 +87,15 @@ def test_every_score_is_that_of_a_row_each_for_fewer_positions(folders: Folders)
         assert metas[0][name] == metas[1][name], name
 
 
-@pytest.mark.parametrize("name", ["ifd", "fastv_layer2", "reference_nll"])
+@pytest.mark.parametrize("name", EXTRAS)
 def test_optional_scores_are_those_of_a_row_each(name: str, folders: Folders, tmp_path: Path) -> None:
     columns = []
     for turns in ("all", "each"):
         out, reference = tmp_path / turns / f"{name}.parquet", folders["model"] if name == "reference_nll" else None
-        write_extra(name, folders[turns], folders["model"], out, SETTINGS, reference_dir=reference)
+        data = folders[turns].parent / "data.parquet"
+        write_extra(name, folders[turns], folders["model"], out, SETTINGS, reference_dir=reference, data=data)
         column = pq.read_table(out)[name].combine_chunks()
-        columns.append((column if name == "ifd" else column.flatten()).to_numpy())
+        columns.append((column if EXTRAS[name] == "sample" else column.flatten()).to_numpy())
     np.testing.assert_allclose(*columns, rtol=2e-4, atol=2e-6)
 
 
