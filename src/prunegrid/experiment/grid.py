@@ -95,15 +95,25 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     if own:
         training = Training.model_validate(training.model_dump() | own)
     removal = (experiment.variant(cell.variant).removal or training.removal) if cell.pruned else "mask"
-    changes: dict[str, Any] = {"mode": mode, "removal": removal}
-    if training.method == "full":
-        changes["lora"] = Lora()
-    unused = [name for name in ("adam_beta1", "adam_beta2", "adam_epsilon") if not training.optim.startswith("adamw")]
-    if not training.packing and mode == "static":
-        unused.append("batch_tokens")
-    if mode == "static":
-        unused.append("rescore_every")
-    return training.model_copy(update=changes | {name: Training.model_fields[name].default for name in unused})
+    training = training.model_copy(update={"mode": mode, "removal": removal})
+    unused = {name: Training.model_fields[name].default for name in _without_effect(training, cell)}
+    return training.model_copy(update=unused | ({"lora": Lora()} if training.method == "full" else {}))
+
+
+def _without_effect(training: Training, cell: Cell) -> set[str]:
+    """The settings that change nothing of how the cell is trained."""
+    static, names = training.mode == "static", set[str]()
+    if not training.optim.startswith("adamw"):
+        names |= {"adam_beta1", "adam_beta2", "adam_epsilon"}
+    if static:
+        names |= {"rescore_every", "prune_samples"} | (set() if training.packing else {"batch_tokens"})
+    if not cell.pruned:
+        names |= {"steps", "prune_twice"}
+    if cell.budget and cell.budget.sample_ratio == 1:
+        names.add("prune_twice")
+    if training.max_steps or training.steps == "full" or "steps" in names:
+        names.add("scheduler_steps")
+    return names
 
 
 def removals(experiment: Experiment) -> set[str]:

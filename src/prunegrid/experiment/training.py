@@ -80,6 +80,14 @@ class Training(Section):
     accumulation: Literal["mean", "sum"] = added(
         "mean", description="average a rank's micro-batches, or sum their gradients, which are clipped as a sum"
     )
+    steps: Literal["full", "kept"] = added("full", description="an epoch is as long as all the data, or what is kept")
+    prune_samples: Literal["batch", "epoch"] = added(
+        "batch", description="dynamic mode: choose samples of each mini-batch, or of all data at an epoch's start"
+    )
+    prune_twice: bool = added(False, description="keep the sample ratio of each mini-batch once more, at random")
+    scheduler_steps: Literal["taken", "full"] = added(
+        "taken", description="lay the learning-rate schedule out for the steps taken, or for those of all the data"
+    )
 
 
 LAYOUT = ("ranks", "zero_stage", "offload_optimizer", "bf16", "gradient_checkpointing", "use_liger_kernel")

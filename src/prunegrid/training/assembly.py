@@ -37,7 +37,8 @@ def build_trainer(order: Order, rank: int) -> PrunedTrainer:
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(order.reports)
     seed = derive_seed(job.seed, "training") % 2**31
     # Before the model: ZeRO-3 shards it as it loads, which transformers knows by these arguments.
-    arguments = TrainingArguments(**trainer_arguments(job, len(examples.plan), seed), output_dir=str(order.checkpoints))
+    steps = examples.timetable.steps
+    arguments = TrainingArguments(**trainer_arguments(job, steps, seed), output_dir=str(order.checkpoints))
     set_seed(seed)
     model, fallbacks = load_trained_model(order, arguments.device)
     arguments.hf_deepspeed_config.config["zero_optimization"] |= bucket_sizes(model)

@@ -25,7 +25,7 @@ from prunegrid.training.counters import Counters
 from prunegrid.training.job import Order
 from prunegrid.training.rescoring import RescoreInterval, Rescoring
 from prunegrid.training.samples import Samples
-from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
+from prunegrid.training.schedule import MicroBatches, constant_timetable, schedule
 
 PROBE_SAMPLES = 100
 LOG_SCHEMA = pa.schema(
@@ -116,22 +116,23 @@ class DynamicExamples:
         job, training = order.job, order.job.training
         assert job.pruning, "a dynamic cell has a pruning"
         self.rows, self.counters, self.candidates = rows, counters, len(rows)
+        self.timetable = constant_timetable(len(rows), len(rows), training)
         self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
         self.pruner = MiniBatchPruner(Samples(rows, training.removal), job.pruning, job.seed, pass_tokens)
         self.pruner.log, self.pruner.candidates.counts = counters.log, counters.counts
-        self.epoch_steps = steps_per_epoch(len(rows), training)
         score = self.pruner.candidates.score
-        self.rescoring = Rescoring(self.plan, self.epoch_steps, training.rescore_every, score, counters)
+        self.rescoring = Rescoring(self.plan, self.timetable, training.rescore_every, score, counters)
         self.trainer: Any = None
 
-    def take(self, micro_batches: MicroBatches, step: int) -> list[list[Example]]:
+    def take(self, step: int) -> list[list[Example]]:
         """The examples of each micro-batch of this step."""
         self._attach_model()
+        micro_batches, epoch = self.plan[step], self.timetable.epoch(step)
         self.trainer.current = self.rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
-        if step % self.epoch_steps == 0:
+        if step == self.timetable.starts[epoch]:
             self.probe()
-        position = StepPosition(step // self.epoch_steps, step, self.counters.rank, step / len(self.plan))
+        position = StepPosition(epoch, step, self.counters.rank, step / self.timetable.steps)
         return self.pruner.prune(micro_batches, position, self.rescoring.scores(step))
 
     def _attach_model(self) -> None:

@@ -15,7 +15,7 @@ from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
 from prunegrid.training.job import Job, Order
 from prunegrid.training.launch import DYNAMIC, REPORT
-from prunegrid.training.schedule import schedule, steps_per_epoch
+from prunegrid.training.schedule import Timetable, schedule
 
 
 def write_outputs(order: Order, trainer: Any) -> None:
@@ -59,8 +59,8 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
     and ranks."""
     job, counters = order.job, trainer.counters
     lengths = read_parquet(job.scores / layout.SAMPLES, ["response_tokens"])["response_tokens"]
-    epoch_steps = steps_per_epoch(trainer.examples.candidates, job.training)
-    epochs = trainer.state.global_step / epoch_steps
+    timetable: Timetable = trainer.examples.timetable
+    epochs = timetable.passes(trainer.state.global_step)
     # The optional kernels that rank 0 did without, and why.
     fallbacks = trainer.fallbacks | (trainer.examples.pruner.candidates.head.fallbacks if job.pruning else {})
     curve = [
@@ -70,7 +70,7 @@ def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[
     ]
     return {
         "steps": trainer.state.global_step,
-        "steps_per_epoch": epoch_steps,
+        "steps_per_epoch": timetable.steps_per_epoch,
         "epochs": epochs,
         "candidate_samples": len(lengths),
         "kept_samples": totals["samples"] / epochs,

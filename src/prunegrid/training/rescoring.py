@@ -14,20 +14,21 @@ import pyarrow as pa
 from prunegrid.core.ragged import Ints, offsets_from_lengths
 from prunegrid.pruners import Scores
 from prunegrid.training.counters import Counters
-from prunegrid.training.schedule import MicroBatches
+from prunegrid.training.schedule import MicroBatches, Timetable
 
 RescoreInterval = int | Literal["epoch"]
 SAMPLE_PREFIX, TOKEN_PREFIX = "sample/", "token/"
 
 
-def scoring_block(step: int, epoch_steps: int, steps: int, interval: RescoreInterval) -> range:
-    """The steps that are scored together with this one, in a job of `steps` steps.
+def scoring_block(step: int, timetable: Timetable, interval: RescoreInterval) -> range:
+    """The steps that are scored together with this one.
 
     Every epoch begins a new block, so that its last one may be shorter.
     """
-    size, epoch_start = epoch_steps if interval == "epoch" else interval, step - step % epoch_steps
-    start = step - (step - epoch_start) % size
-    return range(start, min(start + size, epoch_start + epoch_steps, steps))
+    epoch = timetable.whole(timetable.epoch(step))
+    size = len(epoch) if interval == "epoch" else interval
+    start = step - (step - epoch.start) % size
+    return range(start, min(start + size, epoch.stop, timetable.steps))
 
 
 class Rescoring:
@@ -36,17 +37,17 @@ class Rescoring:
     def __init__(
         self,
         plan: list[MicroBatches],
-        epoch_steps: int,
+        timetable: Timetable,
         interval: RescoreInterval,
         score: Callable[[Ints], Scores],
         counters: Counters,
     ) -> None:
-        self.plan, self.epoch_steps, self.interval, self.score = plan, epoch_steps, interval, score
+        self.plan, self.timetable, self.interval, self.score = plan, timetable, interval, score
         self.counters = counters
 
     def scores(self, step: int) -> Scores:
         """The scores of the step's candidates, in the order of its micro-batches. Call it for each step in turn."""
-        block = scoring_block(step, self.epoch_steps, len(self.plan), self.interval)
+        block = scoring_block(step, self.timetable, self.interval)
         if len(block) == 1:
             return self.score(self._rows(block))
         if step == block.start:

@@ -13,8 +13,9 @@ from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.selection.examples import Answer, Example, build_conversation, build_example
+from prunegrid.selection.summary import SelectionSummary
 from prunegrid.training.job import Job
-from prunegrid.training.schedule import MicroBatches, schedule
+from prunegrid.training.schedule import Timetable, constant_timetable, schedule
 
 PROMPT_KEPT = "prompt_kept"  # column of a selection whose pruners choose tokens of prompts too
 
@@ -119,17 +120,16 @@ def static_samples(job: Job, rows: Sequences) -> Samples:
 
 
 class Examples(Protocol):
-    """One rank's examples: the micro-batches of each step, and what is trained on of them.
+    """One rank's examples, step by step: what is trained on of each micro-batch.
 
-    `candidates` are what batch sizes count: conversations, before pruning. Dynamic ones need the trainer, whose model
-    scores their candidates.
+    `candidates` are the samples (conversations) of all the data. Dynamic examples need the trainer, whose model scores.
     """
 
-    plan: list[MicroBatches]
+    timetable: Timetable
     candidates: int
     trainer: Any
 
-    def take(self, micro_batches: MicroBatches, step: int, /) -> list[list[Example]]: ...
+    def take(self, step: int, /) -> list[list[Example]]: ...
 
 
 class StaticExamples:
@@ -137,10 +137,22 @@ class StaticExamples:
 
     def __init__(self, job: Job, rows: Sequences, rank: int) -> None:
         self.samples = static_samples(job, rows)
-        self.candidates = len(rows.conversations)
-        self.plan = schedule(self.samples.sample_id_C, self.candidates, job.training, job.seed, rank)
+        ids, self.candidates = self.samples.sample_id_C, len(rows.conversations)
+        self.timetable = constant_timetable(len(ids), self.candidates, job.training)
+        self.plan = schedule(ids, self.candidates, job.training, job.seed, rank, second_ratio(job))
         self.trainer: Any = None
 
-    def take(self, micro_batches: MicroBatches, _step: int) -> list[list[Example]]:
-        """The examples of each micro-batch."""
-        return [[self.samples[number] for number in batch] for batch in micro_batches]
+    def take(self, step: int) -> list[list[Example]]:
+        """The examples of each micro-batch of this step."""
+        return [[self.samples[number] for number in batch] for batch in self.plan[step]]
+
+
+def second_ratio(job: Job) -> float | None:
+    """The share of each mini-batch that `prune_twice` leaves, the cell's sample ratio; None: it is not cut again."""
+    if not job.training.prune_twice:
+        return None
+    if job.pruning:
+        return job.pruning.sample_ratio
+    if job.selection is None:
+        return None
+    return SelectionSummary.read(job.selection.with_suffix(".json")).nominal["samples"]

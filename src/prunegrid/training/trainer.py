@@ -25,7 +25,7 @@ from prunegrid.training.loss_scale import divisors, step_divisor, with_equal_wei
 from prunegrid.training.processes import launcher_is_gone
 from prunegrid.training.rank_failures import cause, failed_write
 from prunegrid.training.samples import Examples
-from prunegrid.training.schedule import forward_passes
+from prunegrid.training.schedule import forward_passes, total_steps
 from prunegrid.training.signals import STOP_SIGNALS
 
 PEER_SECONDS = 2  # in which another rank can report that it is its loss that is not finite
@@ -46,7 +46,7 @@ class PrunedTrainer(Trainer):
     def __init__(
         self, *, order: Order, examples: Examples, counters: Counters, fallbacks: dict[str, str], **kwargs: Any
     ) -> None:
-        super().__init__(train_dataset=examples.plan, **kwargs)
+        super().__init__(train_dataset=range(examples.timetable.steps), **kwargs)
         self.order, self.examples, self.counters, self.fallbacks = order, examples, counters, fallbacks
         self.causal = self.accelerator.unwrap_model(self.model)
         if order.job.training.method == "lora":
@@ -64,7 +64,8 @@ class PrunedTrainer(Trainer):
         self.stop_signal = number
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        steps = [[step] for step in range(len(self.examples.plan))]
+        # Step numbers alone: accelerate reads one item ahead, and a step's samples may depend on the one before it.
+        steps = [[step] for step in self.train_dataset]
         return DataLoader(self.train_dataset, batch_sampler=steps, collate_fn=lambda items: items[0])
 
     def gather_numbers(self, *numbers: int) -> list[list[int]]:
@@ -91,9 +92,9 @@ class PrunedTrainer(Trainer):
         self._restore_unlogged_loss()
         self._require_finite(wait=self.order.job.pruning is not None)  # its scores would be NaN
         self._stop_if_asked()
-        training, step, self.current = self.order.job.training, self.state.global_step, []
+        training, step, self.current = self.order.job.training, next(epoch_iterator), []
         try:
-            examples = self.examples.take(next(epoch_iterator), step)
+            examples = self.examples.take(step)
         except PrunegridError as error:
             raise PrunegridError(f"step {step + 1}: {error.where}", error.what, error.fix) from error
         passes = forward_passes(with_equal_weight(examples, training), training, self.order.halvings)
@@ -125,8 +126,15 @@ class PrunedTrainer(Trainer):
         if self.counters.start is None and self.counters.saved:
             self._tr_loss += self.counters.unlogged[0]
             self._globalstep_last_logged = self.counters.unlogged[1]
-            self.state.compute_steps(self.args, len(self.examples.plan))
+            self.state.compute_steps(self.args, self.examples.timetable.steps)
         self.counters.begin()
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The learning-rate schedule, laid out for the steps taken or for those of all the data."""
+        training = self.order.job.training
+        if training.scheduler_steps == "full":
+            num_training_steps = total_steps(self.examples.candidates, training)
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """Forward and backward of all passes; gradients are reduced and the weights changed with the last."""
@@ -204,7 +212,7 @@ class PrunedTrainer(Trainer):
             step = self.state.global_step
             if step > self.counters.saved:
                 self._save_checkpoint(self.model_wrapped, None)
-            reached = f"stopped by {signal.Signals(number).name} after step {step} of {len(self.examples.plan)}"
+            reached = f"stopped by {signal.Signals(number).name} after step {step} of {self.examples.timetable.steps}"
             raise PrunegridError("training", f"{reached}, which is saved" if step else reached, RESUMES if step else "")
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:

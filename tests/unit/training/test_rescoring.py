@@ -15,6 +15,7 @@ from prunegrid.experiment.training import Training
 from prunegrid.pruners import Scores
 from prunegrid.training.counters import Counters
 from prunegrid.training.rescoring import RescoreInterval, Rescoring, from_table, scoring_block, to_table
+from prunegrid.training.schedule import Timetable
 from support.dynamic_selection import expected_log, pruning
 from support.killed_jobs import Inputs, assert_same, inject_failure
 from support.killed_jobs import run as run_killable
@@ -34,7 +35,7 @@ from support.training_jobs import SETTINGS, run
 )
 def test_blocks_begin_with_every_epoch(every: RescoreInterval, blocks: list[list[int]]) -> None:
     """Epochs of three steps; the job ends after eight, by `max_steps`."""
-    assert [list(scoring_block(step, 3, 8, every)) for step in range(8)] == [
+    assert [list(scoring_block(step, Timetable((0, 3, 6, 9), 8), every)) for step in range(8)] == [
         next(block for block in blocks if step in block) for step in range(8)
     ]
 
@@ -73,7 +74,8 @@ def test_a_table_gives_back_the_very_scores(start: int, number: int, tmp_path: P
     assert_equal(from_table(read_parquet(tmp_path / "scores.parquet").slice(0, number)), expected)
 
 
-PLAN = [[[0, 1], [2]], [[3], []], [[4, 5], [6]], [[], []], [[6, 1], [0]], [[2], [3]]]  # two epochs of three steps
+PLAN = [[[0, 1], [2]], [[3], []], [[4, 5], [6]], [[], []], [[6, 1], [0]], [[2], [3]]]
+TABLE = Timetable((0, 3, 6), 6)  # two epochs of three steps
 
 
 @pytest.mark.parametrize("every", [1, 2, "epoch"])
@@ -88,25 +90,25 @@ def test_steps_use_the_scores_of_their_blocks_first_step(
         scored.append(step)
         return scores_of(rows, weights=step)
 
-    rescoring = Rescoring(PLAN, 3, every, score, counters)
+    rescoring = Rescoring(PLAN, TABLE, every, score, counters)
     for step in range(len(PLAN)):
         if step == restart:
             counters.save(tmp_path)
             counters = Counters(0)
             counters.load(tmp_path, step)
-            rescoring = Rescoring(PLAN, 3, every, score, counters)
+            rescoring = Rescoring(PLAN, TABLE, every, score, counters)
         rows = np.array([row for batch in PLAN[step] for row in batch], dtype=np.int64)
-        first = scoring_block(step, 3, len(PLAN), every).start
+        first = scoring_block(step, TABLE, every).start
         block = [row for one in PLAN[first:step] for batch in one for row in batch]
         whole = scores_of(np.array([*block, *rows], dtype=np.int64), weights=first)
         assert_equal(rescoring.scores(step), whole.take(np.arange(len(block), len(whole))))
-    assert scored == sorted({scoring_block(step, 3, len(PLAN), every).start for step in range(len(PLAN))})
+    assert scored == sorted({scoring_block(step, TABLE, every).start for step in range(len(PLAN))})
     assert counters.scores is None, "after a block nothing is left of it"
 
 
 def test_a_checkpoint_between_two_blocks_holds_no_scores(tmp_path: Path) -> None:
     counters = Counters(0)
-    rescoring = Rescoring(PLAN, 3, 2, scores_of, counters)
+    rescoring = Rescoring(PLAN, TABLE, 2, scores_of, counters)
     held = []
     for step in range(3):
         rescoring.scores(step)

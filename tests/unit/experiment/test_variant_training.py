@@ -1,0 +1,73 @@
+"""`training: {...}` of a variant: whose cells it changes, and what it may not hold."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid, params
+from prunegrid.experiment.config import Experiment, load
+from prunegrid.experiment.grid import Cell
+
+DEFAULT = yaml.safe_load((Path(__file__).parents[3] / "config.yaml").read_text())
+
+
+def experiment(own: Any, **training: Any) -> Experiment:
+    values: dict[str, Any] = copy.deepcopy(DEFAULT)
+    values["variants"] = ["random+random", {"changed": {"method": "random+ppl", "training": own}}]
+    values["training"] |= training
+    return load(values)
+
+
+def params_of(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    return {cell.path: params.training(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
+
+
+def test_a_variants_training_is_that_of_its_cells_alone() -> None:
+    before = params_of(experiment({}))
+    after = params_of(experiment({"learning_rate": 5e-5, "steps": "kept", "prune_twice": True}))
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {path for path in before if "/changed/" in path} and changed
+    for path in changed:
+        assert after[path] == before[path] | {"learning_rate": 5e-5, "steps": "kept", "prune_twice": True}
+
+
+def test_new_keys_at_their_defaults_are_no_params() -> None:
+    own = {"steps": "full", "prune_samples": "batch", "prune_twice": False, "scheduler_steps": "taken"}
+    assert params_of(experiment(own)) == params_of(experiment({}))
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"learning_rat": 1e-4}, "training.learning_rat is unknown; did you mean learning_rate?"),
+        ({"mode": "dynamic"}, "training.mode is not a variant's to change; write it beside training"),
+        ({"ranks": 2}, "training.ranks is not a variant's to change; known: adam_beta1, "),
+        ({"method": "full"}, "training.method is not a variant's to change; known: "),
+        ({"learning_rate": -1}, "training: learning_rate: is -1; "),
+        ({"steps": "keep"}, "training: steps: is 'keep'; "),
+        ({"prune_samples": "steps"}, "training: prune_samples: is 'steps'; "),
+        ({"scheduler_steps": "all"}, "training: scheduler_steps: is 'all'; "),
+    ],
+)
+def test_wrong_training_of_a_variant_is_one_line(own: dict[str, Any], message: str) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        experiment(own)
+    assert f"variants[1]: {message}" in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+def test_settings_without_effect_are_reset() -> None:
+    """A reference cell keeps all: its epochs are whole in any case; a schedule of as many steps as all data is that."""
+    ours = experiment({}, steps="kept", prune_twice=True, prune_samples="epoch", scheduler_steps="full")
+    full, pruned = (next(cell for cell in grid.cells(ours) if cell.variant == name) for name in ("full", "changed"))
+    named = ("steps", "prune_twice", "prune_samples", "scheduler_steps")
+    assert [getattr(grid.training_of(ours, full), key) for key in named] == ["full", False, "batch", "taken"]
+    assert [getattr(grid.training_of(ours, pruned), key) for key in named] == ["kept", True, "batch", "full"]
+    limited = experiment({}, steps="kept", scheduler_steps="full", max_steps=10)
+    assert grid.training_of(limited, pruned).scheduler_steps == "taken", "all data would take max_steps, too"
+    assert grid.training_of(experiment({}, scheduler_steps="full"), pruned).scheduler_steps == "taken"
+    whole = Cell(pruned.model, "changed", pruned.budget and pruned.budget.model_copy(update={"sample_ratio": 1.0}), 0)
+    assert not grid.training_of(ours, whole).prune_twice
