@@ -101,19 +101,28 @@ def _imitate_training(root: Path, experiment: Experiment, cell: Cell) -> None:
     folder, path = root / layout.weights(cell.name), root / layout.training(cell.name)
     scores = root / layout.scores("m")
     read = [scores / layout.SAMPLES, scores / layout.TOKENS]
-    tokens, selection = sum(files.read_parquet(read[0])["response_tokens"].to_pylist()), None
+    lengths = {row["sample_id"]: row for row in files.read_parquet(read[0]).to_pylist()}
+    kept, selection = [range(row["response_tokens"]) for row in lengths.values()], None
+    rows = [*lengths.values()]
     if cell.pruned:
         made = root / layout.pruned(cell.name)
         read += [made / layout.SELECTION, made / layout.SUMMARY]
-        kept = files.read_parquet(made / layout.SELECTION, ["kept"])["kept"].to_pylist()
-        tokens, selection = sum(map(len, kept)), files.sha256(made / layout.SELECTION)
+        table = files.read_parquet(made / layout.SELECTION, ["sample_id", "kept"])
+        kept, selection = table["kept"].to_pylist(), files.sha256(made / layout.SELECTION)
+        rows = [lengths[sample_id] for sample_id in table["sample_id"].to_pylist()]
+    ends = [
+        row["response_tokens"] - 1 in positions and not row["truncated"]
+        for row, positions in zip(rows, kept, strict=True)
+    ]
     _write_weights(root / layout.base_model("m"), folder, f"{cell.name} {selection}")
     own = file_sums.hash_files(folder / name for name in file_sizes(folder))
     report: dict[str, Any] = {
         "steps": 2,
         "steps_per_epoch": 1,
         "epochs": float(EPOCHS),
-        "trained_tokens": EPOCHS * tokens,
+        "trained_tokens": EPOCHS * sum(map(len, kept)),
+        "sample_passes": EPOCHS * len(kept),
+        "end_tokens": EPOCHS * sum(ends),
         "seconds": 5.5,
         "seed": cell.seed,
         "versions": {"prunegrid": __version__},

@@ -12,8 +12,8 @@ STEP = {
     "prune": 2,
     "train": 2,
     "evaluate": 2,
-    "collect": 3,
-    "table": 3,
+    "collect": 4,
+    "table": 4,
     "audit": 1,
     "figures": 1,
 }

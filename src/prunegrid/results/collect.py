@@ -4,6 +4,7 @@
 a row with that status, not the end of the table.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from prunegrid import pruners
-from prunegrid.core.files import Record
+from prunegrid.core.files import Record, parquet_schema
 from prunegrid.core.frames import read_frame, typed, write_frame
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
@@ -25,10 +26,12 @@ from prunegrid.results import comparability, costs
 from prunegrid.statistics import paired_items
 from prunegrid.status import SEVERITY, Files, cell_status
 
+COUNTS = ("steps", "sample_passes", "end_tokens")  # an older training.json, or results.parquet, may lack them
 MEASURED = (
     "realised_sample_ratio",
     "realised_token_ratio",
     "trained_tokens",
+    *COUNTS,
     "train_seconds",
     "scoring_seconds",
     "gpu_hours",
@@ -55,6 +58,9 @@ SCHEMA = pa.schema(
         "realised_sample_ratio": pa.float64(),
         "realised_token_ratio": pa.float64(),
         "trained_tokens": pa.int64(),
+        "steps": pa.int64(),
+        "sample_passes": pa.int64(),
+        "end_tokens": pa.int64(),
         "train_seconds": pa.float64(),
         "scoring_seconds": pa.float64(),
         "gpu_hours": pa.float64(),
@@ -91,8 +97,13 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column."""
-    return read_frame(path, SCHEMA)
+    """The frame that `write` wrote; `PrunegridError` where the file is damaged or lacks a column.
+
+    `COUNTS` that an older version did not write are null.
+    """
+    names = parquet_schema(path).names
+    there = pa.schema([field for field in SCHEMA if field.name in names or field.name not in COUNTS])
+    return typed(read_frame(path, there).reindex(columns=SCHEMA.names), SCHEMA)
 
 
 def tidy(rows: list[Record]) -> pd.DataFrame:
@@ -196,7 +207,7 @@ def _described(experiment: Experiment, cell: Cell) -> Record:
 
 
 def _measured(experiment: Experiment, files: Files, cell: Cell) -> Record:
-    """The measurements of pruning and training: realised ratios, trained tokens, seconds; null without their files."""
+    """The measurements of pruning and training: realised ratios, counts, seconds; null without their files."""
     samples = tokens = 1.0 if cell.trained else None
     if cell.pruned:
         selection = grid.selection_summary(experiment, cell)
@@ -207,8 +218,15 @@ def _measured(experiment: Experiment, files: Files, cell: Cell) -> Record:
         "realised_sample_ratio": samples,
         "realised_token_ratio": tokens,
         "trained_tokens": trained,
+        **(_counts(files, training) if cell.trained else {}),
         "train_seconds": seconds,
     }
+
+
+def _counts(files: Files, training: str) -> Record:
+    """`COUNTS`, each null where the record does not have it."""
+    found = {name: files.value(training, name, absent=math.nan) for name in COUNTS}
+    return {name: None if value is None or math.isnan(value) else value for name, value in found.items()}
 
 
 def _score(files: Files, cell: Cell, benchmark: str) -> Record:

@@ -7,7 +7,9 @@ import pandas as pd
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.table.document import ROW, Measurements, Unit, budget_of
 
-COLUMNS = ["realised_sample_ratio", "realised_token_ratio", "trained_tokens", "cost"]
+RATIOS = ["realised_sample_ratio", "realised_token_ratio"]
+AMOUNTS = {"tokens": "trained_tokens", "steps": "steps", "passes": "sample_passes", "ends": "end_tokens"}
+COLUMNS = [*RATIOS, *AMOUNTS.values(), "cost"]
 RowMeasurements = dict[tuple[Any, ...], dict[str, Measurements]]
 
 
@@ -35,10 +37,11 @@ def row_measurements(frame: pd.DataFrame, unit: Unit) -> RowMeasurements:
 
 def _means(cells: pd.DataFrame) -> Measurements:
     """Of the cells of one row and model, one per seed."""
-    samples, tokens, trained, cost = (None if pd.isna(mean) else float(mean) for mean in cells[COLUMNS].mean())
+    means = {name: None if pd.isna(mean) else float(mean) for name, mean in cells[COLUMNS].mean().items()}
+    samples, tokens = (means[name] for name in RATIOS)
     return Measurements(
         realised=None if samples is None or tokens is None else (samples, tokens),
-        tokens=trained,
-        cost=cost,
+        **{name: means[column] for name, column in AMOUNTS.items()},
+        cost=means["cost"],
         n_seeds=int(cells["complete"].sum()) if cells["seed"].notna().any() else None,
     )

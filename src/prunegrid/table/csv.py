@@ -57,8 +57,15 @@ def _measured(table: Table, measured: Measurements) -> dict[str, object]:
     samples, tokens = measured.realised or (None, None)
     columns: dict[str, dict[str, object]] = {
         "Kept": {"realised samples": samples, "realised tokens": tokens},
-        "Tokens": {"trained tokens": None if measured.tokens is None else f"{measured.tokens:.0f}"},
+        "Tokens": {"trained tokens": _whole(measured.tokens)},
+        "Steps": {"steps": _whole(measured.steps)},
+        "Passes": {"sample passes": _whole(measured.passes)},
+        "Ends": {"end tokens": _whole(measured.ends)},
         "Cost": {f"cost {table.unit}": measured.cost},
         "Seeds": {"seeds": None if measured.n_seeds is None else str(measured.n_seeds)},
     }
     return {name: value for measure in table.measures for name, value in columns[measure].items()}
+
+
+def _whole(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0f}"

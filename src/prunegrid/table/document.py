@@ -46,12 +46,16 @@ class Entry:
 class Measurements:
     """What one row of one model kept, trained on and cost: means over seeds; None if unknown.
 
-    `realised` is (samples, tokens of the kept samples) as fractions, `tokens` those in the loss, `cost` in the table's
-    unit, `n_seeds` how many of the row's seeds have every benchmark (None for Zero-Shot, which has no seed).
+    `realised` is (samples, tokens of the kept samples) as fractions, `tokens` those in the loss, `passes` the samples
+    that were trained on and `ends` the ends of sequences that were learned, both over all epochs; `cost` is in the
+    table's unit, `n_seeds` how many of the row's seeds have every benchmark (None for Zero-Shot, which has no seed).
     """
 
     realised: tuple[float, float] | None = None
     tokens: float | None = None
+    steps: float | None = None
+    passes: float | None = None
+    ends: float | None = None
     cost: float | None = None
     n_seeds: int | None = None
 
@@ -168,6 +172,9 @@ class Table:
         columns = {
             "Kept": any(values.realised for values in pruned),
             "Tokens": any(values.tokens is not None for values in pruned),
+            "Steps": any(values.steps is not None for values in pruned),
+            "Passes": any(values.passes is not None for values in pruned),
+            "Ends": any(values.ends is not None for values in pruned),
             "Cost": any(values.cost is not None for values in pruned),
             "Seeds": self.n_seeds > 1 and len(seeds) > 1,
         }

@@ -112,6 +112,9 @@ def _measures(table: Table) -> list[str]:
     meanings = {
         "Kept": f"samples kept {TIMES} response tokens kept of these, percent",
         "Tokens": "trained on, over all epochs",
+        "Steps": "of the optimizer",
+        "Passes": "samples trained on, over all epochs",
+        "Ends": "ends of sequences learned, over all epochs",
         "Cost": f"training and the row's share of the scoring pass, {table.unit}",
         "Seeds": "those with every benchmark",
     }

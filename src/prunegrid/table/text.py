@@ -67,6 +67,9 @@ def measures(table: Table, row: Row, model: str) -> list[str]:
     cells = {
         "Kept": percent(values.realised),
         "Tokens": compact(values.tokens),
+        "Steps": compact(values.steps),
+        "Passes": compact(values.passes),
+        "Ends": compact(values.ends),
         "Cost": compact(values.cost),
         "Seeds": NONE if values.n_seeds is None else str(values.n_seeds),
     }

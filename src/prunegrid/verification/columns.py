@@ -1,4 +1,4 @@
-"""The columns Kept, Tokens and Cost of a finished table, compared with what `measures` recomputes."""
+"""The columns from Kept to Cost of a finished table, compared with what `measures` recomputes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,9 @@ from prunegrid.verification.numbers import TOLERANCE, rebuild_command
 
 RECORDED = {"realised_sample_ratio": "realised.samples", "realised_token_ratio": "realised_token_ratio"}
 SHOWN = {"realised samples": "realised_sample_ratio", "realised tokens": "realised_token_ratio"}
-SHOWN |= {"trained tokens": "trained_tokens", "cost seconds": "cost", "cost GPU-hours": "gpu_hours"}
+WHOLE = {"trained tokens": "trained_tokens", "steps": "steps", "sample passes": "sample_passes"}
+WHOLE |= {"end tokens": "end_tokens"}
+SHOWN |= WHOLE | {"cost seconds": "cost", "cost GPU-hours": "gpu_hours"}
 PLACE = ["model", "variant", "sample_ratio", "token_ratio", "seed"]
 
 
@@ -59,7 +61,7 @@ def _cell_problems(
         given = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         record = root / _source(experiment, cell, column)
         key = RECORDED.get(column, column)
-        is_made = column == "trained_tokens" or (column in RECORDED and cell.pruned)
+        is_made = column in WHOLE.values() or (column in RECORDED and cell.pruned)
         recorded = _value(files.read_json(record), key) if is_made else low
         if not _is_within(recorded, bounds):
             problem = f"{key} is {recorded}; the selection and the scores give {given}"
@@ -112,7 +114,7 @@ def _shown_numbers(root: Path, rows: pd.DataFrame) -> Iterator[PrunegridError | 
 
 
 def _shown_problem(root: Path, path: Path, place: str, text: Any, mean: float) -> PrunegridError | None:
-    expected = round(mean) if place.endswith("trained tokens") else mean
+    expected = round(mean) if place.endswith(tuple(WHOLE)) else mean
     if _is_within(pd.to_numeric(text, errors="coerce"), (expected, expected)):
         return None
     return PrunegridError(f"{path}: {place}", f"shows {text}; its files give {expected:g}", rebuild_command(root))

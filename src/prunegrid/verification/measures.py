@@ -1,6 +1,6 @@
 """What each row kept, trained on and cost, again from selections, scores and the records of trainings.
 
-The columns Kept, Tokens and Cost: plain arithmetic that shares no code with `selection`, `training` and `results`.
+The columns from Kept to Cost: plain arithmetic that shares no code with `selection`, `training` and `results`.
 """
 
 import math
@@ -19,13 +19,15 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.pruners.columns import PASS_COLUMNS
 
 Bounds = tuple[float, float]
+LATER = ("sample_passes", "end_tokens")  # older versions did not record them
 FREE = {"prompt_tokens", "response_tokens", "truncated"}  # the tokenizer alone knows these: no pass is paid for
 
 
 class Lengths(NamedTuple):
-    """Of each answer of the scores: its response's tokens, and the row of the source that it is of."""
+    """Of each answer of the scores: its response's tokens, whether that was cut off, the source's row that it is of."""
 
     tokens: pd.Series
+    truncated: pd.Series
     row: pd.Series | None
 
 
@@ -46,7 +48,8 @@ class Measures:
                 ranks = self.experiment.training.ranks
                 values["gpu_hours"] = (values["train_seconds"] * ranks + scoring) / 3600
         exact = {name: (value, value) for name, value in values.items()}
-        return exact | self._kept(cell, training)
+        kept = self._kept(cell, training)
+        return exact | {name: bounds for name, bounds in kept.items() if name not in LATER or name in training}
 
     def _kept(self, cell: Cell, training: dict[str, Any]) -> dict[str, Bounds]:
         lengths, epochs = self.lengths(cell.model), float(training["epochs"])
@@ -55,18 +58,24 @@ class Measures:
             return {
                 "realised_sample_ratio": (1.0, 1.0),
                 "realised_token_ratio": (1.0, 1.0),
-                "trained_tokens": (math.floor(epochs) * every, math.ceil(epochs) * every),
+                "trained_tokens": _over(epochs, every),
+                "sample_passes": _over(epochs, len(lengths.tokens)),
+                "end_tokens": _over(epochs, int((~lengths.truncated).sum())),
             }
         if grid.dynamic(self.experiment, cell):
             return self._kept_by_training(cell, lengths, training)
         table = files.read_parquet(self.root / layout.pruned(cell.name) / layout.SELECTION, ["sample_id", "kept"])
         kept = pd.Series(pc.list_value_length(table["kept"]).to_numpy(), table["sample_id"].to_numpy())
+        last = pd.Series([row[-1].as_py() if len(row) else -1 for row in table["kept"]], kept.index)
+        ends = (last == lengths.tokens[kept.index] - 1) & ~lengths.truncated[kept.index]
         samples, response_tokens = self._samples(cell, lengths, kept.index)
         tokens = int(kept.sum())
         return {
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (tokens / response_tokens, tokens / response_tokens),
-            "trained_tokens": (math.floor(epochs) * tokens, math.ceil(epochs) * tokens),
+            "trained_tokens": _over(epochs, tokens),
+            "sample_passes": _over(epochs, len(kept)),
+            "end_tokens": _over(epochs, int(ends.sum())),
         }
 
     def _samples(self, cell: Cell, lengths: Lengths, kept: pd.Index) -> tuple[float, int]:
@@ -92,15 +101,17 @@ class Measures:
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (ratio, ratio),
             "trained_tokens": (tokens, tokens),
+            "sample_passes": (len(table), len(table)),
         }
 
     def lengths(self, model: str) -> Lengths:
         if model not in self._lengths:
             path = self.root / layout.scores(model) / layout.SAMPLES
-            names = ["sample_id", "response_tokens"]
+            names = ["sample_id", "response_tokens", "truncated"]
             names += ["row"] if "row" in files.parquet_schema(path).names else []
             table = files.read_parquet(path, names).to_pandas().set_index("sample_id")
-            self._lengths[model] = Lengths(table["response_tokens"].astype(np.int64), table.get("row"))
+            tokens, truncated = table["response_tokens"].astype(np.int64), table["truncated"].astype(bool)
+            self._lengths[model] = Lengths(tokens, truncated, table.get("row"))
         return self._lengths[model]
 
     def scoring_seconds(self, cell: Cell) -> float | None:
@@ -126,3 +137,8 @@ class Measures:
             return math.nan
         seconds = files.read_json(self.root / path).get("s" if name else "seconds")
         return math.nan if seconds is None else float(seconds)
+
+
+def _over(epochs: float, amount: int) -> Bounds:
+    """So much in each epoch, of which the last may have ended early."""
+    return math.floor(epochs) * amount, math.ceil(epochs) * amount

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from prunegrid.core.files import read_json, write_json
 from prunegrid.experiment import grid
 from prunegrid.experiment.grid import Cell
 from prunegrid.results import collect
@@ -17,7 +18,7 @@ from support.results_folder import an_experiment, finish, put, rows, shared_file
 CONTRACT = """
 experiment dataset model sample_ratio token_ratio sample_pruner token_pruner variant mode removal seed
 protocol benchmark metric score delta n_items realised_sample_ratio realised_token_ratio trained_tokens
-train_seconds scoring_seconds gpu_hours status
+steps sample_passes end_tokens train_seconds scoring_seconds gpu_hours status
 """
 
 
@@ -75,6 +76,23 @@ def test_collect_describes_pruned_cells(root: Path) -> None:
     assert q0[pruners].tolist() == ["qtuning", pd.NA, "drop"]
     assert ppl[["sample_ratio", "token_ratio"]].tolist() == [0.125, 0.5]
     assert ppl[["realised_sample_ratio", "realised_token_ratio"]].tolist() == [0.12, 0.51]
+
+
+def test_counts_that_an_older_training_lacks_are_blank(root: Path, tmp_path: Path) -> None:
+    """And they are in a results.parquet of that age, which still reads."""
+    counts = {"steps": 12, "sample_passes": 30, "end_tokens": 29}
+    path = root / "trained/m/full/seed0/training.json"
+    write_json(path, read_json(path) | counts)
+    frame = collect.collect(an_experiment(), root)
+    full, other = rows(frame, "full", 0).loc["A"], rows(frame, "random+ppl", 0).loc["A"]
+    assert full[list(counts)].tolist() == list(counts.values())
+    assert other[["sample_passes", "end_tokens"]].isna().all()
+    frame.drop(columns=list(counts)).to_parquet(tmp_path / "older.parquet", index=False)
+    expected = collect.tidy(frame.drop(columns=list(counts)).to_dict("records"))
+    pd.testing.assert_frame_equal(collect.read(tmp_path / "older.parquet"), expected)
+    frame.drop(columns="score").to_parquet(tmp_path / "damaged.parquet", index=False)
+    with refused(tmp_path / "damaged.parquet", "score"):
+        collect.read(tmp_path / "damaged.parquet")
 
 
 def test_collect_of_an_empty_folder_is_all_missing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import pandas as pd
 import pytest
 
-from prunegrid.table import csv, html, markdown, text
+from prunegrid.table import csv, html, latex, markdown, text
 from prunegrid.table.document import Measurements
 from prunegrid.table.legend import legend
 from support.table_frames import SPENT, cell, laid_out, seeded
@@ -43,6 +43,26 @@ def test_cost_is_training_plus_a_share_of_scoring() -> None:
     assert "Cost: training and the row's share of the scoring pass, seconds." in legend(table)
     read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
     assert read[["m trained tokens", "m cost seconds"]].iloc[0].tolist() == [12395, 140.5]
+
+
+def test_steps_passes_and_ends_are_in_every_table() -> None:
+    """Means over seeds, whole numbers in CSV; a table of older results has no such columns."""
+    counts = {"steps": 315, "sample_passes": 6000, "end_tokens": 5990}
+    table = laid_out(
+        cell("random+ppl", 1, seed=0, **SPENT | counts),
+        cell("random+ppl", 1, seed=1, **SPENT | counts | {"end_tokens": 5991}),
+        cell("qtuning", 1, seed=0, **SPENT),
+        cell("qtuning", 1, seed=1, **SPENT),
+    )
+    assert table.measures == ["Kept", "Tokens", "Steps", "Passes", "Ends", "Cost"]
+    assert text.measures(table, table.rows[0], "m")[2:5] == ["315", "6.00k", "5.99k"]
+    assert text.measures(table, table.rows[1], "m")[2:5] == ["–"] * 3
+    for render in (markdown.render, html.render, latex.render):
+        shown = render(table)
+        assert all(name in shown for name in ("Steps", "Passes", "Ends", "5.99k", "ends of sequences learned"))
+    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    assert read[["m steps", "m sample passes", "m end tokens"]].iloc[0].tolist() == [315, 6000, 5990]
+    assert laid_out(cell("random+ppl", 1, **SPENT)).measures == ["Kept", "Tokens", "Cost"]
 
 
 def test_a_cost_is_in_gpu_hours_where_there_are_any() -> None:

@@ -35,15 +35,22 @@ def test_static_cells(tmp_path: Path, unit: str, epochs: float) -> None:
     cell, full = grid.cells(ours)
     summary = prune(tmp_path / layout.scores("m"), tmp_path / layout.pruned(cell.name), grid.pruning_of(ours, cell), 0)
     for each in (cell, full):
-        files.write_json(tmp_path / layout.training(each.name), {"epochs": epochs, "seconds": 4.0})
+        counted = {"sample_passes": 0, "end_tokens": 0}
+        files.write_json(tmp_path / layout.training(each.name), {"epochs": epochs, "seconds": 4.0} | counted)
     columns = Measures(tmp_path, ours).columns(cell)
     assert columns["realised_sample_ratio"] == pytest.approx([summary.realised["samples"]] * 2)
     assert columns["realised_token_ratio"] == pytest.approx([summary.realised_token_ratio] * 2)
     whole = epochs == 3.0
     assert columns["trained_tokens"] == (summary.kept_tokens * (3 if whole else 2), summary.kept_tokens * 3)
     assert (columns["train_seconds"], columns["scoring_seconds"]) == ((4.0, 4.0), (6.0, 6.0))
+    kept = files.read_parquet(tmp_path / layout.pruned(cell.name) / layout.SELECTION).to_pylist()
+    last = dict(zip(given.sample_id_N.tolist(), np.where(given.truncated_N, -2, given.response_N - 1), strict=True))
+    ends = sum(last[row["sample_id"]] in row["kept"] for row in kept)
+    assert columns["sample_passes"] == (len(kept) * (3 if whole else 2), len(kept) * 3)
+    assert columns["end_tokens"] == (ends * (3 if whole else 2), ends * 3)
     columns = Measures(tmp_path, ours).columns(full)
     assert columns["trained_tokens"][1] == 3 * given.response_N.sum()
+    assert columns["end_tokens"][1] == 3 * (~given.truncated_N).sum()
     assert columns["scoring_seconds"] == (0.0, 0.0)
 
 
@@ -62,6 +69,7 @@ def test_dynamic_cells(
     columns = Measures(tmp_path, ours).columns(cell)
     assert report["epochs"] == (2.0 if not settings else pytest.approx(4 / 3))
     assert columns["trained_tokens"] == (report["trained_tokens"],) * 2
+    assert columns["sample_passes"] == (report["sample_passes"],) * 2
     assert columns["realised_sample_ratio"] == pytest.approx([summary["realised"]["samples"]] * 2)
     assert columns["realised_token_ratio"] == pytest.approx([summary["realised_token_ratio"]] * 2)
     assert columns["scoring_seconds"] == (0.0, 0.0)

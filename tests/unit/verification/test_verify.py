@@ -84,6 +84,14 @@ def halve_training_set(root: Path) -> None:
 
 def edit_trained_tokens(root: Path) -> None:
     edit_json(root / f"trained/{PPL}/training.json", trained_tokens=100)
+
+
+def edit_sample_passes(root: Path) -> None:
+    edit_json(root / f"trained/{PPL}/training.json", sample_passes=1)
+
+
+def edit_end_tokens(root: Path) -> None:
+    edit_json(root / f"trained/{PPL}/training.json", end_tokens=1)
     build(root)
 
 
@@ -171,6 +179,8 @@ SITUATIONS = [
     Situation(change_gold, "data/benchmarks/A.jsonl"),
     Situation(halve_training_set, "data/d.parquet"),
     Situation(edit_trained_tokens, f"trained/{PPL}/training.json"),
+    Situation(edit_sample_passes, f"trained/{PPL}/training.json"),
+    Situation(edit_end_tokens, f"trained/{PPL}/training.json"),
     Situation(edit_token_ratio, f"pruned/{PPL}/selection.json"),
     Situation(edit_sample_ratio, f"pruned/{PPL}/selection.json"),
     Situation(edit_seconds, f"trained/{PPL}/training.json"),
@@ -194,7 +204,7 @@ def test_a_finished_folder_has_no_problem(root: Path) -> None:
     assert verification.problems == []
     assert verification.numbers and verification.columns
     assert verification.numbers[:3] == (8, 4, 3)
-    assert verification.columns[:2] == (3, 12)
+    assert verification.columns[:2] == (3, 21)
     assert verification.walk.unnamed.total() == 0
     assert set(verification.walk.matched) == {
         "results",
