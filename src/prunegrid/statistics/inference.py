@@ -171,9 +171,19 @@ def recipe_noise(effect: Effect, variance: float, df: float) -> Noise:
 
 def correlation(effects: Sequence[Effect], noises: Sequence[Noise], shared_W: Floats) -> Floats:
     """Of the effects' estimates [W, W]: items, and the share of each one's run variance that is the baseline's."""
-    residual_WU = np.stack([effect.residual_U for effect in effects])
     shared = np.array([noise.run_se for noise in noises]) * np.sqrt(shared_W)
-    covariance = residual_WU @ residual_WU.T + np.outer(shared, shared)
+    return _correlation(effects, noises, np.outer(shared, shared))
+
+
+def correlation_of_runs(effects: Sequence[Effect], noises: Sequence[Noise], runs_WW: Floats) -> Floats:
+    """Of the effects' estimates [W, W], given the correlation of what runs add to each."""
+    run_se = np.array([noise.run_se for noise in noises])
+    return _correlation(effects, noises, runs_WW * np.outer(run_se, run_se))
+
+
+def _correlation(effects: Sequence[Effect], noises: Sequence[Noise], run_covariance_WW: Floats) -> Floats:
+    residual_WU = np.stack([effect.residual_U for effect in effects])
+    covariance = residual_WU @ residual_WU.T + run_covariance_WW
     variance = np.array([noise.se**2 for noise in noises])
     np.fill_diagonal(covariance, variance)
     scale = np.sqrt(np.where(variance > 0, variance, 1))
