@@ -11,6 +11,7 @@ prunegrid table results/sandbox --against full
 prunegrid verify results/sandbox
 prunegrid trace results/sandbox CELL BENCHMARK
 prunegrid figures results/sandbox
+prunegrid ladder results/ladder
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid stats out/a out/b --metric acc
 prunegrid doctor experiments/paper.yaml
@@ -33,6 +34,7 @@ from prunegrid.cli import (
     extra,
     figures,
     keep,
+    ladder,
     merge,
     plan,
     prune,
@@ -59,6 +61,7 @@ COMMANDS = (
     verify,
     trace,
     figures,
+    ladder,
     compare,
     stats,
     doctor,

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
-from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens
+from prunegrid.figures import bars, curves, eu_plane, heat_map, names, pareto, style, tokens, waterfall
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import read as read_deltas
@@ -54,8 +54,10 @@ def draw_folder(directory: Path) -> list[Path]:
 
 def plots(experiment: Experiment) -> dict[str, Plot]:
     """The function that draws each of a model's figures, by name."""
-    bar_plots = {names.bars_name(budget): partial(bars.draw, budget=budget) for budget in experiment.grid_budgets}
-    return {name: bar_plots.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
+    budgets = experiment.grid_budgets
+    by_budget = {names.bars_name(budget): partial(bars.draw, budget=budget) for budget in budgets}
+    by_budget |= {names.waterfall_name(budget): partial(waterfall.draw, budget=budget) for budget in budgets}
+    return {name: by_budget.get(name) or KINDS[kind] for name, kind in names.figures(experiment).items()}
 
 
 def _source(

@@ -18,6 +18,8 @@ def figures(experiment: Experiment) -> dict[str, str]:
         if any(map(is_plain_pair, experiment.variants)):
             kinds["heat-map"] = "heat-map"
         kinds |= {bars_name(budget): "bars" for budget in experiment.grid_budgets}
+    if experiment.ladder:
+        kinds |= {waterfall_name(budget): "waterfall" for budget in experiment.grid_budgets}
     if dynamic_variants(experiment):
         kinds["curves"] = "curves"
     return kinds
@@ -26,6 +28,11 @@ def figures(experiment: Experiment) -> dict[str, str]:
 def bars_name(budget: Budget) -> str:
     """The name of a budget's figure of deltas."""
     return f"bars-{budget.name}"
+
+
+def waterfall_name(budget: Budget) -> str:
+    """The name of a budget's figure of a ladder's contributions."""
+    return f"waterfall-{budget.name}"
 
 
 def has_baseline(experiment: Experiment) -> bool:

@@ -15,6 +15,7 @@ a weighted sum of cells' scores, and so a difference paired by item and by seed:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import pandas as pd
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import AVERAGE
+from prunegrid.experiment.variant import Budget
 from prunegrid.statistics import ladder_runs
 from prunegrid.statistics.inference import (
     MIN_SEEDS,
@@ -63,25 +65,26 @@ class Part:
 
 
 def decompose(
-    experiment: Experiment, frame: pd.DataFrame, root: Path, rows: Sequence[str] | None = None
+    experiment: Experiment,
+    frame: pd.DataFrame,
+    root: Path,
+    rows: Sequence[str] | None = None,
+    places: Sequence[tuple[str, Budget]] | None = None,
 ) -> pd.DataFrame:
     """The decomposition (`COLUMNS`) of the gap between two of the ladder's rows: those of its `gap` unless given.
 
-    A number whose cells are missing is null and names them. Points are of the percent scale.
+    `places`: models and budgets, by default all. A number whose cells are missing is null and names them.
     """
-    assert experiment.ladder is not None
-    rows = rows or experiment.ladder.gap
-    every = terms(experiment.ladder, rows, list(experiment.evaluation.benchmarks))
+    ladder = experiment.ladder
+    assert ladder is not None
+    rows = rows or ladder.gap
+    every = terms(ladder, rows, list(experiment.evaluation.benchmarks))
     scores, lines = done_scores(experiment, frame), list[dict[str, Any]]()
-    for model in experiment.models:
-        for budget in experiment.grid_budgets:
-            cells = [
-                Cell(model, name, budget, seed) for name in experiment.ladder.variants for seed in experiment.seeds
-            ]
-            done = {cell: scores[cell] for cell in cells if cell in scores}
-            place = dict(zip(PLACE, (model, *dict(budget).values(), *rows), strict=False))
-            for part in Decomposition(every, experiment.seeds, read_answers(root, every, done)).parts():
-                lines.append(place | _line(part))
+    for model, budget in places or product(experiment.models, experiment.grid_budgets):
+        cells = [Cell(model, name, budget, seed) for name in ladder.variants for seed in experiment.seeds]
+        answers = read_answers(root, every, {cell: scores[cell] for cell in cells if cell in scores})
+        place = dict(zip(PLACE, (model, budget.sample_ratio, budget.token_ratio, *rows), strict=False))
+        lines += [place | _line(part) for part in Decomposition(every, experiment.seeds, answers).parts()]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
