@@ -30,7 +30,7 @@ from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import scorer
 from prunegrid.scoring.writer import sample_means
 from prunegrid.training import Job, train
-from prunegrid.training.candidates import packed_passes
+from prunegrid.training.packed_passes import packed_passes
 
 Row = dict[str, Any]
 LENGTHS_DRAWN = 200

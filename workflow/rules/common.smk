@@ -91,6 +91,11 @@ def extra_scores(wildcards):
     return [f"{R}/{file}" for file in steps.extra_inputs(EXPERIMENT, cell).values()]
 
 
+def training_extras(wildcards):
+    """Optional scores that a dynamic cell reads while it is trained; other cells read none in training."""
+    return extra_scores(wildcards) if grid.dynamic(EXPERIMENT, cell_of(wildcards)) else []
+
+
 def reference_model(wildcards):
     """The model that a score of REFERENCE_EXTRAS is computed under."""
     name = layout.base_model(steps.reference_name(wildcards.model))

@@ -10,6 +10,7 @@ rule train:
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         selection=cell_input(steps.selection_input),
+        extras=training_extras,
     output:
         model=weights(f"{R}/{layout.weights(CELL)}"),
         manifest=f"{R}/{layout.training(CELL)}",

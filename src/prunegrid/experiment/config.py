@@ -26,7 +26,7 @@ from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
 from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
 from prunegrid.experiment.variant import Budget, Variant
-from prunegrid.pruners.columns import PASS_COLUMNS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import FIXED_EXTRAS, MOMENT_EXTRAS, PASS_COLUMNS, REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
 
 
@@ -238,7 +238,7 @@ class Experiment(Section):
         for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
             name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
             needs = pruners.needs(pruner.method, pruner.options)
-            if extras := sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS)):
+            if extras := sorted({*needs.samples, *needs.tokens} - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS}):
                 raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
             if pruner.options.get("window") is not None:
                 raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")

@@ -13,7 +13,7 @@ from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT
 from prunegrid.experiment.training import Lora, Mode, Training
 from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
-from prunegrid.pruners.columns import PASS_COLUMNS
+from prunegrid.pruners.columns import FIXED_EXTRAS, PASS_COLUMNS
 
 PATH = rf"{ZERO_SHOT}|(?:{FULL}|{SHUFFLED})/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
@@ -70,7 +70,12 @@ def _model_cells(experiment: Experiment, model: str) -> Iterator[Cell]:
 
 
 def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
-    """The optional score columns that the cell's pruners read, beyond those of every scoring pass."""
+    """The optional score columns that the cell's pruners read from files, beyond those of every scoring pass.
+
+    A dynamic cell computes those that depend on the weights itself.
+    """
+    if dynamic(experiment, cell):
+        return sorted(pruning_of(experiment, cell).columns & set(FIXED_EXTRAS))
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     return sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS))

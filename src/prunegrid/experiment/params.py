@@ -12,6 +12,7 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.names import SHUFFLED
+from prunegrid.pruners.columns import EXTRAS
 from prunegrid.tasks.stock import StockTask
 
 
@@ -45,9 +46,11 @@ def training(experiment: Experiment, cell: Cell) -> dict[str, Any]:
 
 def training_versions(experiment: Experiment, cell: Cell) -> dict[str, Any]:
     """Versions of the steps whose code makes the model: a dynamic cell is scored and pruned in its training."""
-    steps = ("train", "score", "prune") if grid.dynamic(experiment, cell) else ("train",)
-    foreign = foreign_versions(experiment, cell) if grid.dynamic(experiment, cell) else {}
-    return {**{name: STEP[name] for name in steps}, **foreign}
+    if not grid.dynamic(experiment, cell):
+        return {"train": STEP["train"]}
+    extra = ("extra",) if grid.pruning_of(experiment, cell).columns & set(EXTRAS) else ()
+    versions = {name: STEP[name] for name in ("train", "score", "prune", *extra)}
+    return {**versions, **foreign_versions(experiment, cell)}
 
 
 def seed(experiment: Experiment, cell: Cell) -> int | None:

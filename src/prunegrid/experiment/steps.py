@@ -273,6 +273,7 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
             layout.manifest(cell.model),
             *_scores(cell.model),
             selection_input(experiment, cell),
+            *(extra_inputs(experiment, cell).values() if dynamic else ()),
         ),
         temporary=() if grid.keeps_weights(experiment) else (weights,),
         cell=cell,

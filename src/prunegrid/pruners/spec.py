@@ -53,6 +53,12 @@ class PruningSpec(MethodSpec):
         return value
 
     @property
+    def columns(self) -> set[str]:
+        """The score columns that the method reads, and in each mini-batch that of `match`."""
+        every = [spec.needs for spec in (self, self.match) if spec]
+        return {name for needs in every for name in (*needs.samples, *needs.tokens)}
+
+    @property
     def counterpart(self) -> "PruningSpec | None":
         """The pruning of `match`, under the same ratios."""
         if self.match is None:

@@ -38,9 +38,14 @@ def cell_costs(experiment: Experiment, train_seconds: float | None, scoring: flo
 
 
 def _passes(experiment: Experiment, cell: Cell) -> list[str]:
-    """The passes over the data whose scores a static cell's pruners read: the scoring pass, optional scores."""
-    if not cell.pruned or grid.dynamic(experiment, cell):
+    """The passes over the data whose scores a cell's pruners read: the scoring pass, optional scores.
+
+    Of these a dynamic cell reads only optional scores that no weights change.
+    """
+    if not cell.pruned:
         return []
+    if grid.dynamic(experiment, cell):
+        return grid.extra_columns(experiment, cell)
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     read = {*needs.samples, *needs.tokens} - set(COUNTED)

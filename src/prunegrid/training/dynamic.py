@@ -23,6 +23,7 @@ from prunegrid.selection.summary import SelectionSummary, Totals
 from prunegrid.training.candidates import CallModel, CandidateScorer
 from prunegrid.training.counters import Counters
 from prunegrid.training.job import Order
+from prunegrid.training.optional_scores import NONE, OptionalScores, optional_scores
 from prunegrid.training.rescoring import RescoreInterval, Rescoring
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import MicroBatches, constant_timetable, schedule
@@ -54,12 +55,18 @@ class StepPosition(NamedTuple):
 class MiniBatchPruner:
     """Prunes the mini-batches of one rank; `log` has a row for each kept sample."""
 
-    def __init__(self, samples: Samples, pruning: PruningSpec, cell_seed: int, batch_tokens: int) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        pruning: PruningSpec,
+        cell_seed: int,
+        batch_tokens: int,
+        optional: OptionalScores = NONE,
+    ) -> None:
         self.samples, self.rows, self.pruning, self.cell_seed = samples, samples.rows, pruning, cell_seed
         self.log: list[pa.Table] = []
-        specs = filter(None, (pruning, pruning.counterpart))
-        columns = {column for spec in specs for column in spec.needs.tokens}
-        self.candidates = CandidateScorer(self.rows, batch_tokens, bool(columns & set(ATTENTION_SCORES)))
+        attention = bool(pruning.columns & set(ATTENTION_SCORES))
+        self.candidates = CandidateScorer(self.rows, batch_tokens, attention, optional)
 
     def attach(self, model: Any, call_model: CallModel, maximum: Callable[[int], int]) -> None:
         """Use this model's weights for scoring; refuse a pruner that needs attention scores the model cannot give.
@@ -119,7 +126,8 @@ class DynamicExamples:
         self.timetable = constant_timetable(len(rows), len(rows), training)
         self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
-        self.pruner = MiniBatchPruner(Samples(rows, training.removal), job.pruning, job.seed, pass_tokens)
+        samples, optional = Samples(rows, training.removal), optional_scores(job)
+        self.pruner = MiniBatchPruner(samples, job.pruning, job.seed, pass_tokens, optional)
         self.pruner.log, self.pruner.candidates.counts = counters.log, counters.counts
         score = self.pruner.candidates.score
         self.rescoring = Rescoring(self.plan, self.timetable, training.rescore_every, score, counters)
@@ -164,11 +172,12 @@ def summarise(
     digests: dict[str, str],
     log: pa.Table,
     interval: RescoreInterval = 1,
+    extras: dict[str, dict[str, str]] | None = None,
 ) -> SelectionSummary:
     """`selection.json` of a dynamic cell; its counts are over all mini-batches.
 
     `candidates` are the rows of the candidates of all mini-batches: a sample that occurs in three epochs counts three
-    times. `interval` is `training.rescore_every`.
+    times. `interval` is `training.rescore_every`, `extras` are digests of the optional scores read from files.
     """
     pruning, rows = pruner.pruning, pruner.rows
     row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
@@ -193,7 +202,7 @@ def summarise(
         counts={name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
         seeds={"cell": pruner.cell_seed, "pruning": Draw(pruner.cell_seed).seed},
         digests=digests,
-        extras={},
+        extras=extras or {},
     )
 
 

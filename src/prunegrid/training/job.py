@@ -10,6 +10,7 @@ from prunegrid.core.versions import STEP
 from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models.architecture import TrainingAttention
 from prunegrid.pruners import PruningSpec
+from prunegrid.pruners.columns import EXTRAS
 
 
 class Job(BaseModel):
@@ -47,13 +48,17 @@ class Job(BaseModel):
             raise ValueError(f"training.mode is {self.training.mode}: dynamic jobs have a pruning, others have none")
         return self
 
-    def identity(self, digests: dict[str, str]) -> dict[str, Any]:
-        """What a checkpoint must have in common with the job to be resumed. `digests` are those of the scores."""
+    def identity(self, digests: dict[str, str], extras: dict[str, dict[str, str]] | None = None) -> dict[str, Any]:
+        """What a checkpoint must have in common with the job to be resumed. `digests` are those of the scores, `extras`
+        of the optional scores that it reads."""
         settings = self.model_dump(mode="json", include={"training", "pruning", "shuffled", "seed", "device"})
         selection = sha256(self.selection) if self.selection else None
         steps = ("train", "score", "prune") if self.pruning else ("train",)
+        if self.pruning and self.pruning.columns & set(EXTRAS):
+            steps = (*steps, "extra")
         versions = {name: STEP[name] for name in steps}
-        return {**settings, "selection": selection, "digests": digests, "version": versions}
+        read = {"extras": extras} if extras else {}
+        return {**settings, "selection": selection, "digests": digests, "version": versions, **read}
 
 
 class Order(BaseModel):

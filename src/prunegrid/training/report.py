@@ -43,7 +43,8 @@ def _write_selection(order: Order, pruner: Any, logs: list[pa.Table]) -> None:
     log = pa.concat_tables(logs).sort_by([(key, "ascending") for key in ("step", "rank", "sample_id")])
     write_parquet(order.out / DYNAMIC[0], log)
     candidates = _candidates(job, pruner.rows.sample_id_N)
-    summary = summarise(pruner, candidates, order.identity["digests"], log, job.training.rescore_every)
+    digests, extras = order.identity["digests"], order.identity.get("extras", {})
+    summary = summarise(pruner, candidates, digests, log, job.training.rescore_every, extras)
     summary.write(order.out / DYNAMIC[1])
 
 

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 from prunegrid.pruners import Scores
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.training.candidates import CandidateScorer, packed_passes
+from prunegrid.training.candidates import CandidateScorer
 from prunegrid.training.packed_attention import PACKED
+from prunegrid.training.packed_passes import packed_passes
 from support.tiny_architectures import MODELS, write_model
 
 

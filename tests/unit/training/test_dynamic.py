@@ -21,9 +21,9 @@ from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.examples import Example, build_example
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
-from prunegrid.training.candidates import packed_passes
 from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
 from prunegrid.training.packed_attention import PACKED
+from prunegrid.training.packed_passes import packed_passes
 from prunegrid.training.samples import Samples
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch
 from support.dynamic_selection import SEED, expected_log, moment_of, plan_of, pruning, statically

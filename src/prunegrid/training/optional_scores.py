@@ -1,0 +1,57 @@
+"""Optional scores in dynamic mode: computed with the weights of the moment, or read if no weights change them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunegrid.core.ragged import Floats, Ints
+from prunegrid.pruners import Needs, PruningSpec, Scores
+from prunegrid.pruners.columns import EXTRAS, FIXED_EXTRAS, LAYER_EXTRAS, MOMENT_EXTRAS
+from prunegrid.scoring.extra_inputs import special_ids
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.training.job import Job
+
+
+class FixedColumns(NamedTuple):
+    """Columns of some samples that are the same at every step."""
+
+    samples: dict[str, Floats]
+    tokens: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class OptionalScores:
+    """`computed`: names of `MOMENT_EXTRAS`; `special_ids` are no candidates of theirs. `fixed` has all samples."""
+
+    computed: tuple[str, ...] = ()
+    special_ids: Sequence[int] = ()
+    fixed: Scores | None = None
+
+    def take(self, rows_N: Ints) -> FixedColumns:
+        """The fixed columns of these rows of the scores."""
+        if self.fixed is None:
+            return FixedColumns({}, {})
+        taken = self.fixed.take(rows_N)
+        return FixedColumns(dict(taken.samples), dict(taken.tokens))
+
+
+NONE = OptionalScores()
+
+
+def fixed_needs(pruning: PruningSpec) -> Needs:
+    """The columns that are read from the scores' `extra/` folder, for a pruning of mini-batches."""
+    names = sorted(pruning.columns & set(FIXED_EXTRAS))
+    kinds = {kind: {name: pruning.method for name in names if EXTRAS[name] == kind} for kind in ("sample", "token")}
+    return Needs(samples=kinds["sample"], tokens=kinds["token"])
+
+
+def optional_scores(job: Job) -> OptionalScores:
+    """What a dynamic job's pruners read beside the scores of every pass."""
+    assert job.pruning, "a static job has its selection"
+    scores, columns, needs = ScoresFolder(job.scores), job.pruning.columns, fixed_needs(job.pruning)
+    computed = tuple(name for name in MOMENT_EXTRAS if name in columns)
+    ids = special_ids(scores, job.model) if columns & set(LAYER_EXTRAS) else []
+    return OptionalScores(computed, ids, scores.read(needs) if needs.samples or needs.tokens else None)
