@@ -145,8 +145,9 @@ def run(
 
 
 def _task(config: dict[str, Any], seed: int, repeats: int) -> ConfigurableTask:
-    if find_temperature(config.get("generation_kwargs", GREEDY)):
-        return SampledTask(config, repeats, seed)
+    generation = config.get("generation_kwargs", GREEDY)
+    if find_temperature(generation):
+        return SampledTask(config, repeats, generation.get("seed", seed))
     if config["metadata"].get("scored_by") == "nll_per_token":
         return WholeStringChoice(config=config)
     return ConfigurableTask(config=config)

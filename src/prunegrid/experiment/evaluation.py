@@ -2,39 +2,21 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.decoding import Decoding, Generation
 from prunegrid.experiment.names import AVERAGE, IMPORTED, TRANSFORMERS, Engine
 from prunegrid.experiment.section import Name, Section, added
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.stock import PREFIX, SETTINGS, StockTask
-from prunegrid.tasks.task import Task
+from prunegrid.tasks.task import Task, find_temperature
 from prunegrid.tasks.template import template_task
 
 PATTERN = ("model", "cell", "budget", "variant", "seed", "benchmark")  # what names a file of imported scores
-
-
-class Generation(Section):
-    """How answers are generated, under lm-eval's names; what is not given is the task's. Greedy without temperature."""
-
-    max_gen_toks: int | None = added(None, ge=1, description="new tokens of an answer, at most")
-    until: list[Annotated[str, Field(min_length=1)]] | None = added(None, description="texts at which an answer ends")
-    temperature: float | None = added(None, ge=0, description="draw answers at this temperature; 0: greedy")
-    top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
-    top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
-
-    @model_validator(mode="after")
-    def check_sampling(self) -> Self:
-        if not self.temperature and (self.top_p is not None or self.top_k is not None):
-            key = "top_k" if self.top_p is None else "top_p"
-            raise ValueError(
-                f"{key} needs a temperature, since answers are greedy without one; give it, or remove {key}"
-            )
-        return self
 
 
 class Benchmark(Section):
@@ -121,15 +103,6 @@ class Benchmark(Section):
             raise ValueError("scores is missing; give the file of each cell, such as judge/{model}/{cell}.jsonl")
         return self
 
-    @model_validator(mode="after")
-    def check_repeats(self) -> Self:
-        if self.repeats > 1 and not self.gen_kwargs.temperature:
-            raise ValueError(
-                f"repeats is {self.repeats}, but greedy answers to an item are all the same; "
-                "give gen_kwargs: {temperature: ...}, or leave repeats out"
-            )
-        return self
-
     def find_task(self, protocol: str, sources: Iterable[str] = ()) -> Task:
         """What is asked, and how answers are scored; `sources` is `evaluation.tasks`."""
         if self.kind:
@@ -159,6 +132,7 @@ class Evaluation(Section):
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
     share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
+    decoding: Decoding = added(Decoding(), description="how generated answers are drawn, unless gen_kwargs say so")
     items: Literal["full", "slim"] = added(
         "full", description="write questions and right answers beside scores, or not"
     )
@@ -178,16 +152,26 @@ class Evaluation(Section):
             if benchmark.kind == IMPORTED:
                 continue
             data, is_stock = None, False
-            changed = benchmark.gen_kwargs != Generation() or benchmark.settings
+            changed = benchmark.gen_kwargs != Generation() or self.decoding != Decoding() or benchmark.settings
             if changed or not (benchmark.kind or benchmark.task in tasks):
                 task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
                 data, is_stock = task.data, isinstance(task, StockTask)
+                if (drawn := _decoded(benchmark, task, self.decoding)) != benchmark:
+                    benchmark = self.benchmarks[name] = drawn
+                    task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
+                _check_seed(name, benchmark, task)
             _check_stock(name, benchmark, is_stock)
+            _check_repeats(name, benchmark)
             if benchmark.data is None and not is_stock:
                 if data is None:
                     raise ValueError(f"benchmarks.{name}.data is missing; add it")
                 self.benchmarks[name] = benchmark.model_copy(update={"data": DataRef.model_validate(data)})
+        self._check_decoding()
         return self
+
+    def _check_decoding(self) -> None:
+        if self.decoding != Decoding() and not any(map(_is_drawn, self.asked.values())):
+            raise ValueError("decoding is read by no benchmark: all answers are options, or greedy; remove it")
 
     @property
     def asked(self) -> dict[str, Benchmark]:
@@ -208,13 +192,41 @@ class Evaluation(Section):
         return self.benchmarks[benchmark].find_task(self.protocol, self.tasks)
 
 
+def _decoded(benchmark: Benchmark, task: Task, decoding: Decoding) -> Benchmark:
+    """The benchmark with what `decoding` says of it; lm-eval's own tasks and options are as they are."""
+    kwargs = task.config.get("generation_kwargs")
+    if decoding == Decoding() or kwargs is None or isinstance(task, StockTask):
+        return benchmark
+    generation = decoding.under(benchmark.gen_kwargs, find_temperature(kwargs))
+    return benchmark.model_copy(update={"gen_kwargs": generation})
+
+
+def _is_drawn(benchmark: Benchmark) -> bool:
+    return bool(benchmark.gen_kwargs.temperature) or benchmark.gen_kwargs.seed is not None
+
+
+def _check_seed(name: str, benchmark: Benchmark, task: Task) -> None:
+    kwargs = task.config.get("generation_kwargs", {"do_sample": False})
+    if benchmark.gen_kwargs.seed is not None and not isinstance(task, StockTask) and not find_temperature(kwargs):
+        raise ValueError(f"benchmarks.{name}.gen_kwargs.seed has no effect on greedy answers; remove it")
+
+
+def _check_repeats(name: str, benchmark: Benchmark) -> None:
+    if benchmark.repeats > 1 and not benchmark.gen_kwargs.temperature:
+        raise ValueError(
+            f"benchmarks.{name}.repeats is {benchmark.repeats}, but greedy answers to an item are all the same; "
+            "give gen_kwargs: {temperature: ...}, or leave repeats out"
+        )
+
+
 def _check_stock(name: str, benchmark: Benchmark, is_stock: bool) -> None:
     """Refuse keys that are for lm-eval's own tasks only, or for others only."""
     if benchmark.settings and not is_stock:
         key, task = next(iter(benchmark.settings)), f"{PREFIX}{benchmark.task}"
         raise ValueError(f"benchmarks.{name}.{key} is for lm-eval's own tasks; give task: {task}, or remove {key}")
-    if is_stock and benchmark.gen_kwargs.temperature:
-        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are asked greedily; remove temperature")
+    if is_stock and _is_drawn(benchmark):
+        key = "temperature" if benchmark.gen_kwargs.temperature else "seed"
+        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are asked greedily; remove {key}")
 
 
 def _checked(find: Callable[[], Any], place: str = "") -> Any:

@@ -16,7 +16,7 @@ UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
 """Metadata on which no score depends: descriptions, and checks that only reject items."""
 ANSWER = ("until", "max_gen_toks", "do_sample")
 """The `generation_kwargs` that every task gives."""
-SAMPLING = ("temperature", "top_p", "top_k")
+SAMPLING = ("temperature", "top_p", "top_k", "seed")
 LEAST_TEMPERATURE = 0.01  # below it vLLM takes this one
 
 

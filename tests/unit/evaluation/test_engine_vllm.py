@@ -20,7 +20,7 @@ from lm_eval.api.instance import Instance  # noqa: E402
 
 from prunegrid.evaluation import vllm_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
-from prunegrid.experiment.evaluation import Generation  # noqa: E402
+from prunegrid.experiment.decoding import Generation  # noqa: E402
 from prunegrid.models import load_tokenizer  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import LONG, QUESTIONS, options, tokenizer  # noqa: E402

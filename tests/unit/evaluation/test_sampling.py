@@ -22,7 +22,8 @@ from prunegrid.evaluation.generation import generate  # noqa: E402
 from prunegrid.evaluation.item_logs import read_item_log  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.evaluation.sampling import Draw, Sampling  # noqa: E402
-from prunegrid.experiment.evaluation import Benchmark, Generation  # noqa: E402
+from prunegrid.experiment.decoding import Generation  # noqa: E402
+from prunegrid.experiment.evaluation import Benchmark  # noqa: E402
 from prunegrid.tasks.catalog import find_task  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import QUESTIONS, tiny, tokenizer  # noqa: E402
@@ -138,6 +139,28 @@ def test_item_logs_know_how_many_answers_a_value_is_of(drawn: tuple[Path, dict[s
     log = read_item_log(drawn[0] / "B.parquet")
     assert log.n_answers == 6 and not log.has_own_scale
     assert 100 * log.values.mean() == pytest.approx(drawn[1]["score"])
+
+
+def test_a_seed_of_ones_own_draws_other_answers_and_is_recorded(toy_model: Path, tmp_path: Path) -> None:
+    """The default seed is 0; batches and shared prefixes draw the same; another seed evaluates again."""
+    benchmark = sampled("triviaqa", 1, max_gen_toks=9)
+    data = {"B": write_jsonl(tmp_path / "items.jsonl", ITEMS["triviaqa"])}
+
+    def run(seed: int | None, **settings: Any) -> tuple[dict[str, Any], list[str]]:
+        kwargs = Generation(**benchmark.gen_kwargs.model_dump() | ({} if seed is None else {"seed": seed}))
+        asked = {"B": benchmark.model_copy(update={"gen_kwargs": kwargs})}
+        digests = {"model": "m"}
+        record = evaluate(toy_model, tmp_path, benchmarks=asked, data=data, digests=digests, **settings)["B"]
+        return record, pq.read_table(tmp_path / "B.parquet")["response"].to_pylist()
+
+    unseeded, answers = run(None)
+    assert unseeded["gen_kwargs"] == {"max_gen_toks": 9, "temperature": 1.0}
+    seeded, others = run(7)
+    assert seeded["gen_kwargs"]["seed"] == 7 and seeded["task_hash"] != unseeded["task_hash"]
+    assert others != answers and len(set(others)) == len(others)
+    assert run(0)[1] == answers
+    assert run(7, batch_tokens=8)[1] == others
+    assert run(7, share_prefixes=True)[1] == others
 
 
 @pytest.mark.parametrize("repeats", [1, 2])

@@ -247,12 +247,51 @@ def test_gen_kwargs_change_the_task_and_absent_ones_do_not() -> None:
         ),
         ("ARC-E", {"repeats": 2, "gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
         ("ARC-E", {"gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
+        ("GSM8K", {"gen_kwargs": {"seed": 3}}, "seed has no effect on greedy answers"),
+        ("GSM8K", {"gen_kwargs": {"seed": 3, "temperature": 0}}, "seed has no effect on greedy answers"),
     ],
 )
 def test_gen_kwargs_that_cannot_be_followed_are_refused(path: str, keys: dict[str, Any], words: str) -> None:
     benchmark = DEFAULT["evaluation"]["benchmarks"][path] | keys
     with pytest.raises(PrunegridError, match=words):
         load(changed(f"evaluation.benchmarks.{path}", benchmark))
+
+
+def test_decoding_fills_what_gen_kwargs_leave_out_of_generated_benchmarks() -> None:
+    raw = changed("evaluation.decoding", {"temperature": 1.0, "top_p": 0.9, "seed": 5})
+    raw["evaluation"]["benchmarks"]["GSM8K"]["gen_kwargs"] = {"temperature": 0.5, "max_gen_toks": 20}
+    raw["evaluation"]["benchmarks"]["SQuAD"]["gen_kwargs"] = {"temperature": 0}
+    raw["evaluation"]["benchmarks"]["TriviaQA"]["repeats"] = 3
+    evaluation = load(raw).evaluation
+    asked = {name: each.gen_kwargs.model_dump() for name, each in evaluation.benchmarks.items()}
+    assert asked == {
+        "ARC-E": {},
+        "ARC-C": {},
+        "GSM8K": {"max_gen_toks": 20, "temperature": 0.5, "top_p": 0.9, "seed": 5},
+        "SQuAD": {"temperature": 0.0},
+        "TriviaQA": {"temperature": 1.0, "top_p": 0.9, "seed": 5},
+    }
+    assert type(evaluation).model_validate(evaluation.model_dump(mode="json")) == evaluation
+    plain = load(DEFAULT).evaluation
+    assert "decoding" not in plain.model_dump(mode="json")
+    digests = [each.find_task("ARC-E").digest for each in (plain, evaluation)]
+    assert digests[0] == digests[1]
+    assert plain.find_task("SQuAD").digest == evaluation.find_task("SQuAD").digest
+
+
+@pytest.mark.parametrize(
+    ("decoding", "words"),
+    [
+        ({"top_p": 0.9}, "top_p needs a temperature"),
+        ({"temperature": 0.001}, "give 0, or at least 0.01"),
+        ({"seed": 3}, "decoding is read by no benchmark"),
+        ({"temperature": 0}, "decoding is read by no benchmark"),
+        ({"seed": -1, "temperature": 1}, "seed"),
+    ],
+)
+def test_decoding_without_effect_is_refused(decoding: dict[str, Any], words: str) -> None:
+    with pytest.raises(PrunegridError, match=words):
+        load(changed("evaluation.decoding", decoding))
 
 
 @pytest.mark.parametrize(
