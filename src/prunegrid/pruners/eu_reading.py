@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from prunegrid.pruners.arrays import EndToken
 from prunegrid.pruners.options import OptionGroup, added
 
 
@@ -24,6 +25,8 @@ class Reading(OptionGroup):
     tolerance: Annotated[float | None, Field(ge=0, lt=1), added(None)] = None
     sample_count: Annotated[Literal["floor", "round"], added("floor")] = "floor"
     filled_tie: Annotated[Literal["keep", "prune"], added("keep")] = "keep"
+    budget: Annotated[Literal["sample", "batch"], added("sample")] = "sample"
+    end_token: Annotated[EndToken, added("keep")] = "keep"
 
 
 PAPER = Reading()
@@ -43,5 +46,7 @@ AUTHORS_COPY: dict[str, Any] = {
     "tolerance": 0.01,
     "sample_count": "round",
     "filled_tie": "prune",
+    "budget": "batch",
+    "end_token": "compete",
     "neighbor_lambda": 0.5,
 }

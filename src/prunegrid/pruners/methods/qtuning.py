@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
+from prunegrid.pruners.eu_budget import own_budget, shared_budget
 from prunegrid.pruners.eu_plane import divide
 from prunegrid.pruners.eu_reading import AUTHORS_COPY, PAPER, Reading
 from prunegrid.pruners.method import AUTHORS
@@ -52,17 +52,26 @@ def qtuning(
 ) -> Choice:
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
     ppl, entropy = scores.samples["ppl"], scores.samples[_entropy_column(reading.entropy_over)]
-    plane = divide(ppl, entropy, draw.samples(scores), window or len(scores), sample_ratio, reading)
+    window = window or len(scores)
+    plane = divide(ppl, entropy, draw.samples(scores), window, sample_ratio, reading)
     rows = np.flatnonzero(plane.is_kept)
     if not len(rows):
         raise PrunegridError("qtuning", "Q2 and Q4 are empty and nothing fills them", "set fill: contrast")
-    treated_as, lengths = plane.treated_as[rows], scores.response_tokens[rows]
+    treated_as = plane.treated_as[rows]
+    if reading.budget == "batch":
+        ratios = sample_ratio, token_ratio
+        tokens = shared_budget(scores, rows, treated_as == 2, window, ratios, reading.end_token)
+    else:
+        tokens = own_budget(scores, rows, treated_as == 2, token_ratio)
     return Choice(
         rows=rows,
-        k=np.where(treated_as == 2, ragged.keep_counts(token_ratio, lengths), lengths),
+        k=tokens.k,
         rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges),
         samples=KeptSamples(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
-        details=plane.details(),
+        pool=tokens.pool,
+        least=tokens.least,
+        end_token=reading.end_token,
+        details=plane.details() | tokens.details,
     )
 
 
