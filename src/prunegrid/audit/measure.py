@@ -119,7 +119,7 @@ COLUMNS = {
     "left_out": "string",
 }
 
-WITHOUT_RATIO = ("infobatch-original",)
+WITHOUT_RATIO = ("all", "infobatch-original")
 
 
 def methods() -> list[tuple[str, str, str]]:

@@ -22,9 +22,17 @@ def floor_times(factor: Fraction, numbers: Ints) -> Ints:
     return np.asarray(floors, dtype=np.int64)[inverse].reshape(numbers.shape)
 
 
-def keep_counts(ratio: float, sizes: Ints) -> Ints:
-    """How many to keep of each of `sizes`: max(1, floor(ratio * size))."""
-    return np.maximum(1, floor_times(exact_fraction(ratio), sizes))
+def round_times(factor: Fraction, numbers: Ints) -> Ints:
+    """round(factor * number) for each, half to even."""
+    distinct, inverse = np.unique(numbers, return_inverse=True)
+    rounded = [round(factor * number) for number in distinct.tolist()]
+    return np.asarray(rounded, dtype=np.int64)[inverse].reshape(numbers.shape)
+
+
+def keep_counts(ratio: float, sizes: Ints, rule: str = "floor") -> Ints:
+    """How many to keep of each of `sizes`: max(1, floor(ratio * size)), or the nearest whole number by `round`."""
+    times = round_times if rule == "round" else floor_times
+    return np.maximum(1, times(exact_fraction(ratio), sizes))
 
 
 def offsets_from_lengths(lengths: Ints | Bools) -> Ints:

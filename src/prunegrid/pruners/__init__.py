@@ -4,8 +4,8 @@ Snakemake imports this package each time it parses, so nothing here imports torc
 """
 
 from prunegrid.pruners import methods as methods  # registers the package's own
-from prunegrid.pruners.apply import choose_samples, require_tokens, select
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
+from prunegrid.pruners.apply import choose_samples, choose_tokens, require_tokens, select
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Ranking, Scores, SelectionArrays
 from prunegrid.pruners.match import Match
 from prunegrid.pruners.method import (
     AUTHORS,
@@ -37,10 +37,12 @@ __all__ = [
     "Needs",
     "Pruner",
     "PruningSpec",
+    "Ranking",
     "Scores",
     "SelectionArrays",
     "check_method",
     "choose_samples",
+    "choose_tokens",
     "complete_options",
     "find_pruners",
     "joint_pruner",

@@ -12,11 +12,12 @@ import numpy as np
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores, SelectionArrays
-from prunegrid.pruners.match import Match, match_rows, match_token_counts
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Ranking, Scores, SelectionArrays
+from prunegrid.pruners.match import Match, match_rows
 from prunegrid.pruners.method import find_pruners
 from prunegrid.pruners.registry import Pruner
 from prunegrid.pruners.spec import PruningSpec
+from prunegrid.pruners.token_rules import TokenRules
 from prunegrid.pruners.token_selection import select_tokens
 
 
@@ -49,30 +50,72 @@ def choose_samples(scores: Scores, spec: PruningSpec, draw: Draw, match: Match |
 
 def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None) -> Choice:
     """The samples to keep by the first pruner's key; the second one ranks their tokens later, block by block."""
-    (first, second), options = find_pruners(spec.method), spec.options
-    key_n = _check_key(first, first.call(scores, draw, options=options), len(scores))
+    first, _ = find_pruners(spec.method)
+    draw = replace(draw, sample_ratio=spec.sample_ratio)
+    ranking = _check_ranking(first, first.call(scores, draw, options=spec.options), len(scores))
     details: dict[str, Any] = {}
     if match:
-        rows, details = match_rows(key_n, scores.response_tokens, match)
-        k = match_token_counts(scores.response_tokens[rows], match.tokens, scores.take(rows).least_tokens)
+        sizes = TokenRules.read(spec.options).response_sizes(scores)
+        rows, details = match_rows(ranking.key, sizes, match)
     else:
-        rows = ragged.top_k(key_n, int(ragged.keep_counts(spec.sample_ratio, np.array([len(scores)]))[0]))
-        k = token_counts(scores, rows, spec.token_ratio)
+        count = ranking.count or int(ragged.keep_counts(spec.sample_ratio, np.array([len(scores)]))[0])
+        rows = ragged.top_k(ranking.key, count)
+    samples = KeptSamples.uniform(first.reason, len(rows))
+    if ranking.weight is not None:
+        samples = replace(samples, weight=ranking.weight[rows].astype(np.float32))
+    tokens = match.tokens if match else None
+    return replace(choose_tokens(scores, rows, samples, spec, draw, tokens), details=details)
+
+
+def choose_tokens(
+    scores: Scores, rows: Ints, samples: KeptSamples, spec: PruningSpec, draw: Draw, tokens: int | None = None
+) -> Choice:
+    """A pair's choice of the tokens of the samples `rows`: `tokens` in all, or the share that `spec` says."""
+    spec = spec.complete()
+    _, second = find_pruners(spec.method)
+    options, rules = spec.options, TokenRules.read(spec.options)
+    prompt_keys = second.prompt_keys(options) if rules.candidates == "sequence" else None
+
+    def rank(block: Scores) -> Floats:
+        key = _check_key(second, second.call(block, draw, options=options), int(block.offsets[-1]))
+        return key if second.reads_ratio(options) else np.where(key > 0, key, -np.inf)
+
+    pooled = second.shared_budget or rules.pool == "batch"
     return Choice(
         rows=rows,
-        k=k,
-        rank=lambda block: _check_key(second, second.call(block, draw, options=options), int(block.offsets[-1])),
-        samples=KeptSamples.uniform(first.reason, len(rows)),
-        pool=np.zeros(len(rows), np.int64) if second.shared_budget else None,
-        details=details,
+        k=token_counts(scores.take(rows), spec, tokens),
+        rank=rank,
+        samples=samples,
+        pool=np.zeros(len(rows), np.int64) if pooled else None,
+        least=int(second.shared_budget),
+        end_token=rules.end_token,
+        prompt_rank=(lambda block: prompt_keys(block, draw)) if prompt_keys else None,
     )
 
 
-def token_counts(scores: Scores, rows: Ints, ratio: float) -> Ints:
-    """How many tokens a pair keeps of each of the samples `rows`."""
-    kept = scores.take(rows)
-    counts: Ints = np.maximum(ragged.keep_counts(ratio, kept.response_tokens), kept.least_tokens)
-    return counts
+def token_counts(kept: Scores, spec: PruningSpec, tokens: int | None = None) -> Ints:
+    """How many tokens a pair keeps of each kept sample [m]; where samples share a pool, only the sum matters."""
+    rules, (_, second) = TokenRules.read(spec.options), find_pruners(spec.method)
+    if rules.candidates == "sequence" and kept.turns is not None:
+        problem = "is sequence, but the unit is conversation, whose prompts are not counted apart"
+        raise PrunegridError("candidates", problem, "set unit: turn, or candidates: response")
+    if not second.reads_ratio(spec.options):
+        return rules.sizes(kept)
+    return rules.counts(kept, spec.token_ratio) if tokens is None else rules.matched(kept, tokens)
+
+
+def _check_ranking(pruner: Pruner, returned: Any, size: int) -> Ranking:
+    """What a sample pruner returned, with its key checked; refused unless weights and number are possible."""
+    if not isinstance(returned, Ranking):
+        return Ranking(_check_key(pruner, returned, size))
+    weight, count = returned.weight, returned.count
+    if weight is not None:
+        weight = _check_key(pruner, weight, size)
+        if not (weight > 0).all():
+            raise PrunegridError(f"pruner {pruner.name}", "returned a weight that is not positive", "return w > 0")
+    if count is not None and not 1 <= count <= size:
+        raise PrunegridError(f"pruner {pruner.name}", f"returned the count {count}", f"return one from 1 to {size}")
+    return Ranking(_check_key(pruner, returned.key, size), weight, count)
 
 
 def _check_key(pruner: Pruner, returned: Any, size: int) -> Floats:

@@ -168,12 +168,14 @@ class Draw:
 
     `cell_seed` is the seed that a user gives (`prunegrid prune --seed`), so the same seed means the same selection
     everywhere. `progress` is the share of training that is done: 0 where the data is pruned once, before it.
+    `sample_ratio` is the share of samples that a pair keeps.
     """
 
     cell_seed: int
     epoch: int = 0
     step: int = 0
     progress: float = 0.0
+    sample_ratio: float = 1.0
 
     @property
     def seed(self) -> int:
@@ -186,7 +188,18 @@ class Draw:
 
     def tokens(self, scores: Scores) -> Floats:
         """A number [T] for each response token."""
-        ids, positions = np.repeat(scores.sample_id, scores.response_tokens), ragged.positions(scores.offsets)
+        return self._tokens(scores, scores.offsets, 0)
+
+    def prompt_tokens(self, scores: Scores) -> Floats:
+        """A number [P] for each candidate of the prompts, in the places before the response: -P up to -1."""
+        offsets = ragged.offsets_from_lengths(scores.samples["prompt_candidates"].astype(np.int64))
+        return self._tokens(scores, offsets, -np.diff(offsets))
+
+    def _tokens(self, scores: Scores, offsets: Ints, first: Ints | int) -> Floats:
+        """A number for each token of segments that begin at the positions `first`."""
+        lengths = np.diff(offsets)
+        positions = ragged.positions(offsets) + np.repeat(np.broadcast_to(first, lengths.shape), lengths)
+        ids = np.repeat(scores.sample_id, lengths)
         return randomness.uniform(self.seed, "tokens", ids, positions, epoch=self.epoch, step=self.step)
 
 
@@ -211,6 +224,18 @@ class KeptSamples:
 
     def take(self, rows: Any) -> "KeptSamples":
         return KeptSamples(*(getattr(self, column.name)[rows] for column in fields(self)))
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a sample pruner may return in place of a key: the `key` [n], with weights and a number of its own.
+
+    `weight` [n] is what each sample weighs in the loss, if it is kept. `count` samples are kept, whatever the ratio.
+    """
+
+    key: Floats
+    weight: Floats | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True)

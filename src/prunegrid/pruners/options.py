@@ -31,10 +31,18 @@ class Options:
     """The options of a pruner's function. `order` names those that come first, if the signature's order is another.
 
     Finished results fix the order: Snakemake compares the text of a job's parameters, in which a dictionary has one.
+    Options of `rules` come last: those of every token pruner, which its function does not take.
     """
 
-    def __init__(self, pruner: str, function: Callable[..., Any], order: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        pruner: str,
+        function: Callable[..., Any],
+        order: Sequence[str] = (),
+        rules: type[OptionGroup] | None = None,
+    ) -> None:
         self.groups: dict[str, type[OptionGroup]] = {}
+        self.rules = _fields(rules) if rules else {}
         fields: dict[str, Any] = {}
         hints = get_type_hints(function, include_extras=True)
         for parameter in inspect.signature(function).parameters.values():
@@ -43,11 +51,14 @@ class Options:
             name, annotation = parameter.name, hints.get(parameter.name)
             if isinstance(annotation, type) and issubclass(annotation, OptionGroup):
                 self.groups[name] = annotation
-                fields |= {key: (field.annotation, field) for key, field in annotation.model_fields.items()}
+                fields |= _fields(annotation)
             else:
                 _check_parameter(pruner, name, annotation, parameter.default)
                 fields[name] = (annotation, parameter.default)
-        ordered = {name: fields[name] for name in [*order, *fields]}
+        if shared := self.rules.keys() & fields.keys():
+            problem = "has the name of an option that every token pruner has"
+            raise PrunegridError(f"pruner {pruner}: option {min(shared)}", problem, "rename it")
+        ordered = {name: fields[name] for name in [*order, *fields]} | self.rules
         self.model: type[BaseModel] = create_model(pruner, __config__=STRICT, **ordered)
 
     @property
@@ -67,10 +78,14 @@ class Options:
 
     def arguments(self, options: dict[str, Any]) -> dict[str, Any]:
         """The keyword arguments of the function, from complete options."""
-        values = self.pick(options)
+        values = {name: value for name, value in self.pick(options).items() if name not in self.rules}
         for name, group in self.groups.items():
             values[name] = group(**{field: values.pop(field) for field in group.model_fields if field in values})
         return values
+
+
+def _fields(group: type[OptionGroup]) -> dict[str, Any]:
+    return {name: (field.annotation, field) for name, field in group.model_fields.items()}
 
 
 def _check_parameter(pruner: str, name: str, annotation: Any, default: Any) -> None:

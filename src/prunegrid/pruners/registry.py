@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners.options import Options
+from prunegrid.pruners.token_rules import PROMPT_CANDIDATES, PromptKeys, TokenRules
 
 F = TypeVar("F", bound=Callable[..., Any])
 Columns = tuple[str, ...] | Callable[[dict[str, Any]], tuple[str, ...]]
@@ -45,13 +46,16 @@ class Pruner:
     reason: str = "rank"
     figure_row: int = 0
     shared_budget: bool = False
+    prompt_keys: Callable[[dict[str, Any]], PromptKeys | None] = lambda options: None
+    reads_ratio: Callable[[dict[str, Any]], bool] = lambda options: True
+    rules: type[TokenRules] | None = None
     version: int = 1
     option_order: tuple[str, ...] = ()
     readings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @cached_property
     def options(self) -> Options:
-        return Options(self.name, self.function, self.option_order)
+        return Options(self.name, self.function, self.option_order, self.rules)
 
     @property
     def foreign(self) -> bool:
@@ -75,8 +79,14 @@ class Pruner:
             raise PrunegridError(source, f"failed with {type(error).__name__}: {error}", "correct it") from error
 
     def sample_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
-        """The sample columns read under `options`, which are complete."""
-        return self.samples(options) if callable(self.samples) else self.samples
+        """The sample columns read under `options`, which are complete; refuse prompts that it cannot rank."""
+        columns = self.samples(options) if callable(self.samples) else self.samples
+        if not self.rules or TokenRules.read(options).candidates == "response":
+            return columns
+        if not self.prompt_keys(options):
+            problem = "cannot let the prompt's tokens compete: the pruner does not rank them"
+            raise PrunegridError(f"{self.name}: candidates", problem, "set candidates: response")
+        return (*columns, PROMPT_CANDIDATES)
 
     def token_columns(self, options: dict[str, Any]) -> tuple[str, ...]:
         """The token columns read under `options`, which are complete."""
@@ -95,13 +105,16 @@ def label(name: str) -> str | None:
 
 
 def sample_pruner(name: str, **declaration: Any) -> Callable[[F], F]:
-    """Register `f(scores, draw, *, options) -> key [n]`."""
+    """Register `f(scores, draw, *, options) -> key [n]`, or a `Ranking`."""
     return _register(SAMPLE, TOKEN, name, declaration)
 
 
 def token_pruner(name: str, **declaration: Any) -> Callable[[F], F]:
-    """Register `f(scores, draw, *, options) -> key [T]`; it sees the kept samples, block by block."""
-    return _register(TOKEN, SAMPLE, name, declaration)
+    """Register `f(scores, draw, *, options) -> key [T]`; it sees the kept samples, block by block.
+
+    The options of `TokenRules` are added to its own.
+    """
+    return _register(TOKEN, SAMPLE, name, declaration | {"rules": TokenRules})
 
 
 def joint_pruner(name: str, **declaration: Any) -> Callable[[F], F]:

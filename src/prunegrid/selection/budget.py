@@ -51,13 +51,17 @@ def _sample_ratio(samples: Amount, n: int) -> float:
 
 def _token_ratio(scores: Scores, spec: PruningSpec, draw: Draw, tokens: Amount) -> float:
     """The largest ratio with which at most `tokens.count` tokens are kept: they grow with it, so bisection finds it."""
-    choice = choose_samples(scores, spec, draw)
-    is_pair = len(find_pruners(spec.method)) == 2  # its samples do not depend on the token ratio
+    choice, pruners = choose_samples(scores, spec, draw), find_pruners(spec.method)
+    is_pair = len(pruners) == 2  # its samples do not depend on the token ratio
+    kept_scores = scores.take(choice.rows)
+    if choice.prompt_rank or (is_pair and not pruners[1].reads_ratio(spec.options)):
+        problem = f"is {tokens.text}, but how many response tokens {spec.method} keeps is not known before"
+        raise PrunegridError(tokens.name, f"{problem} it has ranked them", "give a share")
 
     def kept(step: int) -> int:
         ratio = step / STEPS
         if is_pair:
-            return int(token_counts(scores, choice.rows, ratio).sum())
+            return int(token_counts(kept_scores, spec.model_copy(update={"token_ratio": ratio})).sum())
         return int(choose_samples(scores, spec.model_copy(update={"token_ratio": ratio}), draw).k.sum())
 
     assert tokens.count is not None

@@ -20,7 +20,7 @@ from support.programs import imported_by
 
 STOCHASTIC = "infobatch-original"
 METHODS = [f"{sample}+{token}" for sample in sorted(SAMPLE) for token in sorted(TOKEN)] + sorted(JOINT)
-EXACT = [method for method in METHODS if method != STOCHASTIC]
+EXACT = [method for method in METHODS if method not in (STOCHASTIC, "all")]
 RATIOS = (0.25, 0.7)
 
 PAPER_TOKENS = ("ppl", "fastv", "sparsevlm")
@@ -247,7 +247,7 @@ def test_reasons_and_weights_of_pairs() -> None:
         ("randon+ppl", {}, ["randon", "sample pruner", "did you mean random?", "infobatch"]),
         ("random+longest", {}, ["longest", "token pruner", "sparsevlm"]),
         ("random+sparsevlm", {"sparsevlm": "literal"}, ["every response token 0", "allow_degenerate: true"]),
-        ("random+fastv", {"fastv": "layer2"}, ["'adapted' or 'original'"]),
+        ("random+fastv", {"fastv": "layer2"}, ["'adapted', 'original' or 'sequence'"]),
         ("qtunning", {}, ["did you mean qtuning?", "random+ppl"]),
         ("random", {}, ["neither a joint pruner nor a pair"]),
         ("random+", {}, ["neither a joint pruner nor a pair"]),
@@ -258,7 +258,8 @@ def test_reasons_and_weights_of_pairs() -> None:
         ("qtuning", {"window": 0}, ["window: is 0"]),
         ("qtuning", {"neighbor_lambda": True}, ["neighbor_lambda: is True"]),
         ("longest+ppl", {"keep": "long"}, ["keep: is 'long'", "'shortest' or 'longest'"]),
-        ("random+ppl", {"keep": "longest"}, ["'keep'", "none"]),
+        ("random+ppl", {"keep": "longest"}, ["'keep'", "known: ppl, end_token"]),
+        ("infobatch-original", {"keep": "longest"}, ["'keep'", "known: prune_probability"]),
     ],
 )
 def test_a_bad_method_says_what_is_known(method: str, options: dict[str, object], words: list[str]) -> None:

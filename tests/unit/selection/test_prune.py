@@ -195,7 +195,7 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
     ("given", "where", "what", "fix"),
     [
         ({"method": "random+pppl"}, "pppl", "token pruner", "did you mean ppl"),
-        ({"options": {"colour": 1}}, "random+ppl", "option 'colour'", "known: none"),
+        ({"options": {"colour": 1}}, "random+ppl", "option 'colour'", "known: ppl, end_token"),
         ({"sample_ratio": 1.4}, "sample_ratio", 1.4, "(0, 1]"),
         ({"token_ratio": 0}, "token_ratio", 0.0, "(0, 1]"),
     ],

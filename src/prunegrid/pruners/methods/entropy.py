@@ -1,14 +1,32 @@
 """Entropy: keep what the model is least sure of, whole samples or tokens."""
 
+from typing import Annotated, Literal
+
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.method import AUTHORS
+from prunegrid.pruners.options import added
 from prunegrid.pruners.registry import sample_pruner, token_pruner
 
 
-@sample_pruner("entropy", label="Entropy", samples=("entropy",))
-def samples(scores: Scores, draw: Draw) -> Floats:
-    """Keys [n]: predictive entropy, mean over the response, nats (a baseline of the paper)."""
-    return scores.samples["entropy"]
+@sample_pruner(
+    "entropy",
+    label="Entropy",
+    samples=lambda options: ("instruction_entropy" if options.get("entropy") == "instruction" else "entropy",),
+    readings={AUTHORS: {"entropy": "instruction"}},
+)
+def samples(
+    scores: Scores,
+    draw: Draw,
+    *,
+    entropy: Annotated[Literal["predictive", "instruction"], added("predictive")] = "predictive",
+) -> Floats:
+    """Keys [n]: predictive entropy, mean over the response, nats (a baseline of the paper).
+
+    `instruction`: minus the entropy of the instruction's characters, as the authors' working copy of September 2025
+    does, which keeps the lowest (Q-tuning/Q-tuning, dd6eba5, data/infobatch.py, `prune`).
+    """
+    return scores.samples["entropy"] if entropy == "predictive" else -scores.samples["instruction_entropy"]
 
 
 @token_pruner("entropy", label="Entropy", tokens=("entropy",))

@@ -1,21 +1,51 @@
-"""FastV: drop the response tokens that are attended to least, in two readings.
+"""FastV: drop the response tokens that are attended to least, in three readings.
 
 `adapted` (the paper's: "the least attention in the final layer"): the scoring pass averages over heads and over a
 token's own and all later queries, since a causal model lets fewer queries see a late key.
 `original` (Chen et al., An Image is Worth 1/2 Tokens After Layer 2, ECCV 2024): layer 2, the last token's query
 row, heads averaged; there for image tokens, here for response tokens. It reads the extra score `fastv_layer2`.
+`sequence` (the authors' working copy of September 2025: Q-tuning/Q-tuning, dd6eba5, train/sft/trainer.py,
+`compute_loss`): final layer, heads and all query rows averaged, no correction for position, and the prompt's tokens
+compete. It reads the extra score `fastv_rank`, each token's place among all tokens of its sequence.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+
+from prunegrid.core import ragged
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import token_pruner
+from prunegrid.pruners.token_rules import AUTHORS_RULES, PROMPT_CANDIDATES, PromptKeys
 
-COLUMN = {"adapted": "fastv", "original": "fastv_layer2"}
+COLUMN = {"adapted": "fastv", "original": "fastv_layer2", "sequence": "fastv_rank"}
 
 
-@token_pruner("fastv", label="FastV", figure_row=3, tokens=lambda options: (COLUMN[options["fastv"]],))
-def fastv(scores: Scores, draw: Draw, *, fastv: Literal["adapted", "original"] = "adapted") -> Floats:
-    """Keys [T]: attention received by the token as a key."""
-    return scores.token(COLUMN[fastv])
+def prompt_ranks(scores: Scores, draw: Draw) -> Floats:
+    """Keys [P] of the prompts' candidates: minus the ranks of their sequences that no response token has."""
+    prompt = scores.samples[PROMPT_CANDIDATES].astype(np.int64)
+    offsets = ragged.offsets_from_lengths(prompt + scores.response_tokens)
+    taken = np.repeat(offsets[:-1], scores.response_tokens) + scores.tokens["fastv_rank"].astype(np.int64)
+    is_free = np.ones(offsets[-1])
+    is_free[taken] = 0
+    return -ragged.positions(offsets)[ragged.segment_top_k(is_free, offsets, prompt)].astype(np.float64)
+
+
+def _prompt_keys(options: dict[str, Any]) -> PromptKeys | None:
+    return prompt_ranks if options["fastv"] == "sequence" else None
+
+
+@token_pruner(
+    "fastv",
+    label="FastV",
+    figure_row=3,
+    tokens=lambda options: (COLUMN[options["fastv"]],),
+    prompt_keys=_prompt_keys,
+    readings={AUTHORS: {"fastv": "sequence", **AUTHORS_RULES, "pool": "sample"}},
+)
+def fastv(scores: Scores, draw: Draw, *, fastv: Literal["adapted", "original", "sequence"] = "adapted") -> Floats:
+    """Keys [T]: attention received by the token as a key; `sequence`: minus its rank by that."""
+    values = scores.token(COLUMN[fastv])
+    return -values if fastv == "sequence" else values

@@ -1,21 +1,51 @@
-"""InfoBatch in two readings: the paper's, which ranks, and the original's, which draws and rescales."""
+"""InfoBatch in three readings: the paper's, which ranks, the authors' copy's, which also draws and cuts, and the
+original's, which draws and rescales."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from prunegrid.core import ragged
 from prunegrid.core.ragged import Floats
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Ranking, Scores
+from prunegrid.pruners.method import AUTHORS
+from prunegrid.pruners.options import added
 from prunegrid.pruners.registry import joint_pruner, sample_pruner
 
 
-@sample_pruner("infobatch", label="InfoBatch", samples=("nll",))
-def infobatch(scores: Scores, draw: Draw) -> Floats:
-    """Keys [n]: mean negative log-likelihood of the response, nats; the paper keeps the highest."""
-    return scores.samples["nll"]
+@sample_pruner(
+    "infobatch",
+    label="InfoBatch",
+    samples=lambda options: ("epoch_loss" if options.get("infobatch") == "epochs" else "nll",),
+    readings={AUTHORS: {"infobatch": "epochs"}},
+)
+def infobatch(
+    scores: Scores,
+    draw: Draw,
+    *,
+    infobatch: Annotated[Literal["highest", "epochs"], added("highest")] = "highest",
+) -> Floats | Ranking:
+    """Keys [n]: mean negative log-likelihood of the response, nats; the paper keeps the highest.
+
+    `epochs` is for training that prunes once an epoch: see `_by_epoch`.
+    """
+    return scores.samples["nll"] if infobatch == "highest" else _by_epoch(scores.samples["epoch_loss"], scores, draw)
+
+
+def _by_epoch(loss: Floats, scores: Scores, draw: Draw) -> Ranking:
+    """The first epoch has all samples. Later ones have the first floor(r n) of a list: samples whose loss of the epoch
+    before is the mean or more, in the order of the data, and then r of the others, drawn, of weight 1 / r.
+
+    As the authors' working copy of September 2025 (Q-tuning/Q-tuning, dd6eba5, data/infobatch.py, `prune`). The list is
+    never shorter than the cut, so that the order alone decides.
+    """
+    if draw.epoch == 0:
+        return Ranking(np.zeros(len(scores)), count=len(scores))
+    is_high = loss >= min(loss.mean(), loss.max())
+    key = np.where(is_high, 2.0 - np.arange(len(scores)) / len(scores), draw.samples(scores))
+    return Ranking(key, weight=np.where(is_high, 1.0, 1 / draw.sample_ratio))
 
 
 @joint_pruner("infobatch-original", label="InfoBatch (original)", samples=("nll",), reason="draw")

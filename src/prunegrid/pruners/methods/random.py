@@ -2,7 +2,9 @@
 
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import sample_pruner, token_pruner
+from prunegrid.pruners.token_rules import AUTHORS_RULES
 
 
 @sample_pruner("random", label="Random", reason="random")
@@ -11,7 +13,13 @@ def samples(scores: Scores, draw: Draw) -> Floats:
     return draw.samples(scores)
 
 
-@token_pruner("random", label="Random", figure_row=1)
+@token_pruner(
+    "random",
+    label="Random",
+    figure_row=1,
+    prompt_keys=lambda options: lambda scores, draw: draw.prompt_tokens(scores),
+    readings={AUTHORS: AUTHORS_RULES},
+)
 def tokens(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: hashes of (seed, sample_id, position)."""
     return draw.tokens(scores)

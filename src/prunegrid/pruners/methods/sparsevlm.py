@@ -1,4 +1,4 @@
-"""SparseVLM: drop the response tokens that have least to do with the prompt's rater tokens, in two readings.
+"""SparseVLM: drop the response tokens that have least to do with the prompt's rater tokens, in three readings.
 
 In the original (Zhang et al., SparseVLM, ICML 2025) text tokens rate image tokens by the attention they pay to
 them. `adapted`: in a causal model the prompt comes first, so the direction is reversed: the scoring pass chooses
@@ -6,6 +6,9 @@ raters among the prompt tokens by similarity of hidden states to the response, a
 a response token pays to them.
 `literal`: attention that the raters pay to a response token, which a causal mask makes exactly zero for every
 token, so that the first ones are kept. It is refused unless `allow_degenerate: true` says that this is meant.
+`rank` (the authors' working copy of September 2025: Q-tuning/Q-tuning, dd6eba5, train/sft/trainer.py, `compute_loss`):
+how many tokens are kept depends on the rank of the attention matrix, and not on the token ratio. It reads the extra
+score `sparsevlm_kept`.
 """
 
 from typing import Any, Literal
@@ -15,12 +18,15 @@ import numpy as np
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
+from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import token_pruner
+
+COLUMN = {"adapted": "sparsevlm", "rank": "sparsevlm_kept"}
 
 
 def _columns(options: dict[str, Any]) -> tuple[str, ...]:
-    if options["sparsevlm"] == "adapted":
-        return ("sparsevlm",)
+    if options["sparsevlm"] != "literal":
+        return (COLUMN[options["sparsevlm"]],)
     if not options["allow_degenerate"]:
         raise PrunegridError(
             "sparsevlm: literal",
@@ -31,13 +37,20 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-@token_pruner("sparsevlm", label="SparseVLM", figure_row=4, tokens=_columns)
+@token_pruner(
+    "sparsevlm",
+    label="SparseVLM",
+    figure_row=4,
+    tokens=_columns,
+    reads_ratio=lambda options: options["sparsevlm"] != "rank",
+    readings={AUTHORS: {"sparsevlm": "rank", "end_token": "drop"}},
+)
 def sparsevlm(
     scores: Scores,
     draw: Draw,
     *,
-    sparsevlm: Literal["adapted", "literal"] = "adapted",
+    sparsevlm: Literal["adapted", "literal", "rank"] = "adapted",
     allow_degenerate: bool = False,
 ) -> Floats:
-    """Keys [T]: attention that the token pays, as a query, to the raters (mean); `literal`: zeros."""
-    return scores.token("sparsevlm") if sparsevlm == "adapted" else np.zeros(scores.offsets[-1])
+    """Keys [T]: attention that the token pays, as a query, to the raters (mean); `literal`: zeros; `rank`: 1 or 0."""
+    return np.zeros(scores.offsets[-1]) if sparsevlm == "literal" else scores.token(COLUMN[sparsevlm])

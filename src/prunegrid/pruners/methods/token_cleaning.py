@@ -9,9 +9,16 @@ come first. Their self-evolving cleaning, which alternates with training the ref
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import token_pruner
+from prunegrid.pruners.token_rules import prompt_loss
 
 
-@token_pruner("token-cleaning", label="Token Cleaning", tokens=("nll", "reference_nll"), shared_budget=True)
+@token_pruner(
+    "token-cleaning",
+    label="Token Cleaning",
+    tokens=("nll", "reference_nll"),
+    shared_budget=True,
+    prompt_keys=lambda options: prompt_loss,
+)
 def token_cleaning(scores: Scores, draw: Draw) -> Floats:
     """Keys [T]: NLL under the base model minus NLL under the reference, nats."""
     return scores.token("nll") - scores.token("reference_nll")
