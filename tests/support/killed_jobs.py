@@ -36,13 +36,20 @@ def prepare(folder: Path, model: Path, scores: Path) -> Inputs:
 
 
 def run(
-    out: Path, inputs: Inputs, save_steps: int = 2, dynamic: bool = False, device: str = "cpu", **settings: Any
+    out: Path,
+    inputs: Inputs,
+    save_steps: int = 2,
+    dynamic: bool = False,
+    device: str = "cpu",
+    options: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> dict[str, Any]:
+    """`options` are those of Q-Tuning, which prunes a dynamic job."""
     job = Job(
         model=inputs.model,
         scores=inputs.scores,
         selection=None if dynamic else inputs.selection,
-        pruning=DYNAMIC if dynamic else None,
+        pruning=DYNAMIC.model_copy(update={"options": options or {}}) if dynamic else None,
         training=Training(**(SETTINGS | {"mode": "dynamic" if dynamic else "static"} | settings)),
         runtime=Runtime(save_steps=save_steps, report_to=[]),
         seed=0,
