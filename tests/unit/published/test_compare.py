@@ -11,12 +11,14 @@ import pytest
 
 from prunegrid.cli import app
 from prunegrid.core.files import Record
+from prunegrid.experiment import grid
 from prunegrid.published import compare as comparing
 from prunegrid.published import compare_report
 from prunegrid.published import frame as published
 from prunegrid.published.compare import compare
 from prunegrid.results import collect
 from support.errors import refused
+from support.results_folder import an_experiment, finish, put, shared_files
 
 FIVE = ("ARC-E", "ARC-C", "GSM8K", "SQuAD", "TriviaQA")
 
@@ -255,6 +257,49 @@ def test_only_what_has_both_noises_is_counted_for_chance(reference: pd.DataFrame
     summary = compare_report.summary(compared)
     assert summary.endswith("chance alone makes differ at most about 5 %: 0.1 of 1.")
     assert "Half widths: 5.7 to 22.7 points, median 14.2." in summary
+
+
+def reading_folder(folder: Path) -> Path:
+    """Random + Random and all of the data in two readings, one seed of each done."""
+    copied = {
+        name: {"method": method, "reading": "authors-2025-09"}
+        for name, method in {"rr-copy": "random+random", "all-copy": "all"}.items()
+    }
+    variants = ["random+random", *({name: body} for name, body in copied.items())]
+    experiment = an_experiment(variants=variants, seeds=[0])
+    put(folder / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(folder, experiment)
+    scores = {
+        "zero-shot": (10, 20),
+        "full": (50, 60),
+        "random+random": (30, 40),
+        "rr-copy": (20, 30),
+        "all-copy": (45, 55),
+    }
+    for cell in grid.cells(experiment):
+        finish(folder, cell, *scores[cell.variant], experiment=experiment)
+    return folder
+
+
+def test_rows_of_another_reading_are_compared_under_their_methods_names(tmp_path: Path) -> None:
+    folder = reading_folder(tmp_path)
+    paper, copy = (
+        compare_report.compare_folders(folder, None, {"m": "LLaMA2-7B"}, reading)[0].query("benchmark == 'A'")
+        for reading in ("paper", "authors-2025-09")
+    )
+    assert paper.set_index("variant")["score"].to_dict() == {"zero-shot": 10, "full": 50, "random+random": 30}
+    assert copy.set_index("variant")["score"].to_dict() == {"zero-shot": 10, "full": 45, "random+random": 20}
+    assert copy.set_index("variant")["sample_ratio"].isna().to_dict() == {
+        "zero-shot": True, "full": True, "random+random": False
+    }  # fmt: skip
+
+
+def test_a_reading_that_no_variant_has_is_refused(root: Path, tmp_path: Path) -> None:
+    with refused(root, "has no variant with reading: authors-2025-09", fix="give variants reading"):
+        compare_report.compare_folders(root, None, {}, "authors-2025-09")
+    collect.write(arc_e(60, 61), tmp_path / "mine.parquet")
+    with refused(tmp_path / "mine.parquet", "does not say which variants", fix="experiment.json"):
+        compare_report.compare_folders(tmp_path / "mine.parquet", None, {}, "authors-2025-09")
 
 
 def test_csv_is_what_was_compared(tmp_path: Path, capsys: Any, reference: pd.DataFrame) -> None:

@@ -145,6 +145,13 @@ def test_baselines_have_the_same_mode_and_removal() -> None:
     assert collect.baselines(an_experiment(variants=[optioned])) == {}
 
 
+def test_baselines_have_the_same_reading() -> None:
+    copy = {"reading": "authors-2025-09", "mode": "dynamic"}
+    variants = [PLAIN, "qtuning", {"rr-copy": {"method": PLAIN, **copy}}, {"q-copy": {"method": "qtuning", **copy}}]
+    expected = {PLAIN: PLAIN, "qtuning": PLAIN, "rr-copy": "rr-copy", "q-copy": "rr-copy"}
+    assert collect.baselines(an_experiment(variants=variants)) == expected
+
+
 def test_deltas_without_baseline_are_null(tmp_path: Path) -> None:
     experiment = an_experiment(variants=["qtuning"])
     shared_files(tmp_path, experiment)
