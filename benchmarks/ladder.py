@@ -1,6 +1,7 @@
 """What the intervals and tests of a ladder's decomposition keep of their promises, in simulated tables.
 
     python benchmarks/ladder.py [--tables 500] [--seeds 3] [--kind sandbox]
+    python benchmarks/ladder.py --results results/sandbox [--detect 2]
 
 A ladder of eight differences, of which one changes both rows: 20 variants. `simulated/tables.py` makes the answers:
 the same recipes but for the first difference, which costs Random 5 points (`--points`). Of Avg: how often the 95 %
@@ -11,17 +12,23 @@ interval holds the true number, by part; in how many tables some difference with
 import argparse
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from prunegrid.experiment import layout
 from prunegrid.experiment.ladder import Ladder
-from prunegrid.statistics.ladder import Decomposition
-from prunegrid.statistics.ladder_answers import Answers
+from prunegrid.experiment.locate import read_folder
+from prunegrid.results import collect
+from prunegrid.statistics.ladder import PLACE, Decomposition, line, seeds_to_find
+from prunegrid.statistics.ladder_answers import Answers, read_answers
 from prunegrid.statistics.ladder_terms import Term, terms
+from prunegrid.statistics.question import done_scores
 from simulated import tables
 
-NUMBER = 8
+DIFFERENCES = 10  # that are corrected together in `--results`
 
 
 def ladder() -> Ladder:
@@ -91,20 +98,57 @@ def _answers(setting: tables.Setting, variants: list[str], rng: np.random.Genera
     }
 
 
+def planned(directory: Path, points: float) -> dict[str, Any]:
+    """By the number of rows that a difference changes: what the table's seeds find, and the seeds for `points`."""
+    experiment, frame = read_folder(directory), collect.read(directory / layout.RESULTS)
+    names = [variant.name for variant in experiment.variants]
+    benchmarks, rng = list(experiment.evaluation.benchmarks), np.random.default_rng(0)
+    scores = done_scores(experiment, frame)
+    done = {cell: scores[cell] for cell in scores if cell.variant in names}
+    result = {}
+    for rows in (1, 2):
+        asked = [
+            Term(
+                "contribution",
+                f"d{i}",
+                "",
+                {b: {(v, b): 0.5 * (-1) ** j for j, v in enumerate(drawn)} for b in benchmarks},
+            )
+            for i, drawn in enumerate(rng.permutation(names)[: 4 * rows] for _ in range(200))
+        ]
+        parts = Decomposition(asked, experiment.seeds, read_answers(directory, asked, done)).parts()
+        lines = pd.DataFrame([dict.fromkeys(PLACE, "") | line(part) for part in parts])
+        level = 1 - 0.95 ** (1 / DIFFERENCES)
+        found, seeds = seeds_to_find(lines.assign(level=level, n_family=DIFFERENCES), points)
+        result[f"{rows} row"] = {"seeds now": len(experiment.seeds), "found now": round(found, 2), "seeds": seeds}
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--points", type=float, default=5.0)
     parser.add_argument("--kind", choices=list(tables.KINDS), default="sandbox")
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--detect", type=float, default=2.0)
     options = parser.parse_args()
+    if options.results:
+        print(json.dumps(planned(options.results, options.detect)))
+        return
     start = time.perf_counter()
     found = measures(options.kind, options.seeds, options.points, options.tables)
     for part, values in found["coverage"].items():
         print(f"{part:14s} covered in {min(values):.1f} to {max(values):.1f} % of {options.tables} tables")
     print(f"some difference without effect is marked in {found['false_marks']:.1f} %")
     print(f"the difference of {options.points:g} points is found in {found['found']:.1f} %")
-    print(json.dumps(vars(options) | found | {"seconds": round(time.perf_counter() - start, 1)}))
+    print(
+        json.dumps(
+            {key: getattr(options, key) for key in ("tables", "seeds", "points", "kind")}
+            | found
+            | {"seconds": round(time.perf_counter() - start, 1)}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
     _draw_bars(axis, lines)
     first, second = experiment.ladder.gap
     axis.set_xlabel(f"{first} minus {second} (points of {AVERAGE}; {counts(frame)}; {heading(budget)})")
-    figure.legend(handles=_handles(lines), loc="outside upper center", ncols=3, handletextpad=0.6)
+    figure.legend(handles=_handles(lines, first, second), loc="outside upper center", ncols=3, handletextpad=0.6)
     return figure
 
 
@@ -52,7 +52,8 @@ def _draw_bars(axis: Any, lines: list[tuple[str, Any]]) -> None:
         start = 0.0 if label in ENDS else level
         end = start + row.points
         axis.barh(y, row.points, left=start, height=0.62, zorder=2, **_look(label, row.points))
-        axis.plot([end, end], [y, y + 1], color="0.5", linewidth=0.5, zorder=1)
+        if y + 1 < len(lines):
+            axis.plot([end, end], [y, y + 1], color="0.5", linewidth=0.5, zorder=1)
         _draw_interval(axis, row, start, y)
         axis.text(1.01, y, signed(row.points), transform=axis.get_yaxis_transform(), va="center")
         level = end
@@ -83,17 +84,13 @@ def _look(label: str, points: float) -> dict[str, Any]:
     return {"color": COLOURS["rise"] if points >= 0 else COLOURS["fall"]}
 
 
-def _handles(lines: list[tuple[str, Any]]) -> list[Any]:
+def _handles(lines: list[tuple[str, Any]], first: str, second: str) -> list[Any]:
     """The legend of what the figure has."""
     known = [row for _, row in lines if row is not None and pd.notna(row.points)]
     found = [row for row in known if row.part == "contribution"]
     handles: list[Any] = [Patch(color=COLOURS["gap"], label="gap in one reading")]
-    handles += [Patch(color=COLOURS[kind], label=text) for kind, text in _kinds(found)]
+    for kind, row_name in (("rise", first), ("fall", second)):
+        if any((row.points >= 0) == (kind == "rise") for row in found):
+            handles.append(Patch(color=COLOURS[kind], label=f"in favour of {row_name}"))
     handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in {interval(row) for row in known}]
     return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in {*map(tested, found)}]
-
-
-def _kinds(found: list[Any]) -> list[tuple[str, str]]:
-    """Which of the two colours of differences occur, and what they mean."""
-    kinds = [("rise", "widens the gap"), ("fall", "narrows it")]
-    return [kind for kind in kinds if any((row.points >= 0) == (kind[0] == "rise") for row in found)]

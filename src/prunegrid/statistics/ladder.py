@@ -40,12 +40,27 @@ from prunegrid.statistics.inference import (
 from prunegrid.statistics.ladder_answers import Answers, effect, read_answers
 from prunegrid.statistics.ladder_runs import Loads, Noises
 from prunegrid.statistics.ladder_terms import Term, Weights, terms
+from prunegrid.statistics.power import detectable
 from prunegrid.statistics.question import done_scores
 
 UNKNOWN = Noise(nan, nan, nan, nan, nan)
+MOST_SEEDS = 50
 PLACE = ("model", "sample_ratio", "token_ratio", "first", "second", "benchmark")
-NUMBERS = ("points", "item_se", "item_low", "item_high", "run_se", "run_df", "both_se", "se", "df", "low", "high")
-TESTS = ("p", "p_adjusted", "n_family")
+NUMBERS = (
+    "points",
+    "item_se",
+    "item_df",
+    "item_low",
+    "item_high",
+    "run_se",
+    "run_df",
+    "both_se",
+    "se",
+    "df",
+    "low",
+    "high",
+)
+TESTS = ("p", "p_adjusted", "level", "n_family")
 COLUMNS = [*PLACE, "part", "difference", "label", "n_seeds", "n_items", *NUMBERS, *TESTS, "missing"]
 
 
@@ -61,6 +76,7 @@ class Part:
     missing: str
     p: float = nan
     p_adjusted: float = nan
+    level: float = nan
     n_family: int = 0
 
 
@@ -84,7 +100,7 @@ def decompose(
         cells = [Cell(model, name, budget, seed) for name in ladder.variants for seed in experiment.seeds]
         answers = read_answers(root, every, {cell: scores[cell] for cell in cells if cell in scores})
         place = dict(zip(PLACE, (model, budget.sample_ratio, budget.token_ratio, *rows), strict=False))
-        lines += [place | _line(part) for part in Decomposition(every, experiment.seeds, answers).parts()]
+        lines += [place | line(part) for part in Decomposition(every, experiment.seeds, answers).parts()]
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -150,25 +166,27 @@ def _tested(parts: Sequence[Part]) -> list[Part]:
         effects = [effect for i in family if (effect := result[i].effect)]
         noises = [result[i].noise for i in family]
         matrix = correlation_of_runs(effects, noises, ladder_runs.correlation([result[i].loads for i in family]))
-        p_W, _ = adjusted(np.array([result[i].p for i in family]), matrix)
+        p_W, level = adjusted(np.array([result[i].p for i in family]), matrix)
         for i, p_adjusted in zip(family, p_W, strict=True):
-            result[i] = replace(result[i], p_adjusted=float(p_adjusted), n_family=len(family))
+            result[i] = replace(result[i], p_adjusted=float(p_adjusted), level=level, n_family=len(family))
     return result
 
 
-def _line(part: Part) -> dict[str, Any]:
+def line(part: Part) -> dict[str, Any]:
+    """The part's columns of the frame, without its place."""
     term, effect, noise = part.term, part.effect, part.noise
-    line: dict[str, Any] = {"benchmark": part.benchmark, "part": term.part, "difference": term.difference}
-    line |= {"label": term.label, "missing": part.missing, "n_seeds": 0, "n_family": part.n_family or None}
+    columns: dict[str, Any] = {"benchmark": part.benchmark, "part": term.part, "difference": term.difference}
+    columns |= {"label": term.label, "missing": part.missing, "n_seeds": 0, "n_family": part.n_family or None}
     if effect is None:
-        return line
+        return columns
     items, delta = item_noise(effect), effect.delta
     (item_low, item_high), (low, high) = items.interval(delta), noise.interval(delta)
-    return line | {
+    return columns | {
         "n_seeds": effect.n_seeds,
         "n_items": effect.n_items,
         "points": delta,
         "item_se": items.se,
+        "item_df": items.df,
         "item_low": item_low,
         "item_high": item_high,
         "run_se": noise.run_se,
@@ -180,4 +198,20 @@ def _line(part: Part) -> dict[str, Any]:
         "high": high,
         "p": part.p,
         "p_adjusted": part.p_adjusted,
+        "level": part.level,
     }
+
+
+def seeds_to_find(frame: pd.DataFrame, points: float) -> tuple[float, int | None]:
+    """The contribution to Avg that is marked four times in five with these seeds, and the seeds that `points` take.
+
+    `frame`: of one model and budget, from `decompose`. Noise is that of the median difference, by `statistics.power`;
+    None where more than `MOST_SEEDS` are needed. NaN with fewer than two seeds.
+    """
+    rows = frame[(frame["part"] == "contribution") & (frame["benchmark"] == AVERAGE) & (frame["n_seeds"] > 1)]
+    rows = rows[rows["n_seeds"] == rows["n_seeds"].max()]
+    if rows.empty:
+        return nan, None
+    now = int(rows["n_seeds"].max())
+    found = {seeds: float(detectable(rows, PLACE[:3], seeds)["mde"].iloc[0]) for seeds in range(2, MOST_SEEDS + 1)}
+    return found[now], next((seeds for seeds in range(MIN_SEEDS, MOST_SEEDS + 1) if found[seeds] <= points), None)

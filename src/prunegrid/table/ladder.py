@@ -8,9 +8,11 @@ import pandas as pd
 
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.statistics.inference import ALPHA, MIN_SEEDS
+from prunegrid.statistics.ladder import MOST_SEEDS, seeds_to_find
 from prunegrid.table.document import TIMES
 
 WIDTH, LABEL, NUMBER, MOST = 100, 40, 9, 6
+WANTED = 2.0  # points that are worth to be seen
 NONE = "\N{EN DASH}"
 TITLES = {
     "paper": "Gap in the paper's reading",
@@ -130,6 +132,10 @@ def _notes(frame: pd.DataFrame) -> Iterator[str]:
     family = frame["n_family"].dropna()
     if len(family):
         yield f"p of a mean, corrected over the {int(family.iloc[0])} differences; * below {ALPHA}."
+    found, seeds = seeds_to_find(frame, WANTED)
+    if found >= 0:
+        more = f"{seeds} seeds" if seeds else f"more than {MOST_SEEDS} seeds"
+        yield f"A contribution of {found:.1f} points is marked four times in five; of {WANTED:g} points with {more}."
     if frame["n_seeds"].max() < MIN_SEEDS:
         yield f"Nothing is tested: that takes {MIN_SEEDS} seeds. An interval in brackets (one seed) is of items only."
     missing = sorted({cell for cells in frame["missing"] for cell in cells.split(", ") if cell})
