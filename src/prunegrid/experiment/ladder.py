@@ -25,13 +25,13 @@ PAPER: State = frozenset()
 Body = dict[str, Any]
 
 
-def _gathered(value: Any, key: str, own: Iterable[str]) -> Any:
+def _gathered(value: Any, key: str, fields: Iterable[str]) -> Any:
     """The long form of a difference: users write the names of rows or columns beside its own keys."""
     if not isinstance(value, dict) or key in value:
         return value
-    own = set(own)
-    others = {name: item for name, item in value.items() if name not in own}
-    return {name: item for name, item in value.items() if name in own} | {key: others}
+    fields = set(fields)
+    others = {name: item for name, item in value.items() if name not in fields}
+    return {name: item for name, item in value.items() if name in fields} | {key: others}
 
 
 def _open_schema(schema: dict[str, Any], key: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Ladder(Section):
     def _step(self, name: str, difference: Difference) -> Step:
         """Up from the paper's state with the difference's base; down in the copy's without what is based on it."""
         start = frozenset([difference.base]) if difference.base else PAPER
-        end = self.copy_state - {other for other, one in self.differences.items() if one.base == name}
+        end = self.copy_state - {other for other, difference in self.differences.items() if difference.base == name}
         up = None if difference.only == "down" else (start, start | {name})
         down = None if difference.only == "up" else (end - {name}, end)
         return Step(name, difference.label, up, down)
@@ -163,7 +163,7 @@ class Ladder(Section):
 
     def benchmarks(self, columns: Iterable[str]) -> list[str]:
         """The experiment's columns in the paper's reading: without those that only a difference reads."""
-        others = {target for one in self.columns.values() for target in one.columns.values()}
+        others = {target for columns in self.columns.values() for target in columns.columns.values()}
         return [column for column in columns if column not in others]
 
     @property
@@ -186,9 +186,9 @@ class Ladder(Section):
         body = bodies[name] = self._body(row, state)
         if body.get("match") is not None:
             _, applied, absent = self._parts(row, state)
-            near = self.copy_state - {*absent} if "-copy" in name[len(row) :] else frozenset(applied)
-            self._add(bodies, body["match"], near)
-            body["match"] = self.variant(body["match"], near)
+            target = self.copy_state - {*absent} if "-copy" in name[len(row) :] else frozenset(applied)
+            self._add(bodies, body["match"], target)
+            body["match"] = self.variant(body["match"], target)
 
     def _body(self, row: str, state: State) -> Body:
         body = dict(self.rows[row])
@@ -216,11 +216,11 @@ class Ladder(Section):
                 sides = [_decided(named[self.variant(row, state)], training) for state in states]
                 if sides[0] == sides[1]:
                     raise ValueError(f"ladder.differences.{name} changes nothing of {row}; leave {row} out of it")
-        for name, one in self.columns.items():
-            for column in [column for pair in one.columns.items() for column in pair if column not in columns]:
+        for name, pairs in self.columns.items():
+            for column in [column for pair in pairs.columns.items() for column in pair if column not in columns]:
                 known = ", ".join(columns)
                 raise ValueError(f"ladder.columns.{name}: there is no column {column!r}; name some of {known}")
-            if not any(column in self.benchmarks(columns) for column in one.columns):
+            if not any(column in self.benchmarks(columns) for column in pairs.columns):
                 raise ValueError(f"ladder.columns.{name} changes no benchmark of the paper's reading; name one")
 
 
@@ -233,7 +233,7 @@ def expand(values: Any) -> Any:
         return values
     try:
         ladder = Ladder.model_validate(values["ladder"])
-        own = [Variant.model_validate(value) for value in values.get("variants") or []]
+        written = [Variant.model_validate(value) for value in values.get("variants") or []]
     except ValidationError:  # the field's own validation says what is wrong
         return {"variants": []} | values
     try:
@@ -241,11 +241,11 @@ def expand(values: Any) -> Any:
     except ValidationError as error:
         raise ValueError(str(validation_errors(error, Variant, "ladder"))) from None
     names = {variant.name: variant for variant in made}
-    for variant in own:
+    for variant in written:
         if variant.name in names and variant != names[variant.name]:
             raise ValueError(f"variants has {variant.name!r}, which is a variant of the ladder; rename it")
-    present = {variant.name for variant in own}
-    return values | {"variants": [*own, *(variant for variant in made if variant.name not in present)]}
+    present = {variant.name for variant in written}
+    return values | {"variants": [*written, *(variant for variant in made if variant.name not in present)]}
 
 
 def _merged(body: Mapping[str, Any], changes: Mapping[str, Any]) -> Body:
@@ -264,5 +264,5 @@ def _merged(body: Mapping[str, Any], changes: Mapping[str, Any]) -> Body:
 def _decided(variant: Variant, training: Training) -> list[Any]:
     """All that decides a variant's cells but its name: two variants with the same are one."""
     options = pruners.complete_options(variant.method, variant.options)
-    own = Training.model_validate(training.model_dump() | variant.training)
-    return [variant.method, options, variant.mode, variant.removal, variant.match, own]
+    whole = Training.model_validate(training.model_dump() | variant.training)
+    return [variant.method, options, variant.mode, variant.removal, variant.match, whole]

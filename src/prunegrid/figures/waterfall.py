@@ -87,10 +87,12 @@ def _look(label: str, points: float) -> dict[str, Any]:
 def _handles(lines: list[tuple[str, Any]], first: str, second: str) -> list[Any]:
     """The legend of what the figure has."""
     known = [row for _, row in lines if row is not None and pd.notna(row.points)]
-    found = [row for row in known if row.part == "contribution"]
+    differences = [row for row in known if row.part == "contribution"]
     handles: list[Any] = [Patch(color=COLOURS["gap"], label="gap in one reading")]
     for kind, row_name in (("rise", first), ("fall", second)):
-        if any((row.points >= 0) == (kind == "rise") for row in found):
+        if any((row.points >= 0) == (kind == "rise") for row in differences):
             handles.append(Patch(color=COLOURS[kind], label=f"in favour of {row_name}"))
     handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in {interval(row) for row in known}]
-    return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in {*map(tested, found)}]
+    return handles + [
+        Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in {*map(tested, differences)}
+    ]

@@ -129,12 +129,12 @@ class Decomposition:
         seeds, missing = self._seeds(weights)
         if not seeds:
             return Part(term, name, None, UNKNOWN, {}, missing)
-        found, noise = effect(self.answers, weights, seeds), UNKNOWN
+        result, noise = effect(self.answers, weights, seeds), UNKNOWN
         loads = ladder_runs.loads(weights, self._noises)
         if len(seeds) > 1 and loads is not None:
-            known = recipe_noise(found, *ladder_runs.variance(loads))
+            known = recipe_noise(result, *ladder_runs.variance(loads))
             noise = noise if np.isnan(known.se) else known
-        return Part(term, name, found, noise, loads or {}, missing)
+        return Part(term, name, result, noise, loads or {}, missing)
 
     @cached_property
     def _noises(self) -> Noises:
@@ -212,6 +212,8 @@ def seeds_to_find(frame: pd.DataFrame, points: float) -> tuple[float, int | None
     rows = rows[rows["n_seeds"] == rows["n_seeds"].max()]
     if rows.empty:
         return nan, None
-    now = int(rows["n_seeds"].max())
-    found = {seeds: float(detectable(rows, PLACE[:3], seeds)["mde"].iloc[0]) for seeds in range(2, MOST_SEEDS + 1)}
-    return found[now], next((seeds for seeds in range(MIN_SEEDS, MOST_SEEDS + 1) if found[seeds] <= points), None)
+    current = int(rows["n_seeds"].max())
+    detected = {seeds: float(detectable(rows, PLACE[:3], seeds)["mde"].iloc[0]) for seeds in range(2, MOST_SEEDS + 1)}
+    return detected[current], next(
+        (seeds for seeds in range(MIN_SEEDS, MOST_SEEDS + 1) if detected[seeds] <= points), None
+    )

@@ -60,8 +60,8 @@ def effect(answers_of: Mapping[str, Answers], weights: Weights, seeds: Sequence[
     for benchmark, sources in weights.items():
         answers = answers_of[benchmark]
         sums = [sum(weight * answers.values[*source, seed] for source, weight in sources.items()) for seed in seeds]
-        one = item_effect(np.stack(sums), answers.cluster_I) if sources else _nothing(answers, len(seeds))
-        effects.append(one)
+        part = item_effect(np.stack(sums), answers.cluster_I) if sources else _nothing(answers, len(seeds))
+        effects.append(part)
     return average_effect(effects)
 
 

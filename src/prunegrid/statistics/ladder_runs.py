@@ -42,7 +42,7 @@ def _scores(
 ) -> dict[str, dict[int | None, float]]:
     """What the pattern is of each run whose cells are there, in points."""
     variants = sorted({variant for answers in answers_of.values() for variant, _, _ in answers.values})
-    found: dict[str, dict[int | None, float]] = {}
+    scores: dict[str, dict[int | None, float]] = {}
     for variant in variants:
         for seed in seeds:
             parts = [
@@ -51,8 +51,8 @@ def _scores(
                 if (variant, column, seed) in answers_of[home[column]].values
             ]
             if len(parts) == len(pattern):
-                found.setdefault(variant, {})[seed] = 100 * float(sum(parts))
-    return found
+                scores.setdefault(variant, {})[seed] = 100 * float(sum(parts))
+    return scores
 
 
 def _comparisons(

@@ -84,8 +84,8 @@ def _benchmark_lines(frame: pd.DataFrame) -> Iterator[str]:
         parts = [dict(rows(frame[frame["benchmark"] == name])) for name in chosen]
         yield _line("By benchmark", chosen)
         for label in dict(rows(frame[frame["benchmark"] == AVERAGE])):
-            found = [part.get(label, {}).get("contribution") for part in parts]
-            numbers = [_points(row) + _star(row) if row is not None else "0  " for row in found]
+            numbered = [part.get(label, {}).get("contribution") for part in parts]
+            numbers = [_points(row) + _star(row) if row is not None else "0  " for row in numbered]
             yield from _labelled(label, numbers)
 
 
@@ -132,10 +132,10 @@ def _notes(frame: pd.DataFrame) -> Iterator[str]:
     family = frame["n_family"].dropna()
     if len(family):
         yield f"p of a mean, corrected over the {int(family.iloc[0])} differences; * below {ALPHA}."
-    found, seeds = seeds_to_find(frame, WANTED)
-    if found >= 0:
+    points, seeds = seeds_to_find(frame, WANTED)
+    if points >= 0:
         more = f"{seeds} seeds" if seeds else f"more than {MOST_SEEDS} seeds"
-        yield f"A contribution of {found:.1f} points is marked four times in five; of {WANTED:g} points with {more}."
+        yield f"A contribution of {points:.1f} points is marked four times in five; of {WANTED:g} points with {more}."
     if frame["n_seeds"].max() < MIN_SEEDS:
         yield f"Nothing is tested: that takes {MIN_SEEDS} seeds. An interval in brackets (one seed) is of items only."
     missing = sorted({cell for cells in frame["missing"] for cell in cells.split(", ") if cell})

@@ -6,43 +6,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+import ladder
 from prunegrid.experiment.config import Experiment
 from prunegrid.statistics import deltas
 from prunegrid.statistics.deltas import Contrast
-from prunegrid.statistics.ladder import decompose
+from prunegrid.statistics.ladder import decompose, seeds_to_find
 from support.errors import refused
 from support.item_files import BUDGET, cell, item_rows, write_experiment, write_items
-from support.results_folder import an_experiment
-
-CLIP, RATE = ({"training": {key: value}} for key, value in (("max_grad_norm", 2.0), ("learning_rate", 1e-5)))
-LADDER: dict[str, Any] = {
-    "gap": ["qtuning", "random"],
-    "rows": {"qtuning": {"method": "qtuning"}, "random": {"method": "random+random"}},
-    "differences": {
-        "lambda": {"label": "Lambda", "qtuning": {"neighbor_lambda": 0.0}},
-        "clip": {"label": "Clipping", "random": CLIP, "qtuning": CLIP},
-        "rate": {"label": "Rate", "random": RATE},
-        "once": {"label": "Once", "only": "up", "random": {"training": {"weight_decay": 0.1}}},
-    },
-}
-
-
-def laddered(seeds: int = 3, names: str = "AB", **changes: Any) -> Experiment:
-    tasks = {name: {"task": "arc_easy", "data": {"path": "d.jsonl"}} for name in names}
-    values = {"seeds": list(range(seeds)), "references": [], "evaluation": {"benchmarks": tasks}}
-    return an_experiment(variants=[], ladder=LADDER | changes, **values)
-
-
-def random_values(experiment: Experiment, items: int = 60) -> dict[Any, Any]:
-    """Right or wrong answers of every cell, each variant with a chance of its own."""
-    rng = np.random.default_rng(0)
-    return {
-        (cell(variant.name, seed), name): (rng.random(items) < 0.3 + 0.03 * index).astype(float)
-        for index, variant in enumerate(experiment.variants)
-        for seed in experiment.seeds
-        for name in experiment.evaluation.benchmarks
-    }
+from support.ladder_folder import laddered, random_values
 
 
 def points(frame: pd.DataFrame, benchmark: str = "Avg") -> dict[tuple[str, str], float]:
@@ -184,3 +157,25 @@ def test_another_gap_than_the_configs(tmp_path: Path) -> None:
     there = points(decompose(experiment, frame, tmp_path))
     back = points(decompose(experiment, frame, tmp_path, ("random", "qtuning")))
     assert back == pytest.approx({key: -value for key, value in there.items()})
+
+
+def test_more_seeds_find_smaller_contributions(tmp_path: Path) -> None:
+    """The effect that this many seeds find is found with this many, and with no fewer."""
+    experiment = laddered(names="ABCD")
+    frame = decompose(experiment, write_experiment(tmp_path, random_values(experiment, items=300)), tmp_path)
+    now, _ = seeds_to_find(frame, 1.0)
+    assert 1 < now < 20
+    assert seeds_to_find(frame, now)[1] == 3
+    assert seeds_to_find(frame, now - 0.01)[1] == 4
+    assert seeds_to_find(frame, 0.001)[1] is None
+    assert np.isnan(seeds_to_find(frame[frame["n_seeds"] < 2], 1.0)[0])
+
+
+@pytest.mark.sweep
+def test_intervals_cover_and_marks_are_rare_in_simulated_tables() -> None:
+    """benchmarks/ladder.py, 150 tables; limits are binomial, at once in 10,000 runs."""
+    found = ladder.measures("sandbox", 3, 5.0, 150, seed=1)
+    least = 100 * stats.binom.ppf(1e-4, 150, 0.94) / 150
+    assert all(min(values) >= least for values in found["coverage"].values()), found
+    assert found["false_marks"] <= 100 * stats.binom.isf(1e-4, 150, 0.05) / 150
+    assert found["found"] >= 70
