@@ -15,7 +15,7 @@ from prunegrid.figures import names, style
 from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
 from prunegrid.results import collect
 from prunegrid.table.document import PRUNERS
-from prunegrid.table.labels import label
+from prunegrid.table.labels import titles
 
 CELL_WIDTH, CELL_HEIGHT, MARGIN, MIN_HEIGHT = 0.44, 0.34, 1.2, 1.2
 COLOURS = "RdBu"
@@ -24,8 +24,9 @@ COLOURS = "RdBu"
 def draw(results: ModelResults) -> Figure:
     """Means over seeds of the deltas of Avg (points): blue is better, red worse than the baseline."""
     shown_variants = _variants(results)
-    pairs = [pruners.pruner_names(v.method) for v in results.experiment.variants if v.name in shown_variants]
-    rows, columns = (list(dict.fromkeys(parts)) for parts in zip(*pairs, strict=True))
+    shown = [variant for variant in results.experiment.variants if variant.name in shown_variants]
+    pairs = [zip(pruners.pruner_names(variant.method), titles(variant), strict=True) for variant in shown]
+    rows, columns = (dict(parts) for parts in zip(*pairs, strict=True))
     budgets = results.experiment.grid_budgets
     squares = {budget: _squares(results, budget) for budget in budgets}
     deltas = [abs(delta) for panel in squares.values() for delta, _ in panel.values() if delta is not None]
@@ -61,6 +62,7 @@ def _panel_columns(panels: int, columns: int) -> int:
 
 
 Square = tuple[float | None, str]
+Titles = dict[str, str]  # of pruners, by name
 
 
 def _variants(results: ModelResults) -> set[str]:
@@ -98,7 +100,7 @@ def _mark(results: ModelResults, budget: Budget, variant: str) -> str:
 
 
 def _panel(
-    axis: Any, squares: dict[tuple[str, str], Square], rows: list[str], columns: list[str], norm: CenteredNorm
+    axis: Any, squares: dict[tuple[str, str], Square], rows: Titles, columns: Titles, norm: CenteredNorm
 ) -> None:
     values = np.full((len(rows), len(columns)), np.nan)
     for y, row in enumerate(rows):
@@ -113,8 +115,8 @@ def _panel(
                     Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.55", hatch="////", linewidth=0)
                 )
     axis.imshow(np.ma.masked_invalid(values), cmap=COLOURS, norm=norm, aspect="auto", interpolation="nearest")
-    axis.set_xticks(range(len(columns)), [label(name) for name in columns], rotation=30, ha="right")
+    axis.set_xticks(range(len(columns)), columns.values(), rotation=30, ha="right")
     axis.tick_params(axis="x", pad=1)
-    axis.set_yticks(range(len(rows)), [label(name) for name in rows])
+    axis.set_yticks(range(len(rows)), rows.values())
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

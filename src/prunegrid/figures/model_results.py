@@ -11,7 +11,7 @@ from prunegrid.experiment.names import AVERAGE, REFERENCES
 from prunegrid.experiment.variant import Budget
 from prunegrid.results import collect
 from prunegrid.table.document import TIMES, Unit
-from prunegrid.table.labels import label
+from prunegrid.table.labels import label, titles
 
 
 class NothingToShow(Exception):
@@ -51,8 +51,9 @@ class ModelResults:
         """A variant's name in figures: a plain one's method, else its own name."""
         if variant in REFERENCES:
             return label(variant)
-        parts = [part for part in pruners.pruner_names(self.experiment.variant(variant).method) if part]
-        return " + ".join(label(part) for part in parts) if variant == "+".join(parts) else variant
+        chosen = self.experiment.variant(variant)
+        parts = [part for part in pruners.pruner_names(chosen.method) if part]
+        return " + ".join(titles(chosen)) if variant == "+".join(parts) else variant
 
 
 def heading(budget: Budget) -> str:

@@ -18,7 +18,17 @@ from prunegrid.pruners.method import (
     needs,
     pruner_names,
 )
-from prunegrid.pruners.registry import JOINT, SAMPLE, TOKEN, Pruner, joint_pruner, label, sample_pruner, token_pruner
+from prunegrid.pruners.registry import (
+    JOINT,
+    SAMPLE,
+    TOKEN,
+    Pruner,
+    joint_pruner,
+    label,
+    published_label,
+    sample_pruner,
+    token_pruner,
+)
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
 from prunegrid.pruners.token_selection import select_tokens
 
@@ -49,6 +59,7 @@ __all__ = [
     "label",
     "needs",
     "pruner_names",
+    "published_label",
     "require_tokens",
     "sample_pruner",
     "select",

@@ -30,19 +30,21 @@ class Pruner:
     """A pruner's function with all that is declared of it in the decorator.
 
     `samples` and `tokens` are the score columns it reads, or a function of its options that gives them. `label` is its
-    name in tables and figures, `reason` the one recorded for the samples it keeps. `figure_row` is the place of a token
-    pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept samples
-    together has a `shared_budget`. `readings` are values of its options by the name of a source that reads the method
-    otherwise than the paper does: `{method: longest+ppl, reading: authors-2025-09}` sets those of both pruners, and
-    options beside it override them. What is recorded is every option's value, and not the reading. Increase `version`
-    when the pruner's result changes: selections made with it are made again.
+    name in tables and figures, or such a function; `published` is what the paper's tables call it, where that is not
+    its label under default options. `reason` is the one recorded for the samples it keeps. `figure_row` is the place of
+    a token pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept
+    samples together has a `shared_budget`. `readings` are values of its options by the name of a source that reads the
+    method otherwise than the paper does: `{method: longest+ppl, reading: authors-2025-09}` sets those of both pruners,
+    and options beside it override them. What is recorded is every option's value, and not the reading. Increase
+    `version` when the pruner's result changes: selections made with it are made again.
     """
 
     name: str
     function: Callable[..., Any]
     samples: Columns = ()
     tokens: Columns = ()
-    label: str = ""
+    label: str | Callable[[dict[str, Any]], str] = ""
+    published: str = ""
     reason: str = "rank"
     figure_row: int = 0
     shared_budget: bool = False
@@ -66,6 +68,12 @@ class Pruner:
     def source_digest(self) -> str:
         """SHA-256 of the file that the function is written in: a record, not a reason to prune again."""
         return hashlib.sha256(Path(inspect.getfile(self.function)).read_bytes()).hexdigest()
+
+    def title(self, options: dict[str, Any] | None = None) -> str:
+        """Its label under `options`, which are complete; None: under the defaults."""
+        if callable(self.label):
+            return self.label(self.options.complete({}, self.name) if options is None else options)
+        return self.label or self.name
 
     def call(self, *arguments: Any, options: dict[str, Any]) -> Any:
         """The function's result. What a foreign one raises is a `PrunegridError` that names it and the line."""
@@ -99,9 +107,19 @@ JOINT: dict[str, Pruner] = {}
 
 
 def label(name: str) -> str | None:
-    """What tables and figures call the pruner; None if no pruner has that name."""
-    pruner = next((registry[name] for registry in (SAMPLE, TOKEN, JOINT) if name in registry), None)
-    return (pruner.label or name) if pruner else None
+    """What tables and figures call the pruner under default options; None if no pruner has that name."""
+    pruner = _by_name(name)
+    return pruner.title() if pruner else None
+
+
+def published_label(name: str) -> str | None:
+    """What the paper's tables call the pruner; None if no pruner has that name."""
+    pruner = _by_name(name)
+    return (pruner.published or pruner.title()) if pruner else None
+
+
+def _by_name(name: str) -> Pruner | None:
+    return next((registry[name] for registry in (SAMPLE, TOKEN, JOINT) if name in registry), None)
 
 
 def sample_pruner(name: str, **declaration: Any) -> Callable[[F], F]:

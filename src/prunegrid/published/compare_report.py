@@ -24,7 +24,7 @@ from prunegrid.published.compare import (
 from prunegrid.results import collect
 from prunegrid.statistics.inference import ALPHA
 from prunegrid.table.document import BUDGET, TIMES
-from prunegrid.table.labels import label
+from prunegrid.table.labels import published_label
 
 NOISE = (
     "Differences are ours minus theirs, in points, with the half width of their 95 % interval: the noise of the items "
@@ -177,7 +177,7 @@ def _table(part: pd.DataFrame) -> str:
 def _line(row: Any) -> list[str]:
     ratios = "" if pd.isna(row.sample_ratio) else f"{100 * row.sample_ratio:.6g} {TIMES} {100 * row.token_ratio:.6g}"
     parts = [row.sample_pruner] if pd.isna(row.token_pruner) else [row.sample_pruner, row.token_pruner]
-    names = [ratios, " + ".join(label(part) for part in parts), row.benchmark]
+    names = [ratios, " + ".join(published_label(part) for part in parts), row.benchmark]
     if row.verdict == UNMATCHED:
         return [*names, _score(row.score, row.n_seeds), "", "", row.verdict]
     difference = f"{row.difference:+.2f} ± {row.half_width:.2f}"

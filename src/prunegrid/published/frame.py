@@ -14,7 +14,7 @@ from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from prunegrid.published import V2_TABLES
 from prunegrid.results import collect
 from prunegrid.table.document import ROW
-from prunegrid.table.labels import OTHERS, label
+from prunegrid.table.labels import OTHERS, published_label
 
 CSV = Path(__file__).with_name("published_table.csv")
 CSV_V2 = Path(__file__).with_name("published_v2.csv")
@@ -29,7 +29,7 @@ NOTE_V2 = (
     "deltas are computed again from the printed scores. Where a budget has no Random + Random there are no deltas."
 )
 PRINTED = [*SAMPLE, *TOKEN, *JOINT, *OTHERS]
-NAMES = {label(name): name for name in PRINTED} | {"TokenCleaning": "token-cleaning"}
+NAMES = {published_label(name): name for name in PRINTED} | {"TokenCleaning": "token-cleaning"}
 ITEMS = {"ARC-E": 567, "ARC-C": 295, "GSM8K": 1319, "SQuAD": 11873, "TriviaQA": 8837, "MATH": 5000}
 CELL = ["model", *ROW]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from prunegrid.table.document import TIMES, budget_of
-from prunegrid.table.labels import label, method_label, variant_labels
+from prunegrid.table.labels import Labels, label
 
 PLAIN = f"{label('random')} + {label('random')}"
 SETTINGS = ["mode", "removal"]
@@ -36,16 +36,16 @@ def rounded(value: float) -> float | None:
     return None if pd.isna(value) else round(value, 2)
 
 
-def labels(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> dict[tuple[Any, ...], str]:
+def labels(frame: pd.DataFrame, deltas: pd.DataFrame | None, names: Labels) -> dict[tuple[Any, ...], str]:
     """The label of the row that each (budget, variant) of `deltas` is compared with."""
     if deltas is None:
         return {}
     lines: Any = deltas.drop_duplicates(["sample_ratio", "token_ratio", "variant"]).itertuples()
     rows = _variants(frame)
-    return {(budget_of(line), line.variant): _label(rows[line.against]) for line in lines}
+    return {(budget_of(line), line.variant): _label(rows[line.against], names) for line in lines}
 
 
-def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
+def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None, names: Labels) -> str:
     """The legend's words for what deltas are against: one row, one per mode and removal, or one per budget."""
     place = "at the same model, budget and seed"
     if deltas is None or deltas.empty:
@@ -56,18 +56,18 @@ def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None) -> str:
         (row,) = baselines
         if pd.isna(row.sample_ratio):
             place = "of the same model" if pd.isna(row.seed) else "of the same model and seed"
-        return f"{_label(row)} {place}"
+        return f"{_label(row, names)} {place}"
     if (deltas.groupby(PLACE, dropna=False)["against"].nunique() == 1).all():
-        return f"one row of each model and budget ({_list_places(rows, deltas)}) at the same seed"
-    methods = " or ".join(dict.fromkeys(method_label(row.sample_pruner, row.token_pruner) for row in baselines))
+        return f"one row of each model and budget ({_list_places(rows, deltas, names)}) at the same seed"
+    methods = " or ".join(dict.fromkeys(_method(row, names) for row in baselines))
     varying = [name for name in SETTINGS if len({getattr(row, name) for row in baselines}) > 1]
     return f"the {methods} row of the same {' and '.join(varying)}{_exception(rows, deltas)} {place}"
 
 
-def _list_places(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
+def _list_places(rows: dict[str, Any], deltas: pd.DataFrame, names: Labels) -> str:
     lines: Any = deltas.drop_duplicates(PLACE).itertuples()
     places = [(line.model, 100 * line.sample_ratio, 100 * line.token_ratio, rows[line.against]) for line in lines]
-    return "; ".join(f"{model}, {s:.6g} {TIMES} {t:.6g}: {_label(row)}" for model, s, t, row in places)
+    return "; ".join(f"{model}, {s:.6g} {TIMES} {t:.6g}: {_label(row, names)}" for model, s, t, row in places)
 
 
 def _exception(rows: dict[str, Any], deltas: pd.DataFrame) -> str:
@@ -83,8 +83,12 @@ def _variants(frame: pd.DataFrame) -> dict[str, Any]:
     return {line.variant: line for line in lines}
 
 
-def _label(line: Any) -> str:
+def _label(line: Any, names: Labels) -> str:
     """A row's name in a sentence: `Random + Random`, or a variant's own name."""
-    _, first, second = variant_labels(line.variant, line.sample_pruner, line.token_pruner)
-    method = method_label(line.sample_pruner, line.token_pruner)
+    _, first, second = names.row(line.variant, line.sample_pruner, line.token_pruner)
+    method = _method(line, names)
     return first if second == method else method
+
+
+def _method(line: Any, names: Labels) -> str:
+    return names.method(line.variant, line.sample_pruner, line.token_pruner)

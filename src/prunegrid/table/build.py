@@ -18,6 +18,7 @@ from prunegrid.results import collect as results
 from prunegrid.statistics import deltas, primary
 from prunegrid.table import answers, csv, html, latex, markdown, provenance
 from prunegrid.table.comparison import contrasts
+from prunegrid.table.labels import Labels
 from prunegrid.table.layout import Failures, Table, lay_out
 
 FORMATS = {"md": markdown.render, "csv": csv.render, "tex": latex.render, "html": html.render}
@@ -128,6 +129,7 @@ def make_table(data: TableData, failures: Failures | None = None) -> Table:
         failures=failures,
         deltas=data.deltas,
         answers=answers.answers(experiment, data.directory, data.contrasts),
+        labels=Labels(experiment),
         footer=provenance.footer(experiment, data.directory, data.frame, data.deltas),
     )
 

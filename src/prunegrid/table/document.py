@@ -1,6 +1,6 @@
 """The contents of a table as plain data: `prunegrid.table.layout` fills it in, one module per format renders it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
@@ -122,7 +122,8 @@ class Table:
     """A table's contents in their order. Its means are over `n_seeds` seeds.
 
     `baseline` describes what the deltas are against; `noise_estimated` is whether their noise was estimated (not in a
-    published table); `unit` is that of costs; `answers` stand below the rows, `footer` below the footnotes.
+    published table); `unit` is that of costs; `published` has the labels that the paper's tables have another name for,
+    with that name; `answers` stand below the rows, `footer` below the footnotes.
     """
 
     title: str
@@ -137,6 +138,7 @@ class Table:
     footnotes: list[str]
     footer: tuple[str, ...] = ()
     answers: tuple[Answer, ...] = ()
+    published: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[Row]:

@@ -16,7 +16,7 @@ from prunegrid.results import collect
 from prunegrid.table import baselines, cost_columns, footnotes
 from prunegrid.table.document import BUDGET, ROW, Answer, Entry, Group, Row, Table, budget_of
 from prunegrid.table.footnotes import Failures, Marks
-from prunegrid.table.labels import shared_settings, unusual_settings, variant_labels
+from prunegrid.table.labels import Labels, shared_settings, unusual_settings
 
 __all__ = ["Failures", "Table", "lay_out"]
 
@@ -33,16 +33,19 @@ def lay_out(
     deltas: pd.DataFrame | None = None,
     footer: Sequence[str] = (),
     answers: Sequence[Answer] = (),
+    labels: Labels | None = None,
 ) -> Table:
     """The table of a results frame. Models, budgets, variants and benchmarks keep its order; Avg is last.
 
     `failures` (from `status.failures`) name the step of a failed cell to look at: they become footnotes. `deltas`
     (from `statistics.deltas`) has the deltas with their intervals; without it they are taken from the frame. `footer`
-    holds the sentences below the table, `answers` those to the contrasts of the config. Raises `PrunegridError` for an
-    empty frame.
+    holds the sentences below the table, `answers` those to the contrasts of the config. `labels` are those of the
+    frame's experiment; without them rows have the names of the published tables. Raises `PrunegridError` for an empty
+    frame.
     """
     if frame.empty:
         raise PrunegridError(title, "no results to show", "collect an experiment that has cells first")
+    names = labels or Labels()
     failed = footnotes.failures_to_explain(frame, failures or {})
     unit = cost_columns.cost_unit(frame)
     return Table(
@@ -50,9 +53,12 @@ def lay_out(
         note=" ".join(filter(None, (note, shared_settings(frame)))),
         models=list(frame["model"].unique()),
         benchmarks=sorted(frame["benchmark"].unique(), key=lambda name: name == AVERAGE),
-        groups=_groups(_rows(frame, deltas, footnotes.marks(failed), cost_columns.row_measurements(frame, unit))),
+        groups=_groups(
+            _rows(frame, deltas, footnotes.marks(failed), cost_columns.row_measurements(frame, unit), names)
+        ),
         n_seeds=max(1, frame["seed"].nunique()),
-        baseline=baselines.describe(frame, deltas),
+        baseline=baselines.describe(frame, deltas, names),
+        published=names.published,
         noise_estimated=deltas is not None,
         unit=unit,
         footnotes=footnotes.texts(failed),
@@ -74,13 +80,17 @@ def _groups(rows: list[tuple[Budget | None, str, Row]]) -> list[Group]:
 
 
 def _rows(
-    frame: pd.DataFrame, deltas: pd.DataFrame | None, marks: Marks, measurements: cost_columns.RowMeasurements
+    frame: pd.DataFrame,
+    deltas: pd.DataFrame | None,
+    marks: Marks,
+    measurements: cost_columns.RowMeasurements,
+    names: Labels,
 ) -> list[tuple[Budget | None, str, Row]]:
     """(budget, variant, row) for every row of the table, in the frame's order."""
     places = _places(frame)
     delta_rows = _delta_rows(places, deltas)
     columns = [(model, benchmark) for model in frame["model"].unique() for benchmark in frame["benchmark"].unique()]
-    labels = baselines.labels(frame, deltas)
+    labels = baselines.labels(frame, deltas, names)
     rows = []
     for _, part in frame.groupby(ROW, sort=False, dropna=False):
         first: Any = next(part.itertuples())
@@ -91,7 +101,7 @@ def _rows(
             )
             for model, name in columns
         }
-        kind, sample, token = variant_labels(variant, first.sample_pruner, first.token_pruner)
+        kind, sample, token = names.row(variant, first.sample_pruner, first.token_pruner)
         token = ", ".join(filter(None, (token, *unusual_settings(frame, first))))
         line = Row(variant, kind, sample, token, entries, measurements.get(row, {}), labels.get(row, ""))
         rows.append((budget, variant, line))

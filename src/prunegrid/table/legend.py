@@ -28,6 +28,7 @@ def legend(table: Table) -> list[str]:
         _means(table),
         _incomplete(table),
         *_measures(table),
+        _published(table),
         *_statuses(table),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -40,6 +41,7 @@ def plain(table: Table) -> list[str]:
         _baseline(table, "delta"),
         *_noise(table, "significant"),
         _means(table),
+        _published(table),
         *_statuses(table),
     ]
     return [sentence for sentence in sentences if sentence]
@@ -106,6 +108,11 @@ def _incomplete(table: Table) -> str:
     signs = {"missing": "no sign", "failed": "a footnote" if marks.get("failed") else ""} | SIGNS
     words = [f"{word} ({signs[word]})" if signs[word] else word for word in SEVERITY if word in marks]
     return f"Of the other seeds the worst is told: {', '.join(words)}." if words else ""
+
+
+def _published(table: Table) -> str:
+    names = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.published.items())
+    return f"Published as: {names}." if names else ""
 
 
 def _measures(table: Table) -> list[str]:
