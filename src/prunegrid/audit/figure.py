@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from prunegrid.audit.report import HEADINGS, KINDS, NAMES, is_significant
-from prunegrid.table.labels import label
+from prunegrid.table.labels import published_label
 
 RATIO = {"samples": "sample_ratio", "tokens": "token_ratio"}
 WIDTH, PRUNER_HEIGHT, STEP = 10.0, 0.46, 0.24
@@ -45,7 +45,7 @@ def _half(half: Any, rows: pd.DataFrame, unit: str) -> None:
             level = ratios.index(getattr(line, RATIO[unit])) - (len(ratios) - 1) / 2
             _mark(axis, line, pruners.index(line.pruner) + STEP * level)
         axis.set_title(NAMES.get(kind, kind), fontsize=9)
-        _frame(axis, [label(name) for name in pruners])
+        _frame(axis, [published_label(name) for name in pruners])
     percentages = ", ".join(f"{100 * ratio:.6g} %" for ratio in ratios)
     title = f"{HEADINGS[unit].partition(' (')[0]} (from above: {percentages} kept)"
     half.suptitle(title, fontsize=10, x=0.01, ha="left")

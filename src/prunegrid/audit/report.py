@@ -8,7 +8,7 @@ from prunegrid.audit.measure import PLACES
 from prunegrid.sandbox.sft import COUNTS
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS, RESAMPLES
 from prunegrid.statistics.inference import ALPHA
-from prunegrid.table.labels import label
+from prunegrid.table.labels import published_label
 from prunegrid.table.text import NONE
 
 HEADINGS = {
@@ -27,7 +27,7 @@ def markdown(frame: pd.DataFrame, title: str) -> str:
         rows = frame[frame["what"] == unit]
         parts += [f"## {heading}", _table(rows, unit)]
         without_scores: Any = rows[rows["left_out"].notna()].itertuples()
-        parts += [f"- {label(row.pruner)} is left out: {row.left_out}" for row in without_scores]
+        parts += [f"- {published_label(row.pruner)} is left out: {row.left_out}" for row in without_scores]
     return "\n\n".join(parts) + "\n"
 
 
@@ -62,7 +62,7 @@ def _order(place: Any) -> tuple[float, float]:
 def _line(part: pd.DataFrame, unit: str) -> dict[str, str]:
     """One row of a table: all kinds of one pruner at one ratio."""
     first: Any = part.iloc[0]
-    line = {"Pruner": label(first.pruner), "Samples kept": f"{100 * first.sample_ratio:.6g} %"}
+    line = {"Pruner": published_label(first.pruner), "Samples kept": f"{100 * first.sample_ratio:.6g} %"}
     if unit == "tokens":
         line["Tokens kept"] = f"{100 * first.token_ratio:.6g} %"
         line["Wrong tokens"] = str(part.loc[part["seed"].isna() & (part["kind"] == "all"), "n"].iloc[0])

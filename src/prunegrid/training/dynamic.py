@@ -99,8 +99,11 @@ class MiniBatchPruner:
         selection = select(candidates, self.pruning, draw, match)
         self.log.append(log_rows(selection, position))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
+        prompt_kept = [None] * len(selection) if selection.prompt_kept is None else selection.prompt_kept.tolist()
         return [
-            self.samples.example(row_of[sample_id], selection.kept_positions(i).tolist(), float(selection.weight[i]))
+            self.samples.example(
+                row_of[sample_id], selection.kept_positions(i).tolist(), float(selection.weight[i]), prompt_kept[i]
+            )
             for i, sample_id in enumerate(selection.sample_id.tolist())
         ]
 

@@ -131,7 +131,7 @@ def test_heat_map_has_numbers_and_holes(whole: Path) -> None:
     texts = figure_texts(whole, "heat-map")
     cells = ["base", "\u22129.4", "(1/2)", "failed", "\u2013"]
     assert [text for text in texts if text in cells] == cells
-    assert {"Random", "Longest", "PPL", "50 % samples \u00d7 50 % tokens"} <= set(texts)
+    assert {"Random", "Longest removed", "PPL", "50 % samples \u00d7 50 % tokens"} <= set(texts)
 
 
 def test_a_star_in_the_heat_map_is_significant(folder: Path) -> None:

@@ -20,7 +20,12 @@ def _equal(block: Scores) -> Floats:
     return np.zeros(int(block.offsets[-1]))
 
 
-@joint_pruner("all", label="All", reason="all", readings={AUTHORS: {"end_token": "drop"}})
+@joint_pruner(
+    "all",
+    label=lambda options: "All but ends" if options.get("end_token") == "drop" else "All",
+    reason="all",
+    readings={AUTHORS: {"end_token": "drop"}},
+)
 def everything(
     scores: Scores,
     draw: Draw,

@@ -11,7 +11,7 @@ from prunegrid.pruners.registry import sample_pruner, token_pruner
 
 @sample_pruner(
     "entropy",
-    label="Entropy",
+    label=lambda options: "Plainest instruction" if options.get("entropy") == "instruction" else "Entropy",
     samples=lambda options: ("instruction_entropy" if options.get("entropy") == "instruction" else "entropy",),
     readings={AUTHORS: {"entropy": "instruction"}},
 )

@@ -20,6 +20,7 @@ from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import token_pruner
 from prunegrid.pruners.token_rules import AUTHORS_RULES, PROMPT_CANDIDATES, PromptKeys
 
+LABEL = {"adapted": "FastV", "original": "FastV (original)", "sequence": "FastV (all rows)"}
 COLUMN = {"adapted": "fastv", "original": "fastv_layer2", "sequence": "fastv_rank"}
 
 
@@ -39,7 +40,7 @@ def _prompt_keys(options: dict[str, Any]) -> PromptKeys | None:
 
 @token_pruner(
     "fastv",
-    label="FastV",
+    label=lambda options: LABEL[options["fastv"]],
     figure_row=3,
     tokens=lambda options: (COLUMN[options["fastv"]],),
     prompt_keys=_prompt_keys,

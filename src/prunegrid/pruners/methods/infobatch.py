@@ -17,7 +17,8 @@ from prunegrid.pruners.registry import joint_pruner, sample_pruner
 
 @sample_pruner(
     "infobatch",
-    label="InfoBatch",
+    label=lambda options: "InfoBatch (cut)" if options.get("infobatch") == "epochs" else "Top loss",
+    published="InfoBatch",
     samples=lambda options: ("epoch_loss" if options.get("infobatch") == "epochs" else "nll",),
     readings={AUTHORS: {"infobatch": "epochs"}},
 )

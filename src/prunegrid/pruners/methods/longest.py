@@ -16,10 +16,18 @@ from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.options import added
 from prunegrid.pruners.registry import sample_pruner
 
+LABEL = {
+    ("shortest", "response"): "Longest removed",
+    ("longest", "response"): "Longest kept",
+    ("shortest", "instruction"): "Shortest instruction",
+    ("longest", "instruction"): "Longest instruction",
+}
+
 
 @sample_pruner(
     "longest",
-    label="Longest",
+    label=lambda options: LABEL[options["keep"], options.get("length_of", "response")],
+    published="Longest",
     samples=lambda options: ("instruction_characters",) if options.get("length_of") == "instruction" else (),
     readings={AUTHORS: {"length_of": "instruction", "keep": "shortest"}},
 )

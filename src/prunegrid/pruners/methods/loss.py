@@ -14,8 +14,10 @@ from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.registry import sample_pruner
 
+LABEL = {"highest": "Loss", "middle": "Loss (middle)", "lowest": "Loss (lowest)"}
 
-@sample_pruner("loss", label="Loss", samples=("nll",))
+
+@sample_pruner("loss", label=lambda options: LABEL[options["loss"]], samples=("nll",))
 def loss(scores: Scores, draw: Draw, *, loss: Literal["highest", "middle", "lowest"] = "highest") -> Floats:
     """Keys [n]: mean NLL of the response (nats), its negative, or minus its distance to the median."""
     nll = scores.samples["nll"]

@@ -16,7 +16,7 @@ from prunegrid.pruners.token_rules import AUTHORS_RULES, prompt_loss
 
 @token_pruner(
     "ppl",
-    label="PPL",
+    label=lambda options: "PPL (highest kept)" if options.get("ppl") == "highest" else "PPL",
     figure_row=2,
     tokens=("nll",),
     prompt_keys=lambda options: prompt_loss,

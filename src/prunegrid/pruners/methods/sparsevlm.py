@@ -21,6 +21,7 @@ from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.method import AUTHORS
 from prunegrid.pruners.registry import token_pruner
 
+LABEL = {"adapted": "SparseVLM", "literal": "SparseVLM (literal)", "rank": "SparseVLM (rank)"}
 COLUMN = {"adapted": "sparsevlm", "rank": "sparsevlm_kept"}
 
 
@@ -39,7 +40,7 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
 
 @token_pruner(
     "sparsevlm",
-    label="SparseVLM",
+    label=lambda options: LABEL[options["sparsevlm"]],
     figure_row=4,
     tokens=_columns,
     reads_ratio=lambda options: options["sparsevlm"] != "rank",
