@@ -81,7 +81,18 @@ def _detectable(rows: Sequence[Difference]) -> list[str]:
     row = max(known, key=lambda row: row.detectable)
     runs = f" and {row.n_runs} runs" if row.answers_recipe else ""
     size = f"{row.detectable:.1f} {'points' if row.metric_is_share else 'on its scale'}"
-    return [f"  {row.n_items:,} items{runs} find a true difference of {size} in 80 % of cases"]
+    return [f"  {row.n_items:,} items{runs} find a true difference of {size} in 80 % of cases", *_draws(row)]
+
+
+def _draws(row: Difference) -> list[str]:
+    """How much of the item noise is other answers to the same items, and what more answers or more runs would find."""
+    if not row.draw_se > 0:
+        return []
+    share = min(1.0, row.draw_se**2 / row.item_se**2)
+    more = [f"twice the answers {row.detectable_answers:.1f}"]
+    more += [f"twice the runs {row.detectable_runs:.1f}"] if row.answers_recipe else []
+    part = f"  other answers to the same items are {share:.0%} of the variance over items"
+    return [f"{part}; it would be {', '.join(more)}"]
 
 
 def interval_text(low: float, high: float) -> str:

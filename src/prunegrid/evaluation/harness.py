@@ -86,10 +86,11 @@ class SampledTask(ConfigurableTask):
         return {metric: statistics.fmean(values) for metric, values in self.drawn[-1].items()}
 
     def spread(self, place: int, metric: str) -> dict[str, Any]:
-        """The columns `n_samples` and `value_variance` of the sample at this place, if answers are several."""
+        """The columns `records.SAMPLE_COLUMNS` of the sample at this place, if answers are several."""
         if self.repeats == 1:
             return {}
-        return {"n_samples": self.repeats, "value_variance": statistics.variance(self.drawn[place][metric])}
+        values = self.drawn[place][metric]
+        return {"n_samples": self.repeats, "value_variance": statistics.variance(values), "draws": values}
 
 
 @functools.cache

@@ -33,7 +33,7 @@ class ItemRow:
     """One item under one filter, with its scores by metric; a score that is no number is NaN.
 
     `epoch` numbers the answers to an item that inspect-ai asked several times; prunegrid's scores are means over
-    `n_answers`.
+    `n_answers`, whose own values are `draws`.
     """
 
     place: str
@@ -45,6 +45,7 @@ class ItemRow:
     target: str | None
     epoch: str | None = None
     n_answers: int = 1
+    draws: tuple[float, ...] | None = None
 
 
 def find_kind(source: str, row: Record) -> Kind:
@@ -81,6 +82,7 @@ def row_reader(kind: Kind, cluster: str | None, columns: Sequence[str] = ()) -> 
             target=_text(_first(row, TARGETS)),
             epoch=_text(row.get("epoch")) if kind == "other" else None,
             n_answers=int(row.get("n_samples") or 1) if kind == "prunegrid" else 1,
+            draws=tuple(row["draws"]) if kind == "prunegrid" and row.get("draws") is not None else None,
         )
 
     return read

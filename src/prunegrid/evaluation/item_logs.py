@@ -39,8 +39,8 @@ class ItemLog:
     """The scores of one model on the items of one task.
 
     `rows`: a row for each item in order of `item`, its key: `value`, and where they are known `cluster`, `prompt` and
-    `target` (digests or texts; else None in all rows). `values` are 0..1, unless the metric has another scale;
-    each is the mean of `n_answers` to the item.
+    `target` (digests or texts; else None in all rows), and `draws`, the values of several answers. `values` are 0..1,
+    unless the metric has another scale; each is the mean of `n_answers` to the item.
     """
 
     source: str
@@ -54,6 +54,11 @@ class ItemLog:
     @property
     def values(self) -> Floats:
         return self.rows["value"].to_numpy(np.float64)
+
+    @property
+    def draws(self) -> Floats | None:
+        """The values of each item's answers [K, I]; None if they are not known."""
+        return None if self.rows["draws"].isna().any() else np.array(self.rows["draws"].tolist(), np.float64).T
 
     @property
     def has_own_scale(self) -> bool:
@@ -225,7 +230,7 @@ def _frame(source: str, items: Sequence[ItemRow], metric: str) -> pd.DataFrame:
         raise PrunegridError(source, problem, "score them, or take them out of all logs")
     columns = {
         name: [getattr(item, name) for item in items]
-        for name in ("item", "cluster", "prompt", "target", "epoch", "n_answers")
+        for name in ("item", "cluster", "prompt", "target", "epoch", "n_answers", "draws")
     }
     frame = _mean_answers(pd.DataFrame(columns | {"value": values}))
     frame = frame.sort_values("item", kind="stable", ignore_index=True)
@@ -245,4 +250,5 @@ def _mean_answers(rows: pd.DataFrame) -> pd.DataFrame:
     if rows.duplicated(["item", "epoch"]).any() or not (groups.size() == len(epochs)).all():
         return rows
     first = rows.drop_duplicates("item").set_index("item")
-    return first.assign(value=groups["value"].mean(), n_answers=len(epochs)).reset_index()
+    draws = rows.sort_values("epoch", kind="stable").groupby("item", sort=False)["value"].agg(tuple)
+    return first.assign(value=groups["value"].mean(), n_answers=len(epochs), draws=draws).reset_index()

@@ -25,7 +25,7 @@ ITEM_COLUMNS = pa.schema(
         "value": pa.float64(),
     }
 )
-SAMPLE_COLUMNS = pa.schema({"n_samples": pa.int64(), "value_variance": pa.float64()})
+SAMPLE_COLUMNS = pa.schema({"n_samples": pa.int64(), "value_variance": pa.float64(), "draws": pa.list_(pa.float64())})
 """Further columns where each item was asked several times."""
 
 

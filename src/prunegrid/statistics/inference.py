@@ -50,6 +50,7 @@ class Effect:
     The sum of squares of `residual_U` is the item variance, that of products with another effect's their covariance.
     `both_se`: standard error of the noise that belongs to an item and a seed (zero for one seed).
     `added_se`: that of one more item won and one more lost, where few differ.
+    `draw_se`: the part of `item_se` that is other draws of the same items' answers (`statistics.draws`); NaN: unknown.
     `n_differing`: clusters in which the two sides' scores differ. Fewer than 10 clusters: standard errors are NaN.
     """
 
@@ -61,6 +62,7 @@ class Effect:
     n_items: int
     n_clusters: int
     n_differing: int
+    draw_se: float = nan
 
     @property
     def n_seeds(self) -> int:
@@ -121,7 +123,7 @@ class Noise:
         return float(max(p, min(1.0, 2.0 ** (1 - n_differing)), MIN_LEVEL))
 
 
-def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None) -> Effect:
+def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None, draw_se: float = nan) -> Effect:
     """The effect of differences per seed and item, -1 to 1, with each item's cluster from 0; None: each its own."""
     seeds, items = diffs_SI.shape
     cluster_I = np.arange(items) if cluster_I is None else cluster_I
@@ -131,14 +133,14 @@ def item_effect(diffs_SI: Floats, cluster_I: Ints | None = None) -> Effect:
     clusters = len(sizes_U)
     differing = int(np.count_nonzero(np.abs(sums_SU.mean(axis=0)) > NEGLIGIBLE))
     if clusters < MIN_CLUSTERS:
-        return Effect(100 * means_S, np.full(1, nan), nan, nan, nan, items, clusters, differing)
+        return Effect(100 * means_S, np.full(1, nan), nan, nan, nan, items, clusters, differing, draw_se)
     residual_SU = 100 / items * sqrt(clusters / (clusters - 1)) * (sums_SU - means_S[:, None] * sizes_U)
     residual_U = residual_SU.mean(axis=0)
     both = ((residual_SU - residual_U) ** 2).sum() / (seeds - 1) / seeds if seeds > 1 else 0.0
     added = sqrt(2 * max(0.0, 1 - differing / FEW)) * 100 / items
     centred_I = diffs_SI.mean(axis=0) - means_S.mean()
     df = _effective(centred_I, np.bincount(cluster_I, centred_I), sizes_U) - 1
-    return Effect(100 * means_S, residual_U, sqrt(both), added, df, items, clusters, differing)
+    return Effect(100 * means_S, residual_U, sqrt(both), added, df, items, clusters, differing, draw_se)
 
 
 def average_effect(effects: Sequence[Effect]) -> Effect:
@@ -155,6 +157,7 @@ def average_effect(effects: Sequence[Effect]) -> Effect:
         sum(part.n_items for part in effects),
         sum(part.n_clusters for part in effects),
         sum(part.n_differing for part in effects),
+        sqrt(sum(part.draw_se**2 for part in effects)) / number,
     )
 
 

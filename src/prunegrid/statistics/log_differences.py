@@ -10,6 +10,7 @@ import numpy as np
 from prunegrid.core.ragged import Floats
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.statistics import log_effects
+from prunegrid.statistics.draws import draw_se
 from prunegrid.statistics.inference import Effect
 from prunegrid.statistics.log_pairs import TaskScores
 
@@ -22,6 +23,9 @@ class Difference:
     `item_*`: do these models differ, given their runs, on items like these? `low`, `high`, `p`: does the recipe differ,
     over runs and items; NaN for one run (`p`: for fewer than three). `p_adjusted` corrects `p`, or `item_p` of single
     runs, for the number of entries that are compared on the task. `won`, `lost`, `tied`: items, by the mean over runs.
+    `item_se` is the standard error behind `item_*`, `draw_se` the part of it that is other answers to the same items:
+    NaN unless items have several answers whose values are known. `detectable_answers` and `detectable_runs` are
+    `detectable` with twice the answers to each item, and with twice the runs.
     `mcnemar_p`: exact, for right-or-wrong items of single runs that are independent; else NaN.
     """
 
@@ -44,7 +48,11 @@ class Difference:
     high: float
     p: float
     p_adjusted: float
+    item_se: float
+    draw_se: float
     detectable: float
+    detectable_answers: float
+    detectable_runs: float
     won: int
     lost: int
     tied: int
@@ -99,7 +107,9 @@ def _average_scores(parts: Sequence[dict[int | None, float]]) -> dict[int | None
 
 
 def _effect(task: TaskScores, name: str, baseline: str) -> Effect:
-    return log_effects.effect(task.values[name], task.values[baseline], task.cluster_I, is_share=not task.has_own_scale)
+    noise = draw_se(task.deviations[name], task.deviations[baseline])
+    values = task.values[name], task.values[baseline]
+    return log_effects.effect(*values, task.cluster_I, is_share=not task.has_own_scale, draw_se=noise)
 
 
 def _difference(
@@ -160,5 +170,9 @@ def _inferred(
         "high": scale * inference.interval[1],
         "p": inference.p,
         "p_adjusted": inference.p_adjusted,
+        "item_se": scale * effect.item_se,
+        "draw_se": scale * effect.draw_se,
         "detectable": scale * inference.detectable,
+        "detectable_answers": scale * inference.with_answers,
+        "detectable_runs": scale * inference.with_runs,
     }

@@ -9,8 +9,8 @@ import numpy as np
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.statistics.families import Assessment, Comparison, Scores, assess, item_adjusted
-from prunegrid.statistics.inference import ALPHA, Effect, average_effect, item_effect
-from prunegrid.statistics.power import mde
+from prunegrid.statistics.inference import ALPHA, Effect, Noise, average_effect, item_effect
+from prunegrid.statistics.power import mde, with_repeats, with_seeds
 
 Interval = tuple[float, float]
 
@@ -21,7 +21,8 @@ class Inference:
 
     NaN where there are too few clusters, or too few runs. `p_adjusted` corrects `p`, or `item_p` of single runs, over
     the family. `detectable`: the smallest difference of these models, or of the recipe if it has several runs, that as
-    many items and runs find with a power of 80 %, after correction.
+    many items and runs find with a power of 80 %, after correction; `with_answers` and `with_runs`, with twice the
+    answers to each item, and twice the runs.
     """
 
     delta: float
@@ -31,14 +32,18 @@ class Inference:
     p: float
     p_adjusted: float
     detectable: float
+    with_answers: float
+    with_runs: float
 
 
-def effect(values_RI: Floats, baseline_RI: Floats, cluster_I: Ints, is_share: bool = True) -> Effect:
+def effect(
+    values_RI: Floats, baseline_RI: Floats, cluster_I: Ints, is_share: bool = True, draw_se: float = nan
+) -> Effect:
     """Of the mean over runs and items of the values minus that of the others: run by run, in hundredths.
 
     Values that are no shares of right answers (0..1) have no noise of one more item won and one more lost.
     """
-    estimate = item_effect(values_RI - baseline_RI, cluster_I)
+    estimate = item_effect(values_RI - baseline_RI, cluster_I, draw_se)
     return estimate if is_share or np.isnan(estimate.item_df) else replace(estimate, added_se=0.0)
 
 
@@ -78,8 +83,14 @@ def _inference(row: Assessment, item_p_adjusted: float, item_level: float) -> In
         interval=noise.interval(effect.delta),
         p=row.p,
         p_adjusted=row.p_adjusted if runs > 1 else item_p_adjusted,
-        detectable=mde(tested.se, tested.df, level) if tested.se > 0 else nan,
+        detectable=_mde(tested, level),
+        with_answers=_mde(with_repeats(tested, effect.draw_se, 2), level) if effect.draw_se > 0 else nan,
+        with_runs=_mde(with_seeds(noise, runs, 2 * runs), level) if runs > 1 else nan,
     )
+
+
+def _mde(noise: Noise, level: float) -> float:
+    return mde(noise.se, noise.df, level) if noise.se > 0 else nan
 
 
 def mcnemar_p(won: int, lost: int) -> float:

@@ -12,6 +12,7 @@ import pandas as pd
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.evaluation.item_logs import ItemLog
+from prunegrid.statistics.draws import deviations
 
 Run = Mapping[str, ItemLog]
 """The logs of one trained model, by task."""
@@ -29,6 +30,7 @@ class Entry:
 class TaskScores:
     """The values of each entry's runs on the same items [R, I], by entry, and the cluster of each item, from 0 [I].
 
+    `deviations`: of each run's answers from their items' means [K, I]; None where they are not known.
     `notes` say what a reader must know: items that were left out, prompts that differ, clusters, a scale.
     """
 
@@ -40,6 +42,7 @@ class TaskScores:
     is_clustered: bool
     has_own_scale: bool
     notes: tuple[str, ...]
+    deviations: dict[str, list[Floats | None]]
 
 
 def pair_logs(entries: Sequence[Entry], common: bool = False, any_prompt: bool = False) -> Iterator[TaskScores]:
@@ -101,9 +104,11 @@ def _pair_task(task: str, entries: Sequence[Entry], common: bool, any_prompt: bo
     answers = sorted({log.n_answers for log in logs})
     notes += [f"values are means of {' or '.join(map(str, answers))} answers"] if answers != [1] else []
     rows = iter(logs)
-    values = {entry.name: np.stack([next(rows).values for _ in entry.runs]) for entry in entries}
-    first = logs[0]
-    return TaskScores(task, first.metric, first.filter, values, cluster_I, is_clustered, own_scale, tuple(notes))
+    runs = {entry.name: [next(rows) for _ in entry.runs] for entry in entries}
+    values = {name: np.stack([log.values for log in own]) for name, own in runs.items()}
+    drawn = {name: [None if log.draws is None else deviations(log.draws) for log in own] for name, own in runs.items()}
+    choice = logs[0].metric, logs[0].filter
+    return TaskScores(task, *choice, values, cluster_I, is_clustered, own_scale, tuple(notes), drawn)
 
 
 def _check_metrics(logs: Sequence[ItemLog]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from prunegrid.experiment.grid import Cell
+from prunegrid.statistics.draws import draw_se
 from prunegrid.statistics.inference import Effect, item_effect
 from prunegrid.statistics.paired_items import pair_items
 
@@ -20,4 +21,6 @@ def paired_effects(root: Path, benchmark: str, sets: Collection[Pairs]) -> Itera
         indices = {cell: index for index, cell in enumerate(cells)}
         for pairs in model_sets:
             variant, baseline = ([indices[cell] for cell in side] for side in zip(*pairs, strict=True))
-            yield pairs, item_effect(paired.values_EI[variant] - paired.values_EI[baseline], paired.cluster_I)
+            drawn = draw_se(*([paired.deviations[index] for index in side] for side in (variant, baseline)))
+            diffs_SI = paired.values_EI[variant] - paired.values_EI[baseline]
+            yield pairs, item_effect(diffs_SI, paired.cluster_I, drawn)

@@ -20,56 +20,78 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.experiment import layout
 from prunegrid.experiment.grid import Cell
+from prunegrid.statistics import draws
 from prunegrid.tasks.catalog import current_name
 
 KEY = ["doc_id", "doc_hash", "filter"]
 ITEM_COLUMNS = ["prompt_hash", "target_hash", "cluster"]
 TOLERANCE = 1e-6  # percent: the record's score and the mean of its items are computed in different orders
+DRAWS = "draws"  # the column of each answer's value, where items are asked several times
 TASK_KEYS = ("protocol", "task", "task_version", "metric", "filter")
 
 
 @dataclass(frozen=True)
 class PairedItems:
-    """Item values, 0..1, of cells in the given order [E, I], and each item's cluster, from 0 [I]."""
+    """Item values, 0..1, of cells in the given order [E, I], and each item's cluster, from 0 [I].
+
+    `deviations`: of each cell, those of its answers from their items' means [K, I]; None if they are not known.
+    """
 
     values_EI: Floats
     cluster_I: Ints
+    deviations: list[Floats | None]
 
 
 @dataclass(frozen=True)
 class ItemScores:
-    """One cell's items on one benchmark: the record's `TASK_KEYS`, and a row per item, in order of `KEY`."""
+    """One cell's items on one benchmark: the record's `TASK_KEYS`, and a row per item, in order of `KEY`.
+
+    `drawn`: whether answers are sampled; None if the record cannot tell.
+    """
 
     record: Path
     task: dict[str, Any]
     rows: pa.Table
+    drawn: bool | None = False
 
     @property
     def values(self) -> Floats:
         return np.asarray(self.rows["value"], dtype=np.float64)
 
+    @property
+    def deviations(self) -> Floats | None:
+        """Of each answer's value from its item's mean [K, I]; None for single draws, whose luck cannot be told."""
+        if self.drawn is False:
+            return draws.fixed(len(self.rows))
+        if DRAWS not in self.rows.column_names:
+            return None
+        return draws.deviations(np.array(self.rows[DRAWS].to_pylist(), dtype=np.float64).T)
+
 
 def pair_items(root: Path, cells: Sequence[Cell], benchmark: str) -> PairedItems:
     """Join the cells' items one to one, reading each file once; `PrunegridError` if they are not the same items."""
     first = read_item_scores(root, cells[0], benchmark)
-    values = [first.values]
+    values, deviations = [first.values], [first.deviations]
     for cell in cells[1:]:
         other = read_item_scores(root, cell, benchmark)
         check_same_items(first, other)
         values.append(other.values)
+        deviations.append(other.deviations)
     cluster_I, _ = pd.factorize(first.rows["cluster"].to_numpy())
-    return PairedItems(np.stack(values), cluster_I.astype(np.int64))
+    return PairedItems(np.stack(values), cluster_I.astype(np.int64), deviations)
 
 
 def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     """The rows of the record's `filter`; `PrunegridError` if file and record do not belong together."""
     record, file, path = _read_record(root, cell, benchmark)
-    rows = _read_rows(record, file, path, [*KEY, *ITEM_COLUMNS, "value"])
+    repeated = [DRAWS] if DRAWS in files.parquet_schema(file).names else []
+    rows = _read_rows(record, file, path, [*KEY, *ITEM_COLUMNS, "value", *repeated])
     rows = rows.sort_by([(key, "ascending") for key in KEY])
-    _check_rows(file, rows, record["filter"], path)
+    _check_rows(file, rows.drop(repeated), record["filter"], path)
     task = {key: record[key] for key in TASK_KEYS}
     task["task"] = current_name(record["task"], record.get("task_hash"))
-    return ItemScores(path, task, rows)
+    drawn = None if "imported" in record else bool(record.get("gen_kwargs", {}).get("temperature")) or bool(repeated)
+    return ItemScores(path, task, rows, drawn)
 
 
 def check_score(root: Path, cell: Cell, benchmark: str, record: dict[str, Any]) -> None:

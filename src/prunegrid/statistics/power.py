@@ -63,6 +63,12 @@ def with_seeds(noise: Noise, now: int, seeds: int) -> Noise:
     return Noise(sqrt(items + part * both), noise.item_df, sqrt(part) * noise.run_se, run_df, sqrt(part * both))
 
 
+def with_repeats(noise: Noise, draw_se: float, factor: float) -> Noise:
+    """The noise with `factor` times the answers to each item: of the items' own noise, only that of the draws falls."""
+    items = max(0.0, noise.item_se**2 - draw_se**2 * (1 - 1 / factor))
+    return Noise(sqrt(items), noise.item_df, noise.run_se, noise.run_df, noise.both_se)
+
+
 def mde(se: float, df: float, level: float = ALPHA) -> float:
     """The effect [points] with a power of 80 %; NaN if the noise is unknown or zero."""
     if np.isnan(se) or se == 0:
