@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from prunegrid import pruners
 from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
@@ -50,9 +51,9 @@ def draw(results: ModelResults) -> Figure:
     file = f"{layout.scores(results.model)}/{layout.SAMPLES}"
     if not (results.root / file).exists():
         raise NothingToShow(f"{file} is not there")
-    table = files.read_parquet(results.root / file, ["sample_id", "entropy", "ppl"])
-    samples = table.to_pandas().set_index("sample_id")
-    panels = _panels(results)
+    variant = _variant(results)
+    samples, text = _samples(results, variant)
+    panels = _panels(results, variant)
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     width = style.COLUMN if columns == 1 else style.PAGE
@@ -63,7 +64,7 @@ def draw(results: ModelResults) -> Figure:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     for axis in axes[max(0, len(panels) - columns) : len(panels)]:
-        axis.set_xlabel("Mean predictive entropy of the response (nats)")
+        axis.set_xlabel(f"Mean predictive entropy of {text} (nats)")
         axis.tick_params(labelbottom=True)
     figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
     handles = _handles(panels, len(samples))
@@ -71,10 +72,28 @@ def draw(results: ModelResults) -> Figure:
     return figure
 
 
-def _panels(results: ModelResults) -> list[Panel]:
-    """A panel per sample ratio, of the first static Q-Tuning variant."""
+def _variant(results: ModelResults) -> Variant | None:
+    """The first static Q-Tuning variant, whose selections the panels show."""
     usual, variants = results.experiment.training.mode, results.experiment.variants
-    variant = next((v for v in variants if v.method == "qtuning" and (v.mode or usual) == "static"), None)
+    return next((v for v in variants if v.method == "qtuning" and (v.mode or usual) == "static"), None)
+
+
+def _samples(results: ModelResults, variant: Variant | None) -> tuple[pd.DataFrame, str]:
+    """PPL and entropy of each sample, and of what text the entropy is: that which the variant's thresholds are of."""
+    folder = results.root / layout.scores(results.model)
+    samples = files.read_parquet(folder / layout.SAMPLES, ["sample_id", "entropy", "ppl"]).to_pandas()
+    samples = samples.set_index("sample_id")
+    if variant is None or "sequence_entropy" not in pruners.needs(variant.method, variant.options).samples:
+        return samples, "the response"
+    extra = folder / layout.EXTRA / "sequence_entropy.parquet"
+    if not extra.exists():
+        raise NothingToShow(f"{extra.relative_to(results.root)} is not there")
+    column = files.read_parquet(extra, ["sample_id", "sequence_entropy"]).to_pandas().set_index("sample_id")
+    return samples.assign(entropy=column["sequence_entropy"]), "prompt and response"
+
+
+def _panels(results: ModelResults, variant: Variant | None) -> list[Panel]:
+    """A panel per sample ratio."""
     if variant is None:
         return [Panel("")]
     budgets = {budget.sample_ratio: budget for budget in reversed(results.experiment.grid_budgets)}

@@ -22,6 +22,7 @@ from prunegrid.figures.model_results import NothingToShow
 from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection.prune import kept_blocks
 
 SHORTEST, LONGEST = 12, 60
 ROWS_AT_ONCE = 1024
@@ -50,8 +51,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
         if not file.exists():
             raise NothingToShow(f"{file.relative_to(root)} is not there")
     check_complete(tokenizer.parent)
-    options = next((v.options for v in experiment.variants if v.method == "qtuning"), {})
-    budget = experiment.grid_budgets[0]
+    options, budget = _options(experiment, folder), experiment.grid_budgets[0]
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))
     draw = Draw(experiment.seeds[0])
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
@@ -64,11 +64,35 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     selections = {p.name: _kept_positions(sample, p.name, budget, draw, folder) for p in token_pruners}
     if treated_as:
         place = int(np.flatnonzero(scores.ordered().sample_id[choice.rows] == sample_id)[0])
-        (selection,) = pruners.select_tokens(choice.take(np.array([place])), lambda: [sample])
-        selections["qtuning"] = set(selection.kept_positions(0).tolist())
+        if choice.pool is None or choice.pool[place] < 0:
+            (selection,) = pruners.select_tokens(choice.take(np.array([place])), lambda: [sample])
+            selections["qtuning"] = set(selection.kept_positions(0).tolist())
+        else:
+            selections["qtuning"] = _kept_of_pool(folder, scores, choice, place, spec)
     vocabulary = Tokenizer.from_file(str(tokenizer))
     prompt = vocabulary.decode([*_earlier_ids(folder, row), *line["prompt_ids"].as_py()])
     return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as)
+
+
+def _options(experiment: Experiment, folder: ScoresFolder) -> dict[str, Any]:
+    """The options of the first Q-Tuning variant whose scores of samples are there; those of dynamic mode may not be."""
+    columns = set(folder.columns("sample"))
+    variants = [v.options for v in experiment.variants if v.method == "qtuning"]
+    return next((options for options in variants if set(pruners.needs("qtuning", options).samples) <= columns), {})
+
+
+def _kept_of_pool(folder: ScoresFolder, scores: Scores, choice: Choice, place: int, spec: PruningSpec) -> set[int]:
+    """The positions kept of the sample number `place` of the choice, whose tokens compete with those of its pool."""
+    assert choice.pool is not None
+    members = np.flatnonzero(choice.pool == choice.pool[place])
+    rows = np.argsort(scores.sample_id, kind="stable")[choice.rows[members]]
+    by_file = np.argsort(rows)
+    parts = pruners.select_tokens(
+        choice.take(members[by_file]), lambda: kept_blocks(folder, scores, rows[by_file], spec)
+    )
+    sample_id = scores.ordered().sample_id[choice.rows[place]]
+    kept = {int(i): part.kept_positions(n) for part in parts for n, i in enumerate(part.sample_id)}
+    return set(kept[int(sample_id)].tolist())
 
 
 def _earlier_ids(folder: ScoresFolder, row: int) -> list[int]:

@@ -116,7 +116,7 @@ def _write(
     rows, choice = rows[by_file], choice.take(by_file)
 
     def blocks() -> Iterator[Scores]:
-        return _kept_blocks(folder, scores, rows, spec)
+        return kept_blocks(folder, scores, rows, spec)
 
     facts, places = Counter({"kept_tokens": 0, "truncated": 0, "only_end": 0}), folder.places()
 
@@ -150,7 +150,7 @@ def answer_facts(selection: SelectionArrays) -> dict[str, int]:
     return facts | ({"empty": empty} if empty else {})
 
 
-def _kept_blocks(
+def kept_blocks(
     folder: ScoresFolder | ScoresInMemory, scores: Scores, rows: NDArray[np.int64], spec: PruningSpec
 ) -> Iterator[Scores]:
     """The samples `rows` (ascending in the file) with their tokens, block by block. The values of all are checked."""

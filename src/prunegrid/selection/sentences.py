@@ -61,13 +61,23 @@ def _choice(summary: SelectionSummary) -> str:
         degenerate, windows = _degenerate(summary.thresholds)
         if degenerate:
             text += f"; in {degenerate:,} of {_number(windows, 'window')} the thresholds are degenerate (low = high)"
-        return f"{text}."
+        return f"{text}.{_token_budget(summary)}"
     samples, tokens = pruner_names(summary.method)
     seed = summary.seeds.get("cell", 0)
     text = f"{samples} chose the samples and {tokens} the tokens" if tokens else f"{samples} chose samples and tokens"
     if summary.match:
         text += f", as many as {summary.match} kept"
     return f"{text[0].upper()}{text[1:]} (seed {seed}), without thresholds or filling."
+
+
+def _token_budget(summary: SelectionSummary) -> str:
+    """Where one token target is shared: how far it was met."""
+    if summary.token_budget is None:
+        return ""
+    counts = summary.token_budget
+    targets, missed = _number(counts["mini_batches"], "token target"), counts["over_target"]
+    kept = f"{counts['nothing_dropped']:,} cost no token"
+    return f" Of {targets}, {missed:,} missed, since Q2 holds too few tokens; {kept}."
 
 
 def _degenerate(thresholds: Any) -> tuple[int, int]:

@@ -41,7 +41,8 @@ class Totals:
 class SelectionSummary(BaseModel):
     """The fields in the order of the file. A field that has a default here may be absent in a file.
 
-    A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`) or extra ones.
+    A joint pruner's details are fields of their own (Q-Tuning's `thresholds`, `corners`, `paths`, `token_budget`) or
+    extra ones.
     `match` names the variant whose counts were met; `matched` says which counts those were. `budget` are the counts of
     samples and tokens that the ratios were made from. With `unit: conversation` samples are conversations, while
     `selection.parquet` has their answers. Of the kept answers, `truncated` were cut off at the scores' maximum length,
@@ -76,6 +77,7 @@ class SelectionSummary(BaseModel):
     thresholds: list[dict[str, Any]] | dict[str, Any] | None = UNSET
     corners: dict[str, int] | None = UNSET
     paths: dict[str, int] | None = UNSET
+    token_budget: dict[str, int] | None = UNSET
     inputs: dict[str, str] | None = UNSET
     selection: str | None = UNSET
     foreign_pruners: dict[str, dict[str, Any]]

@@ -15,7 +15,7 @@ from prunegrid import pruners
 from prunegrid.cli import app
 from prunegrid.core import files as io
 from prunegrid.experiment import grid
-from prunegrid.figures import bars, curves, names, points, response
+from prunegrid.figures import bars, curves, eu_plane, names, points, response
 from prunegrid.figures.draw import draw_all, draw_folder, plots
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.figures.style import save, styled
@@ -124,6 +124,38 @@ def test_windows_of_their_own_have_no_lines(folder: Path) -> None:
     file = folder / f"pruned/m/{BUDGET}/q3/seed0/selection.json"
     put(file, io.read_json(file) | {"thresholds": {"windows": 100, "quartiles": {}}})
     assert "100 windows, each with thresholds of its own" in texts_of(folder, "eu-plane")
+
+
+def with_options(folder: Path, **options: Any) -> None:
+    """Give the variant q3 of the folder's experiment these options, too."""
+    q3 = {"q3": {"method": "qtuning", "bisection_steps": 3, **options}}
+    variants = ["random+random", "random+ppl", "longest+random", q3, *many().model_dump(mode="json")["variants"][4:]]
+    put(folder / "experiment.json", many(variants=variants).model_dump(mode="json"))
+
+
+def test_the_plane_has_the_entropy_that_the_thresholds_are_of(folder: Path) -> None:
+    with_options(folder, entropy_over="sequence")
+    with pytest.raises(NothingToShow, match=r"sequence_entropy\.parquet is not there"):
+        texts_of(folder, "eu-plane")
+    handmade_scores.write_extra(folder / "scores/m", "sequence_entropy", worked_scores(), [9.0] * 7 + [11.0])
+    with styled():
+        (axis, *_) = eu_plane.draw(source(folder)).axes
+    assert axis.get_xlabel() == "Mean predictive entropy of prompt and response (nats)"
+    assert axis.collections[0].get_offsets()[:, 0].tolist() == [9.0] * 7 + [11.0]
+
+
+def test_tokens_of_a_shared_budget_are_those_that_the_cells_keep(folder: Path) -> None:
+    options = {"bisection_steps": 3, "budget": "batch", "end_token": "compete"}
+    q3 = {"q3": {"method": "qtuning", **options}}
+    experiment = many(variants=["random+random", q3], budgets=[{"sample_ratio": 0.5, "token_ratio": 0.9}])
+    shown = response.read(folder, experiment, "m")
+    given = ScoresFolder(folder / "scores/m").read_samples(pruners.needs("qtuning"))
+    (block,) = ScoresFolder(folder / "scores/m").token_blocks(given, pruners.needs("qtuning"))
+    selection = pruners.select(block, spec("qtuning", 0.5, 0.9, **options), Draw(0))
+    row = selection.sample_id.tolist().index(shown.sample_id)
+    assert selection.treated_as[row] == 2
+    assert 0 < len(selection.kept_positions(row)) < len(shown.texts)
+    assert shown.selections["qtuning"] == set(selection.kept_positions(row).tolist())
 
 
 def test_heat_map_has_numbers_and_holes(whole: Path) -> None:

@@ -72,6 +72,14 @@ def test_qtuning_says_what_was_filled_in_and_that_thresholds_are_degenerate(tmp_
     assert "degenerate" not in selection_sentences(fine)[1]
 
 
+def test_qtuning_says_how_many_token_targets_were_missed(tmp_path: Path) -> None:
+    """Two windows of 2 x (10 + 4) tokens, a target of 7 each, and one constant sample of 14 kept whole, as Q4."""
+    made = summary(tmp_path, [4] * 4, "qtuning", [1.0] * 4, options={"window": 2, "budget": "batch"})
+    assert selection_sentences(made)[1].endswith(
+        " Of 2 token targets, 2 missed, since Q2 holds too few tokens; 2 cost no token."
+    )
+
+
 def test_summary_of_version_0_1_has_no_counts_of_answers(tmp_path: Path) -> None:
     made = summary(tmp_path, [3, 2, 4], "infobatch+ppl", [4, 1, 3]).model_copy(
         update={"truncated": None, "only_end": None}
