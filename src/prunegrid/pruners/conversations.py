@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunegrid.core import ragged
+from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners.arrays import Scores, SelectionArrays, Turns
+from prunegrid.pruners.columns import TEXT_EXTRAS
 
 GEOMETRIC = ("ppl", "ifd")  # their logarithm is a mean over tokens
+WHOLE = ("sequence_entropy",)  # of all that stands before an answer, too: that of the last answer is the conversation's
 
 
 def merge(scores: Scores, first: Ints) -> Scores:
@@ -18,8 +21,11 @@ def merge(scores: Scores, first: Ints) -> Scores:
 
     A conversation has the `sample_id` of its first answer. Its token values are those of its answers; its sample
     columns are means weighted by response tokens, of the logarithm for `GEOMETRIC`: `nll` stays the mean
-    over tokens and `ppl` its exponential.
+    over tokens and `ppl` its exponential. Refuses columns that count what stands before an answer.
     """
+    if counts := sorted(scores.samples.keys() & set(TEXT_EXTRAS)):
+        problem = f"{counts[0]} is of the prompt of one answer, which a conversation has several of"
+        raise PrunegridError("unit: conversation", problem, "set unit: turn, or choose another pruner")
     offsets = np.append(first, len(scores))
     turns = Turns(offsets, scores.sample_id, scores.response_tokens, scores.truncated)
     lengths = np.add.reduceat(scores.response_tokens, first)
@@ -37,6 +43,9 @@ def merge(scores: Scores, first: Ints) -> Scores:
 
 
 def _mean(name: str, column: NDArray[np.floating[Any]], scores: Scores, first: Ints) -> Floats:
+    if name in WHOLE:
+        last: Floats = column[np.append(first[1:], len(scores)) - 1]
+        return last
     logarithmic = name in GEOMETRIC
     with np.errstate(divide="ignore", invalid="ignore"):  # the pruner's check reports what is not finite
         values = np.log(column) if logarithmic else column

@@ -65,13 +65,16 @@ def layer_scores(
 def fastv_rank(layer: AttentionInputs, batch: Batch, _hidden: torch.Tensor, candidate_BT: torch.Tensor) -> torch.Tensor:
     """float32[B, T]: how many candidates of the sequence receive more attention than each position.
 
-    Of equal ones those that stand earlier count, too. Attention is the mean over heads and over all queries.
+    Of equal ones those that stand earlier count, too. Attention is the mean over heads and over all queries. Special
+    tokens of the response come after all candidates, in their order, so that no two response tokens share a rank.
     """
     received_BT = torch.zeros(candidate_BT.shape, device=candidate_BT.device)
     for _, weights_BQT, valid_BQ in query_chunks(layer, batch, whole=True):
         received_BT[:, : weights_BQT.shape[-1]] += (valid_BQ.float()[:, None] @ weights_BQT)[:, 0]
-    order_BT = received_BT.argsort(dim=1, descending=True, stable=True)
-    ordered_BT = candidate_BT.gather(1, order_BT).long()
+    place_T = torch.arange(candidate_BT.shape[1], device=candidate_BT.device)
+    ranked_BT = candidate_BT | (place_T >= batch.prompt_B[:, None])
+    order_BT = received_BT.masked_fill(~candidate_BT, -1).argsort(dim=1, descending=True, stable=True)
+    ordered_BT = ranked_BT.gather(1, order_BT).long()
     before_BT = ordered_BT.cumsum(1) - ordered_BT
     return torch.empty_like(before_BT).scatter_(1, order_BT, before_BT).float()
 

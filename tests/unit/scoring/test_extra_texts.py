@@ -1,0 +1,98 @@
+"""Optional scores of ids and texts, worked by hand."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.data.datasets import write_dataset
+from prunegrid.experiment.dataset import Dataset
+from prunegrid.experiment.training import Scoring
+from prunegrid.models import load_tokenizer
+from prunegrid.pruners import Needs
+from prunegrid.scoring.extra import write_extra
+from prunegrid.scoring.extra_texts import character_entropy, instructions
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.score import score
+from support.errors import refused
+
+TALK = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "aab"},
+    {"role": "assistant", "content": "no"},
+    {"role": "user", "content": "abcd"},
+    {"role": "assistant", "content": "yes, it is"},
+]
+
+
+def prepared(folder: Path, turns: str) -> Path:
+    """Two rows: of two answers, and of one."""
+    rows = [{"messages": TALK}, {"messages": TALK[1:3]}]
+    (folder / "rows.json").write_text(json.dumps(rows))
+    source, data = str(folder / "rows.json"), folder / f"{turns}.parquet"
+    write_dataset(Dataset(name="toy", path=source, turns=turns), source, data, data.with_suffix(".json"))
+    return data
+
+
+@pytest.mark.parametrize("turns", ["each", "all"])
+def test_instructions_are_the_texts_before_each_answer(turns: str, tmp_path: Path) -> None:
+    expected = {0: "Be brief.aab", 1: "Be brief.aabnoabcd", 2: "aab"}
+    assert dict(instructions(prepared(tmp_path, turns))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 0), ("aaaa", 0), ("ab", math.log(2)), ("aab", -(2 / 3 * math.log(2 / 3) + 1 / 3 * math.log(1 / 3)))],
+)
+def test_entropy_of_characters_in_nats(text: str, expected: float) -> None:
+    assert character_entropy(text) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("turns", ["each", "all"])
+def test_columns_of_texts_and_ids(turns: str, tiny_model: Path, tmp_path: Path) -> None:
+    data = prepared(tmp_path, turns)
+    score(tiny_model, data, tmp_path / "scores", Scoring(max_length=200))
+    columns: dict[str, Any] = {}
+    for name in ("instruction_characters", "instruction_entropy", "prompt_candidates"):
+        write_extra(name, tmp_path / "scores", tiny_model, tmp_path / f"{name}.parquet", Scoring(), data=data)
+        columns[name] = pq.read_table(tmp_path / f"{name}.parquet")[name].to_pylist()
+    assert columns["instruction_characters"] == [12, 18, 3]
+    texts = ("Be brief.aab", "Be brief.aabnoabcd", "aab")
+    np.testing.assert_allclose(columns["instruction_entropy"], [*map(character_entropy, texts)], rtol=1e-6)
+    tokenizer, rows = load_tokenizer(tiny_model), ScoresFolder(tmp_path / "scores").sequences().expanded()
+    plain = [sum(token not in tokenizer.all_special_ids for token in rows.ids(row)[0]) for row in range(3)]
+    assert columns["prompt_candidates"] == plain
+    # The template ends the first answer with a special token: it stands in the second one's prompt.
+    assert [prompt - count for prompt, count in zip(rows.prompt_N, plain, strict=True)] == [0, 1, 0]
+
+
+def test_conversations_refuse_counts_of_one_answers_prompt(tiny_model: Path, tmp_path: Path) -> None:
+    data, folder = prepared(tmp_path, "all"), ScoresFolder(tmp_path / "scores")
+    score(tiny_model, data, folder.path, Scoring(max_length=200))
+    for name in ("prompt_candidates", "sequence_entropy"):
+        write_extra(name, folder.path, tiny_model, folder.extra_file(name), Scoring())
+    with refused("unit: conversation", "prompt_candidates", fix="unit: turn"):
+        folder.read_samples(Needs(samples={"prompt_candidates": "test"}, tokens={}), unit="conversation")
+    needs = Needs(samples={"sequence_entropy": "test"}, tokens={})
+    turns, whole = (folder.read_samples(needs, unit).samples["sequence_entropy"] for unit in ("turn", "conversation"))
+    assert whole.tolist() == turns[1:].tolist(), "the last answer's sequence is the whole conversation"
+
+
+@pytest.mark.parametrize("name", ["instruction_characters", "instruction_entropy"])
+def test_texts_that_are_not_there_are_named(name: str, tiny_model: Path, scores: Path, tmp_path: Path) -> None:
+    with refused(scores, "data set that was scored is not there", fix="copy it there"):
+        write_extra(name, scores, tiny_model, tmp_path / "x.parquet", Scoring())
+    other = prepared(tmp_path, "each")
+    with refused(other, "no sample_id 3", fix="data set that was scored"):
+        write_extra(name, scores, tiny_model, tmp_path / "x.parquet", Scoring(), data=other)
+    shutil.copytree(scores, tmp_path / "scores")
+    shutil.copy(other, tmp_path / "scores" / "data.parquet")
+    with pytest.raises(PrunegridError, match="made for another data"):
+        write_extra(name, tmp_path / "scores", tiny_model, tmp_path / "x.parquet", Scoring())
+    assert not (tmp_path / "x.parquet").exists()
