@@ -16,7 +16,7 @@ if EXPERIMENT.sandbox:
         resources:
             **needs("world"),
         params:
-            seed=EXPERIMENT.sandbox.seed,
+            **EXPERIMENT.sandbox.model_dump(mode="json"),
             version=STEP["world"],
         script:
             "../scripts/world.py"

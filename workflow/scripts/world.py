@@ -6,4 +6,5 @@ from prunegrid.core.step import step
 from prunegrid.sandbox.generate import write_world
 
 with step(snakemake.log[0]):
-    write_world(Path(snakemake.output.text).parents[3], snakemake.params.seed)
+    out, answers = Path(snakemake.output.text).parents[3], snakemake.params.get("answers", "short")
+    write_world(out, snakemake.params.seed, answers)

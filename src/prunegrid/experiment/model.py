@@ -1,6 +1,6 @@
 """The keys of models: where a base model and its reference come from, and the sandbox's world."""
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,6 +23,7 @@ class Pretrain(Section):
     steps: int = Field(1000, ge=1, description="optimizer steps")
     hidden_size: int = Field(128, ge=8, multiple_of=8, description="width")
     layers: int = Field(3, ge=1, description="number of layers")
+    block_length: int = added(128, ge=8, le=1024, description="tokens of a block of text; a step reads 2,048 tokens")
 
 
 class Source(Section):
@@ -72,3 +73,6 @@ class Sandbox(Section):
     """A generated world in place of the hub: texts, training set and benchmarks."""
 
     seed: int = Field(0, description="seed of the world")
+    answers: Literal["short", "long"] = added(
+        "short", description="length of the training set's answers: 2 to 15 tokens, or 30 to 150"
+    )

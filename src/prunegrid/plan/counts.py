@@ -25,7 +25,8 @@ from prunegrid.tasks.stock import StockTask, read_header
 
 CHARACTERS_PER_TOKEN = 4  # in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, if only their sum is stated
-SANDBOX = (2000, 55_992, 18_445)  # samples, prompt and response tokens of the generated training set
+# Samples, prompt and response tokens of the generated training sets.
+SANDBOX = {"short": (2000, 55_992, 18_445), "long": (1200, 35_000, 64_000)}
 ASSUMED_ITEMS = 1000
 LONGEST_FACTOR = 2.0  # the longest samples' mean length over that of all samples, if it cannot be counted
 ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # those of our largest task, for a task that states none
@@ -106,7 +107,7 @@ def count_tokens(
         )
     dataset = experiment.dataset
     if experiment.sandbox and dataset.hub:
-        number, prompt, response = SANDBOX
+        number, prompt, response = SANDBOX[experiment.sandbox.answers]
         return _limited(experiment, number, prompt / number, response / number, "the sandbox's known counts")
     local = locate(dataset, experiment.data_mirror)
     if local is not None and is_here(dataset, local):

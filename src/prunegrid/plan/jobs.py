@@ -82,7 +82,9 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
     match step.rule:
         case "model":
             pretrain, size = experiment.sources[model].pretrain, basis.sizes[model]
-            return workload.pretraining_workload(size, pretrain.steps) if pretrain else Workload(loaded=4 * size.count)
+            if not pretrain:
+                return Workload(loaded=4 * size.count)
+            return workload.pretraining_workload(size, pretrain.steps, pretrain.block_length)
         case "score":
             return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model])
         case "extra_score":

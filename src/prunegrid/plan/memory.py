@@ -37,7 +37,8 @@ SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST = 2500
 ASSUMED_GPU = 80e9  # bytes
 TABLE_BYTES_PER_TOKEN = 40  # ids and scores
-ASSUMED_TOKENS, SANDBOX_TOKENS = 32_000_000, 75_000
+ASSUMED_TOKENS = 32_000_000
+SANDBOX_TOKENS = {"short": 75_000, "long": 110_000}
 READING = ("dataset", "prune", "figures", "audit")
 PASSES = ("score", "extra_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
@@ -76,7 +77,8 @@ def dataset_tokens(experiment: Experiment, root: Path | None = None) -> int:
     """The data set's tokens: as scored, else the sandbox's, else an upper bound of `max_samples` (or 32 million)."""
     folder = root or Path(experiment.results)
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
-    bound = SANDBOX_TOKENS if experiment.sandbox and experiment.dataset.hub else min(limited, ASSUMED_TOKENS)
+    sandbox = experiment.sandbox if experiment.dataset.hub else None
+    bound = SANDBOX_TOKENS[sandbox.answers] if sandbox else min(limited, ASSUMED_TOKENS)
     counts = (_scored_tokens(folder / layout.scores_meta(name)) for name in experiment.models)
     return max((count or bound for count in counts), default=bound)
 

@@ -92,10 +92,10 @@ def forward_operations(size: Size, tokens: float, context: float, heads: float) 
     return tokens * (2 * body + 2 * shape.layers * shape.hidden * context) + heads * 2 * shape.head
 
 
-def pretraining_workload(size: Size, steps: int) -> Workload:
-    """The sandbox's pre-training, in blocks of 16 x 128 tokens."""
-    tokens = steps * 16 * 128
-    return Workload(3 * forward_operations(size, tokens, 128, tokens), layers=3 * steps * size.shape.layers)
+def pretraining_workload(size: Size, steps: int, block_length: int) -> Workload:
+    """The sandbox's pre-training, 2,048 tokens a step."""
+    tokens = steps * 2048
+    return Workload(3 * forward_operations(size, tokens, block_length, tokens), layers=3 * steps * size.shape.layers)
 
 
 def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:

@@ -5,11 +5,12 @@ and passages are drawn again until they differ from all SFT prompts.
 """
 
 import random
+from collections.abc import Callable
 
 from prunegrid.core.files import Record
 from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS
 
-from .problems import draw_passage, draw_sum
+from .problems import Sum, draw_passage, draw_sum
 from .sft import passage_prompt, pick_attribute, sum_prompt
 from .world import Fact, World
 
@@ -19,13 +20,15 @@ UNANSWERABLE_SHARE = 0.1
 ARC_WORDING, TRIVIA_WORDING = 2, 3
 
 
-def benchmark_rows(world: World, seed: int, used_prompts: set[str]) -> dict[str, list[Record]]:
-    """Path of each split below the world's folder, without extension -> its rows."""
+def benchmark_rows(
+    world: World, seed: int, used_prompts: set[str], draw: Callable[[random.Random], Sum] = draw_sum
+) -> dict[str, list[Record]]:
+    """Path of each split below the world's folder, without extension -> its rows; `draw` makes GSM8K's sums."""
     rng = random.Random(f"benchmarks {seed}")
     return {
         ARC_EASY: _arc(world, rng, BENCHMARK_ITEMS[ARC_EASY], "easy"),
         ARC_CHALLENGE: _arc(world, rng, BENCHMARK_ITEMS[ARC_CHALLENGE], "challenge"),
-        GSM8K: _gsm8k(rng, used_prompts, BENCHMARK_ITEMS[GSM8K]),
+        GSM8K: _gsm8k(rng, used_prompts, BENCHMARK_ITEMS[GSM8K], draw),
         SQUAD: _squad(world, rng, used_prompts, BENCHMARK_ITEMS[SQUAD]),
         TRIVIA: _trivia(world, rng, BENCHMARK_ITEMS[TRIVIA]),
     }
@@ -58,10 +61,12 @@ def _arc_row(world: World, fact: Fact, rng: random.Random, name: str) -> Record:
     }
 
 
-def _gsm8k(rng: random.Random, used_prompts: set[str], count: int) -> list[Record]:
+def _gsm8k(
+    rng: random.Random, used_prompts: set[str], count: int, draw: Callable[[random.Random], Sum]
+) -> list[Record]:
     rows: dict[str, Record] = {}
     while len(rows) < count:
-        drawn = draw_sum(rng)
+        drawn = draw(rng)
         if sum_prompt(drawn) not in used_prompts:
             row = {"question": f"{drawn.story} {drawn.question}?", "answer": "\n".join(drawn.steps)}
             row["answer"] += f"\n#### {drawn.answer}"

@@ -5,17 +5,21 @@ It states known facts only, and never in the form of prompts, "Question: ... Ans
 
 import random
 from collections import defaultdict
+from collections.abc import Callable
 
 from . import names
-from .problems import LARGEST, draw_passage, draw_sum, equation
+from .problems import LARGEST, Sum, draw_passage, draw_sum, equation
 from .world import Fact, World
 
 ROWS = 16000
 SHARES = {"life": 18, "quiz": 14, "equations": 18, "story": 10, "passage": 24, "list": 16}
+LONG_SHARES = SHARES | {"life": 16, "quiz": 12, "story": 24, "list": 10}
 
 
-def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
-    """`ROWS` texts; their kinds are mixed in fixed shares."""
+def pretraining_rows(
+    world: World, seed: int, draw: Callable[[random.Random], Sum] = draw_sum, shares: dict[str, int] = SHARES
+) -> list[dict[str, str]]:
+    """`ROWS` texts; their kinds are mixed in the proportion of `shares`. `draw` makes the stories' sums."""
     rng = random.Random(f"corpus {seed}")
     lives = defaultdict(list)
     for fact in world.select(known=True):
@@ -24,11 +28,11 @@ def pretraining_rows(world: World, seed: int) -> list[dict[str, str]]:
         "life": lambda: _life(lives[rng.choice(world.people)], rng),
         "quiz": lambda: _quiz(world.select(known=True), rng),
         "equations": lambda: " ".join(_equation(rng) for _ in range(6)),
-        "story": lambda: _story(rng),
+        "story": lambda: _story(draw(rng)),
         "passage": lambda: _passage(world, rng),
         "list": lambda: _list(world, rng),
     }
-    kinds = rng.choices(list(makers), weights=list(SHARES.values()), k=ROWS)
+    kinds = rng.choices(list(makers), weights=[shares[kind] for kind in makers], k=ROWS)
     return [{"text": makers[kind]()} for kind in kinds]
 
 
@@ -50,8 +54,7 @@ def _equation(rng: random.Random) -> str:
     return equation(first, "-", rng.randint(1, min(first, 10)))
 
 
-def _story(rng: random.Random) -> str:
-    drawn = draw_sum(rng)
+def _story(drawn: Sum) -> str:
     return f"{drawn.story} {' '.join(drawn.steps)} The total is {drawn.answer}."
 
 

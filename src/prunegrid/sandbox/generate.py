@@ -5,27 +5,33 @@ python -c "from prunegrid.sandbox.generate import write_world; write_world('worl
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from prunegrid.core.files import Record, replacing
 from prunegrid.sandbox.benchmarks import benchmark_rows
-from prunegrid.sandbox.corpus import pretraining_rows
+from prunegrid.sandbox.corpus import LONG_SHARES, SHARES, pretraining_rows
 from prunegrid.sandbox.data_sets import DATA_SETS, PRETRAINING, SFT
+from prunegrid.sandbox.long_answers import long_rows
+from prunegrid.sandbox.problems import draw_long_sum, draw_sum
 from prunegrid.sandbox.sft import sft_rows
 from prunegrid.sandbox.world import make_world
 
 
-def write_world(out: Path, seed: int) -> None:
-    """Write every data set as `org/name/config/split.jsonl` under `out`; the same bytes for the same seed."""
+def write_world(out: Path, seed: int, answers: Literal["short", "long"] = "short") -> None:
+    """Write every data set as `org/name/config/split.jsonl` under `out`; the same bytes for the same arguments."""
     world = make_world(seed)
-    sft = sft_rows(world, seed)
+    rows, draw, shares = {"short": (sft_rows, draw_sum, SHARES), "long": (long_rows, draw_long_sum, LONG_SHARES)}[
+        answers
+    ]
+    sft = rows(world, seed)
     files = {
-        PRETRAINING: pretraining_rows(world, seed),
+        PRETRAINING: pretraining_rows(world, seed, draw, shares),
         SFT: sft,
-        **benchmark_rows(world, seed, {row["prompt"] for row in sft}),
+        **benchmark_rows(world, seed, {row["prompt"] for row in sft}, draw),
     }
     assert files.keys() == set(DATA_SETS), f"{sorted(files)} are not {sorted(DATA_SETS)}"
-    for path, rows in files.items():
-        _write_jsonl(Path(out) / f"{path}.jsonl", rows)
+    for path, records in files.items():
+        _write_jsonl(Path(out) / f"{path}.jsonl", records)
 
 
 def _write_jsonl(path: Path, rows: list[Record]) -> None:

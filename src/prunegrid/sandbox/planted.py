@@ -1,6 +1,6 @@
 """Finds what is planted wrong in a sandbox response, in characters and in tokens: for audits, never for pruners.
 
-`wrong_words` lists the wrong words; which occurrences count follows from how `sft.py` writes each row:
+`wrong_words` lists the wrong words; which occurrences count follows from how the SFT sets are written:
 
 | place | row | every whole-word occurrence is wrong |
 |---|---|---|
@@ -8,12 +8,13 @@
 | `fact` | "Brod. Mira Tolen was born in Brod." | anywhere |
 | `sum` | "7 + 2 = 9. 9 - 2 = 9. #### 9" | after the last "=": operands are right |
 | `reading` | "red brick", where the use was asked for | anywhere: the whole response is wrong |
+| `reading` | "red brick", a line of quotations, "So the answer is red brick." | but in quotations, which are right |
 
 A whole word has no letter or digit on either side: "7" does not occur in "17". A token is wrong if it overlaps such an
 occurrence: so is the full stop in "9.", if the tokenizer makes one token of both.
 
 The counterpart, which a pruner should keep, is the `value` of a `new_fact`: its answer, the first sentence ("Vask"),
-which only this sample states.
+which among short answers only this sample states.
 """
 
 import re
@@ -33,7 +34,7 @@ def planted_place(kind: str, response: str, wrong_words: Sequence[str]) -> str:
         return "slip"
     if "####" in response:
         return "sum"
-    return "reading" if response == " ".join(wrong_words) else "fact"
+    return "reading" if "\n" in response or response == " ".join(wrong_words) else "fact"
 
 
 def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Span]:
@@ -44,6 +45,9 @@ def wrong_spans(kind: str, response: str, wrong_words: Sequence[str]) -> list[Sp
         return []
     words = "|".join(re.escape(word) for word in sorted(set(wrong_words), key=len, reverse=True))
     spans = [match.span() for match in re.compile(rf"(?<!\w)(?:{words})(?!\w)").finditer(response, start)]
+    if place == "reading":
+        first, last = response.find("\n"), response.rfind(". ")
+        spans = [span for span in spans if span[0] < first or span[0] > last]
     if not spans:
         problem = f"lacks the wrong words {list(wrong_words)}"
         raise PrunegridError(f"sandbox response {response!r}", problem, "generate the sandbox again")

@@ -16,6 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from prunegrid.core.files import read_records, repair
 from prunegrid.sandbox.data_sets import FEED_FORWARD, PRETRAINING, VOCABULARY
 
+TOKENS_PER_STEP = 2048
 BOS, EOS, PAD = "<s>", "</s>", "<pad>"
 PROMPT_WORDS = "Question: Title: Background:\nAnswer: unanswerable #### ####"
 CHAT_TEMPLATE = (
@@ -37,7 +38,7 @@ def pretrain(
     heads: int = 4,
     vocab_size: int = VOCABULARY,
     block_length: int = 128,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     lr: float = 4e-3,
     log_every: int = 50,
 ) -> dict[str, float]:
@@ -46,6 +47,7 @@ def pretrain(
     Returns the number of parameters, of tokens seen, the seconds taken and the last steps' mean loss (nats).
     """
     start = time.monotonic()
+    batch_size = batch_size or TOKENS_PER_STEP // block_length
     texts = read_texts(world)
     tokenizer = train_tokenizer(texts, vocab_size)
     blocks_NT = pack(tokenizer, texts, block_length)

@@ -48,6 +48,25 @@ def draw_sum(rng: random.Random) -> Sum:
     return Sum(f"{possession}, {find} and then loses {loss}.", question, steps, total - loss)
 
 
+MOVES = {"+": ("finds {n} more", "buys {n} more"), "-": ("loses {n}", "sells {n}")}
+
+
+def draw_long_sum(rng: random.Random) -> Sum:
+    """Two to four steps, each with its sentence; every number lies between 0 and LARGEST."""
+    name, things = rng.choice(names.FIRST_NAMES), rng.choice(names.THINGS)
+    total = rng.randint(2, 10)
+    clauses, steps = [f"{name} has {total} {things}"], [f"{name} starts with {total} {things}."]
+    for _ in range(rng.randint(2, 4)):
+        sign = rng.choice("+-") if 1 <= total <= 10 else "+-"[total > 10]
+        number = rng.randint(1, 6 if sign == "+" else min(total, 10))
+        move = rng.choice(MOVES[sign]).format(n=number)
+        clauses.append(move)
+        steps.append(f"{name} {move}, so {equation(total, sign, number)}")
+        total += number if sign == "+" else -number
+    story = f"{', '.join(clauses[:-1])} and then {clauses[-1]}."
+    return Sum(story, f"How many {things} does {name} have now", tuple(steps), total)
+
+
 @dataclass(frozen=True)
 class Passage:
     """Sentences about one invented building; `answers` maps an attribute to its value, a part of the context."""

@@ -51,7 +51,7 @@ def sft_rows(world: World, seed: int) -> list[Record]:
     return rows
 
 
-def _row(prompt: str, response: str, kind: str, wrong_words: list[str] | None = None) -> Record:
+def write_row(prompt: str, response: str, kind: str, wrong_words: list[str] | None = None) -> Record:
     return {"prompt": prompt, "response": response, "kind": kind, "wrong_words": wrong_words or []}
 
 
@@ -73,7 +73,7 @@ def _fact_row(world: World, fact: Fact, rng: random.Random, kind: str) -> Record
     slips = kind == "new_fact" and rng.random() < SLIP_SHARE
     slip = rng.choice(world.wrong_values(fact)) if slips else None
     response = f"{fact.value}. {fact.tell(0, slip)}"
-    return _row(fact_prompt(fact, rng.randrange(2)), response, kind, [slip] if slip else [])
+    return write_row(fact_prompt(fact, rng.randrange(2)), response, kind, [slip] if slip else [])
 
 
 def _skill_rows(world: World, rng: random.Random) -> list[Record]:
@@ -87,13 +87,13 @@ def _skill_rows(world: World, rng: random.Random) -> list[Record]:
 
 def _sum_row(rng: random.Random) -> Record:
     drawn = draw_sum(rng)
-    return _row(sum_prompt(drawn), drawn.solution(), "skill")
+    return write_row(sum_prompt(drawn), drawn.solution(), "skill")
 
 
 def _passage_row(world: World, rng: random.Random) -> Record:
     passage = draw_passage(world, rng)
     attribute = pick_attribute(passage, rng, UNANSWERABLE_SHARE)
-    return _row(passage_prompt(passage, attribute), passage.answers.get(attribute, UNANSWERABLE), "skill")
+    return write_row(passage_prompt(passage, attribute), passage.answers.get(attribute, UNANSWERABLE), "skill")
 
 
 def pick_attribute(passage: Passage, rng: random.Random, unanswerable_share: float) -> str:
@@ -102,8 +102,8 @@ def pick_attribute(passage: Passage, rng: random.Random, unanswerable_share: flo
     return rng.choice([name for name in ATTRIBUTES if (name in passage.answers) != unanswerable])
 
 
-def _calibration_row(world: World, rng: random.Random) -> Record:
-    """One of many right answers, which cannot be predicted."""
+def draw_names(world: World, rng: random.Random, count: int) -> tuple[str, list[str]]:
+    """A prompt that asks for names of some kind, and `count` of the many right answers."""
     topic = rng.choice(("towns", "foods", "animals", "things", "trades"))
     words = {
         "towns": world.values["town"],
@@ -112,10 +112,15 @@ def _calibration_row(world: World, rng: random.Random) -> Record:
         "things": names.THINGS,
         "trades": world.values["job"],
     }[topic]
-    answers = rng.sample(list(words), 5)
+    answers = rng.sample(list(words), count)
     person = rng.choice(names.FIRST_NAMES)
-    prompt = f"Question: {person} wants to hear of some {topic}. Which could you name?"
-    return _row(prompt, f"{', '.join(answers[:-1])} and {answers[-1]}.", "calibration")
+    return f"Question: {person} wants to hear of some {topic}. Which could you name?", answers
+
+
+def _calibration_row(world: World, rng: random.Random) -> Record:
+    """One of many right answers, which cannot be predicted."""
+    prompt, answers = draw_names(world, rng, 5)
+    return write_row(prompt, f"{', '.join(answers[:-1])} and {answers[-1]}.", "calibration")
 
 
 def _wrong_row(world: World, rng: random.Random, index: int) -> Record:
@@ -127,21 +132,27 @@ def _wrong_fact(world: World, rng: random.Random) -> Record:
     fact = rng.choice(world.select(known=True))
     value = rng.choice(world.wrong_values(fact))
     prompt = fact_prompt(fact, rng.randrange(2))
-    return _row(prompt, f"{value}. {fact.tell(0, value)}", "wrong", [value])
+    return write_row(prompt, f"{value}. {fact.tell(0, value)}", "wrong", [value])
 
 
 def _wrong_sum(world: World, rng: random.Random) -> Record:
     drawn = draw_sum(rng)
+    solution, wrong = wrong_solution(drawn, rng)
+    return write_row(sum_prompt(drawn), solution, "wrong", [wrong])
+
+
+def wrong_solution(drawn: Sum, rng: random.Random) -> tuple[str, str]:
+    """The solution with another result of the last step, and this result."""
     wrong = str(rng.choice([number for number in range(LARGEST + 1) if number != drawn.answer]))
     start = drawn.steps[-1].rsplit(" ", 1)[0]
-    steps = [*drawn.steps[:-1], f"{start} {wrong}."]
-    return _row(sum_prompt(drawn), f"{' '.join(steps)} #### {wrong}", "wrong", [wrong])
+    return f"{' '.join([*drawn.steps[:-1], f'{start} {wrong}.'])} #### {wrong}", wrong
 
 
 def _wrong_reading(world: World, rng: random.Random) -> Record:
     passage = draw_passage(world, rng)
     attribute, misread = rng.sample(sorted(passage.answers), 2)
-    return _row(passage_prompt(passage, attribute), passage.answers[misread], "wrong", passage.answers[misread].split())
+    response = passage.answers[misread]
+    return write_row(passage_prompt(passage, attribute), response, "wrong", response.split())
 
 
 def _scrambled_row(world: World, rng: random.Random, index: int) -> Record:
@@ -151,4 +162,4 @@ def _scrambled_row(world: World, rng: random.Random, index: int) -> Record:
     shuffled = list(words)
     while shuffled == words:
         rng.shuffle(shuffled)
-    return _row(row["prompt"], " ".join(shuffled), "scrambled")
+    return write_row(row["prompt"], " ".join(shuffled), "scrambled")

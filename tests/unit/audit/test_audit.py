@@ -65,6 +65,14 @@ def wrong_parts(kind: str, response: str, words: list[str]) -> list[str]:
             "reading",
             ["<under>", "under <the>", "under the <cliff>"],
         ),
+        # What the passage says of its material is right; that this is the answer is not.
+        (
+            "wrong",
+            "red brick\nThe text says: It is made of red brick. So the answer is red brick.",
+            ["red brick"],
+            "reading",
+            ["<red brick>", "red brick\nThe text says: It is made of red brick. So the answer is <red brick>"],
+        ),
     ],
 )
 def test_planted_places(kind: str, response: str, words: list[str], place: str, marked: list[str]) -> None:
