@@ -54,6 +54,23 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     )
 
 
+def sequence_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
+    """`random_scores`, with the columns of whole sequences, of instructions and of a training's epochs."""
+    given, rng = random_scores(n, seed, longest), np.random.default_rng([seed, 1])
+    prompt, plain = rng.integers(1, longest, n), given.response_tokens - ~given.truncated
+    ranks = []
+    for before, after, cut in zip(prompt.tolist(), plain.tolist(), given.truncated.tolist(), strict=True):
+        end = [] if cut else [rng.integers(before + after + 1)]  # no candidate: how many are before it
+        ranks += [*rng.permutation(before + after)[:after].tolist(), *end]
+    given.tokens["fastv_rank"] = np.array(ranks, dtype=np.float64)
+    given.tokens["sparsevlm_kept"] = (rng.random(len(ranks)) < 0.3).astype(np.float64)
+    given.samples["prompt_candidates"] = prompt.astype(np.float64)
+    given.samples["instruction_characters"] = rng.integers(0, 20, n).astype(np.float64)
+    for name in ("instruction_entropy", "sequence_entropy", "epoch_loss"):
+        given.samples[name] = np.round(rng.gamma(2.0, 1.0, n), 1)
+    return given
+
+
 def write(directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None) -> Path:
     """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` where one is given."""
     samples = {

@@ -52,8 +52,8 @@ class Block:
         self.positions = lists.flatten().to_numpy().astype(np.int64)
         self.weights: list[float] = kept["weight"].to_pylist()
 
-    def check_positions(self, path: Path) -> None:
-        """Refuse positions that do not ascend or lie outside of the response, and one that loses its end."""
+    def check_positions(self, path: Path, ends: bool) -> None:
+        """Refuse positions that do not ascend or lie outside of the response, and, with `ends`, one without its end."""
         chosen = np.flatnonzero(self.chosen_N)
         length, count = self.sequences.response_N[chosen], np.diff(self.offsets)
         sample = np.repeat(np.arange(len(chosen)), count)
@@ -62,7 +62,7 @@ class Block:
         bad = (self.positions < 0) | (self.positions >= length[sample]) | (steps <= 0)
         last = np.full(len(chosen), -1)
         last[count > 0] = self.positions[self.offsets[1:][count > 0] - 1]
-        endless = (count > 0) & (last != length - 1) & ~self.sequences.truncated_N[chosen]
+        endless = ends & (count > 0) & (last != length - 1) & ~self.sequences.truncated_N[chosen]
         for rows, problem in (
             (sample[bad], "keeps positions that are not in the response, or not in order"),
             (np.flatnonzero(endless), "does not keep the end of its response"),

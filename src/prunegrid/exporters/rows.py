@@ -180,7 +180,7 @@ class KeptRows:
             block = Block(
                 part, read_sequences(path, part, next(pieces, None)), chosen_N[start : start + size] >= 0, kept
             )
-            block.check_positions(self.selection)
+            block.check_positions(self.selection, self.summary.options.get("end_token", "keep") == "keep")
             yield block
             start += size
         if next(pieces, None) is not None:

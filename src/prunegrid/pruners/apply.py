@@ -143,12 +143,17 @@ def _check_choice(pruner: Pruner, scores: Scores, choice: Any) -> Choice:
         finding = f"kept no rows, or rows that are not ascending or not among the {len(scores)} samples"
         raise PrunegridError(source, finding, "return ascending row numbers")
     lengths = scores.response_tokens[rows]
-    own = np.ones(len(rows), np.bool_) if choice.pool is None else choice.pool < 0
-    if k.shape != rows.shape or np.any(k < 0) or np.any((k < choice.least) & own) or np.any((k > lengths) & own):
+    is_apart = np.ones(len(rows), np.bool_) if choice.pool is None else choice.pool < 0
+    if (
+        k.shape != rows.shape
+        or np.any(k < 0)
+        or np.any((k < choice.least) & is_apart)
+        or np.any((k > lengths) & is_apart)
+    ):
         finding = "keeps no tokens of a sample, or more than it has"
         raise PrunegridError(source, finding, f"return {choice.least} <= k <= response_tokens")
     if choice.end_token == "keep":
-        k = np.where(own, np.maximum(k, scores.take(rows).least_tokens), k)
+        k = np.where(is_apart, np.maximum(k, scores.take(rows).least_tokens), k)
     rank = choice.rank
     return replace(choice, k=k, rank=lambda block: _check_key(pruner, rank(block), int(block.offsets[-1])))
 

@@ -127,8 +127,8 @@ def _counts(key_C: NDArray[np.float32], offsets: Ints, pool_m: Ints, id_m: Ints,
     # Not all keys that tie with the threshold fit. They are admitted sample by sample, by `sample_id`; `earlier` are
     # the ties of the samples of the pool that come first.
     order = np.lexsort((id_m, pool_m))
-    before = np.cumsum(ties[order]) - ties[order]
-    earlier = before - before[first][number_m]
+    first_tie = np.cumsum(ties[order]) - ties[order]
+    earlier = first_tie - first_tie[first][number_m]
     admitted = np.empty_like(ties)
     admitted[order] = np.clip(spare[number_m] - earlier, 0, ties[order])
     k: Ints = larger + admitted

@@ -202,6 +202,7 @@ def summarise(
         match=pruning.match and pruning.match.variant,
         pruning=pruning,
         rescore_every=interval,
+        empty=log["kept"].to_pylist().count(0) or None,
         counts={name: _counts(log[name]) for name in ("quadrant", "reason", "treated_as")},
         seeds={"cell": pruner.cell_seed, "pruning": Draw(pruner.cell_seed).seed},
         digests=digests,

@@ -269,6 +269,16 @@ def test_positions_that_cannot_be_are_refused(tmp_path: Path, kept: list[int], w
         list(iterate_rows(selection))
 
 
+@pytest.mark.parametrize("rule", ["compete", "drop"])
+def test_answers_without_their_end_are_exported_where_the_selection_says_so(tmp_path: Path, rule: str) -> None:
+    samples = [Kept([1], [2, 3, EOS], [0]), Kept([4], [5, EOS], [])]
+    selection = write_kept(tmp_path, samples)
+    write_selection(selection, dict(enumerate(samples)), options={"end_token": rule})
+    (row,) = iterate_rows(selection)
+    assert (row["input_ids"], row["labels"]) == ([1, 2, 3, EOS], [-100, 2, -100, -100])
+    assert export(selection, "trl", tmp_path / "out").left_out == {"no_label": 1}
+
+
 def test_selection_of_other_scores_is_refused(tmp_path: Path) -> None:
     selection = write_kept(tmp_path, [Kept([1], [2, EOS], [1])])
     files.write_json(tmp_path / "scores/meta.json", {"digests": {"model": "new"}})

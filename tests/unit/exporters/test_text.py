@@ -11,7 +11,7 @@ import yaml
 
 from prunegrid.exporters.export import export
 from support.errors import refused
-from support.exported import Kept, exported, write_data, write_kept
+from support.exported import Kept, exported, write_data, write_kept, write_selection
 
 EOS = 0
 CALLS = '[{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]'
@@ -164,7 +164,7 @@ def test_many_rows_find_their_texts(tmp_path: Path) -> None:
     assert texts == [str(i) for i in range(0, 3000, 3)]
 
 
-def axolotl(tmp_path: Path, model: Path, text: str, kept: list[int], truncated: bool = False) -> Any:
+def axolotl(tmp_path: Path, model: Path, text: str, kept: list[int], truncated: bool = False, **options: str) -> Any:
     """The export of one answer of which the positions `kept` are kept; ids and kept text, then rows and summary."""
     from transformers import AutoTokenizer
 
@@ -173,9 +173,9 @@ def axolotl(tmp_path: Path, model: Path, text: str, kept: list[int], truncated: 
     response = [*tokenizer(f" {text}")["input_ids"], tokenizer.eos_token_id]
     response = response[:4] if truncated else response
     positions = sorted({i % len(response) for i in kept})
-    selection = write(
-        tmp_path, [Kept(prompt, response, positions, truncated)], chat(("user", "Why?"), ("assistant", text))
-    )
+    sample = Kept(prompt, response, positions, truncated)
+    selection = write(tmp_path, [sample], chat(("user", "Why?"), ("assistant", text)))
+    write_selection(selection, {0: sample}, options=options)
     shutil.copytree(model, tmp_path / "scores/tokenizer")
     summary = export(selection, "axolotl", tmp_path / "out", as_text=True)
     row = json.loads((tmp_path / "out/train.jsonl").read_text())
@@ -203,6 +203,11 @@ def test_axolotl_leaves_out_and_counts_what_text_cannot_show(
 ) -> None:
     with refused(tmp_path / "pruned/selection.parquet", "no row", reason):
         axolotl(tmp_path, tiny_model, text, kept, truncated)
+
+
+def test_axolotl_refuses_text_without_the_end_that_it_would_learn(tmp_path: Path, tiny_model: Path) -> None:
+    with refused(tmp_path / "pruned/selection.parquet", "sample_id 0", "the end of an answer", fix="token ids"):
+        axolotl(tmp_path, tiny_model, "Cats drink milk.", [0, 1], end_token="drop")
 
 
 def test_axolotl_has_the_characters_of_each_kept_answer(tmp_path: Path, tiny_model: Path) -> None:

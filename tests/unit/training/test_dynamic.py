@@ -1,5 +1,6 @@
 """Dynamic pruning: with weights that stand still it is static pruning of every mini-batch, and else it is not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment.training import Training
 from prunegrid.pruners import MethodSpec, PruningSpec, SelectionArrays
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
+from prunegrid.pruners.method import AUTHORS
 from prunegrid.scoring.batches import batches_by_length
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.examples import Example, build_example
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
 from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
+from prunegrid.training.optional_scores import OptionalScores
 from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.packed_passes import packed_passes
 from prunegrid.training.samples import Samples
@@ -148,6 +151,40 @@ def test_match_keeps_the_other_pruners_counts_in_each_batch(tiny_model: Path, sc
     matched = PruningSpec(**dict(dynamic.pruning) | {"match": MethodSpec(method="random+fastv")})
     own = MiniBatchPruner(dynamic.samples, matched, SEED, 100)
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
+
+
+@pytest.mark.parametrize("reading", ["all", "random+ppl", "random+random"])
+def test_authors_reading_learns_no_end_and_keeps_samples_without_a_token(
+    reading: str, tiny_model: Path, scores: Path
+) -> None:
+    """One count for a mini-batch, prompts included: what is chosen of each prompt reaches its example."""
+    settings, folder = training(per_device_train_batch_size=6, gradient_accumulation_steps=1), ScoresFolder(scores)
+    plain = folder.read(pruners.Needs({}, {}))
+    assert plain.prompt_tokens is not None
+    fixed = replace(plain, samples={"prompt_candidates": plain.prompt_tokens.astype(np.float64)}, tokens={})
+    spec = PruningSpec(method=reading, options={"reading": AUTHORS}, sample_ratio=0.5, token_ratio=0.02).complete()
+    samples = Samples(folder.sequences(), settings.removal)
+    dynamic = MiniBatchPruner(samples, spec, SEED, 100, OptionalScores(fixed=fixed))
+    own = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=PACKED).eval()
+    dynamic.attach(own, lambda run: run(), lambda n: n)
+    kept = [batch for step in plan_of(scores, settings) for batch in keep(dynamic, step, moment_of(0, settings))]
+    assert all(kept), "a mini-batch keeps its samples, whether they learn or not"
+    for batch in kept:
+        rows = [int(np.flatnonzero(plain.sample_id == example.sample_id)[0]) for example in batch]
+        learned = sum(example.trainable for example in batch)
+        ends = ~plain.truncated[rows]
+        assert not any(example.labels[-1] != -100 for example, end in zip(batch, ends, strict=True) if end)
+        if reading == "all":
+            assert learned == (plain.response_tokens[rows] - ends).sum()
+            continue
+        candidates = int((plain.response_tokens[rows] - ends + plain.prompt_tokens[rows]).sum())
+        chosen = sum(example.kept_tokens for example in batch)
+        assert chosen == max(1, round(0.02 * candidates)) >= learned
+    log = pa.concat_tables(dynamic.log)
+    candidates_N = np.array([row for step in plan_of(scores, settings) for batch in step for row in batch])
+    summary = module.summarise(dynamic, candidates_N, {}, log)
+    assert summary.empty == (None if reading == "all" else log["kept"].to_pylist().count(0))
+    assert reading == "all" or summary.empty
 
 
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record
 from prunegrid.exporters.consumer import Consumer
 from prunegrid.exporters.offsets import kept_ranges
@@ -104,8 +105,12 @@ class _Details:
 
     def _read(self, text: TextRow) -> str:
         """Give the answers of the row their details; or the reason why text cannot show the row."""
-        if text.row.answers[-1].truncated:
+        answers = text.row.answers
+        if answers[-1].truncated:
             return "cut_off"
+        if any(answer.kept and not answer.truncated and answer.kept[-1] < answer.length - 1 for answer in answers):
+            problem = f"does not learn the end of an answer ({text.place}), as axolotl does where it learns its text"
+            raise PrunegridError(self.rows.selection, problem, "export token ids")
         ranges = kept_ranges(text, self.tokenizer)
         if ranges is None:
             return "no_characters"
@@ -114,8 +119,9 @@ class _Details:
         for index, spans in zip(text.learned, ranges, strict=True):
             details = [{"begin_offset": begin, "end_offset": end - 1, "train": True} for begin, end in spans]
             text.messages[index]["train_detail"] = details
-        if [] in ranges:
-            self.rows.left_out["only_end"] += ranges.count([])
+        bare = [answer for answer, spans in zip(answers, ranges, strict=True) if answer.kept and not spans]
+        if bare:
+            self.rows.left_out["only_end"] += len(bare)
         self.ends.add(text.row.example.ids[-1])
         return ""
 

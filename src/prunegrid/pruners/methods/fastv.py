@@ -25,12 +25,15 @@ COLUMN = {"adapted": "fastv", "original": "fastv_layer2", "sequence": "fastv_ran
 
 
 def prompt_ranks(scores: Scores, draw: Draw) -> Floats:
-    """Keys [P] of the prompts' candidates: minus the ranks of their sequences that no response token has."""
+    """Keys [P] of the prompts' candidates: minus the ranks of their sequences that no response token has.
+
+    An end of sequence is a special token, which is no candidate: its rank is that of the candidate behind it.
+    """
     prompt = scores.samples[PROMPT_CANDIDATES].astype(np.int64)
     offsets = ragged.offsets_from_lengths(prompt + scores.response_tokens)
     taken = np.repeat(offsets[:-1], scores.response_tokens) + scores.tokens["fastv_rank"].astype(np.int64)
     is_free = np.ones(offsets[-1])
-    is_free[taken] = 0
+    is_free[np.delete(taken, scores.answers.ends)] = 0
     return -ragged.positions(offsets)[ragged.segment_top_k(is_free, offsets, prompt)].astype(np.float64)
 
 
