@@ -42,14 +42,16 @@ def run(
     dynamic: bool = False,
     device: str = "cpu",
     options: dict[str, Any] | None = None,
+    pruning: dict[str, Any] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
-    """`options` are those of Q-Tuning, which prunes a dynamic job."""
+    """`options` are those of Q-Tuning, which prunes a dynamic job; `pruning` has fields of another method's."""
+    spec = DYNAMIC.model_copy(update={"options": options or {}} | (pruning or {}))
     job = Job(
         model=inputs.model,
         scores=inputs.scores,
         selection=None if dynamic else inputs.selection,
-        pruning=DYNAMIC.model_copy(update={"options": options or {}}) if dynamic else None,
+        pruning=spec if dynamic else None,
         training=Training(**(SETTINGS | {"mode": "dynamic" if dynamic else "static"} | settings)),
         runtime=Runtime(save_steps=save_steps, report_to=[]),
         seed=0,

@@ -7,8 +7,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
-from math import ceil
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -25,8 +23,9 @@ from prunegrid.experiment.model import Model, Sandbox, Source
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
 from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
+from prunegrid.experiment.training_checks import check_mini_batches, check_training, chooses_by_epoch
 from prunegrid.experiment.variant import Budget, Variant
-from prunegrid.pruners.columns import FIXED_EXTRAS, MOMENT_EXTRAS, PASS_COLUMNS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
 
 
@@ -201,17 +200,18 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def check_dynamic(self) -> Self:
-        modes = {variant.name: variant.mode or self.training.mode for variant in self.variants}
-        size, ratio = self.training.per_device_train_batch_size, min(b.sample_ratio for b in self.grid_budgets)
-        if "dynamic" in modes.values() and size * Fraction(str(ratio)) < 1:
-            raise ValueError(
-                f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more "
-                f"than the sample_ratio {ratio}; give {ceil(1 / Fraction(str(ratio)))} or more"
-            )
+        trainings = {variant.name: variant.trained_by(self.training) for variant in self.variants}
         for variant in self.variants:
-            if modes[variant.name] == "dynamic":
-                self._check_prunes_mini_batches(variant)
-            elif variant.match and modes[variant.match] == "dynamic":
+            training, match = trainings[variant.name], variant.match and trainings[variant.match]
+            check_training(variant, training, self.grid_budgets)
+            if training.mode == "dynamic":
+                other = self.variant(variant.match) if variant.match else None
+                check_mini_batches(variant, other, training, min(b.sample_ratio for b in self.grid_budgets))
+                if match and chooses_by_epoch(match):
+                    raise ValueError(
+                        f"{variant.name}: {variant.match}, its match, prunes no mini-batches; leave it out"
+                    )
+            elif match and match.mode == "dynamic":
                 raise ValueError(
                     f"{variant.name} is static and {variant.match}, its match, dynamic; give both the same mode"
                 )
@@ -233,15 +233,6 @@ class Experiment(Section):
                 fix = "set dataset.turns: each, or mode: static"
                 raise ValueError(f"{variant.name}: mode: dynamic scores an answer at a time; {fix}")
         return self
-
-    def _check_prunes_mini_batches(self, variant: Variant) -> None:
-        for pruner in (variant, self.variant(variant.match)) if variant.match else (variant,):
-            name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
-            needs = pruners.needs(pruner.method, pruner.options)
-            if extras := sorted({*needs.samples, *needs.tokens} - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS}):
-                raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
-            if pruner.options.get("window") is not None:
-                raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -14,6 +14,7 @@ from prunegrid.experiment.training import Lora, Mode, Training
 from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.pruners import MethodSpec, PruningSpec
 from prunegrid.pruners.columns import FIXED_EXTRAS, PASS_COLUMNS
+from prunegrid.pruners.epochs import choice_columns
 
 PATH = rf"{ZERO_SHOT}|(?:{FULL}|{SHUFFLED})/seed\d+|s[\d.e-]+-t[\d.e-]+/[^/]+/seed\d+"
 
@@ -72,10 +73,12 @@ def _model_cells(experiment: Experiment, model: str) -> Iterator[Cell]:
 def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
     """The optional score columns that the cell's pruners read from files, beyond those of every scoring pass.
 
-    A dynamic cell computes those that depend on the weights itself.
+    A dynamic cell computes those that depend on the weights itself, unless it chooses samples once an epoch.
     """
     if dynamic(experiment, cell):
-        return sorted(pruning_of(experiment, cell).columns & set(FIXED_EXTRAS))
+        spec, training = pruning_of(experiment, cell), training_of(experiment, cell)
+        chosen_by = choice_columns(spec) if training.prune_samples == "epoch" else ()
+        return sorted((spec.columns & set(FIXED_EXTRAS)) | {*chosen_by})
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     return sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS))
@@ -95,12 +98,10 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
 
     Otherwise a change of `removal` would train Full again, and one of `lora` the cells that train all weights.
     """
-    training, mode = experiment.training, _mode(experiment, cell)
-    own = experiment.variant(cell.variant).training if cell.pruned else {}
-    if own:
-        training = Training.model_validate(training.model_dump() | own)
-    removal = (experiment.variant(cell.variant).removal or training.removal) if cell.pruned else "mask"
-    training = training.model_copy(update={"mode": mode, "removal": removal})
+    if cell.pruned:
+        training = experiment.variant(cell.variant).trained_by(experiment.training)
+    else:
+        training = experiment.training.model_copy(update={"mode": "static", "removal": "mask"})
     unused = {name: Training.model_fields[name].default for name in _without_effect(training, cell)}
     return training.model_copy(update=unused | ({"lora": Lora()} if training.method == "full" else {}))
 

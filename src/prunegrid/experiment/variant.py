@@ -91,6 +91,12 @@ class Variant(Section):
             raise ValueError(str(error)) from None
         return self
 
+    def trained_by(self, training: Training) -> Training:
+        """The experiment's `training` with the variant's own keys in place, mode and removal included."""
+        beside = {"mode": self.mode, "removal": self.removal}
+        own = self.training | {key: value for key, value in beside.items() if value}
+        return Training.model_validate(training.model_dump() | own) if own else training
+
     @model_validator(mode="after")
     def check_training(self) -> Self:
         for key in self.training:

@@ -25,3 +25,4 @@ LAYER_EXTRAS = ("fastv_rank", "sparsevlm_kept")  # of the last layer's attention
 # weights, which it reads from the scores' files.
 MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS)
 FIXED_EXTRAS = (*TEXT_EXTRAS, *sorted(REFERENCE_EXTRAS))
+EPOCH_LOSS = "epoch_loss"  # of samples at their last visit: a training with prune_samples: epoch alone has it

@@ -40,12 +40,14 @@ def cell_costs(experiment: Experiment, train_seconds: float | None, scoring: flo
 def _passes(experiment: Experiment, cell: Cell) -> list[str]:
     """The passes over the data whose scores a cell's pruners read: the scoring pass, optional scores.
 
-    Of these a dynamic cell reads only optional scores that no weights change.
+    Of these a dynamic cell reads optional scores that no weights change, and what an epoch's samples are chosen by.
     """
     if not cell.pruned:
         return []
     if grid.dynamic(experiment, cell):
-        return grid.extra_columns(experiment, cell)
+        by_epoch = grid.training_of(experiment, cell).prune_samples == "epoch"
+        read = {*grid.pruning_of(experiment, cell).needs.samples} & (set(PASS_COLUMNS) - set(COUNTED))
+        return [*([PASS] if by_epoch and read else []), *grid.extra_columns(experiment, cell)]
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     read = {*needs.samples, *needs.tokens} - set(COUNTED)

@@ -2,13 +2,36 @@
 
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from prunegrid.core.files import read_json, read_parquet, write_json, write_parquet
+from prunegrid.core.ragged import Floats
 from prunegrid.selection.examples import Example
+
+
+@dataclass
+class VisitLosses:
+    """The loss of each sample at its last visit (`prune_samples: epoch`).
+
+    `last_N`, of the epochs before, is the same on all ranks. `seen_N`, of the current epoch, is this rank's own, and
+    not a number for samples that it has not seen yet.
+    """
+
+    last_N: Floats
+    seen_N: Floats
+
+    def close(self, gather: Callable[[Floats], Floats]) -> None:
+        """End the epoch: all ranks take over what any of them saw. `gather` returns an array [N] of every rank."""
+        of_ranks = gather(self.seen_N)
+        seen = ~np.isnan(of_ranks)  # an epoch shows a sample to one rank at most
+        self.last_N = np.where(seen.any(0), np.where(seen, of_ranks, 0).sum(0), self.last_N)
+        self.seen_N = np.full(len(self.last_N), np.nan)
 
 
 class Counters:
@@ -16,7 +39,7 @@ class Counters:
     passes. A job that an older version began has not counted the ends, and does not begin to.
 
     `unlogged` is the sum of losses since the step after which one was last logged, and that step. `scores` are those
-    that dynamic mode has computed for the candidates of later steps (`rescoring`).
+    that dynamic mode has computed for the candidates of later steps (`rescoring`), `losses` those of the last visits.
     """
 
     def __init__(self, rank: int) -> None:
@@ -29,6 +52,7 @@ class Counters:
         self.saved = 0
         self.unlogged: tuple[float, int] = (0.0, 0)
         self.scores: pa.Table | None = None
+        self.losses: VisitLosses | None = None
 
     @property
     def seconds(self) -> float:
@@ -57,6 +81,8 @@ class Counters:
             write_parquet(folder / f"selection_log-{self.rank}.parquet", self.log[0])
         if self.scores is not None:
             write_parquet(folder / f"scores-{self.rank}.parquet", self.scores)
+        if self.losses is not None:
+            write_parquet(folder / f"losses-{self.rank}.parquet", pa.table(vars(self.losses)))
 
     def load(self, folder: Path, step: int) -> None:
         state = read_json(folder / f"account-{self.rank}.json")
@@ -66,3 +92,7 @@ class Counters:
         self.log[:] = [read_parquet(log)] if log.exists() else []
         scores = folder / f"scores-{self.rank}.parquet"
         self.scores = read_parquet(scores) if scores.exists() else None
+        losses = folder / f"losses-{self.rank}.parquet"
+        if losses.exists():
+            table = read_parquet(losses)
+            self.losses = VisitLosses(*(table[name].to_numpy().copy() for name in ("last_N", "seen_N")))

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.ragged import Ints
+from prunegrid.core.ragged import Floats, Ints
 from prunegrid.core.randomness import uniform
 from prunegrid.pruners import Draw, Match, PruningSpec, Scores, SelectionArrays, select
 from prunegrid.pruners.columns import ATTENTION_SCORES
@@ -22,13 +22,16 @@ from prunegrid.selection.examples import Example
 from prunegrid.selection.summary import SelectionSummary, Totals
 from prunegrid.training.candidates import CallModel, CandidateScorer
 from prunegrid.training.counters import Counters
+from prunegrid.training.epochs import EpochPlans
 from prunegrid.training.job import Order
+from prunegrid.training.mini_batch import SampleStage
 from prunegrid.training.optional_scores import NONE, OptionalScores, optional_scores
 from prunegrid.training.rescoring import RescoreInterval, Rescoring
-from prunegrid.training.samples import Samples
+from prunegrid.training.samples import Samples, second_ratio
 from prunegrid.training.schedule import MicroBatches, constant_timetable, schedule
 
 PROBE_SAMPLES = 100
+PRUNED_HERE = SampleStage()
 LOG_SCHEMA = pa.schema(
     {
         "epoch": pa.int32(),
@@ -52,6 +55,14 @@ class StepPosition(NamedTuple):
     progress: float
 
 
+class Candidates(NamedTuple):
+    """What samples are chosen from, over all mini-batches or epochs: one that is in three epochs counts three times."""
+
+    samples: int
+    response_tokens: int
+    all_tokens: int
+
+
 class MiniBatchPruner:
     """Prunes the mini-batches of one rank; `log` has a row for each kept sample."""
 
@@ -62,7 +73,9 @@ class MiniBatchPruner:
         cell_seed: int,
         batch_tokens: int,
         optional: OptionalScores = NONE,
+        stage: SampleStage = PRUNED_HERE,
     ) -> None:
+        self.stage = stage
         self.samples, self.rows, self.pruning, self.cell_seed = samples, samples.rows, pruning, cell_seed
         self.log: list[pa.Table] = []
         attention = bool(pruning.columns & set(ATTENTION_SCORES))
@@ -96,7 +109,7 @@ class MiniBatchPruner:
         if matched := self.pruning.counterpart:
             matched_selection = select(candidates, matched, draw)
             match = Match(len(matched_selection), len(matched_selection.positions))
-        selection = select(candidates, self.pruning, draw, match)
+        selection = self.stage.select(candidates, rows, self.pruning, draw, match)
         self.log.append(log_rows(selection, position))
         row_of = dict(zip(self.rows.sample_id_N[rows].tolist(), rows.tolist(), strict=True))
         prompt_kept = [None] * len(selection) if selection.prompt_kept is None else selection.prompt_kept.tolist()
@@ -125,12 +138,18 @@ class DynamicExamples:
     def __init__(self, order: Order, rows: Sequences, counters: Counters) -> None:
         job, training = order.job, order.job.training
         assert job.pruning, "a dynamic cell has a pruning"
-        self.rows, self.counters, self.candidates = rows, counters, len(rows)
-        self.timetable = constant_timetable(len(rows), len(rows), training)
-        self.plan = schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)
+        self.job, self.rows, self.counters, self.candidates = job, rows, counters, len(rows)
+        self.epochs = EpochPlans(job, rows, counters) if training.prune_samples == "epoch" else None
+        if self.epochs:
+            self.timetable, self.plan = self.epochs.timetable, self.epochs.plan
+            stage = SampleStage(self.epochs.samples, self.epochs.late_ratio)
+        else:
+            self.timetable = constant_timetable(len(rows), len(rows), training)
+            self.plan = dict(enumerate(schedule(rows.sample_id_N, len(rows), training, job.seed, counters.rank)))
+            stage = SampleStage(None, second_ratio(job))
         pass_tokens = max(1, training.batch_tokens >> order.halvings)
         samples, optional = Samples(rows, training.removal), optional_scores(job)
-        self.pruner = MiniBatchPruner(samples, job.pruning, job.seed, pass_tokens, optional)
+        self.pruner = MiniBatchPruner(samples, job.pruning, job.seed, pass_tokens, optional, stage)
         self.pruner.log, self.pruner.candidates.counts = counters.log, counters.counts
         score = self.pruner.candidates.score
         self.rescoring = Rescoring(self.plan, self.timetable, training.rescore_every, score, counters)
@@ -139,25 +158,46 @@ class DynamicExamples:
     def take(self, step: int) -> list[list[Example]]:
         """The examples of each micro-batch of this step."""
         self._attach_model()
+        if self.epochs:
+            self.epochs.begin(step, self._gather)
         micro_batches, epoch = self.plan[step], self.timetable.epoch(step)
         self.trainer.current = self.rows.sample_id_N[[row for batch in micro_batches for row in batch]].tolist()
         if step == self.timetable.starts[epoch]:
             self.probe()
         position = StepPosition(epoch, step, self.counters.rank, step / self.timetable.steps)
-        return self.pruner.prune(micro_batches, position, self.rescoring.scores(step))
+        scores = self.rescoring.scores(step)
+        if self.epochs:
+            self.epochs.visit(micro_batches, scores)
+        return self.pruner.prune(micro_batches, position, scores)
+
+    def _gather(self, values: Floats) -> Floats:
+        """The values [K] of every rank, float64[ranks, K]."""
+        own_row = torch.from_numpy(values[None]).to(self.trainer.args.device)
+        rows: Floats = self.trainer.accelerator.gather(own_row).cpu().numpy()
+        return rows
 
     def _attach_model(self) -> None:
         """Only now: DeepSpeed wraps the model after the Trainer is made."""
         if self.pruner.candidates.model is None:
             self.pruner.attach(self.trainer.causal, self.trainer.call_model, self.trainer.maximum)
 
+    def all_candidates(self) -> Candidates:
+        """Those of all ranks. An epoch's choice is from all the data; of an epoch that is cut short, a part counts."""
+        rows, ids, training = self.rows, self.rows.sample_id_N, self.job.training
+        if self.epochs:
+            passes = self.timetable.passes(self.timetable.steps)
+            numbers = len(rows), int(rows.response_N.sum()), int(rows.length_N.sum())
+            return Candidates(*(round(passes * number) for number in numbers))
+        plans = [schedule(ids, len(ids), training, self.job.seed, rank) for rank in range(training.ranks)]
+        seen = [row for plan in plans for step in plan for batch in step for row in batch]
+        return Candidates(len(seen), int(rows.response_N[seen].sum()), int(rows.length_N[seen].sum()))
+
     def probe(self) -> None:
         """Record mean PPL and entropy of the fixed samples under the current weights (the paper's Figure 8)."""
         self._attach_model()
         trainer = self.trainer
         sums = self.pruner.probe(self.counters.rank, trainer.args.world_size)
-        own_sums = torch.tensor([sums], dtype=torch.float64, device=trainer.args.device)
-        ppl, entropy, number = trainer.accelerator.gather(own_sums).sum(0).tolist()
+        ppl, entropy, number = self._gather(np.array(sums, np.float64)).sum(0).tolist()
         probe = {"step": trainer.state.global_step, "ppl": ppl / number, "entropy": entropy / number}
         self.counters.probes.append(probe)
 
@@ -171,24 +211,21 @@ def log_rows(selection: SelectionArrays, position: StepPosition) -> pa.Table:
 
 def summarise(
     pruner: MiniBatchPruner,
-    candidates: Ints,
+    candidates: Candidates,
     digests: dict[str, str],
     log: pa.Table,
     interval: RescoreInterval = 1,
     extras: dict[str, dict[str, str]] | None = None,
 ) -> SelectionSummary:
-    """`selection.json` of a dynamic cell; its counts are over all mini-batches.
+    """`selection.json` of a dynamic cell; its counts are over all mini-batches, or all epochs.
 
-    `candidates` are the rows of the candidates of all mini-batches: a sample that occurs in three epochs counts three
-    times. `interval` is `training.rescore_every`, `extras` are digests of the optional scores read from files.
+    `interval` is `training.rescore_every`; `extras` are the digests of the optional scores that were read.
     """
     pruning, rows = pruner.pruning, pruner.rows
     row_of = dict(zip(rows.sample_id_N.tolist(), range(len(rows)), strict=True))
     kept_rows = np.array([row_of[sample_id] for sample_id in log["sample_id"].to_pylist()], dtype=np.int64)
     totals = Totals(
-        samples=len(candidates),
-        response_tokens=int(rows.response_N[candidates].sum()),
-        all_tokens=int(rows.length_N[candidates].sum()),
+        **candidates._asdict(),
         kept_samples=len(log),
         kept_tokens=int(pa.compute.sum(log["kept"]).as_py()),
         response_tokens_of_kept=int(rows.response_N[kept_rows].sum()),

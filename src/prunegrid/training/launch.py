@@ -10,12 +10,11 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, write_json
 from prunegrid.experiment import layout
 from prunegrid.models import check_complete, check_device, check_unchanged, file_sizes, weights_digest
-from prunegrid.pruners import Needs
-from prunegrid.scoring.reader import NO_COLUMNS, ScoresFolder, check_digests
+from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.selection.summary import prune_again
 from prunegrid.training import checkpoints, failures, multinode, out_of_memory
 from prunegrid.training.job import Job, Order
-from prunegrid.training.optional_scores import fixed_needs
+from prunegrid.training.optional_scores import file_needs
 from prunegrid.training.processes import run_ranks
 
 REPORT = "report.json"
@@ -35,7 +34,7 @@ def train(
     """
     digests = _check_inputs(job, model_digests or {})
     inputs = {"inputs": file_sums.relative_sums(_check_files(job), root or manifest.parent)}
-    identity = job.identity(digests, ScoresFolder(job.scores).extra_digests(_fixed_needs(job)))
+    identity = job.identity(digests, ScoresFolder(job.scores).extra_digests(file_needs(job)))
     folder = manifest.with_name(layout.CHECKPOINTS)
     with checkpoints.cell_lock(folder) as lock:
         _remove_unfinished(folder, out)
@@ -80,7 +79,7 @@ def _check_inputs(job: Job, model_digests: dict[str, str]) -> dict[str, str]:
 
 def _check_files(job: Job) -> file_sums.Sums:
     """SHA-256 of the files that the job reads, once they are those that were recorded when they were made."""
-    sums = ScoresFolder(job.scores).check_files(_fixed_needs(job))
+    sums = ScoresFolder(job.scores).check_files(file_needs(job))
     if job.selection is None:
         return sums
     summary = job.selection.with_suffix(".json")
@@ -89,11 +88,6 @@ def _check_files(job: Job) -> file_sums.Sums:
     if recorded not in (None, digest):
         raise file_sums.change_error(job.selection, digest, recorded, summary, prune_again(summary))
     return sums | selection
-
-
-def _fixed_needs(job: Job) -> Needs:
-    """The optional scores that the job reads from files: a static one has its selection."""
-    return fixed_needs(job.pruning) if job.pruning else NO_COLUMNS
 
 
 def _remove_unfinished(folder: Path, out: Path) -> None:

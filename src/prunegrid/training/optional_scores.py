@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners import Needs, PruningSpec, Scores
 from prunegrid.pruners.columns import EXTRAS, FIXED_EXTRAS, LAYER_EXTRAS, MOMENT_EXTRAS
+from prunegrid.pruners.epochs import choice_columns
 from prunegrid.scoring.extra_inputs import special_ids
-from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.reader import NO_COLUMNS, ScoresFolder
 from prunegrid.training.job import Job
 
 
@@ -41,8 +42,18 @@ class OptionalScores:
 NONE = OptionalScores()
 
 
+def file_needs(job: Job) -> Needs:
+    """The columns that a job reads from the scores' `extra/` folder; a static one has its selection."""
+    if job.pruning is None:
+        return NO_COLUMNS
+    needs = fixed_needs(job.pruning)
+    if job.training.prune_samples == "epoch":
+        return Needs(needs.samples | choice_columns(job.pruning), needs.tokens)
+    return needs
+
+
 def fixed_needs(pruning: PruningSpec) -> Needs:
-    """The columns that are read from the scores' `extra/` folder, for a pruning of mini-batches."""
+    """Those that mini-batches are pruned by."""
     names = sorted(pruning.columns & set(FIXED_EXTRAS))
     kinds = {kind: {name: pruning.method for name in names if EXTRAS[name] == kind} for kind in ("sample", "token")}
     return Needs(samples=kinds["sample"], tokens=kinds["token"])

@@ -4,18 +4,16 @@ import resource
 from typing import Any
 
 import deepspeed
-import numpy as np
 import pyarrow as pa
 import torch
 import transformers
 
 from prunegrid import __version__
 from prunegrid.core.files import read_parquet, write_json, write_parquet
-from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
-from prunegrid.training.job import Job, Order
+from prunegrid.training.job import Order
 from prunegrid.training.launch import DYNAMIC, REPORT
-from prunegrid.training.schedule import Timetable, schedule
+from prunegrid.training.schedule import Timetable
 
 
 def write_outputs(order: Order, trainer: Any) -> None:
@@ -30,29 +28,21 @@ def write_outputs(order: Order, trainer: Any) -> None:
     if trainer.is_world_process_zero():
         totals = {name: sum(counts[name] for counts, _ in states) for name in counters.counts}
         if order.job.pruning:
-            _write_selection(order, trainer.examples.pruner, [table for _, tables in states for table in tables])
+            _write_selection(order, trainer.examples, [table for _, tables in states for table in tables])
         write_json(order.out / REPORT, training_report(order, totals, trainer) | {"loop_seconds": loop_seconds})
     trainer.accelerator.wait_for_everyone()
 
 
-def _write_selection(order: Order, pruner: Any, logs: list[pa.Table]) -> None:
+def _write_selection(order: Order, examples: Any, logs: list[pa.Table]) -> None:
     """A dynamic cell's selection log and `selection.json`, from the logs of all ranks."""
     from prunegrid.training.dynamic import summarise  # here only: a static job does without the scoring modules
 
     job = order.job
     log = pa.concat_tables(logs).sort_by([(key, "ascending") for key in ("step", "rank", "sample_id")])
     write_parquet(order.out / DYNAMIC[0], log)
-    candidates = _candidates(job, pruner.rows.sample_id_N)
     digests, extras = order.identity["digests"], order.identity.get("extras", {})
-    summary = summarise(pruner, candidates, digests, log, job.training.rescore_every, extras)
+    summary = summarise(examples.pruner, examples.all_candidates(), digests, log, job.training.rescore_every, extras)
     summary.write(order.out / DYNAMIC[1])
-
-
-def _candidates(job: Job, sample_id_N: Ints) -> Ints:
-    """Rows of the candidates of all mini-batches of all ranks."""
-    ranks = range(job.training.ranks)
-    plans = [schedule(sample_id_N, len(sample_id_N), job.training, job.seed, rank) for rank in ranks]
-    return np.array([row for plan in plans for step in plan for batch in step for row in batch])
 
 
 def training_report(order: Order, totals: dict[str, int], trainer: Any) -> dict[str, Any]:

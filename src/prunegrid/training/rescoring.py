@@ -5,7 +5,7 @@ its steps are scored together, in full passes, with the current weights. Scores 
 checkpoint, since after a restart the weights that gave them are gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -36,7 +36,7 @@ class Rescoring:
 
     def __init__(
         self,
-        plan: list[MicroBatches],
+        plan: Mapping[int, MicroBatches],
         timetable: Timetable,
         interval: RescoreInterval,
         score: Callable[[Ints], Scores],

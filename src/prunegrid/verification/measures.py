@@ -16,7 +16,7 @@ from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.pruners.columns import PASS_COLUMNS
+from prunegrid.pruners.columns import EPOCH_LOSS, FIXED_EXTRAS, PASS_COLUMNS
 
 Bounds = tuple[float, float]
 LATER = ("sample_passes", "end_tokens")  # older versions did not record them
@@ -70,12 +70,13 @@ class Measures:
         ends = (last == lengths.tokens[kept.index] - 1) & ~lengths.truncated[kept.index]
         samples, response_tokens = self._samples(cell, lengths, kept.index)
         tokens = int(kept.sum())
+        over = _at_most if training.get("training", {}).get("prune_twice") else _over
         return {
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (tokens / response_tokens, tokens / response_tokens),
-            "trained_tokens": _over(epochs, tokens),
-            "sample_passes": _over(epochs, len(kept)),
-            "end_tokens": _over(epochs, int(ends.sum())),
+            "trained_tokens": over(epochs, tokens),
+            "sample_passes": over(epochs, len(kept)),
+            "end_tokens": over(epochs, int(ends.sum())),
         }
 
     def _samples(self, cell: Cell, lengths: Lengths, kept: pd.Index) -> tuple[float, int]:
@@ -87,7 +88,7 @@ class Measures:
         return len(kept) / len(lengths.tokens), int(lengths.tokens[kept].sum())
 
     def _kept_by_training(self, cell: Cell, lengths: Lengths, training: dict[str, Any]) -> dict[str, Bounds]:
-        """Of a dynamic cell: over the mini-batches of all epochs, each of which sees every sample once."""
+        """Of a dynamic cell: over all epochs, each of which chooses from every sample once."""
         path = self.root / layout.trained(cell.name) / layout.SELECTION_LOG
         table = files.read_parquet(path, ["sample_id", "kept"]).to_pandas()
         settings = training["training"]
@@ -95,6 +96,8 @@ class Measures:
         global_batch = math.prod(settings[key] for key in batch)
         whole, rest = divmod(int(training["steps"]), int(training["steps_per_epoch"]))
         candidates = whole * len(lengths.tokens) + min(rest * global_batch, len(lengths.tokens))
+        if settings.get("prune_samples") == "epoch":
+            candidates = round(float(training["epochs"]) * len(lengths.tokens))
         tokens = int(table["kept"].sum())
         samples, ratio = len(table) / candidates, tokens / int(lengths.tokens[table["sample_id"]].sum())
         return {
@@ -124,11 +127,18 @@ class Measures:
 
     def _passes(self, cell: Cell) -> set[str]:
         """ "" is the scoring pass, others are optional scores by name."""
-        if not cell.pruned or grid.dynamic(self.experiment, cell):
+        if not cell.pruned:
             return set()
         variant = self.experiment.variant(cell.variant)
         needs = pruners.needs(variant.method, variant.options)
         read = (set(needs.samples) | set(needs.tokens)) - FREE
+        if grid.dynamic(self.experiment, cell):
+            if variant.match:
+                other = self.experiment.variant(variant.match)
+                others = pruners.needs(other.method, other.options)
+                read |= set(others.samples) | set(others.tokens)
+            by_epoch = grid.training_of(self.experiment, cell).prune_samples == "epoch"
+            read &= set(FIXED_EXTRAS) | (set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set())
         return {"" if name in PASS_COLUMNS else name for name in read}
 
     def _pass_seconds(self, model: str, name: str) -> float:
@@ -142,3 +152,8 @@ class Measures:
 def _over(epochs: float, amount: int) -> Bounds:
     """So much in each epoch, of which the last may have ended early."""
     return math.floor(epochs) * amount, math.ceil(epochs) * amount
+
+
+def _at_most(epochs: float, amount: int) -> Bounds:
+    """A part of what was selected, which training drew (`prune_twice`)."""
+    return 0, math.ceil(epochs) * amount

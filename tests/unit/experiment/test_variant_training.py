@@ -45,7 +45,7 @@ def test_new_keys_at_their_defaults_are_no_params() -> None:
     [
         ({"learning_rat": 1e-4}, "training.learning_rat is unknown; did you mean learning_rate?"),
         ({"mode": "dynamic"}, "training.mode is not a variant's to change; write it beside training"),
-        ({"ranks": 2}, "training.ranks is not a variant's to change; known: adam_beta1, "),
+        ({"ranks": 2}, "training.ranks is not a variant's to change; known: "),
         ({"method": "full"}, "training.method is not a variant's to change; known: "),
         ({"learning_rate": -1}, "training: learning_rate: is -1; "),
         ({"steps": "keep"}, "training: steps: is 'keep'; "),
@@ -71,3 +71,80 @@ def test_settings_without_effect_are_reset() -> None:
     assert grid.training_of(experiment({}, scheduler_steps="full"), pruned).scheduler_steps == "taken"
     whole = Cell(pruned.model, "changed", pruned.budget and pruned.budget.model_copy(update={"sample_ratio": 1.0}), 0)
     assert not grid.training_of(ours, whole).prune_twice
+
+
+BY_EPOCH = {"prune_samples": "epoch"}
+DYNAMIC = {"method": "random+ppl", "mode": "dynamic"}
+SMALL = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            [{"d": DYNAMIC | {"training": {"steps": "kept"}}}],
+            "d: training.steps: kept cannot be known in mode: dynamic",
+        ),
+        (
+            [{"d": {"method": "qtuning", "mode": "dynamic", "training": BY_EPOCH}}],
+            "d: training.prune_samples: epoch needs a pair",
+        ),
+        (
+            [{"d": DYNAMIC}, {"e": DYNAMIC | {"match": "d", "training": BY_EPOCH}}],
+            "e: match is for mini-batches; leave it out",
+        ),
+        (
+            [{"d": DYNAMIC | {"training": BY_EPOCH}}, {"e": DYNAMIC | {"match": "d"}}],
+            "e: d, its match, prunes no mini-batches",
+        ),
+        (
+            [{"d": DYNAMIC}, {"e": DYNAMIC | {"match": "d", "training": {"prune_twice": True}}}],
+            "e: match is met before training.prune_twice",
+        ),
+        (
+            [{"i": {"method": "infobatch+random", "infobatch": "epochs"}}],
+            "i: infobatch+random reads losses of earlier epochs; give it mode: dynamic",
+        ),
+        (
+            [{"i": DYNAMIC | {"method": "infobatch+random", "infobatch": "epochs"}}],
+            "i: infobatch+random reads losses of earlier epochs; give it mode: dynamic",
+        ),
+        (
+            [{"r": {"method": "random+random", "training": SMALL | {"prune_twice": True}}}],
+            "r: training.prune_twice leaves steps without a sample: a global batch of 32 x 0.125 x 0.125 is 0.5; "
+            "set training.steps: kept",
+        ),
+        (
+            [{"d": DYNAMIC | {"training": {"per_device_train_batch_size": 4}}}],
+            "a mini-batch of 4 (training.per_device_train_batch_size) keeps at least one sample",
+        ),
+    ],
+)
+def test_trainings_that_pruners_cannot_serve_are_refused(variants: list[Any], message: str) -> None:
+    values: dict[str, Any] = copy.deepcopy(DEFAULT) | {"variants": ["random+random", *variants]}
+    with pytest.raises(PrunegridError) as raised:
+        load(values)
+    assert message in str(raised.value) and len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        SMALL | {"prune_twice": True, "steps": "kept"},
+        SMALL | {"prune_twice": True, "gradient_accumulation_steps": 8},  # 64 x 0.125 x 0.125 is 1
+    ],
+)
+def test_a_second_cut_that_leaves_samples_for_all_steps_is_accepted(own: dict[str, Any]) -> None:
+    experiment(own)
+
+
+def test_an_epochs_choice_reads_the_files_of_optional_scores() -> None:
+    """IFD is no score of a mini-batch, but of all the data it is there."""
+    values: dict[str, Any] = copy.deepcopy(DEFAULT)
+    values["variants"] = ["random+random", {"d": DYNAMIC | {"method": "ifd+ppl", "training": BY_EPOCH | SMALL}}]
+    ours = load(values)
+    cell = next(cell for cell in grid.cells(ours) if cell.variant == "d")
+    assert grid.extra_columns(ours, cell) == ["ifd"]
+    infobatch = {"method": "infobatch+random", "infobatch": "epochs", "mode": "dynamic", "training": BY_EPOCH}
+    values["variants"] = ["random+random", {"d": infobatch}]
+    assert grid.extra_columns(load(values), cell) == [], "losses of epochs come from the training itself"
