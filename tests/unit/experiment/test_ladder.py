@@ -5,10 +5,15 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+import yaml
 
+from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment, load
+from prunegrid.experiment.grid import Cell
+from prunegrid.pruners.method import AUTHORS, complete_options
 from support.errors import refused
 from support.results_folder import an_experiment
+from support.snakemake_runs import ROOT
 
 LADDER: dict[str, Any] = {
     "gap": ["qtuning", "random"],
@@ -151,3 +156,15 @@ def test_variant_named_like_one_of_the_ladder_is_refused() -> None:
 def test_variants_or_a_ladder_are_needed() -> None:
     with refused("config.yaml", "variants is empty", fix="ladder"):
         an_experiment(variants=[])
+
+
+@pytest.mark.parametrize("file", ["ladder", "ladder_smollm2"])
+def test_shipped_ladders_end_in_the_copys_reading(file: str) -> None:
+    """All differences together are what `reading: authors-2025-09` sets, and nothing of the paper's row is left out."""
+    experiment = load(yaml.safe_load((ROOT / f"experiments/{file}.yaml").read_text()))
+    for row, method in (("qtuning", "qtuning"), ("random", "random+random")):
+        copy = experiment.variant(f"{row}-copy")
+        assert complete_options(method, copy.options) == complete_options(method, {"reading": AUTHORS})
+        assert complete_options(method, experiment.variant(f"{row}-paper").options) == complete_options(method, {})
+    copy = grid.training_of(experiment, Cell("m", "random-copy", experiment.grid_budgets[0], 0))
+    assert (copy.prune_twice, copy.steps, copy.prune_samples) == (True, "kept", "epoch")
