@@ -75,10 +75,13 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
 
 
 def _options(experiment: Experiment, folder: ScoresFolder) -> dict[str, Any]:
-    """The options of the first Q-Tuning variant whose scores of samples are there; those of dynamic mode may not be."""
-    columns = set(folder.columns("sample"))
-    variants = [v.options for v in experiment.variants if v.method == "qtuning"]
-    return next((options for options in variants if set(pruners.needs("qtuning", options).samples) <= columns), {})
+    """The options of the first Q-Tuning variant whose scores are there; a dynamic one may read others."""
+    columns, token_columns = set(folder.columns("sample")), set(files.parquet_schema(folder.tables["token"]).names)
+    for options in (variant.options for variant in experiment.variants if variant.method == "qtuning"):
+        needs = pruners.needs("qtuning", options)
+        if set(needs.samples) <= columns and set(needs.tokens) <= token_columns:
+            return options
+    return {}
 
 
 def _kept_of_pool(folder: ScoresFolder, scores: Scores, choice: Choice, place: int, spec: PruningSpec) -> set[int]:

@@ -26,13 +26,13 @@ class TokenBudget:
     details: dict[str, Any]
 
 
-def own_budget(scores: Scores, rows: Ints, is_pruned: Bools, token_ratio: float) -> TokenBudget:
+def sample_budget(scores: Scores, rows: Ints, is_pruned: Bools, token_ratio: float) -> TokenBudget:
     """Of each of the m samples `rows` that `is_pruned`, the share `token_ratio` of its response; all of the others."""
     lengths = scores.response_tokens[rows]
     return TokenBudget(np.where(is_pruned, keep_counts(token_ratio, lengths), lengths), None, 1, {})
 
 
-def shared_budget(
+def batch_budget(
     scores: Scores, rows: Ints, is_pruned: Bools, window: int, ratios: tuple[float, float], end_token: EndToken
 ) -> TokenBudget:
     """One target for each window: its tokens, prompts included, times both `ratios` (of samples, of tokens).

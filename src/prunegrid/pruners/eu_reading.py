@@ -27,6 +27,7 @@ class Reading(OptionGroup):
     filled_tie: Annotated[Literal["keep", "prune"], added("keep")] = "keep"
     budget: Annotated[Literal["sample", "batch"], added("sample")] = "sample"
     end_token: Annotated[EndToken, added("keep")] = "keep"
+    token_score: Annotated[Literal["smoothed", "reversed", "excess", "random"], added("smoothed")] = "smoothed"
 
 
 PAPER = Reading()
@@ -48,5 +49,6 @@ AUTHORS_COPY: dict[str, Any] = {
     "filled_tie": "prune",
     "budget": "batch",
     "end_token": "compete",
+    "token_score": "smoothed",
     "neighbor_lambda": 0.5,
 }

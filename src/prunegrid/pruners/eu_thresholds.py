@@ -58,16 +58,16 @@ def bisect(ppl_YN: Floats, entropy_YN: Floats, sample_ratio: float, reading: Rea
     unit = exact_fraction(reading.upper) / 2**reading.bisection_steps
     ppl_sorted, entropy_sorted = np.sort(ppl_YN, axis=1), np.sort(entropy_YN, axis=1)
     low, high = np.zeros(windows, np.int64), np.full(windows, 2**reading.bisection_steps)
-    level, is_near = low, np.zeros(windows, bool)
+    level, is_met = low, np.zeros(windows, bool)
     for _ in range(reading.bisection_steps):
-        level = np.where(is_near, level, (low + high) // 2)
+        level = np.where(is_met, level, (low + high) // 2)
         thresholds = _thresholds(ppl_sorted, entropy_sorted, level, unit, reading)
         number = members(thresholds.corners(ppl_YN, entropy_YN)).sum(axis=1)
         # A larger alpha widens the corners. Too few samples in Q2 and Q4: alpha grows, else it shrinks.
         low, high = np.where(number < target, level, low), np.where(number < target, high, level)
         if reading.tolerance is not None:
             slack = exact_fraction(reading.tolerance)
-            is_near |= (number >= ceil((ratio - slack) * size)) & (number <= floor((ratio + slack) * size))
+            is_met |= (number >= ceil((ratio - slack) * size)) & (number <= floor((ratio + slack) * size))
     if reading.final == "last":
         return thresholds
     return _thresholds(ppl_sorted, entropy_sorted, low if reading.final == "tight" else high, unit, reading)

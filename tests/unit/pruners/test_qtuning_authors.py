@@ -110,6 +110,29 @@ def test_edges_of_the_prompt_are_one_before_and_nothing_behind() -> None:
     assert smoothed(tokens, 0.5, "prompt") == pytest.approx([4, 4.5, 3, 2])
 
 
+@pytest.mark.parametrize(
+    ("score", "kept_positions"), [("smoothed", [0, 1, 5]), ("reversed", [3, 4, 5]), ("excess", [0, 3, 5])]
+)
+def test_tokens_of_q2_by_another_score(score: str, kept_positions: list[int]) -> None:
+    """Smoothed PPLs 3, 3, 3.5, 5.5, 5.5, 5; excess losses log 1, 4, 1, 1/2, 2, 1/2; the end is kept."""
+    tokens = {
+        "nll": np.log(np.tile([1, 4, 1, 2, 8, 1], 8)),
+        "reference_nll": np.log(np.tile([1, 1, 1, 4, 4, 2], 8)),
+    }
+    scores = handmade_scores.scores([6] * 8, samples={"ppl": PPL, "entropy": ENTROPY}, tokens=tokens)
+    selection = qtuning(scores, 0.25, token_score=score)
+    assert selection.sample_id[1] == 7
+    assert selection.kept_positions(1).tolist() == kept_positions
+
+
+def test_random_tokens_of_q2_read_no_token_scores() -> None:
+    assert not pruners.needs("qtuning", {"token_score": "random"}).tokens
+    scores = handmade_scores.scores([6] * 8, samples={"ppl": PPL, "entropy": ENTROPY})
+    selection = qtuning(scores, 0.25, token_score="random")
+    luck = Draw(0).tokens(scores)[42:47]
+    assert selection.kept_positions(1).tolist() == sorted([5, *np.argsort(-luck)[:2].tolist()])
+
+
 def test_the_reading_is_a_bundle_of_options_and_each_can_be_set_beside_it() -> None:
     complete = pruners.complete_options("qtuning", {"reading": AUTHORS, "quantile": "inverted_cdf"})
     assert complete["tolerance"] == 0.01

@@ -14,7 +14,7 @@ from pydantic import Field
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
-from prunegrid.pruners.eu_budget import own_budget, shared_budget
+from prunegrid.pruners.eu_budget import batch_budget, sample_budget
 from prunegrid.pruners.eu_plane import divide
 from prunegrid.pruners.eu_reading import AUTHORS_COPY, PAPER, Reading
 from prunegrid.pruners.method import AUTHORS
@@ -24,8 +24,15 @@ from prunegrid.pruners.registry import joint_pruner
 ORDER = ("window", "surplus", "trim_order", "fill", "filled_tokens", "neighbor_lambda")
 
 
-def _columns(options: dict[str, Any]) -> tuple[str, ...]:
+TOKEN_COLUMNS = {"random": (), "excess": ("nll", "reference_nll")}  # by `token_score`; the others read `nll` alone
+
+
+def _sample_columns(options: dict[str, Any]) -> tuple[str, ...]:
     return "ppl", _entropy_column(options.get("entropy_over", "response"))
+
+
+def _token_columns(options: dict[str, Any]) -> tuple[str, ...]:
+    return TOKEN_COLUMNS.get(options.get("token_score", "smoothed"), ("nll",))
 
 
 def _entropy_column(entropy_over: str) -> str:
@@ -35,8 +42,8 @@ def _entropy_column(entropy_over: str) -> str:
 @joint_pruner(
     "qtuning",
     label="Q-Tuning",
-    samples=_columns,
-    tokens=("nll",),
+    samples=_sample_columns,
+    tokens=_token_columns,
     option_order=ORDER,
     readings={AUTHORS: AUTHORS_COPY},
 )
@@ -60,19 +67,29 @@ def qtuning(
     treated_as = plane.treated_as[rows]
     if reading.budget == "batch":
         ratios = sample_ratio, token_ratio
-        tokens = shared_budget(scores, rows, treated_as == 2, window, ratios, reading.end_token)
+        tokens = batch_budget(scores, rows, treated_as == 2, window, ratios, reading.end_token)
     else:
-        tokens = own_budget(scores, rows, treated_as == 2, token_ratio)
+        tokens = sample_budget(scores, rows, treated_as == 2, token_ratio)
     return Choice(
         rows=rows,
         k=tokens.k,
-        rank=lambda block: -smoothed(block, neighbor_lambda, reading.edges),
+        rank=lambda block: _rank(block, draw, neighbor_lambda, reading),
         samples=KeptSamples(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         pool=tokens.pool,
         least=tokens.least,
         end_token=reading.end_token,
         details=plane.details() | tokens.details,
     )
+
+
+def _rank(block: Scores, draw: Draw, neighbor_lambda: float, reading: Reading) -> Floats:
+    """The key [T] by which tokens of Q2 are kept: the paper's score, or one of those that its ablation puts there."""
+    if reading.token_score == "random":
+        return draw.tokens(block)
+    if reading.token_score == "excess":
+        return block.token("reference_nll") - block.token("nll")
+    score = smoothed(block, neighbor_lambda, reading.edges)
+    return score if reading.token_score == "reversed" else -score
 
 
 def smoothed(scores: Scores, neighbor_lambda: float, edges: str) -> Floats:
