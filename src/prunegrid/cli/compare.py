@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prunegrid.cli.arguments import named_value
 from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners.method import AUTHORS, PAPER
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,13 +13,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--with", dest="other", type=Path, metavar="RESULTS", help="instead of the published tables")
     parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
     parser.add_argument(
-        "--reading", default="paper", help="which of your variants: the paper's reading, or authors-2025-09"
+        "--reading",
+        choices=(PAPER, AUTHORS),
+        default=PAPER,
+        help="of your variants, those of this reading; without results: what the published rows were trained on in it",
     )
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all rows and columns there, too")
 
 
 def run(options: argparse.Namespace) -> None:
-    from prunegrid.published import audit, audit_report, compare_report
+    from prunegrid.published import audit, audit_report, compare_report, expected_report
 
     notes: list[str] = []
     if options.results:
@@ -27,6 +31,10 @@ def run(options: argparse.Namespace) -> None:
         print(compare_report.markdown(rows, notes))
     elif options.other or options.model:
         raise PrunegridError("--with and --model", "compare results, and none are given", "give the results first")
+    elif options.reading != PAPER:
+        if options.out:
+            raise PrunegridError("--out", "writes comparisons and the audit only", "leave it out")
+        print(expected_report.report())
     else:
         rows = audit.audit()
         print(audit_report.report(rows))

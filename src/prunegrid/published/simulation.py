@@ -33,10 +33,10 @@ class World:
 class Shares:
     """What is kept, as shares.
 
-    Of the kept samples: in Q2 or Q4 (`quadrants`), filled in like Q2 and like Q4. Of all samples, response tokens and
-    tokens (prompts included): kept. Of the kept samples' response tokens: kept, and the same of those like Q2 alone. Of
-    the mini-batches: `emptied` those that keep no token of any sample like Q2, among those that keep such samples;
-    `undropped` those in which no token of a kept sample goes; `untrained` those without any token.
+    Of the kept samples: in Q2 or Q4 (`quadrants`), filled in like Q2 and like Q4. Of all samples, response tokens, ends
+    of sequence and tokens (prompts included): kept. Of the kept samples' response tokens: kept, and the same of those
+    like Q2 alone. Of the mini-batches: `emptied` those that keep no token of any sample like Q2, among those that keep
+    such samples; `undropped` those in which no token of a kept sample goes; `untrained` those without any token.
     """
 
     quadrants: float
@@ -44,6 +44,7 @@ class Shares:
     filled_q4: float
     samples: float
     response_tokens: float
+    ends: float
     all_tokens: float
     tokens_of_kept: float
     tokens_of_q2: float
@@ -95,6 +96,7 @@ def shares(scores: Scores, budget: Budget, reading: str, batch_size: int) -> Sha
     rows, kept = selection.sample_id, np.diff(selection.offsets)
     lengths, like_q2 = scores.response_tokens[rows], selection.treated_as == 2
     filled = selection.reason == "fill"
+    flat = np.repeat(scores.offsets[rows], kept) + selection.positions  # the kept tokens among all
     windows = -(-len(scores) // batch_size)
     assert scores.prompt_tokens is not None, "simulated scores have the lengths of prompts"
 
@@ -108,6 +110,7 @@ def shares(scores: Scores, budget: Budget, reading: str, batch_size: int) -> Sha
         filled_q4=float((filled & ~like_q2).mean()),
         samples=len(rows) / len(scores),
         response_tokens=float(kept.sum() / scores.response_tokens.sum()),
+        ends=float(np.isin(scores.offsets[rows + 1] - 1, flat).sum() / len(scores)),
         all_tokens=float(
             (kept.sum() + scores.prompt_tokens[rows].sum())
             / (scores.response_tokens.sum() + scores.prompt_tokens.sum())
