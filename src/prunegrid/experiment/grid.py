@@ -99,7 +99,10 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     Otherwise a change of `removal` would train Full again, and one of `lora` the cells that train all weights.
     """
     if cell.pruned:
-        training = experiment.variant(cell.variant).trained_by(experiment.training)
+        variant = experiment.variant(cell.variant)
+        training = variant.trained_by(experiment.training)
+        if variant.method == "all":  # it has no ratio that a second cut could keep
+            training = training.model_copy(update={"prune_twice": False})
     else:
         training = experiment.training.model_copy(update={"mode": "static", "removal": "mask"})
     unused = {name: Training.model_fields[name].default for name in _without_effect(training, cell)}

@@ -116,5 +116,8 @@ def _training(basis: Basis, cell: Cell) -> Workload:
     if cell.budget:
         selection = basis.root / layout.pruned(cell.name) / layout.SELECTION
         method, token_ratio = basis.experiment.variant(cell.variant).method, cell.budget.token_ratio
-        epoch_tokens = selected_tokens(tokens, method, cell.budget.sample_ratio, selection)
-    return workload.training_workload(training, size, tokens, epoch_tokens, token_ratio)
+        token_ratio = 1.0 if method == "all" else token_ratio
+        if method != "all":
+            epoch_tokens = selected_tokens(tokens, method, cell.budget.sample_ratio, selection)
+    pruning = grid.pruning_of(basis.experiment, cell) if cell.pruned else None
+    return workload.training_workload(training, size, tokens, epoch_tokens, token_ratio, pruning)

@@ -12,9 +12,10 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models.size import Size
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts
+from prunegrid.plan.epochs import epoch_load
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
+from prunegrid.pruners import PruningSpec
 from prunegrid.pruners.columns import LAYER_EXTRAS, TEXT_EXTRAS
-from prunegrid.training.schedule import steps_per_epoch, total_steps
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
@@ -131,29 +132,36 @@ def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: Token
 
 
 def training_workload(
-    training: Training, size: Size, tokens: TokenCounts, epoch_tokens: tuple[float, float], token_ratio: float
+    training: Training,
+    size: Size,
+    tokens: TokenCounts,
+    epoch_tokens: tuple[float, float],
+    token_ratio: float,
+    pruning: PruningSpec | None = None,
 ) -> Workload:
     """The work of one rank; `epoch_tokens` are the prompt and response tokens of the samples that an epoch keeps.
 
     Operations per parameter and token: 6 where all weights are trained, 4 under LoRA, 2 more with gradient
     checkpointing (on or off here: `memory.resolve_checkpointing`). `drop` removes pruned tokens from the input. A
-    dynamic cell also scores all of its candidates.
+    dynamic cell also scores all of its candidates. `pruning` decides how long epochs are that are as long as what is
+    kept, and how much a second cut leaves.
     """
-    steps, epoch_steps = total_steps(tokens.samples, training), steps_per_epoch(tokens.samples, training)
-    learned = epoch_tokens[1] * token_ratio
-    inputs = epoch_tokens[0] + (learned if training.removal == "drop" else epoch_tokens[1])
+    load = epoch_load(training, tokens, epoch_tokens, pruning)
+    steps, (prompt, response) = load.steps, load.trained
+    learned = response * token_ratio
+    inputs = prompt + (learned if training.removal == "drop" else response)
     mean = tokens.total / tokens.samples
     times = (3 if training.method == "full" else 2) + (1 if training.gradient_checkpointing is True else 0)
     operations = times * forward_operations(size, inputs, mean, learned)
-    passes = float(times * _passes(inputs / epoch_steps / training.ranks, training.batch_tokens))
+    passes = float(times * _passes(inputs / steps / training.ranks, training.batch_tokens))
     mini_batches, scored = 0, 0.0
     if training.mode == "dynamic":
         mini_batches = training.gradient_accumulation_steps
-        scored = forward_operations(size, tokens.total, mean, tokens.response)
-        passes += scoring_passes(training, tokens.total / epoch_steps / training.ranks, epoch_steps)
+        scored = forward_operations(size, sum(load.scored), mean, load.scored[1])
+        passes += scoring_passes(training, sum(load.scored) / steps / training.ranks, load.epoch_steps)
     return Workload(
-        operations=steps / epoch_steps * operations / training.ranks,
-        scored=steps / epoch_steps * scored / training.ranks,
+        operations=operations / training.ranks,
+        scored=scored / training.ranks,
         layers=steps * passes * size.shape.layers,
         steps=steps,
         mini_batches=steps * mini_batches,
@@ -165,7 +173,7 @@ def training_workload(
     )
 
 
-def scoring_passes(training: Training, tokens: float, epoch_steps: int) -> float:
+def scoring_passes(training: Training, tokens: float, epoch_steps: float) -> float:
     """Forward passes per step, on average, that score a dynamic cell's candidates of `tokens` tokens.
 
     Candidates are packed up to `batch_tokens`, and those of `rescore_every` steps are scored together.

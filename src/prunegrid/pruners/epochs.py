@@ -13,7 +13,9 @@ def choice_columns(spec: PruningSpec) -> dict[str, str]:
 
 
 def kept_in_epoch(spec: PruningSpec, samples: int, epoch: int) -> int:
-    """How many of so many samples a pair keeps in an epoch, counted from 0: known before any of them is scored."""
+    """How many of so many samples a method keeps in an epoch, counted from 0: known before any of them is scored."""
+    if spec.method == "all":
+        return samples
     if epoch == 0 and spec.options.get("infobatch") == "epochs":
         return samples  # its first epoch sees everything
     return int(keep_counts(spec.sample_ratio, np.array([samples]))[0])

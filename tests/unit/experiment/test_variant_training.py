@@ -148,3 +148,12 @@ def test_an_epochs_choice_reads_the_files_of_optional_scores() -> None:
     infobatch = {"method": "infobatch+random", "infobatch": "epochs", "mode": "dynamic", "training": BY_EPOCH}
     values["variants"] = ["random+random", {"d": infobatch}]
     assert grid.extra_columns(load(values), cell) == [], "losses of epochs come from the training itself"
+
+
+def test_all_samples_are_not_cut_to_a_ratio() -> None:
+    """`all` keeps everything whatever the budget, so its ratio is none that a second cut could keep."""
+    values: dict[str, Any] = copy.deepcopy(DEFAULT)
+    values["variants"] = ["random+random", {"a": {"method": "all", "training": {"prune_twice": True, "steps": "kept"}}}]
+    ours = load(values)
+    cell = next(cell for cell in grid.cells(ours) if cell.variant == "a")
+    assert grid.training_of(ours, cell).prune_twice is False

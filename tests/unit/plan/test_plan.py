@@ -28,6 +28,7 @@ from prunegrid.plan.calibrate import calibrate, measured_seconds
 from prunegrid.plan.jobs import Basis, PlannedJob, jobs, read_basis
 from prunegrid.plan.report import report
 from prunegrid.plan.workload import Workload, seconds
+from prunegrid.pruners import PruningSpec
 from prunegrid.scoring.writer import write_scores
 from prunegrid.tasks.catalog import find_task
 from support.conversations import conversations
@@ -433,3 +434,35 @@ def test_plan_command_refuses(arguments: list[str], message: str) -> None:
 def test_docs_show_the_report() -> None:
     page = (ROOT / "docs/plan.md").read_text()
     assert textwrap.indent(report(paper_basis(PAPER)), "    ") in page
+
+
+ROWS = {"sample_ratio": 0.25, "token_ratio": 1.0}
+BY_EPOCH = {"mode": "dynamic", "prune_samples": "epoch"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "steps", "trained", "scored"),
+    [
+        # 160 of 640 samples in steps of 32, three epochs; 8 of a mini-batch become 2.
+        ({"steps": "kept"}, "random+random", 15, 3.0, 0.0),
+        ({"steps": "kept", "prune_twice": True}, "random+random", 15, 0.75, 0.0),
+        ({"prune_twice": True}, "random+random", 60, 0.75, 0.0),
+        ({"mode": "dynamic", "prune_twice": True}, "random+random", 60, 1.5, 12.0),  # one of 2 that are kept of 8
+        (BY_EPOCH, "random+random", 60, 3.0, 3.0),
+        (BY_EPOCH | {"steps": "kept", "prune_twice": True}, "random+random", 15, 0.75, 0.75),
+        # InfoBatch's first epoch has all 640 samples, 20 steps, and every visit is scored.
+        (BY_EPOCH | {"steps": "kept", "prune_twice": True}, "infobatch+random", 30, 1.5, 6.0),
+        ({"steps": "kept"}, "all", 60, 3.0, 0.0),
+    ],
+)
+def test_epochs_that_are_as_long_as_what_is_kept(
+    changes: dict[str, Any], method: str, steps: int, trained: float, scored: float
+) -> None:
+    """`trained` and `scored` are in tokens of the 160 samples that an epoch keeps, 1,600 of prompts and 4,800."""
+    options = {"infobatch": "epochs"} if method.startswith("infobatch") else {}
+    pruning = PruningSpec(method=method, options=options, **ROWS)
+    training = Training.model_validate({"method": "full", "batch_tokens": 10_000} | changes)
+    actual = workload.training_workload(training, TINY, TOKENS, (1600.0, 4800.0), 1.0, pruning)
+    assert actual.steps == steps
+    assert actual.operations == pytest.approx(3 * trained * workload.forward_operations(TINY, 6400, 40, 4800))
+    assert actual.scored == pytest.approx(scored * workload.forward_operations(TINY, 6400, 40, 4800))
