@@ -2,12 +2,12 @@
 
     python benchmarks/draws.py [--tables 2000]
 
-Two recipes, three seeds each, are asked 150 new items in every table. A model's chance on an item is a logistic of the
-recipe's level, the item's difficulty, the run's luck, and luck of this run on this item; its answers are drawn from
-that, once (1) or more often, with random numbers of their own or with those of the other models (common). Coverage, in
-percent, of the 95 % intervals: of the models' true difference on such items by `item_low .. item_high`, of the recipes'
-by `low .. high`; and the mean of `draw_se` by what it estimates, the known spread of draws on the same items (not for
-single draws). The last line is one JSON object. Two thousand tables take about a minute.
+A baseline and seven recipes, three seeds each, are asked 150 new items in every table. A model's chance on an item is a
+logistic of the recipe's level, the item's difficulty, the run's luck, and luck of this run on this item; its answers are
+drawn from that, once (1) or more often, with random numbers of their own or with those of the other models (common).
+Coverage, in percent, of the 95 % intervals: of the models' true difference on such items by `item_low .. item_high`, of
+the recipes' by `low .. high`; and the mean of `draw_se` by what it estimates, the known spread of draws on the same
+items (not for single draws). The last line is one JSON object. Two thousand tables take a few minutes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from prunegrid.statistics.families import Comparison, assess
 from prunegrid.statistics.inference import item_effect, item_noise
 
 ITEMS, SEEDS, POOL = 150, 3, 4000
-LEVELS = (0.0, 0.4)
+LEVELS = (0.0, *[0.4] * 7)
 RUN, INTERACTION = 0.12, 0.8  # standard deviations on the logistic scale
 
 
@@ -56,26 +56,31 @@ def _chances(rng: np.random.Generator, hard_I: Floats, runs_RS: Floats) -> Float
 
 
 def _recipe_truth(rng: np.random.Generator) -> float:
-    many = [_chances(rng, rng.normal(0, 2, POOL), rng.normal(0, RUN, (2, 1))).mean(axis=(1, 2)) for _ in range(4000)]
+    runs = (len(LEVELS), 1)
+    many = [_chances(rng, rng.normal(0, 2, POOL), rng.normal(0, RUN, runs)).mean(axis=(1, 2)) for _ in range(2000)]
     means = np.mean(many, axis=0)
-    return float(100 * (means[1] - means[0]))
+    return float(100 * (means[1:].mean() - means[0]))
 
 
 def _table(rng: np.random.Generator, repeats: int, common: bool, recipe_truth: float) -> tuple[float, ...]:
     """Whether both intervals cover, and the variance of draws: estimated, and true."""
-    runs_RS = rng.normal(0, RUN, (2, SEEDS))
-    models_truth = 100 * float(np.diff(_chances(rng, rng.normal(0, 2, POOL), runs_RS).mean(axis=(1, 2)))[0])
+    runs_RS = rng.normal(0, RUN, (len(LEVELS), SEEDS))
+    means_R = 100 * _chances(rng, rng.normal(0, 2, POOL), runs_RS).mean(axis=(1, 2))
+    others = range(1, len(LEVELS))
     chance_RSI = _chances(rng, rng.normal(0, 2, ITEMS), runs_RS)
     answers_RSKI = _draw(rng, chance_RSI, repeats, common)
     values_RSI = answers_RSKI.mean(axis=2)
     drawn = [[deviations(answers_KI) for answers_KI in side] if repeats > 1 else [None] for side in answers_RSKI]
-    effect = item_effect(values_RSI[1] - values_RSI[0], None, draw_se(drawn[1], drawn[0]))
-    scores = {name: dict(enumerate(100 * values_RSI[i].mean(axis=1))) for i, name in enumerate("ab")}
-    (row,) = assess({"x": [Comparison("b", "a", effect)]}, {"x": scores})["x"]
-    low, high = item_noise(effect).interval(effect.delta)
-    lower, upper = row.noise.interval(effect.delta)
-    spread = _true_variance(rng, chance_RSI, repeats, common)
-    return low <= models_truth <= high, lower <= recipe_truth <= upper, effect.draw_se**2, spread
+    effects = [item_effect(values_RSI[i] - values_RSI[0], None, draw_se(drawn[i], drawn[0])) for i in others]
+    scores = {i: dict(enumerate(100 * values_SI.mean(axis=1))) for i, values_SI in enumerate(values_RSI)}
+    rows = assess({"x": [Comparison(i, 0, effect) for i, effect in zip(others, effects, strict=True)]}, {"x": scores})
+    intervals = [item_noise(effect).interval(effect.delta) for effect in effects]
+    of_items = np.mean(
+        [low <= means_R[i] - means_R[0] <= high for i, (low, high) in zip(others, intervals, strict=True)]
+    )
+    intervals = [row.noise.interval(row.comparison.effect.delta) for row in rows["x"]]
+    of_recipes = np.mean([low <= recipe_truth <= high for low, high in intervals])
+    return float(of_items), float(of_recipes), effects[0].draw_se ** 2, _true_variance(rng, chance_RSI, repeats, common)
 
 
 def _draw(rng: np.random.Generator, chance_RSI: Floats, repeats: int, common: bool) -> Floats:

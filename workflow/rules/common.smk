@@ -48,6 +48,13 @@ def source_file(ref):
     return call(input_files, ref, local) if local else []
 
 
+def example_files(benchmark):
+    """The files that a benchmark's examples are read from; [] if it has none, or they come from the hub."""
+    if benchmark.example_rows:
+        return source_file(benchmark.example_rows.data)
+    return benchmark.examples or []
+
+
 # Only a download is worth a second try.
 DATA_RETRIES = None if all(map(local_source, EXPERIMENT.data_sets)) else 2
 MODEL_RETRIES = 2 if any(model.hub or model.wheel for model in MODELS.values()) else None

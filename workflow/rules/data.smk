@@ -47,6 +47,7 @@ rule dataset:
 rule benchmark_items:
     input:
         source=lambda w: source_file(EXPERIMENT.evaluation.benchmarks[w.benchmark].data),
+        examples=lambda w: example_files(EXPERIMENT.evaluation.benchmarks[w.benchmark]),
     output:
         data=f"{R}/{layout.benchmark_items('{benchmark}')}",
     log:

@@ -15,10 +15,12 @@ from prunegrid.core.files import replacing, sha256, write_json
 from prunegrid.core.randomness import uniform
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.counts import Counts, no_samples
+from prunegrid.data.example_rows import KEY, read_examples
 from prunegrid.data.rows import stream_rows
 from prunegrid.data.sample_table import SampleTable
 from prunegrid.data.sources import source_files
 from prunegrid.experiment.dataset import DataRef, Dataset
+from prunegrid.experiment.examples import Examples
 
 
 def locate(ref: DataRef, mirror: str | Path | None) -> str | None:
@@ -90,9 +92,16 @@ def _subset(kept: np.ndarray, ids: np.ndarray, limit: int) -> None:
     kept[indices[chosen]] = True
 
 
-def write_benchmark(ref: DataRef, local: Any, out: Path) -> None:
-    """Write a benchmark's items as JSON lines, fields as on the hub."""
+def write_benchmark(
+    ref: DataRef, local: Any, out: Path, examples: Examples | str | None = None, local_examples: Any = None
+) -> None:
+    """Write a benchmark's items as JSON lines, fields as on the hub; the first line holds its examples, if any.
+
+    `local` and `local_examples`: as for `stream_rows`.
+    """
     with replacing(out) as temporary, temporary.open("w", encoding="utf-8") as file:
+        if examples:
+            file.write(json.dumps({KEY: read_examples(examples, local_examples)}, default=str) + "\n")
         for row in stream_rows(ref, local):
             file.write(json.dumps(row.values, default=str) + "\n")
 

@@ -15,6 +15,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import sha256
 from prunegrid.evaluation.cache import EvaluationCache
 from prunegrid.evaluation.engines import recorded_engine, require_installed
+from prunegrid.evaluation.examples import with_examples
 from prunegrid.evaluation.fingerprint import code_fingerprint
 from prunegrid.evaluation.items import BenchmarkItems, read_items
 from prunegrid.evaluation.records import item_table, record_scores
@@ -119,7 +120,7 @@ def _prepare(
     if isinstance(task, StockTask):
         task, items = read_stock_items(data, task, benchmark.limit)
     else:
-        items = read_items(data, task, benchmark.data, benchmark.limit)
+        items = read_items(data, task, benchmark.data, benchmark.limit, has_examples=bool(benchmark.examples))
     fingerprint = {
         "benchmark": name,
         "protocol": protocol,
@@ -128,7 +129,9 @@ def _prepare(
         "data": benchmark.data.model_dump(mode="json") if benchmark.data else None,
         "data_hash": sha256(data),
         "limit": benchmark.limit,
-        **benchmark.model_dump(mode="json", include={"gen_kwargs", "repeats"}),  # neither, where they are as before
+        **benchmark.model_dump(
+            mode="json", include={"gen_kwargs", "repeats", "examples"}
+        ),  # none, where they are as before
         **({"settings": benchmark.settings} if benchmark.settings else {}),
         "n_available": items.available,
         "n_eligible": items.eligible,
@@ -136,7 +139,9 @@ def _prepare(
         **code_fingerprint(task, engine),
         **setting,
     }
-    return PreparedBenchmark(name, task, data, items, fingerprint)
+    # the digest is of the task alone: its examples are in the file of items, which has a digest of its own
+    asked = with_examples(task, data) if benchmark.examples else task
+    return PreparedBenchmark(name, asked, data, items, fingerprint)
 
 
 def _cached_records(

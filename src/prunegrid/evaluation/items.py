@@ -38,16 +38,18 @@ class BenchmarkItems(NamedTuple):
         return self._replace(docs=[self.docs[i] for i in doc_ids], clusters=clusters)
 
 
-def read_items(path: Path, task: Task, ref: DataRef | None, limit: int | None = None) -> BenchmarkItems:
+def read_items(
+    path: Path, task: Task, ref: DataRef | None, limit: int | None = None, *, has_examples: bool = False
+) -> BenchmarkItems:
     """The first `limit` of the file's items that the task takes, reduced to the fields that it reads.
+
+    With `has_examples` the first line holds these (`evaluation.examples`).
 
     `ref` is the data set that the file is a copy of: its counts are checked if the task knows those of the whole.
     """
     metadata = task.metadata
-    rows = read_records(path, repair(path))
-    docs = [_item(row, metadata, f"{path}: item {i}") for i, row in enumerate(rows)]
-    if "process_docs" in task.config:
-        docs = _processed(docs, task)
+    rows = read_records(path, repair(path))[int(has_examples) :]
+    docs = _reduced(rows, task, f"{path}: item")
     if "only" in metadata:
         docs = list(filter(task.function(metadata["only"]), docs))
     if not docs:
@@ -58,6 +60,16 @@ def read_items(path: Path, task: Task, ref: DataRef | None, limit: int | None = 
     clusters = _clusters(docs[:limit], metadata, task.name)
     asked = [_prepared(doc, task, f"{path}: item {i}") for i, doc in enumerate(docs[:limit])]
     return BenchmarkItems(asked, clusters, len(rows), len(docs), complete)
+
+
+def prepare_docs(rows: list[dict[str, Any]], task: Task, place: str) -> list[dict[str, Any]]:
+    """Rows as the task reads them; `place` names a row in errors, before its number."""
+    return [_prepared(doc, task, f"{place} {i}") for i, doc in enumerate(_reduced(rows, task, place))]
+
+
+def _reduced(rows: list[dict[str, Any]], task: Task, place: str) -> list[dict[str, Any]]:
+    docs = [_item(row, task.metadata, f"{place} {i}") for i, row in enumerate(rows)]
+    return _processed(docs, task) if "process_docs" in task.config else docs
 
 
 def _processed(docs: list[dict[str, Any]], task: Task) -> list[dict[str, Any]]:

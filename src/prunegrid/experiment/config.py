@@ -242,9 +242,10 @@ class Experiment(Section):
 
     @property
     def data_sets(self) -> list[DataRef]:
-        """The training set, and the items of benchmarks that name them (lm-eval's own tasks need not)."""
+        """The training set, the items of benchmarks that name them (lm-eval's own tasks need not), rows of examples."""
         benchmarks = self.evaluation.asked.values()
-        return [self.dataset, *(benchmark.data for benchmark in benchmarks if benchmark.data)]
+        examples = [benchmark.example_rows.data for benchmark in benchmarks if benchmark.example_rows]
+        return [self.dataset, *(benchmark.data for benchmark in benchmarks if benchmark.data), *examples]
 
     @property
     def grid_budgets(self) -> list[Budget]:

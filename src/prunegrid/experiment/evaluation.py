@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.decoding import Decoding, Generation
+from prunegrid.experiment.examples import Examples
 from prunegrid.experiment.names import AVERAGE, IMPORTED, TRANSFORMERS, Engine
-from prunegrid.experiment.section import Name, Section, added
+from prunegrid.experiment.section import InputPath, Name, Section, added
 from prunegrid.tasks.catalog import find_task, known_tasks
 from prunegrid.tasks.stock import PREFIX, SETTINGS, StockTask
 from prunegrid.tasks.task import Task, find_temperature
@@ -27,6 +28,9 @@ class Benchmark(Section):
     limit: int | None = Field(None, ge=1, description="use the first so many items only")
     gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
     repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+    examples: Examples | InputPath | None = added(
+        None, description="before every question: rows of a data set, or a text file; for generated answers"
+    )
     num_fewshot: int | None = added(None, ge=0, description="lm-eval's tasks: examples; by default its own number")
     system_prompt: str | None = added(None, description="lm-eval's tasks: text before all others")
     chat_template: bool = added(False, description="lm-eval's tasks: ask in the model's chat template")
@@ -50,6 +54,11 @@ class Benchmark(Section):
     tokens: dict[Literal["prompt", "options", "answer"], int] = added(
         {}, description="tokens of a typical item, for estimates"
     )
+
+    @property
+    def example_rows(self) -> Examples | None:
+        """The examples, if they are rows."""
+        return self.examples if isinstance(self.examples, Examples) else None
 
     @property
     def task_name(self) -> str:
@@ -152,7 +161,8 @@ class Evaluation(Section):
             if benchmark.kind == IMPORTED:
                 continue
             data, is_stock = None, False
-            changed = benchmark.gen_kwargs != Generation() or self.decoding != Decoding() or benchmark.settings
+            asked = (benchmark.gen_kwargs, self.decoding) != (Generation(), Decoding()) or benchmark.examples
+            changed = asked or benchmark.settings
             if changed or not (benchmark.kind or benchmark.task in tasks):
                 task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
                 data, is_stock = task.data, isinstance(task, StockTask)
@@ -160,6 +170,7 @@ class Evaluation(Section):
                     benchmark = self.benchmarks[name] = drawn
                     task = _checked(partial(self.find_task, name), f"benchmarks.{name}: ")
                 _check_seed(name, benchmark, task)
+                _check_examples(name, benchmark, task)
             _check_stock(name, benchmark, is_stock)
             _check_repeats(name, benchmark)
             if benchmark.data is None and not is_stock:
@@ -209,6 +220,18 @@ def _check_seed(name: str, benchmark: Benchmark, task: Task) -> None:
     kwargs = task.config.get("generation_kwargs", {"do_sample": False})
     if benchmark.gen_kwargs.seed is not None and not isinstance(task, StockTask) and not find_temperature(kwargs):
         raise ValueError(f"benchmarks.{name}.gen_kwargs.seed has no effect on greedy answers; remove it")
+
+
+def _check_examples(name: str, benchmark: Benchmark, task: Task) -> None:
+    place = f"benchmarks.{name}.examples"
+    if benchmark.examples is None:
+        return
+    if isinstance(task, StockTask):
+        raise ValueError(f"{place}: lm-eval's own tasks draw their examples; give num_fewshot instead")
+    if "generation_kwargs" not in task.config:
+        raise ValueError(f"{place}: answers of {task.name} are options, not generated; remove it")
+    if shots := task.config.get("num_fewshot"):
+        raise ValueError(f"{place}: {task.name} has {shots} examples of its own; take another task, or remove it")
 
 
 def _check_repeats(name: str, benchmark: Benchmark) -> None:

@@ -17,11 +17,14 @@ from prunegrid.tasks.stock import StockTask
 
 
 def benchmark_items(experiment: Experiment, name: str) -> dict[str, Any]:
-    """What decides the file of a benchmark's items: its data; of lm-eval's own task all that it is asked with."""
+    """What decides the file of a benchmark's items: its data and examples; of lm-eval's own task all settings."""
     benchmark = experiment.evaluation.benchmarks[name]
     if isinstance(experiment.evaluation.find_task(name), StockTask):
         return {"benchmark": benchmark.model_dump(mode="json")}
-    return benchmark.data.model_dump(mode="json")
+    data = benchmark.data.model_dump(mode="json")
+    if benchmark.examples is None:
+        return data
+    return {"data": data, **benchmark.model_dump(mode="json", include={"examples"})}
 
 
 def pruning(experiment: Experiment, cell: Cell) -> dict[str, Any]:

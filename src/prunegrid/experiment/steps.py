@@ -13,6 +13,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.grid import Cell
 from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
 
@@ -217,9 +218,15 @@ def _dataset(experiment: Experiment) -> Step:
 
 def _items(experiment: Experiment) -> list[Step]:
     return [
-        Step("benchmark_items", name, (layout.benchmark_items(name),), _source(experiment, benchmark.data))
+        Step("benchmark_items", name, (layout.benchmark_items(name),), _item_sources(experiment, benchmark))
         for name, benchmark in experiment.evaluation.asked.items()
     ]
+
+
+def _item_sources(experiment: Experiment, benchmark: Benchmark) -> tuple[str, ...]:
+    rows = benchmark.example_rows
+    refs = [benchmark.data, rows.data if rows else None]
+    return tuple(dict.fromkeys(file for ref in refs for file in _source(experiment, ref)))
 
 
 def _source(experiment: Experiment, ref: DataRef | None) -> tuple[str, ...]:

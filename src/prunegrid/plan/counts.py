@@ -163,6 +163,7 @@ def benchmark_size(experiment: Experiment, name: str, root: Path) -> BenchmarkSi
     task = experiment.evaluation.find_task(name)
     tokens = task.metadata.get("tokens", ITEM_TOKENS)
     prompt, options, answer = (tokens.get(part, 0) for part in ITEM_TOKENS)
+    prompt += (prompt + answer) * len(benchmark.example_rows.rows if benchmark.example_rows else ())
     longest = task.config.get("generation_kwargs", {}).get("max_gen_toks", 0)
     asked = items if isinstance(task, StockTask) else min(items, benchmark.limit or items)
     return BenchmarkSize(asked * benchmark.repeats, prompt, options, answer, longest, assumed)
@@ -178,7 +179,7 @@ def _items(experiment: Experiment, name: str, benchmark: Benchmark, root: Path) 
     local = locate(ref, experiment.data_mirror)
     if prepared.exists():
         with prepared.open("rb") as lines:
-            return sum(bool(line.strip()) for line in lines), False
+            return sum(bool(line.strip()) for line in lines) - bool(benchmark.examples), False
     if local and is_here(ref, local):
         return sum(1 for _ in stream_rows(ref, local)), False
     complete = benchmark.items or _complete(ref, experiment.evaluation.protocol)

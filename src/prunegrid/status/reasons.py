@@ -64,6 +64,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
+        *_differences(f"{section}.examples", files.value(record, "examples", absent=None), settings.examples),
         *_task_reasons(experiment, files, record, benchmark),
         *_differences(section, files.value(record, "settings", absent={}), settings.settings),
     ]

@@ -279,6 +279,26 @@ def test_decoding_fills_what_gen_kwargs_leave_out_of_generated_benchmarks() -> N
     assert plain.find_task("SQuAD").digest == evaluation.find_task("SQuAD").digest
 
 
+EXAMPLES = {"data": {"hub": "sandbox/gsm8k", "config": "main", "split": "test"}, "rows": [1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("path", "keys", "words"),
+    [
+        ("ARC-E", {"examples": EXAMPLES}, "are options, not generated"),
+        ("GSM8K", {"examples": EXAMPLES | {"rows": [1, 1]}}, "each once"),
+        ("GSM8K", {"examples": EXAMPLES | {"rows": []}}, "rows"),
+        ("GSM8K", {"task": "math", "examples": EXAMPLES}, "has 4 examples of its own"),
+        ("GSM8K", {"examples": EXAMPLES | {"data": {"hub": "openai/gsm8k"}}}, "is not in the sandbox"),
+    ],
+)
+def test_examples_that_a_benchmark_cannot_have_are_refused(path: str, keys: dict[str, Any], words: str) -> None:
+    benchmark = DEFAULT["evaluation"]["benchmarks"][path] | keys
+    with pytest.raises(PrunegridError, match=words):
+        load(changed(f"evaluation.benchmarks.{path}", benchmark))
+    assert load(_benchmark(examples=EXAMPLES)).evaluation.benchmarks["GSM8K"].example_rows.rows == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("decoding", "words"),
     [
