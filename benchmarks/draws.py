@@ -4,7 +4,7 @@
 
 A baseline and seven recipes, three seeds each, are asked 150 new items in every table. A model's chance on an item is a
 logistic of the recipe's level, the item's difficulty, and the luck of the run and of the run on this item. Its
-answers are drawn from that, once (1) or more often, with random numbers of their own or with the other models' (common).
+answers are drawn from that, once (1) or more often, with numbers of their own or with the other models' (common).
 Coverage, in percent, of the 95 % intervals: of the models' true difference on such items by `item_low .. item_high`,
 of the recipes' by `low .. high`; and the mean of `draw_se` by what it estimates, the known spread of draws on the same
 items (not for single draws). The last line is one JSON object. Two thousand tables take a few minutes.

@@ -55,6 +55,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
     engine = files.value(record, "engine", absent=TRANSFORMERS)
     share = files.value(record, "share_prefixes", absent=False)
     repeats, gen_kwargs = files.value(record, "repeats", absent=1), files.value(record, "gen_kwargs", absent={})
+    examples = settings.model_dump(mode="json", include={"examples"}).get("examples", {})
     reasons = [
         *_differences("evaluation.protocol", protocol, evaluation.protocol),
         *_differences("evaluation.dtype", dtype, evaluation.dtype),
@@ -64,7 +65,7 @@ def score_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: s
         *_differences(f"{section}.limit", limit, settings.limit),
         *_differences(f"{section}.repeats", repeats, settings.repeats),
         *_differences(f"{section}.gen_kwargs", gen_kwargs, settings.gen_kwargs),
-        *_differences(f"{section}.examples", files.value(record, "examples", absent=None), settings.examples),
+        *_differences(f"{section}.examples", files.value(record, "examples", absent={}), examples),
         *_task_reasons(experiment, files, record, benchmark),
         *_differences(section, files.value(record, "settings", absent={}), settings.settings),
     ]
