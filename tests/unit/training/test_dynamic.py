@@ -187,6 +187,32 @@ def test_authors_reading_learns_no_end_and_keeps_samples_without_a_token(
     assert reading == "all" or summary.empty
 
 
+def test_qtunings_authors_reading_has_a_token_target_for_each_mini_batch(tiny_model: Path, scores: Path) -> None:
+    """Prompts included; what the kept samples have above it goes, as far as the samples like Q2 hold it."""
+    settings, plain = training(per_device_train_batch_size=6), ScoresFolder(scores).read(pruners.Needs({}, {}))
+    spec = PruningSpec(method="qtuning", options={"reading": AUTHORS}, sample_ratio=0.5, token_ratio=0.7).complete()
+    samples = Samples(ScoresFolder(scores).sequences(), settings.removal)
+    dynamic = MiniBatchPruner(samples, spec, SEED, 100, OptionalScores(computed=("sequence_entropy",)))
+    own = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation=PACKED).eval()
+    dynamic.attach(own, lambda run: run(), lambda n: n)
+    assert plain.prompt_tokens is not None
+    whole_N, goes = plain.prompt_tokens + plain.response_tokens, set()
+    for step, micro_batches in enumerate(plan_of(scores, settings)):
+        moment = moment_of(step, settings)
+        for batch, examples in zip(micro_batches, keep(dynamic, micro_batches, moment), strict=True):
+            if not batch:
+                continue
+            rows = np.array([np.flatnonzero(plain.sample_id == example.sample_id)[0] for example in examples])
+            kept = np.array([example.trainable for example in examples])
+            rules = dynamic.log.pop(0)["treated_as"].to_numpy()
+            excess = max(0, int(whole_N[rows].sum()) - round(0.35 * int(whole_N[batch].sum())))
+            pool = int(plain.response_tokens[rows][rules == 2].sum())
+            assert (plain.response_tokens[rows] - kept)[rules == 4].sum() == 0
+            assert (plain.response_tokens[rows] - kept)[rules == 2].sum() == min(excess, pool)
+            goes.add((excess > 0, excess < pool, bool((kept == 0).any())))
+    assert {(True, True, False), (True, False, True)} <= goes, "targets met in part of a pool, and emptied pools"
+
+
 def test_random_draws_change_with_the_step_and_the_epoch(tiny_model: Path, scores: Path) -> None:
     dynamic = attached(tiny_model, scores, "random+random", training())
     (first,), (repeated,), (step,), (epoch,) = (
