@@ -93,9 +93,9 @@ class Variant(Section):
 
     def trained_by(self, training: Training) -> Training:
         """The experiment's `training` with the variant's own keys in place, mode and removal included."""
-        beside = {"mode": self.mode, "removal": self.removal}
-        own = self.training | {key: value for key, value in beside.items() if value}
-        return Training.model_validate(training.model_dump() | own) if own else training
+        manner = {"mode": self.mode, "removal": self.removal}
+        changes = self.training | {key: value for key, value in manner.items() if value}
+        return Training.model_validate(training.model_dump() | changes) if changes else training
 
     @model_validator(mode="after")
     def check_training(self) -> Self:

@@ -60,5 +60,5 @@ class SampleStage:
     def _cut(self, scores: Scores, kept: Ints, samples: KeptSamples, draw: Draw) -> tuple[Ints, KeptSamples]:
         if self.second_ratio is None:
             return kept, samples
-        left = second_cut(scores.sample_id[kept], draw.cell_seed, draw.epoch, self.second_ratio)
-        return kept[left], samples.take(left)
+        survivors = second_cut(scores.sample_id[kept], draw.cell_seed, draw.epoch, self.second_ratio)
+        return kept[survivors], samples.take(survivors)

@@ -134,10 +134,10 @@ class EpochPlanner:
         groups = [self._cut(order[size * i : size * (i + 1)], epoch) for i in range(steps * step_slots)]
         if training.steps == "kept" or (training.mode == "dynamic" and training.prune_samples == "batch"):
             return groups
-        left = np.concatenate(groups)
-        if self.second_ratio is not None and len(left) < steps:
-            raise too_few_samples(self.training, self.second_ratio, f"{len(left)} samples for {steps} steps")
-        return [slot for step in _spread(left, steps) for slot in _spread(step, step_slots)]
+        rows = np.concatenate(groups)
+        if self.second_ratio is not None and len(rows) < steps:
+            raise too_few_samples(self.training, self.second_ratio, f"{len(rows)} samples for {steps} steps")
+        return [slot for step in _spread(rows, steps) for slot in _spread(step, step_slots)]
 
     def _cut(self, rows: Ints, epoch: int) -> Ints:
         if self.second_ratio is None:
@@ -148,7 +148,7 @@ class EpochPlanner:
 def second_cut(sample_id_n: Ints, cell_seed: int, epoch: int, ratio: float) -> Ints:
     """Indices of the max(1, round(ratio x n)) of n samples that `prune_twice` leaves, at random, in their order.
 
-    Rounded half to even, as Python does and the authors' working copy of September 2025.
+    Rounded half to even, as Python and the authors' working copy of September 2025 do.
     """
     count = max(1, round(exact_fraction(ratio) * len(sample_id_n)))
     luck_n = uniform(derive_seed(cell_seed, "pruning"), "second cut", sample_id_n, epoch=epoch)

@@ -70,13 +70,13 @@ class Measures:
         ends = (last == lengths.tokens[kept.index] - 1) & ~lengths.truncated[kept.index]
         samples, response_tokens = self._samples(cell, lengths, kept.index)
         tokens = int(kept.sum())
-        over = _at_most if training.get("training", {}).get("prune_twice") else _over
+        bounds = _at_most if training.get("training", {}).get("prune_twice") else _over
         return {
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (tokens / response_tokens, tokens / response_tokens),
-            "trained_tokens": over(epochs, tokens),
-            "sample_passes": over(epochs, len(kept)),
-            "end_tokens": over(epochs, int(ends.sum())),
+            "trained_tokens": bounds(epochs, tokens),
+            "sample_passes": bounds(epochs, len(kept)),
+            "end_tokens": bounds(epochs, int(ends.sum())),
         }
 
     def _samples(self, cell: Cell, lengths: Lengths, kept: pd.Index) -> tuple[float, int]:
