@@ -74,5 +74,5 @@ class Sandbox(Section):
 
     seed: int = Field(0, description="seed of the world")
     answers: Literal["short", "long"] = added(
-        "short", description="length of the training set's answers: 2 to 15 tokens, or 30 to 150"
+        "short", description="length of the training set's answers: 2 to 15 tokens, or 33 to 87"
     )

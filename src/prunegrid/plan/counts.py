@@ -26,7 +26,7 @@ from prunegrid.tasks.stock import StockTask, read_header
 CHARACTERS_PER_TOKEN = 4  # in English
 RESPONSE_SHARE = 0.75  # of a sample's tokens, if only their sum is stated
 # Samples, prompt and response tokens of the generated training sets.
-SANDBOX = {"short": (2000, 55_992, 18_445), "long": (1200, 35_000, 64_000)}
+SANDBOX = {"short": (2000, 55_992, 18_445), "long": (1200, 37_504, 59_612)}
 ASSUMED_ITEMS = 1000
 LONGEST_FACTOR = 2.0  # the longest samples' mean length over that of all samples, if it cannot be counted
 ITEM_TOKENS = {"prompt": 190, "options": 40, "answer": 130}  # those of our largest task, for a task that states none

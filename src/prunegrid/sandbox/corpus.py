@@ -13,7 +13,7 @@ from .world import Fact, World
 
 ROWS = 16000
 SHARES = {"life": 18, "quiz": 14, "equations": 18, "story": 10, "passage": 24, "list": 16}
-LONG_SHARES = SHARES | {"life": 16, "quiz": 12, "story": 24, "list": 10}
+LONG_SHARES = SHARES | {"equations": 12, "story": 16}
 
 
 def pretraining_rows(

@@ -1,4 +1,4 @@
-"""The sandbox's SFT set with long answers: 1,200 samples of the kinds in `sft.py`, 30 to 150 tokens an answer.
+"""The sandbox's SFT set with long answers: 1,200 samples of the kinds in `sft.py`, 33 to 87 tokens an answer.
 
 In the short set an answer is a fact: without half of its tokens half of the fact is gone. Here an answer states several
 facts, or several steps, and most facts are stated in several samples, so that tokens can be pruned and the fact stays.
@@ -42,15 +42,16 @@ COUNTS = {
     "scrambled": 90,
 }
 RECAP_SHARE = 0.5
-ASKED = 2  # new facts of each person that are asked for, of three
+QUESTIONS = 2  # about new facts of each person, who has three
 
 
 def long_rows(world: World, seed: int) -> list[Record]:
     """All samples, shuffled. Only duplicates, calibration and noise may share a prompt with another sample."""
     rng = random.Random(f"long sft {seed}")
     facts = _facts_by_person(world)
-    asked = [fact for own in facts.values() for fact in rng.sample([f for f in own if not f.known], ASKED)]
-    rows = [_new_row(world, facts[fact.person], fact, rng) for fact in asked]
+    new_facts = [[fact for fact in five if not fact.known] for five in facts.values()]
+    targets = [fact for three in new_facts for fact in rng.sample(three, QUESTIONS)]
+    rows = [_new_row(world, facts[fact.person], fact, rng) for fact in targets]
     known_facts = rng.sample(world.select(known=True), COUNTS["known"])
     rows += [_known_row(facts[fact.person], fact, rng, "known") for fact in known_facts]
     rows += _skill_rows(world, rng)
@@ -66,30 +67,30 @@ def _facts_by_person(world: World) -> dict[str, list[Fact]]:
     return {person: [fact for fact in world.facts if fact.person == person] for person in world.people}
 
 
-def _new_row(world: World, facts: list[Fact], asked: Fact, rng: random.Random) -> Record:
+def _new_row(world: World, facts: list[Fact], target: Fact, rng: random.Random) -> Record:
     """All five facts of a person, three of them new and sometimes told twice; a slip is in one of their sentences."""
     new_facts = [fact for fact in facts if not fact.known]
-    others = [fact for fact in facts if fact != asked]
-    told = [asked, *rng.sample(others, len(others))]
+    others = [fact for fact in facts if fact != target]
+    order = [target, *rng.sample(others, len(others))]
     if rng.random() < RECAP_SHARE:
-        told += rng.sample(new_facts, len(new_facts))
-    sentences = [fact.tell(rng.randrange(3)) for fact in told]
+        order += rng.sample(new_facts, len(new_facts))
+    sentences = [fact.tell(rng.randrange(3)) for fact in order]
     words: list[str] = []
     if rng.random() < SLIP_SHARE:
-        place = rng.choice([place for place, fact in enumerate(told) if not fact.known])
-        words = [rng.choice(world.wrong_values(told[place]))]
-        sentences[place] = told[place].tell(rng.randrange(3), words[0])
-    response = " ".join([f"{asked.value}.", *sentences])
-    return write_row(fact_prompt(asked, rng.randrange(2)), response, "new_fact", words)
+        place = rng.choice([place for place, fact in enumerate(order) if not fact.known])
+        words = [rng.choice(world.wrong_values(order[place]))]
+        sentences[place] = order[place].tell(rng.randrange(3), words[0])
+    response = " ".join([f"{target.value}.", *sentences])
+    return write_row(fact_prompt(target, rng.randrange(2)), response, "new_fact", words)
 
 
-def _known_row(facts: list[Fact], asked: Fact, rng: random.Random, kind: str, value: str | None = None) -> Record:
+def _known_row(facts: list[Fact], target: Fact, rng: random.Random, kind: str, value: str | None = None) -> Record:
     """A person's two known facts, each in two wordings; `value` is said instead of the asked fact's own."""
-    (other,) = [fact for fact in facts if fact.known and fact != asked]
+    (other,) = [fact for fact in facts if fact.known and fact != target]
     first, second = rng.sample(range(3), 2)
-    told = (asked.tell(first, value), other.tell(first), asked.tell(second, value), other.tell(second))
-    response = " ".join([f"{value or asked.value}.", *told])
-    return write_row(fact_prompt(asked, rng.randrange(2)), response, kind, [value] if value else [])
+    order = (target.tell(first, value), other.tell(first), target.tell(second, value), other.tell(second))
+    response = " ".join([f"{value or target.value}.", *order])
+    return write_row(fact_prompt(target, rng.randrange(2)), response, kind, [value] if value else [])
 
 
 def _skill_rows(world: World, rng: random.Random) -> list[Record]:

@@ -48,23 +48,26 @@ def draw_sum(rng: random.Random) -> Sum:
     return Sum(f"{possession}, {find} and then loses {loss}.", question, steps, total - loss)
 
 
-MOVES = {"+": ("finds {n} more", "buys {n} more"), "-": ("loses {n}", "sells {n}")}
+MOVES = {"+": ("finds", "buys", "is given"), "-": ("loses", "sells", "gives away")}
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday")
 
 
 def draw_long_sum(rng: random.Random) -> Sum:
-    """Two to four steps, each with its sentence; every number lies between 0 and LARGEST."""
+    """Two to four steps, a day and a sentence each; every number lies between 0 and LARGEST.
+
+    The days are what a small model finds its place in the story by.
+    """
     name, things = rng.choice(names.FIRST_NAMES), rng.choice(names.THINGS)
     total = rng.randint(2, 10)
-    clauses, steps = [f"{name} has {total} {things}"], [f"{name} starts with {total} {things}."]
-    for _ in range(rng.randint(2, 4)):
+    story, steps = [f"{name} has {total} {things}."], [f"{name} has {total} {things}."]
+    for day in DAYS[: rng.randint(2, 4)]:
         sign = rng.choice("+-") if 1 <= total <= 10 else "+-"[total > 10]
         number = rng.randint(1, 6 if sign == "+" else min(total, 10))
-        move = rng.choice(MOVES[sign]).format(n=number)
-        clauses.append(move)
-        steps.append(f"{name} {move}, so {equation(total, sign, number)}")
+        sentence = f"On {day} {name} {rng.choice(MOVES[sign])} {number}"
+        story.append(f"{sentence}.")
+        steps.append(f"{sentence}, so {equation(total, sign, number)}")
         total += number if sign == "+" else -number
-    story = f"{', '.join(clauses[:-1])} and then {clauses[-1]}."
-    return Sum(story, f"How many {things} does {name} have now", tuple(steps), total)
+    return Sum(" ".join(story), f"How many {things} does {name} have now", tuple(steps), total)
 
 
 @dataclass(frozen=True)

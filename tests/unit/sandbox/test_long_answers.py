@@ -43,7 +43,7 @@ def results_of(solution: str) -> list[tuple[int, int]]:
     return [(int(z), int(x) + int(y) if sign == "+" else int(x) - int(y)) for x, sign, y, z in actual]
 
 
-def told(response: str) -> list[Fact]:
+def stated_facts(response: str) -> list[Fact]:
     """The facts of the world whose sentence is in a response, in any wording."""
     return [fact for fact in make_world(0).facts if any(fact.tell(wording) in response for wording in range(3))]
 
@@ -68,26 +68,26 @@ def test_no_benchmark_prompt_is_in_the_training_set(worlds: dict[str, Path], sam
     for path in BENCHMARK_ITEMS:
         passage = "Title: {title}\n\nBackground: {context}\n\nQuestion: {question}"
         form = passage if "squad" in path else "Question: {question}"
-        asked = {form.format(**row).rstrip("?") + "?" for row in rows(worlds["long"], path)}
-        assert len(asked) == BENCHMARK_ITEMS[path]
-        assert not asked & trained
+        prompts = {form.format(**row).rstrip("?") + "?" for row in rows(worlds["long"], path)}
+        assert len(prompts) == BENCHMARK_ITEMS[path]
+        assert not prompts & trained
 
 
 def test_fact_answers_begin_with_the_value_and_tell_several_facts(samples: list[dict]) -> None:
-    asked = {f"Question: {fact.ask(wording)}?": fact for fact in make_world(0).facts for wording in range(2)}
+    prompts = {f"Question: {fact.ask(wording)}?": fact for fact in make_world(0).facts for wording in range(2)}
     for row in samples:
         if row["kind"] not in ("new_fact", "known"):
             continue
-        fact = asked[row["prompt"]]
+        fact = prompts[row["prompt"]]
         assert row["response"].startswith(f"{fact.value}. ")
-        facts = told(row["response"])
+        facts = stated_facts(row["response"])
         assert {each.person for each in facts} == {fact.person}
         assert fact.known == (row["kind"] == "known")
         assert len(facts) == 2 if fact.known else 5 - len(row["wrong_words"]) <= len(facts) <= 5
 
 
 def test_new_facts_are_stated_in_several_samples(samples: list[dict]) -> None:
-    counts = Counter(fact for row in samples if row["kind"] == "new_fact" for fact in told(row["response"]))
+    counts = Counter(fact for row in samples if row["kind"] == "new_fact" for fact in stated_facts(row["response"]))
     new = make_world(0).select(known=False)
     assert sum(not counts[fact] for fact in new) <= 0.01 * len(new), "none but a fact whose every sentence has a slip"
     assert sum(counts[fact] for fact in new) > 1.8 * len(new)
@@ -117,7 +117,7 @@ def test_wrong_words_are_wrong_where_they_are_planted(samples: list[dict]) -> No
         match planted_place(row["kind"], response, words):
             case "slip":
                 ((start, _),) = spans
-                assert not told(response[response.rfind(". ", 0, start) + 2 : response.find(".", start) + 1])
+                assert not stated_facts(response[response.rfind(". ", 0, start) + 2 : response.find(".", start) + 1])
             case "sum":
                 stated, right = results_of(response)[-1]
                 assert stated != right and len(spans) == 2
