@@ -92,7 +92,7 @@ def _degenerate(thresholds: Any) -> tuple[int, int]:
 def _answers(summary: SelectionSummary) -> str:
     if summary.truncated is None or summary.only_end is None:  # of a version that did not count them
         return ""
-    empty = f" {_number(summary.empty, 'kept answer')} without any kept token." if summary.empty else ""
+    empty = f" {summary.empty:,} of them keep{'s' * (summary.empty == 1)} no token." if summary.empty else ""
     if not summary.truncated and not summary.only_end:
         return f"No kept answer is cut off, and none has nothing left but its end.{empty}"
     cut = f"{summary.truncated:,} cut off, without {_ends(summary.truncated)}"
