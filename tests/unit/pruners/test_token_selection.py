@@ -62,6 +62,7 @@ def test_samples_outside_of_all_pools_keep_their_own_k() -> None:
     # Two pools, the samples of the first not neighbours.
     assert kept([2, 2, 2], pool=np.array([1, 0, 1]), least=0, end_token="drop") == [[0, 2], [0, 1], [0, 1]]
     assert kept([0, 2, 1], pool=np.array([1, 0, 1]), least=0, end_token="drop") == [[2], [0, 1], []]
+    assert kept([2, 1, 1], pool=np.full(3, -1)) == kept([2, 1, 1]) == [[2, 3], [2], [0]]
 
 
 def test_a_pool_never_keeps_fewer_than_its_ends_nor_more_than_its_tokens() -> None:
