@@ -104,6 +104,25 @@ def test_dynamic_mini_batches_too_small_are_refused(size: int, ratios: list[floa
     load(sized_config(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
 
 
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"method": "qtuning", "entropy_over": "sequence"},
+        {"method": "random+fastv", "fastv": "sequence"},
+        {"method": "random+sparsevlm", "sparsevlm": "rank"},
+        {"method": "longest+random", "length_of": "instruction"},
+        {"method": "entropy+random", "entropy": "instruction"},
+        {"method": "random+rho1"},
+    ],
+    ids=lambda variant: variant["method"],
+)
+def test_optional_scores_of_the_moment_and_fixed_ones_serve_mini_batches(variant: dict[str, Any]) -> None:
+    values = config({"d": variant | {"mode": "dynamic"}})
+    for model in values["models"].values():
+        model["reference"] = {"path": "reference"}
+    load(values)
+
+
 def test_mode_of_a_variant_overrides_the_experiments() -> None:
     load(config({"s": STATIC | {"method": "ifd+ppl"}}, mode="dynamic"))
 

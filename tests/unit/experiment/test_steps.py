@@ -87,3 +87,37 @@ def test_params_of_dynamic_cells_have_all_versions() -> None:
     pruning = params.pruning_in_training(experiment, dynamic)
     assert pruning and pruning["method"] == "qtuning" and "seed" not in pruning
     assert params.pruning(experiment, static)["seed"] == static.seed
+
+
+DYNAMIC_EXTRAS = [
+    {"whole": {"method": "qtuning", "entropy_over": "sequence", "mode": "dynamic"}},
+    {"before": {"method": "qtuning", "entropy_over": "sequence"}},
+    {"short": {"method": "longest+rho1", "length_of": "instruction", "mode": "dynamic"}},
+    {"like-short": {"method": "random+random", "match": "short", "mode": "dynamic"}},
+    {"plain": {"method": "qtuning", "mode": "dynamic"}},
+]
+
+
+def test_dynamic_cells_need_the_files_of_scores_that_no_weights_change() -> None:
+    """Those of the moment are made in training; static cells need a file of each. A match's columns count, too."""
+    models = {"m": {"path": "somewhere", "reference": {"path": "other"}}}
+    experiment = an_experiment(variants=DYNAMIC_EXTRAS, models=models)
+    fixed = ["instruction_characters", "reference_nll"]
+    expected = {"whole": [], "before": ["sequence_entropy"], "short": fixed, "like-short": fixed, "plain": []}
+    for name, columns in expected.items():
+        cell = cell_of(experiment, name)
+        assert grid.extra_columns(experiment, cell) == columns, name
+        files = {layout.extra_score("m", column) for column in columns}
+        rule = "prune" if name == "before" else "train_dynamic"
+        (needs,) = (step.needs for step in steps.cell_steps(experiment, cell) if step.rule == rule)
+        assert {file for file in needs if "/extra/" in file} == files, name
+    made = {step.job: step.needs for step in steps.all_steps(experiment) if step.rule == "extra_score"}
+    assert made.keys() == {f"m/{name}" for name in (*fixed, "sequence_entropy")}
+    data = layout.dataset("world")
+    assert [name for name, needs in made.items() if data in needs] == ["m/instruction_characters"]
+
+
+def test_versions_of_dynamic_cells_count_the_scores_that_they_read() -> None:
+    experiment = an_experiment(variants=DYNAMIC_EXTRAS[:1] + DYNAMIC_EXTRAS[-1:])
+    whole, plain = (params.training_versions(experiment, cell_of(experiment, name)) for name in ("whole", "plain"))
+    assert whole == {**plain, "extra": STEP["extra"]}

@@ -34,6 +34,24 @@ def test_scoring_seconds_are_shared_by_the_cells_that_read_a_pass(tmp_path: Path
     assert variant_costs(experiment, tmp_path) == none | readers
 
 
+def test_dynamic_cells_share_what_they_read_of_files(tmp_path: Path) -> None:
+    """A score that is computed in training has no pass of its own; a static cell's is shared by those that read it."""
+    short = {"method": "longest+random", "length_of": "instruction"}
+    experiment = an_experiment(
+        variants=[
+            {"whole": {"method": "qtuning", "entropy_over": "sequence", "mode": "dynamic"}},
+            {"before": {"method": "qtuning", "entropy_over": "sequence"}},
+            {"short": short},
+            {"moving": short | {"mode": "dynamic"}},
+        ]
+    )
+    put(tmp_path / "scores/m/meta.json", {"seconds": 12.0})
+    put(tmp_path / "benchmarks/extra_score/m/sequence_entropy.jsonl", {"s": 8.0})
+    put(tmp_path / "benchmarks/extra_score/m/instruction_characters.jsonl", {"s": 2.0})
+    readers = {"before": 12 / 2 + 8 / 2, "short": 2 / 4, "moving": 2 / 4}
+    assert variant_costs(experiment, tmp_path) == {"whole": 0, "full": 0} | readers
+
+
 def test_scoring_seconds_unknown_are_null(tmp_path: Path) -> None:
     experiment = an_experiment(variants=VARIANTS)
     shares = variant_costs(experiment, tmp_path)
