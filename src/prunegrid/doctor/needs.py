@@ -144,8 +144,8 @@ def _data(experiment: Experiment, name: str, ref: DataRef) -> str:
     if local := locate(ref, mirror):
         if not is_here(ref, local):
             raise PrunegridError(name, "no such file", "make it, or correct the path")
-        found = source_files(ref, local)
-        number = "" if Path(local).is_file() else f" (files: {len(found.files)}; not read: {len(found.skipped)})"
+        listed = source_files(ref, local)
+        number = "" if Path(local).is_file() else f" (files: {len(listed.files)}; not read: {len(listed.skipped)})"
         return f"{name}: {local}{number}"
     if mirror and not Path(mirror).is_dir():
         raise PrunegridError(name, f"data_mirror is {mirror}: no such folder", "make it, or correct data_mirror")

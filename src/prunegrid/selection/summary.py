@@ -122,9 +122,9 @@ def check_cell(path: Path, model: str, cell: str) -> None:
     """Refuse a `selection.json` that lies in the folder of another cell than its own; `cell` is the folder's path."""
     summary = SelectionSummary.read(path)
     budget = Budget(sample_ratio=summary.nominal["samples"], token_ratio=summary.nominal["tokens"])
-    own = Cell(model, summary.variant, budget, summary.seeds["cell"])
-    if own.path != cell:
-        raise PrunegridError(path, f"is the selection of {own.path}, not of {cell}", prune_again(path))
+    recorded = Cell(model, summary.variant, budget, summary.seeds["cell"])
+    if recorded.path != cell:
+        raise PrunegridError(path, f"is the selection of {recorded.path}, not of {cell}", prune_again(path))
 
 
 def prune_again(summary: Path) -> str:
