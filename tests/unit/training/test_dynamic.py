@@ -182,7 +182,8 @@ def test_authors_reading_learns_no_end_and_keeps_samples_without_a_token(
         assert chosen == max(1, round(0.02 * candidates)) >= learned
     log = pa.concat_tables(dynamic.log)
     candidates_N = np.array([row for step in plan_of(scores, settings) for batch in step for row in batch])
-    summary = module.summarise(dynamic, candidates_N, {}, log)
+    response, length = (int(column[candidates_N].sum()) for column in (dynamic.rows.response_N, dynamic.rows.length_N))
+    summary = module.summarise(dynamic, module.Candidates(len(candidates_N), response, length), {}, log)
     assert summary.empty == (None if reading == "all" else log["kept"].to_pylist().count(0))
     assert reading == "all" or summary.empty
 
