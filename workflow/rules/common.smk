@@ -1,5 +1,5 @@
 # What the rules look up: the experiment's files and, for a cell's wildcards, its inputs and params. What these are is
-# decided in the package (experiment.steps, experiment.params, audit.plan), where it is typed and tested.
+# decided in the package (experiment.inputs, experiment.params, audit.plan), where it is typed and tested.
 # A change of params runs finished jobs again, and so must not follow from how a job runs or from whose code is trusted:
 # scripts read these two, the sections `runtime` and `models.*.trust_remote_code`, from `snakemake.config` instead.
 from pathlib import Path
@@ -9,7 +9,7 @@ from prunegrid.audit import plan as audit_plan
 from prunegrid.core.versions import STEP
 from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
-from prunegrid.experiment import imported, params, seed_rule, statement, steps
+from prunegrid.experiment import imported, inputs, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
 from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
 from prunegrid.tasks.outside import source_files
@@ -38,7 +38,7 @@ def call(function, *arguments):
 def local_source(ref):
     """The file, folder or glob a data set is read from: generated in the sandbox; elsewhere None means the hub."""
     if EXPERIMENT.sandbox and ref.hub:
-        return f"{R}/{steps.world_file(ref)}"
+        return f"{R}/{inputs.world_file(ref)}"
     return locate(ref, EXPERIMENT.data_mirror)
 
 
@@ -76,7 +76,7 @@ def cell_param(value):
 
 
 def cell_input(file):
-    """An input of a cell's rule, by a function of `experiment.steps`; [] if the cell has none."""
+    """An input of a cell's rule, by a function of `experiment.inputs`; [] if the cell has none."""
 
     def path(wildcards):
         name = file(EXPERIMENT, cell_of(wildcards))
@@ -94,8 +94,8 @@ def scores_from_outside(wildcards):
 def extra_scores(wildcards):
     """Optional scores, made only because the cell's pruners read them."""
     cell = cell_of(wildcards)
-    call(steps.check_own_scores, EXPERIMENT, cell, Path(R))
-    return [f"{R}/{file}" for file in steps.extra_inputs(EXPERIMENT, cell).values()]
+    call(inputs.check_own_scores, EXPERIMENT, cell, Path(R))
+    return [f"{R}/{file}" for file in inputs.extra_inputs(EXPERIMENT, cell).values()]
 
 
 def training_extras(wildcards):
@@ -105,7 +105,7 @@ def training_extras(wildcards):
 
 def reference_model(wildcards):
     """The model that a score of REFERENCE_EXTRAS is computed under."""
-    name = layout.base_model(steps.reference_name(wildcards.model))
+    name = layout.base_model(inputs.reference_name(wildcards.model))
     return f"{R}/{name}" if wildcards.extra in REFERENCE_EXTRAS else []
 
 

@@ -6,7 +6,7 @@ rule evaluate:
     input:
         model=f"{R}/{layout.base_model(MODEL)}",
         manifest=f"{R}/{layout.manifest(MODEL)}",
-        trained=cell_input(steps.weights_input),
+        trained=cell_input(inputs.weights_input),
         data=expand(rules.benchmark_items.output.data, benchmark=BENCHMARKS),
         tasks=[str(file) for file in call(source_files, EXPERIMENT.evaluation.tasks)],
     output:
@@ -38,7 +38,7 @@ if IMPORTED:
     rule import_scores:
         input:
             manifest=f"{R}/{layout.manifest(MODEL)}",
-            training=cell_input(steps.training_input),
+            training=cell_input(inputs.training_input),
             scores=scores_from_outside,
         output:
             score=f"{R}/{layout.score(CELL, IMPORT)}",

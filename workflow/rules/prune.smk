@@ -7,7 +7,7 @@ rule prune:
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
         extras=extra_scores,
-        match=cell_input(steps.match_input),
+        match=cell_input(inputs.match_input),
         manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
     output:

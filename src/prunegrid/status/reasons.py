@@ -16,9 +16,9 @@ from prunegrid.experiment import grid, layout, params
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.imported import scores_file
+from prunegrid.experiment.inputs import reference_name
 from prunegrid.experiment.names import TRANSFORMERS
 from prunegrid.experiment.section import Section
-from prunegrid.experiment.steps import reference_name
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status import inputs
 from prunegrid.status.folder import UNKNOWN, Files

@@ -7,7 +7,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import repair
 from prunegrid.data.datasets import locate
 from prunegrid.data.sources import source_files
-from prunegrid.experiment import grid, layout, steps
+from prunegrid.experiment import grid, inputs, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
@@ -167,7 +167,7 @@ def _walk_data(walk: Walk, experiment: Experiment) -> None:
 def _source(root: Path, experiment: Experiment, ref: DataRef) -> list[Path]:
     """The files that a data set was read from; none where they are not on this machine."""
     if experiment.sandbox and ref.hub:
-        local: str | None = str(root / steps.world_file(ref))
+        local: str | None = str(root / inputs.world_file(ref))
     else:
         local = locate(ref, experiment.data_mirror)
     home = root.resolve().parents[1]  # relative paths of a config are relative to where the workflow runs

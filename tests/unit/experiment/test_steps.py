@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from prunegrid.core.versions import STEP
-from prunegrid.experiment import grid, layout, params, steps
+from prunegrid.experiment import grid, inputs, layout, params, steps
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from support.errors import refused
@@ -73,9 +73,9 @@ def test_check_own_scores_names_the_file_to_write(tmp_path: Path, monkeypatch: p
     experiment = an_experiment()
     cell, file = cell_of(experiment, "random+ppl"), tmp_path / layout.extra_score("m", "quality")
     with refused(cell.name, "quality", fix=f"then write {file}"):
-        steps.check_own_scores(experiment, cell, tmp_path)
+        inputs.check_own_scores(experiment, cell, tmp_path)
     put(file, "")
-    steps.check_own_scores(experiment, cell, tmp_path)
+    inputs.check_own_scores(experiment, cell, tmp_path)
 
 
 def test_params_of_dynamic_cells_have_all_versions() -> None:

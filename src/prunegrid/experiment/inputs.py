@@ -1,0 +1,66 @@
+"""The files that only some jobs read, such as a cell's optional scores: inputs of the rules, and what `steps` need.
+
+Paths are relative to the results folder (`layout`).
+"""
+
+from pathlib import Path
+
+from prunegrid.core.errors import PrunegridError
+from prunegrid.experiment import grid, layout
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.dataset import DataRef
+from prunegrid.experiment.grid import Cell
+from prunegrid.pruners.columns import EXTRAS
+
+
+def world_file(ref: DataRef) -> str:
+    """Where the sandbox's world holds a data set of the hub."""
+    return f"{layout.WORLD}/{ref.mirror_name}.jsonl"
+
+
+def reference_name(model: str) -> str:
+    """The name of the reference model of a base model, or of one of the audit's replicas, which share it."""
+    return f"{model.partition('@')[0]}@reference"
+
+
+def extra_columns(experiment: Experiment, model: str) -> list[str]:
+    """The optional scores that the model's cells read and a rule makes."""
+    cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
+    return sorted({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
+
+
+def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:
+    """The files of the optional scores that the cell's pruners read, by column."""
+    return {name: layout.extra_score(cell.model, name) for name in grid.extra_columns(experiment, cell)}
+
+
+def match_input(experiment: Experiment, cell: Cell) -> str | None:
+    """The summary of the selection whose realised counts the cell's meets, if it is matched to another."""
+    matched = grid.matched_cell(experiment, cell)
+    return grid.selection_summary(experiment, matched) if matched else None
+
+
+def selection_input(experiment: Experiment, cell: Cell) -> str | None:
+    """What a static cell is trained on; none for the full data set, or if mini-batches are pruned in training."""
+    static = cell.pruned and not grid.dynamic(experiment, cell)
+    return f"{layout.pruned(cell.name)}/{layout.SELECTION}" if static else None
+
+
+def weights_input(experiment: Experiment, cell: Cell) -> str | None:
+    """The fine-tuned model that is evaluated; none for zero-shot."""
+    return layout.weights(cell.name) if cell.trained else None
+
+
+def training_input(experiment: Experiment, cell: Cell) -> str | None:
+    return layout.training(cell.name) if cell.trained else None
+
+
+def check_own_scores(experiment: Experiment, cell: Cell, root: Path) -> None:
+    """Raise a `PrunegridError` if the cell's pruners read a score that no rule makes and the user has not written."""
+    for column, file in extra_inputs(experiment, cell).items():
+        if column not in EXTRAS and not (root / file).exists():
+            raise PrunegridError(
+                cell.name,
+                f"a pruner reads the column {column}, which no rule makes",
+                f"score first ({root}/{layout.scores_meta(cell.model)} as the target), then write {root / file}",
+            )
