@@ -10,7 +10,7 @@ from prunegrid import pruners
 from prunegrid.experiment.training import Training
 from prunegrid.pruners import Draw, PruningSpec, SelectionArrays, select
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.training.dynamic import StepPosition
+from prunegrid.training.dynamic_summary import StepPosition
 from prunegrid.training.schedule import MicroBatches, schedule, steps_per_epoch, total_steps
 
 SEED = 0

@@ -35,13 +35,15 @@ def write_outputs(order: Order, trainer: Any) -> None:
 
 def _write_selection(order: Order, examples: Any, logs: list[pa.Table]) -> None:
     """A dynamic cell's selection log and `selection.json`, from the logs of all ranks."""
-    from prunegrid.training.dynamic import summarise  # here only: a static job does without the scoring modules
+    from prunegrid.training.dynamic_summary import summarise  # here only: a static job does without the scoring modules
 
     job = order.job
     log = pa.concat_tables(logs).sort_by([(key, "ascending") for key in ("step", "rank", "sample_id")])
     write_parquet(order.out / DYNAMIC[0], log)
     digests, extras = order.identity["digests"], order.identity.get("extras", {})
-    summary = summarise(examples.pruner, examples.all_candidates(), digests, log, job.training.rescore_every, extras)
+    candidates, interval = examples.all_candidates(), job.training.rescore_every
+    assert job.pruning, "a dynamic cell has a pruning"
+    summary = summarise(job.pruning, examples.rows, job.seed, candidates, digests, log, interval, extras)
     summary.write(order.out / DYNAMIC[1])
 
 

@@ -23,7 +23,8 @@ from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.examples import Example, build_example
 from prunegrid.selection.prune import prune
 from prunegrid.training import dynamic as module
-from prunegrid.training.dynamic import MiniBatchPruner, StepPosition
+from prunegrid.training.dynamic import MiniBatchPruner
+from prunegrid.training.dynamic_summary import LOG_SCHEMA, Candidates, StepPosition, summarise
 from prunegrid.training.optional_scores import OptionalScores
 from prunegrid.training.packed_attention import PACKED
 from prunegrid.training.packed_passes import packed_passes
@@ -183,7 +184,8 @@ def test_authors_reading_learns_no_end_and_keeps_samples_without_a_token(
     log = pa.concat_tables(dynamic.log)
     candidates_N = np.array([row for step in plan_of(scores, settings) for batch in step for row in batch])
     response, length = (int(column[candidates_N].sum()) for column in (dynamic.rows.response_N, dynamic.rows.length_N))
-    summary = module.summarise(dynamic, module.Candidates(len(candidates_N), response, length), {}, log)
+    totals = Candidates(len(candidates_N), response, length)
+    summary = summarise(dynamic.pruning, dynamic.rows, dynamic.cell_seed, totals, {}, log)
     assert summary.empty == (None if reading == "all" else log["kept"].to_pylist().count(0))
     assert reading == "all" or summary.empty
 
@@ -319,7 +321,7 @@ def test_log_is_the_static_selection_of_all_mini_batches(frozen: Path, scores: P
     log = pq.read_table(frozen / "selection_log.parquet")
     settings = training(ranks=2)
     assert log.to_pylist() == expected_log(scores, "qtuning", settings)
-    assert log.schema.equals(module.LOG_SCHEMA)
+    assert log.schema.equals(LOG_SCHEMA)
     candidates = [
         {row for step in plan_of(scores, settings, rank)[:2] for batch in step for row in batch} for rank in range(2)
     ]
