@@ -61,7 +61,8 @@ def describe(frame: pd.DataFrame, deltas: pd.DataFrame | None, names: Labels) ->
         return f"one row of each model and budget ({_list_places(rows, deltas, names)}) at the same seed"
     methods = " or ".join(dict.fromkeys(_method(row, names) for row in baselines))
     varying = [name for name in SETTINGS if len({getattr(row, name) for row in baselines}) > 1]
-    return f"the {methods} row of the same {' and '.join(varying)}{_exception(rows, deltas)} {place}"
+    same = " and ".join(varying) or "training settings"  # of the variants' own, where mode and removal are equal
+    return f"the {methods} row of the same {same}{_exception(rows, deltas)} {place}"
 
 
 def _list_places(rows: dict[str, Any], deltas: pd.DataFrame, names: Labels) -> str:

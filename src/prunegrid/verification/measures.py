@@ -4,6 +4,7 @@ The columns from Kept to Cost: plain arithmetic that shares no code with `select
 """
 
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,13 +71,13 @@ class Measures:
         ends = (last == lengths.tokens[kept.index] - 1) & ~lengths.truncated[kept.index]
         samples, response_tokens = self._samples(cell, lengths, kept.index)
         tokens = int(kept.sum())
-        bounds = _at_most if training.get("training", {}).get("prune_twice") else _over
+        passes = _second_cut(training["training"], cell, len(kept)) if _is_cut_twice(training) else len(kept)
         return {
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (tokens / response_tokens, tokens / response_tokens),
-            "trained_tokens": bounds(epochs, tokens),
-            "sample_passes": bounds(epochs, len(kept)),
-            "end_tokens": bounds(epochs, int(ends.sum())),
+            "trained_tokens": _of_some(epochs, kept, passes),
+            "sample_passes": _over(epochs, passes),
+            "end_tokens": _of_some(epochs, ends.astype(int), passes),
         }
 
     def _samples(self, cell: Cell, lengths: Lengths, kept: pd.Index) -> tuple[float, int]:
@@ -98,13 +99,17 @@ class Measures:
         candidates = whole * len(lengths.tokens) + min(rest * global_batch, len(lengths.tokens))
         if settings.get("prune_samples") == "epoch":
             candidates = round(float(training["epochs"]) * len(lengths.tokens))
-        tokens = int(table["kept"].sum())
-        samples, ratio = len(table) / candidates, tokens / int(lengths.tokens[table["sample_id"]].sum())
+        tokens, every = int(table["kept"].sum()), lengths.tokens[table["sample_id"]].to_numpy()
+        samples, ratio = len(table) / candidates, tokens / int(every.sum())
+        finished = ~lengths.truncated[table["sample_id"]].to_numpy()
+        surely, perhaps = finished & (table["kept"] == every), finished & (table["kept"] > 0)
         return {
             "realised_sample_ratio": (samples, samples),
             "realised_token_ratio": (ratio, ratio),
             "trained_tokens": (tokens, tokens),
             "sample_passes": (len(table), len(table)),
+            # The log says how many tokens were kept, not which: all of them, the end included, or any of them.
+            "end_tokens": (int(surely.sum()), int(perhaps.sum())),
         }
 
     def lengths(self, model: str) -> Lengths:
@@ -154,6 +159,19 @@ def _over(epochs: float, amount: int) -> Bounds:
     return math.floor(epochs) * amount, math.ceil(epochs) * amount
 
 
-def _at_most(epochs: float, amount: int) -> Bounds:
-    """A part of what was selected, which training drew (`prune_twice`)."""
-    return 0, math.ceil(epochs) * amount
+def _is_cut_twice(training: dict[str, Any]) -> bool:
+    return bool(training.get("training", {}).get("prune_twice"))
+
+
+def _second_cut(settings: dict[str, Any], cell: Cell, kept: int) -> int:
+    """How many samples of an epoch `prune_twice` leaves: of each micro-batch max(1, round(ratio x n)), half to even."""
+    assert cell.budget, "a reference is not cut"
+    ratio, size = Fraction(str(cell.budget.sample_ratio)), int(settings["per_device_train_batch_size"])
+    whole, rest = divmod(kept, size)
+    return whole * max(1, round(ratio * size)) + (max(1, round(ratio * rest)) if rest else 0)
+
+
+def _of_some(epochs: float, amounts: pd.Series, number: int) -> Bounds:
+    """What so many of the samples have in all the epochs: those with the least, and those with the most."""
+    ordered = np.sort(amounts.to_numpy())
+    return math.floor(epochs) * int(ordered[:number].sum()), math.ceil(epochs) * int(ordered[::-1][:number].sum())

@@ -121,9 +121,6 @@ def _verify_files(directory: Path) -> list[Path]:
             if data.experiment.contrasts:
                 files.append(directory / layout.CONTRASTS)
                 _check_frame(files[-1], primary.read, data.contrasts, fix)
-            if data.experiment.contrasts:
-                _check_frame(directory / layout.CONTRASTS, primary.read, data.contrasts, fix)
-                files.append(directory / layout.CONTRASTS)
         _check_frame(data.deltas_file, deltas.read, data.deltas, fix)
         files.append(data.deltas_file)
         table = build.make_table(data, status.failures(data.experiment, directory))

@@ -48,6 +48,13 @@ def test_static_cells(tmp_path: Path, unit: str, epochs: float) -> None:
     ends = sum(last[row["sample_id"]] in row["kept"] for row in kept)
     assert columns["sample_passes"] == (len(kept) * (3 if whole else 2), len(kept) * 3)
     assert columns["end_tokens"] == (ends * (3 if whole else 2), ends * 3)
+    settings = {"prune_twice": True, "per_device_train_batch_size": 2}
+    report = {"epochs": 1.0, "seconds": 4.0, "training": settings, "sample_passes": 0, "end_tokens": 0}
+    files.write_json(tmp_path / layout.training(cell.name), report)
+    columns, passes = Measures(tmp_path, ours).columns(cell), -(-len(kept) // 2)
+    fewest = sorted(len(row["kept"]) for row in kept)
+    assert columns["sample_passes"] == (passes, passes), "one of each two, and a last one alone"
+    assert columns["trained_tokens"] == (sum(fewest[:passes]), sum(fewest[-passes:]))
     columns = Measures(tmp_path, ours).columns(full)
     assert columns["trained_tokens"][1] == 3 * given.response_N.sum()
     assert columns["end_tokens"][1] == 3 * (~given.truncated_N).sum()
