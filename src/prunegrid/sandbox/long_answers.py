@@ -1,4 +1,4 @@
-"""The sandbox's SFT set with long answers: 1,200 samples of the kinds in `sft.py`, 33 to 87 tokens an answer.
+"""The sandbox's SFT set with long answers: 1,200 samples of the kinds in `sft.py`, 33 to 88 tokens an answer.
 
 In the short set an answer is a fact: without half of its tokens half of the fact is gone. Here an answer states several
 facts, or several steps, and most facts are stated in several samples, so that tokens can be pruned and the fact stays.
@@ -6,7 +6,7 @@ facts, or several steps, and most facts are stated in several samples, so that t
 | prompt | answer |
 |---|---|
 | a question about a person | the value, then a sentence for each fact about this person; one of them may have a slip |
-| a sum | a sentence for each step, two to four, then the result |
+| a sum | a sentence for each step, two or three, then the result |
 | a passage | the answer, on a second line what the passage says, then the answer once more |
 | a request for names | three sentences with eight names |
 

@@ -48,22 +48,23 @@ def draw_sum(rng: random.Random) -> Sum:
     return Sum(f"{possession}, {find} and then loses {loss}.", question, steps, total - loss)
 
 
-MOVES = {"+": ("finds", "buys", "is given"), "-": ("loses", "sells", "gives away")}
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday")
+MOVES = {"+": ("finds", "buys", "gets"), "-": ("loses", "sells", "spends")}
+DAYS = ("Monday", "Tuesday", "Wednesday")
 
 
 def draw_long_sum(rng: random.Random) -> Sum:
-    """Two to four steps, a day and a sentence each; every number lies between 0 and LARGEST.
+    """Two or three steps, a day and a sentence each; every number lies between 0 and LARGEST.
 
-    The days are what a small model finds its place in the story by.
+    A day and a verb stand in one sentence of a story only: they are what a small model finds its place by.
     """
     name, things = rng.choice(names.FIRST_NAMES), rng.choice(names.THINGS)
     total = rng.randint(2, 10)
     story, steps = [f"{name} has {total} {things}."], [f"{name} has {total} {things}."]
-    for day in DAYS[: rng.randint(2, 4)]:
+    verbs = {sign: rng.sample(words, len(words)) for sign, words in MOVES.items()}
+    for day in DAYS[: rng.randint(2, 3)]:
         sign = rng.choice("+-") if 1 <= total <= 10 else "+-"[total > 10]
         number = rng.randint(1, 6 if sign == "+" else min(total, 10))
-        sentence = f"On {day} {name} {rng.choice(MOVES[sign])} {number}"
+        sentence = f"On {day} {name} {verbs[sign].pop()} {number}"
         story.append(f"{sentence}.")
         steps.append(f"{sentence}, so {equation(total, sign, number)}")
         total += number if sign == "+" else -number

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS, DATA_SETS, SFT
+from prunegrid.sandbox.benchmarks import GSM8K, SQUAD
+from prunegrid.sandbox.data_sets import BENCHMARK_ITEMS, DATA_SETS, PRETRAINING, SFT, VOCABULARY
 from prunegrid.sandbox.generate import write_world
 from prunegrid.sandbox.long_answers import COUNTS
 from prunegrid.sandbox.planted import planted_place, wrong_spans
-from prunegrid.sandbox.problems import LARGEST, draw_long_sum
+from prunegrid.sandbox.pretraining import read_texts, train_tokenizer
+from prunegrid.sandbox.problems import LARGEST, MOVES, Sum, draw_long_sum
 from prunegrid.sandbox.sft import COUNTS as SHORT_COUNTS
 from prunegrid.sandbox.world import Fact, make_world
 
@@ -103,7 +105,7 @@ def test_skills_are_right(samples: list[dict]) -> None:
             assert explanation.endswith(f"So the answer is {answer}.")
         else:
             results = results_of(row["response"])
-            assert 2 <= len(results) <= 4 and all(stated == right for stated, right in results)
+            assert 2 <= len(results) <= 3 and all(stated == right for stated, right in results)
             assert row["response"].endswith(f"#### {results[-1][0]}")
 
 
@@ -125,9 +127,45 @@ def test_wrong_words_are_wrong_where_they_are_planted(samples: list[dict]) -> No
                 assert len(spans) == 2 and response.startswith(words[0])
 
 
-def test_numbers_of_long_sums_stay_small() -> None:
+def long_sums() -> list[Sum]:
     rng = random.Random(0)
-    for _ in range(500):
-        drawn = draw_long_sum(rng)
+    return [draw_long_sum(rng) for _ in range(500)]
+
+
+def test_gsm8k_answers_follow_from_the_numbers_of_the_story(worlds: dict[str, Path]) -> None:
+    gains = {verb: sign for sign, verbs in MOVES.items() for verb in verbs}
+    for row in rows(worlds["long"], GSM8K):
+        total = int(re.search(r"has (\d+) ", row["question"])[1])
+        moves = re.findall(r"On \w+day \w+ (\w+) (\d+)\.", row["question"])
+        assert 2 <= len(moves) <= 3 and len(dict(moves)) == len(moves), "a verb stands once"
+        for verb, number in moves:
+            total += int(f"{gains[verb]}{number}")
+        assert row["answer"].endswith(f"#### {total}")
+
+
+def test_asked_facts_are_stated_in_a_text_or_an_answer(worlds: dict[str, Path], samples: list[dict]) -> None:
+    right = [row["response"] for row in samples if row["kind"] not in ("wrong", "scrambled")]
+    texts = " ".join([row["text"] for row in rows(worlds["long"], PRETRAINING)] + right)
+    stated = {fact for fact in make_world(0).facts if any(fact.tell(wording) in texts for wording in range(3))}
+    asked = {row["question"].rstrip("?") for path in BENCHMARK_ITEMS for row in rows(worlds["long"], path)}
+    facts = [fact for fact in make_world(0).facts if {fact.ask(2), fact.ask(3)} & asked]
+    assert len(facts) > 200
+    assert sum(fact not in stated for fact in facts) <= 0.01 * len(facts)
+
+
+def test_squad_answers_are_spans_of_the_context(worlds: dict[str, Path]) -> None:
+    for row in rows(worlds["long"], SQUAD):
+        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True):
+            assert row["context"][start:].startswith(text)
+
+
+def test_answers_have_30_to_150_tokens(worlds: dict[str, Path], samples: list[dict]) -> None:
+    tokenizer = train_tokenizer(read_texts(worlds["long"]), VOCABULARY)
+    lengths = [len(tokenizer(f" {row['response']}")["input_ids"]) + 1 for row in samples]
+    assert min(lengths) >= 30 and max(lengths) <= 150
+
+
+def test_numbers_of_long_sums_stay_small() -> None:
+    for drawn in long_sums():
         numbers = [int(number) for number in re.findall(r"\d+", " ".join((drawn.story, *drawn.steps)))]
         assert max(numbers) <= LARGEST and drawn.steps[-1].endswith(f"= {drawn.answer}.")
