@@ -52,12 +52,23 @@ SMALL = keep_one_source(FULL)
 ITEM = {"data": DATA, "prompt": "{{ question }}", "answer": "{{ answer }}", "cluster": []}
 OTHER_BENCHMARKS: dict[str, dict[str, Any]] = {
     "gen_kwargs": {"task": "gsm8k", "data": DATA, "gen_kwargs": {"until": []}},
+    "examples": {"task": "gsm8k", "data": DATA, "examples": {"data": DATA, "rows": [0]}},
     "choices": ITEM | {"kind": "choice", "metric": "acc", "choices": ["a", "b"]},
     "labels": ITEM | {"kind": "choice", "metric": "acc", "choices": ["a", "b"], "labels": ["A", "B"]},
     **dict.fromkeys(
         ("prompt", "answer", "stop", "cluster", "extract"),
         ITEM | {"kind": "generate", "metric": "exact_match", "stop": []},
     ),
+}
+
+LADDER: dict[str, Any] = {
+    "gap": ["a", "b"],
+    "rows": {"a": {"method": "qtuning"}, "b": {"method": "random+random"}},
+    "differences": {
+        "d": {"label": "D", "base": "e", "rows": {"a": {"neighbor_lambda": 0.0}}},
+        "e": {"label": "E", "rows": {"b": {"removal": "drop"}}},
+    },
+    "columns": {"c": {"label": "C", "columns": {"A": "B"}}},
 }
 
 
@@ -69,6 +80,11 @@ def full(key: Key) -> dict[str, Any]:
             "variants": [*FULL["variants"], {"name": "w", "method": "random+random"}],
             "contrasts": {"c": contrast},
         }
+    if key[0] == "ladder":
+        benchmark = FULL["evaluation"]["benchmarks"]["A"]
+        return FULL | {"ladder": LADDER, "evaluation": {"benchmarks": {"A": benchmark, "B": benchmark}}}
+    if key[:3] == ("variants", 0, "training"):
+        return FULL | {"variants": [FULL["variants"][0] | {"training": {"optim": "sgd"}}]}
     if key[:2] == ("evaluation", "tasks"):
         return FULL | {"evaluation": FULL["evaluation"] | {"tasks": []}}
     if key[:2] == ("evaluation", "benchmarks") and key[-1] != "*name" and key[3] in OTHER_BENCHMARKS:
