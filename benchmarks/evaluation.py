@@ -13,7 +13,7 @@ least of `--repeat` runs, between which the sides take turns. A task's seconds a
 start and loading (the record's `seconds`), for `commands` start to exit; `command` has none. All metrics of all tasks
 must be equal; otherwise the script names those that differ and exits with 1. The last line is one JSON object.
 
-lm_eval has no request for tasks that are `scored_by: nll_per_token` (ARC by the protocol `paper`): they are refused.
+lm_eval has no request for tasks that are `scored_by` whole strings (ARC by the protocol `paper`): they are refused.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import TASKS, find_task
+from prunegrid.tasks.task import WHOLE_STRING
 
 PROGRAMS = Path(__file__).with_name("programs")
 SIDES = ("ours", "commands", "command")
@@ -129,9 +130,10 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
 
 
 def refuse_unsupported(name: str, protocol: str, task: str) -> None:
-    if find_task(protocol, task).metadata.get("scored_by") == "nll_per_token":
+    scored_by = find_task(protocol, task).metadata.get("scored_by")
+    if scored_by in WHOLE_STRING:
         sys.exit(
-            f"{name}: {protocol}'s {task} is scored_by nll_per_token, for which lm_eval has no request; "
+            f"{name}: {protocol}'s {task} is scored_by {scored_by}, for which lm_eval has no request; "
             "leave it out: name the others with --tasks"
         )
 

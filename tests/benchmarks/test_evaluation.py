@@ -20,15 +20,21 @@ def loaded() -> Any:
 
 
 def test_a_task_that_lm_eval_cannot_ask_is_refused(tmp_path: Path) -> None:
-    asked = {"GSM8K": {"task": "gsm8k", "data": {"path": "x"}}, "ARC": {"task": "arc_easy", "data": {"path": "x"}}}
+    asked = {
+        name: {"task": task, "data": {"path": "x"}}
+        for name, task in (("GSM8K", "gsm8k"), ("ARC", "arc_easy"), ("ARC-D", "arc_easy_vllm_divisor"))
+    }
     experiment = {"models": {"m": {}}, "evaluation": {"protocol": "paper", "benchmarks": asked}}
     (tmp_path / "experiment.json").write_text(json.dumps(experiment))
-    done = subprocess.run([sys.executable, SCRIPT, tmp_path, "--tasks", "ARC"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "ARC: paper's arc_easy is scored_by nll_per_token, for which lm_eval has no request; "
-        "leave it out: name the others with --tasks\n"
-    )
+    for name, reason in (
+        ("ARC", "arc_easy is scored_by nll_per_token"),
+        ("ARC-D", "arc_easy_vllm_divisor is scored_by nll_per_prediction"),
+    ):
+        done = subprocess.run([sys.executable, SCRIPT, tmp_path, "--tasks", name], capture_output=True, text=True)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"{name}: paper's {reason}, for which lm_eval has no request; leave it out: name the others with --tasks\n"
+        )
 
 
 def test_rates_by_hand() -> None:

@@ -22,7 +22,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.language_model import LanguageModel
 from prunegrid.evaluation.records import item_texts
 from prunegrid.models import load_tokenizer
-from prunegrid.tasks.task import find_temperature
+from prunegrid.tasks.task import WHOLE_STRING, find_temperature
 
 GREEDY = {"until": [], "do_sample": False, "max_gen_toks": 0}
 
@@ -36,15 +36,16 @@ class Docs(list[dict[str, Any]]):
 
 
 class WholeStringChoice(ConfigurableTask):
-    """A multiple-choice task that answers with the option whose whole string has the lowest NLL per token.
+    """A multiple-choice task that answers with the option whose whole string has the lowest mean NLL.
 
-    The string is prompt, delimiter and option; the first one wins a tie. The only metric is `acc`.
+    The string is prompt, delimiter and option; the metadata `scored_by` says which mean (`WHOLE_STRING`). The first one
+    wins a tie. The only metric is `acc`.
     """
 
     def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> Any:
         requests = super().construct_requests(doc, ctx, **kwargs)
         for request in requests:
-            request.request_type = "nll_per_token"
+            request.request_type = self.config.metadata["scored_by"]
         return requests
 
     def process_results(self, doc: dict[str, Any], results: list[float]) -> dict[str, float]:
@@ -149,7 +150,7 @@ def _task(config: dict[str, Any], seed: int, repeats: int) -> ConfigurableTask:
     generation = config.get("generation_kwargs", GREEDY)
     if find_temperature(generation):
         return SampledTask(config, repeats, generation.get("seed", seed))
-    if config["metadata"].get("scored_by") == "nll_per_token":
+    if config["metadata"].get("scored_by") in WHOLE_STRING:
         return WholeStringChoice(config=config)
     return ConfigurableTask(config=config)
 

@@ -57,21 +57,34 @@ class LanguageModel(HFLM):
         self.row_limit = RowLimit(model, min(self.pass_tokens, self.max_length))
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """The mean NLL, in nats, of each request's whole string (its arguments joined).
+        """The NLL, in nats, of each request's whole string (`_whole_strings`) divided by *all* of its tokens.
 
-        As OpenCompass scores options (opencompass/models/huggingface.py, `_get_ppl`; the same in `get_ppl` of
-        huggingface_above_v4_33.py): the sum over all tokens but the first, divided by *all* tokens, first and
-        special ones included. The tokenizer's own special tokens are added. So with a BOS every token of the text is
-        predicted and the divisor is n + 1; without one the first token is not predicted and the divisor is n.
-        A string longer than the context is truncated on the left. (OpenCompass leaves tokens with the padding's id
-        out of sum and count; here they count: a text has none, unless padding doubles as BOS.)
+        As OpenCompass' Hugging Face backend scores options (opencompass/models/huggingface.py, `_get_ppl`; the same in
+        `get_ppl` of huggingface_above_v4_33.py): a text of n tokens has the divisor n + 1 with a BOS, n without.
+        (OpenCompass leaves tokens with the padding's id out of sum and count; here they count: a text has none, unless
+        padding doubles as BOS.)
+        """
+        return [nll / tokens for nll, tokens in self._whole_strings(requests)]
+
+    def nll_per_prediction(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """The NLL, in nats, of each request's whole string divided by the tokens that have one: one fewer than all.
+
+        As OpenCompass' vLLM backend scores options (opencompass/models/vllm.py, `get_ppl`): a text of n tokens has the
+        divisor n with a BOS. Without one it is n - 1: none is added, so the text's first token is in neither.
+        """
+        return [nll / (tokens - 1) for nll, tokens in self._whole_strings(requests)]
+
+    def _whole_strings(self, requests: list[Any]) -> list[tuple[float, int]]:
+        """(NLL in nats of all tokens but the first; number of all) of each request's arguments, joined.
+
+        The tokenizer's own special tokens are added. A string longer than the context is truncated on the left.
         """
         texts = [request.args for request in requests]
         ids = [self._truncate(self.tok_encode("".join(parts)), self.max_length, parts) for parts in texts]
         strings = [ScoredString(tokens, 1) for tokens in ids]
         questions = [(request.task_name, request.doc_id) for request in requests]
         nll_N, _ = self._score(strings, questions, texts)
-        return [float(nll) / len(string.ids) for nll, string in zip(nll_N, strings, strict=True)]
+        return [(float(nll), len(string.ids)) for nll, string in zip(nll_N, strings, strict=True)]
 
     def _loglikelihood_tokens(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """(log-probability of the continuation, in nats; whether greedy decoding gives it) of each request."""

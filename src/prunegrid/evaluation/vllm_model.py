@@ -98,11 +98,19 @@ class VllmModel(VLLM):
 
     def nll_per_token(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
         """As `LanguageModel.nll_per_token`: the sum over all tokens but the first, divided by all of them."""
+        return [nll / tokens for nll, tokens in self._whole_strings(requests)]
+
+    def nll_per_prediction(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """As `LanguageModel.nll_per_prediction`: the same sum, divided by one fewer."""
+        return [nll / (tokens - 1) for nll, tokens in self._whole_strings(requests)]
+
+    def _whole_strings(self, requests: list[Any]) -> list[tuple[float, int]]:
+        """(NLL in nats of all tokens but the first; number of all) of each request's arguments, joined."""
         texts = [request.args for request in requests]
         strings = [self._truncate(self.tok_encode("".join(parts)), self.max_length - 1, parts) for parts in texts]
         parts = [(request.args, ids[:1], ids[1:]) for ids, request in zip(strings, requests, strict=True)]
         sums = self._loglikelihood_tokens(parts, disable_tqdm=True)
-        return [-value / len(ids) for (value, _), ids in zip(sums, strings, strict=True)]
+        return [(-value, len(ids)) for (value, _), ids in zip(sums, strings, strict=True)]
 
     def _loglikelihood_tokens(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         limit = self.max_length - 1

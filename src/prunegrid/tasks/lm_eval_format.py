@@ -3,7 +3,7 @@
 from typing import Any
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.tasks.task import FUNCTION
+from prunegrid.tasks.task import FUNCTION, WHOLE_STRING
 
 METRICS = {"multiple_choice": ("acc", "acc_norm"), "generate_until": ("exact_match",), "loglikelihood": ("acc",)}
 """lm-eval's metrics of a task that lists none, by its kind; those that are a mean over items."""
@@ -53,6 +53,11 @@ def _metadata(config: dict[str, Any], origin: str) -> dict[str, Any]:
     """The task's own metadata, with a version, a metric and a filter for the table."""
     filters = config.get("filter_list") or [{"name": "none"}]
     given = config.get("metadata") or {}
+    scored_by = given.get("scored_by")
+    if scored_by and (scored_by not in WHOLE_STRING or config["output_type"] != "multiple_choice"):
+        problem = f"is {scored_by!r} with output_type: {config['output_type']}"
+        fix = f"give {' or '.join(WHOLE_STRING)} with output_type: multiple_choice, or remove it"
+        raise PrunegridError(f"{origin}: metadata.scored_by", problem, fix)
     table = {} if "table_metric" in given else {"table_metric": _table_metric(config["metric_list"], origin)}
     return {"version": 0, "table_filter": filters[0]["name"], **table, **given}
 

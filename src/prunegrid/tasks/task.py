@@ -17,6 +17,11 @@ UNHASHED = ("stock", "complete", "options", "patterns", "tokens")
 ANSWER = ("until", "max_gen_toks", "do_sample")
 """The `generation_kwargs` that every task gives."""
 SAMPLING = ("temperature", "top_p", "top_k", "seed")
+WHOLE_STRING = ("nll_per_token", "nll_per_prediction")
+"""Values of the metadata `scored_by`: the NLL of prompt and option, divided by all of its tokens or the predicted ones.
+
+Each is the type of lm-eval's request, and the name of the engines' method that answers it.
+"""
 LEAST_TEMPERATURE = 0.01  # below it vLLM takes this one
 
 

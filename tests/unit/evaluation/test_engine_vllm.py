@@ -98,6 +98,7 @@ def test_whole_strings_are_equal(both: tuple[Any, LanguageModel]) -> None:
     theirs, ours = both
     asked = [request for request in options(kind="nll_per_token") if not request.args[0].startswith(LONG)]
     assert theirs.nll_per_token(asked) == pytest.approx(ours.nll_per_token(asked), abs=1e-5)
+    assert theirs.nll_per_prediction(asked) == pytest.approx(ours.nll_per_prediction(asked), abs=1e-5)
 
 
 def test_cut_requests_are_counted(both: tuple[Any, LanguageModel]) -> None:

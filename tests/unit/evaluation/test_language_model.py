@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +12,7 @@ from lm_eval.models.huggingface import HFLM  # noqa: E402
 
 from prunegrid.evaluation import language_model  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
+from prunegrid.tasks.task import WHOLE_STRING  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import KINDS, LONG, forward_nll, options, tiny, tokenizer  # noqa: E402
 
@@ -54,6 +56,40 @@ def test_whole_strings_against_a_loop(kind: str, bos: bool, budget: int) -> None
     assert max(map(len, ids)) == 256 and all((row[0] == 1) == (bos and len(row) < 256) for row in ids)
     expected = [forward_nll(model, row, 1)[0] / len(row) for row in ids]
     assert LanguageModel(model, words, budget).nll_per_token(texts) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("bos", [False, True])
+def test_nll_per_prediction_leaves_the_first_token_out_of_the_divisor(bos: bool) -> None:
+    """With a BOS the divisor is the number of the text's tokens; without one, one fewer: nothing stands in for it."""
+    model, words = tiny("llama"), tokenizer(bos)
+    texts = [request for request in options(kind="nll_per_prediction") if not request.args[0].startswith(LONG)]
+    lm = LanguageModel(model, words, 8192)
+    expected = []
+    for request in texts:
+        ids = words.encode("".join(request.args))
+        own = len(words.encode("".join(request.args), add_special_tokens=False))
+        expected.append(forward_nll(model, ids, 1)[0] / (own if bos else own - 1))
+    assert lm.nll_per_prediction(texts) == pytest.approx(expected, abs=1e-5)
+
+
+def test_two_divisors_choose_another_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums 10.0 over 5 tokens and 12.1 over 6: 2 and 2.0167 by all tokens, 2.5 and 2.42 by those that are predicted."""
+    from prunegrid.evaluation import harness
+
+    lm = LanguageModel(tiny("llama"), tokenizer(True), 8192)
+    unit = next(text for text in "zqxk" if len(lm.tok_encode(text * 5)) == 6)
+    sums = {5: 10.0, 6: 12.1}
+    monkeypatch.setattr(
+        lm, "_score", lambda strings, *_: (np.array([sums[len(string.ids)] for string in strings]), np.zeros(2))
+    )
+    item = {"q": unit, "texts": [unit * 3, unit * 4], "gold": 1}
+    answers = {}
+    for scored_by in WHOLE_STRING:
+        task = TASK | {"target_delimiter": "", "metadata": {"version": 1, "scored_by": scored_by}}
+        (sample,) = harness.run(lm, "flip", task, [item], seed=0)["samples"]
+        answers[scored_by] = (sample["filtered_resps"], sample["acc"])
+    assert answers["nll_per_token"] == (pytest.approx([2.0, 12.1 / 6]), 0)
+    assert answers["nll_per_prediction"] == (pytest.approx([2.5, 2.42]), 1)
 
 
 def test_nll_per_token_of_one_argument_or_two() -> None:

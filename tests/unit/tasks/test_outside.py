@@ -155,6 +155,16 @@ def test_installed_packages_tasks_are_found_without_being_named(folder: Path, mo
         ({"bad.yaml": "task: x\ninclude: bad.yaml"}, "{folder}/bad.yaml", "includes itself"),
         ({"bad.yaml": "task: x\ninclude: ../../x.yaml"}, "{folder}/../..", "lies outside of"),
         ({"bad.yaml": "task: x\noutput_type: loglikelihood_rolling"}, "{folder}/bad.yaml", "output_type is"),
+        (
+            {"bad.yaml": "task: x\noutput_type: multiple_choice\nmetadata: {scored_by: nll}"},
+            "{folder}/bad.yaml: metadata.scored_by",
+            "is 'nll'",
+        ),
+        (
+            {"bad.yaml": "task: x\noutput_type: generate_until\nmetadata: {scored_by: nll_per_token}"},
+            "{folder}/bad.yaml: metadata.scored_by",
+            "with output_type: generate_until",
+        ),
         ({"bad.yaml": "task: x\nnum_fewshot: 5"}, "{folder}/bad.yaml: num_fewshot", "asks for 5 examples"),
         (
             {"bad.yaml": "task: x\nmetric_list: [{metric: mcc, aggregation: matthews_corrcoef}]"},

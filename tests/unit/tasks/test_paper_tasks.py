@@ -9,6 +9,7 @@ import pytest
 
 from prunegrid.evaluation.evaluate import evaluate
 from prunegrid.tasks.catalog import find_task
+from prunegrid.tasks.paper import squad_plausible
 from prunegrid.tasks.paper.utils import (
     four_choices,
     gsm8k_results,
@@ -137,6 +138,31 @@ def test_squad(golds: list[str], plausible: list[str] | None, answer: str, right
 
 
 @pytest.mark.parametrize(
+    ("golds", "plausible", "answer", "strict", "generous"),
+    [
+        (["milk"], [], "the milk", 1, 1),
+        (["milk"], [], "impossible to answer", 0, 0),
+        ([], ["The Thames.", "a river"], "thames", 0, 1),
+        ([], ["The Thames.", "a river"], "The answer is River, I think", 0, 1),
+        ([], ["The Thames."], "impossible to answer", 1, 1),
+        ([], ["The Thames."], "Severn", 0, 0),
+        ([], [], "thames", 0, 0),
+    ],
+)
+def test_squad_with_and_without_plausible_answers(
+    golds: list[str], plausible: list[str], answer: str, strict: int, generous: int
+) -> None:
+    doc = {"answers": {"text": golds}, "plausible_answers": {"text": plausible}}
+    actual = squad_plausible.squad_results(doc, [answer])
+    assert (actual["exact"], actual["exact_with_plausible"]) == (strict, generous)
+    kinds = {"HasAns_exact": strict} if golds else {"NoAns_exact": strict, "NoAns_exact_with_plausible": generous}
+    assert {name: value for name, value in actual.items() if "Ans" in name} == kinds
+    # what `squadv2` makes of the same data, and of data without the field
+    assert squad_results(doc, [answer])["exact"] == generous
+    assert squad_results({"answers": {"text": golds}}, [answer])["exact"] == strict
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         ("\n\n The answer is The Iron Lady.", "iron lady"),
@@ -188,12 +214,26 @@ def test_prompts() -> None:
     assert squad.endswith(", answer `impossible to answer`:\nQuestion: What?\nAnswer:")
 
 
-def test_the_two_arc_tasks_differ_in_name_and_unhashed_metadata() -> None:
-    easy, challenge = (find_task("paper", task).config for task in ("arc_easy", "arc_challenge"))
-    for spec in (easy, challenge):
-        del spec["task"]
-        spec["metadata"] = {key: value for key, value in spec["metadata"].items() if key not in UNHASHED}
-    assert easy == challenge
+def unnamed(task: str) -> dict[str, Any]:
+    """The configuration without its name and unhashed metadata."""
+    config = find_task("paper", task).config
+    metadata = {key: value for key, value in config["metadata"].items() if key not in UNHASHED}
+    return {key: value for key, value in config.items() if key != "task"} | {"metadata": metadata}
+
+
+def test_the_four_arc_tasks_differ_in_name_divisor_and_unhashed_metadata() -> None:
+    easy = unnamed("arc_easy")
+    assert unnamed("arc_challenge") == easy
+    easy["metadata"]["scored_by"] = "nll_per_prediction"
+    assert unnamed("arc_easy_vllm_divisor") == unnamed("arc_challenge_vllm_divisor") == easy
+
+
+def test_the_two_squad_tasks_differ_in_name_measure_and_fields() -> None:
+    plain, plausible = unnamed("squadv2"), unnamed("squadv2_plausible")
+    differing = {key for key in plain | plausible if plain.get(key) != plausible.get(key)}
+    assert differing == {"process_results", "metric_list", "metadata"}
+    code = find_task("paper", "squadv2_plausible").code
+    assert [file.name for file in code] == ["utils.py", "squad_plausible.py"]
 
 
 def test_generation_settings() -> None:
