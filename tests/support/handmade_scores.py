@@ -9,8 +9,11 @@ import pyarrow as pa
 
 from prunegrid.core import files
 from prunegrid.pruners import PruningSpec, Scores
+from prunegrid.scoring.vectors import write_vectors
 
 TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
+
+LATER_TOKEN_COLUMNS = ("nll_alone", "prompt_attention")
 
 
 def scores(
@@ -28,9 +31,15 @@ def scores(
         response_tokens=np.asarray(lengths, dtype=np.int64),
         truncated=np.zeros(n, bool) if truncated is None else np.asarray(truncated),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        samples={name: np.asarray(column, dtype=np.float64) for name, column in (samples or {}).items()},
+        samples={name: _column(column) for name, column in (samples or {}).items()},
         tokens={name: np.asarray(column, dtype=np.float64) for name, column in (tokens or {}).items()},
     )
+
+
+def _column(values: Any) -> Any:
+    """float64[n], or vectors float16[n, D]."""
+    column = np.asarray(values)
+    return column.astype(np.float16 if column.ndim == 2 else np.float64)
 
 
 def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
@@ -38,6 +47,8 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, longest + 1, n)
     columns = {name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1) for name in TOKEN_COLUMNS}
+    later = np.random.default_rng([seed, 2])  # columns that came later, which change none of the others
+    columns |= {name: np.round(later.gamma(2.0, 1.0, lengths.sum()), 1) for name in LATER_TOKEN_COLUMNS}
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     means = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
     return scores(
@@ -49,6 +60,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "entropy": means["entropy"],
             "ppl": np.round(np.exp(means["nll"]), 1),
             "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
+            "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
         },
         tokens=columns,
     )
@@ -72,19 +84,22 @@ def sequence_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
 
 
 def write(directory: Path, given: Scores, prompt_tokens: int = 10, meta: dict[str, Any] | None = None) -> Path:
-    """Write `samples.parquet` and `tokens.parquet`, without token ids; `meta.json` where one is given."""
+    """Write `samples.parquet` and `tokens.parquet`, without token ids, and columns of vectors; `meta.json` if given."""
     samples = {
         "sample_id": pa.array(given.sample_id, pa.int64()),
         "prompt_tokens": pa.array([prompt_tokens] * len(given), pa.int32()),
         "response_tokens": pa.array(given.response_tokens, pa.int32()),
         "truncated": pa.array(given.truncated),
-        **{name: pa.array(column, pa.float32()) for name, column in given.samples.items()},
+        **{name: pa.array(column, pa.float32()) for name, column in given.samples.items() if column.ndim == 1},
     }
     tokens = {"sample_id": samples["sample_id"]}
     for name, column in given.tokens.items():
         tokens[name] = pa.ListArray.from_arrays(given.offsets.astype(np.int32), pa.array(column, pa.float32()))
     files.write_parquet(directory / "samples.parquet", pa.table(samples))
     files.write_parquet(directory / "tokens.parquet", pa.table(tokens))
+    for name, column in given.samples.items():
+        if column.ndim == 2:
+            write_vectors(directory / "extra" / f"{name}.arrow", name, given.sample_id, column, {})
     if meta is not None:
         files.write_json(directory / "meta.json", meta)
     return directory

@@ -137,7 +137,7 @@ def audited(file):
 def audited_extras(wildcards):
     """The optional scores of each base model of the audit."""
     names = audit_plan.audited_extras(EXPERIMENT) if AUDITED else []
-    return expand(rules.extra_score.output, model=AUDITED, extra=names)
+    return [f"{R}/{layout.extra_score(model, name)}" for model in AUDITED for name in names]
 
 
 def figure(model, name):

@@ -89,3 +89,11 @@ rule extra_score:
         version=STEP["extra"],
     script:
         "../scripts/extra_score.py"
+
+
+# A column of vectors is an Arrow file, which is mapped into memory.
+use rule extra_score as vector_score with:
+    output:
+        f"{R}/{layout.extra_score(MODEL, '{extra}').removesuffix('.parquet')}{layout.VECTORS}",
+    resources:
+        **needs("vector_score"),

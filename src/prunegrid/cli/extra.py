@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
 
     torch.set_num_threads(options.threads)
     settings = Scoring(batch_tokens=options.batch_tokens, dtype=dtype(options))
-    out = options.scores / layout.EXTRA / f"{options.name}.parquet"
+    out = options.scores / layout.EXTRA / layout.extra_name(options.name)
     model, _ = find_model(options.model)
     reference = find_model(options.reference)[0] if options.reference else None
     with use_device(options.device):

@@ -1,6 +1,7 @@
 """Vectorised helpers for ragged arrays: one flat array of T values and `offsets[n+1]`, one segment per sample."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,3 +88,14 @@ def _largest(key_NT: Floats, k: int) -> Bools:
     ties_N1 = k - larger_NT.sum(axis=1, keepdims=True)
     largest: Bools = larger_NT | (equal_NT & (np.cumsum(equal_NT, axis=1) <= ties_N1))
     return largest
+
+
+def first_infinite(values: NDArray[Any]) -> tuple[int, ...]:
+    """Where the first value stands that is not finite; () if all are. Never as many bools as values at a time."""
+    size = max(1, 2**22 // max(1, values[:1].size))
+    for start in range(0, len(values), size):
+        bad = ~np.isfinite(values[start : start + size])
+        if bad.any():
+            row, *rest = np.argwhere(bad)[0].tolist()
+            return (start + row, *rest)
+    return ()

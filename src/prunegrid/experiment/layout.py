@@ -5,6 +5,7 @@ All are strings relative to that folder, since `status` asks for tens of thousan
 and the two kinds of jobs that have more in their names.
 """
 
+from prunegrid.pruners.columns import VECTOR_EXTRAS
 from prunegrid.sandbox.data_sets import PRETRAINING
 
 MODEL, CELL = "{model}", "{model}/{cell}"
@@ -23,14 +24,16 @@ TABLE, FIGURES, AUDIT = "table", "figures", "audit"
 
 # Names within a folder, for steps that are given the folder itself: scores, selections and models of one's own.
 SAMPLES, TOKENS, META, EXTRA = "samples.parquet", "tokens.parquet", "meta.json", "extra"
+VECTORS = ".arrow"  # ending of a column of vectors in `EXTRA`; others are Parquet
 DATA, DATA_COUNTS, TOKENIZER = "data.parquet", "data.json", "tokenizer"  # scores of one's own have these, too
 PASS = ".unfinished"  # in scores of one's own: what a pass that is not complete has done
 SELECTION, SUMMARY, SELECTION_LOG = "selection.parquet", "selection.json", "selection_log.parquet"
 TRAINING, WEIGHTS, CHECKPOINTS = "training.json", "model", "checkpoints"
 EVALUATION_CACHE = "cache"
 
-# Static and dynamic cells share the logs of training; those of benchmark items have a shorter name than their rule.
-LOG_FOLDERS = {"train_dynamic": "train", "benchmark_items": "benchmark"}
+# Static and dynamic cells share the logs of training, optional scores of all kinds theirs; those of benchmark items
+# have a shorter name than their rule.
+LOG_FOLDERS = {"train_dynamic": "train", "vector_score": "extra_score", "benchmark_items": "benchmark"}
 
 
 def dataset(name: str) -> str:
@@ -65,7 +68,12 @@ def scores_meta(model: str) -> str:
 
 
 def extra_score(model: str, column: str) -> str:
-    return f"{scores(model)}/{EXTRA}/{column}.parquet"
+    return f"{scores(model)}/{EXTRA}/{extra_name(column)}"
+
+
+def extra_name(column: str) -> str:
+    """The file of the optional score `column` in the folder `EXTRA`: vectors are mapped into memory, as Arrow is."""
+    return f"{column}{VECTORS if column in VECTOR_EXTRAS else '.parquet'}"
 
 
 def shard(model: str, part: str) -> str:

@@ -23,7 +23,7 @@ from prunegrid.experiment.inputs import (
     weights_input,
     world_file,
 )
-from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS, VECTOR_EXTRAS
 
 Exists = Callable[[str], bool]
 SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
@@ -206,7 +206,8 @@ def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
     reference = (layout.base_model(reference_name(model)),) if column in REFERENCE_EXTRAS else ()
     data = (layout.dataset(experiment.dataset.name),) if column in DATA_EXTRAS else ()
     inputs = (layout.base_model(model), *_scores(model), *reference, *data)
-    return Step("extra_score", f"{model}/{column}", (layout.extra_score(model, column),), inputs)
+    rule = "vector_score" if column in VECTOR_EXTRAS else "extra_score"
+    return Step(rule, f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
 
 def _prune(experiment: Experiment, cell: Cell) -> Step:

@@ -88,7 +88,7 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
             return workload.pretraining_workload(size, pretrain.steps, pretrain.block_length)
         case "score":
             return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model])
-        case "extra_score":
+        case "extra_score" | "vector_score":
             size = basis.sizes[reference_name(model) if column in REFERENCE_EXTRAS else model]
             return workload.extra_score_workload(column, experiment.scoring, size, basis.tokens[model])
         case "gather_scores":

@@ -29,7 +29,7 @@ TOKENS_PER_SAMPLE = 400  # if samples are not counted
 
 def minutes(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
     """The limit of one job of `rule`, which runs `model` (by default the largest)."""
-    if rule in ("score", "extra_score", "train", "evaluate"):
+    if rule in ("score", "extra_score", "vector_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
         workloads = (_workload(rule, experiment, size, root) for size in sizes)
         longest = max(workload.seconds(rule, work, experiment.device) for work in workloads)

@@ -65,9 +65,9 @@ class Turns:
 class Scores:
     """Statistics of n samples with T response tokens in all; nats, perplexities and attention means.
 
-    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras), `tokens` flat per-token columns
-    [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no pruner
-    reads may be missing. `turns`, if given, are the answers of samples that are conversations.
+    `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras) and vectors float16[n, D], `tokens` flat
+    per-token columns [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no
+    pruner reads may be missing. `turns`, if given, are the answers of samples that are conversations.
     """
 
     sample_id: Ints
@@ -132,12 +132,11 @@ class Scores:
             self._require_finite(kind, name, columns[name])
 
     def _require_finite(self, kind: str, name: str, values: NDArray[np.floating[Any]]) -> None:
-        bad = np.flatnonzero(~np.isfinite(values))
-        if not len(bad):
+        if not (bad := ragged.first_infinite(values)):
             return
         row = bad[0] if kind == "sample" else np.searchsorted(self.offsets, bad[0], side="right") - 1
         position = "" if kind == "sample" else f" at position {bad[0] - self.offsets[row]}"
-        problem = f"is {values[bad[0]]} for sample_id {self.sample_id[row]}{position}"
+        problem = f"is {values[bad]} for sample_id {self.sample_id[row]}{position}"
         fix = "score again in float32, or leave the sample out of the data"
         raise PrunegridError(f"{kind} column {name}", problem, fix)
 

@@ -5,10 +5,12 @@ HEAD_SCORES = ("nll", "entropy")
 ATTENTION_SCORES = ("fastv", "sparsevlm")
 # All that the scoring pass writes, for each sample or for each response token.
 PASS_COLUMNS = ("prompt_tokens", "response_tokens", "truncated", "ppl", *HEAD_SCORES, *ATTENTION_SCORES)
-# Optional scores, each computed only for the pruners that read it: what it has a value for.
+# Optional scores, each computed only for the pruners that read it: what it has a value for. A vector is of a sample: a
+# pruner names it among its `samples` and reads an array [n, D], which is in a file that is mapped into memory.
 EXTRAS = {
     "fastv_layer2": "token",
     "fastv_rank": "token",
+    "hidden_mean": "vector",
     "ifd": "sample",
     "instruction_characters": "sample",
     "instruction_entropy": "sample",
@@ -17,6 +19,7 @@ EXTRAS = {
     "sequence_entropy": "sample",
     "sparsevlm_kept": "token",
 }
+VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vector")
 REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
 TEXT_EXTRAS = ("instruction_characters", "instruction_entropy", "prompt_candidates")  # of texts and ids: no model runs
 DATA_EXTRAS = frozenset({"instruction_characters", "instruction_entropy"})  # read the data set's messages

@@ -16,6 +16,9 @@ GEOMETRIC = ("ppl", "ifd")  # their logarithm is a mean over tokens
 WHOLE = ("sequence_entropy",)  # of all that stands before an answer, too: that of the last answer is the conversation's
 
 
+BLOCK = 4096  # conversations whose vectors are in memory at a time
+
+
 def merge(scores: Scores, first: Ints) -> Scores:
     """Samples that are conversations: each begins with a sample `first` of `scores` and has those up to the next one.
 
@@ -36,7 +39,10 @@ def merge(scores: Scores, first: Ints) -> Scores:
         response_tokens=lengths,
         truncated=np.logical_or.reduceat(scores.truncated, first),
         offsets=ragged.offsets_from_lengths(lengths),
-        samples={name: _mean(name, column, scores, first) for name, column in scores.samples.items()},
+        samples={
+            name: _mean(name, column, scores, first) if column.ndim == 1 else _mean_vectors(column, scores, first)
+            for name, column in scores.samples.items()
+        },
         prompt_tokens=None if prompt is None else np.add.reduceat(prompt, first),
         turns=turns,
     )
@@ -52,6 +58,18 @@ def _mean(name: str, column: NDArray[np.floating[Any]], scores: Scores, first: I
         mean: Floats = np.add.reduceat(values * scores.response_tokens, first)
         mean /= np.add.reduceat(scores.response_tokens, first)
     return np.exp(mean) if logarithmic else mean
+
+
+def _mean_vectors(column_ND: NDArray[Any], scores: Scores, first: Ints) -> NDArray[Any]:
+    """float16[C, D]: means weighted by response tokens, a block of conversations at a time."""
+    means_CD = np.empty((len(first), column_ND.shape[1]), np.float16)
+    borders = np.append(first, len(scores))
+    for start in range(0, len(first), BLOCK):
+        begin = borders[start : start + BLOCK + 1]
+        weight_N1 = scores.response_tokens[begin[0] : begin[-1], None].astype(np.float32)
+        sums_CD = np.add.reduceat(column_ND[begin[0] : begin[-1]] * weight_N1, begin[:-1] - begin[0])
+        means_CD[start : start + BLOCK] = sums_CD / np.add.reduceat(weight_N1, begin[:-1] - begin[0])
+    return means_CD
 
 
 def split(selection: SelectionArrays) -> SelectionArrays:

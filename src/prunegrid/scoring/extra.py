@@ -1,27 +1,24 @@
-"""Optional scores, each in a file of its own beside the scores: `extra/<name>.parquet`.
+"""Optional scores, each in a file of its own beside the scores: `extra/<name>.parquet` (of vectors `.arrow`).
 
 The rule `extra_score` makes one if a variant reads it, from the token ids of the scores, in the order of their rows.
 A new one needs a function in `COMPUTE` and an entry in `prunegrid.pruners.columns`.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import write_parquet
 from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe
-from prunegrid.pruners.columns import EXTRAS, LAYER_EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import LAYER_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.scoring import extra_passes, extra_texts
+from prunegrid.scoring.extra_files import write_column
 from prunegrid.scoring.extra_inputs import ExtraInputs
-from prunegrid.scoring.reader import DIGESTS, ScoresFolder
-from prunegrid.scoring.writer import list_column
+from prunegrid.scoring.reader import ScoresFolder
 
 
 def write_extra(
@@ -34,7 +31,7 @@ def write_extra(
     reference_dir: Path | None = None,
     data: Path | None = None,
 ) -> None:
-    """Write `sample_id` and the column `name`: one float32 per sample, or a list of one float32 per response token."""
+    """Write `sample_id` and the column `name`, as `extra_files.write_column` does."""
     if name not in COMPUTE:
         raise PrunegridError(name, "is not an optional score", f"choose one of {', '.join(COMPUTE)}")
     if name in REFERENCE_EXTRAS and reference_dir is None:
@@ -48,14 +45,12 @@ def write_extra(
         digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
     sequences = scores.sequences()
     values = COMPUTE[name](ExtraInputs(scores, sequences, model_dir, reference_dir, settings, device, data))
-    by_token = EXTRAS[name] == "token"
-    column = list_column(sequences, values, 0, len(sequences)) if by_token else pa.array(values, pa.float32())
-    table = pa.table({"sample_id": pa.array(sequences.sample_id_N, pa.int64()), name: column})
-    write_parquet(out_file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
+    write_column(out_file, name, sequences, values, digests)
 
 
 COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "fastv_layer2": extra_passes.fastv_layer2,
+    "hidden_mean": extra_passes.hidden_mean,
     "ifd": extra_passes.ifd,
     "instruction_characters": extra_texts.instruction_characters,
     "instruction_entropy": extra_texts.instruction_entropy,

@@ -17,7 +17,7 @@ from prunegrid.scoring.attention import paid_by_last_token
 from prunegrid.scoring.batches import Batch
 from prunegrid.scoring.extra_inputs import ExtraInputs
 from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
-from prunegrid.scoring.sequence_scores import layer_scores, sequence_head
+from prunegrid.scoring.sequence_scores import answer_means, layer_scores, sequence_head
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import sample_means
 
@@ -100,6 +100,20 @@ def sequence_entropy(inputs: ExtraInputs) -> NDArray[np.float32]:
 
     value_T = _run(inputs, model, compute, "sequence_entropy")
     return value_T[inputs.sequences.response_offsets[:-1]]  # each of a sample's tokens has the sample's value
+
+
+def hidden_mean(inputs: ExtraInputs) -> NDArray[np.float16]:
+    """float16[N, D]: mean over the response's tokens of the decoder's last hidden states."""
+    model = load_model(inputs.model_dir, inputs.settings.dtype, inputs.device)
+    width = model.get_output_embeddings().weight.shape[1]
+    values_ND = np.empty((len(inputs.sequences), width), np.float16)
+
+    def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
+        return (answer_means(hidden_states(model, batch), batch),)
+
+    tokens = inputs.settings.batch_tokens
+    compute_in_batches(inputs.sequences, tokens, model.device, (), compute, "hidden_mean", {"hidden_mean": values_ND})
+    return values_ND
 
 
 def layer_score(inputs: ExtraInputs, name: str) -> NDArray[np.float32]:

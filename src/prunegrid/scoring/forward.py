@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,10 +32,12 @@ def compute_in_batches(
     names: tuple[str, ...],
     compute: Compute,
     title: str | Progress,
+    vectors: Mapping[str, NDArray[np.float16]] = MappingProxyType({}),
 ) -> tuple[Values, PassCost]:
     """Run `compute`, which gives one float32[R] a name, on all batches; its values are in the order of `sequences`.
 
-    A batch is made of whole conversations, each read once, however many answers it has.
+    Behind these it gives float32[S, D] for each of `vectors`, which are filled: a vector for each of the batch's S
+    samples. A batch is made of whole conversations, each read once, however many answers it has.
     """
     length_C = sequences.conversations.length_C
     values = {name: np.empty(sequences.response_offsets[-1], np.float32) for name in names}
@@ -45,11 +48,17 @@ def compute_in_batches(
     def results() -> Iterator[torch.Tensor]:
         for chosen in batches:
             with torch.inference_mode():
-                values_KR = torch.stack(compute(pad(sequences, chosen, device)))
-            yield values_KR  # outside the block: inference mode would stay on in whatever runs between two batches
+                flat = torch.cat([part.flatten() for part in compute(pad(sequences, chosen, device))])
+            yield flat  # outside the block: inference mode would stay on in whatever runs between two batches
 
-    for chosen, values_KR in zip(batches, to_host(results()), strict=True):
-        scatter(values, sequences, chosen, values_KR)
+    for chosen, flat in zip(batches, to_host(results()), strict=True):
+        samples = sequences.conversations.samples(chosen)
+        size = int(sequences.response_N[samples].sum())
+        scatter(values, sequences, chosen, flat[: len(values) * size].reshape(len(values), size))
+        vectors_KSD = flat[len(values) * size :].reshape(len(vectors), len(samples), -1) if vectors else ()
+        for column_ND, vectors_SD in zip(vectors.values(), vectors_KSD, strict=True):
+            with np.errstate(over="ignore"):  # an infinity is refused where it is written
+                column_ND[samples] = vectors_SD
         progress.add(int(length_C[chosen].sum()))
     positions = sum(len(chosen) * int(length_C[chosen].max()) for chosen in batches)
     return values, PassCost(positions, time.monotonic() - start)

@@ -3,7 +3,6 @@
 Only the columns that a pruner needs are read, and the token ids only as sequences.
 """
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,10 +25,8 @@ from prunegrid.pruners.arrays import Scores, missing_column
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.pruners.conversations import merge
 from prunegrid.pruners.method import Needs
-from prunegrid.scoring import origin
+from prunegrid.scoring import extra_files, origin
 from prunegrid.scoring.sequences import Sequences
-
-DIGESTS = b"prunegrid"  # key of an extra score's Parquet metadata: digests of what the score was made from
 
 NO_COLUMNS = Needs(samples={}, tokens={})
 ORIGIN: dict[str, type] = {"row": np.int64, "turn": np.int64, "continues": np.bool_}  # not in version 0.1
@@ -100,12 +97,11 @@ class ScoresFolder:
 
     def columns(self, kind: str) -> list[str]:
         """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""
-        extra = sorted(file.stem for file in (self.path / layout.EXTRA).glob("*.parquet"))
-        return [*parquet_schema(self.tables[kind]).names, *extra]
+        return [*parquet_schema(self.tables[kind]).names, *extra_files.extra_names(self.path)]
 
     def extra_file(self, column: str) -> Path:
         """Where the optional score `column` is, if it is there."""
-        return self.path / layout.EXTRA / f"{column}.parquet"
+        return extra_files.extra_file(self.path, column)
 
     def extra_command(self, column: str) -> str:
         """The command that makes the optional score `column` for these scores."""
@@ -116,7 +112,7 @@ class ScoresFolder:
     def extra_digests(self, needs: Needs) -> dict[str, dict[str, str]]:
         """For each optional score that is needed, digests of what it was made from (a reference model's too)."""
         files = {name: self.extra_file(name) for name in sorted({**needs.samples, **needs.tokens})}
-        return {name: _source_digests(file) for name, file in files.items() if file.exists()}
+        return {name: extra_files.source_digests(file) for name, file in files.items() if file.exists()}
 
     def read(self, needs: Needs = NO_COLUMNS) -> Scores:
         """All samples, in the file's order, with the columns needed."""
@@ -133,12 +129,11 @@ class ScoresFolder:
         With `unit: conversation`, consecutive answers of one row of the source are one sample (`conversations.merge`).
         """
         ids, prompt, lengths, truncated = _required_columns(self.tables["sample"])
-        columns: dict[str, ragged.Floats] = {}
+        columns: dict[str, NDArray[Any]] = {}
         for file, names in self._files("sample", needs.samples).items():
-            table = read_parquet(file, ["sample_id", *names])
-            _check_rows(table, ids, file)
-            # A null becomes NaN, which the pruner's check reports.
-            columns |= {name: table[name].cast(pa.float64()).to_numpy() for name in names}
+            file_ids, values = extra_files.read_sample_columns(file, names)
+            _check_ids(file_ids, ids, file)
+            columns |= values
         scores = Scores(
             sample_id=ids,
             response_tokens=lengths,
@@ -207,7 +202,7 @@ class ScoresFolder:
         return sequences
 
     def _files(self, kind: str, columns: dict[str, str]) -> dict[Path, list[str]]:
-        """The needed columns by the file that has them: the table of this `kind`, or `extra/<column>.parquet`."""
+        """The needed columns by the file that has them: the table of this `kind`, or `extra_file`."""
         files: dict[Path, list[str]] = {}
         table = self.tables[kind]
         present = parquet_schema(table).names if columns else []
@@ -216,7 +211,7 @@ class ScoresFolder:
             if not file.exists():
                 raise missing_column(table, kind, name, pruner, present, self.left_out(name), self.extra_command(name))
             if file != table:
-                check_digests(file, _source_digests(file), self.digests, "remove it and make it again")
+                check_digests(file, extra_files.source_digests(file), self.digests, "remove it and make it again")
             files.setdefault(file, []).append(name)
         return files
 
@@ -270,14 +265,12 @@ def _required_columns(path: Path) -> list[NDArray[Any]]:
     return columns
 
 
-def _source_digests(extra: Path) -> dict[str, str]:
-    """Digests of what the optional score was made from (`prunegrid.scoring.extra`); none in a hand-made file."""
-    digests: dict[str, str] = json.loads((parquet_schema(extra).metadata or {}).get(DIGESTS, b"{}"))
-    return digests
-
-
 def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
-    if not table or not np.array_equal(table["sample_id"].to_numpy(), ids):
+    _check_ids(table["sample_id"].to_numpy() if table else None, ids, path)
+
+
+def _check_ids(found: ragged.Ints | None, ids: ragged.Ints, path: Path) -> None:
+    if found is None or not np.array_equal(found, ids):
         raise PrunegridError(path, "its sample_id are not those of samples.parquet in the same order", "score again")
 
 

@@ -41,6 +41,23 @@ def sequence_means(value_BT: torch.Tensor, batch: Batch) -> torch.Tensor:
     return mean_B.float()[batch.sample_R]
 
 
+def answer_means(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """float32[S, D]: for each answer, conversation by conversation, the mean of its tokens' hidden states."""
+    if not batch.turns:
+        place_T = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device)
+        response_BT = (place_T >= batch.prompt_B[:, None]) & (place_T < batch.length_B[:, None])
+        share_BT = response_BT / (batch.length_B - batch.prompt_B)[:, None]
+        return (share_BT[:, None] @ hidden_BTD.float())[:, 0]
+    number_B = torch.zeros_like(batch.prompt_B)
+    for turn in batch.turns:
+        number_B[turn.rows_M] += 1
+    begin_B, end = number_B.cumsum(0) - number_B, int(number_B.sum())
+    means_SD = torch.empty(end, hidden_BTD.shape[2], device=hidden_BTD.device)
+    for number, turn in enumerate(batch.turns):
+        means_SD[begin_B[turn.rows_M] + number] = answer_means(turn.of(hidden_BTD), turn.batch)
+    return means_SD
+
+
 def layer_scores(
     names: tuple[str, ...],
     layer: AttentionInputs,

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from prunegrid.core.files import read_json
+from prunegrid.experiment.layout import extra_name
 from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models import load_tokenizer
 from prunegrid.models.head import patch_forward
@@ -33,7 +34,7 @@ from support.tiny_llama import write_tiny_model
 from support.training_jobs import SETTINGS, run
 
 NEEDS = Needs(
-    samples={name: "test" for name, kind in EXTRAS.items() if kind == "sample"},
+    samples={name: "test" for name, kind in EXTRAS.items() if kind != "token"},
     tokens={name: "test" for name, kind in EXTRAS.items() if kind == "token"},
 )
 SEQUENCE = PruningSpec(
@@ -50,7 +51,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dataset
     reference = write_tiny_model(folder / "reference", seed=3)
     for name in EXTRAS:
         of_reference = reference if name == "reference_nll" else None
-        out = folder / "scores" / "extra" / f"{name}.parquet"
+        out = folder / "scores" / "extra" / extra_name(name)
         write_extra(name, folder / "scores", tiny_model, out, Scoring(), reference_dir=of_reference, data=dataset)
     return folder / "scores"
 

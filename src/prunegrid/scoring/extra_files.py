@@ -1,0 +1,59 @@
+"""The files of optional scores, `extra/<name>.parquet` or, of vectors, `extra/<name>.arrow`, and their digests."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prunegrid.core.files import parquet_schema, read_parquet, write_parquet
+from prunegrid.core.ragged import Ints
+from prunegrid.experiment import layout
+from prunegrid.pruners.columns import EXTRAS, VECTOR_EXTRAS
+from prunegrid.scoring.sequences import Sequences
+from prunegrid.scoring.vectors import DIGESTS, read_vectors, write_vectors
+from prunegrid.scoring.writer import list_column
+
+
+def extra_file(scores: Path, column: str) -> Path:
+    """Where the optional score `column` of the scores is, if it is there; a user's own may be vectors."""
+    vectors = scores / layout.EXTRA / f"{column}{layout.VECTORS}"
+    return vectors if column not in EXTRAS and vectors.exists() else scores / layout.EXTRA / layout.extra_name(column)
+
+
+def extra_names(scores: Path) -> list[str]:
+    """The optional scores that are there."""
+    files = (scores / layout.EXTRA).glob("[!.]*")
+    return sorted(file.stem for file in files if file.suffix in (".parquet", layout.VECTORS))
+
+
+def source_digests(file: Path) -> dict[str, str]:
+    """Digests of what the optional score was made from; none in a hand-made file."""
+    if file.suffix == layout.VECTORS:
+        return read_vectors(file).digests
+    digests: dict[str, str] = json.loads((parquet_schema(file).metadata or {}).get(DIGESTS, b"{}"))
+    return digests
+
+
+def read_sample_columns(file: Path, names: list[str]) -> tuple[Ints, dict[str, NDArray[Any]]]:
+    """`sample_id` and the columns: float64[n] each, or float16[n, D], mapped into memory. A null becomes NaN."""
+    if file.suffix == layout.VECTORS:
+        vectors = read_vectors(file)
+        return vectors.sample_id, dict.fromkeys(names, vectors.values)
+    table = read_parquet(file, ["sample_id", *names])
+    return table["sample_id"].to_numpy(), {name: table[name].cast(pa.float64()).to_numpy() for name in names}
+
+
+def write_column(
+    file: Path, name: str, sequences: Sequences, values: NDArray[np.floating[Any]], digests: dict[str, str]
+) -> None:
+    """Write the optional score `name`: a float32 or a float16[D] a sample, or a list of a float32 a response token."""
+    if name in VECTOR_EXTRAS:
+        write_vectors(file, name, sequences.sample_id_N, values, digests)
+        return
+    by_token = EXTRAS[name] == "token"
+    column = list_column(sequences, values, 0, len(sequences)) if by_token else pa.array(values, pa.float32())
+    table = pa.table({"sample_id": pa.array(sequences.sample_id_N, pa.int64()), name: column})
+    write_parquet(file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
