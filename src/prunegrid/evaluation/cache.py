@@ -20,7 +20,7 @@ from prunegrid.tasks.catalog import current_name
 
 FORMER_NAME = "asked"  # of the folder, in version 0.1
 RESULT_KEYS = ("metric", "filter", "score", "stderr", "n_items", "n_truncated", "metrics", "items_hash", "seconds")
-OPTIONAL_RESULT_KEYS = ("fallback", "subtasks", "sampling_se")
+OPTIONAL_RESULT_KEYS = ("fallback", "subtasks", "sampled", "sampling_se")
 DATA_KEYS = ("data", "n_complete")
 """Where the items are from and how many a complete data set has: no score depends on it if `data_hash` is the same."""
 INPUTS = "inputs"

@@ -122,7 +122,7 @@ def run(
     With `repeats` an item's value is the mean over so many answers (`SampledTask`).
 
     Samples have the item's texts as well (`records.TEXTS`). `n_truncated` is the number of items of which a prompt was
-    truncated.
+    truncated; `sampled`, whether answers are drawn.
     """
     configure_lm_eval()
     generation = task.get("generation_kwargs", GREEDY)
@@ -143,7 +143,12 @@ def run(
         metric = task["metadata"]["table_metric"]
         samples = [sample | task_object.spread(place, metric) for place, sample in enumerate(samples)]
     truncated = {sample["doc_id"] for sample in samples for args in sample["arguments"] if lm.is_truncated(*args)}
-    return {"metrics": results["results"][name], "samples": samples, "n_truncated": len(truncated)}
+    return {
+        "metrics": results["results"][name],
+        "samples": samples,
+        "n_truncated": len(truncated),
+        "sampled": isinstance(task_object, SampledTask),
+    }
 
 
 def _task(config: dict[str, Any], seed: int, repeats: int) -> ConfigurableTask:

@@ -52,6 +52,7 @@ def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[s
         "n_truncated": run["n_truncated"],
         "metrics": metrics,
         **_subtasks(run.get("subtasks")),
+        **({"sampled": True} if run.get("sampled") else {}),
         **_sampling_se(rows),
     }
 

@@ -90,8 +90,14 @@ def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
     _check_rows(file, rows.drop(repeated), record["filter"], path)
     task = {key: record[key] for key in TASK_KEYS}
     task["task"] = current_name(record["task"], record.get("task_hash"))
-    drawn = None if "imported" in record else bool(record.get("gen_kwargs", {}).get("temperature")) or bool(repeated)
-    return ItemScores(path, task, rows, drawn)
+    return ItemScores(path, task, rows, _is_drawn(record, bool(repeated)))
+
+
+def _is_drawn(record: dict[str, Any], repeated: bool) -> bool | None:
+    """Whether the record's answers are sampled; None for imported ones. Old records of a temperature lack `sampled`."""
+    if "imported" in record:
+        return None
+    return repeated or bool(record.get("sampled") or record.get("gen_kwargs", {}).get("temperature"))
 
 
 def check_score(root: Path, cell: Cell, benchmark: str, record: dict[str, Any]) -> None:

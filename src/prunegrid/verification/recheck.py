@@ -29,6 +29,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.models import evaluated_digests, is_adapter
 from prunegrid.models.remote_code import allow_code
+from prunegrid.tasks.task import find_temperature
 
 SAME = ("doc_hash", "prompt_hash", "target_hash")
 TOLERANCE = {"float32": 1e-3}  # of a log-probability, relative and in nats: batches of other sizes round differently
@@ -111,9 +112,9 @@ def _items(root: Path, experiment: Experiment, cell: Cell, benchmark: str, left_
 
 
 def _is_sampled(experiment: Experiment, benchmark: str) -> bool:
-    settings = experiment.evaluation.benchmarks[benchmark].model_dump()
-    kwargs = settings.get("gen_kwargs") or {}
-    return bool(kwargs.get("do_sample") or kwargs.get("temperature")) or (settings.get("repeats") or 1) > 1
+    """By the benchmark's settings, or by those of the task's own file."""
+    config = experiment.evaluation.find_task(benchmark).config
+    return find_temperature(config.get("generation_kwargs", {"do_sample": False})) > 0
 
 
 def _draws_examples(experiment: Experiment, benchmark: str) -> bool:

@@ -22,8 +22,11 @@ from prunegrid.evaluation.generation import generate  # noqa: E402
 from prunegrid.evaluation.item_logs import read_item_log  # noqa: E402
 from prunegrid.evaluation.language_model import LanguageModel  # noqa: E402
 from prunegrid.evaluation.sampling import Draw, Sampling  # noqa: E402
+from prunegrid.experiment import layout  # noqa: E402
 from prunegrid.experiment.decoding import Generation  # noqa: E402
 from prunegrid.experiment.evaluation import Benchmark  # noqa: E402
+from prunegrid.experiment.grid import Cell  # noqa: E402
+from prunegrid.statistics.paired_items import pair_items  # noqa: E402
 from prunegrid.tasks.catalog import find_task  # noqa: E402
 from support.errors import refused  # noqa: E402
 from support.tiny_models import QUESTIONS, tiny, tokenizer  # noqa: E402
@@ -174,6 +177,24 @@ def test_items_are_sampled_with_their_filters(repeats: int, toy_model: Path, tmp
     assert ("n_samples" in table.column_names, "sampling_se" in record) == (repeats > 1, repeats > 1)
     for key in ("question", "gold", "prompt_hash", "value"):
         assert None not in table[key].to_pylist()
+
+
+def test_a_task_that_samples_by_its_own_file_is_recorded_as_sampled(toy_model: Path, tmp_path: Path) -> None:
+    """No key of the benchmark says so; the luck of a single draw is unknown, not 0. Greedy records have no such key."""
+    quiz = "output_type: generate_until\ndoc_to_text: '{{question}}'\ndoc_to_target: '{{answer.value}}'\n"
+    (tmp_path / "drawn.yaml").write_text(f"task: drawn\n{quiz}generation_kwargs: {{do_sample: true, max_gen_toks: 9}}")
+    (tmp_path / "greedy.yaml").write_text(f"task: greedy\n{quiz}generation_kwargs: {{max_gen_toks: 9}}")
+    data = {name: write_jsonl(tmp_path / "items.jsonl", ITEMS["triviaqa"]) for name in ("drawn", "greedy")}
+    cell = Cell("m", "full", None, 0)
+    out = (tmp_path / layout.score(cell.name, "drawn")).parent
+    settings: dict[str, Any] = {"benchmarks": {name: toy_benchmark(name) for name in data}, "data": data}
+    settings |= {"tasks": [str(tmp_path)], "digests": {"model": "m"}}
+    records = evaluate(toy_model, out, **settings)
+    assert records["drawn"]["sampled"] is True and "sampled" not in records["greedy"]
+    assert evaluate(toy_model, out, **settings) == records, "read from the cache"
+    assert pair_items(tmp_path, [cell], "drawn").deviations == [None]
+    (known,) = pair_items(tmp_path, [cell], "greedy").deviations
+    assert known is not None and known.tolist() == [[0, 0, 0]]
 
 
 def test_temperature_0_is_the_greedy_task() -> None:

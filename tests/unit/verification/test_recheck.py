@@ -12,6 +12,14 @@ from prunegrid.experiment import grid, layout
 from prunegrid.verification.recheck import compare_items, recheck_items
 from support.results_folder import an_experiment, finish
 
+QUIZ = """
+task: quiz
+output_type: generate_until
+doc_to_text: "{{question}}"
+doc_to_target: "{{answer}}"
+generation_kwargs: {do_sample: true, temperature: 0.7}
+"""
+
 
 def item(doc_id: int, **changes: Any) -> dict[str, Any]:
     hashes = {name: f"{name} {doc_id}" for name in ("doc_hash", "prompt_hash", "target_hash", "cluster")}
@@ -64,7 +72,7 @@ def test_texts_are_compared_as_they_are(file: Path) -> None:
 
 
 def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
-    """Deleted weights (2 cells x 250 items), sampled answers of B (2 x 50)."""
+    """Deleted weights (2 cells x 250 items), sampled answers of B (2 x 50): by its settings, and by its task's file."""
     benchmarks = an_experiment().evaluation.model_dump(mode="json")["benchmarks"]
     sampled = benchmarks["B"] | {"task": "gsm8k", "gen_kwargs": {"temperature": 0.7}, "repeats": 2}
     ours = an_experiment(evaluation={"benchmarks": {"B": sampled}})
@@ -72,6 +80,11 @@ def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     for cell in cells:
         finish(tmp_path, cell, 50, 50)
     recheck = recheck_items(tmp_path, ours, [(cell, "B") for cell in cells], 5, 0)
+    assert recheck.left_out == {"their answers were sampled": 100}
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab/quiz.yaml").write_text(QUIZ)
+    asked = {"tasks": [str(tmp_path / "lab")], "benchmarks": {"B": benchmarks["B"] | {"task": "quiz"}}}
+    recheck = recheck_items(tmp_path, an_experiment(evaluation=asked), [(cell, "B") for cell in cells], 5, 0)
     assert recheck.left_out == {"their answers were sampled": 100}
     for cell in cells:
         (tmp_path / layout.weights(cell.name)).rmdir()
