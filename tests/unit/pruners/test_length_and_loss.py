@@ -1,0 +1,131 @@
+"""Selectors of the field that rank by length, loss or probability (docs/selectors.md), by hand and against loops."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from prunegrid import pruners
+from prunegrid.pruners import Draw, Match, Scores
+from prunegrid.pruners.methods.length_matched import length_bins
+from support import handmade_scores
+from support.errors import refused
+from support.handmade_scores import spec
+
+LENGTHS = [4, 2, 6, 2, 3, 6]
+NLL = [1.0, 2.0, 0.5, 2.0, 3.0, 0.1]
+
+
+def kept(method: str, scores: Scores | None = None, ratio: float = 0.5, seed: int = 0, **options: Any) -> list[int]:
+    scores = scores or handmade_scores.scores(LENGTHS, samples={"nll": NLL})
+    return pruners.select(scores, spec(f"{method}+random", ratio, 1, **options), Draw(seed)).sample_id.tolist()
+
+
+def test_length_by_hand() -> None:
+    """The median of 4 2 6 2 3 6 is 3.5: samples 0 and 4 are half a token away, then 1 and 3 one and a half."""
+    assert kept("length") == [0, 2, 5]
+    assert kept("length", length="shortest") == [1, 3, 4]
+    assert kept("length", length="middle") == [0, 1, 4]
+
+
+def test_length_keeps_what_longest_keeps_under_the_same_choice() -> None:
+    scores = handmade_scores.random_scores(60)
+    for choice in ("longest", "shortest"):
+        assert kept("length", scores, 0.3, length=choice) == kept("longest", scores, 0.3, keep=choice)
+    assert pruners.label("length") == "Length (longest)"
+    assert pruners.label("longest") == "Longest removed"
+
+
+def test_ppl_mid_by_hand() -> None:
+    """Losses rank 5 2 0 1 3 4: the middle two are 0 and 1; of 2 and 3, as far from the middle, the smaller id."""
+    assert kept("ppl-mid") == [0, 1, 2]
+    assert kept("loss", loss="middle") == [0, 1, 3]
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50])
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 1])
+def test_ppl_mid_keeps_neighbours_around_the_middle(n: int, ratio: float) -> None:
+    scores = handmade_scores.random_scores(n).ordered()
+    scores.samples["nll"] = np.random.default_rng(n).permutation(n).astype(np.float64)  # no ties: ranks are the losses
+    losses = sorted(
+        int(scores.samples["nll"][np.flatnonzero(scores.sample_id == i)[0]]) for i in kept("ppl-mid", scores, ratio)
+    )
+    assert losses == list(range(losses[0], losses[0] + len(losses)))
+    assert abs(losses[0] - (n - 1 - losses[-1])) <= 1  # as many are left out below as above
+
+
+def test_ppl_mid_sees_only_the_order_of_losses() -> None:
+    scores = handmade_scores.random_scores(80)
+    before = kept("ppl-mid", scores, 0.25)
+    scores.samples["nll"] = np.exp(3 * scores.samples["nll"])
+    assert kept("ppl-mid", scores, 0.25) == before
+
+
+def lengths_in_bins(scores: Scores, ids: list[int], bins: int) -> list[int]:
+    """How many of these samples are in each bin of lengths."""
+    chosen = np.isin(scores.sample_id, ids)
+    return np.bincount(length_bins(scores.response_tokens, bins)[chosen], minlength=bins).tolist()
+
+
+def test_length_bins_by_hand() -> None:
+    """Eight samples make two bins of at least four; equal lengths share the bin that their first one is in."""
+    assert length_bins(np.array([1, 2, 3, 4, 5, 6, 7, 8]), 20).tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert length_bins(np.array([9, 1, 5, 5, 5, 5, 9, 9]), 20).tolist() == [1, 0, 0, 0, 0, 0, 1, 1]
+    assert length_bins(np.array([3, 1, 2]), 20).tolist() == [0, 0, 0]
+
+
+def test_length_matched_keeps_as_many_of_each_bin_as_the_other() -> None:
+    scores = handmade_scores.random_scores(400)
+    for pruner in ("loss", "entropy", "longest", "ifd"):
+        for ratio in (0.02, 0.25, 0.7):
+            drawn, other = kept("length-matched", scores, ratio, lengths_of=pruner), kept(pruner, scores, ratio)
+            assert lengths_in_bins(scores, drawn, 20) == lengths_in_bins(scores, other, 20)
+
+
+def test_length_matched_draws_within_a_bin() -> None:
+    """One bin is Random; with the lengths of Random it is Random; each sample of a bin is drawn equally often."""
+    scores = handmade_scores.random_scores(100)
+    assert kept("length-matched", scores, bins=1) == kept("random", scores)
+    assert kept("length-matched", scores, lengths_of="random") == kept("random", scores)
+    two = handmade_scores.scores([1] * 4 + [2] * 4, samples={"nll": [5, 1, 1, 1, 9, 8, 1, 1]})
+    times = np.zeros(8)
+    for seed in range(600):
+        times[kept("length-matched", two, 3 / 8, seed, lengths_of="loss")] += 1
+    assert times.sum() == 600 * 3
+    np.testing.assert_allclose(times, [150] * 4 + [300] * 4, atol=50)
+
+
+def test_length_matched_takes_the_options_of_the_other_pruner() -> None:
+    scores = handmade_scores.random_scores(400)
+    drawn = kept("length-matched", scores, 0.25, lengths_of="loss", lengths_options={"loss": "lowest"})
+    assert lengths_in_bins(scores, drawn, 20) == lengths_in_bins(scores, kept("loss", scores, 0.25, loss="lowest"), 20)
+    options = {"lengths_of": "entropy", "lengths_options": {"entropy": "instruction"}}
+    assert pruners.needs("length-matched+ppl", options).samples == {"instruction_entropy": "length-matched"}
+    assert pruners.needs("length-matched+ppl", {"lengths_of": "longest"}).samples == {}
+
+
+def test_length_matched_meets_the_counts_of_another_selection() -> None:
+    scores = handmade_scores.random_scores(200)
+    match = Match(samples=50, tokens=600)
+    selection = pruners.select(scores, spec("length-matched+ppl", 0.9, 0.9, lengths_of="ifd"), Draw(0), match)
+    assert (len(selection), len(selection.positions)) == (50, 600)
+    other = pruners.select(scores, spec("ifd+ppl", 0.9, 0.9), Draw(0), match)
+    assert lengths_in_bins(scores, selection.sample_id.tolist(), 20) == lengths_in_bins(
+        scores, other.sample_id.tolist(), 20
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "what", "options"),
+    [
+        ("length-matched: lengths_of", "this pruner itself", {"lengths_of": "length-matched"}),
+        ("length-matched: lengths_of", "a joint pruner", {"lengths_of": "qtuning"}),
+        ("lose", "is not a sample pruner", {"lengths_of": "lose"}),
+        ("loss+random: loss", "'high'", {"lengths_of": "loss", "lengths_options": {"loss": "high"}}),
+        ("loss+random", "has no option 'keep'", {"lengths_of": "loss", "lengths_options": {"keep": "longest"}}),
+        ("length-matched+ppl: bins", "is 0", {"bins": 0}),
+    ],
+)
+def test_length_matched_refuses_what_it_cannot_match(where: str, what: str, options: dict[str, Any]) -> None:
+    with refused(where, what):
+        pruners.check_method("length-matched+ppl", options)
