@@ -44,7 +44,9 @@ def _absent_model(name: str, source: Source) -> str:
 def _training(experiment: Experiment, folder: Path) -> str:
     if code_classes(folder):
         return "which brings code of its own (not run here, so not checked)"
-    return check_trainable(folder, experiment.training, grid.removals(experiment))
+    by_packing = {training.packing: training for training in grid.trainings(experiment)}
+    removals = grid.removals(experiment)
+    return " and ".join(check_trainable(folder, training, removals) for training in by_packing.values())
 
 
 def _has_template(folder: Path) -> bool:

@@ -109,6 +109,13 @@ def training_of(experiment: Experiment, cell: Cell) -> Training:
     return training.model_copy(update=unused | ({"lora": Lora()} if training.method == "full" else {}))
 
 
+def trainings(experiment: Experiment) -> list[Training]:
+    """Each distinct way in which cells are trained, whatever the model and the seed; the config's if none is."""
+    some = {(cell.variant, cell.budget and cell.budget.name): cell for cell in cells(experiment) if cell.trained}
+    distinct = {item.model_dump_json(): item for item in (training_of(experiment, cell) for cell in some.values())}
+    return list(distinct.values()) or [experiment.training]
+
+
 def _without_effect(training: Training, cell: Cell) -> set[str]:
     """The settings that change nothing of how the cell is trained."""
     static, names = training.mode == "static", set[str]()

@@ -48,10 +48,10 @@ def check_mini_batches(variant: Variant, match: Variant | None, training: Traini
     """Refuse pruners that cannot work on mini-batches; `match` is the variant whose counts are met there."""
     by_epoch, size = chooses_by_epoch(training), training.per_device_train_batch_size
     ratio = exact_fraction(least_ratio)
-    if not by_epoch and size * ratio < 1:
+    if not by_epoch and size * ratio < 1 and not _keeps_one(match or variant):
         raise ValueError(
-            f"a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, more "
-            f"than the sample_ratio {least_ratio}; give {ceil(1 / ratio)} or more"
+            f"{variant.name}: a mini-batch of {size} (training.per_device_train_batch_size) keeps at least one sample, "
+            f"more than the sample_ratio {least_ratio}; give {ceil(1 / ratio)} or more"
         )
     for pruner in (variant, match) if match else (variant,):
         name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
@@ -61,6 +61,16 @@ def check_mini_batches(variant: Variant, match: Variant | None, training: Traini
             raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
         if pruner.options.get("window") is not None:
             raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")
+
+
+def _keeps_one(variant: Variant) -> bool:
+    """Whether its options say that one sample of a mini-batch is kept, though the ratio asks for less than one.
+
+    Q-Tuning's `sample_count: round` is max(1, round(r n)), as the authors' working copy has it; without a fill it is
+    no such promise. What `floor` would keep there is more than was asked for, and nobody asked for that.
+    """
+    options = pruners.complete_options(variant.method, variant.options)
+    return options.get("sample_count") == "round" and options.get("fill") != "none"
 
 
 def _check_second_cut(name: str, training: Training, sample_ratio: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
 
+from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.plan import memory
 from prunegrid.plan.memory import PASSES, TRAINING
@@ -37,8 +38,9 @@ def gpu_lines(experiment: Experiment, root: Path) -> Iterator[str]:
     if experiment.training.gradient_checkpointing == "auto":
         for name in experiment.models:
             (size,) = memory.sizes(experiment, name, root).values()
-            training = memory.resolve_checkpointing(experiment, size)
-            setting = "on" if training.gradient_checkpointing else "off"
+            resolved = [memory.resolve_checkpointing(experiment, size, item) for item in grid.trainings(experiment)]
+            decisions = {"on" if training.gradient_checkpointing else "off" for training in resolved}
+            setting = decisions.pop() if len(decisions) == 1 else "on for some variants, off for others"
             yield f"  GPU     {name}: gradient_checkpointing is auto: {setting}"
     if experiment.runtime.cells_per_gpu > 1:
         fit, words = sharing_fits(experiment, card_bytes, root)

@@ -1,7 +1,7 @@
 """Estimated peak memory of one job of each rule, of the machine and of one GPU, in MiB.
 
-`peak_mb("train", experiment)` is for the model that needs most, unless one is named. A job needs its processes after
-their imports, plus one of:
+`peak_mb("train", experiment)` is for the model that needs most, unless one is named, and for the variant whose training
+does. A job needs its processes after their imports, plus one of:
 
 - training: each rank's share (`training.memory_model` has the formulas)
 - a pass without gradients over P parameters of w bytes each (bf16 2, else 4): the weights w P, one layer's activations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json
-from prunegrid.experiment import layout
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.training import Training
 from prunegrid.models.size import DamagedModelError, Size, model_size, stated_size
@@ -49,7 +49,8 @@ def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule == "model":
         return max(_model_host_mb(experiment, name, size) for name, size in sizes(experiment, model, root).items())
     if rule in TRAINING:
-        host = max(_training_host_mb(experiment, size) for size in sizes(experiment, model, root).values())
+        models, trainings = sizes(experiment, model, root).values(), grid.trainings(experiment)
+        host = max(_training_host_mb(experiment, size, training) for size in models for training in trainings)
         return host + ranks_per_node(experiment) * _table_mb(experiment, root)
     if rule in PASSES:
         host = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
@@ -64,7 +65,8 @@ def gpu_peak_mb(rule: str, experiment: Experiment, model: str | None = None, roo
         return 0
     models = sizes(experiment, model, root).values()
     if rule in TRAINING:
-        return CUDA_CONTEXT_MIB + max(sum(rank_bytes(experiment, size).values()) for size in models) // MIB
+        parts = (rank_bytes(experiment, size, item) for size in models for item in grid.trainings(experiment))
+        return CUDA_CONTEXT_MIB + max(sum(part.values()) for part in parts) // MIB
     return CUDA_CONTEXT_MIB + max(sum(_pass_bytes(rule, experiment, size)) for size in models) // MIB
 
 
@@ -91,9 +93,9 @@ def _scored_tokens(meta: Path) -> int | None:
         return None
 
 
-def rank_bytes(experiment: Experiment, size: Size) -> dict[str, int]:
-    """Bytes of one rank of a training job by purpose, without the process itself."""
-    training = resolve_checkpointing(experiment, size)
+def rank_bytes(experiment: Experiment, size: Size, training: Training | None = None) -> dict[str, int]:
+    """Bytes of one rank of a training job by purpose, without the process itself; by default of the config's own."""
+    training = resolve_checkpointing(experiment, size, training)
     return training_bytes(training, size, experiment.scoring.max_length, experiment.device)
 
 
@@ -117,10 +119,10 @@ def ranks_per_node(experiment: Experiment) -> int:
     return experiment.training.ranks // experiment.runtime.nodes
 
 
-def _training_host_mb(experiment: Experiment, size: Size) -> int:
-    training, ranks = experiment.training, ranks_per_node(experiment)
+def _training_host_mb(experiment: Experiment, size: Size, training: Training) -> int:
+    ranks = ranks_per_node(experiment)
     if experiment.device == "cpu":
-        return ranks * (TRAINER + sum(rank_bytes(experiment, size).values()) // MIB)
+        return ranks * (TRAINER + sum(rank_bytes(experiment, size, training).values()) // MIB)
     weights, offloaded = size.count * bytes_per_parameter(training), 0
     if training.offload_optimizer:  # with the float32 copy and the gradients
         offloaded = trained_parameters(training, size) * (OPTIMIZER_BYTES[training.optim] + 8)

@@ -171,6 +171,24 @@ def test_model_probe_names_what_a_folder_lacks(doctor: Doctor, write: Write, tmp
     ]
 
 
+def test_model_and_kernel_probes_name_what_variants_trainings_use(
+    doctor: Doctor, write: Write, tiny_model: Path
+) -> None:
+    def told(packing: bool, own: dict[str, Any]) -> tuple[str, bool]:
+        variants = ["random+random", {"own": {"method": "random+ppl", "training": own}}]
+        training = {"packing": packing, "method": "full"}
+        models = {"tiny": {"path": str(tiny_model)}}
+        _, text = doctor(write(models=models, training=training, variants=variants))
+        line = next(line for line in text.splitlines() if "tiny: " in line and " in " in line)
+        return line.partition(", ")[2], "packed attention (float32)" in text
+
+    padded = "trained padded with sdpa attention: training.packing is false"
+    assert told(True, {"packing": False}) == (f"trained packed and {padded}", True)
+    assert told(False, {"packing": True}) == (f"{padded} and trained packed", True)
+    assert told(False, {}) == (padded, False)
+    assert told(True, {}) == ("trained packed", True)
+
+
 def test_data_probe_of_a_mirror_and_an_offline_hub(
     doctor: Doctor, write: Write, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -104,6 +104,38 @@ def test_dynamic_mini_batches_too_small_are_refused(size: int, ratios: list[floa
     load(sized_config(size, ratios, {"s": STATIC | {"method": "random+ppl"}}))
 
 
+ROUNDED = {"q": {"method": "qtuning", "mode": "dynamic", "sample_count": "round"}}
+MATCHED = {"d": DYNAMIC | {"match": "q"}}
+
+
+def test_dynamic_mini_batches_may_keep_one_sample_where_the_counts_say_so() -> None:
+    """At 6.25 % of 8 `sample_count: round` keeps one, and a pair that matches it as many."""
+    copy = {"c": {"method": "qtuning", "mode": "dynamic", "reading": "authors-2025-09"}}
+    load(sized_config(8, [0.0625], ROUNDED, MATCHED, copy))
+
+
+@pytest.mark.parametrize(
+    ("variants", "name"),
+    [
+        ([{"d": DYNAMIC}], "d"),
+        ([{"q": {"method": "qtuning", "mode": "dynamic"}}], "q"),
+        ([{"q": ROUNDED["q"] | {"sample_count": "floor"}}], "q"),
+        ([{"q": ROUNDED["q"] | {"fill": "none"}}], "q"),
+        ([{"d": DYNAMIC | {"token_count": "round"}}], "d"),
+        ([{"s": STATIC}, {"d": DYNAMIC | {"match": "s"}}], "d"),
+        ([ROUNDED, {"d": DYNAMIC}], "d"),
+    ],
+)
+def test_dynamic_mini_batches_too_small_are_refused_where_counts_are_rounded_down(
+    variants: list[Any], name: str
+) -> None:
+    with pytest.raises(PrunegridError) as raised:
+        load(sized_config(8, [0.0625], *variants))
+    message = f"{name}: a mini-batch of 8 (training.per_device_train_batch_size) keeps at least one sample, more than"
+    assert f"{message} the sample_ratio 0.0625; give 16 or more" in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "variant",
     [

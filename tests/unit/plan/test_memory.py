@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from prunegrid.experiment.config import Experiment
+from prunegrid.experiment import grid
+from prunegrid.experiment.config import Experiment, load
 from prunegrid.experiment.training import Lora, Training
 from prunegrid.models.architecture import Shape, usual_shape
 from prunegrid.models.size import ASSUMED, Size, model_size
-from prunegrid.plan.gpus import sharing_fits
+from prunegrid.plan.gpus import gpu_lines, sharing_fits
 from prunegrid.plan.memory import gpu_peak_mb, peak_mb, rank_bytes, resolve_checkpointing
 from prunegrid.plan.minutes import minutes
 from prunegrid.training.memory_model import (
@@ -237,6 +238,38 @@ def test_gpus_are_used_by_those_who_compute() -> None:
     rules = ["train", "train_dynamic", "score", "extra_score", "evaluate", "prune", "collect", "model"]
     assert [gpu_peak_mb(rule, trained()) > 0 for rule in rules] == [True] * 5 + [False] * 3
     assert {gpu_peak_mb(rule, trained("cpu")) for rule in rules} == {0}
+
+
+@pytest.mark.parametrize("own", [{"batch_tokens": 16_384}, {"packing": False, "per_device_train_batch_size": 32}])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_variant_whose_training_needs_most_decides(own: dict[str, Any], device: str) -> None:
+    """Any cell's job is given what the config would give to all, were its keys the variant's."""
+    models = {"m": {"hub": "org/m", "parameters": P}}
+    small = {"random+ppl": {"method": "random+ppl", "training": {"batch_tokens": 2048}}}
+    large = {"large": {"method": "random+random", "training": own}}
+    plain, mixed, whole = (
+        an_experiment(models=models, device=device, variants=variants, training=training)
+        for variants, training in (
+            (["random+random", small], {}),
+            (["random+random", small, large], {}),
+            (["random+random", "random+ppl"], own),
+        )
+    )
+    peak = gpu_peak_mb if device == "cuda" else peak_mb
+    for rule in ("train", "train_dynamic"):
+        assert peak(rule, plain) < peak(rule, mixed) == peak(rule, whole)
+    assert peak_mb("score", plain) == peak_mb("score", mixed)
+    largest = max(grid.trainings(mixed), key=lambda training: sum(rank_bytes(mixed, SEVEN, training).values()))
+    assert {key: getattr(largest, key) for key in own} == own
+
+
+def test_auto_is_decided_for_each_variants_training(tmp_path: Path) -> None:
+    """LoRA of a 7B takes 64.0 GB at 8,192 tokens a pass, and more than 72 of 80 at 16,384."""
+    large = {"large": {"method": "random+random", "training": {"batch_tokens": 16_384}}}
+    changed = auto().model_dump(mode="json") | {"variants": ["random+random", large]}
+    for experiment, word in ((auto(), "off"), (load(changed), "on for some variants, off for others")):
+        assert f"m: gradient_checkpointing is auto: {word}" in "\n".join(gpu_lines(experiment, tmp_path))
+    assert "auto: on" in "\n".join(gpu_lines(auto(batch_tokens=16_384), tmp_path))
 
 
 def test_the_largest_model_decides() -> None:

@@ -43,6 +43,16 @@ def test_minutes_of_training_are_divided_by_the_ranks(tmp_path: Path) -> None:
     assert minutes_on_ranks(1) == pytest.approx(8 * minutes_on_ranks(8), rel=0.05)
 
 
+def test_minutes_of_training_are_those_of_the_slowest_variant(tmp_path: Path) -> None:
+    def limit(own: dict[str, Any], epochs: int) -> int:
+        variants = ["random+random", {"own": {"method": "random+ppl", "training": own}}]
+        training = {"num_train_epochs": epochs, "bf16": True}
+        return time_limit(tmp_path, "train", 10**9, training=training, variants=variants)
+
+    assert limit({}, 1) < limit({"num_train_epochs": 6}, 1) == limit({}, 6)
+    assert limit({"num_train_epochs": 1}, 6) == limit({}, 6), "Full takes all six"
+
+
 def test_minutes_are_an_hour_at_least(tmp_path: Path) -> None:
     assert time_limit(tmp_path, "score", 1000) == minutes.MINIMUM == 60
 

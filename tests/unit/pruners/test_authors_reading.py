@@ -12,6 +12,7 @@ from prunegrid import pruners
 from prunegrid.core import randomness
 from prunegrid.core.ratios import read_amount
 from prunegrid.pruners import Draw, Match, MethodSpec, Scores, SelectionArrays
+from prunegrid.pruners.arrays import Turns
 from prunegrid.pruners.method import AUTHORS
 from prunegrid.selection.budget import budget_spec
 from prunegrid.selection.memory import ScoresInMemory
@@ -108,6 +109,39 @@ def test_fastv_ranks_within_the_sequence() -> None:
     assert kept_tokens("fastv", 0.5) == ([0, 1], 2), "ranks 0 to 3: the prompt has 0 and 2"
     assert kept_tokens("fastv", 0.9) == ([0, 1, 2, 4], 4), "round(8.1) = 8: all but rank 8"
     assert kept_tokens("fastv", 0.5, candidates="response", token_count="floor") == ([0, 1], None)
+
+
+@pytest.mark.parametrize("options", [{"pool": "batch"}, {**RULES, "fastv": "sequence"}, {"reading": AUTHORS} | RULES])
+def test_fastv_ranks_of_several_sequences_are_not_compared(options: dict[str, Any]) -> None:
+    with refused("fastv: sequence", "pool: batch", fix="set pool: sample"):
+        pruners.check_method("random+fastv", {"fastv": "sequence"} | options)
+    pruners.check_method("random+fastv", {"pool": "batch"})
+    pruners.check_method("random+fastv", READ)
+
+
+def test_fastv_ranks_of_a_conversations_answers_are_not_compared() -> None:
+    scores = handmade_scores.scores([6], tokens=RESPONSE)
+    answers = Turns(np.array([0, 2]), np.array([0, 1]), np.array([2, 4]), np.array([False, False]))
+    with refused("fastv: sequence", "unit: conversation", fix="unit: turn"):
+        pruners.select(replace(scores, turns=answers), spec("random+fastv", 1, 0.5, fastv="sequence"), Draw(0))
+
+
+@pytest.mark.parametrize("rank", [-1, 10, 2.5])
+@pytest.mark.parametrize("candidates", ["sequence", "response"])
+def test_fastv_rank_that_is_no_place_in_its_sequence_is_refused(candidates: str, rank: float) -> None:
+    """The second response has 4 tokens, its prompt 6 of which 5 are candidates: places 0 to 8, or 9 if unknown."""
+    ranks = {"fastv_rank": [0, 1, 2, rank, 3, 4]}
+    scores = handmade_scores.scores([2, 4], tokens=ranks, samples={"prompt_candidates": [3, 5]})
+    scores = replace(scores, prompt_tokens=np.array([3, 6]))
+    method = spec("random+fastv", 1, 0.5, fastv="sequence", candidates=candidates)
+    with refused("token column fastv_rank", f"is {rank:g} for sample_id 1 at position 1", fix="make it again"):
+        pruners.select(scores, method, Draw(0))
+    scores.tokens["fastv_rank"][3] = 9
+    if candidates == "response":
+        pruners.select(scores, method, Draw(0))
+        return
+    with refused("token column fastv_rank", "is 9 for sample_id 1"):
+        pruners.select(scores, method, Draw(0))
 
 
 def test_sparsevlm_reads_no_ratio() -> None:

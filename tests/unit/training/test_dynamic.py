@@ -154,6 +154,31 @@ def test_match_keeps_the_other_pruners_counts_in_each_batch(tiny_model: Path, sc
     assert own.candidates.attention and not dynamic.candidates.attention, "the other pruner's columns are scored, too"
 
 
+@pytest.mark.parametrize("surplus", ["trim", "keep"])
+def test_rounded_counts_keep_a_sample_of_eight_at_a_sixteenth(surplus: str, tiny_model: Path, scores: Path) -> None:
+    """Of 20 candidates 3 mini-batches: 8, 8 and 4. A pair that matches Q-Tuning keeps as many of each."""
+    settings = training(per_device_train_batch_size=8, gradient_accumulation_steps=1)
+    options = {"sample_count": "round", "surplus": surplus}
+    spec = PruningSpec(method="qtuning", options=options, sample_ratio=0.0625, token_ratio=0.5).complete()
+    match = MethodSpec(method="qtuning", options=spec.options)
+    pair = PruningSpec(method="random+random", sample_ratio=0.0625, token_ratio=0.5, match=match).complete()
+    counts = []
+    for pruning_spec in (spec, pair):
+        dynamic = attached(tiny_model, scores, "qtuning", settings)
+        dynamic.pruning = pruning_spec
+        plan = plan_of(scores, settings)
+        kept = [len(batch) for step in plan for batch in keep(dynamic, step, moment_of(0, settings))]
+        assert kept == [len(table) for table in dynamic.log]
+        counts.append(kept)
+    assert counts[0] == counts[1]
+    assert [len(batch) for step in plan for batch in step] == [8, 8, 4] * 2
+    assert counts[0] == [1] * 6 if surplus == "trim" else min(counts[0]) >= 1
+    log = pa.concat_tables(dynamic.log)
+    summary = summarise(dynamic.pruning, dynamic.rows, SEED, Candidates(40, 1, 1), {}, log)
+    assert summary.nominal["samples"] == 0.0625
+    assert summary.realised["samples"] == sum(counts[0]) / 40
+
+
 @pytest.mark.parametrize("reading", ["all", "random+ppl", "random+random"])
 def test_authors_reading_learns_no_end_and_keeps_samples_without_a_token(
     reading: str, tiny_model: Path, scores: Path
