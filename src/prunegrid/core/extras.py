@@ -11,6 +11,7 @@ MODULES = {
     "train": ("deepspeed", "peft", "tensorboardX"),
     "eval": ("lm_eval",),
     "report": ("matplotlib", "scipy", "statsmodels", "tabulate"),
+    "select": ("sklearn",),
     "workflow": ("snakemake", "gguf"),
     "liger": ("liger_kernel",),
     "vllm": ("vllm",),

@@ -53,10 +53,11 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
     first, _ = find_pruners(spec.method)
     draw = replace(draw, sample_ratio=spec.sample_ratio)
     ranking = _check_ranking(first, first.call(scores, draw, options=spec.options), len(scores))
-    details: dict[str, Any] = {}
+    details = ranking.details
     if match:
         sizes = TokenRules.read(spec.options).response_sizes(scores)
-        rows, details = match_rows(ranking.key, sizes, match)
+        rows, matched = match_rows(ranking.key, sizes, match)
+        details = details | matched
     else:
         count = ranking.count or int(ragged.keep_counts(spec.sample_ratio, np.array([len(scores)]))[0])
         rows = ragged.top_k(ranking.key, count)
@@ -115,7 +116,7 @@ def _check_ranking(pruner: Pruner, returned: Any, size: int) -> Ranking:
             raise PrunegridError(f"pruner {pruner.name}", "returned a weight that is not positive", "return w > 0")
     if count is not None and not 1 <= count <= size:
         raise PrunegridError(f"pruner {pruner.name}", f"returned the count {count}", f"return one from 1 to {size}")
-    return Ranking(_check_key(pruner, returned.key, size), weight, count)
+    return Ranking(_check_key(pruner, returned.key, size), weight, count, returned.details)
 
 
 def _check_key(pruner: Pruner, returned: Any, size: int) -> Floats:

@@ -232,11 +232,12 @@ class Ranking:
     """What a sample pruner may return in place of a key: the `key` [n], with weights and a number of its own.
 
     `weight` [n] is what each sample weighs in the loss, if it is kept. `count` samples are kept, whatever the ratio.
-    """
+    `details` are additions to `selection.json`."""
 
     key: Floats
     weight: Floats | None = None
     count: int | None = None
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -248,8 +249,7 @@ class Choice:
     sample keeps at least `least` (0 or 1); -1 means the sample's own k. `end_token` says what happens to the end of an
     answer: it is kept and counts in k, competes as any token does, or is dropped; k is cut to what is left. If
     `prompt_rank(block)` gives keys of the prompts' candidates, flat, as many a sample as the column
-    `prompt_candidates` says, they compete too, and count in k. `details` are a joint pruner's additions to
-    `selection.json` (thresholds, counts over all samples).
+    `prompt_candidates` says, they compete too, and count in k. `details` are additions to `selection.json`.
     """
 
     rows: Ints

@@ -1,0 +1,79 @@
+"""Clusters of vectors by spherical k-means, and blocks: clusters in each of which a greedy choice is made by itself."""
+
+import math
+import warnings
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prunegrid.core import randomness
+from prunegrid.core.ragged import Ints
+from prunegrid.pruners.arrays import Draw
+from prunegrid.pruners.vectors import Units, Vectors, chunks, units
+
+Count = Annotated[int, Field(ge=1)]
+BLOCK = 2_500  # samples of a block, on average
+LARGEST = 4  # times the average: a larger block is divided
+EXACT_PRODUCTS = 5e10  # of numbers, about half a minute on one core
+EXACT_VALUES = 2**28  # 1 GiB in float32
+FITTED = 256  # samples a cluster that centres are fitted to, at most
+FITTED_VALUES = 2**28
+
+
+def k_means(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> tuple[Ints, NDArray[np.float32]]:
+    """The cluster [N] of each vector, of `count` at most, and its cosine to that cluster's centre [N].
+
+    Centres are scikit-learn's mini-batch k-means of unit vectors, scaled to length 1, of at most `FITTED` samples a
+    cluster that a draw of the seed picks; a vector belongs to the centre of largest cosine, of equal ones the first.
+    """
+    centres = _centres(vectors, count, sample_id, draw)
+    label, cosine = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
+    for part in chunks(len(vectors), vectors.shape[1] + len(centres)):
+        cosine_BK = units(vectors, part) @ centres.T
+        label[part] = cosine_BK.argmax(axis=1)
+        cosine[part] = cosine_BK.max(axis=1)
+    return label, cosine
+
+
+def _centres(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> Units:
+    if count == 1:
+        sums = [units(vectors, part).sum(axis=0, dtype=np.float64) for part in chunks(len(vectors), vectors.shape[1])]
+        return units(np.sum(sums, axis=0, keepdims=True))
+    from sklearn.cluster import MiniBatchKMeans
+
+    most = max(count, min(len(vectors), FITTED * count, FITTED_VALUES // vectors.shape[1]))
+    drawn = randomness.uniform(draw.seed, "clusters", sample_id)
+    rows = np.sort(np.argsort(drawn, kind="stable")[:most])
+    model = MiniBatchKMeans(count, n_init=1, batch_size=4096, max_iter=20, random_state=draw.seed % 2**32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that fewer vectors differ than there are clusters: some stay empty
+        model.fit(units(vectors, rows))
+    return units(model.cluster_centers_)
+
+
+def members(label: Ints) -> list[Ints]:
+    """The rows of each cluster that has some, ascending, in order of the clusters."""
+    order = np.argsort(label, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+
+
+def blocks_of(vectors: Vectors, kept: int, sample_id: Ints, draw: Draw, blocks: int | None) -> list[Ints]:
+    """The rows of each block: one block of all if `blocks` is 1; None: as many as the size of the task asks for."""
+    n, width = vectors.shape
+    if blocks is None:
+        is_small = n * kept * width <= EXACT_PRODUCTS and n * width <= EXACT_VALUES
+        blocks = 1 if is_small else math.ceil(n / BLOCK)
+    blocks = min(blocks, kept)
+    if blocks == 1:
+        return [np.arange(n)]
+    label, _ = k_means(vectors, blocks, sample_id, draw)
+    largest = LARGEST * math.ceil(n / blocks)
+    return [part for rows in members(label) for part in _divide(rows, largest)]
+
+
+def _divide(rows: Ints, largest: int) -> list[Ints]:
+    """The rows in parts of nearly equal size, none above `largest`, each of rows from all over."""
+    parts = math.ceil(len(rows) / largest)
+    return [rows[start::parts] for start in range(parts)]
