@@ -25,12 +25,12 @@ def herding(scores: Scores, draw: Draw, *, blocks: Count | None = None) -> Float
 def pick(units_BD: Units, quota: int) -> Ints:
     """All rows, the `quota` picked ones first."""
     mean = units_BD.mean(axis=0, dtype=np.float64)
-    w, left, order = mean.copy(), np.ones(len(units_BD), np.bool_), np.empty(len(units_BD), np.int64)
+    w, is_free, order = mean.copy(), np.ones(len(units_BD), np.bool_), np.empty(len(units_BD), np.int64)
     for place in range(quota):
-        product = np.where(left, units_BD @ w.astype(np.float32), -np.inf)
+        product = np.where(is_free, units_BD @ w.astype(np.float32), -np.inf)
         row = int(product.argmax())
-        order[place], left[row] = row, False
+        order[place], is_free[row] = row, False
         w += mean - units_BD[row]
-    others = np.flatnonzero(left)
+    others = np.flatnonzero(is_free)
     order[quota:] = others[np.argsort(-(units_BD[others] @ w.astype(np.float32)), kind="stable")]
     return order

@@ -39,20 +39,20 @@ def farthest_first(vectors: Vectors, blocks: list[Ints], count: int) -> Floats:
     while heap and (picks < count or -heap[0][0] > np.partition(picked_N, -count)[-count]):
         _, block = heappop(heap)
         rows = blocks[block]
-        least, until = (BURST, -heap[0][0]) if heap else (count - picks, np.inf)
+        least, radius = (BURST, -heap[0][0]) if heap else (count - picks, np.inf)
         picked, gap = picked_N[rows], gap_N[rows]
-        picks += _pick(units(vectors, rows), picked, gap, least, until)
+        picks += _pick(units(vectors, rows), picked, gap, least, radius)
         picked_N[rows], gap_N[rows] = picked, gap
         if (farthest := float(gap.max())) > 0:
             heappush(heap, (-farthest, block))
     return np.where(picked_N >= 0, picked_N, gap_N)
 
 
-def _pick(units_BD: Units, picked: Floats, gap: Floats, least: int, until: float) -> int:
-    """Pick at least `least` samples of a block, and on while one is farther than `until`; all gaps 0: stop."""
+def _pick(units_BD: Units, picked: Floats, gap: Floats, least: int, radius: float) -> int:
+    """Pick at least `least` samples of a block, and on while one is farther than `radius`; all gaps 0: stop."""
     half_square = np.einsum("bd,bd->b", units_BD, units_BD) / 2
     picks = 0
-    while picks < least or gap.max() > until:
+    while picks < least or gap.max() > radius:
         if np.isinf(gap[0]):
             centre, picked_gap = _central(units_BD), FIRST
         else:
