@@ -112,7 +112,7 @@ def _kernels(experiment: Experiment) -> str:
         return "not run: torch sees no GPU"
     trained = "bfloat16" if training.bf16 else "float32"
     probes = {f"head ({experiment.scoring.dtype})": partial(kernels.head, device, experiment.scoring.dtype)}
-    if any(own.packing for own in grid.trainings(experiment)):
+    if any(item.packing for item in grid.trainings(experiment)):
         probes[f"packed attention ({trained})"] = partial(kernels.attention, device, trained)
     probes[f"collective ({kernels.BACKENDS[device]})"] = partial(kernels.collective, device)
     if errors := [error for probe in probes.values() if (error := _error(probe))]:

@@ -53,6 +53,6 @@ def _workloads(rule: str, experiment: Experiment, size: Size, root: Path | None)
     if rule != "train":
         yield workload.scoring_workload(experiment.scoring, size, tokens)
         return
-    for own in grid.trainings(experiment):
-        training = memory.resolve_checkpointing(experiment, size, own)
+    for item in grid.trainings(experiment):
+        training = memory.resolve_checkpointing(experiment, size, item)
         yield workload.training_workload(training, size, tokens, (tokens.prompt, tokens.response), 1.0)
