@@ -61,6 +61,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "ppl": np.round(np.exp(means["nll"]), 1),
             "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
+            "duplicate_rank": np.random.default_rng([seed, 2]).geometric(0.7, n) - 1,
         },
         tokens=columns,
     )

@@ -15,7 +15,7 @@ from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
 from prunegrid.data.place import place
 from prunegrid.experiment import layout
-from prunegrid.experiment.dataset import BadRows, Dataset, Turns
+from prunegrid.experiment.dataset import BadRows, Dataset, Duplicates, Turns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,7 +86,7 @@ def load(
     on_bad_row: BadRows = "error",
     carry: Sequence[str] = (),
     max_samples: int | None = None,
-    drop_duplicates: bool = False,
+    drop_duplicates: Duplicates = False,
     split: str = "train",
     config: str | None = None,
     revision: str | None = None,

@@ -38,6 +38,10 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
     parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
     parser.add_argument("--drop-duplicates", action="store_true", help="drop samples whose messages occur before")
+    nearly = "drop those whose messages nearly occur before, too (four in five runs of five words are the same)"
+    parser.add_argument(
+        "--drop-near-duplicates", action="store_const", const="near", dest="drop_duplicates", help=nearly
+    )
     parser.add_argument("--split", default="train", help="of a hub data set, or of a folder with several splits")
     parser.add_argument("--config", help="configuration of a hub data set")
     parser.add_argument("--revision", help="commit, branch or tag of a hub data set")

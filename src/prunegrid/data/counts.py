@@ -16,6 +16,7 @@ REASONS = {
     "not_trained": "answers that are context (train: false, weight: 0)",
     "earlier_answer": "answers before the last (turns: last)",
     "duplicate": "duplicates",
+    "near_duplicate": "near duplicates",
     "over_max_samples": "answers over max_samples",
 }
 """Why an answer is left out, or a row that has none."""

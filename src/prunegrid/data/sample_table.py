@@ -15,6 +15,7 @@ import pyarrow as pa
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import Record, parquet_writer, read_batches
 from prunegrid.data.messages import MESSAGE, is_learned
+from prunegrid.data.near_duplicates import NearDuplicates, parts
 
 COLUMNS = pa.schema(
     [
@@ -39,7 +40,7 @@ class SampleTable:
     meets a fraction), a new temporary file begins, and `write` casts the earlier ones.
     """
 
-    def __init__(self, out: Path, source: str, carry: Sequence[str]) -> None:
+    def __init__(self, out: Path, source: str, carry: Sequence[str], *, finds_similar: bool = False) -> None:
         self.out, self.source, self.carry = out, source, carry
         self.schema = COLUMNS
         self.parts: list[Path] = []
@@ -47,6 +48,7 @@ class SampleTable:
         self.batch: list[tuple[Record, str]] = []
         self.batch_bytes = 0
         self.digests, self.answers = bytearray(), array("I")
+        self.signatures = NearDuplicates(out.parent) if finds_similar else None
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +60,8 @@ class SampleTable:
             self.writer.close()
         for part in self.parts:
             part.unlink(missing_ok=True)
+        if self.signatures:
+            self.signatures.close()
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -96,6 +100,9 @@ class SampleTable:
             self.parts.append(self.out.with_name(f"{name}.{len(self.parts)}.{process}.{suffix}"))
             self.writer = GroupWriter(self.parts[-1], schema)
         self.writer.add(table)
+        if self.signatures:
+            texts = (sample["messages"] for sample in samples)
+            self.signatures.add([parts(messages, is_learned(messages)) for messages in texts])
         self.batch, self.batch_bytes = [], 0
 
     def _misfit(self) -> PrunegridError:
@@ -127,6 +134,10 @@ class SampleTable:
             same = (high[order[1:]] == high[order[:-1]]) & (low[order[1:]] == low[order[:-1]])
             marks[order[1:][same]] = True
         return marks
+
+    def near_duplicates(self) -> np.ndarray:
+        """For each sample, whether an earlier one is in its group of near duplicates; if these are not sought, none."""
+        return self.signatures.firsts() < np.arange(len(self)) if self.signatures else np.zeros(len(self), bool)
 
     def numbers(self, name: str) -> Iterator[np.ndarray]:
         """A column of numbers of all samples, piece by piece."""

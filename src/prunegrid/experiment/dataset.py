@@ -10,6 +10,9 @@ from prunegrid.experiment.section import HubId, InputPath, Name, PathPart, Secti
 Turns = Literal["each", "last", "all"]
 
 
+Duplicates = bool | Literal["near"]
+
+
 Unit = Literal["turn", "conversation"]
 
 
@@ -49,7 +52,9 @@ class Dataset(DataRef):
 
     name: Name = Field(description="name of its files in the results folder")
     max_samples: int | None = Field(None, ge=1, description="use so many samples, drawn uniformly")
-    drop_duplicates: bool = Field(False, description="drop samples whose messages occur before")
+    drop_duplicates: Duplicates = Field(
+        False, description="drop samples whose messages occur before; near: or nearly the same ones, too"
+    )
     carry: list[str] = Field([], description="columns that are copied along")
     turns: Turns = added(
         "each",

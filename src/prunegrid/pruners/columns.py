@@ -8,6 +8,7 @@ PASS_COLUMNS = ("prompt_tokens", "response_tokens", "truncated", "ppl", *HEAD_SC
 # Optional scores, each computed only for the pruners that read it: what it has a value for. A vector is of a sample: a
 # pruner names it among its `samples` and reads an array [n, D], which is in a file that is mapped into memory.
 EXTRAS = {
+    "duplicate_rank": "sample",
     "fastv_layer2": "token",
     "fastv_rank": "token",
     "hidden_mean": "vector",
@@ -21,8 +22,8 @@ EXTRAS = {
 }
 VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vector")
 REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
-TEXT_EXTRAS = ("instruction_characters", "instruction_entropy", "prompt_candidates")  # of texts and ids: no model runs
-DATA_EXTRAS = frozenset({"instruction_characters", "instruction_entropy"})  # read the data set's messages
+DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
+TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates")  # of texts and ids: no model runs
 LAYER_EXTRAS = ("fastv_rank", "sparsevlm_kept")  # of the last layer's attention over the whole sequence
 # What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all
 # weights, which it reads from the scores' files.

@@ -49,6 +49,7 @@ def write_extra(
 
 
 COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
+    "duplicate_rank": extra_texts.duplicate_rank,
     "fastv_layer2": extra_passes.fastv_layer2,
     "hidden_mean": extra_passes.hidden_mean,
     "ifd": extra_passes.ifd,

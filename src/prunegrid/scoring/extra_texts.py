@@ -1,10 +1,12 @@
-"""Optional scores of token ids and texts alone, without a model: of the prompt's tokens and of the instruction.
+"""Optional scores of token ids and texts alone, without a model: of the prompt's tokens, the instruction, duplicates.
 
 The instruction of an answer is the text of all messages before it, without the chat template.
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_batches
 from prunegrid.data.messages import Messages, is_learned
+from prunegrid.data.near_duplicates import NearDuplicates, parts, ranks
 from prunegrid.scoring.extra_inputs import ExtraInputs
 
 ROWS = 1024  # of the data set that are Python objects at a time
@@ -43,8 +46,30 @@ def character_entropy(text: str) -> float:
     return float(-(share * np.log(share)).sum() + 0.0)
 
 
+def duplicate_rank(inputs: ExtraInputs) -> NDArray[np.float64]:
+    """How many near duplicates of the sample come before it in the data set, among those that were scored."""
+    scored, numbers = {*inputs.sequences.sample_id_N.tolist()}, array("q")
+    answers = ((number, texts) for number, texts in _compared(inputs.data_file) if number in scored)
+    with NearDuplicates() as collected:
+        while batch := [*islice(answers, ROWS)]:
+            numbers.extend(number for number, _ in batch)
+            collected.add([texts for _, texts in batch])
+        return _of_samples(inputs, dict(zip(numbers, ranks(collected.firsts()).tolist(), strict=True)))
+
+
+def _compared(data: Path) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The `sample_id` of every learned answer, and the texts that are compared: up to it, and its own."""
+    for sample_id, messages in _conversations(data):
+        for number, i in _places(sample_id, messages):
+            yield number, parts(messages[: i + 1], [False] * i + [True])
+
+
 def _of_instructions(inputs: ExtraInputs, measure: Callable[[str], float]) -> NDArray[np.float64]:
-    values = {sample_id: measure(text) for sample_id, text in instructions(inputs.data_file)}
+    return _of_samples(inputs, {sample_id: measure(text) for sample_id, text in instructions(inputs.data_file)})
+
+
+def _of_samples(inputs: ExtraInputs, values: Mapping[int, float]) -> NDArray[np.float64]:
+    """The values by `sample_id` in the order of the scores."""
     ids = inputs.sequences.sample_id_N.tolist()
     if missing := [number for number in ids if number not in values]:
         problem = f"has no sample_id {missing[0]}, which was scored"
@@ -54,17 +79,24 @@ def _of_instructions(inputs: ExtraInputs, measure: Callable[[str], float]) -> ND
 
 def instructions(data: Path) -> Iterator[tuple[int, str]]:
     """The `sample_id` and the instruction of every learned answer of a data set."""
+    for sample_id, messages in _conversations(data):
+        for number, i in _places(sample_id, messages):
+            yield number, "".join(message.get("content") or "" for message in messages[:i])
+
+
+def _conversations(data: Path) -> Iterator[tuple[int, Messages]]:
     for batch in read_batches(data, ROWS, ["sample_id", "messages"]):
-        for row in batch.to_pylist():
-            yield from _answers(row["sample_id"], row["messages"])
+        yield from ((row["sample_id"], row["messages"]) for row in batch.to_pylist())
 
 
-def _answers(sample_id: int, messages: Messages) -> Iterator[tuple[int, str]]:
-    """`sample_id` is that of the first answer of a conversation (`turns: all`), else of the last message."""
+def _places(sample_id: int, messages: Messages) -> Iterator[tuple[int, int]]:
+    """The `sample_id` and the place of every learned answer.
+
+    `sample_id` is that of the first answer of a conversation (`turns: all`), else of the last message.
+    """
     whole = bool(messages[-1].get("train"))
-    turn, text = 0, ""
-    for message, learned in zip(messages, is_learned(messages), strict=True):
+    turn = 0
+    for i, (message, learned) in enumerate(zip(messages, is_learned(messages), strict=True)):
         if learned:
-            yield sample_id + (turn if whole else 0), text
+            yield sample_id + (turn if whole else 0), i
         turn += message["role"] == "assistant"
-        text += message.get("content") or ""

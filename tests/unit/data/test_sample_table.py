@@ -33,7 +33,7 @@ def rows_of(number: int, **columns: list[Any]) -> Rows:
     return [row | {name: values[i] for name, values in columns.items()} for i, row in enumerate(rows)]
 
 
-@pytest.mark.parametrize("settings", [{}, {"drop_duplicates": True}, {"max_samples": 4}])
+@pytest.mark.parametrize("settings", [{}, {"drop_duplicates": True}, {"drop_duplicates": "near"}, {"max_samples": 4}])
 def test_pieces_do_not_change_what_is_written(tmp_path: Path, request: Any, settings: dict[str, Any]) -> None:
     for name in ("whole", "pieces"):
         (tmp_path / name).mkdir()

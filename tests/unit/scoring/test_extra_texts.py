@@ -96,3 +96,16 @@ def test_texts_that_are_not_there_are_named(name: str, tiny_model: Path, scores:
     with pytest.raises(PrunegridError, match="made for another data"):
         write_extra(name, tmp_path / "scores", tiny_model, tmp_path / "x.parquet", Scoring())
     assert not (tmp_path / "x.parquet").exists()
+
+
+@pytest.mark.parametrize("turns", ["each", "all"])
+def test_ranks_of_duplicates_count_the_near_ones_before(turns: str, tiny_model: Path, tmp_path: Path) -> None:
+    """Answers 0 and 1 of TALK; two copies of answer 0 and one of answer 1 with a blank; a talk of its own."""
+    copy = [message | {"content": message["content"].upper()} for message in TALK[1:]]
+    rows = [{"messages": talk} for talk in (TALK, TALK[1:3], copy, [TALK[1], {"role": "assistant", "content": "yes"}])]
+    data = tmp_path / "data.parquet"
+    write_dataset(Dataset(name="toy", path="rows", turns=turns), rows, data, data.with_suffix(".json"))
+    score(tiny_model, data, tmp_path / "scores", Scoring(max_length=200))
+    write_extra("duplicate_rank", tmp_path / "scores", tiny_model, tmp_path / "ranks.parquet", Scoring(), data=data)
+    column = pq.read_table(tmp_path / "ranks.parquet")
+    assert column.to_pydict() == {"sample_id": [0, 1, 2, 3, 4, 5], "duplicate_rank": [0, 0, 1, 2, 1, 0]}
