@@ -49,7 +49,7 @@ def write_dataset(dataset: Dataset, local: Any, out: Path, counts: Path) -> None
         table.finish()
         if not len(table):
             raise no_samples(source, reader.counts)
-        duplicates, similar = table.duplicates(), table.near_duplicates()
+        duplicates, similar = table.duplicates(), table.repetitions()
         table.write(_filter(table, dataset, duplicates, similar, reader.counts))
     write_json(
         counts,

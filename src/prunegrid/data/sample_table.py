@@ -15,7 +15,7 @@ import pyarrow as pa
 from prunegrid.core.errors import PrunegridError, first_line
 from prunegrid.core.files import Record, parquet_writer, read_batches
 from prunegrid.data.messages import MESSAGE, is_learned
-from prunegrid.data.near_duplicates import NearDuplicates, parts
+from prunegrid.data.minhash import NearDuplicates, parts
 
 COLUMNS = pa.schema(
     [
@@ -135,7 +135,7 @@ class SampleTable:
             marks[order[1:][same]] = True
         return marks
 
-    def near_duplicates(self) -> np.ndarray:
+    def repetitions(self) -> np.ndarray:
         """For each sample, whether an earlier one is in its group of near duplicates; if these are not sought, none."""
         return self.signatures.firsts() < np.arange(len(self)) if self.signatures else np.zeros(len(self), bool)
 

@@ -60,7 +60,7 @@ def ngram_hashes(words: Hashes, n: int) -> Hashes:
     return _mixed(total)
 
 
-def inside(words: Words, n: int) -> NDArray[np.bool_]:
+def whole_places(words: Words, n: int) -> NDArray[np.bool_]:
     """Which places of `ngram_hashes` have all of their n words in one text, `[W - n + 1]`."""
     marks = np.ones(len(words.hashes) + 1, bool)
     for shift in range(1, n):

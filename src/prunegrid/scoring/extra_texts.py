@@ -16,7 +16,7 @@ from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_batches
 from prunegrid.data.messages import Messages, is_learned
-from prunegrid.data.near_duplicates import NearDuplicates, parts, ranks
+from prunegrid.data.minhash import NearDuplicates, parts, ranks
 from prunegrid.scoring.extra_inputs import ExtraInputs
 
 ROWS = 1024  # of the data set that are Python objects at a time

@@ -1,6 +1,6 @@
 """Distinct: one sample of each group of near duplicates first, then the second of each, and so on.
 
-Near duplicates are those of `dataset.drop_duplicates: near` (MinHash; `prunegrid.data.near_duplicates`), which leaves
+Near duplicates are those of `dataset.drop_duplicates: near` (MinHash; `prunegrid.data.minhash`), which leaves
 the others out for good. Among samples of one rank the choice is random, so at a ratio that keeps no repetition
 this is Random without repetitions (Lee et al., Deduplicating Training Data Makes Language Models Better, ACL 2022).
 """

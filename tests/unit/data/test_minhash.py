@@ -12,7 +12,7 @@ import pytest
 
 from prunegrid.data.counts import intake_lines
 from prunegrid.data.datasets import write_dataset
-from prunegrid.data.near_duplicates import NearDuplicates, join, ranks, signatures
+from prunegrid.data.minhash import NearDuplicates, join, ranks, signatures
 from prunegrid.experiment.dataset import Dataset
 
 POEM = "the ship left the harbour at noon and the crew sang until the lights of the town were gone behind the hill"
