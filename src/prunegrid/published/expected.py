@@ -35,7 +35,9 @@ def trained_on(method: str, budget: Budget, reading: str, world: World | None = 
     """What a row of `method` was trained on."""
     world = world or World(batch_size=BATCH)
     if method == "full":
-        return Trained(1.0, 1.0, 1.0, float(reading == PAPER))
+        scores = simulate(world)
+        ends = 0 if reading == PAPER else len(scores) / int(scores.response_tokens.sum())
+        return Trained(1.0, 1.0, 1 - ends, float(reading == PAPER))
     if method == "qtuning":
         kept = shares(simulate(world), budget, reading, world.batch_size)
         return Trained(1.0, kept.samples, kept.response_tokens, kept.ends)
