@@ -61,15 +61,20 @@ def compact(value: float | None) -> str:
     return f"{rounded / unit:#.3g}".removesuffix(".") + letter
 
 
+def count(value: float | None) -> str:
+    """As `compact`, but below a thousand a whole number has no decimals: `0`, `80`."""
+    return f"{value:.0f}" if value is not None and value < 1000 and value == int(value) else compact(value)
+
+
 def measures(table: Table, row: Row, model: str) -> list[str]:
     """The cells of a row and model in the table's `measures`."""
     values = row.measurements.get(model, Measurements())
     cells = {
         "Kept": percent(values.realised),
-        "Tokens": compact(values.tokens),
-        "Steps": compact(values.steps),
-        "Passes": compact(values.passes),
-        "Ends": compact(values.ends),
+        "Tokens": count(values.tokens),
+        "Steps": count(values.steps),
+        "Passes": count(values.passes),
+        "Ends": count(values.ends),
         "Cost": compact(values.cost),
         "Seeds": NONE if values.n_seeds is None else str(values.n_seeds),
     }

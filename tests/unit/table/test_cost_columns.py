@@ -78,7 +78,7 @@ def test_each_model_has_its_own_measures() -> None:
     assert [table.rows[0].measurements[model].tokens for model in "mn"] == [12345, 7]
     (frame,) = pd.read_html(io.StringIO(html.render(table)))
     shown = frame.iloc[1].tolist()[2:]
-    assert shown == [*("1.00", "1.00", "12.5 × 51.3", "12.3k", "120"), *("1.00", "1.00", "12.5 × 51.3", "7.00", "120")]
+    assert shown == [*("1.00", "1.00", "12.5 × 51.3", "12.3k", "120"), *("1.00", "1.00", "12.5 × 51.3", "7", "120")]
 
 
 def test_seeds_are_a_column_where_rows_have_different_numbers() -> None:
@@ -99,6 +99,14 @@ def test_seeds_are_a_column_where_rows_have_different_numbers() -> None:
 )
 def test_three_digits_count(value: float | None, shown: str) -> None:
     assert text.compact(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (0.0, "0"), (80.0, "80"), (80.5, "80.5"), (999.0, "999"), (1000.0, "1.00k")]
+)
+def test_whole_counts_have_no_decimals(value: float | None, shown: str) -> None:
+    """A row that never learns an end has 0; a mean over seeds may be no whole number."""
+    assert text.count(value) == shown
 
 
 @pytest.mark.parametrize(("kept", "shown"), [((0.125, 0.5), "12.5 × 50.0"), ((1, 1), "100 × 100"), (None, "–")])

@@ -11,8 +11,11 @@ import pytest
 from prunegrid.core import files
 from prunegrid.experiment import config, grid, layout
 from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.results import collect
 from prunegrid.scoring.writer import write_scores
 from prunegrid.selection.prune import prune
+from prunegrid.verification.columns import check_columns
 from prunegrid.verification.measures import Measures
 from support.conversations import conversations
 from support.results_folder import an_experiment
@@ -61,6 +64,41 @@ def test_static_cells(tmp_path: Path, unit: str, epochs: float) -> None:
     assert columns["scoring_seconds"] == (0.0, 0.0)
 
 
+def findings(root: Path, ours: Experiment, cell: Cell, **changes: Any) -> list[str]:
+    """What is wrong once training.json and results.parquet have these numbers; others are what they must be."""
+    record = root / layout.training(cell.name)
+    files.write_json(record, files.read_json(record) | changes)
+    bounds = Measures(root, ours).columns(cell)
+    assert cell.budget
+    ratios = {"sample_ratio": cell.budget.sample_ratio, "token_ratio": cell.budget.token_ratio}
+    row = {"experiment": ours.experiment, "model": cell.model, "variant": cell.variant, "seed": cell.seed, **ratios}
+    row |= {"benchmark": "A", "status": "done", **{name: high for name, (_, high) in bounds.items()}, **changes}
+    collect.write(collect.tidy([row]), root / layout.RESULTS)
+    return [f"{problem.where}: {problem.what}" for problem in check_columns(root, ours, shown=False).problems]
+
+
+@pytest.mark.parametrize("column", ["trained_tokens", "sample_passes", "end_tokens"])
+def test_a_number_beyond_what_the_second_cut_leaves_is_found(tmp_path: Path, column: str) -> None:
+    """At both bounds it may be true; one more or one less is refused, and the record named."""
+    given = conversations()
+    rng = np.random.default_rng(1)
+    values = {name: rng.gamma(2.0, 1.0, given.response_offsets[-1]).astype(np.float32) for name in ("nll", "entropy")}
+    write_scores(tmp_path / layout.scores("m"), given, values, {"schema": 1, "digests": {}, "seconds": 6.0})
+    ours = experiment(dataset={"name": "d", "path": "d.jsonl", "turns": "all"})
+    cell, _ = grid.cells(ours)
+    prune(tmp_path / layout.scores("m"), tmp_path / layout.pruned(cell.name), grid.pruning_of(ours, cell), 0)
+    settings = {"prune_twice": True, "per_device_train_batch_size": 4}
+    report = {"epochs": 2.0, "seconds": 4.0, "training": settings, "sample_passes": 0, "end_tokens": 0}
+    files.write_json(tmp_path / layout.training(cell.name), report)
+    bounds = Measures(tmp_path, ours).columns(cell)
+    true = {name: high for name, (_, high) in bounds.items() if name in ("trained_tokens", *report)} | {"seconds": 4.0}
+    low, high = bounds[column]
+    assert findings(tmp_path, ours, cell, **true) == findings(tmp_path, ours, cell, **true | {column: low}) == []
+    for wrong in (low - 1, high + 1):
+        (finding,) = findings(tmp_path, ours, cell, **true | {column: wrong})
+        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: {column} is {wrong}; the selection and")
+
+
 @pytest.mark.training
 @pytest.mark.parametrize("settings", [{}, {"max_steps": 4}], ids=["epochs", "a part of an epoch"])
 def test_dynamic_cells(
@@ -80,6 +118,12 @@ def test_dynamic_cells(
     assert columns["realised_sample_ratio"] == pytest.approx([summary["realised"]["samples"]] * 2)
     assert columns["realised_token_ratio"] == pytest.approx([summary["realised_token_ratio"]] * 2)
     assert columns["scoring_seconds"] == (0.0, 0.0)
+    fewest, most = columns["end_tokens"]
+    assert fewest <= report["end_tokens"] <= most <= columns["sample_passes"][0]
+    assert findings(tmp_path, ours, cell, end_tokens=report["end_tokens"]) == []
+    for wrong in (fewest - 1, most + 1):
+        (finding,) = findings(tmp_path, ours, cell, end_tokens=wrong)
+        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: end_tokens is {wrong}; the selection")
 
 
 def test_a_pass_is_shared_by_the_cells_that_read_it(tmp_path: Path) -> None:
