@@ -3,7 +3,7 @@
 prunegrid trace results/sandbox sandbox-1M/s0.125-t0.5/qtuning/seed0 GSM8K
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,20 @@ def _origin(directory: Path, experiment: Experiment, cell: Cell, benchmark: str)
         yield f"  imported: {path}, from {record['scores']}, sha256 {record['data_hash'][:12]}"
     else:
         yield f"  evaluated: {path}, weights {digests['weights'][:12]}"
+    variant = experiment.variant(cell.variant) if cell.pruned else None
     if cell.trained:
         weights = ", model/" if (directory / layout.weights(cell.name)).exists() else ""
-        yield f"  trained: {directory / layout.training(cell.name)}{weights}"
-    if cell.pruned:
-        yield f"  selected: {directory / grid.selection_summary(experiment, cell)}"
+        keys = _keys(variant.training) if variant else ""
+        yield f"  trained: {directory / layout.training(cell.name)}{weights}{keys}"
+    if variant:
+        yield f"  selected: {directory / grid.selection_summary(experiment, cell)}{_keys(variant.options)}"
         yield f"  scored with: {directory / layout.scores_meta(cell.model)}"
     yield f"  base model: {directory / layout.base_model(cell.model)}, digest {digests['model'][:12]}"
+
+
+def _keys(settings: Mapping[str, Any]) -> str:
+    """The keys that the variant gives itself, as `, with reading: authors-2025-09`."""
+    return f", with {', '.join(f'{key}: {value}' for key, value in settings.items())}" if settings else ""
 
 
 def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str, texts: list[pd.DataFrame]) -> Iterator[str]:

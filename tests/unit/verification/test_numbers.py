@@ -70,6 +70,26 @@ def test_trace_score_shows_the_first_differing_items(root: Path) -> None:
     assert sum("gold:" in line for line in lines) == 6
 
 
+def test_trace_score_names_the_keys_of_a_row_with_a_reading(tmp_path: Path) -> None:
+    """A static one's selection is beside its scores, a dynamic one's beside its training."""
+    own = {"reading": "authors-2025-09", "method": "random+random", "training": {"learning_rate": 0.5}}
+    variants = ["random+random", {"copy": own}, {"dynamic": own | {"mode": "dynamic", "method": "qtuning"}}]
+    experiment = an_experiment(variants=variants)
+    put(tmp_path / "experiment.json", experiment.model_dump(mode="json"))
+    shared_files(tmp_path, experiment)
+    for cell in grid.cells(experiment):
+        finish(tmp_path, cell, 1, 1, experiment=experiment)
+        answer(tmp_path, cell, "A", [1, 0])
+        answer(tmp_path, cell, "B", [1, 0])
+    build(tmp_path)
+    for variant, folder in (("copy", "pruned"), ("dynamic", "trained")):
+        lines = trace_score(tmp_path, f"m/s0.125-t0.5/{variant}/seed1", "A")
+        place = f"m/s0.125-t0.5/{variant}/seed1"
+        assert f"  trained: {tmp_path}/trained/{place}/training.json, model/, with learning_rate: 0.5" in lines
+        assert f"  selected: {tmp_path}/{folder}/{place}/selection.json, with reading: authors-2025-09" in lines
+    assert not any(", with" in line for line in trace_score(tmp_path, "m/full/seed1", "A"))
+
+
 def test_trace_score_leads_back_to_the_items(root: Path) -> None:
     lines = "\n".join(trace_score(root, PPL, "A"))
     values, base = (
