@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Annotated
 
 import numpy as np
@@ -25,22 +26,26 @@ FITTED_VALUES = 2**28
 def k_means(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> tuple[Ints, NDArray[np.float32]]:
     """The cluster [N] of each vector, of `count` at most, and its cosine to that cluster's centre [N].
 
-    Centres are scikit-learn's mini-batch k-means of unit vectors, scaled to length 1, of at most `FITTED` samples a
-    cluster that a draw of the seed picks; a vector belongs to the centre of largest cosine, of equal ones the first.
+    scikit-learn's mini-batch k-means finds centres of at most `FITTED` samples a cluster, which a draw of the seed
+    picks. The mean of what is nearest to each of these is its centre at last. All vectors and centres are scaled to
+    length 1; a vector belongs to the centre of largest cosine, of equal ones the first.
     """
-    centres = _centres(vectors, count, sample_id, draw)
-    label, cosine = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
-    for part in chunks(len(vectors), vectors.shape[1] + len(centres)):
-        cosine_BK = units(vectors, part) @ centres.T
-        label[part] = cosine_BK.argmax(axis=1)
-        cosine[part] = cosine_BK.max(axis=1)
-    return label, cosine
+    centres = (
+        _fitted_centres(vectors, count, sample_id, draw) if count > 1 else np.zeros((1, vectors.shape[1]), np.float32)
+    )
+    sums = np.zeros(centres.shape)
+    for part, label, _ in _assigned(vectors, centres):
+        order = np.argsort(label, kind="stable")
+        first = np.flatnonzero(np.diff(label[order], prepend=-1))
+        sums[label[order][first]] += np.add.reduceat(units(vectors, part)[order], first)
+    centres = units(np.where(sums.any(axis=1, keepdims=True), sums, centres))
+    cluster, cosine = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
+    for part, label, largest in _assigned(vectors, centres):
+        cluster[part], cosine[part] = label, largest
+    return cluster, cosine
 
 
-def _centres(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> Units:
-    if count == 1:
-        sums = [units(vectors, part).sum(axis=0, dtype=np.float64) for part in chunks(len(vectors), vectors.shape[1])]
-        return units(np.sum(sums, axis=0, keepdims=True))
+def _fitted_centres(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> Units:
     from sklearn.cluster import MiniBatchKMeans
 
     most = max(count, min(len(vectors), FITTED * count, FITTED_VALUES // vectors.shape[1]))
@@ -51,6 +56,13 @@ def _centres(vectors: Vectors, count: int, sample_id: Ints, draw: Draw) -> Units
         warnings.simplefilter("ignore")  # that fewer vectors differ than there are clusters: some stay empty
         model.fit(units(vectors, rows))
     return units(model.cluster_centers_)
+
+
+def _assigned(vectors: Vectors, centres: Units) -> Iterator[tuple[slice, Ints, NDArray[np.float32]]]:
+    """For each part of the rows the centre [B] of largest cosine to each, and that cosine [B]."""
+    for part in chunks(len(vectors), vectors.shape[1] + len(centres)):
+        cosine_BK = units(vectors, part) @ centres.T
+        yield part, cosine_BK.argmax(axis=1), cosine_BK.max(axis=1)
 
 
 def members(label: Ints) -> list[Ints]:

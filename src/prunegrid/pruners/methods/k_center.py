@@ -61,14 +61,14 @@ def _pick(units_BD: Units, picked: Floats, gap: Floats, least: int, radius: floa
         if picked_gap == 0:
             break
         picked[centre], picks = picked_gap, picks + 1
-        away = half_square + half_square[centre] - units_BD @ units_BD[centre]
-        away[away < ROUNDING] = 0
-        np.minimum(gap, away, out=gap)
+        gaps = half_square + half_square[centre] - units_BD @ units_BD[centre]
+        gaps[gaps < ROUNDING] = 0
+        np.minimum(gap, gaps, out=gap)
         gap[centre] = 0
     return picks
 
 
 def _central(units_BD: Units) -> int:
     """The row nearest to the mean."""
-    away: NDArray[np.float64] = units_BD - units_BD.mean(axis=0, dtype=np.float64)
-    return int(np.einsum("bd,bd->b", away, away).argmin())
+    gaps: NDArray[np.float64] = units_BD - units_BD.mean(axis=0, dtype=np.float64)
+    return int(np.einsum("bd,bd->b", gaps, gaps).argmin())
