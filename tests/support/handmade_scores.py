@@ -13,7 +13,7 @@ from prunegrid.scoring.vectors import write_vectors
 
 TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
 
-LATER_TOKEN_COLUMNS = ("nll_alone", "prompt_attention")
+LATER_TOKEN_COLUMNS = ("nll_alone", "prompt_attention", "base_nll")
 
 
 def scores(
@@ -60,6 +60,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "entropy": means["entropy"],
             "ppl": np.round(np.exp(means["nll"]), 1),
             "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
+            "s_ifd": np.round(later.uniform(0.2, 1.3, n), 1),
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
             "duplicate_rank": np.random.default_rng([seed, 2]).geometric(0.7, n) - 1,
         },

@@ -11,7 +11,7 @@ from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
 from prunegrid.experiment import imported, inputs, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
-from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import DATA_EXTRAS, DERIVED_EXTRAS, EXTRAS, REFERENCE_EXTRAS
 from prunegrid.tasks.outside import source_files
 
 MODEL, CELL = layout.MODEL, layout.CELL
@@ -112,6 +112,12 @@ def reference_model(wildcards):
 def extra_data(wildcards):
     """The training set, for a score of DATA_EXTRAS."""
     return rules.dataset.output.data if wildcards.extra in DATA_EXTRAS else []
+
+
+def source_score(wildcards):
+    """The optional score that one of DERIVED_EXTRAS is computed from."""
+    source = DERIVED_EXTRAS.get(wildcards.extra)
+    return f"{R}/{layout.extra_score(wildcards.model, source)}" if source else []
 
 
 def all_cell_files(wildcards):

@@ -72,6 +72,7 @@ rule extra_score:
         meta=rules.gather_scores.output.meta,
         reference=reference_model,
         data=extra_data,
+        source=source_score,
     output:
         f"{R}/{layout.extra_score(MODEL, '{extra}')}",
     log:

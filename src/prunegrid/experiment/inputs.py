@@ -10,7 +10,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
-from prunegrid.pruners.columns import EXTRAS
+from prunegrid.pruners.columns import EXTRAS, complete_extras
 
 
 def world_file(ref: DataRef) -> str:
@@ -26,7 +26,7 @@ def reference_name(model: str) -> str:
 def extra_columns(experiment: Experiment, model: str) -> list[str]:
     """The optional scores that the model's cells read and a rule makes."""
     cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
-    return sorted({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
+    return complete_extras({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
 
 
 def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:

@@ -23,7 +23,14 @@ from prunegrid.experiment.inputs import (
     weights_input,
     world_file,
 )
-from prunegrid.pruners.columns import DATA_EXTRAS, EXTRAS, REFERENCE_EXTRAS, VECTOR_EXTRAS
+from prunegrid.pruners.columns import (
+    DATA_EXTRAS,
+    DERIVED_EXTRAS,
+    EXTRAS,
+    REFERENCE_EXTRAS,
+    VECTOR_EXTRAS,
+    complete_extras,
+)
 
 Exists = Callable[[str], bool]
 SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
@@ -205,7 +212,8 @@ def _scores(model: str) -> tuple[str, ...]:
 def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
     reference = (layout.base_model(reference_name(model)),) if column in REFERENCE_EXTRAS else ()
     data = (layout.dataset(experiment.dataset.name),) if column in DATA_EXTRAS else ()
-    inputs = (layout.base_model(model), *_scores(model), *reference, *data)
+    source = (layout.extra_score(model, DERIVED_EXTRAS[column]),) if column in DERIVED_EXTRAS else ()
+    inputs = (layout.base_model(model), *_scores(model), *reference, *data, *source)
     rule = "vector_score" if column in VECTOR_EXTRAS else "extra_score"
     return Step(rule, f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
@@ -254,7 +262,7 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     """What only some selections need: optional scores, the reference model, the selection that is matched."""
     if not cell.pruned:
         return
-    extras = grid.extra_columns(experiment, cell)
+    extras = complete_extras(grid.extra_columns(experiment, cell))
     if REFERENCE_EXTRAS & set(extras):
         yield _base_model(experiment, reference_name(cell.model))
     yield from (_extra_score(experiment, cell.model, name) for name in extras if name in EXTRAS)

@@ -7,7 +7,7 @@ from prunegrid import pruners
 from prunegrid.core.ragged import exact_fraction
 from prunegrid.experiment.training import Training
 from prunegrid.experiment.variant import Budget, Variant
-from prunegrid.pruners.columns import EPOCH_LOSS, FIXED_EXTRAS, MOMENT_EXTRAS, PASS_COLUMNS
+from prunegrid.pruners.columns import BASE_NLL, EPOCH_LOSS, FIXED_EXTRAS, MOMENT_EXTRAS, PASS_COLUMNS
 
 
 def chooses_by_epoch(training: Training) -> bool:
@@ -39,6 +39,11 @@ def check_training(variant: Variant, training: Training, budgets: Iterable[Budge
             f"{name}: {variant.method} reads losses of earlier epochs; "
             "give it mode: dynamic and training: {prune_samples: epoch}"
         )
+    needs = pruners.needs(variant.method, variant.options)
+    if training.mode == "static" and BASE_NLL in needs.tokens:
+        raise ValueError(
+            f"{name}: {needs.tokens[BASE_NLL]} compares losses in training with those before it; give it mode: dynamic"
+        )
     if training.prune_twice and not variant.match and pruners.pruner_names(variant.method)[1]:
         for budget in budgets:
             _check_second_cut(name, training, budget.sample_ratio)
@@ -57,7 +62,7 @@ def check_mini_batches(variant: Variant, match: Variant | None, training: Traini
         name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
         needs = pruners.needs(pruner.method, pruner.options)
         read = {*needs.tokens, *(() if by_epoch else needs.samples)}  # files have whatever a whole epoch's choice reads
-        if extras := sorted(read - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS}):
+        if extras := sorted(read - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS, BASE_NLL}):
             raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
         if pruner.options.get("window") is not None:
             raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")

@@ -15,7 +15,7 @@ from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.epochs import epoch_load
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
 from prunegrid.pruners import PruningSpec
-from prunegrid.pruners.columns import LAYER_EXTRAS, TEXT_EXTRAS
+from prunegrid.pruners.columns import DERIVED_EXTRAS, TEXT_EXTRAS
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
@@ -33,6 +33,8 @@ CPU_STEP_S = 0.02  # an optimizer step without its passes
 CPU_MEMORY_RATE = 1e10  # bytes a second at which a generated token reads the weights
 CPU_DESCRIPTION = "cpu: 5e10 operations a second and thread"
 RANK_OPERATIONS = 30  # per element of a matrix of attention and position, to find its rank
+ALONE = ("ifd", "nll_alone")  # of the responses without their prompts
+WHOLE_LAYER = ("fastv_rank", "sparsevlm_kept")  # of attention that prompts pay, too
 MINI_BATCH_S = 0.015  # to prune one mini-batch of a dynamic cell
 
 
@@ -116,15 +118,16 @@ def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Work
 
 
 def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
-    """`fastv_layer2` runs two layers, `ifd` the responses alone, `reference_nll` everything under the reference;
-    texts are only counted, and scores of the whole sequence compute for prompts what the pass does for responses.
+    """`fastv_layer2` runs two layers, `ALONE` responses alone, `reference_nll` everything under the reference; texts
+    are only counted, and scores of the whole sequence compute for prompts what the pass does for responses.
     """
-    if name in TEXT_EXTRAS:
+    if name in TEXT_EXTRAS or name in DERIVED_EXTRAS:
         return Workload(table_tokens=tokens.total)
     whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
     mean, heads = tokens.total / tokens.samples, tokens.prompt if name == "sequence_entropy" else 0
-    attention = 4 * tokens.prompt * mean * size.shape.hidden if name in LAYER_EXTRAS else 0.0
-    share = {"fastv_layer2": 2 / size.shape.layers, "ifd": tokens.response / tokens.total}.get(name, 1.0)
+    attention = 4 * tokens.prompt * mean * size.shape.hidden if name in WHOLE_LAYER else 0.0
+    responses = dict.fromkeys(ALONE, tokens.response / tokens.total)
+    share = {"fastv_layer2": 2 / size.shape.layers, **responses}.get(name, 1.0)
     operations = share * whole.operations + attention + forward_operations(size, 0, mean, heads)
     if name == "sparsevlm_kept":
         operations += RANK_OPERATIONS * tokens.total * mean**2

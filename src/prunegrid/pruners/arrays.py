@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prunegrid.core import ragged, randomness
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Bools, Floats, Ints
-from prunegrid.pruners.columns import EPOCH_LOSS, EXTRAS
+from prunegrid.pruners.columns import BASE_NLL, EPOCH_LOSS, EXTRAS
 
 
 class Columns(dict[str, Any]):
@@ -156,9 +156,9 @@ def missing_column(
     """
     note = f": {reason}" if reason else f" (columns: {', '.join(columns) or 'none'})"
     made = f"make it with `{command or f'prunegrid extra {column}'}`"
-    remedy = made if column in EXTRAS else f"add extra/{column}.parquet"
-    if column == EPOCH_LOSS:
-        remedy = "prune in training, with mode: dynamic and training: {prune_samples: epoch}"
+    dynamic = "prune in training, with mode: dynamic"
+    remedies = {BASE_NLL: dynamic, EPOCH_LOSS: f"{dynamic} and training: {{prune_samples: epoch}}"}
+    remedy = remedies.get(column, made if column in EXTRAS else f"add extra/{column}.parquet")
     finding = f"there is no {kind} column {column}, which {pruner} needs{note}"
     return PrunegridError(source, finding, f"{remedy}, or choose another pruner")
 

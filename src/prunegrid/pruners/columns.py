@@ -1,5 +1,7 @@
 """The columns of scores. A new one is declared here, and computed in `scoring.score` or `scoring.extra`."""
 
+from collections.abc import Collection
+
 # One value for each response token, from the language model's head and from the last layer's attention.
 HEAD_SCORES = ("nll", "entropy")
 ATTENTION_SCORES = ("fastv", "sparsevlm")
@@ -15,8 +17,11 @@ EXTRAS = {
     "ifd": "sample",
     "instruction_characters": "sample",
     "instruction_entropy": "sample",
+    "nll_alone": "token",
+    "prompt_attention": "token",
     "prompt_candidates": "sample",
     "reference_nll": "token",
+    "s_ifd": "sample",
     "sequence_entropy": "sample",
     "sparsevlm_kept": "token",
 }
@@ -24,9 +29,16 @@ VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vect
 REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
 DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
 TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates")  # of texts and ids: no model runs
-LAYER_EXTRAS = ("fastv_rank", "sparsevlm_kept")  # of the last layer's attention over the whole sequence
+LAYER_EXTRAS = ("fastv_rank", "prompt_attention", "sparsevlm_kept")  # of the last layer's attention
+DERIVED_EXTRAS = {"s_ifd": "nll_alone"}  # of the scores and another optional score: no model runs
 # What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all
 # weights, which it reads from the scores' files.
 MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS)
-FIXED_EXTRAS = (*TEXT_EXTRAS, *sorted(REFERENCE_EXTRAS))
+FIXED_EXTRAS = (*TEXT_EXTRAS, "nll_alone", *sorted(REFERENCE_EXTRAS))
+BASE_NLL = "base_nll"  # of tokens in training: their NLL under the base model, which `nll` is in static mode
 EPOCH_LOSS = "epoch_loss"  # of samples at their last visit: a training with prune_samples: epoch alone has it
+
+
+def complete_extras(names: Collection[str]) -> list[str]:
+    """The optional scores `names`, and those that some of them are derived from."""
+    return sorted({*names} | {DERIVED_EXTRAS[name] for name in names if name in DERIVED_EXTRAS})

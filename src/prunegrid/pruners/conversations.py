@@ -12,7 +12,7 @@ from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners.arrays import Scores, SelectionArrays, Turns
 from prunegrid.pruners.columns import TEXT_EXTRAS
 
-GEOMETRIC = ("ppl", "ifd")  # their logarithm is a mean over tokens
+GEOMETRIC = ("ppl", "ifd", "s_ifd")  # their logarithm is a mean over tokens
 WHOLE = ("sequence_entropy",)  # of all that stands before an answer, too: that of the last answer is the conversation's
 
 

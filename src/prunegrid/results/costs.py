@@ -11,7 +11,7 @@ from prunegrid import pruners
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.pruners.columns import PASS_COLUMNS
+from prunegrid.pruners.columns import BASE_NLL, PASS_COLUMNS, complete_extras
 from prunegrid.status import Files
 
 COUNTED = ("prompt_tokens", "response_tokens", "truncated")  # known from the tokenizer alone
@@ -46,12 +46,13 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
         return []
     if grid.dynamic(experiment, cell):
         by_epoch = grid.training_of(experiment, cell).prune_samples == "epoch"
-        read = {*grid.pruning_of(experiment, cell).needs.samples} & (set(PASS_COLUMNS) - set(COUNTED))
-        return [*([PASS] if by_epoch and read else []), *grid.extra_columns(experiment, cell)]
+        spec = grid.pruning_of(experiment, cell)
+        read = {*spec.needs.samples} & (set(PASS_COLUMNS) - set(COUNTED)) if by_epoch else spec.columns & {BASE_NLL}
+        return [*([PASS] if read else []), *complete_extras(grid.extra_columns(experiment, cell))]
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     read = {*needs.samples, *needs.tokens} - set(COUNTED)
-    return [*([PASS] if read & set(PASS_COLUMNS) else []), *sorted(read - set(PASS_COLUMNS))]
+    return [*([PASS] if read & set(PASS_COLUMNS) else []), *complete_extras(read - set(PASS_COLUMNS))]
 
 
 def _seconds(files: Files, model: str, name: str) -> float | None:

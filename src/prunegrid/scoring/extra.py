@@ -55,8 +55,10 @@ COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "ifd": extra_passes.ifd,
     "instruction_characters": extra_texts.instruction_characters,
     "instruction_entropy": extra_texts.instruction_entropy,
+    "nll_alone": partial(extra_passes.nll_alone, title="nll_alone"),
     "prompt_candidates": extra_texts.prompt_candidates,
     "reference_nll": extra_passes.reference_nll,
+    "s_ifd": extra_texts.s_ifd,
     "sequence_entropy": extra_passes.sequence_entropy,
     **{name: partial(extra_passes.layer_score, name=name) for name in LAYER_EXTRAS},
 }

@@ -55,13 +55,17 @@ def ifd(inputs: ExtraInputs) -> NDArray[np.floating]:
     response follows a single token, so that its first token has a prediction, too: the tokenizer's beginning of
     sequence, or its end of sequence if there is none (lm-eval's prefix token).
     """
-    tokenizer = load_tokenizer(inputs.model_dir)
-    prefix = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    unprompted = inputs.sequences.with_prompt(prefix)
-    nll_N = sample_means(token_nll(inputs, unprompted, inputs.model_dir, "ifd"), unprompted)
+    nll_N = sample_means(nll_alone(inputs, "ifd"), inputs.sequences)
     scores = inputs.scores.read_samples(Needs(samples={"nll": "ifd"}, tokens={}))
     ratio_N: NDArray[np.float64] = np.exp(scores.samples["nll"] - nll_N)
     return ratio_N
+
+
+def nll_alone(inputs: ExtraInputs, title: str) -> NDArray[np.float32]:
+    """NLL of the response tokens, in nats, where the response stands after one prefix token instead of its prompt."""
+    tokenizer = load_tokenizer(inputs.model_dir)
+    prefix = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return token_nll(inputs, inputs.sequences.with_prompt(prefix), inputs.model_dir, title)
 
 
 def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""Optional scores of token ids and texts alone, without a model: of the prompt's tokens, the instruction, duplicates.
+"""Optional scores without a forward: of the prompt's tokens, the instruction's text, duplicates, and other scores.
 
 The instruction of an answer is the text of all messages before it, without the chat template.
 """
@@ -17,6 +17,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_batches
 from prunegrid.data.messages import Messages, is_learned
 from prunegrid.data.minhash import NearDuplicates, parts, ranks
+from prunegrid.pruners import Needs
 from prunegrid.scoring.extra_inputs import ExtraInputs
 
 ROWS = 1024  # of the data set that are Python objects at a time
@@ -27,6 +28,25 @@ def prompt_candidates(inputs: ExtraInputs) -> NDArray[np.float64]:
     sequences = inputs.sequences.expanded()
     plain_T = ~np.isin(sequences.ids_T, inputs.special_ids) & ~sequences.response_T
     return ragged.segment_sums(plain_T, sequences.offsets).astype(np.float64)
+
+
+def s_ifd(inputs: ExtraInputs) -> NDArray[np.float64]:
+    """Selective IFD (Fu et al., T-SHIRT, NeurIPS 2025): exp of the mean of nll - nll_alone over informative tokens.
+
+    Those are the tokens whose absolute difference is above the median of all samples' tokens, as their script has it
+    (Dynamite321/T-SHIRT, 2178f18, compute_stat.py, ratio 0.5). A sample without any has 1.
+    """
+    scores = inputs.scores.read(Needs(samples={}, tokens=dict.fromkeys(("nll", "nll_alone"), "s_ifd")))
+    return selective_ifd(scores.token("nll") - scores.token("nll_alone"), scores.offsets)
+
+
+def selective_ifd(difference_T: ragged.Floats, offsets: ragged.Ints) -> ragged.Floats:
+    """`s_ifd` of the samples that `offsets` divide, from their tokens' differences in nats."""
+    size_T = np.abs(difference_T)
+    informative_T = size_T > np.median(size_T)
+    sums = np.add.reduceat(difference_T * informative_T, offsets[:-1])
+    ratio: ragged.Floats = np.exp(sums / np.maximum(1, ragged.segment_sums(informative_T, offsets)))
+    return ratio
 
 
 def instruction_characters(inputs: ExtraInputs) -> NDArray[np.float64]:

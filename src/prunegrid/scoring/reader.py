@@ -269,8 +269,8 @@ def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:
     _check_ids(table["sample_id"].to_numpy() if table else None, ids, path)
 
 
-def _check_ids(found: ragged.Ints | None, ids: ragged.Ints, path: Path) -> None:
-    if found is None or not np.array_equal(found, ids):
+def _check_ids(file_ids: ragged.Ints | None, ids: ragged.Ints, path: Path) -> None:
+    if file_ids is None or not np.array_equal(file_ids, ids):
         raise PrunegridError(path, "its sample_id are not those of samples.parquet in the same order", "score again")
 
 

@@ -1,7 +1,8 @@
-"""Optional scores that read a whole sequence, prompt and response, as the authors' working copy of September 2025 does.
+"""Optional scores of a forward over prompt and response: of its attention, its entropies, its hidden states.
 
-Each is computed for a sample alone: in that copy padding takes part, and so what else is in the batch. A score of a
-sample stands at each of its response tokens.
+`sequence_entropy`, `fastv_rank` and `sparsevlm_kept` are as in the authors' working copy of September 2025, but for a
+sample alone: in that copy padding takes part, and so what else is in the batch. A score of a sample stands at each of
+its response tokens.
 """
 
 import torch
@@ -74,7 +75,7 @@ def layer_scores(
         return tuple(join_turns(batch, column) for column in zip(*parts, strict=True))
     place_T = torch.arange(batch.ids_BT.shape[1], device=batch.ids_BT.device)
     candidate_BT = (place_T < batch.length_B[:, None]) & ~torch.isin(batch.ids_BT, special_S)
-    computed = {"fastv_rank": fastv_rank, "sparsevlm_kept": sparsevlm_kept}
+    computed = {"fastv_rank": fastv_rank, "prompt_attention": prompt_attention, "sparsevlm_kept": sparsevlm_kept}
     response = batch.sample_R, batch.place_R
     return tuple(computed[name](layer, batch, hidden_BTD, candidate_BT)[response] for name in names)
 
@@ -94,6 +95,21 @@ def fastv_rank(layer: AttentionInputs, batch: Batch, _hidden: torch.Tensor, cand
     ordered_BT = ranked_BT.gather(1, order_BT).long()
     before_BT = ordered_BT.cumsum(1) - ordered_BT
     return torch.empty_like(before_BT).scatter_(1, order_BT, before_BT).float()
+
+
+def prompt_attention(
+    layer: AttentionInputs, batch: Batch, hidden_BTD: torch.Tensor, _candidates: torch.Tensor
+) -> torch.Tensor:
+    """float32[B, T]: attention that each response position pays to all of its prompt, heads averaged; elsewhere 0."""
+    length = hidden_BTD.shape[1]
+    prompt_BT = (torch.arange(length, device=hidden_BTD.device) < batch.prompt_B[:, None]).float()
+    # Responses stand at their places, as a chunk does: behind the longest prompt there may be room for more of them.
+    paid_BT = torch.zeros(len(prompt_BT), length + batch.most_response, device=hidden_BTD.device)
+    for chunk, weights_BQT, valid_BQ in query_chunks(layer, batch):
+        paid_BQ = (weights_BQT @ prompt_BT[:, : weights_BQT.shape[-1], None])[:, :, 0] * valid_BQ
+        place_Q = torch.arange(chunk.start, chunk.stop, device=hidden_BTD.device)
+        paid_BT.scatter_add_(1, batch.prompt_B[:, None] + place_Q, paid_BQ)
+    return paid_BT[:, :length]
 
 
 def sparsevlm_kept(

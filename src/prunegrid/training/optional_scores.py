@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners import Needs, PruningSpec, Scores
-from prunegrid.pruners.columns import EXTRAS, FIXED_EXTRAS, LAYER_EXTRAS, MOMENT_EXTRAS
+from prunegrid.pruners.columns import BASE_NLL, EXTRAS, FIXED_EXTRAS, LAYER_EXTRAS, MOMENT_EXTRAS
 from prunegrid.pruners.epochs import choice_columns
 from prunegrid.scoring.extra_inputs import special_ids
 from prunegrid.scoring.reader import NO_COLUMNS, ScoresFolder
@@ -63,6 +63,11 @@ def optional_scores(job: Job) -> OptionalScores:
     """What a dynamic job's pruners read beside the scores of every pass."""
     assert job.pruning, "a static job has its selection"
     scores, columns, needs = ScoresFolder(job.scores), job.pruning.columns, fixed_needs(job.pruning)
+    if BASE_NLL in columns:
+        needs = Needs(needs.samples, needs.tokens | {"nll": job.pruning.method})
+    fixed = scores.read(needs) if needs.samples or needs.tokens else None
+    if fixed and BASE_NLL in columns:
+        fixed.tokens[BASE_NLL] = fixed.tokens.pop("nll")  # the mini-batch has an nll of its own
     computed = tuple(name for name in MOMENT_EXTRAS if name in columns)
     ids = special_ids(scores, job.model) if columns & set(LAYER_EXTRAS) else []
-    return OptionalScores(computed, ids, scores.read(needs) if needs.samples or needs.tokens else None)
+    return OptionalScores(computed, ids, fixed)

@@ -17,7 +17,7 @@ from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.pruners.columns import EPOCH_LOSS, FIXED_EXTRAS, PASS_COLUMNS
+from prunegrid.pruners.columns import BASE_NLL, EPOCH_LOSS, FIXED_EXTRAS, PASS_COLUMNS, complete_extras
 
 Bounds = tuple[float, float]
 LATER = ("sample_passes", "end_tokens")  # older versions did not record them
@@ -143,8 +143,8 @@ class Measures:
                 others = pruners.needs(other.method, other.options)
                 read |= set(others.samples) | set(others.tokens)
             by_epoch = grid.training_of(self.experiment, cell).prune_samples == "epoch"
-            read &= set(FIXED_EXTRAS) | (set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set())
-        return {"" if name in PASS_COLUMNS else name for name in read}
+            read &= {*FIXED_EXTRAS, BASE_NLL} | (set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set())
+        return {"" if name in (*PASS_COLUMNS, BASE_NLL) else name for name in complete_extras(read)}
 
     def _pass_seconds(self, model: str, name: str) -> float:
         path = layout.benchmark("extra_score", f"{model}/{name}") if name else layout.scores_meta(model)

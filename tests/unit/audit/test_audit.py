@@ -268,7 +268,7 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
     path = folder / "samples.parquet"
     io.write_parquet(path, pq.read_table(path).drop_columns(["ifd"]))
     actual = files.unusable_methods([folder])
-    assert list(actual) == ["ifd+random"]
+    assert list(actual) == ["ifd+random", "s-ifd+random"]
     assert "no sample column ifd, which ifd needs" in actual["ifd+random"]
     handmade_scores.write_extra(folder, "ifd", given, [1.0] * 5)
     assert files.unusable_methods([folder]) == {}
@@ -281,7 +281,7 @@ def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
         "model": 4,
         "score": 3,
         "gather_scores": 3,
-        "extra_score": 6,
+        "extra_score": 15,
         "audit": 1,
     }
 

@@ -121,3 +121,22 @@ def test_versions_of_dynamic_cells_count_the_scores_that_they_read() -> None:
     experiment = an_experiment(variants=DYNAMIC_EXTRAS[:1] + DYNAMIC_EXTRAS[-1:])
     whole, plain = (params.training_versions(experiment, cell_of(experiment, name)) for name in ("whole", "plain"))
     assert whole == {**plain, "extra": STEP["extra"]}
+
+
+def test_derived_scores_need_the_one_that_they_are_made_from() -> None:
+    experiment = an_experiment(variants=["s-ifd+random", {"d": {"method": "random+sstoken", "mode": "dynamic"}}])
+    made = {step.job: step for step in steps.all_steps(experiment) if step.rule == "extra_score"}
+    assert made.keys() == {"m/ifd", "m/nll_alone", "m/s_ifd"}
+    assert layout.extra_score("m", "nll_alone") in made["m/s_ifd"].needs
+    cell = cell_of(experiment, "s-ifd+random")
+    assert [step.job for step in steps.required_steps(experiment, cell) if step.rule == "extra_score"] == [*made]
+    assert grid.extra_columns(experiment, cell_of(experiment, "d")) == []
+
+
+def test_vectors_have_a_rule_of_their_own() -> None:
+    (step,) = [steps._extra_score(an_experiment(), "m", "hidden_mean")]
+    assert (step.rule, step.makes) == ("vector_score", ("scores/m/extra/hidden_mean.arrow",))
+    assert (step.log, step.benchmark) == (
+        "logs/extra_score/m/hidden_mean.log",
+        layout.benchmark("extra_score", step.job),
+    )

@@ -110,6 +110,14 @@ SMALL = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 4}
             "i: infobatch+random reads losses of earlier epochs; give it mode: dynamic",
         ),
         (
+            [{"s": {"method": "random+sstoken"}}],
+            "s: sstoken compares losses in training with those before it; give it mode: dynamic",
+        ),
+        (
+            [{"v": DYNAMIC | {"method": "s-ifd+random"}}],
+            "v: no mini-batch has the column ifd; give it mode: static",
+        ),
+        (
             [{"r": {"method": "random+random", "training": SMALL | {"prune_twice": True}}}],
             "r: training.prune_twice leaves steps without a sample: a global batch of 32 x 0.125 x 0.125 is 0.5; "
             "set training.steps: kept",

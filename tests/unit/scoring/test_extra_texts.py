@@ -17,7 +17,7 @@ from prunegrid.experiment.training import Scoring
 from prunegrid.models import load_tokenizer
 from prunegrid.pruners import Needs
 from prunegrid.scoring.extra import write_extra
-from prunegrid.scoring.extra_texts import character_entropy, instructions
+from prunegrid.scoring.extra_texts import character_entropy, instructions, selective_ifd
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from support.errors import refused
@@ -82,6 +82,19 @@ def test_conversations_refuse_counts_of_one_answers_prompt(tiny_model: Path, tmp
     needs = Needs(samples={"sequence_entropy": "test"}, tokens={})
     turns, whole = (folder.read_samples(needs, unit).samples["sequence_entropy"] for unit in ("turn", "conversation"))
     assert whole.tolist() == turns[1:].tolist(), "the last answer's sequence is the whole conversation"
+
+
+def test_selective_ifd_is_derived_from_the_losses_alone(tiny_model: Path, dataset: Path, tmp_path: Path) -> None:
+    folder = ScoresFolder(tmp_path / "scores")
+    score(tiny_model, dataset, folder.path, Scoring(max_length=200))
+    with refused(folder.tables["token"], "nll_alone", fix="prunegrid extra nll_alone"):
+        write_extra("s_ifd", folder.path, tiny_model, folder.extra_file("s_ifd"), Scoring())
+    for name in ("nll_alone", "s_ifd"):
+        write_extra(name, folder.path, tiny_model, folder.extra_file(name), Scoring())
+    scores = folder.read(Needs({"s_ifd": "test"}, {"nll": "test", "nll_alone": "test"}))
+    difference = scores.token("nll") - scores.token("nll_alone")
+    np.testing.assert_allclose(scores.samples["s_ifd"], selective_ifd(difference, scores.offsets), rtol=1e-6)
+    assert len(np.unique(scores.samples["s_ifd"])) > 10
 
 
 @pytest.mark.parametrize("name", ["instruction_characters", "instruction_entropy"])

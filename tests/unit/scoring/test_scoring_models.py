@@ -184,6 +184,17 @@ def test_ifd_equals_a_plain_loop(tiny_model: Path, scores: Path, tmp_path: Path)
         assert row["ifd"] == pytest.approx(np.exp(whole) / np.exp(alone), rel=1e-4)
 
 
+def test_nll_alone_is_that_after_one_prefix_token(tiny_model: Path, scores: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    end = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    for name in ("nll_alone", "ifd"):
+        write_extra(name, scores, tiny_model, tmp_path / f"{name}.parquet", SETTINGS)
+    alone, ifd = (pq.read_table(tmp_path / f"{name}.parquet")[name].to_pylist() for name in ("nll_alone", "ifd"))
+    for values, ratio, given in zip(alone, ifd, pq.read_table(scores / "tokens.parquet").to_pylist(), strict=True):
+        np.testing.assert_allclose(values, plain_nll(tiny_model, [end], given["response_ids"]), **TOLERANCE)
+        assert ratio == pytest.approx(np.exp(np.mean(given["nll"]) - np.mean(values)), rel=1e-5)
+
+
 def test_reference_nll_equals_a_plain_loop(tiny_model: Path, scores: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other", seed=5)
     write_extra("reference_nll", scores, tiny_model, tmp_path / "r.parquet", SETTINGS, reference_dir=other)

@@ -20,7 +20,7 @@ from support.errors import refused
 from support.tiny_architectures import MODELS, write_model
 
 SETTINGS = Scoring(max_length=60, batch_tokens=200)
-NAMES = ("sequence_entropy", "fastv_rank", "sparsevlm_kept")
+NAMES = ("sequence_entropy", "fastv_rank", "prompt_attention", "sparsevlm_kept")
 
 
 def naive(model: Any, prompt: list[int], response: list[int], special: list[int]) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def naive(model: Any, prompt: list[int], response: list[int], special: list[int]
     return {
         "sequence_entropy": float(-(logp_TV.exp() * logp_TV).sum(-1)[:-1].mean()),
         "fastv_rank": ahead,
+        "prompt_attention": [weights_TT[place, :start].sum().item() for place in range(start, len(ids))],
         "sparsevlm_kept": [float(place in kept) for place in range(start, len(ids))],
     }
 

@@ -11,7 +11,7 @@ import pytest
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import Scoring
-from prunegrid.pruners.columns import ATTENTION_SCORES, EXTRAS, HEAD_SCORES, VECTOR_EXTRAS
+from prunegrid.pruners.columns import ATTENTION_SCORES, DERIVED_EXTRAS, EXTRAS, HEAD_SCORES, VECTOR_EXTRAS
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
@@ -87,7 +87,7 @@ def test_every_score_is_that_of_a_row_each_for_fewer_positions(folders: Folders)
         assert metas[0][name] == metas[1][name], name
 
 
-@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - VECTOR_EXTRAS))
+@pytest.mark.parametrize("name", sorted(EXTRAS.keys() - VECTOR_EXTRAS - DERIVED_EXTRAS.keys()))
 def test_optional_scores_are_those_of_a_row_each(name: str, folders: Folders, tmp_path: Path) -> None:
     columns = []
     for turns in ("all", "each"):

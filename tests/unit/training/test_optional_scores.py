@@ -40,6 +40,7 @@ NEEDS = Needs(
 SEQUENCE = PruningSpec(
     method="qtuning", options={"entropy_over": "sequence"}, sample_ratio=0.5, token_ratio=0.5
 ).complete()
+SSTOKEN = PruningSpec(method="random+sstoken", sample_ratio=0.5, token_ratio=0.5).complete()
 RHO1 = PruningSpec(method="random+rho1", sample_ratio=0.5, token_ratio=0.5).complete()
 
 
@@ -159,6 +160,23 @@ def test_jobs_read_and_compute_only_what_their_pruners_read(tiny_model: Path, ex
     assert rho1.computed == () and rho1.fixed and [*rho1.fixed.tokens] == ["reference_nll"]
     matched = PruningSpec(**dict(RHO1) | {"method": "random+random", "options": {}, "match": SEQUENCE_METHOD})
     assert optional_scores(job(tiny_model, extended, matched)).computed == ("sequence_entropy",)
+
+
+def test_the_loss_of_the_base_model_is_that_of_the_scores(tiny_model: Path, extended: Path) -> None:
+    """ssToken compares it with the mini-batch's own: under changed weights the two differ."""
+    optional = optional_scores(job(tiny_model, extended, SSTOKEN))
+    assert optional.computed == ("prompt_attention",) and optional.fixed
+    made, rows = scorer(tiny_model, extended, True, optional=optional), np.random.default_rng(2).permutation(20)[:9]
+    stored = ScoresFolder(extended).read(Needs({}, {"nll": "test"})).take(rows).tokens["nll"]
+    now = made.score(rows).tokens
+    np.testing.assert_array_equal(now["base_nll"], stored)
+    np.testing.assert_allclose(now["nll"], stored, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.mul_(1.1)
+    later = made.score(rows).tokens
+    np.testing.assert_array_equal(later["base_nll"], stored)
+    assert np.abs(later["nll"] - stored).max() > 0.01
 
 
 SEQUENCE_METHOD = {"method": "qtuning", "options": {"entropy_over": "sequence"}}
