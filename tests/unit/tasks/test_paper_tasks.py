@@ -1,6 +1,7 @@
 """The paper protocol's tasks: OpenCompass' post-processing and measures, worked by hand."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.evaluation.evaluate import evaluate
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import find_task
 from prunegrid.tasks.paper import squad_plausible
 from prunegrid.tasks.paper.utils import (
@@ -22,7 +25,7 @@ from prunegrid.tasks.paper.utils import (
     trivia_results,
 )
 from prunegrid.tasks.task import UNHASHED
-from support.toy_tasks import ITEMS, toy_benchmark
+from support.toy_tasks import ITEMS, toy_benchmark, write_jsonl
 
 
 @pytest.mark.parametrize(
@@ -214,6 +217,28 @@ def test_prompts() -> None:
     assert squad.endswith(", answer `impossible to answer`:\nQuestion: What?\nAnswer:")
 
 
+def test_the_original_file_becomes_items_with_plausible_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the script in docs/evaluation.md, run as it stands there."""
+    asked = [
+        {"question": "Who?", "answers": [{"text": "Ann", "answer_start": 0}], "is_impossible": False},
+        {"question": "When?", "answers": [], "plausible_answers": [{"text": "1066"}, {"text": "a day"}]},
+    ]
+    article = {"title": "T", "paragraphs": [{"context": "Ann came.", "qas": asked}]}
+    (tmp_path / "dev-v2.0.json").write_text(json.dumps({"data": [article]}))
+    page = (Path(__file__).parents[3] / "docs/evaluation.md").read_text()
+    (script,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "dev-v2.0.json" in block)
+    monkeypatch.chdir(tmp_path)
+    exec(script, {})
+    (tmp_path / "squad.jsonl").write_text(capsys.readouterr().out)
+    task, ref = find_task("paper", "squadv2_plausible"), DataRef(path="squad.jsonl")
+    items = read_items(tmp_path / "squad.jsonl", task, ref)
+    assert [doc["plausible_answers"]["text"] for doc in items.docs] == [[], ["1066", "a day"]]
+    assert items.clusters and len(set(items.clusters)) == 1
+    assert squad_plausible.squad_results(items.docs[1], ["Day."])["exact_with_plausible"] == 1
+
+
 def unnamed(task: str) -> dict[str, Any]:
     """The configuration without its name and unhashed metadata."""
     config = find_task("paper", task).config
@@ -264,9 +289,15 @@ def test_scores_of_known_answers(
     answers = {
         "gsm8k": ["So #### 4", "It is 6", "1,200 fish"],
         "squadv2": [" The milk.", " impossible to answer", " the answer is: fish"],
+        "squadv2_plausible": [" The milk.", " a rust", " the answer is: fish"],
         "triviaqa": ["The answer is FE.", " dog", "\nthe sea of H2O"],
     }
-    values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 0], "triviaqa": [1, 0, 1]}
+    values = {"gsm8k": [1, 1, 0], "squadv2": [1, 1, 0], "squadv2_plausible": [1, 1, 0], "triviaqa": [1, 0, 1]}
+    plausible = [
+        item | {"plausible_answers": {"text": [] if item["answers"]["text"] else ["the rust"]}}
+        for item in ITEMS["squadv2"]
+    ]
+    data = data | {"squadv2_plausible": write_jsonl(tmp_path / "plausible.jsonl", plausible)}
     turns = iter(answers.values())
     monkeypatch.setattr(LanguageModel, "generate_until", lambda self, requests, **_: next(turns))
     records = evaluate(
@@ -280,11 +311,22 @@ def test_scores_of_known_answers(
         assert records[task]["protocol"] == "paper"
     assert records["gsm8k"]["metrics"]["accuracy_commas,none"]["score"] == 100
     assert records["triviaqa"]["metrics"]["exact,none"]["score"] == pytest.approx(100 / 3)
+    squad = {name: metric["score"] for name, metric in records["squadv2_plausible"]["metrics"].items()}
+    assert squad == pytest.approx(
+        {
+            "exact_with_plausible,none": 200 / 3,
+            "exact,none": 100 / 3,
+            "HasAns_exact,none": 50,
+            "NoAns_exact,none": 0,
+            "NoAns_exact_with_plausible,none": 100,
+        }
+    )
     assert len(ITEMS["triviaqa"]) == 3
 
 
-def test_arc_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
-    """The items of four choices, the whole string's NLL per token in float64, one forward an option."""
+@pytest.mark.parametrize(("task", "uncounted"), [("arc_easy", 0), ("arc_easy_vllm_divisor", 1)])
+def test_arc_against_a_loop(task: str, uncounted: int, toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    """The items of four choices, the whole string's mean NLL in float64, one forward an option."""
     import torch
 
     from prunegrid.models import load_model, load_tokenizer
@@ -296,9 +338,9 @@ def test_arc_against_a_loop(toy_model: Path, data: dict[str, Path], tmp_path: Pa
         ids = torch.tensor([tokenizer.encode(text)])
         with torch.no_grad():
             log_probs = model(ids).logits[0, :-1].double().log_softmax(-1)
-        return -float(log_probs.gather(1, ids[0, 1:, None]).sum()) / ids.shape[1]
+        return -float(log_probs.gather(1, ids[0, 1:, None]).sum()) / (ids.shape[1] - uncounted)
 
-    requested = {"A": toy_benchmark("arc_easy")}
+    requested = {"A": toy_benchmark(task)}
     record = evaluate(toy_model, tmp_path, benchmarks=requested, data={"A": data["arc_easy"]}, protocol="paper")["A"]
     items = pq.read_table(tmp_path / "A.parquet").to_pylist()
     assert (record["n_items"], record["n_eligible"], record["n_available"]) == (2, 2, 4)
