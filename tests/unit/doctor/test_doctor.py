@@ -233,7 +233,7 @@ def test_extras_probe_names_what_is_whole_and_what_others_lack(doctor: Doctor, m
     absent = ("deepspeed", "scipy", "vllm", "liger_kernel")
     monkeypatch.setattr(extras, "find_spec", lambda module: None if module in absent else module)
     code, text = doctor()
-    line = "eval, workflow; no train (deepspeed); no report (scipy); no liger (liger_kernel); no vllm (vllm)"
+    line = "eval, select, workflow; no train (deepspeed); no report (scipy); no liger (liger_kernel); no vllm (vllm)"
     assert (code, wrong(text)) == (0, [])
     assert f"extras     {line}" in text
     assert 'not installed; training needs it: pip install "prunegrid[train]"' in text
