@@ -33,10 +33,11 @@ GRIDS: dict[str, dict[str, Any]] = {
         "seeds": [0, 1],
         "references": ["full", "shuffled-responses"],
     },
-    "shards, deleted weights, own data, imported scores": {
+    "shards, contamination, deleted weights, own data, imported scores": {
         "budgets": BUDGETS,
         "variants": ["qtuning"],
         "scoring": {"shards": 3},
+        "contamination": True,
         "runtime": {"retention": "scores"},
         "dataset": {"name": "own", "path": "own.jsonl"},
         "evaluation": {"benchmarks": DEFAULT["evaluation"]["benchmarks"] | {"Wins": WINS}},

@@ -66,6 +66,26 @@ rule benchmark_items:
         "../scripts/benchmark_items.py"
 
 
+rule contamination:
+    input:
+        data=rules.dataset.output.data,
+        benchmarks=expand(rules.benchmark_items.output.data, benchmark=BENCHMARKS),
+    output:
+        record=f"{R}/{layout.CONTAMINATION}",
+    log:
+        f"{R}/{layout.log('contamination')}",
+    benchmark:
+        f"{R}/{layout.benchmark('contamination')}"
+    conda:
+        "../../envs/prunegrid.yaml"
+    resources:
+        **needs("contamination"),
+    params:
+        version=STEP["contamination"],
+    script:
+        "../scripts/contamination.py"
+
+
 rule model:
     input:
         world=lambda w: rules.world.output.text if MODELS[w.model].pretrain else [],

@@ -48,6 +48,7 @@ rule table:
         results=rules.collect.output.results,
         deltas=rules.collect.output.deltas,
         contrasts=rules.collect.output.contrasts,
+        contamination=rules.contamination.output if EXPERIMENT.contamination else [],
         experiment=rules.record.output.experiment,
     output:
         markdown=f"{R}/{layout.table('md')}",

@@ -17,6 +17,7 @@ prunegrid stats out/a out/b --metric acc
 prunegrid doctor experiments/paper.yaml
 prunegrid status experiments/paper.yaml
 prunegrid plan experiments/paper.yaml
+prunegrid contamination train.jsonl --against test.jsonl
 
 Each command is a module of this room: the first line of its docstring is its help, `add_arguments` declares its
 options, `run` runs it. `run` imports what it runs (torch, pandas), so the other commands start without.
@@ -29,6 +30,7 @@ from collections.abc import Sequence
 from prunegrid import __version__
 from prunegrid.cli import (
     compare,
+    contamination,
     doctor,
     export,
     extra,
@@ -67,6 +69,7 @@ COMMANDS = (
     doctor,
     status,
     plan,
+    contamination,
 )
 
 

@@ -6,6 +6,7 @@ The source itself triggers no rerun: a comment or a refactoring must not cost GP
 STEP = {
     "world": 1,
     "data": 1,
+    "contamination": 1,
     "model": 1,
     "score": 2,
     "extra": 1,

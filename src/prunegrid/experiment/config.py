@@ -63,6 +63,7 @@ class Experiment(Section):
     training: Training = Field(Training(), description="fine-tuning")
     runtime: Runtime = Field(Runtime(), description="how jobs run")
     evaluation: Evaluation = Field(description="benchmarks")
+    contamination: bool = added(False, description="look for the benchmarks' items in the training set")
     contrasts: dict[Name, PrimaryContrast] = added(
         {}, description="questions stated before the run: means of deltas over benchmarks, models and budgets"
     )

@@ -100,7 +100,7 @@ def _own_steps(experiment: Experiment, cell: Cell) -> list[Step]:
 
 
 def data_steps(experiment: Experiment) -> list[Step]:
-    return [*_world(experiment), _dataset(experiment), *_items(experiment)]
+    return [*_world(experiment), _dataset(experiment), *_items(experiment), *_contamination(experiment)]
 
 
 def model_steps(experiment: Experiment, model: str) -> list[Step]:
@@ -124,6 +124,7 @@ def report_steps(experiment: Experiment) -> list[Step]:
     """From all cells to the table and the figures."""
     results = (layout.RESULTS, layout.DELTAS)
     contrasts = (layout.CONTRASTS,) if experiment.contrasts else ()
+    contamination = (layout.CONTAMINATION,) if experiment.contamination else ()
     record = layout.RESULTS_RECORD
     tables = tuple(map(layout.table, ("md", "csv", "tex", "html")))
     scored = tuple(file for model in experiment.models for file in _scores(model) if layout.META not in file)
@@ -131,7 +132,7 @@ def report_steps(experiment: Experiment) -> list[Step]:
     return [
         Step("record", "", (layout.EXPERIMENT,)),
         Step("collect", "", (*results, *contrasts, record), (*cell_files(experiment), layout.EXPERIMENT)),
-        Step("table", "", tables, (*results, *contrasts, layout.EXPERIMENT)),
+        Step("table", "", tables, (*results, *contrasts, *contamination, layout.EXPERIMENT)),
         Step("figures", "", (layout.FIGURES,), drawn),
     ]
 
@@ -183,6 +184,11 @@ def _items(experiment: Experiment) -> list[Step]:
         Step("benchmark_items", name, (layout.benchmark_items(name),), _item_sources(experiment, benchmark))
         for name, benchmark in experiment.evaluation.asked.items()
     ]
+
+
+def _contamination(experiment: Experiment) -> list[Step]:
+    needs = (layout.dataset(experiment.dataset.name), *map(layout.benchmark_items, experiment.evaluation.asked))
+    return [Step("contamination", "", (layout.CONTAMINATION,), needs)] if experiment.contamination else []
 
 
 def _item_sources(experiment: Experiment, benchmark: Benchmark) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
             return workload.extra_score_workload(column, experiment.scoring, size, basis.tokens[model])
         case "gather_scores":
             return Workload(table_tokens=basis.tokens[model].total)
-        case "dataset":
+        case "dataset" | "contamination":
             return Workload(table_tokens=next(iter(basis.tokens.values())).total)
         case "figures":
             return Workload(table_tokens=sum(counts.total for counts in basis.tokens.values()))

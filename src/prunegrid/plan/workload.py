@@ -18,7 +18,8 @@ from prunegrid.pruners import PruningSpec
 from prunegrid.pruners.columns import DERIVED_EXTRAS, TEXT_EXTRAS
 
 START = {
-    "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "model": 5.0, "score": 4.5, "gather_scores": 0.4,
+    "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0, "score": 4.5,
+    "gather_scores": 0.4,
     "extra_score": 4.5, "vector_score": 4.5, "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0,
     "record": 0.3, "import_scores": 0.7,
     "collect": 1.7, "table": 2.2, "figures": 5.0,

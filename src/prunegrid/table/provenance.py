@@ -10,6 +10,7 @@ import pandas as pd
 
 from prunegrid import __version__, pruners
 from prunegrid.core import files
+from prunegrid.data.contamination import contamination_sentence
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import AVERAGE
@@ -22,11 +23,12 @@ Records = dict[str, list[dict[str, Any]]]
 
 
 def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, deltas: pd.DataFrame) -> list[str]:
-    """What a sample is, and what the table can detect; protocol, items, versions; foreign code; config and code."""
+    """What a sample is; what the table can detect; protocol, items, contamination; foreign code; config and code."""
     records = _records(experiment, directory, frame)
     evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
     code = [_plugins(experiment, directory, frame), _trusted(experiment)]
-    sentences = [_unit(experiment), _detects(deltas), seed_count.sentence(experiment, directory), *evaluated, *code]
+    detects = [_detects(deltas), seed_count.sentence(experiment, directory)]
+    sentences = [_unit(experiment), *detects, *evaluated, _contamination(experiment, directory), *code]
     return [*filter(None, sentences), _versions(experiment)]
 
 
@@ -94,6 +96,12 @@ def _truncated(records: Records) -> str:
     counts = {name: max(record.get("n_truncated", 0) for record in members) for name, members in records.items()}
     items = ", ".join(f"{name} {count} of {records[name][0]['n_items']}" for name, count in counts.items() if count)
     return f"Prompts were truncated on the left to fit the context, at most in a cell: {items} items." if items else ""
+
+
+def _contamination(experiment: Experiment, directory: Path) -> str:
+    """What the check of the training set found, if it is asked for and done."""
+    file = directory / layout.CONTAMINATION
+    return contamination_sentence(files.read_json(file)) if experiment.contamination and file.exists() else ""
 
 
 def _plugins(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> str:

@@ -55,6 +55,18 @@ def test_footer_says_that_a_sample_is_a_conversation(root: Path) -> None:
     assert rest[:-1] == footer(root)[:-1]
 
 
+def test_footer_has_the_contamination_check_where_it_is_asked_for(root: Path) -> None:
+    report = {"items": 100, "checked": 90, "overlap": 2, "copied": 1}
+    before = footer(root)
+    files.write_json(root / "data/contamination.json", {"words": 13, "least_words": 8, "benchmarks": {"A": report}})
+    assert footer(root) == before
+    *_, sentence, _ = footer(root, an_experiment().model_copy(update={"contamination": True}))
+    assert sentence == (
+        "Contamination: items that share 13 words in a row (or all of a text of at least 8) with a training sample: "
+        "A 2 of 90 (1 copied)."
+    )
+
+
 def test_footer_names_incomplete_benchmarks_and_cut_prompts(root: Path) -> None:
     for cell in grid.cells(an_experiment()):
         record(root, cell.path, n_complete=120)
