@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from prunegrid.core import files
 from prunegrid.pruners import PruningSpec, Scores
+from prunegrid.scoring.token_means import MEANS, means
 from prunegrid.scoring.vectors import write_vectors
 
 TOKEN_COLUMNS = ("nll", "entropy", "fastv", "sparsevlm", "fastv_layer2", "reference_nll")
@@ -50,15 +51,15 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     later = np.random.default_rng([seed, 2])  # columns that came later, which change none of the others
     columns |= {name: np.round(later.gamma(2.0, 1.0, lengths.sum()), 1) for name in LATER_TOKEN_COLUMNS}
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    means = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
-    return scores(
+    mean = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
+    given = scores(
         lengths.tolist(),
         sample_id=(rng.permutation(3 * n)[:n]).tolist(),
         truncated=(rng.random(n) < 0.2).tolist(),
         samples={
-            "nll": means["nll"],
-            "entropy": means["entropy"],
-            "ppl": np.round(np.exp(means["nll"]), 1),
+            "nll": mean["nll"],
+            "entropy": mean["entropy"],
+            "ppl": np.round(np.exp(mean["nll"]), 1),
             "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
             "s_ifd": np.round(later.uniform(0.2, 1.3, n), 1),
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
@@ -66,6 +67,18 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
         },
         tokens=columns,
     )
+    derive(given)
+    return given
+
+
+def derive(given: Scores) -> None:
+    """Add the columns that are made of other columns; of token ids there are fifty."""
+    rng = np.random.default_rng(7)
+    for name in ("mean_error", "upd"):
+        given.samples[name] = means(MEANS[name](given.tokens, 50), given.offsets)
+    given.samples["reference_loss"] = means(given.token("reference_nll"), given.offsets)
+    ids = rng.integers(0, 50, given.offsets[-1])
+    given.tokens["token_frequency"] = np.bincount(ids, minlength=50)[ids].astype(np.float64)
 
 
 def sequence_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:

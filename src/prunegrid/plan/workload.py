@@ -15,7 +15,7 @@ from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.epochs import epoch_load
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
 from prunegrid.pruners import PruningSpec
-from prunegrid.pruners.columns import DERIVED_EXTRAS, TEXT_EXTRAS
+from prunegrid.pruners.columns import DERIVED_EXTRAS, MEAN_EXTRAS, TEXT_EXTRAS
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0, "score": 4.5,
@@ -120,9 +120,10 @@ def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Work
 
 def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
     """`fastv_layer2` runs two layers, `ALONE` responses alone, `reference_nll` everything under the reference; texts
-    are only counted, and scores of the whole sequence compute for prompts what the pass does for responses.
+    are only counted, tables only read, and scores of the whole sequence compute for prompts what the pass does for
+    responses.
     """
-    if name in TEXT_EXTRAS or name in DERIVED_EXTRAS:
+    if name in TEXT_EXTRAS or name in DERIVED_EXTRAS or name in MEAN_EXTRAS:
         return Workload(table_tokens=tokens.total)
     whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
     mean, heads = tokens.total / tokens.samples, tokens.prompt if name == "sequence_entropy" else 0

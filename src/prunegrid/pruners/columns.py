@@ -17,23 +17,30 @@ EXTRAS = {
     "ifd": "sample",
     "instruction_characters": "sample",
     "instruction_entropy": "sample",
+    "mean_error": "sample",
     "nll_alone": "token",
     "prompt_attention": "token",
     "prompt_candidates": "sample",
+    "reference_loss": "sample",
     "reference_nll": "token",
     "s_ifd": "sample",
     "sequence_entropy": "sample",
     "sparsevlm_kept": "token",
+    "token_frequency": "token",
+    "upd": "sample",
 }
 VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vector")
-REFERENCE_EXTRAS = frozenset({"reference_nll"})  # computed under the model's reference instead of the model
+# Computed under the model's reference instead of the model.
+REFERENCE_EXTRAS = frozenset({"reference_loss", "reference_nll"})
 DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
-TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates")  # of texts and ids: no model runs
+TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates", "token_frequency")  # of texts and ids: no model runs
 LAYER_EXTRAS = ("fastv_rank", "prompt_attention", "sparsevlm_kept")  # of the last layer's attention
 DERIVED_EXTRAS = {"s_ifd": "nll_alone"}  # of the scores and another optional score: no model runs
+# Means over the response of a function of these columns of its tokens (`scoring.token_means`): no model runs.
+MEAN_EXTRAS = {"mean_error": ("nll",), "upd": ("nll", "entropy")}
 # What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all
 # weights, which it reads from the scores' files.
-MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS)
+MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS, *MEAN_EXTRAS)
 FIXED_EXTRAS = (*TEXT_EXTRAS, "nll_alone", *sorted(REFERENCE_EXTRAS))
 BASE_NLL = "base_nll"  # of tokens in training: their NLL under the base model, which `nll` is in static mode
 EPOCH_LOSS = "epoch_loss"  # of samples at their last visit: a training with prune_samples: epoch alone has it

@@ -1,7 +1,7 @@
 """Optional scores, each in a file of its own beside the scores: `extra/<name>.parquet` (of vectors `.arrow`).
 
 The rule `extra_score` makes one if a variant reads it, from the token ids of the scores, in the order of their rows.
-A new one needs a function in `COMPUTE` and an entry in `prunegrid.pruners.columns`.
+A new one needs a function in `COMPUTE`, or in `extra_streams.STREAMS`, and an entry in `prunegrid.pruners.columns`.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe
-from prunegrid.pruners.columns import LAYER_EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import EXTRAS, LAYER_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.scoring import extra_passes, extra_texts
-from prunegrid.scoring.extra_files import write_column
+from prunegrid.scoring.extra_files import write_column, write_tables
 from prunegrid.scoring.extra_inputs import ExtraInputs
+from prunegrid.scoring.extra_streams import STREAMS
 from prunegrid.scoring.reader import ScoresFolder
 
 
@@ -32,8 +33,8 @@ def write_extra(
     data: Path | None = None,
 ) -> None:
     """Write `sample_id` and the column `name`, as `extra_files.write_column` does."""
-    if name not in COMPUTE:
-        raise PrunegridError(name, "is not an optional score", f"choose one of {', '.join(COMPUTE)}")
+    if name not in EXTRAS:
+        raise PrunegridError(name, "is not an optional score", f"choose one of {', '.join(EXTRAS)}")
     if name in REFERENCE_EXTRAS and reference_dir is None:
         raise PrunegridError(name, "needs a reference model", "give its folder (--reference DIR)")
     if name not in REFERENCE_EXTRAS and reference_dir is not None:
@@ -43,6 +44,9 @@ def write_extra(
     digests = scores.digests
     if reference_dir:
         digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
+    if name in STREAMS:
+        write_tables(out_file, STREAMS[name](scores, model_dir), digests)
+        return
     sequences = scores.sequences()
     values = COMPUTE[name](ExtraInputs(scores, sequences, model_dir, reference_dir, settings, device, data))
     write_column(out_file, name, sequences, values, digests)
@@ -57,6 +61,7 @@ COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "instruction_entropy": extra_texts.instruction_entropy,
     "nll_alone": partial(extra_passes.nll_alone, title="nll_alone"),
     "prompt_candidates": extra_texts.prompt_candidates,
+    "reference_loss": extra_passes.reference_loss,
     "reference_nll": extra_passes.reference_nll,
     "s_ifd": extra_texts.s_ifd,
     "sequence_entropy": extra_passes.sequence_entropy,

@@ -1,6 +1,8 @@
 """The files of optional scores, `extra/<name>.parquet` or, of vectors, `extra/<name>.arrow`, and their digests."""
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from prunegrid.core.files import parquet_schema, read_parquet, write_parquet
+from prunegrid.core.files import parquet_schema, parquet_writer, read_parquet, replacing, write_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import EXTRAS, VECTOR_EXTRAS
@@ -57,3 +59,12 @@ def write_column(
     column = list_column(sequences, values, 0, len(sequences)) if by_token else pa.array(values, pa.float32())
     table = pa.table({"sample_id": pa.array(sequences.sample_id_N, pa.int64()), name: column})
     write_parquet(file, table.replace_schema_metadata({DIGESTS: json.dumps(digests)}), row_group_size=4096)
+
+
+def write_tables(file: Path, tables: Iterator[pa.Table], digests: dict[str, str]) -> None:
+    """Write an optional score whose rows come table by table."""
+    first = next(tables)
+    schema = first.schema.with_metadata({DIGESTS: json.dumps(digests)})
+    with replacing(file) as temporary, parquet_writer(temporary, schema) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table, row_group_size=4096)

@@ -8,14 +8,16 @@ import torch
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.models import load_model, load_tokenizer
+from prunegrid.models import describe, load_model, load_tokenizer
 from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable
 from prunegrid.pruners import Needs
 from prunegrid.scoring.attention import paid_by_last_token
 from prunegrid.scoring.batches import Batch
+from prunegrid.scoring.extra_files import source_digests
 from prunegrid.scoring.extra_inputs import ExtraInputs
+from prunegrid.scoring.extra_streams import column_means
 from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
 from prunegrid.scoring.sequence_scores import answer_means, layer_scores, sequence_head
 from prunegrid.scoring.sequences import Sequences
@@ -77,6 +79,15 @@ def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
         )
         raise PrunegridError(inputs.reference_dir, problem, "choose a reference model of the same family")
     return token_nll(inputs, inputs.sequences, inputs.reference_dir, "reference_nll")
+
+
+def reference_loss(inputs: ExtraInputs) -> NDArray[np.floating]:
+    """Mean NLL of the response, in nats, under a reference model: of `reference_nll` where that is there already."""
+    assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
+    file, digest = inputs.scores.extra_file("reference_nll"), describe(inputs.reference_dir)["digests"]["model"]
+    if file.exists() and source_digests(file).get("reference") == digest:
+        return column_means(inputs.scores, "reference_nll")
+    return sample_means(reference_nll(inputs), inputs.sequences)
 
 
 def token_nll(inputs: ExtraInputs, sequences: Sequences, model_dir: Path, title: str) -> NDArray[np.float32]:

@@ -20,12 +20,13 @@ from prunegrid.models.attention_capture import AttentionCapture, AttentionInputs
 from prunegrid.models.head import Head
 from prunegrid.models.probes import attention_scores_unavailable
 from prunegrid.pruners import Scores
-from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES, LAYER_EXTRAS
+from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES, LAYER_EXTRAS, MEAN_EXTRAS
 from prunegrid.scoring.attention import fastv_and_sparsevlm
 from prunegrid.scoring.batches import Batch, batches_by_length, pad
 from prunegrid.scoring.forward import scatter, to_host
 from prunegrid.scoring.sequence_scores import layer_scores
 from prunegrid.scoring.sequences import Sequences
+from prunegrid.scoring.token_means import MEANS, means
 from prunegrid.scoring.writer import sample_means
 from prunegrid.training.candidate_passes import packed_scorer, padded_scorer
 from prunegrid.training.optional_scores import NONE, OptionalScores
@@ -47,6 +48,7 @@ class CandidateScorer:
         self.rows, self.batch_tokens, self.optional = rows, batch_tokens, optional
         self.of_head = HEAD_SCORES + tuple(name for name in optional.computed if name == WHOLE)
         self.of_layer = tuple(name for name in optional.computed if name in LAYER_EXTRAS)
+        self.of_tokens = tuple(name for name in optional.computed if name in MEAN_EXTRAS)
         self.attention = ATTENTION_SCORES if attention else ()
         self.names = self.of_head + self.attention + self.of_layer
         self.counts: Counter[str] = Counter()
@@ -85,9 +87,12 @@ class CandidateScorer:
         _require_finite(rows, values)
         nll_N, entropy_N = (sample_means(values[name], rows) if len(rows) else np.empty(0) for name in HEAD_SCORES)
         fixed = self.optional.take(rows_N)
+        vocabulary = self.model.config.get_text_config().vocab_size
         samples = {"nll": _single(nll_N), "ppl": _single(np.exp(nll_N)), "entropy": _single(entropy_N)}
         if WHOLE in values:  # each of a sample's tokens has the sample's value
             samples[WHOLE] = _single(values.pop(WHOLE)[rows.response_offsets[:-1]])
+        for name in self.of_tokens:
+            samples[name] = _single(means(MEANS[name](values, vocabulary), rows.response_offsets))
         return Scores(
             sample_id=rows.sample_id_N,
             response_tokens=rows.response_N,

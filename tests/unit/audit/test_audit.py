@@ -281,7 +281,7 @@ def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
         "model": 4,
         "score": 3,
         "gather_scores": 3,
-        "extra_score": 15,
+        "extra_score": 27,
         "audit": 1,
     }
 

@@ -14,10 +14,14 @@ from support.handmade_scores import spec
 
 LENGTHS = [4, 2, 6, 2, 3, 6]
 NLL = [1.0, 2.0, 0.5, 2.0, 3.0, 0.1]
+REFERENCE = [0.2, 2.5, 0.3, 0.5, 2.9, 0.1]
+ERROR = [0.5, 0.7, 0.3, 0.8, 0.6, 0.1]
+UPD = [0.4, 0.3, 0.5, 0.6, 0.1, 0.5]
 
 
 def kept(method: str, scores: Scores | None = None, ratio: float = 0.5, seed: int = 0, **options: Any) -> list[int]:
-    scores = scores or handmade_scores.scores(LENGTHS, samples={"nll": NLL})
+    columns = {"nll": NLL, "reference_loss": REFERENCE, "mean_error": ERROR, "upd": UPD}
+    scores = scores or handmade_scores.scores(LENGTHS, samples=columns)
     return pruners.select(scores, spec(f"{method}+random", ratio, 1, **options), Draw(seed)).sample_id.tolist()
 
 
@@ -129,3 +133,45 @@ def test_length_matched_meets_the_counts_of_another_selection() -> None:
 def test_length_matched_refuses_what_it_cannot_match(where: str, what: str, options: dict[str, Any]) -> None:
     with refused(where, what):
         pruners.check_method("length-matched+ppl", options)
+
+
+def test_rho_loss_by_hand() -> None:
+    """Excess losses .8 -.5 .2 1.5 .1 0: sample 4, which is hard for both models, loses its lead."""
+    assert kept("rho-loss") == [0, 2, 3]
+    assert kept("loss") == [1, 3, 4]
+
+
+def test_rho_loss_does_not_see_what_both_losses_share() -> None:
+    scores = handmade_scores.random_scores(60)
+    before = kept("rho-loss", scores, 0.3)
+    noise = np.random.default_rng(1).integers(0, 50, 60) / 8
+    scores.samples["nll"] = np.round(scores.samples["nll"] * 64) / 64
+    scores.samples["reference_loss"] = np.round(scores.samples["reference_loss"] * 64) / 64
+    exact = kept("rho-loss", scores, 0.3)
+    for name in ("nll", "reference_loss"):
+        scores.samples[name] = scores.samples[name] + noise
+    assert kept("rho-loss", scores, 0.3) == exact
+    assert len(before) == len(exact) == 18
+
+
+def test_el2n_and_upd_by_hand() -> None:
+    assert kept("el2n") == [1, 3, 4]
+    assert kept("upd") == [2, 3, 5]
+
+
+def test_el2n_counts_an_impossible_token_once() -> None:
+    """One token of 20 nats among nine sure ones, and ten of 1 nat: the loss prefers the first, the error the second."""
+    nll = [20.0] + [0.0] * 9 + [1.0] * 10
+    scores = handmade_scores.scores([10, 10], tokens={"nll": nll, "entropy": [0.0] * 20, "reference_nll": [0.0] * 20})
+    scores.samples["nll"] = np.array([2.0, 1.0])
+    handmade_scores.derive(scores)
+    assert (kept("loss", scores), kept("el2n", scores)) == ([0], [1])
+
+
+@pytest.mark.parametrize("pruner", ["length", "length-matched", "ppl-mid", "rho-loss", "el2n", "upd"])
+def test_equal_values_keep_the_smallest_ids_or_a_draw(pruner: str) -> None:
+    scores = handmade_scores.scores(
+        [3] * 8, samples=dict.fromkeys(("nll", "reference_loss", "mean_error", "upd"), [1.0] * 8)
+    )
+    expected = {"length-matched": kept("random", scores), "ppl-mid": [2, 3, 4, 5]}
+    assert kept(pruner, scores) == expected.get(pruner, [0, 1, 2, 3])

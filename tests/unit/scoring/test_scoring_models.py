@@ -254,7 +254,8 @@ def test_a_softcapped_head_is_refused(tiny_model: Path, dataset: Path, tmp_path:
 def test_columns_declare_every_extra_and_import_nothing_heavy() -> None:
     assert not {"torch", "pandas", "pyarrow"} & imported_by(columns.__name__)
     assert set(columns.EXTRAS.values()) <= {"token", "sample", "vector"}
-    assert columns.EXTRAS.keys() == extra.COMPUTE.keys()
+    assert columns.EXTRAS.keys() == extra.COMPUTE.keys() | extra.STREAMS.keys()
+    assert not extra.COMPUTE.keys() & extra.STREAMS.keys()
     assert set(columns.REFERENCE_EXTRAS) <= columns.EXTRAS.keys()
 
 

@@ -11,7 +11,14 @@ import pytest
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import Scoring
-from prunegrid.pruners.columns import ATTENTION_SCORES, DERIVED_EXTRAS, EXTRAS, HEAD_SCORES, VECTOR_EXTRAS
+from prunegrid.pruners.columns import (
+    ATTENTION_SCORES,
+    DERIVED_EXTRAS,
+    EXTRAS,
+    HEAD_SCORES,
+    REFERENCE_EXTRAS,
+    VECTOR_EXTRAS,
+)
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
@@ -91,7 +98,7 @@ def test_every_score_is_that_of_a_row_each_for_fewer_positions(folders: Folders)
 def test_optional_scores_are_those_of_a_row_each(name: str, folders: Folders, tmp_path: Path) -> None:
     columns = []
     for turns in ("all", "each"):
-        out, reference = tmp_path / turns / f"{name}.parquet", folders["model"] if name == "reference_nll" else None
+        out, reference = tmp_path / turns / f"{name}.parquet", folders["model"] if name in REFERENCE_EXTRAS else None
         data = folders[turns].parent / "data.parquet"
         write_extra(name, folders[turns], folders["model"], out, SETTINGS, reference_dir=reference, data=data)
         column = pq.read_table(out)[name].combine_chunks()
