@@ -35,7 +35,10 @@ REFERENCE_EXTRAS = frozenset({"reference_loss", "reference_nll"})
 DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
 TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates", "token_frequency")  # of texts and ids: no model runs
 LAYER_EXTRAS = ("fastv_rank", "prompt_attention", "sparsevlm_kept")  # of the last layer's attention
-DERIVED_EXTRAS = {"reference_loss": "reference_nll", "s_ifd": "nll_alone"}  # of the scores and another optional score: no model runs
+DERIVED_EXTRAS = {
+    "reference_loss": "reference_nll",
+    "s_ifd": "nll_alone",
+}  # of the scores and another optional score: no model runs
 # Means over the response of a function of these columns of its tokens (`scoring.token_means`): no model runs.
 MEAN_EXTRAS = {"mean_error": ("nll",), "upd": ("nll", "entropy")}
 # What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all

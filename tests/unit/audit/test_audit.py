@@ -15,9 +15,12 @@ from prunegrid.audit import files
 from prunegrid.audit.figure import draw
 from prunegrid.audit.intervals import Bootstrap, Counts
 from prunegrid.audit.measure import FIRST, PlantedSamples, ScoredModel, audit, sample_counts, token_counts
+from prunegrid.audit.plan import audited_extras
 from prunegrid.audit.report import markdown
 from prunegrid.core import files as io
+from prunegrid.experiment.config import load
 from prunegrid.pruners import Draw, Scores, select
+from prunegrid.pruners.columns import VECTOR_EXTRAS, complete_extras
 from prunegrid.pruners.registry import SAMPLE
 from prunegrid.sandbox.planted import overlapping, planted_place, value_spans, wrong_spans
 from prunegrid.statistics.inference import holm
@@ -275,13 +278,17 @@ def test_a_pruner_without_its_column_is_left_out_with_the_reason(tmp_path: Path)
 
 
 def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
+    """Three base models and one reference; each optional score, and what it is derived from, once a base model."""
+    names = set(complete_extras(audited_extras(load(DEFAULT))))
+    jobs = {"extra_score": 3 * len(names - VECTOR_EXTRAS), "vector_score": 3 * len(names & VECTOR_EXTRAS)}
+    assert {"ifd", "reference_nll"} <= names
     assert planned(tmp_path, "audit", config=DEFAULT) == {
         "world": 1,
         "dataset": 1,
         "model": 4,
         "score": 3,
         "gather_scores": 3,
-        "extra_score": 27,
+        **{name: count for name, count in jobs.items() if count},
         "audit": 1,
     }
 
