@@ -15,7 +15,7 @@ from prunegrid.pruners.arrays import Draw
 from prunegrid.pruners.vectors import Units, Vectors, chunks, units
 
 Count = Annotated[int, Field(ge=1)]
-BLOCK = 2_500  # samples of a block, on average
+BLOCK = 1_000  # samples of a block, on average
 LARGEST = 4  # times the average: a larger block is divided
 EXACT_PRODUCTS = 5e10  # of numbers, about half a minute on one core
 EXACT_VALUES = 2**28  # 1 GiB in float32

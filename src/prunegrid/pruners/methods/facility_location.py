@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners.arrays import Draw, Scores
-from prunegrid.pruners.clusters import BLOCK, LARGEST, Count, blocks_of
+from prunegrid.pruners.clusters import Count, blocks_of
 from prunegrid.pruners.registry import sample_pruner
 from prunegrid.pruners.vectors import HIDDEN_MEAN, Units, block_order, chunks, kept_count
 
-HELD = BLOCK * LARGEST  # samples of which all similarities are held: 400 MB
+HELD = 10_000  # samples of which all similarities are held: 400 MB
 Similarities = NDArray[np.float32]
 
 

@@ -19,7 +19,7 @@ from prunegrid.pruners.vectors import HIDDEN_MEAN, Units, Vectors, kept_count, u
 
 FIRST = 3.0  # key of a block's first centre; half a squared distance is 2 at most
 ROUNDING = 1e-6  # below it, vectors are the same
-BURST = 32  # centres that a block gets at least, once its vectors are read
+BURST = 64  # centres that a block gets at least, once its vectors are read
 
 
 @sample_pruner("k-center", label="k-Center", samples=(HIDDEN_MEAN,))
