@@ -39,7 +39,7 @@ def farthest_first(vectors: Vectors, blocks: list[Ints], count: int) -> Floats:
     while heap and (picks < count or -heap[0][0] > np.partition(picked_N, -count)[-count]):
         _, block = heappop(heap)
         rows = blocks[block]
-        least, radius = (BURST, -heap[0][0]) if heap else (count - picks, np.inf)
+        least, radius = BURST if len(blocks) > 1 else count, -heap[0][0] if heap else np.inf
         picked, gap = picked_N[rows], gap_N[rows]
         picks += _pick(units(vectors, rows), picked, gap, least, radius)
         picked_N[rows], gap_N[rows] = picked, gap
