@@ -50,7 +50,7 @@ def test_shares_are_those_of_plain_loops(monkeypatch: pytest.MonkeyPatch) -> Non
     draw = random.Random(0)
     items = [" ".join(draw.choices(WORDS, k=draw.randint(5, 40))) for _ in range(80)]
     texts = []
-    for _ in range(50):
+    for _ in range(200):
         words = draw.choice(items).split()
         start = draw.randrange(len(words))
         piece = words[start : start + draw.randint(8, 30)]
