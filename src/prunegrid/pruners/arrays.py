@@ -4,7 +4,7 @@ The static path reads `Scores` from a directory (`prunegrid.scoring.reader`), sa
 block; a training loop builds them from a mini-batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -68,6 +68,8 @@ class Scores:
     `samples` holds per-sample columns [n] (`nll`, `ppl`, `entropy`, extras) and vectors float16[n, D], `tokens` flat
     per-token columns [T] (`nll`, `entropy`, `fastv`, `sparsevlm`, extras) that `offsets` [n+1] divide. A column that no
     pruner reads may be missing. `turns`, if given, are the answers of samples that are conversations.
+    `blocks()`, if given, are the same samples with their tokens again, block by block in the order of a file: for joint
+    pruners, which must see all tokens to choose samples.
     """
 
     sample_id: Ints
@@ -78,6 +80,7 @@ class Scores:
     tokens: dict[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
     prompt_tokens: Ints | None = None
     turns: Turns | None = None
+    blocks: "Callable[[], Iterable[Scores]] | None" = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "samples", Columns(self.samples))
@@ -99,7 +102,14 @@ class Scores:
             tokens={name: column[flat] for name, column in self.tokens.items()},
             prompt_tokens=None if self.prompt_tokens is None else self.prompt_tokens[rows],
             turns=None if self.turns is None else self.turns.take(rows),
+            blocks=None,
         )
+
+    def rows_of_blocks(self) -> "Iterator[tuple[Ints, Scores]]":
+        """Blocks of these samples with their tokens, each with the rows here of its samples; ordered by `sample_id`."""
+        for block in self.blocks() if self.blocks else [self]:
+            rows = np.searchsorted(self.sample_id, block.sample_id)
+            yield rows, block
 
     @property
     def answers(self) -> Turns:
@@ -117,7 +127,9 @@ class Scores:
 
     def ordered(self) -> "Scores":
         """Rows in order of `sample_id`, so that nothing downstream depends on the order they came in."""
-        return self if self.is_ordered else self.take(np.argsort(self.sample_id, kind="stable"))
+        if self.is_ordered:
+            return self
+        return replace(self.take(np.argsort(self.sample_id, kind="stable")), blocks=self.blocks)
 
     def token(self, column: str) -> Floats:
         """A token column [T] in float64."""

@@ -142,7 +142,8 @@ class ScoresFolder:
             samples=columns,
             prompt_tokens=prompt,
         )
-        return scores if unit == "turn" else merge(scores, self._first_answers())
+        whole = scores if unit == "turn" else merge(scores, self._first_answers())
+        return replace(whole, blocks=lambda: self.token_blocks(whole, needs))
 
     def _first_answers(self) -> ragged.Ints:
         """The samples that begin a row of the source."""

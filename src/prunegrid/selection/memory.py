@@ -34,7 +34,7 @@ class ScoresInMemory:
         if unit != "turn" and self.scores.turns is None:
             problem = "in memory do not say which answers are one conversation"
             raise PrunegridError(self.path, problem, "give a scores folder")
-        return replace(self.scores, tokens={})
+        return replace(self.scores, tokens={}, blocks=lambda: [self.scores])
 
     def token_blocks(self, samples: Scores, needs: Needs) -> Iterator[Scores]:
         """One block: all scores."""
