@@ -14,7 +14,7 @@ from prunegrid.core.ragged import Bools, Ints
 from prunegrid.experiment import layout
 from prunegrid.models import expected_digests, load_tokenizer
 from prunegrid.pruners import Needs, needs
-from prunegrid.pruners.arrays import missing_column
+from prunegrid.pruners.named_columns import missing_column
 from prunegrid.sandbox.planted import Span, overlapping, planted_place, value_spans, wrong_spans
 from prunegrid.scoring.reader import ScoresFolder
 

@@ -21,10 +21,11 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, sha256, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
-from prunegrid.pruners.arrays import Scores, missing_column
+from prunegrid.pruners.arrays import Scores
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.pruners.conversations import merge
 from prunegrid.pruners.method import Needs
+from prunegrid.pruners.named_columns import missing_column
 from prunegrid.scoring import extra_files, origin
 from prunegrid.scoring.sequences import Sequences
 
