@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prunegrid.api.compare import compare as compare
     from prunegrid.api.data import Data as Data
     from prunegrid.api.data import load as load
+    from prunegrid.api.scores import add_scores as add_scores
     from prunegrid.api.scores import score as score
     from prunegrid.api.selection import Selection as Selection
     from prunegrid.api.selection import export as export
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "Comparison": "prunegrid.api.compare",
+    "add_scores": "prunegrid.api.scores",
     "compare": "prunegrid.api.compare",
     "Data": "prunegrid.api.data",
     "Selection": "prunegrid.api.selection",
@@ -34,7 +36,18 @@ _MODULES = {
     "prune": "prunegrid.api.selection",
     "score": "prunegrid.api.scores",
 }
-__all__ = ["Comparison", "Data", "Selection", "__version__", "compare", "export", "load", "prune", "score"]
+__all__ = [
+    "Comparison",
+    "Data",
+    "Selection",
+    "__version__",
+    "add_scores",
+    "compare",
+    "export",
+    "load",
+    "prune",
+    "score",
+]
 
 
 if not TYPE_CHECKING:  # a type checker is to refuse names that are not there

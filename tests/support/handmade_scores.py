@@ -50,6 +50,8 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
     columns = {name: np.round(rng.gamma(2.0, 1.0, lengths.sum()), 1) for name in TOKEN_COLUMNS}
     later = np.random.default_rng([seed, 2])  # columns that came later, which change none of the others
     columns |= {name: np.round(later.gamma(2.0, 1.0, lengths.sum()), 1) for name in LATER_TOKEN_COLUMNS}
+    outside = np.random.default_rng([seed, 3])
+    columns["quality"] = np.round(outside.normal(size=lengths.sum()), 1)
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     mean = {name: np.add.reduceat(columns[name], starts) / lengths for name in ("nll", "entropy")}
     given = scores(
@@ -62,6 +64,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "ppl": np.round(np.exp(mean["nll"]), 1),
             "ifd": np.round(rng.uniform(0.2, 1.3, n), 1),
             "s_ifd": np.round(later.uniform(0.2, 1.3, n), 1),
+            "quality": np.round(outside.uniform(1, 5, n)),
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
             "duplicate_rank": np.random.default_rng([seed, 2]).geometric(0.7, n) - 1,
         },

@@ -2,6 +2,7 @@
 # decided in the package (experiment.inputs, experiment.params, audit.plan), where it is typed and tested.
 # A change of params runs finished jobs again, and so must not follow from how a job runs or from whose code is trusted:
 # scripts read these two, the sections `runtime` and `models.*.trust_remote_code`, from `snakemake.config` instead.
+import re
 from pathlib import Path
 
 from prunegrid import pruners
@@ -118,6 +119,17 @@ def source_score(wildcards):
     """The optional score that one of DERIVED_EXTRAS is computed from."""
     source = DERIVED_EXTRAS.get(wildcards.extra)
     return f"{R}/{layout.extra_score(wildcards.model, source)}" if source else []
+
+
+def score_file(wildcards):
+    """The user's file of an imported column."""
+    return call(inputs.score_file, EXPERIMENT, wildcards.model, wildcards.column)
+
+
+def column_data(wildcards):
+    """The training set, where it tells whose the scores of an imported column are."""
+    name = inputs.imported_data(EXPERIMENT, wildcards.column)
+    return f"{R}/{name}" if name else []
 
 
 def all_cell_files(wildcards):

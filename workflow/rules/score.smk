@@ -7,6 +7,7 @@ SHARD = f"{R}/{layout.shard(MODEL, '{scatteritem}')}"
 
 wildcard_constraints:
     extra="|".join(EXTRAS),
+    column="|".join(map(re.escape, EXPERIMENT.scores)) or "(?!)",
 
 
 scattergather:
@@ -98,3 +99,28 @@ use rule extra_score as vector_score with:
         f"{R}/{layout.extra_score(MODEL, '{extra}').removesuffix('.parquet')}{layout.VECTORS}",
     resources:
         **needs("vector_score"),
+
+
+# Scores that something else made: the section `scores`. Only the text that says who made them is no param.
+rule imported_column:
+    input:
+        file=score_file,
+        samples=rules.gather_scores.output.samples,
+        tokens=rules.gather_scores.output.tokens,
+        meta=rules.gather_scores.output.meta,
+        data=column_data,
+    output:
+        f"{R}/{layout.extra_score(MODEL, '{column}')}",
+    log:
+        f"{R}/{layout.log('imported_column', layout.COLUMN_JOB)}",
+    benchmark:
+        f"{R}/{layout.benchmark('imported_column', layout.COLUMN_JOB)}"
+    conda:
+        "../../envs/prunegrid.yaml"
+    resources:
+        **needs("imported_column"),
+    params:
+        settings=lambda wildcards: params.imported_column(EXPERIMENT, wildcards.column),
+        version=STEP["import"],
+    script:
+        "../scripts/imported_column.py"

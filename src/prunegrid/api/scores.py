@@ -1,4 +1,4 @@
-"""Score training data under a model: what `prunegrid score` does."""
+"""Score training data under a model, or add scores that something else made: `prunegrid score` and `extra --from`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +8,12 @@ from pydantic import ValidationError
 
 from prunegrid.api.data import Data, Source, find_source
 from prunegrid.core.validation import validation_errors
+from prunegrid.experiment import layout
+from prunegrid.experiment.score_file import Direction, ScoreFile
 from prunegrid.experiment.training import USUAL_DTYPE, Scoring
 from prunegrid.scoring.devices import device_kind
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.score_file import import_scores
 from prunegrid.scoring.user_data import score_data
 
 
@@ -56,3 +59,33 @@ def score(
         chat_template_kwargs=chat_template_kwargs,
     )
     return ScoresFolder(Path(out))
+
+
+def add_scores(
+    scores: str | Path | ScoresFolder,
+    name: str,
+    file: str | Path,
+    *,
+    column: str | None = None,
+    id: str | Mapping[str, str] | None = None,
+    direction: Direction = "highest",
+    missing: Literal["refuse", "last"] = "refuse",
+    source: str = "",
+) -> ScoresFolder:
+    """Add scores that something else made: the column `name`, which any pruner may read. Says what was read.
+
+    `file` is JSON lines or Parquet with a number for each sample, or a list of numbers for each sample's response
+    tokens, in `column` (default: `name`, or score; a.b for b within a). `id` is the column that says whose a row is:
+    sample_id, row (and turn) or one that the data carry, {"row": "idx"} if the file calls it idx, or order, if the n-th
+    row is of the source's n-th. `direction` says which scores are the better ones, `missing` whether samples without a
+    score are an error or come last, and `source` who made the scores: a text that selections repeat.
+    """
+    folder = scores if isinstance(scores, ScoresFolder) else ScoresFolder(Path(scores))
+    values = {"file": str(file), "column": column, "id": id, "direction": direction, "missing": missing}
+    try:
+        settings = ScoreFile.model_validate(values | {"source": source})
+    except ValidationError as error:
+        raise validation_errors(error, ScoreFile, f"scores {name}") from None
+    out = folder.path / layout.EXTRA / f"{name}.parquet"
+    print("\n".join(import_scores(name, folder.path, settings, out)))
+    return folder

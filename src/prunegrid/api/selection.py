@@ -15,7 +15,8 @@ from prunegrid.experiment.training import Removal
 from prunegrid.exporters.dataset import to_datasets
 from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe
-from prunegrid.pruners import Draw, MethodSpec, Scores
+from prunegrid.pruners import Draw, MethodSpec, Scores, needs
+from prunegrid.pruners.methods.imported import check_directions
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection import prune as pruning
 from prunegrid.selection.budget import budget_spec
@@ -142,12 +143,12 @@ def prune(
     if not isinstance(seed, int) or seed < 0:
         raise PrunegridError("seed", f"is {seed!r}", "give a whole number from 0")
     source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
+    _check_directions(source, pair, options or {})
     spec = budget_spec(source, method, *amounts, Draw(seed), unit)
     counts = {name: amount.text for name, amount in zip(("samples", "tokens"), amounts, strict=True) if amount.count}
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
     folder = Path(temporary.name) if temporary else Path(out or ".")
-    if folder.is_file():
-        raise PrunegridError(folder, "is a file, not a folder", "name another one")
+    _check_folder(folder)
     pruning.prune(
         source,
         folder,
@@ -191,3 +192,14 @@ def _summary_file(match: Folder | Selection | None) -> Path | None:
         return None
     path = match.folder if isinstance(match, Selection) else Path(match)
     return path / layout.SUMMARY if path.is_dir() else path
+
+
+def _check_directions(source: ScoresFolder | ScoresInMemory, pair: str, options: Mapping[str, Any]) -> None:
+    """Refuse to keep the worse end of imported scores by a default."""
+    made_of = source.extra_digests(needs(pair, dict(options)))
+    check_directions(pair, options, {name: each["direction"] for name, each in made_of.items() if "direction" in each})
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_file():
+        raise PrunegridError(folder, "is a file, not a folder", "name another one")

@@ -47,10 +47,10 @@ def audit_error(experiment: Experiment) -> PrunegridError | None:
 
 
 def audited_extras(experiment: Experiment) -> list[str]:
-    """The optional scores that registered pruners read by default; those of a reference model if there is one."""
+    """The optional and imported scores that registered pruners read by default; of a reference, if there is one."""
     token = [pruner.token_columns(pruner.options.complete({}, "")) for pruner in pruners.TOKEN.values()]
     sample = [pruner.sample_columns(pruner.options.complete({}, "")) for pruner in pruners.SAMPLE.values()]
-    columns = {column for names in (*token, *sample) for column in names} & set(EXTRAS)
+    columns = {column for names in (*token, *sample) for column in names} & {*EXTRAS, *experiment.scores}
     reference = next(model.reference for model in experiment.models.values() if model.pretrain)
     return sorted(columns - (set() if reference else REFERENCE_EXTRAS))
 

@@ -37,6 +37,8 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)
     parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
     parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
+    carry = "columns that are copied along, such as an id of yours"
+    parser.add_argument("--carry", default="", metavar="A,B", help=carry)
     parser.add_argument("--drop-duplicates", action="store_true", help="drop samples whose messages occur before")
     nearly = "drop those whose messages nearly occur before, too (four in five runs of five words are the same)"
     parser.add_argument(
@@ -50,10 +52,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
 def dataset_from(options: argparse.Namespace) -> tuple[Dataset, str | None]:
     """The data set `options.data`, read as `add_data_arguments` says, and its path; None for one of the hub."""
     fields = dict(named_value(text, "--field", "--field prompt=NAME") for text in options.field)
-    ignore = [name.strip() for name in options.ignore.split(",") if name.strip()]
+    ignore, carry = (
+        [name.strip() for name in text.split(",") if name.strip()] for text in (options.ignore, options.carry)
+    )
     settings = {"turns": options.turns, "fields": fields, "ignore": ignore, "on_bad_row": options.on_bad_row}
     settings |= {"split": options.split, "config": options.config, "revision": options.revision}
-    settings |= {"drop_duplicates": options.drop_duplicates}
+    settings |= {"drop_duplicates": options.drop_duplicates, "carry": carry}
     hub, local = place(options.data)
     try:
         return Dataset.model_validate({"name": "data", "hub": hub, "path": local, **settings}), local

@@ -10,6 +10,7 @@ STEP = {
     "model": 1,
     "score": 2,
     "extra": 1,
+    "import": 1,
     "prune": 2,
     "train": 2,
     "evaluate": 2,

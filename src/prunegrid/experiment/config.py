@@ -21,6 +21,7 @@ from prunegrid.experiment.evaluation import Evaluation
 from prunegrid.experiment.ladder import Ladder, expand
 from prunegrid.experiment.model import Model, Sandbox, Source
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
+from prunegrid.experiment.score_file import ScoreFile, check_scores
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
 from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
 from prunegrid.experiment.training_checks import check_mini_batches, check_training, chooses_by_epoch
@@ -58,6 +59,9 @@ class Experiment(Section):
     )
     seed_rule: str | None = added(
         None, description="what `seeds` was given as if it was auto(...); a user writes that as `seeds`"
+    )
+    scores: dict[Name, ScoreFile] = added(
+        {}, description="scores that something else made: columns that any pruner may read"
     )
     scoring: Scoring = Field(Scoring(), description="pass that computes the scores")
     training: Training = Field(Training(), description="fine-tuning")
@@ -180,6 +184,11 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def check_scores(self) -> Self:
+        check_scores(self.scores, self.variants)
+        return self
+
+    @model_validator(mode="after")
     def check_gpu_options(self) -> Self:
         for name in ("use_liger_kernel", "offload_optimizer"):
             if self.device == "cpu" and getattr(self.training, name):
@@ -207,7 +216,8 @@ class Experiment(Section):
             check_training(variant, training, self.grid_budgets)
             if training.mode == "dynamic":
                 other = self.variant(variant.match) if variant.match else None
-                check_mini_batches(variant, other, training, min(b.sample_ratio for b in self.grid_budgets))
+                ratio = min(b.sample_ratio for b in self.grid_budgets)
+                check_mini_batches(variant, other, training, ratio, self.scores)
                 if match and chooses_by_epoch(match):
                     raise ValueError(
                         f"{variant.name}: {variant.match}, its match, prunes no mini-batches; leave it out"

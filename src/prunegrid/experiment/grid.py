@@ -78,7 +78,7 @@ def extra_columns(experiment: Experiment, cell: Cell) -> list[str]:
     if dynamic(experiment, cell):
         spec, training = pruning_of(experiment, cell), training_of(experiment, cell)
         chosen_by = choice_columns(spec) if training.prune_samples == "epoch" else ()
-        return sorted((spec.columns & set(FIXED_EXTRAS)) | {*chosen_by})
+        return sorted((spec.columns & {*FIXED_EXTRAS, *experiment.scores}) | {*chosen_by})
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     return sorted({*needs.samples, *needs.tokens} - set(PASS_COLUMNS))

@@ -10,6 +10,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
+from prunegrid.experiment.score_file import reads_data
 from prunegrid.pruners.columns import EXTRAS, complete_extras
 
 
@@ -27,6 +28,27 @@ def extra_columns(experiment: Experiment, model: str) -> list[str]:
     """The optional scores that the model's cells read and a rule makes."""
     cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
     return complete_extras({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
+
+
+def imported_columns(experiment: Experiment, model: str) -> list[str]:
+    """The columns of the section `scores` that the model's cells read."""
+    cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
+    return sorted({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(experiment.scores))
+
+
+def imported_data(experiment: Experiment, column: str) -> str | None:
+    """The training set, where it tells whose the imported scores are."""
+    return layout.dataset(experiment.dataset.name) if reads_data(experiment.scores[column]) else None
+
+
+def score_file(experiment: Experiment, model: str, column: str) -> str:
+    """The user's file of an imported column; a `PrunegridError` if it is not there."""
+    path = experiment.scores[column].path(model)
+    if not Path(path).is_file():
+        meta = f"{experiment.results}/{layout.scores_meta(model)}"
+        fix = f"write it, or correct the path; what it may need is scored first with {meta} as the target"
+        raise PrunegridError(f"scores.{column}.file", f"{path} is no file", fix)
+    return path
 
 
 def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:
@@ -58,9 +80,10 @@ def training_input(experiment: Experiment, cell: Cell) -> str | None:
 def check_own_scores(experiment: Experiment, cell: Cell, root: Path) -> None:
     """Raise a `PrunegridError` if the cell's pruners read a score that no rule makes and the user has not written."""
     for column, file in extra_inputs(experiment, cell).items():
-        if column not in EXTRAS and not (root / file).exists():
+        if column not in (*EXTRAS, *experiment.scores) and not (root / file).exists():
             raise PrunegridError(
                 cell.name,
                 f"a pruner reads the column {column}, which no rule makes",
-                f"score first ({root}/{layout.scores_meta(cell.model)} as the target), then write {root / file}",
+                f"score first ({root}/{layout.scores_meta(cell.model)} as the target), then write {root / file}, "
+                f"or import a file by the section scores: {{{column}: FILE}}",
             )

@@ -10,7 +10,7 @@ from prunegrid.sandbox.data_sets import PRETRAINING
 
 MODEL, CELL = "{model}", "{model}/{cell}"
 IMPORT, IMPORT_JOB = "{imported}", "{model}/{cell}/{imported}"
-SHARD_JOB, EXTRA_JOB = "{model}/{scatteritem}", "{model}/{extra}"
+SHARD_JOB, EXTRA_JOB, COLUMN_JOB = "{model}/{scatteritem}", "{model}/{extra}", "{model}/{column}"
 
 EXPERIMENT = "experiment.json"
 RESULTS = "results.parquet"

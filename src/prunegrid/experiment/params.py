@@ -27,6 +27,11 @@ def benchmark_items(experiment: Experiment, name: str) -> dict[str, Any]:
     return {"data": data, **benchmark.model_dump(mode="json", include={"examples"})}
 
 
+def imported_column(experiment: Experiment, column: str) -> dict[str, Any]:
+    """What decides an imported column, besides its file: not the text that says who made it."""
+    return experiment.scores[column].model_dump(mode="json", exclude={"file", "source"})
+
+
 def pruning(experiment: Experiment, cell: Cell) -> dict[str, Any]:
     """What decides a static cell's selection, besides the scores."""
     return {**grid.pruning_of(experiment, cell).model_dump(), "seed": cell.seed}

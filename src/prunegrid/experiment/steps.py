@@ -16,6 +16,8 @@ from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.inputs import (
     extra_columns,
     extra_inputs,
+    imported_columns,
+    imported_data,
     match_input,
     reference_name,
     selection_input,
@@ -108,6 +110,7 @@ def model_steps(experiment: Experiment, model: str) -> list[Step]:
     extras = extra_columns(experiment, model)
     references = [_base_model(experiment, reference_name(model))] if REFERENCE_EXTRAS & set(extras) else []
     optional = [_extra_score(experiment, model, name) for name in extras]
+    optional += [_imported_column(experiment, model, name) for name in imported_columns(experiment, model)]
     return [_base_model(experiment, model), *references, *score_steps(experiment, model), *optional]
 
 
@@ -224,6 +227,12 @@ def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
     return Step(rule, f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
 
+def _imported_column(experiment: Experiment, model: str, column: str) -> Step:
+    """The user's file is looked for when it runs."""
+    needs = _files(*_scores(model), imported_data(experiment, column))
+    return Step("imported_column", f"{model}/{column}", (layout.extra_score(model, column),), needs)
+
+
 def _prune(experiment: Experiment, cell: Cell) -> Step:
     needs = _files(
         *_scores(cell.model),
@@ -272,6 +281,7 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     if REFERENCE_EXTRAS & set(extras):
         yield _base_model(experiment, reference_name(cell.model))
     yield from (_extra_score(experiment, cell.model, name) for name in extras if name in EXTRAS)
+    yield from (_imported_column(experiment, cell.model, name) for name in extras if name in experiment.scores)
     if matched := grid.matched_cell(experiment, cell):
         yield from _selection_inputs(experiment, matched)
         yield _prune(experiment, matched)

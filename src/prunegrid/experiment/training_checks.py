@@ -1,6 +1,6 @@
 """What a variant's training may ask of its pruners, as far as the config tells. A refusal is a `ValueError`."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from math import ceil
 
 from prunegrid import pruners
@@ -49,8 +49,17 @@ def check_training(variant: Variant, training: Training, budgets: Iterable[Budge
             _check_second_cut(name, training, budget.sample_ratio)
 
 
-def check_mini_batches(variant: Variant, match: Variant | None, training: Training, least_ratio: float) -> None:
-    """Refuse pruners that cannot work on mini-batches; `match` is the variant whose counts are met there."""
+def check_mini_batches(
+    variant: Variant,
+    match: Variant | None,
+    training: Training,
+    least_ratio: float,
+    imported: Collection[str] = (),
+) -> None:
+    """Refuse pruners that cannot work on mini-batches; `match` is the variant whose counts are met there.
+
+    The columns `imported` are the same at every step.
+    """
     by_epoch, size = chooses_by_epoch(training), training.per_device_train_batch_size
     ratio = exact_fraction(least_ratio)
     if not by_epoch and size * ratio < 1 and not _keeps_one(match or variant):
@@ -62,7 +71,7 @@ def check_mini_batches(variant: Variant, match: Variant | None, training: Traini
         name = variant.name if pruner is variant else f"{variant.name}: its match {pruner.name}"
         needs = pruners.needs(pruner.method, pruner.options)
         read = {*needs.tokens, *(() if by_epoch else needs.samples)}  # files have whatever a whole epoch's choice reads
-        if extras := sorted(read - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS, BASE_NLL}):
+        if extras := sorted(read - {*PASS_COLUMNS, *MOMENT_EXTRAS, *FIXED_EXTRAS, BASE_NLL, *imported}):
             raise ValueError(f"{name}: no mini-batch has the column {extras[0]}; give it mode: static")
         if pruner.options.get("window") is not None:
             raise ValueError(f"{name}: in mode: dynamic the window is the mini-batch; remove window")

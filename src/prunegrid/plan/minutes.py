@@ -23,6 +23,7 @@ LIMITS = {
     "prune": 5,  # short, so that a group of them is
     "benchmark_items": 10,
     "import_scores": 10,
+    "imported_column": 30,
     "model": 120,  # a download or a pre-training
     "collect": 60,  # reads every item file of the grid
 }

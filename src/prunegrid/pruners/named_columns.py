@@ -37,6 +37,6 @@ def missing_column(
     made = f"make it with `{command or f'prunegrid extra {column}'}`"
     dynamic = "prune in training, with mode: dynamic"
     remedies = {BASE_NLL: dynamic, EPOCH_LOSS: f"{dynamic} and training: {{prune_samples: epoch}}"}
-    remedy = remedies.get(column, made if column in EXTRAS else f"add extra/{column}.parquet")
+    remedy = remedies.get(column, made if column in EXTRAS else f"add it with `prunegrid extra {column} --from FILE`")
     finding = f"there is no {kind} column {column}, which {pruner} needs{note}"
     return PrunegridError(source, finding, f"{remedy}, or choose another pruner")

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, parquet_writer, read_parquet, replacing, write_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
@@ -31,6 +32,15 @@ def extra_names(scores: Path) -> list[str]:
     return sorted(file.stem for file in files if file.suffix in (".parquet", layout.VECTORS))
 
 
+def extra_kind(file: Path, column: str) -> str:
+    """sample or token: what the optional score `column` in the file has a value for. Vectors are of samples."""
+    if file.suffix == layout.VECTORS:
+        return "sample"
+    schema = parquet_schema(file)
+    kind = schema.field(column).type if column in schema.names else pa.null()
+    return "token" if pa.types.is_list(kind) or pa.types.is_large_list(kind) else "sample"
+
+
 def source_digests(file: Path) -> dict[str, str]:
     """Digests of what the optional score was made from; none in a hand-made file."""
     if file.suffix == layout.VECTORS:
@@ -44,6 +54,8 @@ def read_sample_columns(file: Path, names: list[str]) -> tuple[Ints, dict[str, N
     if file.suffix == layout.VECTORS:
         vectors = read_vectors(file)
         return vectors.sample_id, dict.fromkeys(names, vectors.values)
+    if lists := [name for name in names if extra_kind(file, name) == "token"]:
+        raise PrunegridError(file, f"{lists[0]} has a list for each sample, not a number", "read it as a token column")
     table = read_parquet(file, ["sample_id", *names])
     return table["sample_id"].to_numpy(), {name: table[name].cast(pa.float64()).to_numpy() for name in names}
 

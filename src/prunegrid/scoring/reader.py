@@ -97,8 +97,13 @@ class ScoresFolder:
         return file
 
     def columns(self, kind: str) -> list[str]:
-        """The columns with a value for each `kind` (sample or token), and all optional scores beside them."""
-        return [*parquet_schema(self.tables[kind]).names, *extra_files.extra_names(self.path)]
+        """The columns with a value for each `kind` (sample or token), optional scores included."""
+        extra = extra_files.extra_names(self.path)
+        return [*parquet_schema(self.tables[kind]).names, *(name for name in extra if self._extra_kind(name) == kind)]
+
+    def _extra_kind(self, column: str) -> str:
+        """Whether an optional score that is there has a value for each sample or for each token."""
+        return extra_files.extra_kind(self.extra_file(column), column)
 
     def extra_file(self, column: str) -> Path:
         """Where the optional score `column` is, if it is there."""

@@ -157,6 +157,7 @@ def _selection_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iter
     if files.exists(summary):
         yield from _method_reasons(experiment, files, cell, summary)
         yield from _reference_reasons(experiment, files, cell, summary)
+        yield from _score_file_reasons(experiment, files, cell, summary)
         yield from _match_reasons(experiment, files, cell, summary)
 
 
@@ -180,6 +181,18 @@ def _reference_reasons(experiment: Experiment, files: Files, cell: Cell, summary
         yield from _record_reasons(files, manifest, {"source": source})
         used = (summary, f"extras.{column}.reference")
         yield from _changed(files, "the reference model", (manifest, "digests.model"), used, SCORED)
+
+
+def _score_file_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:
+    """The files of imported scores, and how they were read. One that is older than its column is not read again."""
+    used = files.value(summary, "extras", absent={}) or {}
+    for column in set(grid.extra_columns(experiment, cell)) & set(experiment.scores) & set(used):
+        settings, recorded = experiment.scores[column], used[column]
+        for key, current in settings.model_copy(update={"source": ""}).recorded.items():
+            yield from _differences(f"scores.{column}.{key}", recorded.get(key, UNSET), current)
+        file, imported = Path(settings.path(cell.model)), files.root / layout.extra_score(cell.model, column)
+        if file.is_file() and imported.is_file() and file.stat().st_mtime_ns > imported.stat().st_mtime_ns:
+            yield from _differences(str(file), recorded.get("sha256", UNSET), core_files.sha256sum(file))
 
 
 def _match_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from prunegrid.core.ragged import Floats, Ints
 from prunegrid.pruners import Needs, PruningSpec, Scores
-from prunegrid.pruners.columns import BASE_NLL, EXTRAS, FIXED_EXTRAS, LAYER_EXTRAS, MOMENT_EXTRAS
+from prunegrid.pruners.columns import (
+    BASE_NLL,
+    EPOCH_LOSS,
+    EXTRAS,
+    FIXED_EXTRAS,
+    LAYER_EXTRAS,
+    MOMENT_EXTRAS,
+    PASS_COLUMNS,
+)
 from prunegrid.pruners.epochs import choice_columns
 from prunegrid.scoring.extra_inputs import special_ids
 from prunegrid.scoring.reader import NO_COLUMNS, ScoresFolder
@@ -53,10 +61,12 @@ def file_needs(job: Job) -> Needs:
 
 
 def fixed_needs(pruning: PruningSpec) -> Needs:
-    """Those that mini-batches are pruned by."""
-    names = sorted(pruning.columns & set(FIXED_EXTRAS))
-    kinds = {kind: {name: pruning.method for name in names if EXTRAS[name] == kind} for kind in ("sample", "token")}
-    return Needs(samples=kinds["sample"], tokens=kinds["token"])
+    """Those that mini-batches are pruned by: optional scores that no weights change, and columns from outside."""
+    computed = {*PASS_COLUMNS, *EXTRAS, EPOCH_LOSS, BASE_NLL} - set(FIXED_EXTRAS)
+    needs = [spec.needs for spec in (pruning, pruning.match) if spec]
+    samples = {name for each in needs for name in each.samples} - computed
+    tokens = {name for each in needs for name in each.tokens} - computed
+    return Needs(dict.fromkeys(sorted(samples), pruning.method), dict.fromkeys(sorted(tokens), pruning.method))
 
 
 def optional_scores(job: Job) -> OptionalScores:

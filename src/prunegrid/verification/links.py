@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import repair
@@ -103,9 +104,30 @@ def _walk_selection(walk: Walk, experiment: Experiment, cell: Cell, done: bool) 
             skipped = _rewritten(walk, experiment, matched, record.get("version")) if matched else ""
             walk.follow(name, INPUTS, kind, "scores of selections", skipped=skipped)
     if done:
+        _check_score_files(walk, experiment, cell, record)
         for part in (*MODEL_DIGESTS, "data"):
             place = layout.scores_meta(cell.model), f"digests.{part}"
             walk.agree(kind, (name, f"digests.{part}"), place, "scores")
+
+
+def _check_score_files(walk: Walk, experiment: Experiment, cell: Cell, record: dict[str, Any]) -> None:
+    """Whether the files that scores were imported from are still what the selection was made of."""
+    home = walk.root.resolve().parents[1]  # as in `_source`
+    extras = record.get("extras") or {}
+    for column in set(extras) & set(experiment.scores):
+        file = home / experiment.scores[column].path(cell.model)
+        if not file.is_file():
+            walk.elsewhere = list(dict.fromkeys([*walk.elsewhere, str(file)]))
+        elif (actual := walk.hashes.find(file, file)) == extras[column].get("sha256"):
+            walk.matched["imported scores"] += 1
+        else:
+            problem = (
+                f"its SHA-256 is {str(actual)[:12]}..., but {extras[column].get('sha256', '')[:12]}... was imported"
+            )
+            fix = "put the former file back, or run the same snakemake command: it imports this one"
+            error = PrunegridError(file, problem, fix)
+            if str(error) not in map(str, walk.other):
+                walk.other.append(error)
 
 
 def _rewritten(walk: Walk, experiment: Experiment, cell: Cell, maker: str | None = None) -> str:

@@ -143,7 +143,9 @@ class Measures:
                 others = pruners.needs(other.method, other.options)
                 read |= set(others.samples) | set(others.tokens)
             by_epoch = grid.training_of(self.experiment, cell).prune_samples == "epoch"
-            read &= {*FIXED_EXTRAS, BASE_NLL} | (set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set())
+            read &= {*FIXED_EXTRAS, BASE_NLL, *self.experiment.scores} | (
+                set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set()
+            )
         return {"" if name in (*PASS_COLUMNS, BASE_NLL) else name for name in complete_extras(read)}
 
     def _pass_seconds(self, model: str, name: str) -> float:

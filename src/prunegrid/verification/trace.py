@@ -80,12 +80,21 @@ def _origin(directory: Path, experiment: Experiment, cell: Cell, benchmark: str)
     if variant:
         yield f"  selected: {directory / grid.selection_summary(experiment, cell)}{_keys(variant.options)}"
         yield f"  scored with: {directory / layout.scores_meta(cell.model)}"
+        yield from _score_files(directory / grid.selection_summary(experiment, cell))
     yield f"  base model: {directory / layout.base_model(cell.model)}, digest {digests['model'][:12]}"
 
 
 def _keys(settings: Mapping[str, Any]) -> str:
     """The keys that the variant gives itself, as `, with reading: authors-2025-09`."""
     return f", with {', '.join(f'{key}: {value}' for key, value in settings.items())}" if settings else ""
+
+
+def _score_files(summary: Path) -> Iterator[str]:
+    """The files that scores of the selection were imported from, and who made them."""
+    for column, made_of in (files.read_json(summary).get("extras") or {}).items():
+        if "file" in made_of:
+            source = f", {made_of['source']}" if made_of.get("source") else ""
+            yield f"  scores {column}: from {made_of['file']}, sha256 {made_of['sha256'][:12]}{source}"
 
 
 def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str, texts: list[pd.DataFrame]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment, load
 from prunegrid.experiment.variant import Budget
 from support.errors import refused
+from support.results_folder import an_experiment
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
@@ -331,3 +332,47 @@ def test_v2_grids_are_those_of_the_published_tables(name: str, dataset: str, mod
     ours = {(m, b.sample_ratio, b.token_ratio) for m in experiment.models for b in experiment.budgets}
     assert ours == printed
     assert {*experiment.evaluation.benchmarks, "Avg"} == {row["benchmark"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("scores", "where", "fix"),
+    [
+        ({"nll": "a.jsonl"}, "tiny", "choose another"),
+        ({"hidden_mean": "a.jsonl"}, "tiny", "choose another"),
+        ({"a b": "a.jsonl"}, "tiny: scores.a b", ""),
+        ({"quality": "a{cell}.jsonl"}, "tiny: scores.quality.file", "rename"),
+        ({"quality": {"file": "a.jsonl", "direction": "up"}}, "tiny: scores.quality.direction", ""),
+        ({"quality": {"file": "a.jsonl", "id": {}}}, "tiny: scores.quality.id", "name a column"),
+        ({"quality": {"path": "a.jsonl"}}, "tiny: scores.quality.file", "add it"),
+    ],
+)
+def test_scores_that_cannot_be_columns_are_refused(scores: dict[str, Any], where: str, fix: str) -> None:
+    with pytest.raises(PrunegridError) as caught:
+        load(an_experiment().model_dump(mode="json") | {"scores": scores}, "tiny")
+    assert caught.value.where == where, str(caught.value)
+    assert fix in caught.value.fix
+
+
+def test_the_worse_end_of_imported_scores_is_kept_only_if_a_variant_says_so() -> None:
+    scores = {"easy": {"file": "a.jsonl", "direction": "lowest"}}
+    plain = {"m": {"method": "imported+ppl", "sample_scores": "easy"}}
+    with pytest.raises(PrunegridError, match=r"sample_direction: lowest, or highest") as caught:
+        an_experiment(variants=["random+random", plain], scores=scores)
+    assert "easy" in caught.value.what
+    for direction in ("highest", "lowest"):
+        chosen = {"m": plain["m"] | {"sample_direction": direction}}
+        assert an_experiment(variants=["random+random", chosen], scores=scores).variant("m")
+
+
+def test_scores_are_in_a_dump_only_where_they_are_used() -> None:
+    assert "scores" not in an_experiment().model_dump(mode="json")
+    used = an_experiment(scores={"quality": "a.jsonl"})
+    assert used.model_dump(mode="json")["scores"]["quality"]["file"] == "a.jsonl"
+    assert Experiment.model_validate(used.model_dump(mode="json")) == used
+
+
+def test_no_mini_batch_has_a_column_that_is_neither_made_nor_imported() -> None:
+    dynamic = {"m": {"method": "imported+ppl", "mode": "dynamic"}}
+    with pytest.raises(PrunegridError, match="quality"):
+        an_experiment(variants=["random+random", dynamic])
+    assert an_experiment(variants=["random+random", dynamic], scores={"quality": "a.jsonl"})

@@ -78,6 +78,51 @@ def test_check_own_scores_names_the_file_to_write(tmp_path: Path, monkeypatch: p
     inputs.check_own_scores(experiment, cell, tmp_path)
 
 
+IMPORTED = [
+    {"judged": {"method": "imported+ppl"}},
+    {"in-training": {"method": "imported+imported", "token_scores": "influence", "mode": "dynamic"}},
+    {"judged-epoch": {"method": "imported+ppl", "mode": "dynamic", "training": {"prune_samples": "epoch"}}},
+    "random+ppl",
+]
+SCORE_FILES = {
+    "quality": {"file": "judge.jsonl", "id": "uid", "source": "somebody"},
+    "influence": "less/{model}.parquet",
+    "unread": "other.parquet",
+}
+
+
+def test_imported_columns_are_files_that_cells_need() -> None:
+    experiment = an_experiment(variants=IMPORTED, scores=SCORE_FILES)
+    expected = {"judged": {"quality"}, "in-training": {"quality", "influence"}, "judged-epoch": {"quality"}}
+    for name, columns in expected.items():
+        cell = cell_of(experiment, name)
+        assert set(grid.extra_columns(experiment, cell)) == columns
+        rule = "prune" if name == "judged" else "train_dynamic"
+        (needs,) = (step.needs for step in steps.cell_steps(experiment, cell) if step.rule == rule)
+        assert {file for file in needs if "/extra/" in file} == {layout.extra_score("m", column) for column in columns}
+        required = [step.job for step in steps.required_steps(experiment, cell) if step.rule == "imported_column"]
+        assert set(required) == {f"m/{column}" for column in columns}
+    made = {step.job: step for step in steps.all_steps(experiment) if step.rule == "imported_column"}
+    assert made.keys() == {"m/quality", "m/influence"}, "what no variant reads is not imported"
+    data = layout.dataset("world")
+    assert [data in made[name].needs for name in made] == [name == "m/quality" for name in made]
+
+
+def test_params_of_an_imported_column_leave_out_who_made_it() -> None:
+    experiment = an_experiment(variants=IMPORTED, scores=SCORE_FILES)
+    settings = params.imported_column(experiment, "quality")
+    assert settings == {"column": None, "id": "uid", "direction": "highest", "missing": "refuse"}
+
+
+def test_the_file_of_a_model_and_of_its_replicas_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    experiment = an_experiment(variants=IMPORTED, scores=SCORE_FILES)
+    with refused("scores.influence.file", "less/m.parquet", fix="scores/m/meta.json"):
+        inputs.score_file(experiment, "m", "influence")
+    put(tmp_path / "less/m.parquet", "")
+    assert inputs.score_file(experiment, "m@seed1", "influence") == "less/m.parquet"
+
+
 def test_params_of_dynamic_cells_have_all_versions() -> None:
     experiment = an_experiment(variants=VARIANTS)
     static, dynamic = (cell_of(experiment, name) for name in ("random+ppl", "in-training"))

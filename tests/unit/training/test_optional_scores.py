@@ -1,5 +1,6 @@
 """Optional scores in dynamic mode: computed with the weights of the moment, or read if no weights change them."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from prunegrid.api.scores import add_scores
 from prunegrid.core.files import read_json
 from prunegrid.experiment.layout import extra_name
 from prunegrid.experiment.training import Scoring, Training
@@ -260,3 +262,23 @@ def test_a_killed_job_resumes_with_the_same_scores(
 ) -> None:
     settings |= {"dynamic": True, "options": {"entropy_over": "sequence"}}
     kill_twice_and_resume(tmp_path, inputs, undisturbed, monkeypatch, settings, kills)
+
+
+def test_imported_columns_are_the_same_at_every_step(tiny_model: Path, scores: Path, tmp_path: Path) -> None:
+    """Sample and token scores from elsewhere: mini-batches keep what the same pruner keeps of them in static mode."""
+    folder = Path(shutil.copytree(scores, tmp_path / "scores"))
+    sequences, draw = ScoresFolder(folder).sequences(), np.random.default_rng(0)
+    rows = [
+        {"sample_id": int(i), "quality": draw.random(), "influence": draw.random(n).tolist()}
+        for i, n in zip(sequences.sample_id_N, sequences.response_N, strict=True)
+    ]
+    (tmp_path / "judge.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::-1]))
+    for name in ("quality", "influence"):
+        add_scores(folder, name, tmp_path / "judge.jsonl")
+    pruning = PruningSpec(
+        method="imported+imported", options={"token_scores": "influence"}, sample_ratio=0.5, token_ratio=0.5
+    ).complete()
+    optional = optional_scores(job(tiny_model, folder, pruning))
+    assert optional.computed == () and optional.fixed
+    assert ([*optional.fixed.samples], [*optional.fixed.tokens]) == (["quality"], ["influence"])
+    test_fixed_weights_select_what_static_pruners_select(pruning, True, tiny_model, folder)
