@@ -133,6 +133,14 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def check_contamination(self) -> Self:
+        if self.contamination and not self.evaluation.asked:
+            raise ValueError("contamination compares benchmarks' items, and all benchmarks are imported; leave it out")
+        if self.contamination and self.dataset.name == "contamination":
+            raise ValueError("dataset.name is contamination, which names the file of that check; give another name")
+        return self
+
+    @model_validator(mode="after")
     def check_contrasts(self) -> Self:
         known: dict[str, Sequence[Any]] = {
             "variants": [variant.name for variant in self.variants],

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from prunegrid.cli import app
+from prunegrid.core.errors import PrunegridError
 from prunegrid.data import contamination
 from prunegrid.data.contamination import Benchmark, contamination_sentence, find_contamination, without_examples
+from support.results_folder import an_experiment
 
 WORDS = [f"w{i}" for i in range(60)]
 QUESTION = "A farmer has three fields of wheat and sells the grain of two of them in the town on Monday."  # 19 words
@@ -172,3 +174,17 @@ def test_gsm8k_tests_share_word_runs_with_its_training_set(capsys: Any) -> None:
     app.main(["contamination", str(folder / "train.jsonl"), "--against", str(folder / "test.jsonl"), "--json"])
     (report,) = json.loads(capsys.readouterr().out)["benchmarks"].values()
     assert (report["items"], report["checked"], report["overlap"], report["copied"]) == (1319, 1319, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": {"name": "contamination", "path": "world.jsonl"}}, "dataset.name"),
+        ({"evaluation": {"benchmarks": {"A": {"kind": "imported", "scores": "{model}/{cell}"}}}}, "imported"),
+    ],
+)
+def test_a_check_that_cannot_be_made_is_refused(changes: dict[str, Any], words: str) -> None:
+    assert an_experiment(**changes).contamination is False
+    with pytest.raises(PrunegridError) as error:
+        an_experiment(contamination=True, **changes)
+    assert words in str(error.value)
