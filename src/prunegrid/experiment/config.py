@@ -134,8 +134,6 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def check_contamination(self) -> Self:
-        if self.contamination and not self.evaluation.asked:
-            raise ValueError("contamination compares benchmarks' items, and all benchmarks are imported; leave it out")
         if self.contamination and self.dataset.name == "contamination":
             raise ValueError("dataset.name is contamination, which names the file of that check; give another name")
         return self
