@@ -12,7 +12,7 @@ from prunegrid.core import files
 from prunegrid.data.messages import MESSAGE, full_message
 from prunegrid.exporters.export import export
 from prunegrid.pruners import PruningSpec
-from prunegrid.selection.prune import SCHEMA
+from prunegrid.selection.cut import SCHEMA
 from prunegrid.selection.summary import SelectionSummary, Totals
 
 TOKEN_CONSUMERS = ["trl", "llamafactory", "axolotl", "open-instruct", "datasets", "jsonl"]

@@ -35,9 +35,10 @@ GRIDS: dict[str, dict[str, Any]] = {
     },
     "shards, contamination, deleted weights, own data, imported scores": {
         "budgets": BUDGETS,
-        "variants": ["qtuning"],
+        "variants": ["qtuning", {"equal": {"method": "random+ppl", "match": "qtuning"}}],
         "scoring": {"shards": 3},
         "contamination": True,
+        "pruning": {"shards": 3},
         "runtime": {"retention": "scores"},
         "dataset": {"name": "own", "path": "own.jsonl"},
         "evaluation": {"benchmarks": DEFAULT["evaluation"]["benchmarks"] | {"Wins": WINS}},

@@ -86,6 +86,12 @@ def cell_input(file):
     return path
 
 
+def selection_files(wildcards):
+    """What a static cell is trained on; [] for the other cells."""
+    files = [f"{R}/{name}" for name in inputs.selection_files(EXPERIMENT, cell_of(wildcards))]
+    return files[0] if len(files) == 1 else files
+
+
 def scores_from_outside(wildcards):
     """The file of a cell's imported scores, if it exists."""
     file = imported.scores_file(EXPERIMENT, cell_of(wildcards), wildcards.imported)

@@ -9,7 +9,7 @@ rule train:
         samples=rules.gather_scores.output.samples,
         tokens=rules.gather_scores.output.tokens,
         meta=rules.gather_scores.output.meta,
-        selection=cell_input(inputs.selection_input),
+        selection=selection_files,
         extras=training_extras,
     output:
         model=weights(f"{R}/{layout.weights(CELL)}"),

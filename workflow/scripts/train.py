@@ -12,10 +12,12 @@ from prunegrid.training import Job, train
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
 trust = trust_reason(snakemake.config, snakemake.wildcards.model)
 with step(snakemake.log[0]), allow_code(trust, snakemake.input.model):
+    selection = snakemake.input.get("selection") or None
     job = Job(
         model=snakemake.input.model,
         scores=Path(snakemake.input.tokens).parent,
-        selection=snakemake.input.get("selection") or None,
+        # Of a selection in parts, the folder; its summary is among the inputs, too.
+        selection=selection if selection is None or isinstance(selection, str) else Path(selection[0]).parent,
         pruning=snakemake.params.pruning,
         shuffled=snakemake.params.shuffled,
         training=Training.model_validate(snakemake.params.training),

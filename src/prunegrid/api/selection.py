@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from prunegrid.api.show import show
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet
+from prunegrid.core.parts import find_table, read_parts
 from prunegrid.core.ratios import Amount, read_amount
 from prunegrid.experiment import layout
 from prunegrid.experiment.dataset import Unit
@@ -41,7 +41,7 @@ class Summary(SelectionSummary):
 
 
 class Selection:
-    """The samples and tokens that a pruner kept: a folder with `selection.parquet` and `selection.json`.
+    """The samples and tokens that a pruner kept: a folder with `selection.parquet` (or its parts) and `selection.json`.
 
     `open` reads one that exists. `scores` is the folder that was pruned, where it is not where the selection says.
     """
@@ -78,7 +78,7 @@ class Selection:
     @property
     def sample_ids(self) -> list[int]:
         """The kept samples, ascending."""
-        ids: list[int] = read_parquet(self.folder / layout.SELECTION, ["sample_id"])["sample_id"].to_pylist()
+        ids: list[int] = read_parts(find_table(self.folder / layout.SELECTION), ["sample_id"])["sample_id"].to_pylist()
         return ids
 
     def summary(self) -> Summary:
@@ -112,7 +112,7 @@ class Selection:
 
     def to_pandas(self) -> "pd.DataFrame":
         """A row for each kept sample: its id, place in the source, kept positions of the response, weight, reason."""
-        frame: pd.DataFrame = read_parquet(self.folder / layout.SELECTION).to_pandas()
+        frame: pd.DataFrame = read_parts(find_table(self.folder / layout.SELECTION)).to_pandas()
         return frame
 
 

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import Record, parquet_rows, parquet_schema, read_parquet, stream_parquet
+from prunegrid.core.parts import find_table, read_parts
 from prunegrid.experiment import layout
 from prunegrid.exporters.origin import find_scores, read_summary
 from prunegrid.models import load_tokenizer
@@ -26,7 +27,7 @@ def show(
     Raises `PrunegridError` for a sample that is not kept. The scores hold the tokens, and their folder the tokenizer.
     """
     source = find_scores(folder, read_summary(folder), scores)
-    kept = _kept(folder / layout.SELECTION, rows, samples)
+    kept = _kept(find_table(folder / layout.SELECTION), rows, samples)
     tokenizer = load_tokenizer(source.tokenizer_dir())
 
     def decode(ids: list[int]) -> str:
@@ -45,7 +46,7 @@ def show(
 
 def _kept(path: Path, rows: int, samples: Sequence[int]) -> dict[int, Record]:
     """The rows of `selection.parquet` to show, by sample_id."""
-    table = read_parquet(path)
+    table = read_parts(path)
     if samples:
         missing = sorted(set(samples) - set(table["sample_id"].to_pylist()))
         if missing:

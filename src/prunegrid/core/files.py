@@ -118,29 +118,29 @@ def read_json(path: Path, fix: str = "") -> Any:
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pa.Table:
     """The file's table, or only `columns` of it; damage and missing columns are a `PrunegridError` with `fix`."""
-    with _reading(path, fix):
-        table = _open(path, columns, fix).read(columns=None if columns is None else list(columns))
+    with reading(path, fix):
+        table = open_parquet(path, columns, fix).read(columns=None if columns is None else list(columns))
         table.validate(full=True)  # text that is not UTF-8 would fail somewhere else, later
         return table
 
 
 def parquet_schema(path: Path) -> pa.Schema:
     """The file's columns, with its key-value metadata; errors as in `read_parquet`."""
-    with _reading(path):
-        return _open(path).schema_arrow
+    with reading(path):
+        return open_parquet(path).schema_arrow
 
 
 def parquet_rows(path: Path) -> int:
     """The file's number of rows; errors as in `read_parquet`."""
-    with _reading(path):
-        rows: int = _open(path).metadata.num_rows
+    with reading(path):
+        rows: int = open_parquet(path).metadata.num_rows
         return rows
 
 
 def read_batches(path: Path, size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The file's rows, or only `columns` of them, at most `size` in memory at a time; errors as in `read_parquet`."""
-    with _reading(path):
-        yield from _batches(_open(path, columns), size, columns)
+    with reading(path):
+        yield from _batches(open_parquet(path, columns), size, columns)
 
 
 def _batches(file: pq.ParquetFile, size: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
@@ -154,24 +154,29 @@ def stream_parquet(path: Path, columns: Sequence[str], sizes: Sequence[int]) -> 
 
     Neither the pieces nor the memory they take depend on the size of the file's row groups.
     """
-    with _reading(path):
-        file = _open(path, columns)
-        batches = (pa.Table.from_batches([batch]) for batch in _batches(file, 1024, columns))
-        # Batches do not end where pieces do: the rows of a batch beyond a piece's end wait here for the next piece.
-        surplus = file.schema_arrow.empty_table().select(list(columns))
-        for size in sizes:
-            parts = [surplus]
-            while sum(map(len, parts)) < size and (batch := next(batches, None)) is not None:
-                parts.append(batch)
-            rows = pa.concat_tables(parts)  # copies nothing: slices of it share the batches' memory
-            yield rows[:size]
-            surplus = rows[size:]
-        rest = pa.concat_tables([surplus, *batches])
-        if len(rest):
-            yield rest
+    with reading(path):
+        file = open_parquet(path, columns)
+        empty = file.schema_arrow.empty_table().select(list(columns))
+        yield from pieces(_batches(file, 1024, columns), empty, sizes)
 
 
-def _open(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq.ParquetFile:
+def pieces(batches: Iterator[pa.RecordBatch], empty: pa.Table, sizes: Sequence[int]) -> Iterator[pa.Table]:
+    """The rows of `batches` in pieces of `sizes` rows, then the rest, if any; `empty` has their columns."""
+    tables = (pa.Table.from_batches([batch]) for batch in batches)
+    surplus = empty  # batches do not end where pieces do: the rows beyond a piece's end wait here for the next one
+    for size in sizes:
+        parts = [surplus]
+        while sum(map(len, parts)) < size and (table := next(tables, None)) is not None:
+            parts.append(table)
+        rows = pa.concat_tables(parts)  # copies nothing: slices of it share the batches' memory
+        yield rows[:size]
+        surplus = rows[size:]
+    rest = pa.concat_tables([surplus, *tables])
+    if len(rest):
+        yield rest
+
+
+def open_parquet(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq.ParquetFile:
     file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False, page_checksum_verification=True)
     names = file.schema_arrow.names
     if missing := sorted(set(columns or ()) - set(names)):
@@ -180,7 +185,7 @@ def _open(path: Path, columns: Sequence[str] | None = None, fix: str = "") -> pq
 
 
 @contextmanager
-def _reading(path: Path, fix: str = "") -> Iterator[None]:
+def reading(path: Path, fix: str = "") -> Iterator[None]:
     with opening(path):
         try:
             yield

@@ -23,7 +23,7 @@ from prunegrid.experiment.model import Model, Sandbox, Source
 from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.score_file import ScoreFile, check_scores
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
-from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
+from prunegrid.experiment.training import USUAL_DTYPE, Pruning, Runtime, Scoring, Training
 from prunegrid.experiment.training_checks import check_mini_batches, check_training, chooses_by_epoch
 from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
@@ -64,6 +64,7 @@ class Experiment(Section):
         {}, description="scores that something else made: columns that any pruner may read"
     )
     scoring: Scoring = Field(Scoring(), description="pass that computes the scores")
+    pruning: Pruning = added(Pruning(), description="how static selections are made; decides no result")
     training: Training = Field(Training(), description="fine-tuning")
     runtime: Runtime = Field(Runtime(), description="how jobs run")
     evaluation: Evaluation = Field(description="benchmarks")

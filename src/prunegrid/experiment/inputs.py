@@ -62,10 +62,16 @@ def match_input(experiment: Experiment, cell: Cell) -> str | None:
     return grid.selection_summary(experiment, matched) if matched else None
 
 
-def selection_input(experiment: Experiment, cell: Cell) -> str | None:
-    """What a static cell is trained on; none for the full data set, or if mini-batches are pruned in training."""
-    static = cell.pruned and not grid.dynamic(experiment, cell)
-    return f"{layout.pruned(cell.name)}/{layout.SELECTION}" if static else None
+def selection_files(experiment: Experiment, cell: Cell) -> list[str]:
+    """What a static cell is trained on; none for the full data set, or if mini-batches are pruned in training.
+
+    Of a selection in parts, also its summary, which a job of its own writes.
+    """
+    if not cell.pruned or grid.dynamic(experiment, cell):
+        return []
+    shards = experiment.pruning.shards
+    summary = [grid.selection_summary(experiment, cell)] if shards > 1 else []
+    return [*layout.selection(cell.name, shards), *summary]
 
 
 def weights_input(experiment: Experiment, cell: Cell) -> str | None:

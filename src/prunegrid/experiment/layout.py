@@ -5,12 +5,14 @@ All are strings relative to that folder, since `status` asks for tens of thousan
 and the two kinds of jobs that have more in their names.
 """
 
+from prunegrid.core.parts import part_name
 from prunegrid.pruners.columns import VECTOR_EXTRAS
 from prunegrid.sandbox.data_sets import PRETRAINING
 
 MODEL, CELL = "{model}", "{model}/{cell}"
 IMPORT, IMPORT_JOB = "{imported}", "{model}/{cell}/{imported}"
 SHARD_JOB, EXTRA_JOB, COLUMN_JOB = "{model}/{scatteritem}", "{model}/{extra}", "{model}/{column}"
+PART_JOB = "{model}/{cell}/{part}"
 
 EXPERIMENT = "experiment.json"
 RESULTS = "results.parquet"
@@ -29,6 +31,7 @@ VECTORS = ".arrow"  # ending of a column of vectors in `EXTRA`; others are Parqu
 DATA, DATA_COUNTS, TOKENIZER = "data.parquet", "data.json", "tokenizer"  # scores of one's own have these, too
 PASS = ".unfinished"  # in scores of one's own: what a pass that is not complete has done
 SELECTION, SUMMARY, SELECTION_LOG = "selection.parquet", "selection.json", "selection_log.parquet"
+CHOICE, PARTS = "choice.parquet", "selection"  # of a selection in shards: what is cut, and the folder of its parts
 TRAINING, WEIGHTS, CHECKPOINTS = "training.json", "model", "checkpoints"
 EVALUATION_CACHE = "cache"
 
@@ -83,8 +86,25 @@ def shard(model: str, part: str) -> str:
 
 
 def pruned(cell: str) -> str:
-    """The folder of a static cell's selection: `SELECTION` and `SUMMARY`."""
+    """The folder of a static cell's selection: `SELECTION` (or `PARTS`) and `SUMMARY`."""
     return f"pruned/{cell}"
+
+
+def selection(cell: str, shards: int) -> list[str]:
+    """The file of a static cell's selection, or its parts."""
+    if shards == 1:
+        return [f"{pruned(cell)}/{SELECTION}"]
+    return [part(cell, part_name(number, shards)) for number in range(1, shards + 1)]
+
+
+def part(cell: str, name: str) -> str:
+    """A part of a static cell's selection, `00001-of-00003`."""
+    return f"{pruned(cell)}/{PARTS}/{name}.parquet"
+
+
+def choice(cell: str) -> str:
+    """What the shards of a static cell's selection are cut by."""
+    return f"{pruned(cell)}/{CHOICE}"
 
 
 def trained(cell: str) -> str:

@@ -6,6 +6,7 @@ A test compares the list with the jobs that Snakemake plans. Paths are relative 
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from pathlib import PurePath
 from typing import NamedTuple
 
 from prunegrid.experiment import grid, layout
@@ -20,7 +21,7 @@ from prunegrid.experiment.inputs import (
     imported_data,
     match_input,
     reference_name,
-    selection_input,
+    selection_files,
     training_input,
     weights_input,
     world_file,
@@ -97,7 +98,7 @@ def import_steps(experiment: Experiment, cell: Cell) -> list[Step]:
 def _own_steps(experiment: Experiment, cell: Cell) -> list[Step]:
     steps = [_train(experiment, cell)] if cell.trained else []
     if cell.pruned and not grid.dynamic(experiment, cell):
-        steps.insert(0, _prune(experiment, cell))
+        steps = [*prune_steps(experiment, cell), *steps]
     return [*steps, _evaluate(experiment, cell)]
 
 
@@ -233,7 +234,8 @@ def _imported_column(experiment: Experiment, model: str, column: str) -> Step:
     return Step("imported_column", f"{model}/{column}", (layout.extra_score(model, column),), needs)
 
 
-def _prune(experiment: Experiment, cell: Cell) -> Step:
+def prune_steps(experiment: Experiment, cell: Cell) -> list[Step]:
+    """The jobs that make a static cell's selection: `prune`, or `choose`, a `cut` for each shard, and its summary."""
     needs = _files(
         *_scores(cell.model),
         *extra_inputs(experiment, cell).values(),
@@ -241,8 +243,17 @@ def _prune(experiment: Experiment, cell: Cell) -> Step:
         layout.manifest(cell.model),
         layout.dataset(experiment.dataset.name),
     )
-    folder = layout.pruned(cell.name)
-    return Step("prune", cell.name, (f"{folder}/{layout.SELECTION}", f"{folder}/{layout.SUMMARY}"), needs, cell=cell)
+    shards, summary = experiment.pruning.shards, f"{layout.pruned(cell.name)}/{layout.SUMMARY}"
+    parts = layout.selection(cell.name, shards)
+    if shards == 1:
+        return [Step("prune", cell.name, (*parts, summary), needs, cell=cell)]
+    choice = layout.choice(cell.name)
+    inputs = (choice, *_scores(cell.model), *extra_inputs(experiment, cell).values())
+    return [
+        Step("choose", cell.name, (choice,), needs, temporary=(choice,), cell=cell),
+        *(Step("cut", f"{cell.name}/{PurePath(part).stem}", (part,), inputs, cell=cell) for part in parts),
+        Step("gather_selection", cell.name, (summary,), (choice, *parts), cell=cell),
+    ]
 
 
 def _train(experiment: Experiment, cell: Cell) -> Step:
@@ -258,7 +269,7 @@ def _train(experiment: Experiment, cell: Cell) -> Step:
             layout.base_model(cell.model),
             layout.manifest(cell.model),
             *_scores(cell.model),
-            selection_input(experiment, cell),
+            *selection_files(experiment, cell),
             *(extra_inputs(experiment, cell).values() if dynamic else ()),
         ),
         temporary=() if grid.keeps_weights(experiment) else (weights,),
@@ -284,4 +295,4 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     yield from (_imported_column(experiment, cell.model, name) for name in extras if name in experiment.scores)
     if matched := grid.matched_cell(experiment, cell):
         yield from _selection_inputs(experiment, matched)
-        yield _prune(experiment, matched)
+        yield from prune_steps(experiment, matched)

@@ -22,6 +22,12 @@ class Scoring(Section):
     shards: int = Field(1, ge=1, description="number of jobs; decides no result")
 
 
+class Pruning(Section):
+    """How static selections are made."""
+
+    shards: int = Field(1, ge=1, description="parts of the token table, each a job that cuts its kept tokens")
+
+
 class Lora(Section):
     """LoRA, under peft's names."""
 

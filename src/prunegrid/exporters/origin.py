@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.parts import find_table, parts_digest
 from prunegrid.experiment import layout
 from prunegrid.scoring.reader import ScoresFolder, check_digests
 from prunegrid.selection.summary import SelectionSummary, prune_again
@@ -11,14 +11,14 @@ from prunegrid.selection.summary import SelectionSummary, prune_again
 
 def read_summary(folder: Path) -> SelectionSummary:
     """The selection's `selection.json`, if `selection.parquet` is the file that it describes."""
-    path, selection = folder / layout.SUMMARY, folder / layout.SELECTION
+    path, selection = folder / layout.SUMMARY, find_table(folder / layout.SELECTION)
     if not path.is_file():
         raise PrunegridError(folder, f"holds no {layout.SUMMARY}", "name a folder that `prunegrid prune` wrote")
     summary = SelectionSummary.read(path)
     if summary.mode == "dynamic":
         problem = "is of a dynamic cell, whose selection changes with every step"
         raise PrunegridError(path, problem, "export a static selection")
-    if summary.selection not in (None, files.sha256(selection)):
+    if summary.selection not in (None, parts_digest(selection)):
         raise PrunegridError(selection, f"is not the file that {path} describes (SHA-256)", prune_again(path))
     return summary
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_parquet, stream_parquet
+from prunegrid.core.parts import find_table, read_parts, stream_parts
 from prunegrid.core.randomness import uniform
 from prunegrid.experiment import layout
 from prunegrid.exporters.blocks import Block, KeptRow, heads, other_samples, read_sequences
@@ -61,7 +62,7 @@ class KeptRows:
         self, folder: Path, scores: Path | None = None, *, removal: str = "mask", resample: bool = False
     ) -> None:
         self.folder, self.removal, self.resample = folder, removal, resample
-        self.selection = folder / layout.SELECTION
+        self.selection = find_table(folder / layout.SELECTION)
         self.summary = read_summary(folder)
         self.scores = find_scores(folder, self.summary, scores)
         self.left_out, self.totals, self.reason = Counter({"no_label": 0}), Totals(), ""
@@ -156,7 +157,7 @@ class KeptRows:
     @cached_property
     def chosen_N(self) -> NDArray[np.int64]:
         """int64[N]: which row of the selection each scored sample is, or -1."""
-        ids = read_parquet(self.selection, ["sample_id"])["sample_id"].to_numpy()
+        ids = read_parts(self.selection, ["sample_id"])["sample_id"].to_numpy()
         if np.any(np.diff(ids) <= 0):
             raise PrunegridError(self.selection, "its sample_id do not ascend", "prune again")
         sample_id_N = self.facts["sample_id"].to_numpy()
@@ -190,6 +191,6 @@ class KeptRows:
         """The selection's rows in pieces of `counts`, in the order of the scores."""
         columns, order = ["kept", "weight"], self.chosen_N[self.chosen_N >= 0]
         if np.all(np.diff(order) > 0):
-            return stream_parquet(self.selection, columns, counts)
-        table = read_parquet(self.selection, columns).take(order)
+            return stream_parts(self.selection, columns, counts)
+        table = read_parts(self.selection, columns).take(order)
         return (table.slice(end - count, count) for end, count in zip(np.cumsum(counts).tolist(), counts, strict=True))

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from prunegrid import pruners
 from prunegrid.core import files
+from prunegrid.core.parts import find_table, read_parts
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.variant import Budget, Variant
@@ -106,14 +107,14 @@ def _panel(results: ModelResults, variant: Variant, budget: Budget) -> Panel:
     for seed in results.experiment.seeds:
         cell = Cell(results.model, variant.name, budget, seed)
         folder = results.root / grid.selection_folder(results.experiment, cell)
-        if (folder / layout.SUMMARY).exists() and (folder / layout.SELECTION).exists():
+        if (folder / layout.SUMMARY).exists() and find_table(folder / layout.SELECTION).exists():
             fill = (reason := _reasons(folder)).eq("fill").sum()
             return Panel(f"{heading}: {fill:,} filled in", SelectionSummary.read(folder / layout.SUMMARY), reason)
     return Panel(f"{heading}: no selection")
 
 
 def _reasons(folder: Path) -> "pd.Series[str]":
-    table = files.read_parquet(folder / layout.SELECTION, ["sample_id", "reason"]).to_pandas()
+    table = read_parts(find_table(folder / layout.SELECTION), ["sample_id", "reason"]).to_pandas()
     return pd.Series(table["reason"].to_numpy(), index=table["sample_id"])
 
 

@@ -22,7 +22,7 @@ from prunegrid.figures.model_results import NothingToShow
 from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.selection.prune import kept_blocks
+from prunegrid.selection.blocks import kept_blocks
 
 SHORTEST, LONGEST = 12, 60
 ROWS_AT_ONCE = 1024

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_parquet
+from prunegrid.core.parts import read_parts
 from prunegrid.data.conversations import SampleReader
 from prunegrid.data.counts import no_samples
 from prunegrid.data.datasets import locate
@@ -217,7 +218,7 @@ def _entries() -> tuple[tuple[str, dict[str, Any]], ...]:
 def selected_tokens(tokens: TokenCounts, method: str, sample_ratio: float, selection: Path) -> tuple[float, float]:
     """All prompt and response tokens of the samples that a cell keeps: counted once it is pruned, else estimated."""
     if tokens.lengths and selection.exists():
-        return tokens.selected(read_parquet(selection, ["sample_id"])["sample_id"].to_pylist())
+        return tokens.selected(read_parts(selection, ["sample_id"])["sample_id"].to_pylist())
     if method.startswith("longest+"):
         return tokens.longest(sample_ratio)
     return tokens.prompt * sample_ratio, tokens.response * sample_ratio

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from prunegrid.core.parts import find_table
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -103,8 +104,12 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
 def _cell_workload(basis: Basis, rule: str, cell: Cell) -> Workload:
     if rule == "import_scores":
         return Workload()
-    if rule == "prune":
+    if rule in ("prune", "choose"):
         return Workload(table_tokens=basis.tokens[cell.model].total)
+    if rule == "cut":
+        return Workload(table_tokens=basis.tokens[cell.model].total // basis.experiment.pruning.shards)
+    if rule == "gather_selection":
+        return Workload()
     if rule in TRAINING:
         return _training(basis, cell)
     return workload.evaluation_workload(basis.experiment, basis.sizes[cell.model], basis.benchmarks.values())
@@ -115,7 +120,7 @@ def _training(basis: Basis, cell: Cell) -> Workload:
     training = memory.resolve_checkpointing(basis.experiment, size, grid.training_of(basis.experiment, cell))
     epoch_tokens, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
     if cell.budget:
-        selection = basis.root / layout.pruned(cell.name) / layout.SELECTION
+        selection = find_table(basis.root / layout.pruned(cell.name) / layout.SELECTION)
         method, token_ratio = basis.experiment.variant(cell.variant).method, cell.budget.token_ratio
         token_ratio = 1.0 if method == "all" else token_ratio
         if method != "all":

@@ -39,7 +39,7 @@ ASSUMED_GPU = 80e9  # bytes
 TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS = 32_000_000
 SANDBOX_TOKENS = {"short": 75_000, "long": 98_000}
-READING = ("dataset", "imported_column", "prune", "figures", "audit")
+READING = ("dataset", "imported_column", "prune", "choose", "cut", "figures", "audit")
 PASSES = ("score", "extra_score", "vector_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
 

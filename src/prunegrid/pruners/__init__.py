@@ -4,7 +4,7 @@ Snakemake imports this package each time it parses, so nothing here imports torc
 """
 
 from prunegrid.pruners import methods as methods  # registers the package's own
-from prunegrid.pruners.apply import choose_samples, choose_tokens, require_tokens, select
+from prunegrid.pruners.apply import choose_samples, choose_tokens, require_tokens, select, token_ranks
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Ranking, Scores, SelectionArrays
 from prunegrid.pruners.match import Match
 from prunegrid.pruners.method import (
@@ -30,7 +30,7 @@ from prunegrid.pruners.registry import (
     token_pruner,
 )
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
-from prunegrid.pruners.token_selection import select_tokens
+from prunegrid.pruners.token_selection import select_tokens, without_pools
 
 __all__ = [
     "AUTHORS",
@@ -65,4 +65,6 @@ __all__ = [
     "select",
     "select_tokens",
     "token_pruner",
+    "token_ranks",
+    "without_pools",
 ]

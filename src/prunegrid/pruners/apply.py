@@ -12,7 +12,7 @@ import numpy as np
 from prunegrid.core import ragged
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Floats, Ints
-from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Ranking, Scores, SelectionArrays
+from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Rank, Ranking, Scores, SelectionArrays
 from prunegrid.pruners.match import Match, match_rows
 from prunegrid.pruners.method import find_pruners
 from prunegrid.pruners.registry import Pruner
@@ -74,13 +74,8 @@ def choose_tokens(
     """A pair's choice of the tokens of the samples `rows`: `tokens` in all, or the share that `spec` says."""
     spec = spec.complete()
     _, second = find_pruners(spec.method)
-    options, rules = spec.options, TokenRules.read(spec.options)
-    prompt_keys = second.prompt_keys(options) if rules.candidates == "sequence" else None
-
-    def rank(block: Scores) -> Floats:
-        key = _check_key(second, second.call(block, draw, options=options), int(block.offsets[-1]))
-        return key if second.reads_ratio(options) else np.where(key > 0, key, -np.inf)
-
+    rules = TokenRules.read(spec.options)
+    rank, prompt_rank = token_ranks(spec, draw)
     pooled = second.shared_budget or rules.pool == "batch"
     return Choice(
         rows=rows,
@@ -90,8 +85,28 @@ def choose_tokens(
         pool=np.zeros(len(rows), np.int64) if pooled else None,
         least=int(second.shared_budget),
         end_token=rules.end_token,
-        prompt_rank=(lambda block: prompt_keys(block, draw)) if prompt_keys else None,
+        prompt_rank=prompt_rank,
     )
+
+
+def token_ranks(spec: PruningSpec, draw: Draw) -> tuple[Rank, Rank | None]:
+    """How the method ranks the tokens of a block, and the prompts' candidates if they compete: by the block alone.
+
+    `spec` is complete. Refused for a joint pruner that declares no `rank`.
+    """
+    pruner, options, is_pair = find_pruners(spec.method)[-1], spec.options, len(find_pruners(spec.method)) == 2
+    rules = TokenRules.read(options)
+    draw = replace(draw, sample_ratio=spec.sample_ratio) if is_pair else draw
+    prompt_keys = pruner.prompt_keys(options) if is_pair and rules.candidates == "sequence" else None
+    if not is_pair:
+        pruner.check_rank()
+
+    def rank(block: Scores) -> Floats:
+        returned = pruner.call(block, draw, options=options) if is_pair else pruner.call_rank(block, draw, options)
+        key = _check_key(pruner, returned, int(block.offsets[-1]))
+        return key if not is_pair or pruner.reads_ratio(options) else np.where(key > 0, key, -np.inf)
+
+    return rank, (lambda block: prompt_keys(block, draw)) if prompt_keys else None
 
 
 def token_counts(kept: Scores, spec: PruningSpec, tokens: int | None = None) -> Ints:

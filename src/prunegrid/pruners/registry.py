@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prunegrid.core.errors import PrunegridError
+from prunegrid.pruners.arrays import Draw, Scores
 from prunegrid.pruners.options import Options
 from prunegrid.pruners.token_rules import PROMPT_CANDIDATES, PromptKeys, TokenRules
 
@@ -33,10 +34,12 @@ class Pruner:
     name in tables and figures, or such a function; `published` is what the paper's tables call it, where that is not
     its label under default options. `reason` is the one recorded for the samples it keeps. `figure_row` is the place of
     a token pruner in the figure `tokens`, 0 if it is not shown there. A token pruner that ranks the tokens of all kept
-    samples together has a `shared_budget`. `readings` are values of its options by the name of a source that reads the
-    method otherwise than the paper does: `{method: longest+ppl, reading: authors-2025-09}` sets those of both pruners,
-    and options beside it override them. What is recorded is every option's value, and not the reading. Increase
-    `version` when the pruner's result changes: selections made with it are made again.
+    samples together has a `shared_budget`. A joint pruner's `rank(block, draw, *, options)` gives the keys of its
+    Choice's `rank` without the Choice: who cuts a shard has only a block of its samples. `readings` are values of its
+    options by the name of a source that reads the method otherwise than the paper does: `{method: longest+ppl, reading:
+    authors-2025-09}` sets those of both pruners, and options beside it override them. What is recorded is every
+    option's value, and not the reading. Increase `version` when the pruner's result changes: selections made with it
+    are made again.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Pruner:
     reason: str = "rank"
     figure_row: int = 0
     shared_budget: bool = False
+    rank: Callable[..., Any] | None = None
     prompt_keys: Callable[[dict[str, Any]], PromptKeys | None] = lambda options: None
     reads_ratio: Callable[[dict[str, Any]], bool] = lambda options: True
     rules: type[TokenRules] | None = None
@@ -77,8 +81,22 @@ class Pruner:
 
     def call(self, *arguments: Any, options: dict[str, Any]) -> Any:
         """The function's result. What a foreign one raises is a `PrunegridError` that names it and the line."""
+        return self._run(self.function, *arguments, options=options)
+
+    def check_rank(self) -> None:
+        """Refuse a joint pruner that has no `rank`, and so cannot cut shards."""
+        if self.rank is None:
+            problem = "does not say how it ranks the tokens of a shard alone"
+            raise PrunegridError(f"pruner {self.name}", problem, "give rank=... in its decorator, or do not cut shards")
+
+    def call_rank(self, block: Scores, draw: Draw, options: dict[str, Any]) -> Any:
+        """The keys of a block by a joint pruner's `rank`."""
+        assert self.rank, "checked before"
+        return self._run(self.rank, block, draw, options=options)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any, options: dict[str, Any]) -> Any:
         try:
-            return self.function(*arguments, **self.options.arguments(options))
+            return function(*arguments, **self.options.arguments(options))
         except Exception as error:
             if not self.foreign or isinstance(error, PrunegridError):
                 raise

@@ -65,8 +65,7 @@ class Candidates:
 
 def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[SelectionArrays]:
     """The selection of each of `blocks()`: the kept samples with their tokens, in the order of `choice`."""
-    if choice.pool is not None:
-        choice = replace(choice, k=_pooled_counts(choice, choice.pool, blocks))
+    choice = without_pools(choice, blocks)
     start = 0
     for block in blocks():
         part = slice(start, start + len(block))
@@ -76,6 +75,11 @@ def select_tokens(choice: Choice, blocks: Blocks) -> Iterator[SelectionArrays]:
         marks = ragged.segment_top_k(candidates.key, candidates.offsets, k)
         yield _selection(block, candidates, marks, choice, part)
     assert start == len(choice), f"the blocks hold {start} of the {len(choice)} kept samples"
+
+
+def without_pools(choice: Choice, blocks: Blocks) -> Choice:
+    """The choice with a k of its own for each sample: where samples share a pool, its tokens are read for that."""
+    return choice if choice.pool is None else replace(choice, k=_pooled_counts(choice, choice.pool, blocks), pool=None)
 
 
 def _pooled_counts(choice: Choice, pool: Ints, blocks: Blocks) -> Ints:

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from prunegrid.core.columns import Stretch, read_columns
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import parquet_schema, parquet_writer, read_parquet, replacing, write_parquet
+from prunegrid.core.files import parquet_schema, parquet_writer, replacing, write_parquet
 from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import EXTRAS, VECTOR_EXTRAS
@@ -49,15 +50,21 @@ def source_digests(file: Path) -> dict[str, str]:
     return digests
 
 
-def read_sample_columns(file: Path, names: list[str]) -> tuple[Ints, dict[str, NDArray[Any]]]:
-    """`sample_id` and the columns: float64[n] each, or float16[n, D], mapped into memory. A null becomes NaN."""
+def read_sample_columns(
+    file: Path, names: list[str], stretch: Stretch | None = None
+) -> tuple[Ints, dict[str, NDArray[Any]]]:
+    """`sample_id` and the columns: float64[n] each, or float16[n, D], mapped into memory. A null becomes NaN.
+
+    Of all rows, or of a stretch of them.
+    """
     if file.suffix == layout.VECTORS:
         vectors = read_vectors(file)
-        return vectors.sample_id, dict.fromkeys(names, vectors.values)
+        part = slice(*(stretch or (None, None)))
+        return vectors.sample_id[part], dict.fromkeys(names, vectors.values[part])
     if lists := [name for name in names if extra_kind(file, name) == "token"]:
         raise PrunegridError(file, f"{lists[0]} has a list for each sample, not a number", "read it as a token column")
-    table = read_parquet(file, ["sample_id", *names])
-    return table["sample_id"].to_numpy(), {name: table[name].cast(pa.float64()).to_numpy() for name in names}
+    columns = read_columns(file, {"sample_id": np.int64, **dict.fromkeys(names, np.float64)}, stretch)
+    return columns.pop("sample_id"), columns
 
 
 def write_column(

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prunegrid.core import file_sums, ragged
+from prunegrid.core.columns import Stretch, read_columns, read_rows, stream_rows
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair, sha256, stream_parquet
 from prunegrid.core.versions import SCORES_SCHEMA
@@ -26,7 +27,7 @@ from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.pruners.conversations import merge
 from prunegrid.pruners.method import Needs
 from prunegrid.pruners.named_columns import missing_column
-from prunegrid.scoring import extra_files, origin
+from prunegrid.scoring import extra_files, origin, sample_table
 from prunegrid.scoring.sequences import Sequences
 
 NO_COLUMNS = Needs(samples={}, tokens={})
@@ -129,37 +130,30 @@ class ScoresFolder:
                 columns[name].append(block.tokens[name])
         return replace(samples, tokens={name: np.concatenate(parts) for name, parts in columns.items()})
 
-    def read_samples(self, needs: Needs = NO_COLUMNS, unit: str = "turn") -> Scores:
-        """All samples, in the file's order, with the sample columns needed and no tokens.
+    def read_samples(self, needs: Needs = NO_COLUMNS, unit: str = "turn", stretch: Stretch | None = None) -> Scores:
+        """All samples (or those of a stretch of answers), in the file's order, with the sample columns needed.
 
         With `unit: conversation`, consecutive answers of one row of the source are one sample (`conversations.merge`).
         """
-        ids, prompt, lengths, truncated = _required_columns(self.tables["sample"])
-        columns: dict[str, NDArray[Any]] = {}
+        scores = sample_table.read_answers(self.tables["sample"], stretch)
         for file, names in self._files("sample", needs.samples).items():
-            file_ids, values = extra_files.read_sample_columns(file, names)
-            _check_ids(file_ids, ids, file)
-            columns |= values
-        scores = Scores(
-            sample_id=ids,
-            response_tokens=lengths,
-            truncated=truncated.astype(bool),
-            offsets=ragged.offsets_from_lengths(lengths),
-            samples=columns,
-            prompt_tokens=prompt,
-        )
-        whole = scores if unit == "turn" else merge(scores, self._first_answers())
-        return replace(whole, blocks=lambda: self.token_blocks(whole, needs))
+            if file == self.tables["sample"]:  # a null becomes NaN, which the pruner's check reports
+                values: dict[str, NDArray[Any]] = read_columns(file, dict.fromkeys(names, np.float64), stretch)
+            else:
+                file_ids, values = extra_files.read_sample_columns(file, names, stretch)
+                _check_ids(file_ids, scores.sample_id, file)
+            scores.samples.update(values)
+        if unit == "conversation":
+            scores = merge(scores, sample_table.first_answers(self.tables["sample"], stretch))
+        return replace(scores, blocks=lambda: self.token_blocks(scores, needs, stretch))
 
-    def _first_answers(self) -> ragged.Ints:
-        """The samples that begin a row of the source."""
-        path = self.tables["sample"]
-        if "row" not in parquet_schema(path).names:
-            raise PrunegridError(path, "has no column row, so its conversations are unknown", "score again")
-        row_N = read_parquet(path, ["row"])["row"].to_numpy()
-        return np.flatnonzero(np.append(True, row_N[1:] != row_N[:-1])[: len(row_N)])
+    def shard_stretch(self, shard: tuple[int, int], unit: str = "turn") -> Stretch:
+        """The answers that are part i of n, `shard` (i, n); conversations stay whole where they are the unit."""
+        return sample_table.shard_stretch(self.tables["sample"], shard, unit)
 
-    def token_blocks(self, samples: Scores, needs: Needs = NO_COLUMNS) -> Iterator[Scores]:
+    def token_blocks(
+        self, samples: Scores, needs: Needs = NO_COLUMNS, stretch: Stretch | None = None
+    ) -> Iterator[Scores]:
         """Consecutive blocks of `samples`, as `read_samples` gave them, with the token columns needed.
 
         Only a block of about `BLOCK_TOKENS` tokens is in memory at a time, whatever the size of the file, of its
@@ -167,8 +161,8 @@ class ScoresFolder:
         """
         files = {self.tables["token"]: [], **self._files("token", needs.tokens)}
         sizes = _block_sizes(samples.response_tokens)
-        rows = np.diff(samples.answers.offsets[np.append(0, np.cumsum(sizes))]).tolist()
-        streams = [stream_parquet(file, ["sample_id", *names], rows) for file, names in files.items()]
+        rows = np.diff(samples.answers.offsets[ragged.offsets_from_lengths(np.array(sizes, np.int64))]).tolist()
+        streams = [_stream(file, ["sample_id", *names], rows, stretch) for file, names in files.items()]
         start = 0
         # A file with more rows than answers yields one more table, one with fewer yields none: `_check_rows` sees it.
         for size, *tables in zip_longest(sizes, *streams, fillvalue=0):
@@ -180,12 +174,12 @@ class ScoresFolder:
             yield replace(block, tokens=columns)
             start += size
 
-    def places(self) -> "Places | None":
+    def places(self, stretch: Stretch | None = None) -> "Places | None":
         """Where the answers stand in the source; None for scores of version 0.1."""
         path = self.tables["sample"]
         if not {"row", "turn"} <= set(parquet_schema(path).names):
             return None
-        return Places(read_parquet(path, ["sample_id", "row", "turn"]).sort_by("sample_id").combine_chunks())
+        return Places(read_rows(path, ["sample_id", "row", "turn"], stretch).sort_by("sample_id").combine_chunks())
 
     def sequences(self) -> Sequences:
         """The token ids that were scored, where their answers stand, and which responses were cut off."""
@@ -255,21 +249,8 @@ def _block_sizes(lengths: ragged.Ints) -> list[int]:
     return sizes
 
 
-def _required_columns(path: Path) -> list[NDArray[Any]]:
-    """int64[n] each: sample_id, prompt_tokens, response_tokens and truncated, which every pruner needs."""
-    names = ["sample_id", "prompt_tokens", "response_tokens", "truncated"]
-    table = read_parquet(path, names)
-    for name in names:
-        if table[name].null_count:
-            raise PrunegridError(path, f"column {name} has nulls", repair(path))
-    columns = [table[name].cast(pa.int64()).to_numpy() for name in names]
-    ids, lengths = columns[0], columns[2]
-    # Almost always ascending, which is cheap to see; only otherwise are they sorted to look for duplicates.
-    if np.any(np.diff(ids) <= 0) and len(np.unique(ids)) < len(ids):
-        raise PrunegridError(path, "a sample_id occurs twice", repair(path))
-    if np.any(lengths < 1):
-        raise PrunegridError(path, f"sample_id {ids[lengths < 1][0]} has no response tokens", "leave the sample out")
-    return columns
+def _stream(file: Path, columns: list[str], rows: list[int], stretch: Stretch | None) -> Iterator[pa.Table]:
+    return stream_rows(file, columns, rows, stretch.start) if stretch else stream_parquet(file, columns, rows)
 
 
 def _check_rows(table: pa.Table | None, ids: ragged.Ints, path: Path) -> None:

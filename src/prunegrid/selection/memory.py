@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from prunegrid.core.columns import Stretch
 from prunegrid.core.errors import PrunegridError
 from prunegrid.pruners import Needs, Scores
 
@@ -27,7 +28,7 @@ class ScoresInMemory:
         """No file."""
         return {}
 
-    def places(self) -> None:
+    def places(self, stretch: Stretch | None = None) -> None:
         """Nothing is known of a source."""
 
     def read_samples(self, needs: Needs, unit: str = "turn") -> Scores:
@@ -36,6 +37,6 @@ class ScoresInMemory:
             raise PrunegridError(self.path, problem, "give a scores folder")
         return replace(self.scores, tokens={}, blocks=lambda: [self.scores])
 
-    def token_blocks(self, samples: Scores, needs: Needs) -> Iterator[Scores]:
+    def token_blocks(self, samples: Scores, needs: Needs, stretch: Stretch | None = None) -> Iterator[Scores]:
         """One block: all scores."""
         yield self.scores

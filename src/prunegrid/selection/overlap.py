@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import read_parquet
+from prunegrid.core.parts import find_table, read_parts
 from prunegrid.core.ragged import Ints, flat_indices, offsets_from_lengths
 from prunegrid.experiment import layout
 from prunegrid.scoring.reader import check_digests
@@ -29,8 +29,8 @@ class Overlap(NamedTuple):
 def overlap(folder: Path, other: Path) -> Overlap:
     """Compare the selections in two folders; those of other data or tokens are refused."""
     _check_same_data(folder, other)
-    files = (path / layout.SELECTION for path in (folder, other))
-    tables = [read_parquet(file, ["sample_id", "kept"]).sort_by("sample_id") for file in files]
+    files = (find_table(path / layout.SELECTION) for path in (folder, other))
+    tables = [read_parts(file, ["sample_id", "kept"]).sort_by("sample_id") for file in files]
     ids, other_ids = (table["sample_id"].to_numpy() for table in tables)
     common, *rows = np.intersect1d(ids, other_ids, assume_unique=True, return_indices=True)
     union = len(ids) + len(other_ids) - len(common)

@@ -24,12 +24,13 @@ def record_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
         if files.exists(summary) and _differs(files, summary, named.get(layout.SUMMARY)):
             yield Reason(layout.SUMMARY, TRAINED, CHANGED, (training,))
     elif cell.pruned:
-        summary, selection = (f"{layout.pruned(cell.name)}/{name}" for name in (layout.SUMMARY, layout.SELECTION))
-        foreign = list(_foreign_reasons(experiment, files, cell, (summary, selection)))
+        summary = f"{layout.pruned(cell.name)}/{layout.SUMMARY}"
+        made = (summary, *layout.selection(cell.name, experiment.pruning.shards))
+        foreign = list(_foreign_reasons(experiment, files, cell, made))
         yield from foreign
-        yield from _changed_inputs(files, summary, PRUNED, (summary, selection))
+        yield from _changed_inputs(files, summary, PRUNED, made)
         yield from _changed_inputs(files, training, TRAINED, _made_again(files, cell))
-        for reason in _selection_reasons(files, cell):
+        for reason in _selection_reasons(experiment, files, cell):
             # Of a selection that is another cell's, the one that is made anew may be the one trained on.
             yield replace(reason, remove=()) if foreign else reason
     if files.value(training, "seed") not in (None, cell.seed):
@@ -38,22 +39,22 @@ def record_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
         yield from _changed_inputs(files, layout.score(cell.name, benchmark), EVALUATED, (training,))
 
 
-def _selection_reasons(files: Files, cell: Cell) -> Iterator[Reason]:
+def _selection_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
     """Whether a static cell was trained on another selection than the current one."""
     folder, training = layout.pruned(cell.name), layout.training(cell.name)
-    selection = f"{folder}/{layout.SELECTION}"
+    parts = layout.selection(cell.name, experiment.pruning.shards)
     used = files.value(training, "selection", absent=UNKNOWN)
-    if used in (None, UNKNOWN) or not files.exists(selection):
+    if used in (None, UNKNOWN) or not all(map(files.exists, parts)):
         return
     recorded = files.value(f"{folder}/{layout.SUMMARY}", "selection", absent=UNKNOWN)
     if used == recorded:
         return
-    current = core_files.sha256(files.root / selection)
+    current = core_files.sha256(*(files.root / part for part in parts))
     if recorded in (None, UNKNOWN) and used == current:
         return
     # Of a selection that is not its summary's, nobody knows what it is: it is pruned again, which trains again.
     is_damaged = recorded not in (None, UNKNOWN, current)
-    remove = (selection,) if is_damaged else (training,) if files.is_unseen(training, selection) else ()
+    remove = (*parts,) if is_damaged else (training,) if files.is_unseen(training, parts[-1]) else ()
     yield Reason("the selection", TRAINED, MADE_ANEW, remove)
 
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from prunegrid.core.files import sha256
+from prunegrid.core.parts import parts_digest
 from prunegrid.core.versions import STEP
 from prunegrid.experiment.training import Runtime, Training
 from prunegrid.models.architecture import TrainingAttention
@@ -52,7 +52,7 @@ class Job(BaseModel):
         """What a checkpoint must have in common with the job to be resumed. `digests` are those of the scores, `extras`
         of the optional scores that it reads."""
         settings = self.model_dump(mode="json", include={"training", "pruning", "shuffled", "seed", "device"})
-        selection = sha256(self.selection) if self.selection else None
+        selection = parts_digest(self.selection) if self.selection else None
         steps = ("train", "score", "prune") if self.pruning else ("train",)
         if self.pruning and self.pruning.columns & set(EXTRAS):
             steps = (*steps, "extra")

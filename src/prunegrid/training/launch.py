@@ -8,6 +8,7 @@ from typing import Any
 from prunegrid.core import file_sums
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import read_json, replacing, write_json
+from prunegrid.core.parts import find_parts
 from prunegrid.experiment import layout
 from prunegrid.models import check_complete, check_device, check_unchanged, file_sizes, weights_digest
 from prunegrid.scoring.reader import ScoresFolder, check_digests
@@ -83,8 +84,9 @@ def _check_files(job: Job) -> file_sums.Sums:
     if job.selection is None:
         return sums
     summary = job.selection.with_suffix(".json")
-    selection = file_sums.hash_files([job.selection, summary])
-    digest, recorded = file_sums.combine_sums([selection[job.selection]]), read_json(summary).get("selection")
+    parts = find_parts(job.selection)
+    selection = file_sums.hash_files([*parts, summary])
+    digest, recorded = file_sums.combine_sums([selection[part] for part in parts]), read_json(summary).get("selection")
     if recorded not in (None, digest):
         raise file_sums.change_error(job.selection, digest, recorded, summary, prune_again(summary))
     return sums | selection

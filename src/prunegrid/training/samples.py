@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import parquet_schema, read_parquet
+from prunegrid.core.parts import parts_columns, read_parts
 from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import derive_seed, uniform
 from prunegrid.scoring.sequences import Sequences
@@ -45,9 +45,9 @@ class Samples:
         self._group()
 
     def select(self, path: Path) -> None:
-        """Reduce to what `selection.parquet` keeps; refuse one that keeps a sample without scores."""
-        chosen = [PROMPT_KEPT] if PROMPT_KEPT in parquet_schema(path).names else []
-        table = read_parquet(path, ["sample_id", "kept", "weight", *chosen])
+        """Reduce to what a selection keeps, a file or a folder of parts; refuse one of a sample without scores."""
+        chosen = [PROMPT_KEPT] if PROMPT_KEPT in parts_columns(path) else []
+        table = read_parts(path, ["sample_id", "kept", "weight", *chosen])
         ids = table["sample_id"].to_numpy()
         order = np.argsort(self.rows.sample_id_N, kind="stable")
         place = np.minimum(np.searchsorted(self.rows.sample_id_N, ids, sorter=order), len(order) - 1)

@@ -81,8 +81,8 @@ def _walk_training(walk: Walk, experiment: Experiment, cell: Cell, done: bool) -
             place = layout.scores_meta(cell.model), f"digests.{part}"
             walk.agree(kind, (name, f"digests.{part}"), place, "scores")
         if cell.pruned and not grid.dynamic(experiment, cell):
-            selection = f"{layout.pruned(cell.name)}/{layout.SELECTION}"
-            walk.compare(name, kind, [selection], record.get("selection"), "selections of trainings")
+            selection = layout.selection(cell.name, experiment.pruning.shards)
+            walk.compare(name, kind, selection, record.get("selection"), "selections of trainings")
 
 
 def _walk_selection(walk: Walk, experiment: Experiment, cell: Cell, done: bool) -> None:
@@ -97,8 +97,8 @@ def _walk_selection(walk: Walk, experiment: Experiment, cell: Cell, done: bool) 
     if seeds.get("cell", cell.seed) != cell.seed:
         walk.other.append(_another(walk.root / name, "seed", seeds["cell"], cell.seed))
     if not grid.dynamic(experiment, cell):
-        selection = f"{layout.pruned(cell.name)}/{layout.SELECTION}"
-        walk.compare(name, kind, [selection], record.get("selection"), "selections")
+        selection = layout.selection(cell.name, experiment.pruning.shards)
+        walk.compare(name, kind, selection, record.get("selection"), "selections")
         if done:
             matched = grid.matched_cell(experiment, cell)
             skipped = _rewritten(walk, experiment, matched, record.get("version")) if matched else ""

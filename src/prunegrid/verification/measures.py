@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from prunegrid import pruners
-from prunegrid.core import files
+from prunegrid.core import files, parts
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
@@ -65,7 +65,9 @@ class Measures:
             }
         if grid.dynamic(self.experiment, cell):
             return self._kept_by_training(cell, lengths, training)
-        table = files.read_parquet(self.root / layout.pruned(cell.name) / layout.SELECTION, ["sample_id", "kept"])
+        table = parts.read_parts(
+            parts.find_table(self.root / layout.pruned(cell.name) / layout.SELECTION), ["sample_id", "kept"]
+        )
         kept = pd.Series(pc.list_value_length(table["kept"]).to_numpy(), table["sample_id"].to_numpy())
         last = pd.Series([row[-1].as_py() if len(row) else -1 for row in table["kept"]], kept.index)
         ends = (last == lengths.tokens[kept.index] - 1) & ~lengths.truncated[kept.index]

@@ -14,7 +14,8 @@ from prunegrid import __version__, pruners
 from prunegrid.core import files, randomness
 from prunegrid.pruners import Draw, PruningSpec
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.selection.prune import prune, selection_table
+from prunegrid.selection.cut import selection_table
+from prunegrid.selection.prune import prune
 from prunegrid.selection.summary import SelectionSummary
 from support import handmade_scores
 from support.errors import refused

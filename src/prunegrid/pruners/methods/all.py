@@ -24,6 +24,7 @@ def _equal(block: Scores) -> Floats:
     "all",
     label=lambda options: "All but ends" if options.get("end_token") == "drop" else "All",
     reason="all",
+    rank=lambda block, draw, end_token: _equal(block),
     readings={AUTHORS: {"end_token": "drop"}},
 )
 def everything(

@@ -49,7 +49,13 @@ def _by_epoch(loss: Floats, scores: Scores, draw: Draw) -> Ranking:
     return Ranking(key, weight=np.where(is_high, 1.0, 1 / draw.sample_ratio))
 
 
-@joint_pruner("infobatch-original", label="InfoBatch (original)", samples=("nll",), reason="draw")
+@joint_pruner(
+    "infobatch-original",
+    label="InfoBatch (original)",
+    samples=("nll",),
+    reason="draw",
+    rank=lambda block, draw, **options: draw.tokens(block),
+)
 def infobatch_original(
     scores: Scores,
     draw: Draw,

@@ -39,11 +39,24 @@ def _entropy_column(entropy_over: str) -> str:
     return "sequence_entropy" if entropy_over == "sequence" else "entropy"
 
 
+def _rank(
+    block: Scores, draw: Draw, *, window: int | None = None, neighbor_lambda: float = 0.5, reading: Reading = PAPER
+) -> Floats:
+    """The key [T] by which tokens of Q2 are kept: the paper's score, or one of those that its ablation puts there."""
+    if reading.token_score == "random":
+        return draw.tokens(block)
+    if reading.token_score == "excess":
+        return block.token("reference_nll") - block.token("nll")
+    score = smoothed(block, neighbor_lambda, reading.edges)
+    return score if reading.token_score == "reversed" else -score
+
+
 @joint_pruner(
     "qtuning",
     label="Q-Tuning",
     samples=_sample_columns,
     tokens=_token_columns,
+    rank=_rank,
     option_order=ORDER,
     readings={AUTHORS: AUTHORS_COPY},
 )
@@ -73,23 +86,13 @@ def qtuning(
     return Choice(
         rows=rows,
         k=tokens.k,
-        rank=lambda block: _rank(block, draw, neighbor_lambda, reading),
+        rank=lambda block: _rank(block, draw, neighbor_lambda=neighbor_lambda, reading=reading),
         samples=KeptSamples(np.ones(len(rows), np.float32), plane.quadrant(rows), plane.reason(rows), treated_as),
         pool=tokens.pool,
         least=tokens.least,
         end_token=reading.end_token,
         details=plane.details() | tokens.details,
     )
-
-
-def _rank(block: Scores, draw: Draw, neighbor_lambda: float, reading: Reading) -> Floats:
-    """The key [T] by which tokens of Q2 are kept: the paper's score, or one of those that its ablation puts there."""
-    if reading.token_score == "random":
-        return draw.tokens(block)
-    if reading.token_score == "excess":
-        return block.token("reference_nll") - block.token("nll")
-    score = smoothed(block, neighbor_lambda, reading.edges)
-    return score if reading.token_score == "reversed" else -score
 
 
 def smoothed(scores: Scores, neighbor_lambda: float, edges: str) -> Floats:

@@ -54,7 +54,20 @@ def _token_columns(options: dict[str, Any]) -> tuple[str, ...]:
     return pruner.token_columns(complete)
 
 
-@joint_pruner(NAME, label=_label, samples=_sample_columns, tokens=_token_columns)
+def _rank(
+    block: Scores,
+    draw: Draw,
+    *,
+    token_pruner: str = "ppl",
+    token_options: dict[str, Any] | None = None,
+    sample_score: str = "tokens",
+) -> Floats:
+    """The keys [T] of the token pruner."""
+    pruner, complete = _ranker({"token_pruner": token_pruner, "token_options": token_options})
+    return np.array(pruner.call(block, draw, options=complete), np.float64)
+
+
+@joint_pruner(NAME, label=_label, samples=_sample_columns, tokens=_token_columns, rank=_rank)
 def token_first(
     scores: Scores,
     draw: Draw,
