@@ -74,10 +74,19 @@ def block(start: int, n: int, response_tokens: int) -> tuple[dict[str, pa.Table]
     nll_T = rng.standard_gamma(1.5, lengths.sum(), dtype=np.float32)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     nll_N = np.add.reduceat(nll_T, offsets[:-1], dtype=np.float64) / lengths
-    ids = pa.array(np.arange(start, start + n))
-    samples = pa.table(
+    samples = sample_table(start, lengths, nll_N, rng)
+    lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(nll_T))
+    return {"samples": samples, "tokens": pa.table({"sample_id": samples["sample_id"], "nll": lists})}, int(
+        lengths.sum()
+    )
+
+
+def sample_table(start: int, lengths: np.ndarray, nll_N: np.ndarray, rng: np.random.Generator) -> pa.Table:
+    """The samples from number `start` on, with what the pruners read of each."""
+    n = len(lengths)
+    return pa.table(
         {
-            "sample_id": ids,
+            "sample_id": pa.array(np.arange(start, start + n)),
             "prompt_tokens": pa.array(np.full(n, 40, np.int32)),
             "response_tokens": pa.array(lengths.astype(np.int32)),
             "truncated": pa.array(rng.random(n) < 0.02),
@@ -86,8 +95,6 @@ def block(start: int, n: int, response_tokens: int) -> tuple[dict[str, pa.Table]
             "entropy": pa.array((nll_N + rng.normal(0, 0.1, n)).astype(np.float32)),
         }
     )
-    lists = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(nll_T))
-    return {"samples": samples, "tokens": pa.table({"sample_id": ids, "nll": lists})}, int(lengths.sum())
 
 
 def run(folder: Path, method: str) -> dict[str, float]:

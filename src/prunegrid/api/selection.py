@@ -15,7 +15,7 @@ from prunegrid.experiment.training import Removal
 from prunegrid.exporters.dataset import to_datasets
 from prunegrid.exporters.export import export as export_folder
 from prunegrid.models import describe
-from prunegrid.pruners import Draw, MethodSpec, Scores, needs
+from prunegrid.pruners import Draw, MethodSpec, PruningSpec, Scores, needs
 from prunegrid.pruners.methods.imported import check_directions
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection import prune as pruning
@@ -137,15 +137,8 @@ def prune(
     pair meets instead. `model` is checked against the scores. Without `out`, the selection lives in a temporary folder,
     as long as the object does.
     """
-    amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
-    if unit not in get_args(Unit):
-        raise PrunegridError("unit", f"is {unit!r}", "give turn or conversation")
-    if not isinstance(seed, int) or seed < 0:
-        raise PrunegridError("seed", f"is {seed!r}", "give a whole number from 0")
-    source, method = _source(scores), MethodSpec(method=pair, options=dict(options or {})).complete()
-    _check_directions(source, pair, options or {})
-    spec = budget_spec(source, method, *amounts, Draw(seed), unit)
-    counts = {name: amount.text for name, amount in zip(("samples", "tokens"), amounts, strict=True) if amount.count}
+    source = _source(scores)
+    spec, counts = pruning_spec(source, pair, samples, tokens, seed, unit, options)
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
     folder = Path(temporary.name) if temporary else Path(out or ".")
     _check_folder(folder)
@@ -154,13 +147,35 @@ def prune(
         folder,
         spec,
         seed,
-        match=_summary_file(match),
+        match=match_file(match),
         expected_digests=describe(Path(model))["digests"] if model else None,
-        budget=counts or None,
+        budget=counts,
     )
     selection = Selection(folder, source.path if isinstance(source, ScoresFolder) else None)
     selection.temporary = temporary
     return selection
+
+
+def pruning_spec(
+    source: ScoresFolder | ScoresInMemory,
+    pair: str,
+    samples: Ratio,
+    tokens: Ratio,
+    seed: int,
+    unit: Unit = "turn",
+    options: Mapping[str, Any] | None = None,
+) -> tuple[PruningSpec, dict[str, str] | None]:
+    """The pruning that these arguments of `prune` ask for, and the counts among them, as they were written."""
+    amounts = read_amount(samples, "samples"), read_amount(tokens, "tokens")
+    if unit not in get_args(Unit):
+        raise PrunegridError("unit", f"is {unit!r}", "give turn or conversation")
+    if not isinstance(seed, int) or seed < 0:
+        raise PrunegridError("seed", f"is {seed!r}", "give a whole number from 0")
+    method = MethodSpec(method=pair, options=dict(options or {})).complete()
+    _check_directions(source, pair, options or {})
+    spec = budget_spec(source, method, *amounts, Draw(seed), unit)
+    counts = {name: amount.text for name, amount in zip(("samples", "tokens"), amounts, strict=True) if amount.count}
+    return spec, counts or None
 
 
 def export(
@@ -186,7 +201,7 @@ def _source(scores: Folder | ScoresFolder | Scores) -> ScoresFolder | ScoresInMe
     return scores if isinstance(scores, ScoresFolder) else ScoresFolder(Path(scores))
 
 
-def _summary_file(match: Folder | Selection | None) -> Path | None:
+def match_file(match: Folder | Selection | None) -> Path | None:
     """The `selection.json` of a selection, of its folder, or itself."""
     if match is None:
         return None

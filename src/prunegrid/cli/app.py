@@ -4,6 +4,8 @@ prunegrid keep FILE --model DIR --pair qtuning --samples 12.5% --tokens 50% --to
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
 prunegrid prune --scores DIR --pair qtuning --samples 12.5% --tokens 50% --seed 0 --out pruned
+prunegrid choose --scores DIR --pair qtuning --samples 12.5% --tokens 50% --out pruned
+prunegrid cut pruned --shard 1/8
 prunegrid show pruned
 prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
@@ -29,8 +31,10 @@ from collections.abc import Sequence
 
 from prunegrid import __version__
 from prunegrid.cli import (
+    choose,
     compare,
     contamination,
+    cut,
     doctor,
     export,
     extra,
@@ -56,6 +60,8 @@ COMMANDS = (
     score,
     extra,
     prune,
+    choose,
+    cut,
     show,
     export,
     merge,

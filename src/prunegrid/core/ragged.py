@@ -1,5 +1,6 @@
 """Vectorised helpers for ragged arrays: one flat array of T values and `offsets[n+1]`, one segment per sample."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -18,16 +19,23 @@ def exact_fraction(ratio: float) -> Fraction:
 
 def floor_times(factor: Fraction, numbers: Ints) -> Ints:
     """floor(factor * number) for each, in unbounded integers: one Python operation per distinct number."""
-    distinct, inverse = np.unique(numbers, return_inverse=True)
-    floors = [factor.numerator * number // factor.denominator for number in distinct.tolist()]
-    return np.asarray(floors, dtype=np.int64)[inverse].reshape(numbers.shape)
+    return _of_each(numbers, lambda number: factor.numerator * number // factor.denominator)
 
 
 def round_times(factor: Fraction, numbers: Ints) -> Ints:
     """round(factor * number) for each, half to even."""
+    return _of_each(numbers, lambda number: round(factor * number))
+
+
+def _of_each(numbers: Ints, function: Callable[[int], int]) -> Ints:
+    """The function of each number, called once for each distinct one; lengths, which are small, are not sorted."""
+    if numbers.size and numbers.min() >= 0 and numbers.max() < 4 * numbers.size:
+        distinct = np.flatnonzero(np.bincount(numbers.ravel()))
+        table = np.zeros(distinct[-1] + 1, np.int64)
+        table[distinct] = list(map(function, distinct.tolist()))
+        return table[numbers]
     distinct, inverse = np.unique(numbers, return_inverse=True)
-    rounded = [round(factor * number) for number in distinct.tolist()]
-    return np.asarray(rounded, dtype=np.int64)[inverse].reshape(numbers.shape)
+    return np.asarray(list(map(function, distinct.tolist())), dtype=np.int64)[inverse].reshape(numbers.shape)
 
 
 def keep_counts(ratio: float, sizes: Ints, rule: str = "floor") -> Ints:
@@ -61,7 +69,13 @@ def segment_sums(values: Ints | Bools, offsets: Ints) -> Ints:
 
 def top_k(key: Floats, k: int) -> Ints:
     """The rows [k] of the largest keys, ascending; ties go to the earlier row."""
-    return np.sort(np.argsort(-key, kind="stable")[:k])
+    if k >= len(key):
+        return np.arange(len(key))
+    kth = np.partition(key, len(key) - k)[len(key) - k] if k else np.inf
+    is_kept = key > kth
+    ties = np.flatnonzero(key == kth)
+    is_kept[ties[: k - np.count_nonzero(is_kept)]] = True
+    return np.flatnonzero(is_kept)
 
 
 def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:

@@ -5,10 +5,12 @@ The mixer is SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014).
 """
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+CHUNK = 2**18  # what is drawn at a time: the steps between would take ten times the memory of the draws
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -22,6 +24,19 @@ def uniform(
     seed: int, purpose: str, sample_id: ArrayLike, position: ArrayLike = 0, *, epoch: int = 0, step: int = 0
 ) -> NDArray[np.float64]:
     """Draws in [0, 1), one for each broadcast pair of `sample_id` and `position`."""
+    ids, positions = np.broadcast_arrays(sample_id, position)
+    if ids.size <= CHUNK or ids.ndim != 1:
+        return _uniform(seed, purpose, ids, positions, epoch, step)
+    draws = np.empty(len(ids))
+    for start in range(0, len(ids), CHUNK):
+        part = slice(start, start + CHUNK)
+        draws[part] = _uniform(seed, purpose, ids[part], positions[part], epoch, step)
+    return draws
+
+
+def _uniform(
+    seed: int, purpose: str, sample_id: NDArray[Any], position: NDArray[Any], epoch: int, step: int
+) -> NDArray[np.float64]:
     state = np.asarray(derive_seed(seed, purpose), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for key in (epoch, step, sample_id, position):

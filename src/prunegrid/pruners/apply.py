@@ -146,7 +146,7 @@ def _check_key(pruner: Pruner, returned: Any, size: int) -> Floats:
         raise PrunegridError(source, f"returned values of shape {key.shape}, {key.dtype}", fix)
     if not real:
         raise PrunegridError(source, "returned values that are not finite numbers", fix)
-    return key.astype(np.float64)
+    return key.astype(np.float64, copy=False)
 
 
 def _check_choice(pruner: Pruner, scores: Scores, choice: Any) -> Choice:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, keep_counts
+from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, keep_counts, top_k
 from prunegrid.pruners.eu_reading import Reading
 from prunegrid.pruners.eu_thresholds import Thresholds, bisect, members
 
 LISTED_WINDOWS = 64
+TOGETHER = 2**20  # samples of the windows that are divided at a time
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,27 @@ class Plane:
         ]
 
 
-def divide(ppl: Floats, entropy: Floats, luck: Floats, window: int, sample_ratio: float, reading: Reading) -> Plane:
+def divide(
+    ppl: Floats, entropy: Floats, luck: Floats | None, window: int, sample_ratio: float, reading: Reading
+) -> Plane:
     """Divide n samples, in order, into windows of `window` samples (the last may be shorter), and choose in each.
 
-    `luck` [n] is the order of samples that are filled or trimmed at random.
+    `luck` [n] is the order of samples that are filled or trimmed at random, where the reading asks for that.
     """
     corner, is_kept, treated_as = (np.zeros(len(ppl), kind) for kind in (np.int8, bool, np.int8))
     thresholds = []
     for part, size in _equal_windows(len(ppl), window):
-        ppl_YN, entropy_YN, luck_YN = (column[part].reshape(-1, size) for column in (ppl, entropy, luck))
+        ppl_YN, entropy_YN = (column[part].reshape(-1, size) for column in (ppl, entropy))
+        luck_YN = None if luck is None else luck[part].reshape(-1, size)
         group = bisect(ppl_YN, entropy_YN, sample_ratio, reading)
         corner_YN = group.corners(ppl_YN, entropy_YN)
         member_YN = members(corner_YN)
-        contrast_YN = normalised(ppl_YN) - normalised(entropy_YN)
+        contrast_YN = normalised(ppl_YN)
+        contrast_YN -= normalised(entropy_YN)
         corner[part] = corner_YN.ravel()
-        is_kept[part] = _choose(member_YN, np.abs(contrast_YN), luck_YN, sample_ratio, reading).ravel()
         treated_as[part] = np.where(member_YN, corner_YN, _fill_corner(contrast_YN, reading)).ravel()
+        np.abs(contrast_YN, out=contrast_YN)
+        is_kept[part] = _choose(member_YN, contrast_YN, luck_YN, sample_ratio, reading).ravel()
         thresholds.append((size, group))
     return Plane(corner, is_kept, treated_as, thresholds)
 
@@ -97,10 +103,11 @@ def _fill_corner(contrast_YN: Floats, reading: Reading) -> NDArray[np.int8]:
 
 
 def _equal_windows(n: int, window: int) -> Iterator[tuple[slice, int]]:
-    """The rows of all whole windows, then those of the last, shorter one; each with the size of its windows."""
+    """The rows of all whole windows, some at a time, then those of the last, shorter one; each with their size."""
     whole = n - n % window
-    if whole:
-        yield slice(0, whole), window
+    some = window * max(1, TOGETHER // window)
+    for start in range(0, whole, some):
+        yield slice(start, min(start + some, whole)), window
     if whole < n:
         yield slice(whole, n), n - whole
 
@@ -108,7 +115,8 @@ def _equal_windows(n: int, window: int) -> Iterator[tuple[slice, int]]:
 def normalised(values_YN: Floats) -> Floats:
     """Min-max normalised in each window; 0 if all values are equal."""
     low, high = values_YN.min(axis=1, keepdims=True), values_YN.max(axis=1, keepdims=True)
-    scaled: Floats = (values_YN - low) / np.where(high > low, high - low, 1.0)
+    scaled: Floats = values_YN - low
+    scaled /= np.where(high > low, high - low, 1.0)
     return scaled
 
 
@@ -119,7 +127,9 @@ def sample_count(sample_ratio: float, size: int, reading: Reading) -> int:
     return int(keep_counts(sample_ratio, np.array([size]))[0])
 
 
-def _choose(member_YN: Bools, contrast_YN: Floats, luck_YN: Floats, sample_ratio: float, reading: Reading) -> Bools:
+def _choose(
+    member_YN: Bools, contrast_YN: Floats, luck_YN: Floats | None, sample_ratio: float, reading: Reading
+) -> Bools:
     """Keep members of Q2 and Q4; fill or trim by |PPL_norm - Ent_norm| or luck; ties go to the earlier row [Y, N]."""
     windows, size = member_YN.shape
     member_count = member_YN.sum(axis=1)
@@ -128,11 +138,28 @@ def _choose(member_YN: Bools, contrast_YN: Floats, luck_YN: Floats, sample_ratio
         number = np.maximum(number, member_count)
     if reading.fill == "none":
         number = np.minimum(number, member_count)
-    trim_YN = luck_YN if reading.trim_order == "random" else contrast_YN
-    fill_YN = luck_YN if reading.fill == "random" else contrast_YN
+    trim_YN, fill_YN = (
+        luck_YN if luck_YN is not None and order == "random" else contrast_YN
+        for order in (reading.trim_order, reading.fill)
+    )
+    if windows == 1:
+        return _choose_in_one(member_YN[0], trim_YN[0], fill_YN[0], int(number[0]))[None]
     # Members come first, then the others, each by their own order: the first `number` are kept, so that too many
     # members are trimmed at their end and too few are filled up from the beginning of the others.
     order_YN = np.lexsort((-np.where(member_YN, trim_YN, fill_YN), ~member_YN), axis=1)
     is_kept_YN = np.zeros_like(member_YN)
     np.put_along_axis(is_kept_YN, order_YN, np.arange(size) < number[:, None], axis=1)
     return is_kept_YN
+
+
+def _choose_in_one(member_N: Bools, trim_N: Floats, fill_N: Floats, number: int) -> Bools:
+    """The `number` samples that `_choose` keeps of one window, which may be all the data: nothing is sorted."""
+    is_kept_N = member_N.copy()
+    inside = np.flatnonzero(member_N)
+    if len(inside) > number:
+        is_kept_N[:] = False
+        is_kept_N[inside[top_k(trim_N[inside], number)]] = True
+    elif len(inside) < number:
+        outside = np.flatnonzero(~member_N)
+        is_kept_N[outside[top_k(fill_N[outside], number - len(inside))]] = True
+    return is_kept_N

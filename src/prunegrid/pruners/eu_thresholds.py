@@ -39,6 +39,16 @@ class Thresholds:
         }
         return np.select(list(cases.values()), [np.int8(corner) for corner in cases], np.int8(0))
 
+    def members(self, ppl_YN: Floats, entropy_YN: Floats) -> Bools:
+        """Whether each sample is in Q2 or Q4 [Y, N]: what `corners` says, without the other corners."""
+        above = np.greater if self.strict else np.greater_equal
+        is_member: Bools = ppl_YN <= self.ppl_low[:, None]
+        is_member &= above(entropy_YN, self.entropy_high[:, None])
+        is_q2: Bools = above(ppl_YN, self.ppl_high[:, None])
+        is_q2 &= entropy_YN <= self.entropy_low[:, None]
+        is_member |= is_q2
+        return is_member
+
 
 def members(corner: NDArray[np.int8]) -> Bools:
     """Whether each sample is in Q2 or Q4, the corners that are kept."""
@@ -62,7 +72,7 @@ def bisect(ppl_YN: Floats, entropy_YN: Floats, sample_ratio: float, reading: Rea
     for _ in range(reading.bisection_steps):
         level = np.where(is_met, level, (low + high) // 2)
         thresholds = _thresholds(ppl_sorted, entropy_sorted, level, unit, reading)
-        number = members(thresholds.corners(ppl_YN, entropy_YN)).sum(axis=1)
+        number = np.count_nonzero(thresholds.members(ppl_YN, entropy_YN), axis=1)
         # A larger alpha widens the corners. Too few samples in Q2 and Q4: alpha grows, else it shrinks.
         low, high = np.where(number < target, level, low), np.where(number < target, high, level)
         if reading.tolerance is not None:

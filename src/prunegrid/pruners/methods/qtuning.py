@@ -73,7 +73,8 @@ def qtuning(
     """Samples by corner (per window of `window` rows; None: all at once), tokens by smoothed perplexity."""
     ppl, entropy = scores.samples["ppl"], scores.samples[_entropy_column(reading.entropy_over)]
     window = window or len(scores)
-    plane = divide(ppl, entropy, draw.samples(scores), window, sample_ratio, reading)
+    luck = draw.samples(scores) if "random" in (reading.trim_order, reading.fill) else None
+    plane = divide(ppl, entropy, luck, window, sample_ratio, reading)
     rows = np.flatnonzero(plane.is_kept)
     if not len(rows):
         raise PrunegridError("qtuning", "Q2 and Q4 are empty and nothing fills them", "set fill: contrast")

@@ -1,0 +1,31 @@
+"""Cut one shard of a selection by what `prunegrid choose` chose."""
+
+import argparse
+import re
+from pathlib import Path
+
+SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="what `prunegrid choose` wrote; the parts are written there")
+    parser.add_argument("--shard", type=_shard, required=True, metavar="I/N", help="which of how many: 1/8 up to 8/8")
+    parser.add_argument("--scores", type=Path, help="the scores, if they have moved")
+
+
+def run(options: argparse.Namespace) -> None:
+    from prunegrid.api.selection import Selection
+    from prunegrid.api.shards import cut
+
+    number, shards = options.shard
+    if missing := cut(options.folder, number, shards, options.scores):
+        print(f"Cut shard {number} of {shards}; to be cut: {', '.join(map(str, missing))}")
+    else:
+        print(f"All {shards} shards are cut.\n{Selection.open(options.folder, options.scores)}")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = SHARD.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard; give 1/8 for the first of eight")
+    return int(found[1]), int(found[2])
