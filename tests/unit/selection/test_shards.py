@@ -39,6 +39,7 @@ METHODS = [
     ("qtuning", {"token_score": "random", "fill": "random"}),
     ("infobatch-original", {}),
     ("all", {"end_token": "drop"}),
+    ("token-first", {}),
 ]
 
 
