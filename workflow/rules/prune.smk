@@ -42,7 +42,7 @@ else:
             manifest=f"{R}/{layout.manifest(MODEL)}",
             data=rules.dataset.output.data,
         output:
-            temp(f"{R}/{layout.choice(CELL)}"),
+            f"{R}/{layout.choice(CELL)}",
         log:
             f"{R}/{layout.log('choose', CELL)}",
         benchmark:

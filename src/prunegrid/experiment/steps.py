@@ -250,7 +250,7 @@ def prune_steps(experiment: Experiment, cell: Cell) -> list[Step]:
     choice = layout.choice(cell.name)
     inputs = (choice, *_scores(cell.model), *extra_inputs(experiment, cell).values())
     return [
-        Step("choose", cell.name, (choice,), needs, temporary=(choice,), cell=cell),
+        Step("choose", cell.name, (choice,), needs, cell=cell),
         *(Step("cut", f"{cell.name}/{PurePath(part).stem}", (part,), inputs, cell=cell) for part in parts),
         Step("gather_selection", cell.name, (summary,), (choice, *parts), cell=cell),
     ]
