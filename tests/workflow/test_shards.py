@@ -38,11 +38,8 @@ def test_three_shards_are_cut_trained_on_and_cut_again_alone(tmp_path: Path) -> 
     expected = read_json(tmp_path / PRUNED / "selection.json")
     run(tmp_path, three, TRAINING)
     assert parts.read_parts(tmp_path / PRUNED / "selection").equals(whole)
-    assert sorted(path.name for path in (tmp_path / PRUNED).iterdir()) == [
-        "choice.parquet",
-        "selection",
-        "selection.json",
-    ]
+    files = sorted(path.name for path in (tmp_path / PRUNED).iterdir())
+    assert files == ["choice.parquet", "selection", "selection.json"]
     summary, training = read_json(tmp_path / PRUNED / "selection.json"), read_json(tmp_path / TRAINING)
     assert training["selection"] == summary["selection"] != expected["selection"]
     for changed in ("selection", "shards"):
