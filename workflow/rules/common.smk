@@ -116,6 +116,12 @@ def reference_model(wildcards):
     return f"{R}/{name}" if wildcards.extra in REFERENCE_EXTRAS else []
 
 
+def reference_of_pass(wildcards):
+    """The reference model, if the scoring pass computes a score under it."""
+    name = layout.base_model(inputs.reference_name(wildcards.model))
+    return f"{R}/{name}" if REFERENCE_EXTRAS & {*EXPERIMENT.scoring.extra} else []
+
+
 def extra_data(wildcards):
     """The training set, for a score of DATA_EXTRAS."""
     return rules.dataset.output.data if wildcards.extra in DATA_EXTRAS else []

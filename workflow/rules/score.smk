@@ -5,8 +5,19 @@ SCORES = f"{R}/{layout.scores(MODEL)}"
 SHARD = f"{R}/{layout.shard(MODEL, '{scatteritem}')}"
 
 
+# Optional scores that the pass computes, which no rule of their own then makes.
+IN_PASS = EXPERIMENT.scoring.extra
+IN_PASS_FILES = [f"{layout.EXTRA}/{layout.extra_name(name)}" for name in IN_PASS]
+IN_PASS_PARAMS = {"extra_version": STEP["extra"]} if IN_PASS else {}
+
+
+def in_pass(files):
+    """The files of these optional scores, as inputs or outputs; a pass without any has no such key."""
+    return {"extra": files} if IN_PASS else {}
+
+
 wildcard_constraints:
-    extra="|".join(EXTRAS),
+    extra="|".join(name for name in EXTRAS if name not in IN_PASS) or "(?!)",
     column="|".join(map(re.escape, EXPERIMENT.scores)) or "(?!)",
 
 
@@ -19,10 +30,12 @@ rule score:
         model=f"{R}/{layout.base_model(MODEL)}",
         manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
+        **({"reference": reference_of_pass} if IN_PASS else {}),
     output:
         samples=temp(f"{SHARD}/{layout.SAMPLES}"),
         tokens=temp(f"{SHARD}/{layout.TOKENS}"),
         meta=temp(f"{SHARD}/{layout.META}"),
+        **in_pass([temp(f"{SHARD}/{file}") for file in IN_PASS_FILES]),
     log:
         f"{R}/{layout.log('score', layout.SHARD_JOB)}",
     benchmark:
@@ -36,6 +49,7 @@ rule score:
         scoring=SCORING,
         device=EXPERIMENT.device,
         version=STEP["score"],
+        **IN_PASS_PARAMS,
     script:
         "../scripts/score.py"
 
@@ -45,10 +59,12 @@ rule gather_scores:
         samples=gather.score(f"{SHARD}/{layout.SAMPLES}", model="{model}"),
         tokens=gather.score(f"{SHARD}/{layout.TOKENS}", model="{model}"),
         meta=gather.score(f"{SHARD}/{layout.META}", model="{model}"),
+        **in_pass([part for file in IN_PASS_FILES for part in gather.score(f"{SHARD}/{file}", model="{model}")]),
     output:
         samples=f"{SCORES}/{layout.SAMPLES}",
         tokens=f"{SCORES}/{layout.TOKENS}",
         meta=f"{SCORES}/{layout.META}",
+        **in_pass([f"{SCORES}/{file}" for file in IN_PASS_FILES]),
     log:
         f"{R}/{layout.log('gather_scores', MODEL)}",
     benchmark:
@@ -61,6 +77,7 @@ rule gather_scores:
         scoring=SCORING,
         device=EXPERIMENT.device,
         version=STEP["score"],
+        **IN_PASS_PARAMS,
     script:
         "../scripts/gather_scores.py"
 
@@ -86,7 +103,7 @@ rule extra_score:
     resources:
         **needs("extra_score"),
     params:
-        scoring=SCORING,
+        scoring={key: value for key, value in SCORING.items() if key != "extra"},
         device=EXPERIMENT.device,
         version=STEP["extra"],
     script:

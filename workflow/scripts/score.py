@@ -1,5 +1,6 @@
 """Score one shard of the training set under one base model."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from prunegrid.core.gpus import use_device
@@ -9,8 +10,10 @@ from prunegrid.models.remote_code import allow_code, trust_reason
 
 # From the config, not from params: a change of runtime or trust must not run finished jobs again.
 slots = Runtime.from_config(snakemake.config).cells_per_gpu
-trust = trust_reason(snakemake.config, snakemake.wildcards.model)
-with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_code(trust, snakemake.input.model):
+name, reference = snakemake.wildcards.model, snakemake.input.get("reference")
+own_code = allow_code(trust_reason(snakemake.config, name), snakemake.input.model)
+its_code = allow_code(trust_reason(snakemake.config, f"{name}@reference"), reference) if reference else nullcontext()
+with step(snakemake.log[0]), use_device(snakemake.params.device, slots), own_code, its_code:
     import torch
 
     from prunegrid.experiment import grid
@@ -33,4 +36,5 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         snakemake.params.device,
         (shard, shards),
         removals,
+        reference=Path(reference) if reference else None,
     )

@@ -30,6 +30,7 @@ def score(
     threads: int | None = None,
     chat_template: str | None = None,
     chat_template_kwargs: Mapping[str, Any] | None = None,
+    extra: Sequence[str] = (),
 ) -> ScoresFolder:
     """Score every answer and token once, into the folder `out`; the same call goes on where one was interrupted.
 
@@ -37,12 +38,14 @@ def score(
     hub. Prompt and response are cut off at `max_length` tokens. `devices`: cpu, cuda (a GPU that is free) or ids of
     GPUs ("0,1" or [0, 1]), a process each. `dtype` is float32 on a CPU and bfloat16 on a GPU, if it is not given.
     `chat_template` replaces the model's own: Jinja, a file, or the name of one of the tokenizer's;
-    `chat_template_kwargs` are its switches ({"enable_thinking": False}). Scores of the same model, data and settings
+    `chat_template_kwargs` are its switches ({"enable_thinking": False}). `extra` names optional scores that the pass
+    computes, too. Scores of the same model, data and settings
     that `out` holds stay.
     """
     source = data if isinstance(data, Data | Source) else find_source(data)
     names = devices.split(",") if isinstance(devices, str) else [str(device) for device in devices]
-    values = {"max_length": max_length, "batch_tokens": batch_tokens, "dtype": dtype or USUAL_DTYPE[device_kind(names)]}
+    kind = dtype or USUAL_DTYPE[device_kind(names)]
+    values = {"max_length": max_length, "batch_tokens": batch_tokens, "dtype": kind, "extra": list(extra)}
     try:
         settings = Scoring.model_validate(values)
     except ValidationError as error:

@@ -13,6 +13,7 @@ from prunegrid.core.files import read_json
 from prunegrid.experiment import layout
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import USUAL_DTYPE
+from prunegrid.pruners.columns import PASS_EXTRAS, REFERENCE_EXTRAS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +34,9 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shards", type=whole_number(1), help=shards)
     parser.add_argument("--chat-template", metavar="X", help="replaces the model's own: Jinja, a file, or a name")
     parser.add_argument("--chat-template-kwargs", metavar="JSON", help='its switches: {"enable_thinking": false}')
+    names = sorted({*PASS_EXTRAS} - REFERENCE_EXTRAS)
+    extra = f"an optional score that the pass computes, too, repeatable: {', '.join(names)}"
+    parser.add_argument("--extra", action="append", default=[], choices=names, metavar="NAME", help=extra)
     add_data_arguments(parser)
     add_forward_arguments(parser)
 
@@ -65,7 +69,12 @@ def score(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             options.model,
             partial(_write_data, *dataset_from(options)),
             out,
-            Scoring(max_length=options.max_length, batch_tokens=options.batch_tokens, dtype=dtype),
+            Scoring(
+                max_length=options.max_length,
+                batch_tokens=options.batch_tokens,
+                dtype=dtype,
+                extra=[*dict.fromkeys(options.extra)],
+            ),
             devices=devices,
             shards=options.shards,
             threads=options.threads,

@@ -179,15 +179,17 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def check_references(self) -> Self:
+        missing = [name for name, model in self.models.items() if model.reference is None]
+        reads = {"scoring.extra": {*self.scoring.extra}}
         for variant in self.variants:
             needs = pruners.needs(variant.method, variant.options)
-            if REFERENCE_EXTRAS & {*needs.samples, *needs.tokens}:
-                missing = [name for name, model in self.models.items() if model.reference is None]
-                if missing:
-                    raise ValueError(
-                        f"{variant.name} needs a reference model; give models.{missing[0]}.reference "
-                        "(hub, path, wheel or pretrain, of the same vocabulary)"
-                    )
+            reads[variant.name] = {*needs.samples, *needs.tokens}
+        for name, columns in reads.items():
+            if missing and REFERENCE_EXTRAS & columns:
+                raise ValueError(
+                    f"{name} needs a reference model; give models.{missing[0]}.reference "
+                    "(hub, path, wheel or pretrain, of the same vocabulary)"
+                )
         return self
 
     @model_validator(mode="after")

@@ -25,9 +25,10 @@ def reference_name(model: str) -> str:
 
 
 def extra_columns(experiment: Experiment, model: str) -> list[str]:
-    """The optional scores that the model's cells read and a rule makes."""
+    """The optional scores that the model's cells read and a rule of their own makes."""
     cells = [cell for cell in grid.cells(experiment) if cell.model == model and cell.pruned]
-    return complete_extras({name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS))
+    names = {name for cell in cells for name in grid.extra_columns(experiment, cell)} & set(EXTRAS)
+    return [name for name in complete_extras(names) if name not in experiment.scoring.extra]
 
 
 def imported_columns(experiment: Experiment, model: str) -> list[str]:

@@ -109,7 +109,8 @@ def data_steps(experiment: Experiment) -> list[Step]:
 def model_steps(experiment: Experiment, model: str) -> list[Step]:
     """A base model and its scores, with its reference model and optional scores where a cell needs them."""
     extras = extra_columns(experiment, model)
-    references = [_base_model(experiment, reference_name(model))] if REFERENCE_EXTRAS & set(extras) else []
+    read = {*extras, *experiment.scoring.extra}
+    references = [_base_model(experiment, reference_name(model))] if REFERENCE_EXTRAS & read else []
     optional = [_extra_score(experiment, model, name) for name in extras]
     optional += [_imported_column(experiment, model, name) for name in imported_columns(experiment, model)]
     return [_base_model(experiment, model), *references, *score_steps(experiment, model), *optional]
@@ -117,11 +118,15 @@ def model_steps(experiment: Experiment, model: str) -> list[Step]:
 
 def score_steps(experiment: Experiment, model: str) -> list[Step]:
     """The shards of the scoring pass, and the step that puts them together."""
-    inputs = (layout.base_model(model), layout.manifest(model), layout.dataset(experiment.dataset.name))
+    extras = experiment.scoring.extra
+    files_made = (*SCORES, *(f"{layout.EXTRA}/{layout.extra_name(name)}" for name in extras))
+    reference = (layout.base_model(reference_name(model)),) if REFERENCE_EXTRAS & {*extras} else ()
+    inputs = (layout.base_model(model), layout.manifest(model), layout.dataset(experiment.dataset.name), *reference)
     parts = [f"{part}-of-{experiment.scoring.shards}" for part in range(1, experiment.scoring.shards + 1)]
-    files = {part: tuple(f"{layout.shard(model, part)}/{file}" for file in SCORES) for part in parts}
+    files = {part: tuple(f"{layout.shard(model, part)}/{file}" for file in files_made) for part in parts}
     shards = [Step("score", f"{model}/{part}", outputs, inputs, temporary=outputs) for part, outputs in files.items()]
-    return [*shards, Step("gather_scores", model, _scores(model), tuple(chain.from_iterable(files.values())))]
+    gathered = (*_scores(model), *(layout.extra_score(model, name) for name in extras))
+    return [*shards, Step("gather_scores", model, gathered, tuple(chain.from_iterable(files.values())))]
 
 
 def report_steps(experiment: Experiment) -> list[Step]:
@@ -289,9 +294,10 @@ def _selection_inputs(experiment: Experiment, cell: Cell) -> Iterator[Step]:
     if not cell.pruned:
         return
     extras = complete_extras(grid.extra_columns(experiment, cell))
-    if REFERENCE_EXTRAS & set(extras):
+    made = EXTRAS.keys() - {*experiment.scoring.extra}
+    if REFERENCE_EXTRAS & {*extras, *experiment.scoring.extra}:
         yield _base_model(experiment, reference_name(cell.model))
-    yield from (_extra_score(experiment, cell.model, name) for name in extras if name in EXTRAS)
+    yield from (_extra_score(experiment, cell.model, name) for name in extras if name in made)
     yield from (_imported_column(experiment, cell.model, name) for name in extras if name in experiment.scores)
     if matched := grid.matched_cell(experiment, cell):
         yield from _selection_inputs(experiment, matched)

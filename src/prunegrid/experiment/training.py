@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from prunegrid.experiment.section import Section, added
+from prunegrid.pruners.columns import DERIVED_EXTRAS, EXTRAS, PASS_EXTRAS
 
 USUAL_DTYPE = {"cpu": "float32", "cuda": "bfloat16"}  # on a GPU, float32 takes nine times as long and twice the memory
 
@@ -20,6 +21,21 @@ class Scoring(Section):
     batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     shards: int = Field(1, ge=1, description="number of jobs; decides no result")
+    extra: list[str] = added([], description="optional scores that are computed in this pass, not each in its own")
+
+    @field_validator("extra")
+    @classmethod
+    def check_extra(cls, names: list[str]) -> list[str]:
+        for number, name in enumerate(names):
+            if name in DERIVED_EXTRAS:
+                raise ValueError(f"{name} is derived from {DERIVED_EXTRAS[name]} of all samples; name that one instead")
+            if name in EXTRAS and name not in PASS_EXTRAS:
+                raise ValueError(f"{name} is made from the finished scores, without a model; leave it out")
+            if name not in PASS_EXTRAS:
+                raise ValueError(f"{name!r} is no optional score; choose from {', '.join(sorted(PASS_EXTRAS))}")
+            if name in names[:number]:
+                raise ValueError(f"{name} is named twice; leave one out")
+        return names
 
 
 class Pruning(Section):

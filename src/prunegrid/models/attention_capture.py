@@ -37,16 +37,17 @@ class AttentionCapture:
 
     def __init__(self, model: Any, layer: int = -1) -> None:
         self.module = model.get_decoder().layers[layer].self_attn
+        self.name = f"{NAME}_{layer}"  # two may be captured at a time
         self.config = self.module.config
         self.inputs: AttentionInputs | None = None
 
     def __enter__(self) -> Self:
         eager = getattr(sys.modules[type(self.module).__module__], "eager_attention_forward", None)
         self.kernel = AttentionInterface().get_interface(self.config._attn_implementation, eager)
-        AttentionInterface.register(NAME, self._attend)
+        AttentionInterface.register(self.name, self._attend)
         # The layers share one configuration, which names the implementation: this layer gets a copy with another name.
         self.module.config = copy.copy(self.config)
-        self.module.config._attn_implementation = NAME
+        self.module.config._attn_implementation = self.name
         return self
 
     def __exit__(self, *_: object) -> None:

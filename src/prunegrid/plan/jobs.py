@@ -88,7 +88,8 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
                 return Workload(loaded=4 * size.count)
             return workload.pretraining_workload(size, pretrain.steps, pretrain.block_length)
         case "score":
-            return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model])
+            references = basis.sizes.get(reference_name(model))
+            return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model], references)
         case "extra_score" | "vector_score":
             size = basis.sizes[reference_name(model) if column in REFERENCE_EXTRAS else model]
             return workload.extra_score_workload(column, experiment.scoring, size, basis.tokens[model])

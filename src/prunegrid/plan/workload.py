@@ -15,7 +15,8 @@ from prunegrid.plan.counts import BenchmarkSize, TokenCounts
 from prunegrid.plan.epochs import epoch_load
 from prunegrid.plan.gpu_rates import PassKind, gpu_rates
 from prunegrid.pruners import PruningSpec
-from prunegrid.pruners.columns import DERIVED_EXTRAS, MEAN_EXTRAS, TEXT_EXTRAS
+from prunegrid.pruners.columns import ALONE_EXTRAS as ALONE
+from prunegrid.pruners.columns import DERIVED_EXTRAS, MEAN_EXTRAS, REFERENCE_EXTRAS, TEXT_EXTRAS
 
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0, "score": 4.5,
@@ -34,7 +35,6 @@ CPU_STEP_S = 0.02  # an optimizer step without its passes
 CPU_MEMORY_RATE = 1e10  # bytes a second at which a generated token reads the weights
 CPU_DESCRIPTION = "cpu: 5e10 operations a second and thread"
 RANK_OPERATIONS = 30  # per element of a matrix of attention and position, to find its rank
-ALONE = ("ifd", "nll_alone")  # of the responses without their prompts
 WHOLE_LAYER = ("fastv_rank", "sparsevlm_kept")  # of attention that prompts pay, too
 MINI_BATCH_S = 0.015  # to prune one mini-batch of a dynamic cell
 
@@ -102,15 +102,27 @@ def pretraining_workload(size: Size, steps: int, block_length: int) -> Workload:
     return Workload(3 * forward_operations(size, tokens, block_length, tokens), layers=3 * steps * size.shape.layers)
 
 
-def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts) -> Workload:
-    """Scoring one shard. The last layer's attention of the response's queries is computed a second time."""
+def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts, reference: Size | None = None) -> Workload:
+    """Scoring one shard. The last layer's attention of the response's queries is computed a second time.
+
+    The optional scores that the pass computes, too, add what they need beside its forward, under the model or, if they
+    are of a reference, under that.
+    """
     share, mean = 1 / settings.shards, tokens.total / tokens.samples
     attention = 4 * tokens.response * mean * size.shape.hidden
     operations = forward_operations(size, tokens.total, mean, tokens.response) + attention
     bf16 = settings.dtype == "bfloat16"
+    layers = float(_passes(tokens.total, settings.batch_tokens) * size.shape.layers)
+    alone = settings.model_copy(update={"shards": 1, "extra": []})
+    for name in {ALONE[0] if name in ALONE else name for name in settings.extra}:  # one pass serves all of `ALONE`
+        own = reference or size if name in REFERENCE_EXTRAS else size
+        whole, extra = scoring_workload(alone, own, tokens), extra_score_workload(name, alone, own, tokens)
+        second = name in ALONE or name in REFERENCE_EXTRAS
+        operations += extra.operations if second else max(0.0, extra.operations - whole.operations)
+        layers += extra.layers if second else 0
     return Workload(
         share * operations,
-        layers=share * _passes(tokens.total, settings.batch_tokens) * size.shape.layers,
+        layers=share * layers,
         table_tokens=share * tokens.total,
         loaded=size.count * (2 if bf16 else 4),
         bf16=bf16,
@@ -125,7 +137,7 @@ def extra_score_workload(name: str, settings: Scoring, size: Size, tokens: Token
     """
     if name in TEXT_EXTRAS or name in DERIVED_EXTRAS or name in MEAN_EXTRAS:
         return Workload(table_tokens=tokens.total)
-    whole = scoring_workload(settings.model_copy(update={"shards": 1}), size, tokens)
+    whole = scoring_workload(settings.model_copy(update={"shards": 1, "extra": []}), size, tokens)
     mean, heads = tokens.total / tokens.samples, tokens.prompt if name == "sequence_entropy" else 0
     attention = 4 * tokens.prompt * mean * size.shape.hidden if name in WHOLE_LAYER else 0.0
     responses = dict.fromkeys(ALONE, tokens.response / tokens.total)

@@ -41,6 +41,10 @@ DERIVED_EXTRAS = {
 }  # of the scores and another optional score: no model runs
 # Means over the response of a function of these columns of its tokens (`scoring.token_means`): no model runs.
 MEAN_EXTRAS = {"mean_error": ("nll",), "upd": ("nll", "entropy")}
+# What the scoring pass can compute in its own forward, in a second one over the responses alone, and in all.
+FORWARD_EXTRAS = ("fastv_layer2", "hidden_mean", *LAYER_EXTRAS, "sequence_entropy")
+ALONE_EXTRAS = ("ifd", "nll_alone")
+PASS_EXTRAS = (*FORWARD_EXTRAS, *ALONE_EXTRAS, "reference_nll", *sorted(DATA_EXTRAS), "prompt_candidates")
 # What dynamic mode has: scores that it computes with the weights of the moment, and scores that are the same for all
 # weights, which it reads from the scores' files.
 MOMENT_EXTRAS = ("sequence_entropy", *LAYER_EXTRAS, *MEAN_EXTRAS)

@@ -48,11 +48,16 @@ def _passes(experiment: Experiment, cell: Cell) -> list[str]:
         by_epoch = grid.training_of(experiment, cell).prune_samples == "epoch"
         spec = grid.pruning_of(experiment, cell)
         read = {*spec.needs.samples} & (set(PASS_COLUMNS) - set(COUNTED)) if by_epoch else spec.columns & {BASE_NLL}
-        return [*([PASS] if read else []), *complete_extras(grid.extra_columns(experiment, cell))]
+        return _in_passes(experiment, [*([PASS] if read else []), *grid.extra_columns(experiment, cell)])
     variant = experiment.variant(cell.variant)
     needs = pruners.needs(variant.method, variant.options)
     read = {*needs.samples, *needs.tokens} - set(COUNTED)
-    return [*([PASS] if read & set(PASS_COLUMNS) else []), *complete_extras(read - set(PASS_COLUMNS))]
+    return _in_passes(experiment, [*([PASS] if read & set(PASS_COLUMNS) else []), *(read - set(PASS_COLUMNS))])
+
+
+def _in_passes(experiment: Experiment, names: list[str]) -> list[str]:
+    """The passes that give `names`: an optional score has its own, unless the scoring pass computes it."""
+    return sorted({PASS if name in experiment.scoring.extra else name for name in complete_extras(names)})
 
 
 def _seconds(files: Files, model: str, name: str) -> float | None:

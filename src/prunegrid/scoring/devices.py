@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,18 +66,22 @@ def _check_gpus(devices: Sequence[str]) -> None:
 
 
 def score_on(folder: PassFolder, devices: Sequence[str], threads: int) -> None:
-    """Score all shards that are missing, and report on the standard error."""
-    todo = folder.missing
-    if not todo:
-        return
-    total = folder.tokens(range(1, len(folder.shards) + 1))
-    progress = Progress(total, "scoring", total - folder.tokens(todo))
-    if len(devices) == 1 and devices[0] in (CPU, CUDA):
-        with use_device(devices[0]):
-            check_device(devices[0])
-            score_shards(folder, devices[0], progress)
-    else:
-        _score_in_workers(folder, devices, threads, progress)
+    """Score all shards that are missing, those of responses alone last, and report on the standard error.
+
+    One device of this process loads the model once; each of several processes loads it for either pass.
+    """
+    passes = [part for part in (folder, folder.alone) if part and part.missing]
+    single = len(devices) == 1 and devices[0] in (CPU, CUDA)
+    with use_device(devices[0]) if single and passes else nullcontext():
+        model = None
+        for part in passes:
+            total = part.tokens(range(1, len(part.shards) + 1))
+            progress = Progress(total, "scoring", total - part.tokens(part.missing))
+            if single:
+                check_device(devices[0])
+                model = score_shards(part, devices[0], progress, model)
+            else:
+                _score_in_workers(part, devices, threads, progress)
 
 
 def _score_in_workers(folder: PassFolder, devices: Sequence[str], threads: int, progress: Progress) -> None:

@@ -4,9 +4,10 @@ The rule `extra_score` makes one if a variant reads it, from the token ids of th
 A new one needs a function in `COMPUTE`, or in `extra_streams.STREAMS`, and an entry in `prunegrid.pruners.columns`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,18 @@ def write_extra(
     write_column(out_file, name, sequences, values, digests)
 
 
+def write_extras(inputs: ExtraInputs, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write the optional scores `settings.extra` beside the scores: `columns`, which the pass gave, and all others."""
+    digests = inputs.scores.digests
+    for name in inputs.settings.extra:
+        made_from = digests
+        if name in REFERENCE_EXTRAS:
+            assert inputs.reference_dir, "the config refuses such a score without a reference"
+            made_from = digests | {"reference": describe(inputs.reference_dir)["digests"]["model"]}
+        values = columns[name] if name in columns else COMPUTE[name](inputs)
+        write_column(inputs.scores.extra_file(name), name, inputs.sequences, values, made_from)
+
+
 COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "duplicate_rank": extra_texts.duplicate_rank,
     "fastv_layer2": extra_passes.fastv_layer2,
@@ -59,7 +72,7 @@ COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "ifd": extra_passes.ifd,
     "instruction_characters": extra_texts.instruction_characters,
     "instruction_entropy": extra_texts.instruction_entropy,
-    "nll_alone": partial(extra_passes.nll_alone, title="nll_alone"),
+    "nll_alone": lambda inputs: inputs.nll_alone,
     "prompt_candidates": extra_texts.prompt_candidates,
     "reference_loss": extra_passes.reference_loss,
     "reference_nll": extra_passes.reference_nll,

@@ -1,7 +1,7 @@
 """The files of optional scores, `extra/<name>.parquet` or, of vectors, `extra/<name>.arrow`, and their digests."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from prunegrid.core.ragged import Ints
 from prunegrid.experiment import layout
 from prunegrid.pruners.columns import EXTRAS, VECTOR_EXTRAS
 from prunegrid.scoring.sequences import Sequences
-from prunegrid.scoring.vectors import DIGESTS, read_vectors, write_vectors
-from prunegrid.scoring.writer import list_column
+from prunegrid.scoring.vectors import DIGESTS, concatenate_vectors, read_vectors, write_vectors
+from prunegrid.scoring.writer import concatenate, list_column
 
 
 def extra_file(scores: Path, column: str) -> Path:
@@ -87,3 +87,14 @@ def write_tables(file: Path, tables: Iterator[pa.Table], digests: dict[str, str]
     with replacing(file) as temporary, parquet_writer(temporary, schema) as writer:
         for table in chain([first], tables):
             writer.write_table(table, row_group_size=4096)
+
+
+def gather_extras(shards: Sequence[Path], out: Path, names: Sequence[str]) -> None:
+    """Concatenate the optional scores `names` of the folders of shards 1, 2, ... n, for the scores `out`."""
+    for name in names:
+        parts, file = [extra_file(shard, name) for shard in shards], extra_file(out, name)
+        if name in VECTOR_EXTRAS:
+            concatenate_vectors(parts, file)
+        else:
+            with replacing(file) as temporary:
+                concatenate(parts, temporary)

@@ -1,11 +1,17 @@
 """What optional scores are computed from."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from prunegrid.experiment import layout
 from prunegrid.experiment.training import Scoring
-from prunegrid.models import load_tokenizer
+from prunegrid.models import load_model, load_tokenizer
+from prunegrid.scoring.nll import NllScorer
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.sequences import Sequences
 
@@ -14,7 +20,8 @@ from prunegrid.scoring.sequences import Sequences
 class ExtraInputs:
     """The scores, their sequences, and the model; `reference_dir` is set for those in `REFERENCE_EXTRAS` alone.
 
-    `data` is the data set that was scored, if it is elsewhere than the scores say.
+    `data` is the data set that was scored, if it is elsewhere than the scores say; `loaded` is the model, if it is
+    loaded already, and `scored_alone` is `nll_alone`, if a pass has it.
     """
 
     scores: ScoresFolder
@@ -24,6 +31,20 @@ class ExtraInputs:
     settings: Scoring
     device: str
     data: Path | None = None
+    loaded: Any = None
+    scored_alone: NDArray[np.float32] | None = None
+
+    def load(self) -> Any:
+        """The model: the one that is `loaded` already, or from its folder."""
+        return self.loaded or load_model(self.model_dir, self.settings.dtype, self.device)
+
+    @cached_property
+    def nll_alone(self) -> NDArray[np.float32]:
+        """NLL of the response tokens, in nats, where the response stands after one prefix token, not its prompt."""
+        if self.scored_alone is not None:
+            return self.scored_alone
+        sequences = self.sequences.with_prompt(prefix_token(load_tokenizer(self.model_dir)))
+        return NllScorer(self.load())(sequences, self.settings.batch_tokens, "responses alone")[0]["nll"]
 
     @property
     def data_file(self) -> Path:
@@ -33,6 +54,12 @@ class ExtraInputs:
     @property
     def special_ids(self) -> list[int]:
         return special_ids(self.scores, self.model_dir)
+
+
+def prefix_token(tokenizer: Any) -> int:
+    """The beginning of sequence, or the end of sequence where there is no beginning (lm-eval's prefix token)."""
+    token: int = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    return token
 
 
 def special_ids(scores: ScoresFolder, model_dir: Path) -> list[int]:

@@ -1,6 +1,5 @@
 """Optional scores that take a forward pass of the model, or of its reference."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ from prunegrid.scoring.batches import Batch
 from prunegrid.scoring.extra_files import source_digests
 from prunegrid.scoring.extra_inputs import ExtraInputs
 from prunegrid.scoring.extra_streams import column_means
-from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states, predicting_states
+from prunegrid.scoring.forward import Compute, compute_in_batches, hidden_states
+from prunegrid.scoring.nll import NllScorer
 from prunegrid.scoring.sequence_scores import answer_means, layer_scores, sequence_head
-from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import sample_means
 
 
@@ -57,17 +56,10 @@ def ifd(inputs: ExtraInputs) -> NDArray[np.floating]:
     response follows a single token, so that its first token has a prediction, too: the tokenizer's beginning of
     sequence, or its end of sequence if there is none (lm-eval's prefix token).
     """
-    nll_N = sample_means(nll_alone(inputs, "ifd"), inputs.sequences)
+    nll_N = sample_means(inputs.nll_alone, inputs.sequences)
     scores = inputs.scores.read_samples(Needs(samples={"nll": "ifd"}, tokens={}))
     ratio_N: NDArray[np.float64] = np.exp(scores.samples["nll"] - nll_N)
     return ratio_N
-
-
-def nll_alone(inputs: ExtraInputs, title: str) -> NDArray[np.float32]:
-    """NLL of the response tokens, in nats, where the response stands after one prefix token instead of its prompt."""
-    tokenizer = load_tokenizer(inputs.model_dir)
-    prefix = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    return token_nll(inputs, inputs.sequences.with_prompt(prefix), inputs.model_dir, title)
 
 
 def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
@@ -78,7 +70,8 @@ def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
             f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean different text"
         )
         raise PrunegridError(inputs.reference_dir, problem, "choose a reference model of the same family")
-    return token_nll(inputs, inputs.sequences, inputs.reference_dir, "reference_nll")
+    scorer = NllScorer(load_model(inputs.reference_dir, inputs.settings.dtype, inputs.device))
+    return scorer(inputs.sequences, inputs.settings.batch_tokens, "reference_nll")[0]["nll"]
 
 
 def reference_loss(inputs: ExtraInputs) -> NDArray[np.floating]:
@@ -90,24 +83,12 @@ def reference_loss(inputs: ExtraInputs) -> NDArray[np.floating]:
     return sample_means(reference_nll(inputs), inputs.sequences)
 
 
-def token_nll(inputs: ExtraInputs, sequences: Sequences, model_dir: Path, title: str) -> NDArray[np.float32]:
-    """NLL of every response token, in nats, under the model in `model_dir`."""
-    model = load_model(model_dir, inputs.settings.dtype, inputs.device)
-    head = Head(model)
-
-    def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
-        return head(predicting_states(hidden_states(model, batch), batch), batch.targets_R)[:1]
-
-    values, _ = compute_in_batches(sequences, inputs.settings.batch_tokens, model.device, ("nll",), compute, title)
-    return values["nll"]
-
-
 def sequence_entropy(inputs: ExtraInputs) -> NDArray[np.float32]:
     """Predictive entropy in nats, mean over all positions of prompt and response but the first.
 
     As the authors' working copy of September 2025 averages it; the paper averages over the response.
     """
-    model = load_model(inputs.model_dir, inputs.settings.dtype, inputs.device)
+    model = inputs.load()
     head = Head(model)
 
     def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
@@ -119,7 +100,7 @@ def sequence_entropy(inputs: ExtraInputs) -> NDArray[np.float32]:
 
 def hidden_mean(inputs: ExtraInputs) -> NDArray[np.float16]:
     """float16[N, D]: mean over the response's tokens of the decoder's last hidden states."""
-    model = load_model(inputs.model_dir, inputs.settings.dtype, inputs.device)
+    model = inputs.load()
     width = model.get_output_embeddings().weight.shape[1]
     values_ND = np.empty((len(inputs.sequences), width), np.float16)
 
@@ -133,7 +114,7 @@ def hidden_mean(inputs: ExtraInputs) -> NDArray[np.float16]:
 
 def layer_score(inputs: ExtraInputs, name: str) -> NDArray[np.float32]:
     """A score of `LAYER_SCORES`, from the last layer's attention."""
-    model = load_model(inputs.model_dir, inputs.settings.dtype, inputs.device)
+    model = inputs.load()
     if reason := attention_scores_unavailable(model):
         raise PrunegridError(inputs.model_dir, f"{name} cannot be computed: {reason}", "leave it out")
     special_S = torch.tensor(inputs.special_ids, device=model.device)

@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
 from prunegrid.core import locks
-from prunegrid.core.files import parquet_schema, read_json, read_parquet, write_json, write_parquet
+from prunegrid.core.files import parquet_schema, read_json, read_parquet, replacing, write_json, write_parquet
 from prunegrid.core.ragged import Ints, flat_indices
 from prunegrid.experiment.training import Scoring
+from prunegrid.pruners.columns import VECTOR_EXTRAS
 from prunegrid.scoring.batches import batches_by_length
-from prunegrid.scoring.sequences import Sequences, Values
+from prunegrid.scoring.sequences import Sequences
 
-PLAN, SEQUENCES, SHARDS = "pass.json", "sequences", "shards"
+PLAN, SEQUENCES, SHARDS, ALONE = "pass.json", "sequences", "shards", "alone"
 FACTS = b"prunegrid"  # key of a shard's Parquet metadata: facts for the meta
 PAUSE = 0.2  # seconds between two looks for a shard that another process has left
 
@@ -56,6 +58,16 @@ class PassFolder:
     @cached_property
     def settings(self) -> Scoring:
         return Scoring.model_validate(self.plan["settings"])
+
+    @property
+    def alone(self) -> "PassFolder | None":
+        """The second pass, over responses without their prompts, if an optional score needs it."""
+        folder = PassFolder(self.path / ALONE)
+        return folder if folder.exists else None
+
+    @property
+    def is_alone(self) -> bool:
+        return self.path.name == ALONE
 
     @cached_property
     def sequences(self) -> Sequences:
@@ -104,14 +116,22 @@ class PassFolder:
             if not claimed:
                 time.sleep(PAUSE)
 
-    def add(self, number: int, values: Values, facts: dict[str, Any]) -> None:
-        """Store the values of a shard, one for each response token of its rows."""
-        table = pa.table({name: pa.array(column, pa.float32()) for name, column in values.items()})
+    def add(self, number: int, values: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+        """Store the values of a shard: one for each response token of its rows, and vectors, one for each row."""
+        for name, column in values.items():
+            if column.ndim == 2:
+                with replacing(self._vectors(number, name)) as temporary, temporary.open("wb") as file:
+                    np.save(file, column)
+        tokens = {name: pa.array(column, pa.float32()) for name, column in values.items() if column.ndim == 1}
+        table = pa.table(tokens)
         write_parquet(self.file(number), table.replace_schema_metadata({FACTS: json.dumps(facts)}))
 
-    def collect(self) -> tuple[Values, list[dict[str, Any]]]:
+    def _vectors(self, number: int, name: str) -> Path:
+        return self.path / SHARDS / f"{number}.{name}.npy"
+
+    def collect(self) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
         """The values of all samples, in files that are mapped into memory, and the facts of each shard."""
-        values: Values = {}
+        values: dict[str, NDArray[Any]] = {}
         facts = []
         for number, rows in enumerate(self.shards, 1):
             file = self.file(number)
@@ -123,5 +143,11 @@ class PassFolder:
                     size = int(self.sequences.response_offsets[-1])
                     values[name] = open_memmap(self.path / f"{name}.npy", "w+", np.float32, (size,))
                 values[name][places_R] = table[name].to_numpy()
+            for name in VECTOR_EXTRAS & {*self.settings.extra} if not self.is_alone else ():
+                vectors_ND = np.load(self._vectors(number, name), mmap_mode="r")
+                if name not in values:
+                    shape = len(self.sequences), vectors_ND.shape[1]
+                    values[name] = open_memmap(self.path / f"{name}.npy", "w+", np.float16, shape)
+                values[name][rows] = vectors_ND
             facts.append(json.loads((parquet_schema(file).metadata or {})[FACTS]))
         return values, facts

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from prunegrid import __version__
+from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import draft, read_json, replace, replacing
 from prunegrid.experiment import layout
 from prunegrid.experiment.training import Scoring
@@ -22,9 +25,15 @@ from prunegrid.models import describe, prepare_tokenizer, template_digest
 from prunegrid.models.folder import config_file
 from prunegrid.models.hub import find_model
 from prunegrid.models.size import stored_size
+from prunegrid.pruners.columns import ALONE_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.scoring.data_shard import tokenise_shard
 from prunegrid.scoring.devices import device_kind, score_on
-from prunegrid.scoring.pass_folder import PassFolder
+from prunegrid.scoring.extra import write_extras
+from prunegrid.scoring.extra_files import extra_file
+from prunegrid.scoring.extra_inputs import ExtraInputs, prefix_token
+from prunegrid.scoring.forward_columns import pop_columns
+from prunegrid.scoring.pass_folder import ALONE, PassFolder
+from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.render import Renderer
 from prunegrid.scoring.rendering import refused_answers
 from prunegrid.scoring.score import pass_digests, pass_facts
@@ -58,17 +67,25 @@ def score_data(
     them. Neither decides a score. Scores of the same model, data and settings that are in `out` stay.
     """
     kind = device_kind(devices)
+    if names := sorted(REFERENCE_EXTRAS & {*settings.extra}):
+        problem = "is a score under a reference model, which this pass does not run"
+        raise PrunegridError(f"extra {names[0]}", problem, f"make it later: prunegrid extra {names[0]} --reference DIR")
     with hold(out):
         refuse_foreign(out)
         with draft(out / layout.PASS) as fresh:
             inputs = _read_inputs(model, write_data, fresh, settings, chat_template, chat_template_kwargs or {})
             work = PassFolder(out / layout.PASS)
             meta = present_scores(out, inputs.digests)
-            if meta and (inputs.on_bad_row == "skip" or not refused_answers(meta)):
+            unwritten = [name for name in settings.extra if not extra_file(out, name).exists()] if meta else []
+            if unwritten and not work.exists:
+                problem = f"holds these scores, but not the optional score {unwritten[0]}"
+                raise PrunegridError(out, problem, f"make it with `{ScoresFolder(out).extra_command(unwritten[0])}`")
+            if meta and not unwritten and (inputs.on_bad_row == "skip" or not refused_answers(meta)):
                 _say(f"{out} holds the scores of this model and these data already")
                 shutil.rmtree(work.path, ignore_errors=True)
                 return meta
-            refuse_extra(out)
+            if not unwritten:
+                refuse_extra(out)
             if not _goes_on(work, inputs.identity(settings)):
                 _begin(fresh, inputs, settings, shards, kind, len(devices))
                 replace(fresh, work.path)
@@ -90,7 +107,8 @@ class Inputs:
 
     def identity(self, settings: Scoring) -> dict[str, Any]:
         """What a pass that goes on must have in common with the one that was interrupted."""
-        rest = {"on_bad_row": self.on_bad_row, "version of prunegrid": __version__}
+        rest: dict[str, Any] = {"on_bad_row": self.on_bad_row, "version of prunegrid": __version__}
+        rest |= {"list of optional scores": settings.extra} if settings.extra else {}
         return {**self.digests, "batch size": settings.batch_tokens, **rest}
 
 
@@ -134,6 +152,8 @@ def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, k
         "meta": meta | {"seconds": round(time.monotonic() - inputs.start, 1)},
     }
     PassFolder.write(fresh, sequences, plan)
+    if {*ALONE_EXTRAS} & {*settings.extra}:
+        PassFolder.write(fresh / ALONE, sequences.with_prompt(prefix_token(inputs.tokenizer)), plan)
 
 
 def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:
@@ -159,6 +179,7 @@ def usual_shards(model: Path, sequences: Sequences, kind: str, devices: int) -> 
 def _finish(work: PassFolder, out: Path) -> dict[str, Any]:
     """Put the scored shards together in `out`, with data and tokenizer, and remove the pass's folder."""
     values, shards = work.collect()
+    columns = pop_columns(work.settings.extra, values, work.sequences)
     sums = {key: round(sum(facts[key] for facts in shards), 3) for key in ("positions", "forward_seconds")}
     fallbacks = {name: reason for facts in shards for name, reason in facts.get("fallbacks", {}).items()}
     meta: dict[str, Any] = work.plan["meta"] | {
@@ -175,8 +196,17 @@ def _finish(work: PassFolder, out: Path) -> dict[str, Any]:
     with replacing(out / layout.TOKENIZER) as temporary:
         shutil.copytree(work.path / layout.TOKENIZER, temporary)
     meta = write_scores(out, work.sequences, values, meta)
+    _write_extras(work, out, columns)
     shutil.rmtree(work.path)
     return meta
+
+
+def _write_extras(work: PassFolder, out: Path, columns: dict[str, NDArray[Any]]) -> None:
+    """Write the optional scores that the pass computes: `columns`, those of responses alone, and those of texts."""
+    scores, model, settings = ScoresFolder(out), Path(work.plan["model"]), work.settings
+    alone = work.alone.collect()[0]["nll"] if work.alone else None
+    inputs = ExtraInputs(scores, work.sequences, model, None, settings, "cpu", out / layout.DATA, scored_alone=alone)
+    write_extras(inputs, columns)
 
 
 def _say(text: str) -> None:

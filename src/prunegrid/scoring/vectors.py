@@ -5,15 +5,17 @@ the digests of what the column was made from.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError, first_line
-from prunegrid.core.files import opening, repair, replacing
+from prunegrid.core.files import draft, opening, repair, replacing
 from prunegrid.core.ragged import Ints, first_infinite
 
 DIGESTS = b"prunegrid"  # key of the metadata of an optional score's file: digests of what it was made from
@@ -39,6 +41,17 @@ def write_vectors(path: Path, name: str, sample_id: Ints, values: NDArray[Any], 
     batch = batch.replace_schema_metadata({DIGESTS: json.dumps(digests)})
     with replacing(path) as temporary, pa.ipc.new_file(str(temporary), batch.schema) as writer:
         writer.write_batch(batch)
+
+
+def concatenate_vectors(parts: Sequence[Path], out: Path) -> None:
+    """Write the rows of all parts in order, by way of a file: they may exceed the memory."""
+    columns = [read_vectors(part) for part in parts]
+    size, width = sum(len(column.sample_id) for column in columns), columns[0].values.shape[1]
+    with draft(out.with_suffix(".npy")) as temporary:
+        values = open_memmap(temporary, "w+", np.float16, (size, width))
+        np.concatenate([column.values for column in columns], out=values)
+        ids = np.concatenate([column.sample_id for column in columns])
+        write_vectors(out, out.stem, ids, values, columns[0].digests)
 
 
 def read_vectors(path: Path) -> Vectors:

@@ -19,7 +19,7 @@ from prunegrid.scoring.rendering import refused_answers, summed
 from prunegrid.scoring.sequences import Sequences, Values
 
 # Keys of a shard's meta that all shards must have in common, and those that add up.
-COMMON_KEYS = ("schema", "digests", "dtype", "head", "max_length", "left_out")
+COMMON_KEYS = ("schema", "digests", "dtype", "head", "max_length", "left_out", "extra")
 SUM_KEYS = ("samples", "fully_cut", "truncated", "tokens", "positions", "seconds", "forward_seconds")
 GROUP = 4096  # rows of a row group of tokens.parquet
 
@@ -35,7 +35,7 @@ def gather(shards: Sequence[Path], out: Path) -> dict[str, Any]:
     meta |= rates(meta)
     with _replacing_scores(out) as (samples, tokens, meta_file):
         for name, temporary in ((layout.SAMPLES, samples), (layout.TOKENS, tokens)):
-            _concatenate([folder / name for folder in shards], temporary)
+            concatenate([folder / name for folder in shards], temporary)
         return _write_meta(meta_file, meta, samples, tokens)
 
 
@@ -136,13 +136,13 @@ def _check_same(shards: Sequence[Path], metas: Sequence[dict[str, Any]]) -> None
         problem = f"shards {numbers} are not 1 to {len(metas)} of {len(metas)}"
         raise PrunegridError(shards[0].parent, problem, "score all shards again")
     for folder, meta in zip(shards, metas, strict=True):
-        if keys := [key for key in COMMON_KEYS if meta[key] != metas[0][key]]:
+        if keys := [key for key in COMMON_KEYS if meta.get(key) != metas[0].get(key)]:
             problem = f"{', '.join(keys)} differ from those of {shards[0]}"
             fix = "score all shards again with the same model, data set and settings"
             raise PrunegridError(folder / layout.META, problem, fix)
 
 
-def _concatenate(parts: Sequence[Path], out: Path) -> None:
+def concatenate(parts: Sequence[Path], out: Path) -> None:
     """Write the rows of all parts in order, with one row group in memory at a time.
 
     A shard without a conversation of several answers has no column `continues`, which others may have.

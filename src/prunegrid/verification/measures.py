@@ -148,7 +148,8 @@ class Measures:
             read &= {*FIXED_EXTRAS, BASE_NLL, *self.experiment.scores} | (
                 set(needs.samples) - FREE - {EPOCH_LOSS} if by_epoch else set()
             )
-        return {"" if name in (*PASS_COLUMNS, BASE_NLL) else name for name in complete_extras(read)}
+        by_pass = (*PASS_COLUMNS, BASE_NLL, *self.experiment.scoring.extra)
+        return {"" if name in by_pass else name for name in complete_extras(read)}
 
     def _pass_seconds(self, model: str, name: str) -> float:
         path = layout.benchmark("extra_score", f"{model}/{name}") if name else layout.scores_meta(model)

@@ -281,7 +281,7 @@ def test_target_trains_and_scores_the_replicas_only(tmp_path: Path) -> None:
     """Three base models and one reference; each optional score, and what it is derived from, once a base model."""
     names = set(complete_extras(audited_extras(load(DEFAULT))))
     jobs = {"extra_score": 3 * len(names - VECTOR_EXTRAS), "vector_score": 3 * len(names & VECTOR_EXTRAS)}
-    assert {"ifd", "reference_nll"} <= names
+    assert {"ifd", "nll_alone", "reference_nll", "s_ifd"} <= names
     assert planned(tmp_path, "audit", config=DEFAULT) == {
         "world": 1,
         "dataset": 1,
