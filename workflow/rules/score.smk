@@ -27,15 +27,15 @@ scattergather:
 
 rule score:
     input:
+        **({"reference": reference_of_pass} if IN_PASS else {}),
         model=f"{R}/{layout.base_model(MODEL)}",
         manifest=f"{R}/{layout.manifest(MODEL)}",
         data=rules.dataset.output.data,
-        **({"reference": reference_of_pass} if IN_PASS else {}),
     output:
+        **in_pass([temp(f"{SHARD}/{file}") for file in IN_PASS_FILES]),
         samples=temp(f"{SHARD}/{layout.SAMPLES}"),
         tokens=temp(f"{SHARD}/{layout.TOKENS}"),
         meta=temp(f"{SHARD}/{layout.META}"),
-        **in_pass([temp(f"{SHARD}/{file}") for file in IN_PASS_FILES]),
     log:
         f"{R}/{layout.log('score', layout.SHARD_JOB)}",
     benchmark:
@@ -46,25 +46,25 @@ rule score:
     resources:
         **needs("score"),
     params:
+        **IN_PASS_PARAMS,
         scoring=SCORING,
         device=EXPERIMENT.device,
         version=STEP["score"],
-        **IN_PASS_PARAMS,
     script:
         "../scripts/score.py"
 
 
 rule gather_scores:
     input:
+        **in_pass([part for file in IN_PASS_FILES for part in gather.score(f"{SHARD}/{file}", model="{model}")]),
         samples=gather.score(f"{SHARD}/{layout.SAMPLES}", model="{model}"),
         tokens=gather.score(f"{SHARD}/{layout.TOKENS}", model="{model}"),
         meta=gather.score(f"{SHARD}/{layout.META}", model="{model}"),
-        **in_pass([part for file in IN_PASS_FILES for part in gather.score(f"{SHARD}/{file}", model="{model}")]),
     output:
+        **in_pass([f"{SCORES}/{file}" for file in IN_PASS_FILES]),
         samples=f"{SCORES}/{layout.SAMPLES}",
         tokens=f"{SCORES}/{layout.TOKENS}",
         meta=f"{SCORES}/{layout.META}",
-        **in_pass([f"{SCORES}/{file}" for file in IN_PASS_FILES]),
     log:
         f"{R}/{layout.log('gather_scores', MODEL)}",
     benchmark:
@@ -74,10 +74,10 @@ rule gather_scores:
     resources:
         **needs("gather_scores"),
     params:
+        **IN_PASS_PARAMS,
         scoring=SCORING,
         device=EXPERIMENT.device,
         version=STEP["score"],
-        **IN_PASS_PARAMS,
     script:
         "../scripts/gather_scores.py"
 

@@ -180,12 +180,11 @@ class Experiment(Section):
     @model_validator(mode="after")
     def check_references(self) -> Self:
         missing = [name for name, model in self.models.items() if model.reference is None]
-        reads = {"scoring.extra": {*self.scoring.extra}}
-        for variant in self.variants:
-            needs = pruners.needs(variant.method, variant.options)
-            reads[variant.name] = {*needs.samples, *needs.tokens}
-        for name, columns in reads.items():
-            if missing and REFERENCE_EXTRAS & columns:
+        reads = {variant.name: pruners.needs(variant.method, variant.options) for variant in self.variants}
+        columns = {"scoring.extra": {*self.scoring.extra}}
+        columns |= {name: {*needs.samples, *needs.tokens} for name, needs in reads.items()}
+        for name in columns:
+            if missing and REFERENCE_EXTRAS & columns[name]:
                 raise ValueError(
                     f"{name} needs a reference model; give models.{missing[0]}.reference "
                     "(hub, path, wheel or pretrain, of the same vocabulary)"
