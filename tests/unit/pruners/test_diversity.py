@@ -12,6 +12,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import missing_extra
 from prunegrid.pruners import SAMPLE, Draw, Match, Ranking, Scores
 from prunegrid.pruners.clusters import blocks_of, k_means
+from support.docs import code_blocks
 from support.errors import refused
 from support.handmade_scores import scores, spec
 from support.programs import imported_by
@@ -330,3 +331,19 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 def test_importing_pruners_imports_no_scikit_learn() -> None:
     assert not {"sklearn", "scipy"} & imported_by(pruners.__name__)
+
+
+def test_the_example_of_docs_reads_vectors_in_20_lines() -> None:
+    (code,) = [block for block in code_blocks("docs/pruners.md", "python") if "hidden_mean" in block]
+    assert len(code.strip().splitlines()) <= 20
+    before = set(SAMPLE)
+    try:
+        exec(compile(code, "example", "exec"), {"__name__": "my_vectors"})
+        samples = clustered(50)
+        x = samples.samples["hidden_mean"].astype(np.float64)
+        cosine = [float(row @ x.mean(axis=0) / np.linalg.norm(row)) for row in x]
+        assert kept("unusual", samples, 0.2) == sorted(np.argsort(cosine, kind="stable")[:10].tolist())
+        assert kept("unusual", samples, 0.2, part=7) == kept("unusual", samples, 0.2)
+    finally:
+        for name in set(SAMPLE) - before:
+            del SAMPLE[name]
