@@ -66,6 +66,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "s_ifd": np.round(later.uniform(0.2, 1.3, n), 1),
             "quality": np.round(outside.uniform(1, 5, n)),
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
+            "query_rank": np.random.default_rng([seed, 3]).permutation(n),
             "duplicate_rank": np.random.default_rng([seed, 2]).geometric(0.7, n) - 1,
         },
         tokens=columns,

@@ -12,7 +12,7 @@ from prunegrid.data.datasets import locate
 from prunegrid.data.sources import input_files
 from prunegrid.experiment import imported, inputs, params, seed_rule, statement, steps
 from prunegrid.figures.names import figures as figures_of
-from prunegrid.pruners.columns import DATA_EXTRAS, DERIVED_EXTRAS, EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import DATA_EXTRAS, DERIVED_EXTRAS, EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.tasks.outside import source_files
 
 MODEL, CELL = layout.MODEL, layout.CELL

@@ -9,7 +9,7 @@ MARGIN = 1.5
 LEAST_MB = 2_000
 SMALL = ("benchmark_items", "prune", "choose")
 SLOTS = EXPERIMENT.runtime.cells_per_gpu  # of a GPU; `gpu` counts GPUs, as schedulers do, `gpu_slots` their slots
-ON_A_GPU = ("score", "extra_score", "vector_score", "evaluate") if ON_GPU else ()
+ON_A_GPU = ("score", "extra_score", "vector_score", "query_score", "evaluate") if ON_GPU else ()
 NODES = EXPERIMENT.runtime.nodes
 RANKS = EXPERIMENT.training.ranks // NODES
 

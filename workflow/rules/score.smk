@@ -97,6 +97,8 @@ rule extra_score:
         f"{R}/{layout.log('extra_score', layout.EXTRA_JOB)}",
     benchmark:
         f"{R}/{layout.benchmark('extra_score', layout.EXTRA_JOB)}"
+    wildcard_constraints:
+        extra="|".join(name for name in EXTRAS if name not in QUERY_EXTRAS),
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2
@@ -141,3 +143,36 @@ rule imported_column:
         version=STEP["import"],
     script:
         "../scripts/imported_column.py"
+
+
+if EXPERIMENT.query:
+
+    # The queries are read, rendered and run through the model in the job that compares all samples with them.
+    rule query_score:
+        input:
+            model=f"{R}/{layout.base_model(MODEL)}",
+            samples=rules.gather_scores.output.samples,
+            tokens=rules.gather_scores.output.tokens,
+            meta=rules.gather_scores.output.meta,
+            query=source_file(EXPERIMENT.query),
+        output:
+            f"{R}/{layout.extra_score(MODEL, '{extra}')}",
+        log:
+            f"{R}/{layout.log('extra_score', layout.EXTRA_JOB)}",
+        benchmark:
+            f"{R}/{layout.benchmark('extra_score', layout.EXTRA_JOB)}"
+        wildcard_constraints:
+            extra="|".join(QUERY_EXTRAS),
+        retries: DATA_RETRIES
+        conda:
+            "../../envs/prunegrid.yaml"
+        threads: 2
+        resources:
+            **needs("query_score"),
+        params:
+            scoring=SCORING,
+            device=EXPERIMENT.device,
+            query=EXPERIMENT.query.model_dump(mode="json"),
+            version=STEP["extra"],
+        script:
+            "../scripts/extra_score.py"

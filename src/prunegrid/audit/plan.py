@@ -4,7 +4,7 @@ from prunegrid import pruners
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.model import Source
-from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 
 SEEDS = 3
 PLANTED = ("kind", "wrong_words")
@@ -47,12 +47,12 @@ def audit_error(experiment: Experiment) -> PrunegridError | None:
 
 
 def audited_extras(experiment: Experiment) -> list[str]:
-    """The optional and imported scores that registered pruners read by default; of a reference, if there is one."""
+    """The optional and imported scores that registered pruners read by default, if the experiment can make them."""
     token = [pruner.token_columns(pruner.options.complete({}, "")) for pruner in pruners.TOKEN.values()]
     sample = [pruner.sample_columns(pruner.options.complete({}, "")) for pruner in pruners.SAMPLE.values()]
     columns = {column for names in (*token, *sample) for column in names} & {*EXTRAS, *experiment.scores}
     reference = next(model.reference for model in experiment.models.values() if model.pretrain)
-    return sorted(columns - (set() if reference else REFERENCE_EXTRAS))
+    return sorted(columns - (set() if reference else REFERENCE_EXTRAS) - (set() if experiment.query else QUERY_EXTRAS))
 
 
 def audited_ratios(experiment: Experiment) -> dict[str, list[float]]:

@@ -1,15 +1,20 @@
 """Add an optional score that some pruners read, or scores of your own from a file."""
 
 import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
-from prunegrid.cli.arguments import add_forward_arguments, dtype
+from prunegrid.cli.arguments import add_data_arguments, add_forward_arguments, dataset_from, dtype
 from prunegrid.core.errors import PrunegridError
+from prunegrid.core.files import read_json
 from prunegrid.core.gpus import use_device
 from prunegrid.experiment import layout
 from prunegrid.experiment.score_file import Direction
-from prunegrid.pruners.columns import EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="the model that was scored with: a folder or a hub id (not with --from)")
     scores = ", ".join(sorted(REFERENCE_EXTRAS))
     parser.add_argument("--reference", help=f"the reference model, for {scores}")
+    queries = ", ".join(sorted(QUERY_EXTRAS))
+    parser.add_argument("--query", dest="data", help=f"the query set, for {queries}: a file, or a data set of the hub")
+    add_data_arguments(parser)
     add_forward_arguments(parser)
     _add_file_arguments(parser.add_argument_group("scores of your own"))
 
@@ -53,16 +61,33 @@ def run(options: argparse.Namespace) -> None:
     out = options.scores / layout.EXTRA / layout.extra_name(options.name)
     model, _ = find_model(options.model)
     reference = find_model(options.reference)[0] if options.reference else None
-    with use_device(options.device):
-        write_extra(options.name, options.scores, model, out, settings, options.device, reference)
+    with use_device(options.device), _query_set(options) as query:
+        write_extra(options.name, options.scores, model, out, settings, options.device, reference, query=query)
     print(out)
+
+
+@contextmanager
+def _query_set(options: argparse.Namespace) -> Iterator[Path | None]:
+    """The query set as a training set is stored, as long as it is needed; None without one."""
+    from prunegrid.data.counts import intake_lines
+    from prunegrid.data.datasets import write_dataset
+
+    if options.data is None:
+        yield None
+        return
+    dataset, local = dataset_from(options)
+    with TemporaryDirectory() as folder:
+        data, counts = Path(folder, layout.DATA), Path(folder, layout.DATA_COUNTS)
+        write_dataset(dataset, local, data, counts)
+        print("\n".join(intake_lines(read_json(counts))), file=sys.stderr, flush=True)
+        yield data
 
 
 def _import(options: argparse.Namespace) -> None:
     from prunegrid.api.scores import add_scores
 
-    if options.model or options.reference:
-        raise PrunegridError("--from", "reads a file, and no model", "leave --model and --reference out")
+    if options.model or options.reference or options.data:
+        raise PrunegridError("--from", "reads a file, and no model", "leave --model, --reference and --query out")
     pairs = dict(text.split("=", 1) if "=" in text else (text, text) for text in options.id)
     ids: Any = options.id[0] if len(options.id) == 1 and options.id[0] in pairs else pairs or None
     settings = {name: getattr(options, name) for name in ("column", "direction", "missing", "source")}

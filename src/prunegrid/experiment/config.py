@@ -25,7 +25,7 @@ from prunegrid.experiment.score_file import ScoreFile, check_scores
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
 from prunegrid.experiment.training import USUAL_DTYPE, Pruning, Runtime, Scoring, Training
 from prunegrid.experiment.training_checks import check_mini_batches, check_training, chooses_by_epoch
-from prunegrid.experiment.variant import Budget, Variant
+from prunegrid.experiment.variant import Budget, Variant, query_readers
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
 
@@ -42,6 +42,7 @@ class Experiment(Section):
     sandbox: Sandbox | None = Field(None, description="generate a small world instead of using the hub")
     models: dict[Name, Model] = Field(min_length=1, description="base models")
     dataset: Dataset = Field(description="training set")
+    query: Dataset | None = added(None, description="samples of a task, for pruners that choose what is like them")
     budgets: list[Budget] = Field([], description="budgets; or give sample_ratios and token_ratios")
     sample_ratios: list[Ratio] = Field([], description="with token_ratios: a budget for every combination")
     token_ratios: list[Ratio] = Field([], description="with sample_ratios: a budget for every combination")
@@ -197,6 +198,12 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def check_query(self) -> Self:
+        if self.query is None and (readers := query_readers(self.variants)):
+            raise ValueError(f"{readers[0].name} needs a query set; give the section query (hub or path, as dataset)")
+        return self
+
+    @model_validator(mode="after")
     def check_gpu_options(self) -> Self:
         for name in ("use_liger_kernel", "offload_optimizer"):
             if self.device == "cpu" and getattr(self.training, name):
@@ -261,10 +268,11 @@ class Experiment(Section):
 
     @property
     def data_sets(self) -> list[DataRef]:
-        """The training set, the items of benchmarks that name them (lm-eval's own tasks need not), rows of examples."""
+        """The training set, items of benchmarks that name them (lm-eval's own tasks need not), examples, queries."""
         benchmarks = self.evaluation.asked.values()
         examples = [benchmark.example_rows.data for benchmark in benchmarks if benchmark.example_rows]
-        return [self.dataset, *(benchmark.data for benchmark in benchmarks if benchmark.data), *examples]
+        data = [benchmark.data for benchmark in benchmarks if benchmark.data]
+        return [self.dataset, *data, *examples, *([self.query] if self.query else [])]
 
     @property
     def grid_budgets(self) -> list[Budget]:

@@ -37,7 +37,12 @@ EVALUATION_CACHE = "cache"
 
 # Static and dynamic cells share the logs of training, optional scores of all kinds theirs; those of benchmark items
 # have a shorter name than their rule.
-LOG_FOLDERS = {"train_dynamic": "train", "vector_score": "extra_score", "benchmark_items": "benchmark"}
+LOG_FOLDERS = {
+    "train_dynamic": "train",
+    "vector_score": "extra_score",
+    "query_score": "extra_score",
+    "benchmark_items": "benchmark",
+}
 
 
 def dataset(name: str) -> str:

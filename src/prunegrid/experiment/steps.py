@@ -30,6 +30,7 @@ from prunegrid.pruners.columns import (
     DATA_EXTRAS,
     DERIVED_EXTRAS,
     EXTRAS,
+    QUERY_EXTRAS,
     REFERENCE_EXTRAS,
     VECTOR_EXTRAS,
     complete_extras,
@@ -228,8 +229,9 @@ def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
     reference = (layout.base_model(reference_name(model)),) if column in REFERENCE_EXTRAS else ()
     data = (layout.dataset(experiment.dataset.name),) if column in DATA_EXTRAS else ()
     source = (layout.extra_score(model, DERIVED_EXTRAS[column]),) if column in DERIVED_EXTRAS else ()
-    inputs = (layout.base_model(model), *_scores(model), *reference, *data, *source)
-    rule = "vector_score" if column in VECTOR_EXTRAS else "extra_score"
+    query = _source(experiment, experiment.query) if column in QUERY_EXTRAS else ()
+    inputs = (layout.base_model(model), *_scores(model), *reference, *data, *source, *query)
+    rule = "vector_score" if column in VECTOR_EXTRAS else "query_score" if column in QUERY_EXTRAS else "extra_score"
     return Step(rule, f"{model}/{column}", (layout.extra_score(model, column),), inputs)
 
 

@@ -1,5 +1,6 @@
 """The keys of budgets and variants: how much is kept, and by which pruners."""
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -11,6 +12,7 @@ from prunegrid.core.validation import validation_errors
 from prunegrid.experiment.names import BEST, REFERENCES
 from prunegrid.experiment.section import Name, Ratio, Section, added
 from prunegrid.experiment.training import SHARED, Mode, Removal, Training
+from prunegrid.pruners.columns import QUERY_EXTRAS
 
 
 class Budget(Section):
@@ -110,3 +112,9 @@ class Variant(Section):
         except ValidationError as error:
             raise ValueError(str(validation_errors(error, Training, "training"))) from None
         return self
+
+
+def query_readers(variants: Iterable[Variant]) -> list[Variant]:
+    """The variants whose pruners read a query set."""
+    needs = [(variant, pruners.needs(variant.method, variant.options)) for variant in variants]
+    return [variant for variant, columns in needs if QUERY_EXTRAS & {*columns.samples, *columns.tokens}]

@@ -90,7 +90,7 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
         case "score":
             references = basis.sizes.get(reference_name(model))
             return workload.scoring_workload(experiment.scoring, basis.sizes[model], basis.tokens[model], references)
-        case "extra_score" | "vector_score":
+        case "extra_score" | "vector_score" | "query_score":
             size = basis.sizes[reference_name(model) if column in REFERENCE_EXTRAS else model]
             return workload.extra_score_workload(column, experiment.scoring, size, basis.tokens[model])
         case "gather_scores":

@@ -40,7 +40,7 @@ TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS = 32_000_000
 SANDBOX_TOKENS = {"short": 75_000, "long": 98_000}
 READING = ("dataset", "imported_column", "prune", "choose", "cut", "figures", "audit")
-PASSES = ("score", "extra_score", "vector_score", "evaluate")
+PASSES = ("score", "extra_score", "vector_score", "query_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
 
 

@@ -32,7 +32,7 @@ TOKENS_PER_SAMPLE = 400  # if samples are not counted
 
 def minutes(rule: str, experiment: Experiment, model: str | None = None, root: Path | None = None) -> int:
     """The limit of one job of `rule`, which runs `model` (by default the largest)."""
-    if rule in ("score", "extra_score", "vector_score", "train", "evaluate"):
+    if rule in ("score", "extra_score", "vector_score", "query_score", "train", "evaluate"):
         sizes = memory.sizes(experiment, model, root).values()
         workloads = (work for size in sizes for work in _workloads(rule, experiment, size, root))
         longest = max(workload.seconds(rule, work, experiment.device) for work in workloads)

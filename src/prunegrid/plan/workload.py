@@ -21,12 +21,19 @@ from prunegrid.pruners.columns import DERIVED_EXTRAS, MEAN_EXTRAS, REFERENCE_EXT
 START = {
     "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0, "score": 4.5,
     "gather_scores": 0.4,
-    "extra_score": 4.5, "vector_score": 4.5, "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0,
+    "extra_score": 4.5, "vector_score": 4.5, "query_score": 4.5,
+    "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0,
     "record": 0.3, "import_scores": 0.7, "imported_column": 0.6, "choose": 0.7, "cut": 0.7, "gather_selection": 0.5,
     "collect": 1.7, "table": 2.2, "figures": 5.0,
 }  # fmt: skip
-ON_GPU = {"score", "extra_score", "vector_score", "train", "train_dynamic", "evaluate"}
-THREADS = {"model": 2, "score": 2, "extra_score": 2, "vector_score": 2}  # others: one, or one per rank
+ON_GPU = {"score", "extra_score", "vector_score", "query_score", "train", "train_dynamic", "evaluate"}
+THREADS = {
+    "model": 2,
+    "score": 2,
+    "extra_score": 2,
+    "vector_score": 2,
+    "query_score": 2,
+}  # others: one, or one per rank
 TABLE_S = 3e-7  # per token that is read from, or written to, a table
 LOAD_RATE = 1e9  # bytes a second
 CPU_RATE = 5e10  # operations a second and thread

@@ -21,6 +21,7 @@ EXTRAS = {
     "nll_alone": "token",
     "prompt_attention": "token",
     "prompt_candidates": "sample",
+    "query_rank": "sample",
     "reference_loss": "sample",
     "reference_nll": "token",
     "s_ifd": "sample",
@@ -32,6 +33,7 @@ EXTRAS = {
 VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vector")
 # Computed under the model's reference instead of the model.
 REFERENCE_EXTRAS = frozenset({"reference_loss", "reference_nll"})
+QUERY_EXTRAS = frozenset({"query_rank"})  # read a query set, and run the model over it, too
 DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
 TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates", "token_frequency")  # of texts and ids: no model runs
 LAYER_EXTRAS = ("fastv_rank", "prompt_attention", "sparsevlm_kept")  # of the last layer's attention

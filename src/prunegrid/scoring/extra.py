@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.training import Scoring
-from prunegrid.models import describe
-from prunegrid.pruners.columns import EXTRAS, LAYER_EXTRAS, REFERENCE_EXTRAS
+from prunegrid.models import data_digest, describe
+from prunegrid.pruners.columns import EXTRAS, LAYER_EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.scoring import extra_passes, extra_texts
 from prunegrid.scoring.extra_files import write_column, write_tables
 from prunegrid.scoring.extra_inputs import ExtraInputs
 from prunegrid.scoring.extra_streams import STREAMS
+from prunegrid.scoring.query_rank import query_rank
 from prunegrid.scoring.reader import ScoresFolder
 
 
@@ -32,6 +33,7 @@ def write_extra(
     device: str = "cpu",
     reference_dir: Path | None = None,
     data: Path | None = None,
+    query: Path | None = None,
 ) -> None:
     """Write `sample_id` and the column `name`, as `extra_files.write_column` does."""
     if name not in EXTRAS:
@@ -40,16 +42,24 @@ def write_extra(
         raise PrunegridError(name, "needs a reference model", "give its folder (--reference DIR)")
     if name not in REFERENCE_EXTRAS and reference_dir is not None:
         raise PrunegridError(name, f"reads no reference model, but {reference_dir} is given", "leave --reference out")
+    if (name in QUERY_EXTRAS) != (query is not None):
+        problem = "needs a query set" if query is None else f"reads no query set, but {query} is given"
+        fix = "give it: --query FILE, or the experiment's section query" if query is None else "leave --query out"
+        raise PrunegridError(name, problem, fix)
     scores = ScoresFolder(scores_dir)
     scores.check_digests(describe(model_dir)["digests"])
     digests = scores.digests
     if reference_dir:
         digests = digests | {"reference": describe(reference_dir)["digests"]["model"]}
+    if query:
+        digests = digests | {"query": data_digest(query)}
     if name in STREAMS:
         write_tables(out_file, STREAMS[name](scores, model_dir), digests)
         return
     sequences = scores.sequences()
-    values = COMPUTE[name](ExtraInputs(scores, sequences, model_dir, reference_dir, settings, device, data))
+    values = COMPUTE[name](
+        ExtraInputs(scores, sequences, model_dir, reference_dir, settings, device, data, query=query)
+    )
     write_column(out_file, name, sequences, values, digests)
 
 
@@ -74,6 +84,7 @@ COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
     "instruction_entropy": extra_texts.instruction_entropy,
     "nll_alone": lambda inputs: inputs.nll_alone,
     "prompt_candidates": extra_texts.prompt_candidates,
+    "query_rank": query_rank,
     "reference_loss": extra_passes.reference_loss,
     "reference_nll": extra_passes.reference_nll,
     "s_ifd": extra_texts.s_ifd,

@@ -21,7 +21,7 @@ class ExtraInputs:
     """The scores, their sequences, and the model; `reference_dir` is set for those in `REFERENCE_EXTRAS` alone.
 
     `data` is the data set that was scored, if it is elsewhere than the scores say; `loaded` is the model, if it is
-    loaded already, and `scored_alone` is `nll_alone`, if a pass has it.
+    loaded already, and `scored_alone` is `nll_alone`, if a pass has it; `query` is set for `QUERY_EXTRAS`.
     """
 
     scores: ScoresFolder
@@ -33,6 +33,7 @@ class ExtraInputs:
     data: Path | None = None
     loaded: Any = None
     scored_alone: NDArray[np.float32] | None = None
+    query: Path | None = None
 
     def load(self) -> Any:
         """The model: the one that is `loaded` already, or from its folder."""
@@ -55,6 +56,10 @@ class ExtraInputs:
     def special_ids(self) -> list[int]:
         return special_ids(self.scores, self.model_dir)
 
+    @property
+    def tokenizer_dir(self) -> Path:
+        return tokenizer_dir(self.scores, self.model_dir)
+
 
 def prefix_token(tokenizer: Any) -> int:
     """The beginning of sequence, or the end of sequence where there is no beginning (lm-eval's prefix token)."""
@@ -63,7 +68,12 @@ def prefix_token(tokenizer: Any) -> int:
 
 
 def special_ids(scores: ScoresFolder, model_dir: Path) -> list[int]:
-    """The tokenizer's `all_special_ids`; scores with a tokenizer of their own have theirs."""
-    own = scores.path / layout.TOKENIZER
-    ids: list[int] = load_tokenizer(own if own.is_dir() else model_dir).all_special_ids
+    """The tokenizer's `all_special_ids`."""
+    ids: list[int] = load_tokenizer(tokenizer_dir(scores, model_dir)).all_special_ids
     return ids
+
+
+def tokenizer_dir(scores: ScoresFolder, model_dir: Path) -> Path:
+    """The folder of the scores' own tokenizer, if they have one; else the model's."""
+    own = scores.path / layout.TOKENIZER
+    return own if own.is_dir() else model_dir

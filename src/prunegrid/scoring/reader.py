@@ -23,7 +23,7 @@ from prunegrid.core.files import parquet_schema, read_json, read_parquet, repair
 from prunegrid.core.versions import SCORES_SCHEMA
 from prunegrid.experiment import layout
 from prunegrid.pruners.arrays import Scores
-from prunegrid.pruners.columns import REFERENCE_EXTRAS
+from prunegrid.pruners.columns import QUERY_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.pruners.conversations import merge
 from prunegrid.pruners.method import Needs
 from prunegrid.pruners.named_columns import missing_column
@@ -113,6 +113,7 @@ class ScoresFolder:
     def extra_command(self, column: str) -> str:
         """The command that makes the optional score `column` for these scores."""
         reference = " --reference DIR" if column in REFERENCE_EXTRAS else ""
+        reference += " --query FILE" if column in QUERY_EXTRAS else ""
         model, scores = origin.model_name(self.path, self.meta), shlex.quote(str(self.path))
         return f"prunegrid extra {column} --model {model} --scores {scores}{reference}"
 

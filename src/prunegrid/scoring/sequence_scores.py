@@ -5,12 +5,16 @@ sample alone: in that copy padding takes part, and so what else is in the batch.
 its response tokens.
 """
 
+from collections.abc import Callable
+
 import torch
 
 from prunegrid.models.attention_capture import AttentionInputs
 from prunegrid.models.head import Head
 from prunegrid.scoring.attention import join_turns, query_chunks
 from prunegrid.scoring.batches import Batch
+
+Weights = Callable[[torch.Tensor, Batch], torch.Tensor]
 
 
 def sequence_head(head: Head, hidden_BTD: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, ...]:
@@ -44,10 +48,27 @@ def sequence_means(value_BT: torch.Tensor, batch: Batch) -> torch.Tensor:
 
 def answer_means(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
     """float32[S, D]: for each answer, conversation by conversation, the mean of its tokens' hidden states."""
+    return _pooled(hidden_BTD, batch, _response_weights)
+
+
+def position_weighted_means(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """float32[S, D]: for each answer, the mean over its whole sequence, where the p-th token, from 1, weighs p."""
+    return _pooled(hidden_BTD, batch, _position_weights)
+
+
+def _response_weights(place_T: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return (place_T >= batch.prompt_B[:, None]) & (place_T < batch.length_B[:, None])
+
+
+def _position_weights(place_T: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return (place_T + 1) * (place_T < batch.length_B[:, None])
+
+
+def _pooled(hidden_BTD: torch.Tensor, batch: Batch, weights: Weights) -> torch.Tensor:
+    """float32[S, D]: the mean of the hidden states of each answer's sequence under `weights`, which gives [B, T]."""
     if not batch.turns:
-        place_T = torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device)
-        response_BT = (place_T >= batch.prompt_B[:, None]) & (place_T < batch.length_B[:, None])
-        share_BT = response_BT / (batch.length_B - batch.prompt_B)[:, None]
+        weight_BT = weights(torch.arange(hidden_BTD.shape[1], device=hidden_BTD.device), batch)
+        share_BT = weight_BT / weight_BT.sum(1, keepdim=True)
         return (share_BT[:, None] @ hidden_BTD.float())[:, 0]
     number_B = torch.zeros_like(batch.prompt_B)
     for turn in batch.turns:
@@ -55,7 +76,7 @@ def answer_means(hidden_BTD: torch.Tensor, batch: Batch) -> torch.Tensor:
     begin_B, end = number_B.cumsum(0) - number_B, int(number_B.sum())
     means_SD = torch.empty(end, hidden_BTD.shape[2], device=hidden_BTD.device)
     for number, turn in enumerate(batch.turns):
-        means_SD[begin_B[turn.rows_M] + number] = answer_means(turn.of(hidden_BTD), turn.batch)
+        means_SD[begin_B[turn.rows_M] + number] = _pooled(turn.of(hidden_BTD), turn.batch, weights)
     return means_SD
 
 

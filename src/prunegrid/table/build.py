@@ -14,6 +14,7 @@ from prunegrid.core import file_sums, files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import BEST
+from prunegrid.experiment.variant import query_readers
 from prunegrid.results import collect as results
 from prunegrid.statistics import deltas, primary
 from prunegrid.table import answers, csv, html, latex, markdown, provenance
@@ -135,10 +136,19 @@ def make_table(data: TableData, failures: Failures | None = None) -> Table:
 
 
 def _remarks(data: TableData) -> list[str]:
-    """That the baseline was chosen by its scores, or that deltas were expected and there are none."""
+    """That the baseline was chosen by its scores, rows by task data, or that there are no deltas, but should be."""
     caveat = [BEST_PAIR] if data.baseline == BEST else []
     expected = contrasts(data.experiment, data.frame, data.baseline)
-    return [*caveat, *([NO_DELTAS] if expected and data.deltas.empty else [])]
+    return [*caveat, *_task_data(data.experiment), *([NO_DELTAS] if expected and data.deltas.empty else [])]
+
+
+def _task_data(experiment: Experiment) -> list[str]:
+    """That some rows chose by a query set, which one, and so with task data."""
+    readers, query = query_readers(experiment.variants), experiment.query
+    if not readers or query is None:
+        return []
+    names, source = ", ".join(variant.name for variant in readers), query.hub or query.path
+    return [f"Chosen by a query set ({source}, split {query.split}), so with task data: {names}."]
 
 
 def write(table: Table, folder: Path) -> None:
