@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from prunegrid.api.compare import compare as compare
     from prunegrid.api.data import Data as Data
     from prunegrid.api.data import load as load
+    from prunegrid.api.overlap import Overlaps as Overlaps
+    from prunegrid.api.overlap import overlap as overlap
     from prunegrid.api.scores import add_scores as add_scores
     from prunegrid.api.scores import score as score
     from prunegrid.api.selection import Selection as Selection
@@ -30,21 +32,25 @@ _MODULES = {
     "add_scores": "prunegrid.api.scores",
     "compare": "prunegrid.api.compare",
     "Data": "prunegrid.api.data",
+    "Overlaps": "prunegrid.api.overlap",
     "Selection": "prunegrid.api.selection",
     "export": "prunegrid.api.selection",
     "load": "prunegrid.api.data",
+    "overlap": "prunegrid.api.overlap",
     "prune": "prunegrid.api.selection",
     "score": "prunegrid.api.scores",
 }
 __all__ = [
     "Comparison",
     "Data",
+    "Overlaps",
     "Selection",
     "__version__",
     "add_scores",
     "compare",
     "export",
     "load",
+    "overlap",
     "prune",
     "score",
 ]

@@ -7,6 +7,7 @@ prunegrid prune --scores DIR --pair qtuning --samples 12.5% --tokens 50% --seed 
 prunegrid choose --scores DIR --pair qtuning --samples 12.5% --tokens 50% --out pruned
 prunegrid cut pruned --shard 1/8
 prunegrid show pruned
+prunegrid overlap results/sandbox
 prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
@@ -42,6 +43,7 @@ from prunegrid.cli import (
     keep,
     ladder,
     merge,
+    overlap,
     plan,
     prune,
     score,
@@ -63,6 +65,7 @@ COMMANDS = (
     choose,
     cut,
     show,
+    overlap,
     export,
     merge,
     table,

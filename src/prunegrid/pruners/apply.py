@@ -52,7 +52,7 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
     """The samples to keep by the first pruner's key; the second one ranks their tokens later, block by block."""
     first, _ = find_pruners(spec.method)
     draw = replace(draw, sample_ratio=spec.sample_ratio)
-    ranking = _check_ranking(first, first.call(scores, draw, options=spec.options), len(scores))
+    ranking = rank_samples(scores, spec, draw)
     details = ranking.details
     if match:
         sizes = TokenRules.read(spec.options).response_sizes(scores)
@@ -66,6 +66,13 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
         samples = replace(samples, weight=ranking.weight[rows].astype(np.float32))
     tokens = match.tokens if match else None
     return replace(choose_tokens(scores, rows, samples, spec, draw, tokens), details=details)
+
+
+def rank_samples(scores: Scores, spec: PruningSpec, draw: Draw) -> Ranking:
+    """What a pair's sample pruner says of every sample; `scores` in order of `sample_id`."""
+    spec, (first, _) = spec.complete(), find_pruners(spec.method)
+    draw = replace(draw, sample_ratio=spec.sample_ratio)
+    return _check_ranking(first, first.call(scores, draw, options=spec.options), len(scores))
 
 
 def choose_tokens(
