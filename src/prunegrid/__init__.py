@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from prunegrid.api.selection import Selection as Selection
     from prunegrid.api.selection import export as export
     from prunegrid.api.selection import prune as prune
+    from prunegrid.api.suggest import Curves as Curves
+    from prunegrid.api.suggest import suggest as suggest
 
 __version__ = "0.1.0"
 
@@ -31,6 +33,7 @@ _MODULES = {
     "Comparison": "prunegrid.api.compare",
     "add_scores": "prunegrid.api.scores",
     "compare": "prunegrid.api.compare",
+    "Curves": "prunegrid.api.suggest",
     "Data": "prunegrid.api.data",
     "Overlaps": "prunegrid.api.overlap",
     "Selection": "prunegrid.api.selection",
@@ -39,9 +42,11 @@ _MODULES = {
     "overlap": "prunegrid.api.overlap",
     "prune": "prunegrid.api.selection",
     "score": "prunegrid.api.scores",
+    "suggest": "prunegrid.api.suggest",
 }
 __all__ = [
     "Comparison",
+    "Curves",
     "Data",
     "Overlaps",
     "Selection",
@@ -53,6 +58,7 @@ __all__ = [
     "overlap",
     "prune",
     "score",
+    "suggest",
 ]
 
 

@@ -137,7 +137,7 @@ def prune(
     pair meets instead. `model` is checked against the scores. Without `out`, the selection lives in a temporary folder,
     as long as the object does.
     """
-    source = _source(scores)
+    source = find_scores(scores)
     spec, counts = pruning_spec(source, pair, samples, tokens, seed, unit, options)
     temporary = tempfile.TemporaryDirectory(prefix="prunegrid-") if out is None else None
     folder = Path(temporary.name) if temporary else Path(out or ".")
@@ -195,7 +195,8 @@ def export(
     return chosen.export(to, out, removal=removal, resample=resample, as_text=as_text)
 
 
-def _source(scores: Folder | ScoresFolder | Scores) -> ScoresFolder | ScoresInMemory:
+def find_scores(scores: Folder | ScoresFolder | Scores) -> ScoresFolder | ScoresInMemory:
+    """What is read of a folder, or of arrays in memory."""
     if isinstance(scores, Scores):
         return ScoresInMemory(scores)
     return scores if isinstance(scores, ScoresFolder) else ScoresFolder(Path(scores))

@@ -3,6 +3,7 @@
 prunegrid keep FILE --model DIR --pair qtuning --samples 12.5% --tokens 50% --to trl --out DIR
 prunegrid score --model DIR --data FILE --out DIR
 prunegrid extra ifd --model DIR --scores DIR
+prunegrid suggest DIR --detect 2 --items 850,1319
 prunegrid prune --scores DIR --pair qtuning --samples 12.5% --tokens 50% --seed 0 --out pruned
 prunegrid choose --scores DIR --pair qtuning --samples 12.5% --tokens 50% --out pruned
 prunegrid cut pruned --shard 1/8
@@ -50,6 +51,7 @@ from prunegrid.cli import (
     show,
     stats,
     status,
+    suggest,
     table,
     trace,
     verify,
@@ -61,6 +63,7 @@ COMMANDS = (
     keep,
     score,
     extra,
+    suggest,
     prune,
     choose,
     cut,
