@@ -122,7 +122,7 @@ def test_columns_may_come_from_extra(directory: Path) -> None:
     given = handmade_scores.random_scores(60)
     path = directory / "samples.parquet"
     files.write_parquet(path, pq.read_table(path).drop_columns(["entropy"]))
-    refuses(directory, path, "sample column entropy", fix="extra/entropy.parquet", method="entropy+ppl")
+    refuses(directory, path, "sample column entropy", fix="prunegrid extra entropy --from", method="entropy+ppl")
     handmade_scores.write_extra(directory, "entropy", given, given.samples["entropy"])
     assert run(directory, "entropy+ppl").n_kept_samples == 15
 
