@@ -24,7 +24,7 @@ from prunegrid.experiment.names import FULL, SHUFFLED, ZERO_SHOT, Reference
 from prunegrid.experiment.score_file import ScoreFile, check_scores
 from prunegrid.experiment.section import InputPath, Name, Ratio, Section, added
 from prunegrid.experiment.training import USUAL_DTYPE, Pruning, Runtime, Scoring, Training
-from prunegrid.experiment.training_checks import check_mini_batches, check_training, chooses_by_epoch
+from prunegrid.experiment.training_checks import check_gpu_options, check_trainings
 from prunegrid.experiment.variant import Budget, Variant, query_readers
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.sandbox.data_sets import DATA_SETS
@@ -205,15 +205,7 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def check_gpu_options(self) -> Self:
-        for name in ("use_liger_kernel", "offload_optimizer"):
-            if self.device == "cpu" and getattr(self.training, name):
-                raise ValueError(f"training.{name} needs device: cuda; this is {self.device}")
-        if self.training.use_liger_kernel and self.training.zero_stage == 3:
-            raise ValueError("training.use_liger_kernel is untested with zero_stage: 3; use one of them")
-        if self.training.offload_optimizer and self.training.zero_stage == 0:
-            raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
-        if self.training.bf16 and self.training.zero_stage == 0:
-            raise ValueError("training.bf16 needs zero_stage 1, 2 or 3: DeepSpeed cannot mix its types at stage 0")
+        check_gpu_options(self.training, self.device)
         return self
 
     @model_validator(mode="after")
@@ -224,23 +216,8 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
-    def check_dynamic(self) -> Self:
-        trainings = {variant.name: variant.trained_by(self.training) for variant in self.variants}
-        for variant in self.variants:
-            training, match = trainings[variant.name], variant.match and trainings[variant.match]
-            check_training(variant, training, self.grid_budgets)
-            if training.mode == "dynamic":
-                other = self.variant(variant.match) if variant.match else None
-                ratio = min(b.sample_ratio for b in self.grid_budgets)
-                check_mini_batches(variant, other, training, ratio, self.scores)
-                if match and chooses_by_epoch(match):
-                    raise ValueError(
-                        f"{variant.name}: {variant.match}, its match, prunes no mini-batches; leave it out"
-                    )
-            elif match and match.mode == "dynamic":
-                raise ValueError(
-                    f"{variant.name} is static and {variant.match}, its match, dynamic; give both the same mode"
-                )
+    def check_trainings(self) -> Self:
+        check_trainings(self.variants, self.training, self.grid_budgets, self.scores)
         return self
 
     @model_validator(mode="after")

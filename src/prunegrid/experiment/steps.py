@@ -7,7 +7,6 @@ A test compares the list with the jobs that Snakemake plans. Paths are relative 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import PurePath
-from typing import NamedTuple
 
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
@@ -26,6 +25,7 @@ from prunegrid.experiment.inputs import (
     weights_input,
     world_file,
 )
+from prunegrid.experiment.step import Step
 from prunegrid.pruners.columns import (
     DATA_EXTRAS,
     DERIVED_EXTRAS,
@@ -38,33 +38,6 @@ from prunegrid.pruners.columns import (
 
 Exists = Callable[[str], bool]
 SCORES = (layout.SAMPLES, layout.TOKENS, layout.META)
-
-
-class Step(NamedTuple):
-    """A job: its rule, what it is of (a cell, a model, a benchmark), the files it makes, those it needs from others.
-
-    `temporary` files are removed once all steps that need them are done. A step of one cell names it in `cell`.
-    """
-
-    rule: str
-    job: str
-    makes: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    temporary: tuple[str, ...] = ()
-    cell: Cell | None = None
-
-    @property
-    def log(self) -> str:
-        return layout.log(self.rule, self.job)
-
-    @property
-    def benchmark(self) -> str:
-        """Snakemake's record of the job's seconds and memory."""
-        return layout.benchmark(self.rule, self.job)
-
-    @property
-    def lasting(self) -> list[str]:
-        return [file for file in self.makes if file not in self.temporary]
 
 
 def all_steps(experiment: Experiment) -> list[Step]:

@@ -1,6 +1,6 @@
 """What a variant's training may ask of its pruners, as far as the config tells. A refusal is a `ValueError`."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import ceil
 
 from prunegrid import pruners
@@ -13,6 +13,39 @@ from prunegrid.pruners.columns import BASE_NLL, EPOCH_LOSS, FIXED_EXTRAS, MOMENT
 def chooses_by_epoch(training: Training) -> bool:
     """Whether the sample pruner works on all the data, at the start of each epoch."""
     return training.mode == "dynamic" and training.prune_samples == "epoch"
+
+
+def check_trainings(
+    variants: Sequence[Variant], default: Training, budgets: Sequence[Budget], imported: Collection[str]
+) -> None:
+    """Refuse a training that a variant, or the one whose counts it meets, cannot have; `default` is the grid's."""
+    known = {variant.name: variant for variant in variants}
+    least = min(budget.sample_ratio for budget in budgets)
+    for variant in variants:
+        training, other = variant.trained_by(default), known[variant.match] if variant.match else None
+        check_training(variant, training, budgets)
+        match = other.trained_by(default) if other else None
+        if training.mode == "dynamic":
+            check_mini_batches(variant, other, training, least, imported)
+            if match and chooses_by_epoch(match):
+                raise ValueError(f"{variant.name}: {variant.match}, its match, prunes no mini-batches; leave it out")
+        elif match and match.mode == "dynamic":
+            raise ValueError(
+                f"{variant.name} is static and {variant.match}, its match, dynamic; give both the same mode"
+            )
+
+
+def check_gpu_options(training: Training, device: str) -> None:
+    """Refuse options that the device or the ZeRO stage does not have."""
+    for name in ("use_liger_kernel", "offload_optimizer"):
+        if device == "cpu" and getattr(training, name):
+            raise ValueError(f"training.{name} needs device: cuda; this is {device}")
+    if training.use_liger_kernel and training.zero_stage == 3:
+        raise ValueError("training.use_liger_kernel is untested with zero_stage: 3; use one of them")
+    if training.offload_optimizer and training.zero_stage == 0:
+        raise ValueError("training.offload_optimizer needs zero_stage 1, 2 or 3")
+    if training.bf16 and training.zero_stage == 0:
+        raise ValueError("training.bf16 needs zero_stage 1, 2 or 3: DeepSpeed cannot mix its types at stage 0")
 
 
 def check_training(variant: Variant, training: Training, budgets: Iterable[Budget]) -> None:

@@ -8,7 +8,8 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.inputs import reference_name
-from prunegrid.experiment.steps import Step, all_steps, finished
+from prunegrid.experiment.step import Step
+from prunegrid.experiment.steps import all_steps, finished
 from prunegrid.models.size import Size, model_size
 from prunegrid.plan import memory, workload
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts, benchmark_size, count_tokens, selected_tokens

@@ -14,7 +14,7 @@ from prunegrid.core import locks
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.step import DONE, lock_path
 from prunegrid.experiment import layout
-from prunegrid.experiment.steps import Step
+from prunegrid.experiment.step import Step
 
 GONE = object()
 UNKNOWN = "not recorded"

@@ -8,7 +8,8 @@ from prunegrid.core.step import FAILED, lock_path
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.steps import Step, cell_steps, first_missing, import_steps, required_steps
+from prunegrid.experiment.step import Step
+from prunegrid.experiment.steps import cell_steps, first_missing, import_steps, required_steps
 from prunegrid.status.folder import Files, last_lines
 
 KILLED = "killed without an error message"
