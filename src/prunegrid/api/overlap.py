@@ -94,11 +94,11 @@ def overlap(
     """
     folders = [selection.folder if isinstance(selection, Selection) else Path(selection) for selection in selections]
     if len(folders) == 1 and (folders[0] / layout.EXPERIMENT).exists():
-        return _of_experiment(folders[0], {"model": model, "budget": budget, "seed": seed})
+        return _experiment_overlaps(folders[0], {"model": model, "budget": budget, "seed": seed})
     if len(folders) < 2:
-        where = folders[0] if folders else "overlap"
+        source = folders[0] if folders else "overlap"
         fix = "give results/<experiment>, or two or more folders that `prunegrid prune` wrote"
-        raise PrunegridError(where, "is not a results folder, and alone there is nothing to compare", fix)
+        raise PrunegridError(source, "is not a results folder, and alone there is nothing to compare", fix)
     if not (model is budget is seed is None):
         raise PrunegridError("model, budget and seed", "choose among an experiment's cells", "leave them out")
     labels = list(names or _folder_names(folders))
@@ -113,7 +113,7 @@ def _folder_names(folders: Sequence[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(folder) for folder in folders]
 
 
-def _of_experiment(root: Path, choice: dict[str, str | int | None]) -> Overlaps:
+def _experiment_overlaps(root: Path, choice: dict[str, str | int | None]) -> Overlaps:
     experiment = read_folder(root)
     cells = [cell for cell in grid.cells(experiment) if cell.pruned and not grid.dynamic(experiment, cell)]
     places = {_place(cell): root / layout.pruned(cell.name) for cell in cells}

@@ -53,9 +53,9 @@ def group_means(frame: pd.DataFrame, column: str, pruners: Mapping[str, tuple[st
     names = {variant: groups[side] for variant, groups in pruners.items()}
     same_model, same_seed = frame["model"] == frame["other_model"], frame["seed"] == frame["other_seed"]
     first, second = frame["variant"].map(names), frame["other_variant"].map(names)
-    between = same_model & same_seed & (first != second)
-    within = same_model & ~same_seed & (frame["variant"] == frame["other_variant"])
-    rows = frame[(between | within) & frame[column].notna()].assign(first=first, second=second)
+    pruner_pairs = same_model & same_seed & (first != second)
+    seed_pairs = same_model & ~same_seed & (frame["variant"] == frame["other_variant"])
+    rows = frame[(pruner_pairs | seed_pairs) & frame[column].notna()].assign(first=first, second=second)
     both = pd.concat([rows, rows.rename(columns={"first": "second", "second": "first"})])
     means = both.groupby(["first", "second"], as_index=False)[[column, *([chance] if chance else [])]].mean()
     expected = means[chance] if chance else pd.Series(nan, means.index)

@@ -29,10 +29,10 @@ def report(frame: pd.DataFrame, samples: int, tokens: int, title: str) -> str:
     """What `prunegrid suggest` prints."""
     several = frame["token_ratio"].nunique() > 1
     ratios = ", ".join(f"{100 * ratio:g} %" for ratio in sorted(frame["token_ratio"].unique()))
-    asked = f"{samples:,} samples with {tokens:,} response tokens; of a kept sample's tokens {ratios} are asked for."
+    sizes = f"{samples:,} samples with {tokens:,} response tokens; of a kept sample's tokens {ratios} are asked for."
     rows = frame.assign(label=[_label(row, several) for row in frame.itertuples()])
     notes = "\n".join(f"- {line}" for line in (*_halves(rows), *_deviations(rows)))
-    parts = [f"# {title}", asked, fill(INTRODUCTION, 118), notes]
+    parts = [f"# {title}", sizes, fill(INTRODUCTION, 118), notes]
     for column, heading in _measures(rows):
         parts += [f"## {heading}", _table(rows, column)]
     parts += _kinds(rows)
@@ -111,8 +111,8 @@ def _deviations(rows: pd.DataFrame) -> Iterator[str]:
     """The methods whose realised budget is not the nominal one."""
     for method, part in _odd_samples(rows).groupby("method", sort=False):
         row = part.iloc[-1]
-        share, asked = _percent(row["sample_share"]), f"{100 * row['sample_ratio']:g}"
-        yield f"{method} keeps {share} % of the samples where {asked} % are asked for."
+        share, ratio = _percent(row["sample_share"]), f"{100 * row['sample_ratio']:g}"
+        yield f"{method} keeps {share} % of the samples where {ratio} % are asked for."
     realised = rows.assign(realised=rows["token_share"] / rows["length_share"] / rows["token_ratio"])
     is_pair = realised["method"].str.contains("+", regex=False)
     if line := _budget(realised[is_pair], "Pairs train"):
