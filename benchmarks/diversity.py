@@ -49,7 +49,8 @@ def main() -> None:
                     flush=True,
                 )
         growth = {method: exponent([run for run in runs if run["method"] == method]) for method in options.methods}
-        print("CPU seconds grow as samples^" + ", ".join(f"{slope:.2f} ({name})" for name, slope in growth.items()))
+        for name, slope in growth.items():
+            print(f"{name}: CPU seconds grow as samples^{slope:.2f}" if slope else f"{name}: one size, no growth")
         qualities = compare_blocks(
             Path(folder, f"{min(options.sizes)}.npy"), [m for m in options.methods if m in QUALITY]
         )
@@ -81,10 +82,10 @@ def select(file: Path, method: str, **options: Any) -> dict[str, Any]:
     return measured
 
 
-def exponent(runs: list[dict[str, Any]]) -> float:
-    """Of the two largest sizes; NaN for one size."""
+def exponent(runs: list[dict[str, Any]]) -> float | None:
+    """Of the two largest sizes; None for one size."""
     if len(runs) < 2:
-        return math.nan
+        return None
     small, large = runs[-2:]
     return math.log(large["cpu_seconds"] / small["cpu_seconds"]) / math.log(large["samples"] / small["samples"])
 

@@ -17,7 +17,7 @@ def in_pass(files):
 
 
 wildcard_constraints:
-    extra="|".join(name for name in EXTRAS if name not in IN_PASS) or "(?!)",
+    extra="|".join(name for name in EXTRAS if name not in {*IN_PASS, *QUERY_EXTRAS}) or "(?!)",
     column="|".join(map(re.escape, EXPERIMENT.scores)) or "(?!)",
 
 
@@ -97,8 +97,6 @@ rule extra_score:
         f"{R}/{layout.log('extra_score', layout.EXTRA_JOB)}",
     benchmark:
         f"{R}/{layout.benchmark('extra_score', layout.EXTRA_JOB)}"
-    wildcard_constraints:
-        extra="|".join(name for name in EXTRAS if name not in QUERY_EXTRAS),
     conda:
         "../../envs/prunegrid.yaml"
     threads: 2
