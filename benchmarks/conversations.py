@@ -21,7 +21,7 @@ import torch
 
 from prunegrid.models import load_model
 from prunegrid.scoring.batches import batches_by_length
-from prunegrid.scoring.score import score_sequences
+from prunegrid.scoring.score import Scorer
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.training.loss import collate, total_nll
 from prunegrid.training.samples import Samples
@@ -81,7 +81,7 @@ def conversation(model: Any, options: argparse.Namespace, turns: int, seed: int)
 
 
 def score(model: Any, rows: Sequences, batch_tokens: int) -> tuple[np.ndarray, int]:
-    values, facts = score_sequences(model, rows, batch_tokens)
+    values, facts = Scorer(model)(rows, batch_tokens, "scoring")
     return np.stack(list(values.values())), facts["positions"]
 
 

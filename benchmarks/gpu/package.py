@@ -17,7 +17,7 @@ from prunegrid.pruners import PruningSpec
 from prunegrid.pruners.columns import ATTENTION_SCORES, HEAD_SCORES
 from prunegrid.scoring.batches import batches_by_length, pad
 from prunegrid.scoring.forward import compute_in_batches, hidden_states
-from prunegrid.scoring.score import score_sequences, scorer
+from prunegrid.scoring.score import Scorer, scorer
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import write_scores
 from prunegrid.selection.examples import build_example
@@ -40,7 +40,7 @@ def rows(prompt_N: np.ndarray, response_N: np.ndarray, ids_T: np.ndarray) -> Seq
 
 def score(model: Any, samples: Sequences, batch_tokens: int) -> Values:
     """The scoring pass: of each score an array of one value a response token."""
-    return score_sequences(model, samples, batch_tokens)[0]
+    return Scorer(model)(samples, batch_tokens, "scoring")[0]
 
 
 def score_head_only(model: Any, samples: Sequences, batch_tokens: int) -> None:

@@ -85,6 +85,13 @@ def full(key: Key) -> dict[str, Any]:
         return FULL | {"ladder": LADDER, "evaluation": {"benchmarks": {"A": benchmark, "B": benchmark}}}
     if key[:3] == ("variants", 0, "training"):
         return FULL | {"variants": [FULL["variants"][0] | {"training": {"optim": "sgd"}}]}
+    if key[0] == "query":
+        return FULL | {"query": FULL["dataset"] | {"name": "q", "sha256": "0" * 64}}
+    if key[0] == "scores":
+        id_of = {"row": "i"} if len(key) > 3 else "i"
+        return FULL | {"scores": {"s": {"file": "s.parquet", "column": "c", "id": id_of, "source": "x"}}}
+    if key[:2] == ("scoring", "extra"):
+        return FULL | {"scoring": {"extra": ["hidden_mean"]}}
     if key[:2] == ("evaluation", "tasks"):
         return FULL | {"evaluation": FULL["evaluation"] | {"tasks": []}}
     if key[:2] == ("evaluation", "benchmarks") and key[-1] != "*name" and key[3] in OTHER_BENCHMARKS:
@@ -123,6 +130,8 @@ def test_a_text_is_refused_in_one_line_or_free(key: Key) -> None:
         refused -= {"spaces"}  # bare words are a misspelt name, not a regular expression
     kind = [set(), {"newline", "braces"}, {"newline", "braces", "climbing"}, set(TEXTS)].index(refused)
     assert key[-1] not in ("config", "split") or kind == 2
+    if key[-2:] == ("id", "*name"):
+        return  # what the user's file calls its id, as free as the text of a column
     assert (key[-1] not in ("name", "*name", "hub", "package", "version") and key != ("experiment",)) or kind == 3
 
 

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    found = SHARD.fullmatch(text)
-    if not found:
+    digits = SHARD.fullmatch(text)
+    if not digits:
         raise argparse.ArgumentTypeError(f"{text!r} is no shard; give 1/8 for the first of eight")
-    return int(found[1]), int(found[2])
+    return int(digits[1]), int(digits[2])

@@ -33,13 +33,13 @@ def find_parts(path: Path) -> list[Path]:
     """The files of the table `path`, in order; parts that are not all there are refused."""
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.iterdir() if NAME.fullmatch(file.name))
-    totals = {file.name[9:14] for file in found}
-    count = int(found[0].name[9:14]) if found else 0
-    if len(totals) != 1 or [file.stem for file in found] != [part_name(i, count) for i in range(1, count + 1)]:
-        problem = f"holds {len(found)} parts of {' and '.join(sorted(totals)) or 'none'}: not one whole table"
+    parts = sorted(file for file in path.iterdir() if NAME.fullmatch(file.name))
+    totals = {file.name[9:14] for file in parts}
+    count = int(parts[0].name[9:14]) if parts else 0
+    if len(totals) != 1 or [file.stem for file in parts] != [part_name(i, count) for i in range(1, count + 1)]:
+        problem = f"holds {len(parts)} parts of {' and '.join(sorted(totals)) or 'none'}: not one whole table"
         raise PrunegridError(path, problem, f"cut the missing shards, or {repair(path)}")
-    return found
+    return parts
 
 
 def remove_others(folder: Path, files: Sequence[Path] = ()) -> None:

@@ -122,8 +122,9 @@ def scoring_workload(settings: Scoring, size: Size, tokens: TokenCounts, referen
     layers = float(_passes(tokens.total, settings.batch_tokens) * size.shape.layers)
     alone = settings.model_copy(update={"shards": 1, "extra": []})
     for name in {ALONE[0] if name in ALONE else name for name in settings.extra}:  # one pass serves all of `ALONE`
-        own = reference or size if name in REFERENCE_EXTRAS else size
-        whole, extra = scoring_workload(alone, own, tokens), extra_score_workload(name, alone, own, tokens)
+        size_of_model = reference or size if name in REFERENCE_EXTRAS else size
+        whole = scoring_workload(alone, size_of_model, tokens)
+        extra = extra_score_workload(name, alone, size_of_model, tokens)
         second = name in ALONE or name in REFERENCE_EXTRAS
         operations += extra.operations if second else max(0.0, extra.operations - whole.operations)
         layers += extra.layers if second else 0

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.experiment import layout
 from prunegrid.experiment.training import Scoring
 from prunegrid.models import load_model, load_tokenizer
 from prunegrid.scoring.nll import NllScorer
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.scoring.scored_tokenizer import special_ids, tokenizer_dir
 from prunegrid.scoring.sequences import Sequences
 
 
@@ -65,15 +65,3 @@ def prefix_token(tokenizer: Any) -> int:
     """The beginning of sequence, or the end of sequence where there is no beginning (lm-eval's prefix token)."""
     token: int = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return token
-
-
-def special_ids(scores: ScoresFolder, model_dir: Path) -> list[int]:
-    """The tokenizer's `all_special_ids`."""
-    ids: list[int] = load_tokenizer(tokenizer_dir(scores, model_dir)).all_special_ids
-    return ids
-
-
-def tokenizer_dir(scores: ScoresFolder, model_dir: Path) -> Path:
-    """The folder of the scores' own tokenizer, if they have one; else the model's."""
-    own = scores.path / layout.TOKENIZER
-    return own if own.is_dir() else model_dir

@@ -181,9 +181,10 @@ def counts(sequences: Sequences, cut: int) -> dict[str, int]:
     }
 
 
-def scorer(model: Any, head: Head, capture: AttentionCapture | None, extra: ForwardColumns) -> Compute:
+def scorer(model: Any, head: Head, capture: AttentionCapture | None, columns: ForwardColumns | None = None) -> Compute:
     """The function that scores a batch: `HEAD_SCORES`, with them `sequence_entropy` if it is wanted, if attention is
     captured `ATTENTION_SCORES`, and the other optional scores."""
+    extra = columns or ForwardColumns(model, (), ())
 
     def compute(batch: Batch) -> tuple[torch.Tensor, ...]:
         hidden_BTD = hidden_states(model, batch)

@@ -70,16 +70,16 @@ def gather(choice: Path, shards: int) -> SelectionSummary:
     """
     facts, folder, digest = read_facts(choice), choice.parent / layout.PARTS, files.sha256sum(choice)
     names = [folder / f"{parts.part_name(number, shards)}.parquet" for number in range(1, shards + 1)]
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     for number, part in enumerate(names, 1):
         record = _record(part)
         if record.get("choice") != digest:
             problem = f"is no part of the choice in {choice}"
             raise PrunegridError(part, problem, f"remove it and cut shard {number}/{shards} again")
-        found.update(record["facts"])
+        totals.update(record["facts"])
     parts.remove_others(folder, names)
     (choice.parent / layout.SELECTION).unlink(missing_ok=True)
-    summary = facts.summary(dict(found), selection=files.sha256(*names), shards=shards)
+    summary = facts.summary(dict(totals), selection=files.sha256(*names), shards=shards)
     summary.write(choice.parent / layout.SUMMARY)
     return summary
 

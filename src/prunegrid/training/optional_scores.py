@@ -19,8 +19,8 @@ from prunegrid.pruners.columns import (
     PASS_COLUMNS,
 )
 from prunegrid.pruners.epochs import choice_columns
-from prunegrid.scoring.extra_inputs import special_ids
 from prunegrid.scoring.reader import NO_COLUMNS, ScoresFolder
+from prunegrid.scoring.scored_tokenizer import special_ids
 from prunegrid.training.job import Job
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 FAMILY = ("accelerate", "deepspeed", "lm-eval", "peft", "torch", "transformers")  # gigabytes, so not installed
 UNWANTED = (*FAMILY, "prunegrid")  # an extra of its own stands for that extra's packages
-EXTRAS = ("train", "eval", "report", "workflow")
+EXTRAS = ("train", "eval", "report", "select", "workflow")
 TOOLS = ("hypothesis", "jsonschema", "lxml", "pylatexenc", "pytest")  # as pinned: the tests', not the package's
 TESTS = (
     "experiment/config", "experiment/dynamic_config", "figures/parts", "plan/plan", "pruners/match", "pruners/pruners",

@@ -55,7 +55,11 @@ def test_scores_of_a_file_choose_the_samples(folder: Path, capsys: Any) -> None:
         ([1, 2, "3", 4], [], "judge.jsonl:3: rating is '3', not a number; write numbers without quotes"),
         ([1, 2, 3, 4], ["--id", "uid"], "uid"),
         ([1, 2, 3, 4], ["--column", "score"], "has no scores in score, but the columns sample_id, rating; set column"),
-        ([1, 2, 3, 4], ["--model", "m"], "--from: reads a file, and no model; leave --model and --reference out"),
+        (
+            [1, 2, 3, 4],
+            ["--model", "m"],
+            "reads a file, and no model; leave --model, --reference and --query out",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_one_line(

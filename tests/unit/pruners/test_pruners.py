@@ -310,7 +310,7 @@ def test_a_missing_column_matters_only_to_its_pruner() -> None:
     scores = handmade_scores.random_scores(10)
     del scores.tokens["fastv"]
     pruners.select(scores, spec("random+ppl", *RATIOS), Draw(0))
-    with refused("the scores", "no token column fastv, which fastv needs", fix="extra/fastv.parquet"):
+    with refused("the scores", "no token column fastv, which fastv needs", fix="prunegrid extra fastv --from FILE"):
         pruners.select(scores, spec("random+fastv", *RATIOS), Draw(0))
 
 

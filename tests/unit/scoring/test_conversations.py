@@ -12,7 +12,7 @@ from prunegrid.models.attention_capture import AttentionCapture
 from prunegrid.scoring.attention import paid_by_last_token
 from prunegrid.scoring.forward import compute_in_batches, hidden_states
 from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.scoring.score import score_sequences
+from prunegrid.scoring.score import Scorer
 from prunegrid.scoring.sequences import Sequences
 from prunegrid.scoring.writer import gather, write_scores
 from support.conversations import TURNS, conversations
@@ -50,8 +50,8 @@ def test_scores_are_those_of_a_row_for_each_answer(kind: str, batch_tokens: int)
     model, given = tiny(family).eval(), conversations()
     if eager:
         model.set_attn_implementation("eager")
-    once, facts = score_sequences(model, given, batch_tokens)
-    each, each_facts = score_sequences(model, given.expanded(), batch_tokens)
+    once, facts = Scorer(model)(given, batch_tokens, "scoring")
+    each, each_facts = Scorer(model)(given.expanded(), batch_tokens, "scoring")
     assert once.keys() == each.keys() and ("fastv" in once) >= (family in ("llama", "mistral"))
     assert facts["positions"] < each_facts["positions"]
     for name, values in once.items():

@@ -92,7 +92,7 @@ def test_reference_loss_is_the_mean_of_the_tokens_of_the_reference(
         "reference_nll", folder.path, tiny_model, folder.extra_file("reference_nll"), Scoring(), reference_dir=reference
     )
     assert made("reference_loss", folder.path, tiny_model, tmp_path, reference_dir=other) == of_other != by_pass
-    monkeypatch.setattr(extra_passes, "token_nll", None)
+    monkeypatch.setattr(extra_passes, "NllScorer", None)
     assert made("reference_loss", folder.path, tiny_model, tmp_path, reference_dir=reference) == by_pass
     tokens = folder.read(Needs({}, {"reference_nll": "test"}))
     expected = [sum(part) / len(part) for part in np.split(tokens.token("reference_nll"), tokens.offsets[1:-1])]

@@ -16,6 +16,7 @@ from prunegrid.pruners.columns import (
     DERIVED_EXTRAS,
     EXTRAS,
     HEAD_SCORES,
+    QUERY_EXTRAS,
     REFERENCE_EXTRAS,
     VECTOR_EXTRAS,
 )
@@ -100,7 +101,10 @@ def test_optional_scores_are_those_of_a_row_each(name: str, folders: Folders, tm
     for turns in ("all", "each"):
         out, reference = tmp_path / turns / f"{name}.parquet", folders["model"] if name in REFERENCE_EXTRAS else None
         data = folders[turns].parent / "data.parquet"
-        write_extra(name, folders[turns], folders["model"], out, SETTINGS, reference_dir=reference, data=data)
+        query = data if name in QUERY_EXTRAS else None
+        write_extra(
+            name, folders[turns], folders["model"], out, SETTINGS, reference_dir=reference, data=data, query=query
+        )
         column = pq.read_table(out)[name].combine_chunks()
         columns.append((column if EXTRAS[name] == "sample" else column.flatten()).to_numpy())
     np.testing.assert_allclose(*columns, rtol=2e-4, atol=2e-6)

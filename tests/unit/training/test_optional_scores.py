@@ -18,7 +18,7 @@ from prunegrid.experiment.training import Scoring, Training
 from prunegrid.models import load_tokenizer
 from prunegrid.models.head import patch_forward
 from prunegrid.pruners import Draw, Needs, PruningSpec, select
-from prunegrid.pruners.columns import EXTRAS, FIXED_EXTRAS, MOMENT_EXTRAS, REFERENCE_EXTRAS
+from prunegrid.pruners.columns import EXTRAS, FIXED_EXTRAS, MOMENT_EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 from prunegrid.scoring.extra import write_extra
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.training import Job
@@ -55,7 +55,8 @@ def extended(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, dataset
     for name in EXTRAS:
         of_reference = reference if name in REFERENCE_EXTRAS else None
         out = folder / "scores" / "extra" / extra_name(name)
-        write_extra(name, folder / "scores", tiny_model, out, Scoring(), reference_dir=of_reference, data=dataset)
+        query = dataset if name in QUERY_EXTRAS else None
+        write_extra(name, folder / "scores", tiny_model, out, Scoring(), "cpu", of_reference, dataset, query)
     return folder / "scores"
 
 

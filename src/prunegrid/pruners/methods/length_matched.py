@@ -23,8 +23,8 @@ def _other(options: dict[str, Any]) -> tuple[Pruner, dict[str, Any]]:
     """The pruner whose lengths are met, and its complete options."""
     name, given = options["lengths_of"], options["lengths_options"] or {}
     if name == NAME or name in JOINT:
-        what = "this pruner itself" if name == NAME else "a joint pruner, which ranks no samples"
-        raise PrunegridError(f"{NAME}: lengths_of", f"is {name}, {what}", "name another sample pruner")
+        kind = "this pruner itself" if name == NAME else "a joint pruner, which ranks no samples"
+        raise PrunegridError(f"{NAME}: lengths_of", f"is {name}, {kind}", "name another sample pruner")
     pair = f"{name}+random"
     pruner, _ = find_pruners(pair)
     return pruner, pruner.options.complete(complete_options(pair, given), pair)

@@ -118,10 +118,10 @@ def _competing(blocks: Iterator[tuple[Ints, Scores]], keys: Keys) -> Iterator[Ke
 def _forced(blocks: Iterator[tuple[Ints, Scores]], keys: Keys, is_kept: ragged.Bools) -> Iterator[KeyBlock]:
     """The keys of kept samples, infinite for what each keeps in any case: its ends, or its best token without one."""
     for rows, block in blocks:
-        within = np.flatnonzero(is_kept[rows])
-        part = block.take(within)
+        kept = np.flatnonzero(is_kept[rows])
+        part = block.take(kept)
         key = keys(part)
         endless = (part.answers.end_counts == 0).astype(np.int64)
         key[part.answers.ends] = np.inf
         key[ragged.segment_top_k(key, part.offsets, endless)] = np.inf
-        yield KeyBlock(rows[within], key, part.offsets)
+        yield KeyBlock(rows[kept], key, part.offsets)
