@@ -213,3 +213,12 @@ def write_partial_table():
         print(f"prunegrid: a job failed; the table of the finished cells: {R}/{layout.table('md')}")
     except PrunegridError as error:
         print(f"prunegrid: a job failed, and there is no table: {error}")
+
+
+# Optional scores that the scoring pass computes, which no rule of their own then makes.
+IN_PASS = EXPERIMENT.scoring.extra
+
+
+def in_pass(files):
+    """The files of these optional scores, as inputs or outputs; a pass without any has no such key."""
+    return {"extra": files} if IN_PASS else {}

@@ -3,17 +3,8 @@
 SCORING = EXPERIMENT.scoring.model_dump(mode="json", exclude={"shards"})
 SCORES = f"{R}/{layout.scores(MODEL)}"
 SHARD = f"{R}/{layout.shard(MODEL, '{scatteritem}')}"
-
-
-# Optional scores that the pass computes, which no rule of their own then makes.
-IN_PASS = EXPERIMENT.scoring.extra
 IN_PASS_FILES = [f"{layout.EXTRA}/{layout.extra_name(name)}" for name in IN_PASS]
 IN_PASS_PARAMS = {"extra_version": STEP["extra"]} if IN_PASS else {}
-
-
-def in_pass(files):
-    """The files of these optional scores, as inputs or outputs; a pass without any has no such key."""
-    return {"extra": files} if IN_PASS else {}
 
 
 wildcard_constraints:
