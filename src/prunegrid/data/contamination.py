@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from prunegrid.core.files import read_batches
 from prunegrid.data.example_rows import KEY
-from prunegrid.data.messages import TEXT_FIELDS, Messages
+from prunegrid.data.messages import Messages, text_of
 from prunegrid.data.shingles import Words, ngram_hashes, read_words, split, whole_places
 
 LENGTH, LEAST, COPIED = 13, 8, 0.8
@@ -156,16 +156,12 @@ def find_contamination(benchmarks: Mapping[str, Benchmark], samples: Iterable[tu
     count, samples = 0, iter(samples)
     while batch := [*islice(samples, ROWS)]:
         ids = np.array([sample_id for sample_id, _ in batch])
-        words = read_words(map(_text, (messages for _, messages in batch)))
+        words = read_words(map(text_of, (messages for _, messages in batch)))
         for benchmark in benchmarks.values():
             benchmark.compare(ids, words)
         count += len(batch)
     rule = {"words": LENGTH, "least_words": LEAST, "copied_share": COPIED}
     return {**rule, "samples": count, "benchmarks": {name: items.report() for name, items in benchmarks.items()}}
-
-
-def _text(messages: Messages) -> str:
-    return "\n".join(message.get(name) or "" for message in messages for name in TEXT_FIELDS)
 
 
 def contamination_sentence(record: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """A message of a conversation: its type in `data.parquet`, and its form for a chat template."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -58,6 +59,11 @@ def _with_object(call: Message) -> Message:
 def to_tools(tools: str | None) -> list[Message] | None:
     """The column `tools` as chat templates read it: the functions that an assistant may call."""
     return None if tools is None else json.loads(tools)
+
+
+def text_of(messages: Iterable[Message]) -> str:
+    """All that a model reads or learns of the messages, a line each."""
+    return "\n".join(message.get(name) or "" for message in messages for name in TEXT_FIELDS)
 
 
 def is_learned(messages: Messages) -> list[bool]:

@@ -7,7 +7,7 @@ A group is what such pairs connect.
 """
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.data.messages import TEXT_FIELDS, Message, Messages
+from prunegrid.data.messages import Messages, text_of
 from prunegrid.data.shingles import Hashes, Words, ngram_hashes, read_words
 
 SHINGLE, THRESHOLD = 5, 0.8
@@ -31,11 +31,7 @@ FACTORS |= np.uint32(1)  # odd, so that each function is a permutation
 def parts(messages: Messages, learned: Sequence[bool]) -> tuple[str, str]:
     """The texts that are compared: of all messages but the system's, and of the answers that are learned."""
     answers = (message for message, is_answer in zip(messages, learned, strict=True) if is_answer)
-    return _text(message for message in messages if message["role"] != "system"), _text(answers)
-
-
-def _text(messages: Iterable[Message]) -> str:
-    return "\n".join(message.get(name) or "" for message in messages for name in TEXT_FIELDS)
+    return text_of(message for message in messages if message["role"] != "system"), text_of(answers)
 
 
 def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:

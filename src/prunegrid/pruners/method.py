@@ -45,6 +45,12 @@ def complete_options(method: str, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for pruner in pruners for name, value in pruner.options.complete(options, method).items()}
 
 
+def member(pair: str, place: int, options: dict[str, Any]) -> tuple[Pruner, dict[str, Any]]:
+    """The sample (0) or token pruner (1) of a pair, with all of its options; for pruners that call another one."""
+    pruner = find_pruners(pair)[place]
+    return pruner, pruner.options.complete(complete_options(pair, options), pair)
+
+
 def _read(pruners: list[Pruner], method: str, options: dict[str, Any]) -> dict[str, Any]:
     """The options with those of their `reading` in its place."""
     given = {name: value for name, value in options.items() if name != READING}

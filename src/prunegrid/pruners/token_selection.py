@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from prunegrid.core import ragged
 from prunegrid.core.ragged import Bools, Floats, Ints
 from prunegrid.pruners.arrays import Choice, Scores, SelectionArrays
+from prunegrid.pruners.largest_keys import LARGEST
 
-LARGEST = float(np.finfo(np.float32).max)
 Blocks = Callable[[], Iterable[Scores]]
 
 

@@ -4,7 +4,7 @@ Global, but small: it reads tokens only where several samples share a budget of 
 """
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from prunegrid.pruners import (
 )
 from prunegrid.pruners.arrays import EndToken
 from prunegrid.scoring.reader import ScoresFolder, check_digests
-from prunegrid.selection.blocks import kept_blocks
+from prunegrid.selection.blocks import in_file_order, kept_blocks
 from prunegrid.selection.memory import ScoresInMemory
 from prunegrid.selection.summary import SelectionSummary, Totals
 
@@ -114,7 +114,7 @@ def decide(
     ordered, counts = scores.ordered(), Match(other.n_kept_samples, other.kept_tokens) if other else None
     choice = choose_samples(ordered, spec, Draw(seed), counts)
     totals = _count_totals(ordered, choice.rows)
-    choice = _in_file_order(choice, scores)
+    choice = in_file_order(choice, scores)
     choice = without_pools(choice, lambda: kept_blocks(folder, scores, choice.rows, spec))
     facts = ChoiceFacts(
         spec=spec,
@@ -182,15 +182,6 @@ def read_choice(path: Path, facts: ChoiceFacts, scores: Scores, stretch: Stretch
         end_token=facts.end_token,
         prompt_rank=prompt_rank,
     )
-
-
-def _in_file_order(choice: Choice, scores: Scores) -> Choice:
-    """The choice, whose rows are in order of `sample_id`, with rows of `scores`, ascending."""
-    if scores.is_ordered:
-        return choice
-    rows = np.argsort(scores.sample_id, kind="stable")[choice.rows]
-    by_file = np.argsort(rows, kind="stable")
-    return replace(choice.take(by_file), rows=rows[by_file])
 
 
 def _read_match(path: Path, n: int, folder: Source, unit: str) -> SelectionSummary:

@@ -22,13 +22,13 @@ from prunegrid.pruners import (
     Scores,
     choose_samples,
     find_pruners,
-    require_tokens,
     select_tokens,
 )
 from prunegrid.pruners.apply import choose_tokens
 from prunegrid.pruners.arrays import KeptSamples
 from prunegrid.pruners.clusters import k_means
 from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection.blocks import in_file_order, kept_blocks
 from prunegrid.selection.memory import ScoresInMemory
 
 MASSES = ("nll", "entropy")  # columns whose sums over tokens are compared
@@ -130,19 +130,19 @@ def _read_sums(candidates: Candidates, choice: Choice, spec: PruningSpec) -> Tok
     """Stream the tokens of the chosen samples; those of other samples count 0."""
     in_file, n = candidates.in_file, len(candidates.scores)
     sums = TokenSums(np.zeros(n), {name: np.zeros(n) for name in candidates.masses})
-    rows = choice.rows if in_file.is_ordered else np.argsort(in_file.sample_id, kind="stable")[choice.rows]
-    by_file = np.argsort(rows, kind="stable")
-    rows, choice = rows[by_file], choice.take(by_file)
+    place_N = np.argsort(np.argsort(in_file.sample_id, kind="stable"))  # of each row of the file, by id
+    masses = dict.fromkeys(candidates.masses, "suggest")
+    choice = in_file_order(choice, in_file)
     recent: list[Scores] = []
 
     def blocks() -> Iterator[Scores]:
-        for block in _blocks(candidates, rows, spec):
+        for block in kept_blocks(candidates.source, in_file, choice.rows, spec, columns=masses):
             recent[:] = [block]
             yield block
 
     start = 0
     for selection in select_tokens(choice, blocks):
-        places = choice.rows[start : start + len(selection)]
+        places = place_N[choice.rows[start : start + len(selection)]]
         start += len(selection)
         counts = np.diff(selection.offsets)
         flat = np.repeat(recent[0].offsets[:-1], counts) + selection.positions
@@ -151,18 +151,6 @@ def _read_sums(candidates: Candidates, choice: Choice, spec: PruningSpec) -> Tok
         for name, mass_N in sums.masses_N.items():
             mass_N[places] = np.bincount(sample, recent[0].token(name)[flat], len(counts))
     return sums
-
-
-def _blocks(candidates: Candidates, rows: Ints, spec: PruningSpec) -> Iterator[Scores]:
-    """The samples `rows`, ascending in the file, with their tokens."""
-    masses = dict.fromkeys(candidates.masses, "suggest")
-    needs, start = Needs(samples={}, tokens=spec.needs.tokens | masses), 0
-    for block in candidates.source.token_blocks(candidates.in_file, needs):
-        require_tokens(block, spec)
-        first, last = np.searchsorted(rows, [start, start + len(block)])
-        if first < last:
-            yield block.take(rows[first:last] - start)
-        start += len(block)
 
 
 def _row(candidates: Candidates, choice: Choice, spec: PruningSpec, sums: TokenSums) -> dict[str, Any]:

@@ -20,11 +20,11 @@ UNWANTED = (*FAMILY, "prunegrid")  # an extra of its own stands for that extra's
 EXTRAS = ("train", "eval", "report", "select", "workflow")
 TOOLS = ("hypothesis", "jsonschema", "lxml", "pylatexenc", "pytest")  # as pinned: the tests', not the package's
 TESTS = (
-    "experiment/config", "experiment/dynamic_config", "figures/parts", "plan/plan", "pruners/match", "pruners/pruners",
-    "pruners/qtuning", "published/audit", "published/published", "results/collect", "results/comparability",
-    "results/older_results", "selection/prune", "statistics/deltas", "statistics/paired_items", "statistics/references",
-    "status/reasons", "status/status", "table/comparison", "table/cost_columns", "table/html", "table/latex",
-    "table/layout", "table/seeds", "table/text",
+    "experiment/config", "experiment/dynamic_config", "figures/parts", "plan/plan", "plan/workload",
+    "pruners/match", "pruners/pruners", "pruners/qtuning", "published/audit", "published/published",
+    "results/collect", "results/comparability", "results/older_results", "selection/prune", "statistics/deltas",
+    "statistics/paired_items", "statistics/references", "status/reasons", "status/status", "table/comparison",
+    "table/cost_columns", "table/html", "table/latex", "table/layout", "table/seeds", "table/text",
 )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ from pydantic import Field
 
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Bools, Floats, Ints
-from prunegrid.core.text import did_you_mean
 from prunegrid.pruners.arrays import Draw, Ranking, Scores
 from prunegrid.pruners.clusters import Count, blocks_of
-from prunegrid.pruners.plugins import import_pruner, load_installed
+from prunegrid.pruners.method import member
+from prunegrid.pruners.plugins import load_installed
 from prunegrid.pruners.registry import SAMPLE, Pruner, sample_pruner
 from prunegrid.pruners.vectors import HIDDEN_MEAN, Units, kept_count, units
 
@@ -28,16 +28,15 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 def _scorer(options: dict[str, Any]) -> tuple[Pruner | None, dict[str, Any]]:
     """The pruner that `score` names with its complete options; None if it names a column."""
     name, given = options["score"], options["score_options"] or {}
-    load_installed()
-    pruner = import_pruner(name, SAMPLE, "sample pruner") if ":" in name else SAMPLE.get(name)
     if name == NAME:
         raise PrunegridError(f"{NAME}: score", f"is {NAME} itself", "name another sample pruner, or a column")
-    known = pruner.options.names if pruner else []
-    for option in given:
-        if option not in known:
-            fix = did_you_mean(option, known) or f"known: {', '.join(known) or 'none'}"
-            raise PrunegridError(f"{NAME}: score_options", f"{name} has no option {option!r}", fix)
-    return pruner, pruner.options.complete(given, f"{NAME}: score_options") if pruner else {}
+    load_installed()
+    if ":" in name or name in SAMPLE:
+        return member(f"{name}+random", 0, given)
+    if given:
+        problem = f"{name} is a column and has no option {next(iter(given))!r}"
+        raise PrunegridError(f"{NAME}: score_options", problem, "leave score_options out")
+    return None, {}
 
 
 def _columns(options: dict[str, Any]) -> tuple[str, ...]:

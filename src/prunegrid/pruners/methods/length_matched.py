@@ -12,7 +12,7 @@ from pydantic import Field
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.ragged import Ints
 from prunegrid.pruners.arrays import Draw, Ranking, Scores
-from prunegrid.pruners.method import complete_options, find_pruners
+from prunegrid.pruners.method import member
 from prunegrid.pruners.registry import JOINT, Pruner, sample_pruner
 
 NAME = "length-matched"
@@ -25,9 +25,7 @@ def _other(options: dict[str, Any]) -> tuple[Pruner, dict[str, Any]]:
     if name == NAME or name in JOINT:
         kind = "this pruner itself" if name == NAME else "a joint pruner, which ranks no samples"
         raise PrunegridError(f"{NAME}: lengths_of", f"is {name}, {kind}", "name another sample pruner")
-    pair = f"{name}+random"
-    pruner, _ = find_pruners(pair)
-    return pruner, pruner.options.complete(complete_options(pair, given), pair)
+    return member(f"{name}+random", 0, given)
 
 
 def _label(options: dict[str, Any]) -> str:

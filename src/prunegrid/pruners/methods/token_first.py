@@ -20,7 +20,7 @@ from prunegrid.core.ragged import Floats, Ints, exact_fraction
 from prunegrid.pruners.arrays import Choice, Draw, KeptSamples, Scores
 from prunegrid.pruners.largest_keys import KeyBlock, count_largest
 from prunegrid.pruners.match import Match, match_rows
-from prunegrid.pruners.method import complete_options, find_pruners
+from prunegrid.pruners.method import member
 from prunegrid.pruners.registry import Pruner, joint_pruner
 from prunegrid.pruners.token_rules import TokenRules
 
@@ -34,9 +34,7 @@ def _ranker(options: dict[str, Any]) -> tuple[Pruner, dict[str, Any]]:
     if rules := sorted(given.keys() & TokenRules.model_fields.keys()):
         problem = f"has {rules[0]}, a rule of token counts, which {NAME} has of its own"
         raise PrunegridError(f"{NAME}: token_options", problem, "leave it out")
-    pair = f"random+{name}"
-    _, pruner = find_pruners(pair)
-    return pruner, pruner.options.complete(complete_options(pair, given), pair)
+    return member(f"random+{name}", 1, given)
 
 
 def _label(options: dict[str, Any]) -> str:
