@@ -1,6 +1,7 @@
 """Q-Tuning's token target of a mini-batch (`budget: batch`), by hand, and a plain reading of the authors' copy."""
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import hypothesis
@@ -202,7 +203,7 @@ def token_step(
 ) -> set[tuple[int, int]]:
     """Section 2: the masked tokens as (sample, position)."""
     attended = [prompt[i] + len(nll[i]) for i in range(len(nll))]
-    target = round(sum(attended) * r_sample * r_token)
+    target = round(sum(attended) * Fraction(str(r_sample)) * Fraction(str(r_token)))
     gone = sum(attended[i] for i in range(len(nll)) if i not in kept)
     number = max(0, sum(attended) - target - gone) if r_token != 1 else 0
     score = {}
