@@ -18,6 +18,7 @@ from prunegrid.experiment import grid
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import Scoring
 from prunegrid.pruners import JOINT, SAMPLE, TOKEN
+from support import browser as browsers
 from support import fault_runs
 from support.docs import example
 from support.killed_jobs import Inputs, prepare, run
@@ -154,6 +155,15 @@ def inputs(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, scores: P
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with warm_ranks.served(tmp_path_factory.mktemp("ranks")) as socket:
         yield socket
+
+
+@pytest.fixture(scope="module")  # not longer: while it is open, no other test can run an event loop of its own
+def browser() -> Iterator[Any]:
+    """A Chromium for pages of `support.browser`; tests that need one skip where there is none."""
+    if reason := browsers.missing_requirement():
+        pytest.skip(f"no browser: {reason}")
+    with browsers.started() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
