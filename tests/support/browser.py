@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+SIZES = {"desktop": (1280, 900), "tablet": (820, 1100), "phone": (400, 800)}
 
 
 def missing_requirement() -> str | None:
@@ -50,6 +52,18 @@ def clean_page(browser: Any, **context: Any) -> Iterator[Any]:
     yield page
     inside.close()
     assert not complaints, "\n".join(complaints)
+
+
+@contextmanager
+def opened(browser: Any, file: Path, address: str = "", size: str = "desktop", **context: Any) -> Iterator[Any]:
+    """The report page `file`, once the view of `address` (`#view?key=value`) is drawn; as `clean_page`."""
+    width, height = SIZES[size]
+    with clean_page(browser, viewport={"width": width, "height": height}, **context) as page:
+        page.set_default_timeout(20_000)
+        page.goto(file.as_uri() + address)
+        if context.get("java_script_enabled", True):
+            page.wait_for_selector("section[data-ready]:not([hidden])")
+        yield page
 
 
 def _is_local(url: str) -> bool:

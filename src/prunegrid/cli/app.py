@@ -12,6 +12,7 @@ prunegrid overlap results/sandbox
 prunegrid export pruned --to trl --out train
 prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
+prunegrid report results/sandbox
 prunegrid verify results/sandbox
 prunegrid trace results/sandbox CELL BENCHMARK
 prunegrid figures results/sandbox
@@ -47,6 +48,7 @@ from prunegrid.cli import (
     overlap,
     plan,
     prune,
+    report,
     score,
     show,
     stats,
@@ -72,6 +74,7 @@ COMMANDS = (
     export,
     merge,
     table,
+    report,
     verify,
     trace,
     figures,

@@ -19,5 +19,13 @@ ENVIRONMENT = Environment(
 
 def render(table: Table) -> str:
     """The page: legend and note, all models side by side, footnotes and footer."""
-    page = ENVIRONMENT.get_template("table.html.j2")
-    return str(page.render(table=table, legend=legend(table), text=text, answers=answers))
+    return _rendered("table.html.j2", table)
+
+
+def body(table: Table) -> str:
+    """The same without the page around it; its look is in `table.css`."""
+    return _rendered("body.html.j2", table)
+
+
+def _rendered(template: str, table: Table) -> str:
+    return str(ENVIRONMENT.get_template(template).render(table=table, legend=legend(table), text=text, answers=answers))
