@@ -9,8 +9,9 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,29 +23,44 @@ TEMPLATES = FileSystemLoader([ROOM, ROOM.parent / "table"])
 ENVIRONMENT = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 LIBRARIES = {"tabulator": "tabulator.min.js", "vega": "vega-embed.bundle.js"}
 STYLES = ["vendor/tabulator.min.css", "page.css"]
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class View(NamedTuple):
-    """One view of the page: its script `scripts/<name>.js` draws `data` (JSON) under the tab `title`."""
+    """One view of the page: its script `scripts/<name>.js` draws `data` (JSON) under the tab `title`.
+
+    `blocks` are further data, `packed`, which the script asks for by name (`page.block`). `helpers` are scripts that
+    it needs. `pages` are views that go to a page of their own, by its path relative to this page's folder.
+    """
 
     name: str
     title: str
     data: Any
+    blocks: Mapping[str, str] = NONE
+    helpers: tuple[str, ...] = ()
+    pages: Mapping[str, "View"] = NONE
 
 
 def write(path: Path, title: str, views: Sequence[View], static: str = "") -> None:
-    """Write the page. `static` is HTML (already escaped) that is there without JavaScript, too."""
+    """Write the page, and those of its views' `pages`.
+
+    `static` is HTML (already escaped) that is there without JavaScript, too.
+    """
+    for name, single in (page for view in views for page in view.pages.items()):
+        files.write_text(path.parent / name, render(single.title, [single]))
     files.write_text(path, render(title, views, static))
 
 
 def render(title: str, views: Sequence[View], static: str = "") -> str:
     """The page's text; its first view opens first."""
     libraries = {name: (ROOM / "vendor" / file).read_text() for name, file in LIBRARIES.items()}
-    names = ["page", *(view.name for view in views)]
+    names = ["page", *(name for view in views for name in (*view.helpers, view.name))]
     script = "\n".join((ROOM / "scripts" / f"{name}.js").read_text() for name in names)
     style = "\n".join((ROOM / name).read_text() for name in STYLES)
     blocks = {f"library-{name}": packed(code) for name, code in libraries.items()}
-    blocks |= {f"data-{view.name}": packed(json.dumps(view.data, allow_nan=False)) for view in views}
+    for view in views:
+        blocks[f"data-{view.name}"] = packed(json.dumps(view.data, allow_nan=False))
+        blocks |= {f"data-{view.name}-{name}": block for name, block in view.blocks.items()}
     return ENVIRONMENT.get_template("page.html.j2").render(
         title=title,
         policy=policy([script, *libraries.values()]),
@@ -64,6 +80,7 @@ def policy(scripts: Sequence[str]) -> str:
     return "; ".join([*directives, "base-uri 'none'", "form-action 'none'"])
 
 
-def packed(text: str) -> str:
-    """The text gzipped, in base64; the same bytes in every run."""
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+def packed(content: str | bytes) -> str:
+    """The content gzipped, in base64; the same bytes in every run."""
+    raw = content.encode() if isinstance(content, str) else content
+    return base64.b64encode(gzip.compress(raw, compresslevel=6, mtime=0)).decode()

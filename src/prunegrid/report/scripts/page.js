@@ -22,11 +22,14 @@ const page = {
     return element;
   },
 
-  async text(id) {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    return new Response(stream).text();
+  unpacked(id) {
+    const letters = atob(document.getElementById(id).textContent);
+    const bytes = new Uint8Array(letters.length);
+    for (let place = 0; place < letters.length; place++) bytes[place] = letters.charCodeAt(place);
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
   },
+
+  text: (id) => page.unpacked(id).text(),
 
   // What is loaded once: data of a view, a library.
   loaded: new Map(),
@@ -37,6 +40,13 @@ const page = {
 
   data(name) {
     return page.once(`data-${name}`, async () => JSON.parse(await page.text(`data-${name}`)));
+  },
+
+  // A block of the view's data: JSON, or an ArrayBuffer if `binary`; null where the page does not have it.
+  block(view, name, binary = false) {
+    const id = `data-${view}-${name}`;
+    if (!document.getElementById(id)) return null;
+    return page.once(id, () => (binary ? page.unpacked(id).arrayBuffer() : page.unpacked(id).json()));
   },
 
   // Run a library of the page: `tabulator` sets window.Tabulator, `vega` sets window.vegaEmbed.
