@@ -69,6 +69,7 @@ rule all:
         rules.collect.output,
         f"{R}/{layout.table('md')}",
         rules.figures.output,
+        rules.report.output,
 
 
 onstart:

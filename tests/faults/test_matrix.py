@@ -41,8 +41,8 @@ from support.fault_runs import (
 )
 from support.snakemake_runs import ROOT
 
-ONERROR_RULES = {"record", "collect", "table"}
-"""What `onerror` writes, too, so that a failed run leaves a table."""
+ONERROR_RULES = {"record", "collect", "report", "table"}
+"""What `onerror` writes, too, so that a failed run leaves a table and a page."""
 TRAINING = ("train", "train_dynamic")
 FIRST_CELL = f"m/{FIRST['cell']}"
 UNREADABLE = {
@@ -59,6 +59,7 @@ UNREADABLE = {
     "collect": "evaluation/m/zero-shot/ARC-E.json",
     "table": "deltas.parquet",
     "figures": "scores/m/samples.parquet",
+    "report": "scores/m/samples.parquet",
     "audit": "scores/m@seed1/extra/ifd.parquet",
 }
 REFUSED = r"^results/\S+: cannot be written \(.*%s.*\); make .*, then rerun the same command$"
@@ -212,7 +213,18 @@ def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
         (small / name).chmod(0o644)
 
 
-REQUESTED = ("audit", "collect", "evaluate", "figures", "published", "prune", "table", "train", "train_dynamic")
+REQUESTED = (
+    "audit",
+    "collect",
+    "evaluate",
+    "figures",
+    "published",
+    "prune",
+    "report",
+    "table",
+    "train",
+    "train_dynamic",
+)
 """Whose outputs are asked for by name: a lost file that only others read is not missed until one of them needs it."""
 READ = ("dataset", "gather_scores", "prune", "train_dynamic")
 

@@ -110,7 +110,7 @@ def _captured(script: Path) -> Captured:
 
 
 GROUPS = (
-    ("table", "figures"),
+    ("table", "figures", "report"),
     ("collect",),
     ("prune", "train", "audit"),
     ("extra_score", "train_dynamic"),

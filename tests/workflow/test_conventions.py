@@ -112,7 +112,7 @@ def test_touch_then_forcerun(finished: Path) -> None:
     marked = snakemake(finished, "--touch", "--cores", "1")
     assert marked.returncode == 0, marked.stdout + marked.stderr
     assert planned(finished) == {}
-    after = {"train": 6, "evaluate": 6, "collect": 1, "table": 1, "figures": 1}
+    after = {"train": 6, "evaluate": 6, "collect": 1, "table": 1, "figures": 1, "report": 1}
     assert planned(finished, "--forcerun", "train") == after
     cell = "results/mine/trained/sandbox-1M/s0.125-t0.5/qtuning/seed1"
     assert planned(finished, "--forcerun", f"{cell}/training.json") == after | {"train": 1, "evaluate": 1}

@@ -33,7 +33,7 @@ for _benchmark in CONFIG["evaluation"]["benchmarks"].values():
     _benchmark["limit"] = 8
 CELL = "sandbox-1M/s0.125-t0.5/qtuning/seed0"
 NUMBERS = ["variant", "benchmark", "score", "delta", "realised_token_ratio", "trained_tokens", "status"]
-SHOWN = {"collect": 1, "table": 1, "figures": 1}
+SHOWN = {"collect": 1, "table": 1, "figures": 1, "report": 1}
 CELL_ONLY = {"train": 1, "evaluate": 1, **SHOWN}
 
 

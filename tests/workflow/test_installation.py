@@ -98,6 +98,7 @@ print(len(pruned.to_datasets()), len(pruned.to_pandas()))
         ("verify results", "scipy", "report"),
         ("compare results", "scipy", "report"),
         ("figures results", "matplotlib", "report"),
+        ("report results", "scipy", "report"),
         ("merge --model model --adapter adapter --out merged", "peft", "train"),
     ],
 )

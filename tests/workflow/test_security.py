@@ -166,7 +166,18 @@ ON_ONE_LINE = 'it\'s "q"; touch owned; $(touch owned) `touch owned` && touch own
 @pytest.mark.slow
 @pytest.mark.parametrize("text", [ON_ONE_LINE, TEXTS["newline"], TEXTS["braces"], TEXTS["climbing"]])
 def test_a_free_text_changes_no_plan(folder: Path, text: str) -> None:
-    plain = {"benchmark_items", "collect", "dataset", "evaluate", "figures", "model", "prune", "record", "score"}
+    plain = {
+        "benchmark_items",
+        "collect",
+        "dataset",
+        "evaluate",
+        "figures",
+        "model",
+        "prune",
+        "record",
+        "report",
+        "score",
+    }
     assert set(planned(folder, config=everywhere(folder, text))) == plain | {"gather_scores", "table", "train"}
     assert not list(folder.parents[2].rglob("owned"))
 

@@ -31,6 +31,7 @@ def test_paper_expands_to_the_published_grid(tmp_path: Path) -> None:
         "evaluate": 106,
         "collect": 1,
         "figures": 1,
+        "report": 1,
         "table": 1,
     }
 
@@ -55,6 +56,7 @@ def test_v2_experiments_train_each_pruned_cell_dynamically(
         "evaluate": pruned + 2 * models,
         "collect": 1,
         "figures": 1,
+        "report": 1,
         "table": 1,
     }
 

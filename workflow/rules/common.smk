@@ -196,23 +196,25 @@ def record_intentions():
 
 
 def write_partial_table():
-    """A job failed: write the table of the cells that are finished, which says what is missing."""
+    """A job failed: write the table and the page of the cells that are finished, which say what is missing."""
     from snakemake.io import IOFile
 
     from prunegrid.core.files import write_json
+    from prunegrid.report.build import build as build_page
     from prunegrid.table.build import build
 
     if not Path(R).exists():
         return
-    for output in (*rules.collect.output, *rules.table.output):
+    for output in (*rules.collect.output, *rules.table.output, *rules.report.output):
         # Snakemake has recorded other inputs of these files: they are to be made again once all cells are finished.
         workflow.persistence.cleanup_metadata(IOFile(output))
     try:
         write_json(Path(R, layout.EXPERIMENT), EXPERIMENT.model_dump(mode="json"))
         build(Path(R))
         print(f"prunegrid: a job failed; the table of the finished cells: {R}/{layout.table('md')}")
+        print(f"prunegrid: the page of the finished cells: {build_page(Path(R))}")
     except PrunegridError as error:
-        print(f"prunegrid: a job failed, and there is no table: {error}")
+        print(f"prunegrid: a job failed, and there is no table or no page: {error}")
 
 
 # Optional scores that the scoring pass computes, which no rule of their own then makes.

@@ -1,4 +1,5 @@
-# From all evaluations to one tidy file and the table. If cells have failed, the same functions write a partial table.
+# From all evaluations to one tidy file, the table and the page. If cells have failed, the same functions write a partial
+# table and page.
 from prunegrid.published import V2_TABLES
 
 
@@ -67,6 +68,38 @@ rule table:
         version=STEP["table"],
     script:
         "../scripts/table.py"
+
+
+rule report:
+    input:
+        results=rules.collect.output.results,
+        deltas=rules.collect.output.deltas,
+        contrasts=rules.collect.output.contrasts,
+        contamination=rules.contamination.output if EXPERIMENT.contamination else [],
+        experiment=rules.record.output.experiment,
+        samples=expand(rules.gather_scores.output.samples, model=EXPERIMENT.models),
+        tokens=expand(rules.gather_scores.output.tokens, model=EXPERIMENT.models),
+        models=expand(rules.model.output.folder, model=EXPERIMENT.models),
+    output:
+        report(
+            f"{R}/{layout.REPORT}",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"file": "All results, to explore"},
+        ),
+    log:
+        f"{R}/{layout.log('report')}",
+    benchmark:
+        f"{R}/{layout.benchmark('report')}"
+    conda:
+        "../../envs/prunegrid.yaml"
+    threads: 1
+    resources:
+        **needs("report"),
+    params:
+        version=STEP["report"],
+    script:
+        "../scripts/report.py"
 
 
 rule published:

@@ -18,6 +18,7 @@ STEP = {
     "table": 4,
     "audit": 1,
     "figures": 1,
+    "report": 1,
 }
 
 SCORES_SCHEMA = 1

@@ -104,7 +104,7 @@ def score_steps(experiment: Experiment, model: str) -> list[Step]:
 
 
 def report_steps(experiment: Experiment) -> list[Step]:
-    """From all cells to the table and the figures."""
+    """From all cells to the table, the figures and the page."""
     results = (layout.RESULTS, layout.DELTAS)
     contrasts = (layout.CONTRASTS,) if experiment.contrasts else ()
     contamination = (layout.CONTAMINATION,) if experiment.contamination else ()
@@ -117,6 +117,7 @@ def report_steps(experiment: Experiment) -> list[Step]:
         Step("collect", "", (*results, *contrasts, record), (*cell_files(experiment), layout.EXPERIMENT)),
         Step("table", "", tables, (*results, *contrasts, *contamination, layout.EXPERIMENT)),
         Step("figures", "", (layout.FIGURES,), drawn),
+        Step("report", "", (layout.REPORT,), (*drawn, *contrasts, *contamination)),
     ]
 
 

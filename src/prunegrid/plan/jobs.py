@@ -98,7 +98,7 @@ def _shared_workload(basis: Basis, step: Step) -> Workload:
             return Workload(table_tokens=basis.tokens[model].total)
         case "dataset" | "contamination":
             return Workload(table_tokens=next(iter(basis.tokens.values())).total)
-        case "figures":
+        case "figures" | "report":
             return Workload(table_tokens=sum(counts.total for counts in basis.tokens.values()))
     return Workload()
 

@@ -39,7 +39,7 @@ ASSUMED_GPU = 80e9  # bytes
 TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS = 32_000_000
 SANDBOX_TOKENS = {"short": 75_000, "long": 98_000}
-READING = ("dataset", "imported_column", "prune", "choose", "cut", "figures", "audit")
+READING = ("dataset", "imported_column", "prune", "choose", "cut", "figures", "report", "audit")
 PASSES = ("score", "extra_score", "vector_score", "query_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
 
@@ -55,7 +55,7 @@ def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule in PASSES:
         host = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
         return host + (0 if rule == "evaluate" else _table_mb(experiment, root))
-    start = DRAWING if rule in ("figures", "audit") else SMALL
+    start = DRAWING if rule in ("figures", "report", "audit") else SMALL
     return start + (_table_mb(experiment, root) if rule in READING else 0)
 
 

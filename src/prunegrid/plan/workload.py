@@ -24,7 +24,7 @@ START = {
     "extra_score": 4.5, "vector_score": 4.5, "query_score": 4.5,
     "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0,
     "record": 0.3, "import_scores": 0.7, "imported_column": 0.6, "choose": 0.7, "cut": 0.7, "gather_selection": 0.5,
-    "collect": 1.7, "table": 2.2, "figures": 5.0,
+    "collect": 1.7, "table": 2.2, "figures": 5.0, "report": 5.0,
 }  # fmt: skip
 ON_GPU = {"score", "extra_score", "vector_score", "query_score", "train", "train_dynamic", "evaluate"}
 THREADS = {

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunegrid import status
+from prunegrid.experiment import layout
 from prunegrid.report import page, table_view
 from prunegrid.report.page import View
 from prunegrid.table import html
 from prunegrid.table.build import TableData, collect, make_table
 from prunegrid.table.document import Table
-
-REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,16 @@ VIEWS: tuple[Make, ...] = (table_view.view,)
 """The views in the order of their tabs; None: the folder has nothing to show there."""
 
 
-def build(directory: Path, out: Path | None = None) -> Path:
+def build(directory: Path, out: Path | None = None, data: TableData | None = None) -> Path:
     """Write the page of a results folder (to `report.html` in it, if `out` does not say otherwise); return its path.
+
+    `data`: the folder's, if they are known to be current; they are collected otherwise.
 
     Raises `PrunegridError` for a folder without `experiment.json`, and for a damaged file.
     """
-    data = collect(directory)
+    data = data or collect(directory)
     source = Source(data, make_table(data, status.failures(data.experiment, directory)))
     views = [view for make in VIEWS if (view := make(source)) is not None]
-    path = out or directory / REPORT
+    path = out or directory / layout.REPORT
     page.write(path, source.table.title, views, html.body(source.table))
     return path

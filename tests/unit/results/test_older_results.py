@@ -51,7 +51,7 @@ def states(folder: Path, **changes: Any) -> dict[str, list[str]]:
 
 
 def test_older_results_are_only_collected_again(older: Path) -> None:
-    assert planned(older) == {"collect": 1, "figures": 1, "table": 1}
+    assert planned(older) == {"collect": 1, "figures": 1, "report": 1, "table": 1}
 
 
 def test_older_results_are_done(older: Path) -> None:
