@@ -5,123 +5,122 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.variant import Budget
 from prunegrid.figures import style
-from prunegrid.figures.model_results import ModelResults, NothingToShow
-from prunegrid.results import collect
+from prunegrid.figures.differences import differences, limits
+from prunegrid.figures.model_results import ModelResults, count
 from prunegrid.statistics.bootstrap import MIN_CLUSTERS
 from prunegrid.table.labels import label
 
-COLUMNS, ROW_HEIGHT = 6, 0.165
-GREY = "0.45"
+COLUMNS, LABEL_WIDTH, LINE_HEIGHT, ROW_GAP = 6, 1.75, 0.115, 0.05
 LOOKS: dict[str, dict[str, Any]] = {
     "both": {"color": style.BLACK, "label": "95 % interval: items and seeds"},
-    "items": {"color": GREY, "label": "95 % interval: item noise only (one seed)"},
+    "items": {"color": style.DARK, "label": "95 % interval: item noise only (one seed)"},
     "none": {"linestyle": "none", "label": f"no interval: fewer than {MIN_CLUSTERS} clusters of items"},
 }
 DOT: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 2.8, "markeredgewidth": 0.7}
 DOTS: dict[str, dict[str, Any]] = {
     "differs": {"color": "black", "label": "filled: differs, corrected over the rows"},
     "not significant": {"color": "black", "markerfacecolor": "white", "label": "open: not significant"},
-    "not tested": {"color": GREY, "markerfacecolor": "white", "label": "open, grey: not tested"},
+    "not tested": {"color": style.DARK, "markerfacecolor": "white", "label": "open, grey: not tested"},
 }
+FILLS: dict[str, dict[str, Any]] = {
+    "better": {"facecolor": style.SKY, "label": "better than the baseline"},
+    "worse": {"facecolor": style.TAN, "label": "worse than the baseline"},
+    "noise": {"facecolor": "0.94", "edgecolor": "0.6", "hatch": "//////", "linewidth": 0, "label": "within noise"},
+}
+CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}
+CUT_LABEL = "arrow: the interval goes on"
 
 
 def draw(results: ModelResults, budget: Budget) -> Figure:
-    """Bars from the baseline to the delta (points) under their intervals; a status if there is no delta."""
-    if results.deltas is None or results.deltas.empty:
-        raise NothingToShow("no deltas.parquet, or nothing in it")
-    deltas = results.budget_rows(results.deltas, budget)
-    if deltas["delta"].notna().sum() == 0:
-        raise NothingToShow("no variant of this budget can be compared with a baseline")
-    baselines = results.baselines
-    variants = [v.name for v in results.experiment.variants if baselines.get(v.name) != v.name]
-    benchmarks = [*results.experiment.evaluation.benchmarks, AVERAGE]
-    rows = -(-len(benchmarks) // COLUMNS)
-    figure = Figure(figsize=(style.PAGE, rows * (ROW_HEIGHT * len(variants) + 0.45) + 0.55), layout="constrained")
-    axes = figure.subplots(rows, min(COLUMNS, len(benchmarks)), squeeze=False, sharex=True, sharey=True)
-    axes[0, 0].set_yticks(range(len(variants)), [_label(results, deltas, name) for name in variants])
+    """Bars from the baseline to the delta (points) under their intervals; a state if there is no delta."""
+    rows = differences(results, budget)
+    variants, benchmarks = list(rows["variant"].unique()), list(rows["benchmark"].unique())
+    names = [style.wrapped(name, LABEL_WIDTH) for name in rows.drop_duplicates("variant")["label"]]
+    lines = 1 + max(name.count("\n") for name in names)
+    height = len(variants) * (LINE_HEIGHT * lines + ROW_GAP)
+    panel_rows = -(-len(benchmarks) // COLUMNS)
+    columns = -(-len(benchmarks) // panel_rows)
+    handles = _handles(rows, limits(rows))
+    size = (style.PAGE, panel_rows * (height + 0.5) + 0.5 + 0.15 * -(-len(handles) // 3))
+    figure = Figure(figsize=size, layout="constrained")
+    style.title(figure, results.subject(budget))
+    axes = figure.subplots(panel_rows, columns, squeeze=False, sharex=True, sharey=True)
+    for line in axes:
+        line[0].set_yticks(range(len(variants)), names)
+    _mark_qtuning(axes, rows.drop_duplicates("variant"))
     for axis, benchmark in zip(axes.ravel(), benchmarks, strict=False):
-        _panel(axis, results, deltas[deltas["benchmark"] == benchmark], benchmark, variants, budget)
+        _panel(axis, rows[rows["benchmark"] == benchmark], limits(rows))
+        n = results.items().get(benchmark)
+        axis.set_title(benchmark + (f"\n{count(n, 'item')}" if n else "\n"), fontsize=style.SMALL)
     for axis in axes.ravel()[len(benchmarks) :]:
         axis.set_visible(False)
-    figure.supxlabel(f"Difference from {_baseline_label(results, baselines)} (points)", fontsize=style.NORMAL)
-    figure.legend(handles=_handles(deltas), loc="outside upper center", ncols=3, handletextpad=0.6)
+    for axis in axes.ravel()[max(0, len(benchmarks) - columns) : len(benchmarks)]:
+        axis.tick_params(axis="x", labelbottom=True)
+    style.legend(figure, handles, f"Difference from {_baseline_label(results)} (points)")
     return figure
 
 
-def _baseline_label(results: ModelResults, baselines: dict[str, str]) -> str:
+def _baseline_label(results: ModelResults) -> str:
     """The label of the baseline, or of all baselines if each mode and removal has its own."""
-    labels = [results.label(name) for name in dict.fromkeys(baselines.values())]
+    labels = [results.label(name) for name in dict.fromkeys(results.baselines.values())]
     return labels[0] if len(labels) == 1 else f"{label('random')} + {label('random')} of the same mode and removal"
 
 
-def _label(results: ModelResults, deltas: pd.DataFrame, variant: str) -> str:
-    """The row's name; with `(1/3)` if its deltas are over fewer seeds than exist, `(1-2/3)` if they differ in that."""
-    counts = deltas.loc[(deltas["variant"] == variant) & deltas["delta"].notna(), "n_seeds"]
-    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
-    n_seeds = len(results.experiment.seeds)
-    if low in (0, n_seeds):
-        return results.label(variant)
-    return f"{results.label(variant)} ({low if low == high else f'{low}-{high}'}/{n_seeds})"
+def _mark_qtuning(axes: Any, variants: pd.DataFrame) -> None:
+    """A band behind Q-Tuning's rows, as in the table, and a bold name."""
+    for y, is_qtuning in enumerate(variants["is_qtuning"]):
+        if is_qtuning:
+            for axis in axes.ravel():
+                axis.axhspan(y - 0.5, y + 0.5, color=style.BAND, linewidth=0, zorder=0)
+            for line in axes:
+                line[0].get_yticklabels()[y].set_weight("bold")
 
 
-def _panel(
-    axis: Any, results: ModelResults, deltas: pd.DataFrame, benchmark: str, variants: list[str], budget: Budget
-) -> None:
-    rows = {row.variant: row for row in deltas.itertuples()}
-    for y, variant in enumerate(variants):
-        row: Any = rows.get(variant)
-        if row is None or pd.isna(row.delta):
-            axis.text(0, y, f" {_status(results, benchmark, variant, budget)}", va="center", color="0.35", fontsize=6)
+def _panel(axis: Any, rows: pd.DataFrame, ends: tuple[float, float]) -> None:
+    lines: Any = rows.itertuples()
+    for y, row in enumerate(lines):
+        if row.state:
+            axis.text(0, y, f" {row.state}", va="center", color="0.35", fontsize=6)
         else:
-            _bar(axis, row, y)
+            _bar(axis, row, y, ends)
     axis.axvline(0, color="black", linewidth=0.6)
-    axis.set_ylim(len(variants) - 0.4, -0.6)
+    axis.set_xlim(*ends)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    axis.grid(axis="x", color="0.9", linewidth=0.5)
+    axis.grid(axis="x", color="0.88", linewidth=0.5)
     axis.set_axisbelow(True)
-    axis.locator_params(axis="x", nbins=4)
-    axis.set_title(benchmark, fontsize=style.NORMAL)
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
 
 
-def _bar(axis: Any, row: Any, y: int) -> None:
-    axis.barh(y, row.delta, height=0.62, color=style.SKY if row.delta >= 0 else "#F0C08A", zorder=2)
-    kind = interval(row)
-    if kind != "none":
-        ends = [row.low, row.high] if kind == "both" else [row.item_low, row.item_high]
-        axis.plot(ends, [y, y], color=LOOKS[kind]["color"], linewidth=1.1, solid_capstyle="butt", zorder=3)
-    axis.plot(row.delta, y, zorder=4, **DOT, **DOTS[tested(row)])
+def _bar(axis: Any, row: Any, y: int, limits: tuple[float, float]) -> None:
+    look = {key: value for key, value in FILLS[row.verdict].items() if key != "label"}
+    axis.barh(y, row.delta, height=0.62, zorder=2, **look)
+    if row.interval != "none":
+        draw_interval(axis, (row.low, row.high), y, limits, LOOKS[row.interval]["color"])
+    axis.plot(row.delta, y, zorder=4, **DOT, **DOTS[row.tested])
 
 
-def interval(row: Any) -> str:
-    """The key in `LOOKS` of a delta's interval: the items' alone is shown only for one seed."""
-    if pd.notna(row.low):
-        return "both"
-    return "items" if row.n_seeds == 1 and pd.notna(row.item_low) else "none"
+def draw_interval(axis: Any, ends: tuple[float, float], y: float, limits: tuple[float, float], colour: str) -> None:
+    """A line from end to end; an arrow at the limit where it goes on."""
+    low, high = max(ends[0], limits[0]), min(ends[1], limits[1])
+    axis.plot([low, high], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt", zorder=3)
+    for end, limit, marker in ((ends[0], limits[0], "<"), (ends[1], limits[1], ">")):
+        if (end < limit) if marker == "<" else (end > limit):
+            axis.plot(limit, y, marker=marker, color=colour, clip_on=False, zorder=5, **CUT)
 
 
-def tested(row: Any) -> str:
-    """The key in `DOTS` of a delta's test result; a test takes three paired seeds."""
-    if pd.isna(row.significant):
-        return "not tested"
-    return "differs" if row.significant else "not significant"
-
-
-def _status(results: ModelResults, benchmark: str, variant: str, budget: Budget) -> str:
-    """Why there is no delta: the cell's worst status, or `not compared` if the cell is done but not its baseline."""
-    rows = results.budget_rows(results.frame, budget)
-    statuses = rows.loc[(rows["variant"] == variant) & (rows["benchmark"] == benchmark), "status"]
-    worst = max(statuses, key=collect.SEVERITY.index, default="missing")
-    return "not compared" if worst == "done" else worst
-
-
-def _handles(deltas: pd.DataFrame) -> list[Line2D]:
+def _handles(rows: pd.DataFrame, ends: tuple[float, float]) -> list[Any]:
     """The legend of what the figure has."""
-    lines: Any = list(deltas[deltas["delta"].notna()].itertuples())
-    intervals, dots = {interval(line) for line in lines}, {tested(line) for line in lines}
-    handles = [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in intervals]
-    return handles + [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in dots]
+    there = rows[rows["delta"].notna()]
+    handles: list[Any] = [Patch(**look) for kind, look in FILLS.items() if kind in set(there["verdict"])]
+    handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in set(there["interval"])]
+    handles += [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in set(there["tested"])]
+    if (there["low"] < ends[0]).any() or (there["high"] > ends[1]).any():
+        handles.append(Line2D([], [], marker=">", color=style.BLACK, label=CUT_LABEL, **CUT))
+    return handles

@@ -3,7 +3,8 @@
 Colours are Okabe and Ito's (Color Universal Design, 2008), distinguishable with every common colour blindness.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
@@ -11,8 +12,11 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 
 from prunegrid.core import files
+from prunegrid.figures.model_results import SEPARATOR
 from prunegrid.figures.names import FORMATS
 
 COLUMN, PAGE = 3.3, 7.0
@@ -27,9 +31,11 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
-GREY = "#808080"
+DARK = "0.45"
+TAN, BAND = "#F0C08A", "#E3ECFA"  # a pale orange; the ground of Q-Tuning's rows in the table, too
 SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 DPI = 200
+TITLE_LINE = 0.15
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": SMALL,
@@ -62,6 +68,57 @@ def styled() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield
+
+
+def width(text: str, size: float = SMALL, weight: str = "normal") -> float:
+    """The width of a line of text in inches."""
+    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
+    points, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(points) / 72
+
+
+def wrapped(text: str, inches: float, size: float = SMALL, weight: str = "normal") -> str:
+    """The text in lines of at most `inches`, broken at spaces and after `-+_/`; a longer word where it must be."""
+    return _fill(re.split(r"(?<=[ +\-_/])", text), inches, size, weight)
+
+
+def _fill(words: Sequence[str], inches: float, size: float, weight: str) -> str:
+    """The words, which end in their spaces, in lines of at most `inches`."""
+    lines = [""]
+    for word in words:
+        if width((lines[-1] + word).rstrip(), size, weight) <= inches:
+            lines[-1] += word
+        elif width(word.rstrip(), size, weight) <= inches:
+            lines.append(word)
+        else:
+            lines += _pieces(word, inches, size, weight)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _pieces(word: str, inches: float, size: float, weight: str) -> list[str]:
+    """The word in pieces of at most `inches`."""
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and width(pieces[-1] + letter, size, weight) > inches:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+def title(figure: Figure, text: str) -> None:
+    """What the figure is of, in its upper left corner; the figure's height grows by the title's lines."""
+    wide, high = figure.get_size_inches()
+    parts = re.split(f"(?<={SEPARATOR})", text)
+    lines = _fill(parts, wide - 0.15, NORMAL, "bold")
+    figure.set_size_inches(wide, high + TITLE_LINE * (1 + lines.count("\n")))
+    place: dict[str, Any] = {"x": 0.06 / wide, "ha": "left", "weight": "bold", "fontsize": NORMAL}
+    figure.suptitle(lines, **place)
+
+
+def legend(figure: Figure, handles: Sequence[Any], label: str = "", columns: int = 3) -> None:
+    """The legend below the panels, and above it what their shared horizontal axis is."""
+    look: dict[str, Any] = {"handletextpad": 0.6, "columnspacing": 1.2, "title_fontsize": NORMAL}
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=label or None, **look)
 
 
 def freeze(figure: Figure) -> None:

@@ -1,6 +1,5 @@
 """What each difference of a ladder adds to the gap between two rows, from the paper's reading to the copy's."""
 
-from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -10,16 +9,18 @@ from matplotlib.patches import Patch
 
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.variant import Budget
-from prunegrid.figures import style
-from prunegrid.figures.bars import DOT, DOTS, LOOKS, interval, tested
-from prunegrid.figures.model_results import ModelResults, NothingToShow, heading, signed
+from prunegrid.figures import noise, style
+from prunegrid.figures.bars import CUT, CUT_LABEL, DOT, DOTS, FILLS, LOOKS, draw_interval
+from prunegrid.figures.differences import limits
+from prunegrid.figures.model_results import ModelResults, NothingToShow, signed
 from prunegrid.statistics.inference import ALPHA
 from prunegrid.statistics.ladder import decompose
+from prunegrid.table.labels import label
 from prunegrid.table.ladder import TITLES, counts, rows
 
-LABEL, ROW_HEIGHT = 34, 0.3
-FALL = "#F0C08A"
-COLOURS = {"gap": "0.75", "rise": style.SKY, "fall": FALL, "left-over": "white"}
+LABEL_WIDTH, ROW_HEIGHT = 2.0, 0.3
+LEFT_OVER: dict[str, Any] = {"facecolor": "white", "edgecolor": "0.35", "linewidth": 0.7, "linestyle": (0, (2, 1.5))}
+GAP: dict[str, Any] = {"facecolor": "0.75", "label": "gap in one reading"}
 ENDS = (TITLES["paper"], TITLES["copy"])
 
 
@@ -32,67 +33,86 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
     frame = frame.assign(significant=(frame["p_adjusted"] < ALPHA).astype("boolean").where(frame["p_adjusted"].notna()))
     if frame.empty or frame["points"].isna().all():
         raise NothingToShow("no cell of the ladder is finished at this budget")
-    lines = [(label, sides.get("contribution")) for label, sides in rows(frame) if label != TITLES["total"]]
-    figure = Figure(figsize=(style.PAGE, ROW_HEIGHT * len(lines) + 1.35), layout="constrained")
+    lines = [(title, sides.get("contribution")) for title, sides in rows(frame) if title != TITLES["total"]]
+    names = [label(name) for name in experiment.ladder.gap]
+    bars = _bars(lines)
+    ends = limits(bars)
+    handles = _handles(lines, bars, names, ends)
+    height = ROW_HEIGHT * len(lines) + 0.6 + 0.15 * -(-len(handles) // 3)
+    figure = Figure(figsize=(style.PAGE, height), layout="constrained")
+    style.title(figure, results.subject(budget, extent=counts(frame)))
     axis = figure.subplots()
-    _draw_bars(axis, lines)
-    first, second = experiment.ladder.gap
-    axis.set_xlabel(f"{first} minus {second} (points of {AVERAGE}; {counts(frame)}; {heading(budget)})")
-    figure.legend(handles=_handles(lines, first, second), loc="outside upper center", ncols=3, handletextpad=0.6)
+    _draw_bars(axis, lines, bars, ends)
+    axis.set_xlabel(f"{names[0]} minus {names[1]} (points of {AVERAGE})")
+    style.legend(figure, handles)
     return figure
 
 
-def _draw_bars(axis: Any, lines: list[tuple[str, Any]]) -> None:
-    """Each bar from the last one's end; those of the two gaps from zero. Numbers stand in a column on the right."""
-    level = 0.0
-    for y, (label, row) in enumerate(lines):
+def _bars(lines: list[tuple[str, Any]]) -> pd.DataFrame:
+    """Where each bar starts, ends (`delta`) and has its interval, in points: those of the two gaps start at zero."""
+    level, bars = 0.0, []
+    for title, row in lines:
         if row is None or pd.isna(row.points):
-            axis.text(1.01, y, "not finished", transform=axis.get_yaxis_transform(), va="center", color="0.35")
+            bars.append({"start": None, "delta": None, "low": None, "high": None})
             continue
-        start = 0.0 if label in ENDS else level
-        end = start + row.points
-        axis.barh(y, row.points, left=start, height=0.62, zorder=2, **_look(label, row.points))
+        start = 0.0 if title in ENDS else level
+        level = start + row.points
+        low, high = noise.ends(row) or (None, None)
+        interval = {"low": None, "high": None} if low is None or high is None else {"low": low, "high": high}
+        shifted = {name: None if end is None else start + end for name, end in interval.items()}
+        bars.append({"start": start, "delta": level, **shifted})
+    return pd.DataFrame(bars, dtype=float)
+
+
+def _draw_bars(axis: Any, lines: list[tuple[str, Any]], bars: pd.DataFrame, ends: tuple[float, float]) -> None:
+    """Each bar from the last one's end. Numbers stand in a column on the right."""
+    places: Any = list(bars.itertuples())
+    for y, ((title, row), bar) in enumerate(zip(lines, places, strict=True)):
+        beside = {"x": 1.01, "y": y, "transform": axis.get_yaxis_transform(), "va": "center"}
+        if pd.isna(bar.delta):
+            axis.text(s="not finished", color="0.35", **beside)
+            continue
+        axis.barh(y, row.points, left=bar.start, height=0.62, zorder=2, **_look(title, row))
         if y + 1 < len(lines):
-            axis.plot([end, end], [y, y + 1], color="0.5", linewidth=0.5, zorder=1)
-        _draw_interval(axis, row, start, y)
-        axis.text(1.01, y, signed(row.points), transform=axis.get_yaxis_transform(), va="center")
-        level = end
-    axis.set_yticks(range(len(lines)), [fill(label, LABEL) for label, _ in lines])
+            axis.plot([bar.delta, bar.delta], [y, y + 1], color="0.5", linewidth=0.5, zorder=1)
+        if pd.notna(bar.low):
+            draw_interval(axis, (bar.low, bar.high), y, ends, LOOKS[noise.interval(row)]["color"])
+        if row.part == "contribution":
+            axis.plot(bar.delta, y, zorder=4, **DOT, **DOTS[noise.tested(row)])
+        axis.text(s=signed(row.points), **beside)
+    axis.set_yticks(range(len(lines)), [style.wrapped(title, LABEL_WIDTH) for title, _ in lines])
+    axis.set_xlim(*ends)
     axis.set_ylim(len(lines) - 0.5, -0.6)
     axis.axvline(0, color="black", linewidth=0.6)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-    axis.grid(axis="x", color="0.9", linewidth=0.5)
+    axis.grid(axis="x", color="0.88", linewidth=0.5)
     axis.set_axisbelow(True)
 
 
-def _draw_interval(axis: Any, row: Any, start: float, y: int) -> None:
-    kind = interval(row)
-    if kind != "none":
-        ends = [row.low, row.high] if kind == "both" else [row.item_low, row.item_high]
-        colour = LOOKS[kind]["color"]
-        axis.plot([start + end for end in ends], [y, y], color=colour, linewidth=1.1, solid_capstyle="butt", zorder=3)
-    if row.part == "contribution":
-        axis.plot(start + row.points, y, zorder=4, **DOT, **DOTS[tested(row)])
+def _look(title: str, row: Any) -> dict[str, Any]:
+    if title in ENDS:
+        return {"facecolor": GAP["facecolor"]}
+    if title == TITLES["left-over"]:
+        return LEFT_OVER
+    return {key: value for key, value in FILLS[noise.verdict(row, row.points)].items() if key != "label"}
 
 
-def _look(label: str, points: float) -> dict[str, Any]:
-    if label in ENDS:
-        return {"color": COLOURS["gap"]}
-    if label == TITLES["left-over"]:
-        return {"facecolor": COLOURS["left-over"], "edgecolor": "0.35", "linewidth": 0.7, "hatch": "////"}
-    return {"color": COLOURS["rise"] if points >= 0 else COLOURS["fall"]}
-
-
-def _handles(lines: list[tuple[str, Any]], first: str, second: str) -> list[Any]:
+def _handles(
+    lines: list[tuple[str, Any]], bars: pd.DataFrame, names: list[str], ends: tuple[float, float]
+) -> list[Any]:
     """The legend of what the figure has."""
-    known = [row for _, row in lines if row is not None and pd.notna(row.points)]
-    differences = [row for row in known if row.part == "contribution"]
-    handles: list[Any] = [Patch(color=COLOURS["gap"], label="gap in one reading")]
-    for kind, row_name in (("rise", first), ("fall", second)):
-        if any((row.points >= 0) == (kind == "rise") for row in differences):
-            handles.append(Patch(color=COLOURS[kind], label=f"in favour of {row_name}"))
-    handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in {interval(row) for row in known}]
-    return handles + [
-        Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in {*map(tested, differences)}
-    ]
+    known = [(title, row) for title, row in lines if row is not None and pd.notna(row.points)]
+    differences = [row for _, row in known if row.part == "contribution"]
+    verdicts = {noise.verdict(row, row.points) for row in differences}
+    texts = {"better": f"in favour of {names[0]}", "worse": f"in favour of {names[1]}", "noise": "within noise"}
+    handles: list[Any] = [Patch(**GAP)]
+    handles += [Patch(**{**look, "label": texts[kind]}) for kind, look in FILLS.items() if kind in verdicts]
+    if any(title == TITLES["left-over"] for title, _ in known):
+        handles.append(Patch(label="what differences do together", **LEFT_OVER))
+    intervals, dots = {noise.interval(row) for _, row in known}, {*map(noise.tested, differences)}
+    handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in intervals]
+    handles += [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in dots]
+    if (bars["low"] < ends[0]).any() or (bars["high"] > ends[1]).any():
+        handles.append(Line2D([], [], marker=">", color=style.BLACK, label=CUT_LABEL, **CUT))
+    return handles

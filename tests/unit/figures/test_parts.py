@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunegrid import pruners
-from prunegrid.figures import bars, names, pareto, response, tokens
+from prunegrid.figures import names, noise, pareto, response, tokens
 from prunegrid.figures.model_results import signed
 from prunegrid.pruners import Draw
 from prunegrid.results import collect
@@ -60,7 +60,7 @@ NONE = {"low": np.nan, "item_low": np.nan, "significant": None}
 )
 def test_which_interval_and_which_dot(row: dict[str, Any], interval: str, tested: str) -> None:
     line = next(deltas_of([row]).itertuples())
-    assert (bars.interval(line), bars.tested(line)) == (interval, tested)
+    assert (noise.interval(line), noise.tested(line)) == (interval, tested)
 
 
 def test_the_front_is_what_nothing_cheaper_equals() -> None:
