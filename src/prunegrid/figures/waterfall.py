@@ -50,18 +50,17 @@ def draw(results: ModelResults, budget: Budget) -> Figure:
 
 def _bars(lines: list[tuple[str, Any]]) -> pd.DataFrame:
     """Where each bar starts, ends (`delta`) and has its interval, in points: those of the two gaps start at zero."""
-    level, bars = 0.0, []
+    level, nan = 0.0, float("nan")
+    bars: list[tuple[float, float, float, float]] = []
     for title, row in lines:
         if row is None or pd.isna(row.points):
-            bars.append({"start": None, "delta": None, "low": None, "high": None})
+            bars.append((nan, nan, nan, nan))
             continue
         start = 0.0 if title in ENDS else level
         level = start + row.points
-        low, high = noise.ends(row) or (None, None)
-        interval = {"low": None, "high": None} if low is None or high is None else {"low": low, "high": high}
-        shifted = {name: None if end is None else start + end for name, end in interval.items()}
-        bars.append({"start": start, "delta": level, **shifted})
-    return pd.DataFrame(bars, dtype=float)
+        low, high = noise.ends(row) or (nan, nan)
+        bars.append((start, level, start + low, start + high))
+    return pd.DataFrame(bars, columns=["start", "delta", "low", "high"])
 
 
 def _draw_bars(axis: Any, lines: list[tuple[str, Any]], bars: pd.DataFrame, ends: tuple[float, float]) -> None:

@@ -20,7 +20,7 @@ PASS = "scoring pass"
 
 def scoring_seconds(experiment: Experiment, files: Files) -> dict[Cell, float | None]:
     """Each trained cell's share of its model's scoring passes, in seconds; null if the time of a pass is unknown."""
-    read = {cell: _passes(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
+    read = {cell: passes(experiment, cell) for cell in grid.cells(experiment) if cell.trained}
     shares: dict[tuple[str, str], float | None] = {}
     for model, name in {(cell.model, name) for cell, names in read.items() for name in names}:
         sharing = sum(cell.model == model and name in names for cell, names in read.items())
@@ -37,7 +37,7 @@ def cell_costs(experiment: Experiment, train_seconds: float | None, scoring: flo
     return {"scoring_seconds": scoring, "gpu_hours": hours}
 
 
-def _passes(experiment: Experiment, cell: Cell) -> list[str]:
+def passes(experiment: Experiment, cell: Cell) -> list[str]:
     """The passes over the data whose scores a cell's pruners read: the scoring pass, optional scores.
 
     Of these a dynamic cell reads optional scores that no weights change, and what an epoch's samples are chosen by.
