@@ -90,8 +90,18 @@ def finish(root: Path, cell: Cell, *scores: float, experiment: Experiment | None
         answer(root, cell, name, [score / 100] * items)
 
 
-def answer(root: Path, cell: Cell, benchmark: str, values: Sequence[float], clusters: Sequence[str] = ()) -> None:
-    """Item records of a cell (in 0..1), and its score after them: what `finish` left is kept otherwise."""
+def answer(
+    root: Path,
+    cell: Cell,
+    benchmark: str,
+    values: Sequence[float],
+    clusters: Sequence[str] = (),
+    **texts: Sequence[str],
+) -> None:
+    """Item records of a cell (in 0..1), and its score after them: what `finish` left is kept otherwise.
+
+    `texts`: further columns, or other answers: `question`, `gold`, `response`.
+    """
     file = root / "evaluation" / cell.model / cell.path / f"{benchmark}.parquet"
     hashes = [f"{benchmark}{number}" for number in range(len(values))]
     columns = {
@@ -104,7 +114,7 @@ def answer(root: Path, cell: Cell, benchmark: str, values: Sequence[float], clus
         "response": [str(value) for value in values],
         "value": pa.array(map(float, values), pa.float64()),
     }
-    files.write_parquet(file, pa.table(columns))
+    files.write_parquet(file, pa.table(columns | texts))
     record = files.read_json(file.with_suffix(".json"))
     record |= {"score": round(100 * fmean(values), 9), "n_items": len(values)}
     record |= {"filter": "none", "items_hash": files.sha256(file), "schema": 2}

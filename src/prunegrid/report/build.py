@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prunegrid import status
 from prunegrid.experiment import layout
-from prunegrid.report import page, table_view
+from prunegrid.report import items_view, page, table_view
 from prunegrid.report.page import View
 from prunegrid.table import html
 from prunegrid.table.build import TableData, collect, make_table
@@ -15,14 +15,15 @@ from prunegrid.table.document import Table
 
 @dataclass(frozen=True)
 class Source:
-    """What the views are made of: a results folder's rows and deltas, and its table."""
+    """What the views are made of: a results folder's rows and deltas, and its table; `path` is the page's own."""
 
     data: TableData
     table: Table
+    path: Path
 
 
 Make = Callable[[Source], View | None]
-VIEWS: tuple[Make, ...] = (table_view.view,)
+VIEWS: tuple[Make, ...] = (table_view.view, items_view.view)
 """The views in the order of their tabs; None: the folder has nothing to show there."""
 
 
@@ -33,9 +34,8 @@ def build(directory: Path, out: Path | None = None, data: TableData | None = Non
 
     Raises `PrunegridError` for a folder without `experiment.json`, and for a damaged file.
     """
-    data = data or collect(directory)
-    source = Source(data, make_table(data, status.failures(data.experiment, directory)))
+    data, path = data or collect(directory), out or directory / layout.REPORT
+    source = Source(data, make_table(data, status.failures(data.experiment, directory)), path)
     views = [view for make in VIEWS if (view := make(source)) is not None]
-    path = out or directory / layout.REPORT
     page.write(path, source.table.title, views, html.body(source.table))
     return path

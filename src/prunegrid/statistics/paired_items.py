@@ -81,16 +81,20 @@ def pair_items(root: Path, cells: Sequence[Cell], benchmark: str) -> PairedItems
     return PairedItems(np.stack(values), cluster_I.astype(np.int64), deviations)
 
 
-def read_item_scores(root: Path, cell: Cell, benchmark: str) -> ItemScores:
-    """The rows of the record's `filter`; `PrunegridError` if file and record do not belong together."""
+def read_item_scores(root: Path, cell: Cell, benchmark: str, texts: Sequence[str] = ()) -> ItemScores:
+    """The rows of the record's `filter`; `PrunegridError` if file and record do not belong together.
+
+    `texts` are further columns that are read where the file has them: older files, and those of other tools, do not.
+    """
     record, file, path = _read_record(root, cell, benchmark)
-    repeated = [DRAWS] if DRAWS in files.parquet_schema(file).names else []
+    names = files.parquet_schema(file).names
+    repeated = [name for name in (DRAWS, *texts) if name in names]
     rows = _read_rows(record, file, path, [*KEY, *ITEM_COLUMNS, "value", *repeated])
     rows = rows.sort_by([(key, "ascending") for key in KEY])
     _check_rows(file, rows.drop(repeated), record["filter"], path)
     task = {key: record[key] for key in TASK_KEYS}
     task["task"] = current_name(record["task"], record.get("task_hash"))
-    return ItemScores(path, task, rows, _is_drawn(record, bool(repeated)))
+    return ItemScores(path, task, rows, _is_drawn(record, DRAWS in names))
 
 
 def _is_drawn(record: dict[str, Any], repeated: bool) -> bool | None:
@@ -135,12 +139,12 @@ def _read_rows(record: dict[str, Any], file: Path, path: Path, columns: list[str
 
 def check_same_items(first: ItemScores, other: ItemScores) -> None:
     """Raise `PrunegridError` unless both are answers to the same items, prompted and scored in the same way."""
-    if finding := _disagreement(first, other):
+    if finding := disagreement(first, other):
         place = f"{first.record} and {other.record}"
         raise PrunegridError(place, f"cannot be paired: {finding}", _evaluate_again(first.record, other.record))
 
 
-def _disagreement(first: ItemScores, other: ItemScores) -> str:
+def disagreement(first: ItemScores, other: ItemScores) -> str:
     """What differs besides the answers; empty if nothing does."""
     if keys := [key for key in TASK_KEYS if first.task[key] != other.task[key]]:
         return "; ".join(f"{key} is {first.task[key]} and {other.task[key]}" for key in keys)

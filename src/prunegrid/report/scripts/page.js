@@ -87,9 +87,10 @@ const page = {
     text: { color: "#ddd" },
   },
 
-  // The address of a view: `page.address("items", {model, benchmark})`.
+  // The address of a view: `page.address("items", {model, benchmark})`. What is empty is left out.
   address(name, parameters = {}) {
-    const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== null && value !== ""));
+    const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+    const query = new URLSearchParams(given);
     return `#${name}${query.size ? `?${query}` : ""}`;
   },
 

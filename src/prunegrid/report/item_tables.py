@@ -1,0 +1,154 @@
+"""One model's answers to one benchmark, read from its cells' item files and packed for the page.
+
+An answer is a number into its item's own list of different answers, a score one into the list of different scores:
+in arrays [I, E] of the smallest integers, item by item, so that cells that agree compress well.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prunegrid.core import files
+from prunegrid.core.ragged import Ints
+from prunegrid.evaluation.items import read_items
+from prunegrid.experiment import layout
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.report.page import packed
+from prunegrid.statistics.paired_items import ItemScores, disagreement, read_item_scores
+
+TEXTS = ("question", "gold", "response")
+LONGEST = 20_000  # letters of a text
+NUMBER = r"(-?\d+(\.\d+)?(e[-+]?\d+)?|-?Infinity|NaN)"
+NUMBERS = rf"^\[{NUMBER}(, {NUMBER})+\]$"  # an answer to a question with options: nats of each
+Blocks = dict[str, str]
+
+
+class ItemTable(NamedTuple):
+    """What the page has of it: the cells in the order of the columns, the cells that could not be paired with the
+    first and why, facts of the items, and packed blocks by their kind: `scores`, `prompts`, `answers`."""
+
+    cells: list[Cell]
+    left_out: dict[Cell, str]
+    facts: dict[str, Any]
+    blocks: dict[str, Blocks]
+
+    @property
+    def size(self) -> int:
+        return sum(len(block) for blocks in self.blocks.values() for block in blocks.values())
+
+
+def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], benchmark: str) -> ItemTable:
+    """Read each cell's items once; those that were not asked the same ones as the first cell are left out."""
+    first = read_item_scores(root, cells[0], benchmark, TEXTS)
+    read, values, answers, left_out = [cells[0]], [first.values], [_responses(first)], {}
+    for cell in cells[1:]:
+        other = read_item_scores(root, cell, benchmark, TEXTS)
+        if why := disagreement(first, other):
+            left_out[cell] = why
+            continue
+        read.append(cell)
+        values.append(other.values)
+        answers.append(_responses(other))
+    texts, facts = _prompts(root, experiment, benchmark, first)
+    scores, distinct = _scores(first, np.stack(values, axis=1))
+    kinds = {"scores": scores, "prompts": texts, "answers": _answers(answers)}
+    metric, asked = first.task["metric"], {"n": len(first.rows), "binary": set(distinct) <= {0.0, 1.0}}
+    return ItemTable(read, left_out, {"metric": metric, "filter": first.task["filter"], **asked, **facts}, kinds)
+
+
+def _responses(scores: ItemScores) -> pa.Array:
+    """The answers; of options their numbers to two decimals, with spaces between."""
+    responses = scores.rows["response"].combine_chunks() if "response" in scores.rows.column_names else None
+    if responses is None:
+        return pa.array([""] * len(scores.rows))
+    if not pc.all(pc.match_substring_regex(responses, NUMBERS)).as_py():
+        return pc.fill_null(responses, "")
+    rows = json.loads(f"[{','.join(responses.to_pylist())}]")
+    return pa.array([" ".join(f"{number:.2f}" for number in row) for row in rows])
+
+
+def _scores(first: ItemScores, values_IE: Any) -> tuple[Blocks, list[float]]:
+    """The blocks of the scores: numbers of the items, their clusters, the scores; and the scores that occur."""
+    distinct, codes_IE = np.unique(values_IE, return_inverse=True)
+    ids, clusters = np.asarray(first.rows["doc_id"]), pd.factorize(first.rows["cluster"].to_numpy())[0]
+    kind, codes = narrow(codes_IE.reshape(values_IE.shape))
+    own = len(np.unique(clusters)) == len(clusters)
+    head = {
+        "type": kind,
+        "values": distinct.tolist(),
+        "ids": None if np.array_equal(ids, np.arange(len(ids))) else ids.tolist(),
+        "clusters": None if own else clusters.tolist(),
+    }
+    return {"head": packed(json.dumps(head)), "codes": packed(codes)}, distinct.tolist()
+
+
+def _prompts(
+    root: Path, experiment: Experiment, benchmark: str, scores: ItemScores
+) -> tuple[Blocks, dict[str, bool | int]]:
+    """The block of the questions, right answers and options, each null where the folder does not have it."""
+    names = set(scores.rows.column_names)
+    lists = [scores.rows[name].to_pylist() if name in names else None for name in ("question", "gold")]
+    questions, golds = ([_cut(text or "") for text in texts] if texts else None for texts in lists)
+    hashes = scores.rows["doc_hash"].to_pylist() if questions is None else None
+    options = _options(root, experiment, benchmark, scores)
+    content = {"questions": questions, "golds": golds, "options": options, "names": hashes}
+    return {"text": packed(json.dumps(content))}, {"prompts": questions is not None}
+
+
+def _options(root: Path, experiment: Experiment, benchmark: str, scores: ItemScores) -> list[list[str]] | None:
+    """Each item's options, where the task says what they are and its items are still those that were asked."""
+    if benchmark not in experiment.evaluation.asked:
+        return None
+    task, asked = experiment.evaluation.find_task(benchmark), experiment.evaluation.benchmarks[benchmark]
+    path, field = root / layout.benchmark_items(benchmark), task.metadata.get("options", {}).get("texts")
+    record = files.read_json(scores.record)
+    if field is None or not path.is_file() or files.sha256(path) != record.get("data_hash"):
+        return None
+    docs = read_items(path, task, asked.data, asked.limit, has_examples=bool(asked.examples)).docs
+    chosen = [docs[number] for number in scores.rows["doc_id"].to_pylist()]
+    return [[_cut(str(text)) for text in _value(doc, field)] for doc in chosen]
+
+
+def _value(doc: Any, field: str) -> Any:
+    for part in field.split("."):
+        doc = doc[part]
+    return doc
+
+
+def _answers(answers: Sequence[pa.Array]) -> Blocks:
+    """The blocks of the answers [E] of [I]: each item's different ones, and which of them a cell gave."""
+    whole = pa.chunked_array(answers).combine_chunks().dictionary_encode()
+    texts, items = whole.dictionary, len(answers[0])
+    numbers_IE = np.asarray(whole.indices).reshape(len(answers), items).T.astype(np.int64)
+    places_IE = np.arange(items)[:, None] * len(texts) + numbers_IE
+    found, inverse, counts = np.unique(places_IE, return_inverse=True, return_counts=True)
+    # an item's answers by how many cells gave them: the most frequent one is number 0
+    order = np.lexsort((-counts, found // len(texts)))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    sizes = np.bincount(found // len(texts), minlength=items)
+    starts = np.cumsum(sizes) - sizes
+    kind, codes = narrow(rank[inverse].reshape(places_IE.shape) - starts[:, None])
+    listed = texts.take(pa.array(found[order] % len(texts))).to_pylist()
+    content = {"type": kind, "sizes": sizes.tolist(), "texts": [_cut(text) for text in listed]}
+    return {"texts": packed(json.dumps(content)), "given": packed(codes)}
+
+
+def narrow(numbers: Ints) -> tuple[str, bytes]:
+    """Numbers from 0 as little-endian bytes of the smallest type that holds them, and its name."""
+    kind = np.min_scalar_type(int(numbers.max(initial=0)))
+    return kind.name, numbers.astype(kind.newbyteorder("<")).tobytes()
+
+
+def _cut(text: str) -> str:
+    """The text, or its beginning and how much was cut."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]} … ({len(text) - LONGEST:,} more characters, which this page leaves out)"
