@@ -49,7 +49,7 @@ def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], b
     first = read_item_scores(root, cells[0], benchmark, TEXTS)
     read, values, answers, left_out = [cells[0]], [first.values], [_responses(first)], {}
     for cell in cells[1:]:
-        other = read_item_scores(root, cell, benchmark, TEXTS)
+        other = read_item_scores(root, cell, benchmark, ["response"])
         if why := disagreement(first, other):
             left_out[cell] = why
             continue
