@@ -5,7 +5,6 @@ disk, a read-only mount and unreadable input befall the very scripts that Snakem
 Snakemake takes their failures alike is in test_under_snakemake.py.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,10 +15,12 @@ import pytest
 
 from prunegrid.core.files import read_json
 from support import fault_runs
+from support.fault_checks import ROOT_ONLY, check_disk_full, check_read_only, check_unreadable, same_data
 from support.fault_runs import (
     FIRST,
     GROUPS,
     RULES,
+    SHARD_RULES,
     TARGETS,
     Captured,
     R,
@@ -27,16 +28,12 @@ from support.fault_runs import (
     Whole,
     copy_run,
     descendants,
-    disk_full,
     files,
     kill_plan,
     on_a_small_disk,
     output,
-    outputs_removed,
     remove_files,
-    replay,
     run,
-    script,
     targets,
 )
 from support.snakemake_runs import ROOT
@@ -51,8 +48,12 @@ UNREADABLE = {
     "model": "world/sandbox/pretrain/default/train.jsonl",
     "score": "data/sandbox-sft.parquet",
     "gather_scores": "scores/m/shards/2-of-2/tokens.parquet",
+    "contamination": "data/sandbox-sft.parquet",
     "extra_score": "scores/m/tokens.parquet",
-    "prune": "scores/m/extra/ifd.parquet",
+    "vector_score": "scores/m/meta.json",
+    "query_score": "world/sandbox/sft/default/train.jsonl",
+    "imported_column": "scores/m/samples.parquet",
+    "prune": "scores/m/extra/hidden_mean.arrow",
     "train": f"pruned/{FIRST_CELL}/selection.parquet",
     "train_dynamic": "scores/m/meta.json",
     "evaluate": "data/benchmarks/ARC-C.jsonl",
@@ -62,8 +63,6 @@ UNREADABLE = {
     "report": "scores/m/samples.parquet",
     "audit": "scores/m@seed1/extra/ifd.parquet",
 }
-REFUSED = r"^results/\S+: cannot be written \(.*%s.*\); make .*, then rerun the same command$"
-ROOT_ONLY = pytest.mark.skipif(os.getuid() != 0, reason="mounting takes root")
 
 
 class Killed(NamedTuple):
@@ -120,7 +119,8 @@ def test_every_rule_is_here(whole: Whole) -> None:
     text = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
     rules = set(re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, re.MULTILINE))
     imported = {"import_scores"}  # only of the user's own files: tests/workflow/test_imported.py
-    assert rules - {"all"} - imported == {*RULES} == {*whole.jobs_by_rule}
+    in_shards = {*SHARD_RULES}  # in place of `prune`: tests/faults/test_shards.py
+    assert rules - {"all"} - imported - in_shards == {*RULES} == {*whole.jobs_by_rule}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -153,64 +153,31 @@ def test_nothing_else_ran_again(rule: str, whole: Whole, killed: Callable[[str],
     assert not [name for name in files(kills.folder) if name.endswith(".tmp")]
 
 
-def same_data(one: Path, other: Path, names: list[str]) -> bool:
-    """Parquet and JSON lines hold no times, but for the results' own."""
-    data = [name for name in names if Path(name).suffix in (".parquet", ".jsonl") and name != f"{R}/results.parquet"]
-    return all((one / name).read_bytes() == (other / name).read_bytes() for name in data)
-
-
 @pytest.fixture(scope="module")
 def small(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with on_a_small_disk(whole.folder, tmp_path_factory.mktemp("small")) as folder:
         yield folder
 
 
-def refuses(rule: str, whole: Whole, folder: Path, pattern: str, misfortune: list[str]) -> None:
-    """The job, whose outputs are not there, ends with one line; what has a final name is as in the undisturbed run.
-
-    (Snakemake removes that, too: here it is not at work.)
-    """
-    job = whole.jobs_by_rule[rule]
-    before = files(folder)
-    plan = {"jobs": {script(job): misfortune}} if misfortune else {}
-    outcome = replay(job, folder, warm=whole.warm, **plan)
-    assert outcome.code != 0
-    assert [line for line in outcome.messages.values() if re.search(pattern, line)], outcome.text
-    assert len(outcome.messages) == 1
-    left = files(folder) - before
-    assert left <= set(job.outputs) and same_data(folder, whole.folder, [*left])
-
-
 @ROOT_ONLY
 @pytest.mark.parametrize("rule", RULES)
 def test_disk_full(rule: str, whole: Whole, small: Path) -> None:
     """So full that not even the log can be written."""
-    job = whole.jobs_by_rule[rule]
-    with outputs_removed(small, job, whole.folder):
-        remove_files(small, [job.log])
-        with disk_full(small):
-            refuses(rule, whole, small, REFUSED % "No space left.*GB free there", [])
+    check_disk_full(rule, whole, small)
 
 
 @ROOT_ONLY
 @pytest.mark.parametrize("rule", RULES)
 def test_read_only(rule: str, whole: Whole, small: Path) -> None:
-    with outputs_removed(small, whole.jobs_by_rule[rule], whole.folder):
-        refuses(rule, whole, small, REFUSED % "Read-only file system", ["read-only", str(small / "results")])
+    check_read_only(rule, whole, small)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_unreadable(rule: str, whole: Whole, small: Path) -> None:
     """Root reads everything, so the job is without that right."""
-    job = whole.jobs_by_rule[rule]
-    if not job.inputs:
+    if not whole.jobs_by_rule[rule].inputs:
         pytest.skip(f"{rule} reads no file of the workflow")
-    name = f"{R}/{UNREADABLE[rule]}"
-    pattern = rf"^{re.escape(name)}: cannot be read \(Permission denied\); .*, then rerun the same command$"
-    with outputs_removed(small, job, whole.folder):
-        (small / name).chmod(0)
-        refuses(rule, whole, small, pattern, ["not root"])
-        (small / name).chmod(0o644)
+    check_unreadable(rule, whole, small, f"{R}/{UNREADABLE[rule]}")
 
 
 REQUESTED = (
@@ -226,7 +193,7 @@ REQUESTED = (
     "train_dynamic",
 )
 """Whose outputs are asked for by name: a lost file that only others read is not missed until one of them needs it."""
-READ = ("dataset", "gather_scores", "prune", "train_dynamic")
+READ = ("dataset", "gather_scores", "imported_column", "prune", "train_dynamic")
 
 
 @pytest.mark.parametrize(

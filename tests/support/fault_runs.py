@@ -31,9 +31,16 @@ NUMBERS = ["variant", "benchmark", "score", "delta", "realised_sample_ratio", "r
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
 CONFIG |= {"experiment": "faulty", "references": ["zero-shot"]}
-CONFIG["variants"] = ["random+random", "ifd+ppl", {"dynamic": {"method": "qtuning", "mode": "dynamic"}}]
+CONFIG["variants"] = [
+    "random+random",
+    {"judged": {"method": "diverse+ppl", "score": "quality"}},  # reads a vector and an imported column
+    {"dynamic": {"method": "qtuning", "mode": "dynamic"}},
+]
 CONFIG["models"] = {"m": {"pretrain": {"seed": 0, "steps": 4, "hidden_size": 32, "layers": 2}}}
 CONFIG["dataset"]["max_samples"] = 48
+CONFIG["query"] = CONFIG["dataset"] | {"name": "questions", "max_samples": 4}
+CONFIG["scores"] = {"quality": {"file": "judge.jsonl", "id": "row"}}
+CONFIG["contamination"] = True
 CONFIG["scoring"] |= {"max_length": 128, "shards": 2}
 CONFIG["training"] |= {"num_train_epochs": 1, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
 CONFIG["runtime"] = {"save_steps": 1, "report_to": []}
@@ -111,10 +118,10 @@ def _captured(script: Path) -> Captured:
 
 GROUPS = (
     ("table", "figures", "report"),
-    ("collect",),
+    ("collect", "query_score"),
     ("prune", "train", "audit"),
-    ("extra_score", "train_dynamic"),
-    ("gather_scores",),
+    ("extra_score", "vector_score", "imported_column", "train_dynamic"),
+    ("gather_scores", "contamination"),
     ("score", "evaluate"),
     ("dataset", "benchmark_items", "model"),
     ("world", "record", "published"),
@@ -122,9 +129,12 @@ GROUPS = (
 """Rules none of which needs another of its group: one run disturbs all of a group. What is made last comes first."""
 
 RULES = [rule for group in GROUPS for rule in group]
+SHARD_RULES = ("choose", "cut", "gather_selection")  # in place of `prune`, where `pruning.shards` says so
 FIRST = {"model": "m", "cell": "s0.125-t0.5/random+random/seed0", "scatteritem": "1-of-2", "benchmark": "ARC-E"}
+FIRST |= {"column": "quality", "part": "00001-of-00002"}
 FIRST_OF = {
-    "prune": {"cell": "s0.125-t0.5/ifd+ppl/seed0"},
+    **{rule: {"cell": "s0.125-t0.5/judged/seed0"} for rule in ("prune", *SHARD_RULES)},
+    "extra_score": {"extra": "ifd"},
     "train_dynamic": {"cell": "s0.125-t0.5/dynamic/seed0"},
     "evaluate": {"cell": "zero-shot"},
 }
@@ -205,6 +215,8 @@ class Whole(NamedTuple):
 def undisturbed(folder: Path, kept: Path) -> Iterator[Whole]:
     """The experiment from nothing, with a server of warm jobs for what comes after it."""
     (folder / "experiment.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+    judged = [{"row": row, "quality": row % 7} for row in range(2000)]  # as many as the world has
+    (folder / "judge.jsonl").write_text("".join(json.dumps(score) + "\n" for score in judged))
     with warm_jobs.served(kept) as socket:
         done = run(folder, *TARGETS, warm=socket, keep=kept)
         assert done.code == 0, done.text[-6000:]
@@ -271,10 +283,12 @@ def script(job: Captured) -> str:
 
 def kill_plan(jobs: list[Captured]) -> dict[str, list[Any]]:
     """Of a training job a rank, at its second checkpoint; of an evaluation, when the first benchmark starts."""
-    ours = {"record": 1, "benchmark_items": 1, "extra_score": 1, "evaluate": 5}
-    scripts = {script(job) for job in jobs}
-    ranks = {"worker": ["killed", 2, ".saving"]} if "train" in scripts else {}
-    return {name: ["killed", ours.get(name, 2)] for name in scripts - {"train"}} | ranks
+    extras = ("extra_score", "vector_score", "imported_column")
+    one_file = ("record", "benchmark_items", "contamination", *extras, *SHARD_RULES)
+    ours = dict.fromkeys(one_file, 1) | {"evaluate": 5, "query_score": 3}
+    scripts = {script(job): ours.get(job.rule, 2) for job in jobs}
+    ranks = {"worker": ["killed", 2, ".saving"]} if scripts.pop("train", None) else {}
+    return {name: ["killed", number] for name, number in scripts.items()} | ranks
 
 
 def files(folder: Path) -> set[str]:
