@@ -43,8 +43,9 @@ def pruning_in_training(experiment: Experiment, cell: Cell) -> dict[str, Any] | 
 
 
 def foreign_versions(experiment: Experiment, cell: Cell) -> dict[str, int]:
-    """Versions of the cell's pruners from outside this package: the version of the step `prune` does not cover them."""
-    members = pruners.find_pruners(experiment.variant(cell.variant).method)
+    """Versions of the cell's pruners from outside this package, called ones too: the step's version covers none."""
+    variant = experiment.variant(cell.variant)
+    members = pruners.all_pruners(variant.method, variant.options)
     return {pruner.name: pruner.version for pruner in members if pruner.foreign}
 
 

@@ -76,6 +76,14 @@ def find_pruners(method: str) -> list[Pruner]:
     return [_find(names[0], SAMPLE, "sample pruner"), _find(names[1], TOKEN, "token pruner")]
 
 
+def all_pruners(method: str, options: dict[str, Any]) -> list[Pruner]:
+    """The pruners that `method` names, and those that these call under `options`."""
+    members = [(pruner, complete_options(method, options)) for pruner in find_pruners(method)]
+    for pruner, complete in members:  # it grows: a called one may call another
+        members += pruner.calls(complete)
+    return [pruner for pruner, _ in members]
+
+
 def needs(method: str, options: dict[str, Any] | None = None) -> Needs:
     """The score columns that `method` reads under `options`."""
     pruners, complete = find_pruners(method), complete_options(method, options or {})

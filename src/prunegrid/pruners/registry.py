@@ -39,7 +39,7 @@ class Pruner:
     options by the name of a source that reads the method otherwise than the paper does: `{method: longest+ppl, reading:
     authors-2025-09}` sets those of both pruners, and options beside it override them. What is recorded is every
     option's value, and not the reading. Increase `version` when the pruner's result changes: selections made with it
-    are made again.
+    are made again. `calls` are the other pruners, with their complete options, that it calls under its own.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Pruner:
     version: int = 1
     option_order: tuple[str, ...] = ()
     readings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: Callable[[dict[str, Any]], tuple[tuple["Pruner", dict[str, Any]], ...]] = lambda options: ()
 
     @cached_property
     def options(self) -> Options:

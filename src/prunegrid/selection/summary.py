@@ -11,7 +11,7 @@ from prunegrid.core import files
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.variant import Budget
-from prunegrid.pruners import PruningSpec, find_pruners
+from prunegrid.pruners import PruningSpec, all_pruners
 
 UNSET: Any = Field(None, exclude_if=lambda value: value is None)
 
@@ -102,7 +102,7 @@ class SelectionSummary(BaseModel):
             "n_samples": totals.samples,
             "n_kept_samples": totals.kept_samples,
             "kept_tokens": totals.kept_tokens,
-            "foreign_pruners": foreign_pruners(spec.method),
+            "foreign_pruners": foreign_pruners(spec.method, spec.options),
             "version": __version__,
         }
         return cls(**details | fields | rest)
@@ -135,10 +135,10 @@ def prune_again(summary: Path) -> str:
     return f"prune again (in a workflow: rm {summary} {selection}, then the same snakemake command)"
 
 
-def foreign_pruners(method: str) -> dict[str, Any]:
-    """Module, version and source digest of each pruner of `method` that comes from outside the package."""
+def foreign_pruners(method: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Module, version and source digest of each pruner from outside the package that `method` names or calls."""
     return {
         pruner.name: {"module": pruner.function.__module__, "version": pruner.version, "source": pruner.source_digest}
-        for pruner in find_pruners(method)
+        for pruner in all_pruners(method, options)
         if pruner.foreign
     }

@@ -14,6 +14,7 @@ from prunegrid.data.contamination import contamination_sentence
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.names import AVERAGE
+from prunegrid.experiment.variant import Variant
 from prunegrid.results import collect
 from prunegrid.statistics import seed_count
 from prunegrid.statistics.power import detectable
@@ -117,13 +118,14 @@ def _plugins(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> st
 def _plugin_selections(experiment: Experiment, directory: Path, frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """`selection.json` of each evaluated cell that such a pruner selected for."""
     for cell in dict.fromkeys(cell for cell, _ in collect.done(experiment, frame)):
-        if cell.budget and _plugin_files(experiment.variant(cell.variant).method):
+        if cell.budget and _plugin_files(experiment.variant(cell.variant)):
             yield files.read_json(directory / grid.selection_summary(experiment, cell))
 
 
-def _plugin_files(method: str) -> list[Path]:
-    """The files of the method's pruners from outside the package."""
-    return [Path(inspect.getfile(pruner.function)) for pruner in pruners.find_pruners(method) if pruner.foreign]
+def _plugin_files(variant: Variant) -> list[Path]:
+    """The files of the variant's pruners from outside the package."""
+    members = pruners.all_pruners(variant.method, variant.options)
+    return [Path(inspect.getfile(pruner.function)) for pruner in members if pruner.foreign]
 
 
 def _trusted(experiment: Experiment) -> str:
@@ -135,5 +137,5 @@ def _trusted(experiment: Experiment) -> str:
 
 def _versions(experiment: Experiment) -> str:
     digest = config_digest(experiment)[:DIGITS]
-    code = code_version(file for variant in experiment.variants for file in _plugin_files(variant.method))
+    code = code_version(file for variant in experiment.variants for file in _plugin_files(variant))
     return f"Config {digest} ({experiment.experiment}); table by prunegrid {__version__}, {code}."

@@ -45,12 +45,17 @@ def _columns(options: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((HIDDEN_MEAN, *read)))
 
 
+def _calls(options: dict[str, Any]) -> tuple[tuple[Pruner, dict[str, Any]], ...]:
+    pruner, inner = _scorer(options)
+    return ((pruner, inner),) if pruner else ()
+
+
 def _label(options: dict[str, Any]) -> str:
     pruner, inner = _scorer(options)
     return f"Diverse ({pruner.title(inner) if pruner else options['score']})"
 
 
-@sample_pruner(NAME, label=_label, samples=_columns)
+@sample_pruner(NAME, label=_label, samples=_columns, calls=_calls)
 def diverse(
     scores: Scores,
     draw: Draw,

@@ -45,7 +45,7 @@ def length_bins(lengths: Ints, bins: int) -> Ints:
     return shorter * number // len(lengths)
 
 
-@sample_pruner(NAME, label=_label, samples=_columns, reason="random")
+@sample_pruner(NAME, label=_label, samples=_columns, reason="random", calls=lambda options: (_other(options),))
 def length_matched(
     scores: Scores,
     draw: Draw,

@@ -65,7 +65,14 @@ def _rank(
     return np.array(pruner.call(block, draw, options=complete), np.float64)
 
 
-@joint_pruner(NAME, label=_label, samples=_sample_columns, tokens=_token_columns, rank=_rank)
+@joint_pruner(
+    NAME,
+    label=_label,
+    samples=_sample_columns,
+    tokens=_token_columns,
+    rank=_rank,
+    calls=lambda options: (_ranker(options),),
+)
 def token_first(
     scores: Scores,
     draw: Draw,
