@@ -68,6 +68,7 @@ def random_scores(n: int, seed: int = 0, longest: int = 30) -> Scores:
             "hidden_mean": np.round(later.normal(size=(n, 4)), 1),
             "query_rank": np.random.default_rng([seed, 3]).permutation(n),
             "duplicate_rank": np.random.default_rng([seed, 2]).geometric(0.7, n) - 1,
+            "compression_ratio": np.round(np.random.default_rng([seed, 4]).gamma(9.0, 0.15, n), 1),
         },
         tokens=columns,
     )

@@ -33,6 +33,12 @@ GRIDS: dict[str, dict[str, Any]] = {
         "seeds": [0, 1],
         "references": ["full", "shuffled-responses"],
     },
+    "data sets that the sandbox draws for who reads them": {
+        "budgets": BUDGETS,
+        "variants": ["random+random", "rds+random", {"judge": {"method": "imported+random"}}],
+        "query": {"name": "sums", "hub": "sandbox/gsm8k", "config": "main", "split": "train"},
+        "scores": {"quality": f"results/{DEFAULT['experiment']}/world/sandbox/judge/default/train.jsonl"},
+    },
     "shards, contamination, deleted weights, own data, imported scores": {
         "budgets": BUDGETS,
         "variants": ["qtuning", {"equal": {"method": "random+ppl", "match": "qtuning"}}],

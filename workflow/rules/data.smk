@@ -5,7 +5,7 @@ if EXPERIMENT.sandbox:
 
     rule world:
         output:
-            sorted({local_source(ref) for ref in EXPERIMENT.data_sets if ref.hub}),
+            [f"{R}/{file}" for file in inputs.world_files(EXPERIMENT)],
             text=f"{R}/{layout.WORLD_TEXT}",
         log:
             f"{R}/{layout.log('world')}",
@@ -20,6 +20,26 @@ if EXPERIMENT.sandbox:
             version=STEP["world"],
         script:
             "../scripts/world.py"
+
+    # A data set that only some experiments read: its rule is its own, so that asking for one draws no world again.
+    rule world_option:
+        output:
+            f"{R}/{layout.WORLD}/{{optional}}.jsonl",
+        log:
+            f"{R}/{layout.log('world_option', '{optional}')}",
+        benchmark:
+            f"{R}/{layout.benchmark('world_option', '{optional}')}"
+        wildcard_constraints:
+            optional="|".join(map(re.escape, inputs.optional_sets(EXPERIMENT))) or "(?!)",
+        conda:
+            "../../envs/prunegrid.yaml"
+        resources:
+            **needs("world_option"),
+        params:
+            **EXPERIMENT.sandbox.model_dump(mode="json"),
+            version=STEP["world"],
+        script:
+            "../scripts/world_option.py"
 
 
 rule dataset:

@@ -27,7 +27,7 @@ from prunegrid.experiment.training import USUAL_DTYPE, Pruning, Runtime, Scoring
 from prunegrid.experiment.training_checks import check_gpu_options, check_trainings
 from prunegrid.experiment.variant import Budget, Variant, query_readers
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
-from prunegrid.sandbox.data_sets import DATA_SETS
+from prunegrid.sandbox.data_sets import DATA_SETS, QUERIES
 
 
 class Experiment(Section):
@@ -157,10 +157,10 @@ class Experiment(Section):
         if self.sandbox is None and any(source.pretrain for source in self.sources.values()):
             raise ValueError("a model with pretrain needs a sandbox section: it is trained on the sandbox's text")
         for ref in self.data_sets if self.sandbox else ():
-            if ref.hub and ref.mirror_name not in DATA_SETS:
+            if ref.hub and ref.mirror_name not in (*DATA_SETS, QUERIES):
                 raise ValueError(
                     f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
-                    f"org/name/config/split there: {', '.join(DATA_SETS)}"
+                    f"org/name/config/split there: {', '.join((*DATA_SETS, QUERIES))}"
                 )
         return self
 

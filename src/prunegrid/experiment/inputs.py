@@ -12,11 +12,28 @@ from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.score_file import reads_data
 from prunegrid.pruners.columns import EXTRAS, complete_extras
+from prunegrid.sandbox.data_sets import OPTIONAL_SETS
 
 
 def world_file(ref: DataRef) -> str:
     """Where the sandbox's world holds a data set of the hub."""
     return f"{layout.WORLD}/{ref.mirror_name}.jsonl"
+
+
+def world_files(experiment: Experiment) -> list[str]:
+    """What the experiment reads of the sandbox's usual data sets."""
+    names = {ref.mirror_name for ref in experiment.data_sets if ref.hub}
+    return sorted(f"{layout.WORLD}/{name}.jsonl" for name in names.difference(OPTIONAL_SETS))
+
+
+def optional_sets(experiment: Experiment) -> list[str]:
+    """The data sets that the sandbox writes only because the section `query` or `scores` reads them."""
+    if experiment.sandbox is None:
+        return []
+    refs = {ref.mirror_name for ref in experiment.data_sets if ref.hub}
+    given = {score.file for score in experiment.scores.values()}
+    files = {name: f"{experiment.results}/{layout.WORLD}/{name}.jsonl" for name in OPTIONAL_SETS}
+    return [name for name, file in files.items() if name in refs or file in given]
 
 
 def reference_name(model: str) -> str:
@@ -43,13 +60,23 @@ def imported_data(experiment: Experiment, column: str) -> str | None:
 
 
 def score_file(experiment: Experiment, model: str, column: str) -> str:
-    """The user's file of an imported column; a `PrunegridError` if it is not there."""
+    """The file of an imported column; a `PrunegridError` if it is not there and no rule makes it."""
     path = experiment.scores[column].path(model)
-    if not Path(path).is_file():
+    if not Path(path).is_file() and path not in _drawn_files(experiment):
         meta = f"{experiment.results}/{layout.scores_meta(model)}"
         fix = f"write it, or correct the path; what it may need is scored first with {meta} as the target"
         raise PrunegridError(f"scores.{column}.file", f"{path} is no file", fix)
     return path
+
+
+def drawn_scores(experiment: Experiment, column: str) -> str | None:
+    """The file of an imported column within the results folder, if the sandbox writes it."""
+    file = experiment.scores[column].file
+    return file.removeprefix(f"{experiment.results}/") if file in _drawn_files(experiment) else None
+
+
+def _drawn_files(experiment: Experiment) -> set[str]:
+    return {f"{experiment.results}/{layout.WORLD}/{name}.jsonl" for name in optional_sets(experiment)}
 
 
 def extra_inputs(experiment: Experiment, cell: Cell) -> dict[str, str]:

@@ -14,16 +14,19 @@ from prunegrid.experiment.dataset import DataRef
 from prunegrid.experiment.evaluation import Benchmark
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.inputs import (
+    drawn_scores,
     extra_columns,
     extra_inputs,
     imported_columns,
     imported_data,
     match_input,
+    optional_sets,
     reference_name,
     selection_files,
     training_input,
     weights_input,
     world_file,
+    world_files,
 )
 from prunegrid.experiment.step import Step
 from prunegrid.pruners.columns import (
@@ -153,8 +156,8 @@ def first_missing(steps: Sequence[Step], exists: Exists) -> Step:
 def _world(experiment: Experiment) -> list[Step]:
     if experiment.sandbox is None:
         return []
-    files = sorted({world_file(ref) for ref in experiment.data_sets if ref.hub})
-    return [Step("world", "", (*files, layout.WORLD_TEXT))]
+    drawn = [Step("world_option", name, (f"{layout.WORLD}/{name}.jsonl",)) for name in optional_sets(experiment)]
+    return [Step("world", "", (*world_files(experiment), layout.WORLD_TEXT)), *drawn]
 
 
 def _dataset(experiment: Experiment) -> Step:
@@ -211,7 +214,7 @@ def _extra_score(experiment: Experiment, model: str, column: str) -> Step:
 
 def _imported_column(experiment: Experiment, model: str, column: str) -> Step:
     """The user's file is looked for when it runs."""
-    needs = _files(*_scores(model), imported_data(experiment, column))
+    needs = _files(*_scores(model), imported_data(experiment, column), drawn_scores(experiment, column))
     return Step("imported_column", f"{model}/{column}", (layout.extra_score(model, column),), needs)
 
 

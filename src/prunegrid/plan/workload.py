@@ -19,8 +19,8 @@ from prunegrid.pruners.columns import ALONE_EXTRAS as ALONE
 from prunegrid.pruners.columns import DERIVED_EXTRAS, MEAN_EXTRAS, REFERENCE_EXTRAS, TEXT_EXTRAS
 
 START = {
-    "world": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0, "score": 4.5,
-    "gather_scores": 0.4,
+    "world": 0.5, "world_option": 0.5, "dataset": 0.6, "benchmark_items": 0.4, "contamination": 0.6, "model": 5.0,
+    "score": 4.5, "gather_scores": 0.4,
     "extra_score": 4.5, "vector_score": 4.5, "query_score": 4.5,
     "prune": 0.7, "train": 6.0, "train_dynamic": 6.0, "evaluate": 5.0,
     "record": 0.3, "import_scores": 0.7, "imported_column": 0.6, "choose": 0.7, "cut": 0.7, "gather_selection": 0.5,

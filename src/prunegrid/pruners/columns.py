@@ -10,6 +10,7 @@ PASS_COLUMNS = ("prompt_tokens", "response_tokens", "truncated", "ppl", *HEAD_SC
 # Optional scores, each computed only for the pruners that read it: what it has a value for. A vector is of a sample: a
 # pruner names it among its `samples` and reads an array [n, D], which is in a file that is mapped into memory.
 EXTRAS = {
+    "compression_ratio": "sample",
     "duplicate_rank": "sample",
     "fastv_layer2": "token",
     "fastv_rank": "token",
@@ -34,7 +35,9 @@ VECTOR_EXTRAS = frozenset(name for name, kind in EXTRAS.items() if kind == "vect
 # Computed under the model's reference instead of the model.
 REFERENCE_EXTRAS = frozenset({"reference_loss", "reference_nll"})
 QUERY_EXTRAS = frozenset({"query_rank"})  # read a query set, and run the model over it, too
-DATA_EXTRAS = frozenset({"duplicate_rank", "instruction_characters", "instruction_entropy"})  # read the messages
+DATA_EXTRAS = frozenset(  # read the messages
+    {"compression_ratio", "duplicate_rank", "instruction_characters", "instruction_entropy"}
+)
 TEXT_EXTRAS = (*sorted(DATA_EXTRAS), "prompt_candidates", "token_frequency")  # of texts and ids: no model runs
 LAYER_EXTRAS = ("fastv_rank", "prompt_attention", "sparsevlm_kept")  # of the last layer's attention
 DERIVED_EXTRAS = {

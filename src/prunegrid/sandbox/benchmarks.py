@@ -17,6 +17,7 @@ from .world import Fact, World
 ARC_EASY, ARC_CHALLENGE, GSM8K, SQUAD, TRIVIA = BENCHMARK_ITEMS
 KNOWN_SHARES = {"easy": 0.5, "challenge": 0.2, "trivia": 0.4}
 UNANSWERABLE_SHARE = 0.1
+QUERY_COUNT = 50
 ARC_WORDING, TRIVIA_WORDING = 2, 3
 
 
@@ -72,6 +73,14 @@ def _gsm8k(
             row["answer"] += f"\n#### {drawn.answer}"
             rows.setdefault(row["question"], row)
     return list(rows.values())
+
+
+def query_rows(
+    seed: int, used_prompts: set[str], tested: set[str], draw: Callable[[random.Random], Sum] = draw_sum
+) -> list[Record]:
+    """GSM8K's training split: sums that are neither among the SFT prompts `used_prompts` nor the `tested` questions."""
+    used = used_prompts | {f"Question: {question}" for question in tested}
+    return _gsm8k(random.Random(f"queries {seed}"), used, QUERY_COUNT, draw)
 
 
 def _squad(world: World, rng: random.Random, used_prompts: set[str], count: int) -> list[Record]:

@@ -10,6 +10,9 @@ BENCHMARK_ITEMS = {
 PRETRAINING, SFT = "sandbox/pretrain/default/train", "sandbox/sft/default/train"
 DATA_SETS = (PRETRAINING, SFT, *BENCHMARK_ITEMS)
 """`org/name/config/split` of each, as a mirror is laid out."""
+QUERIES, JUDGE = "sandbox/gsm8k/main/train", "sandbox/judge/default/train"
+OPTIONAL_SETS = (QUERIES, JUDGE)
+"""What is written only for an experiment that reads it: samples of a task for `query`, grades for `scores`."""
 
 VOCABULARY = 1024
 FEED_FORWARD = 3  # times the hidden size

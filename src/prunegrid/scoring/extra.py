@@ -76,6 +76,7 @@ def write_extras(inputs: ExtraInputs, columns: Mapping[str, NDArray[Any]]) -> No
 
 
 COMPUTE: dict[str, Callable[[ExtraInputs], NDArray[np.floating]]] = {
+    "compression_ratio": extra_texts.compression_ratio,
     "duplicate_rank": extra_texts.duplicate_rank,
     "fastv_layer2": extra_passes.fastv_layer2,
     "hidden_mean": extra_passes.hidden_mean,

@@ -3,6 +3,7 @@
 The instruction of an answer is the text of all messages before it, without the chat template.
 """
 
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -66,6 +67,18 @@ def character_entropy(text: str) -> float:
     return float(-(share * np.log(share)).sum() + 0.0)
 
 
+def compression_ratio(inputs: ExtraInputs) -> NDArray[np.float64]:
+    """Bytes of instruction and answer by those that zlib makes of them."""
+    texts = _texts(inputs.data_file, answer=True)
+    return _of_samples(inputs, {sample_id: compressibility(text) for sample_id, text in texts})
+
+
+def compressibility(text: str) -> float:
+    """Bytes of the text (UTF-8) by those of its zlib form at level 6: below 1 where that is longer, 0 if empty."""
+    plain = text.encode()
+    return len(plain) / len(zlib.compress(plain, 6))
+
+
 def duplicate_rank(inputs: ExtraInputs) -> NDArray[np.float64]:
     """How many near duplicates of the sample come before it in the data set, among those that were scored."""
     scored, numbers = {*inputs.sequences.sample_id_N.tolist()}, array("q")
@@ -99,9 +112,14 @@ def _of_samples(inputs: ExtraInputs, values: Mapping[int, float]) -> NDArray[np.
 
 def instructions(data: Path) -> Iterator[tuple[int, str]]:
     """The `sample_id` and the instruction of every learned answer of a data set."""
+    return _texts(data, answer=False)
+
+
+def _texts(data: Path, answer: bool) -> Iterator[tuple[int, str]]:
+    """The texts before every learned answer of a data set, with that `answer` or without, by `sample_id`."""
     for sample_id, messages in _conversations(data):
         for number, i in _places(sample_id, messages):
-            yield number, "".join(message.get("content") or "" for message in messages[:i])
+            yield number, "".join(message.get("content") or "" for message in messages[: i + answer])
 
 
 def _conversations(data: Path) -> Iterator[tuple[int, Messages]]:

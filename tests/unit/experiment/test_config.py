@@ -66,6 +66,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         ("dataset.path", "x.jsonl", "dataset: give either hub or path"),
         ("sandbox", None, "needs a sandbox section"),
         ("experiment", "../elsewhere", "it names a folder"),
+        ("dataset.hub", "sandbox/judge", "sandbox/judge (config default, split train) is not in the sandbox; org/name"),
         ("dataset.hub", "sandbox/sfd", "sandbox/sfd (config default, split train) is not in the sandbox; org/name"),
         ("seeds", [-1], "seeds[0]: is -1"),
         ("dataset.carry", ["sample_id"], "dataset: carry names sample_id, which the data set has already"),

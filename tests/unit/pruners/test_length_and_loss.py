@@ -17,10 +17,17 @@ NLL = [1.0, 2.0, 0.5, 2.0, 3.0, 0.1]
 REFERENCE = [0.2, 2.5, 0.3, 0.5, 2.9, 0.1]
 ERROR = [0.5, 0.7, 0.3, 0.8, 0.6, 0.1]
 UPD = [0.4, 0.3, 0.5, 0.6, 0.1, 0.5]
+COMPRESSION = [1.2, 0.9, 2.5, 0.9, 1.1, 1.6]
 
 
 def kept(method: str, scores: Scores | None = None, ratio: float = 0.5, seed: int = 0, **options: Any) -> list[int]:
-    columns = {"nll": NLL, "reference_loss": REFERENCE, "mean_error": ERROR, "upd": UPD}
+    columns = {
+        "nll": NLL,
+        "reference_loss": REFERENCE,
+        "mean_error": ERROR,
+        "upd": UPD,
+        "compression_ratio": COMPRESSION,
+    }
     scores = scores or handmade_scores.scores(LENGTHS, samples=columns)
     return pruners.select(scores, spec(f"{method}+random", ratio, 1, **options), Draw(seed)).sample_id.tolist()
 
@@ -44,6 +51,13 @@ def test_ppl_mid_by_hand() -> None:
     """Losses rank 5 2 0 1 3 4: the middle two are 0 and 1; of 2 and 3, as far from the middle, the smaller id."""
     assert kept("ppl-mid") == [0, 1, 2]
     assert kept("loss", loss="middle") == [0, 1, 3]
+
+
+def test_compression_by_hand() -> None:
+    assert kept("compression") == [1, 3, 4]
+    assert kept("compression", ratio=0.2) == [1], "of two equal ratios the smaller id"
+    assert kept("compression", compression="highest") == [0, 2, 5]
+    assert pruners.label("compression") == "Compression (lowest)"
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 50])

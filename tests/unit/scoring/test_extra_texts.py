@@ -17,7 +17,7 @@ from prunegrid.experiment.training import Scoring
 from prunegrid.models import load_tokenizer
 from prunegrid.pruners import Needs
 from prunegrid.scoring.extra import write_extra
-from prunegrid.scoring.extra_texts import character_entropy, instructions, selective_ifd
+from prunegrid.scoring.extra_texts import character_entropy, compressibility, instructions, selective_ifd
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from support.errors import refused
@@ -54,17 +54,33 @@ def test_entropy_of_characters_in_nats(text: str, expected: float) -> None:
     assert character_entropy(text) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0 / 8),  # 2 bytes of header, 2 of an empty block, 4 of the check sum
+        ("a", 1 / 9),
+        ("abcdefgh", 8 / 16),
+        ("\u00e9", 2 / 10),  # two bytes in UTF-8
+        ("a" * 1000, 1000 / 17),
+    ],
+)
+def test_compressibility_is_bytes_of_the_text_by_bytes_of_its_zlib_form(text: str, expected: float) -> None:
+    assert compressibility(text) == pytest.approx(expected, abs=1e-12)
+
+
 @pytest.mark.parametrize("turns", ["each", "all"])
 def test_columns_of_texts_and_ids(turns: str, tiny_model: Path, tmp_path: Path) -> None:
     data = prepared(tmp_path, turns)
     score(tiny_model, data, tmp_path / "scores", Scoring(max_length=200))
     columns: dict[str, Any] = {}
-    for name in ("instruction_characters", "instruction_entropy", "prompt_candidates"):
+    for name in ("compression_ratio", "instruction_characters", "instruction_entropy", "prompt_candidates"):
         write_extra(name, tmp_path / "scores", tiny_model, tmp_path / f"{name}.parquet", Scoring(), data=data)
         columns[name] = pq.read_table(tmp_path / f"{name}.parquet")[name].to_pylist()
     assert columns["instruction_characters"] == [12, 18, 3]
     texts = ("Be brief.aab", "Be brief.aabnoabcd", "aab")
     np.testing.assert_allclose(columns["instruction_entropy"], [*map(character_entropy, texts)], rtol=1e-6)
+    whole = ("Be brief.aabno", "Be brief.aabnoabcdyes, it is", "aabno")
+    np.testing.assert_allclose(columns["compression_ratio"], [*map(compressibility, whole)], rtol=1e-6)
     tokenizer, rows = load_tokenizer(tiny_model), ScoresFolder(tmp_path / "scores").sequences().expanded()
     plain = [sum(token not in tokenizer.all_special_ids for token in rows.ids(row)[0]) for row in range(3)]
     assert columns["prompt_candidates"] == plain
@@ -75,10 +91,12 @@ def test_columns_of_texts_and_ids(turns: str, tiny_model: Path, tmp_path: Path) 
 def test_conversations_refuse_counts_of_one_answers_prompt(tiny_model: Path, tmp_path: Path) -> None:
     data, folder = prepared(tmp_path, "all"), ScoresFolder(tmp_path / "scores")
     score(tiny_model, data, folder.path, Scoring(max_length=200))
-    for name in ("prompt_candidates", "sequence_entropy"):
-        write_extra(name, folder.path, tiny_model, folder.extra_file(name), Scoring())
+    for name in ("compression_ratio", "prompt_candidates", "sequence_entropy"):
+        write_extra(name, folder.path, tiny_model, folder.extra_file(name), Scoring(), data=data)
     with refused("unit: conversation", "prompt_candidates", fix="unit: turn"):
         folder.read_samples(Needs(samples={"prompt_candidates": "test"}, tokens={}), unit="conversation")
+    with refused("unit: conversation", "compression_ratio", fix="unit: turn"):
+        folder.read_samples(Needs(samples={"compression_ratio": "test"}, tokens={}), unit="conversation")
     needs = Needs(samples={"sequence_entropy": "test"}, tokens={})
     turns, whole = (folder.read_samples(needs, unit).samples["sequence_entropy"] for unit in ("turn", "conversation"))
     assert whole.tolist() == turns[1:].tolist(), "the last answer's sequence is the whole conversation"
