@@ -12,6 +12,7 @@ from prunegrid.experiment.locate import read_folder
 from prunegrid.experiment.names import FULL, ZERO_SHOT
 from prunegrid.pruners import PAPER, READING
 from prunegrid.published import frame as published
+from prunegrid.published import imported
 from prunegrid.published.compare import (
     DIFFERS,
     ITEMS_OUTSIDE,
@@ -50,8 +51,11 @@ def compare_folders(
     frame = read_results(directory)
     if reading != PAPER:
         frame = of_reading(frame, directory, reading)
-    rows = compare(frame, read_results(other) if other else published.reference(), models)
-    return rows, [summary(rows), *_omissions(frame), *_caveats(rows, "their" if other else "the paper's"), NOISE]
+    named, theirs = imported.as_published(frame), read_results(other) if other else published.reference()
+    rows = compare(named, imported.as_published(theirs), models)
+    tools = [*imported.notes(frame, named), *([] if other else imported.counterparts(rows, theirs))]
+    caveats = _caveats(rows, "their" if other else "the paper's")
+    return rows, [summary(rows), *_omissions(named), *tools, *caveats, NOISE]
 
 
 def of_reading(frame: pd.DataFrame, directory: Path, reading: str) -> pd.DataFrame:

@@ -334,3 +334,36 @@ def test_compare_reports_bad_input_in_one_line(arguments: list[str], message: st
     with pytest.raises(SystemExit, match=message) as raised:
         app.main(["compare", *arguments])
     assert len(str(raised.value.code).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("variant", "reader"), [("deita", "imported"), ("deita+random", "imported"), ("deita", "diverse")]
+)
+def test_imported_scores_stand_for_the_tool_they_are_named_after(
+    variant: str, reader: str, tmp_path: Path, capsys: Any
+) -> None:
+    """58.20 is printed for Deita + Random on ARC-E; `judge` has a name of its own, `ds2` no imported scores."""
+    judged = {"sample_pruner": reader, "token_pruner": "random"}
+    frame = pd.concat(
+        [
+            arc_e(60, 61),
+            arc_e(59, 60, variant=variant, **judged),
+            arc_e(70, variant="judge", **judged),
+            arc_e(70, variant="ds2", sample_pruner="loss"),
+        ]
+    )
+    collect.write(frame, tmp_path / "mine.parquet")
+    shown = run(capsys, tmp_path / "mine.parquet")
+    assert "| 12.5 × 50 | Deita + Random  | ARC-E       | 59.50 (2) | 58.20    | +1.30 ± " in shown
+    assert f"stand for the tool they are named after: {variant} ({reader}) for deita." in shown
+    assert "Left out: variants with a name of their own (judge, ds2)." in shown
+    assert "Published at these budgets and not here: alpagasus, ds2, less." in shown
+    assert "ds2: {method: imported+random, sample_scores: ds2}" in shown
+
+
+def test_no_tool_is_asked_for_where_none_is_published(tmp_path: Path, capsys: Any) -> None:
+    collect.write(arc_e(60, 61, sample_ratio=0.5, token_ratio=0.7), tmp_path / "mine.parquet")
+    shown = run(capsys, tmp_path / "mine.parquet")
+    assert "1 scores compared" in shown and "alpagasus" not in shown
+    collect.write(arc_e(60, 61), tmp_path / "mine.parquet")
+    assert "alpagasus" not in run(capsys, tmp_path / "mine.parquet", "--with", tmp_path / "mine.parquet")
