@@ -1,7 +1,7 @@
 """The published methods whose scores other tools make: a variant named after one, by imported scores, stands for it.
 
-v2's Table 13 has rows of AlpaGasus, Deita, DS2 and LESS, each with Random tokens. Their scores come from judges, trained
-scorers and gradients (docs/selectors.md, "Recipes"); the rest of such a row is a sample pruner that reads a column.
+v2's Table 13 has rows of AlpaGasus, Deita, DS2 and LESS, each with Random tokens. Their scores come from judges,
+trained scorers and gradients (docs/selectors.md, "Recipes"); the rest is a sample pruner that reads a column.
 """
 
 import pandas as pd
@@ -11,7 +11,7 @@ READERS = ("imported", "diverse")  # `diverse` is Deita's filter behind its scor
 
 
 def as_published(frame: pd.DataFrame) -> pd.DataFrame:
-    """A results frame in which a variant `deita`, or `deita+random`, of a pruner of `READERS` is the row of that tool."""
+    """The results frame in which a variant `deita` or `deita+random` by one of `READERS` is the row of that tool."""
     tool = frame["variant"].str.split("+", regex=False).str[0]
     named = frame["variant"].isin([*TOOLS]) | (frame["variant"] == tool + "+" + frame["token_pruner"])
     stands = named.fillna(False) & tool.isin([*TOOLS]) & frame["sample_pruner"].isin([*READERS]).fillna(False)
@@ -24,20 +24,10 @@ def as_published(frame: pd.DataFrame) -> pd.DataFrame:
 def notes(frame: pd.DataFrame, renamed: pd.DataFrame) -> list[str]:
     """Which rows of ours stand for a tool's, and by what; `renamed` is `as_published(frame)`."""
     changed = frame["sample_pruner"].ne(renamed["sample_pruner"]).fillna(False)
-    rows = sorted(
-        {
-            (tool, name, reader)
-            for tool, name, reader in zip(
-                renamed.loc[changed, "sample_pruner"],
-                frame.loc[changed, "variant"],
-                frame.loc[changed, "sample_pruner"],
-                strict=True,
-            )
-        }
-    )
-    if not rows:
+    rows = frame.assign(tool=renamed["sample_pruner"])[changed][["variant", "sample_pruner", "tool"]].drop_duplicates()
+    if rows.empty:
         return []
-    pairs = ", ".join(f"{name} ({reader}) for {tool}" for tool, name, reader in rows)
+    pairs = ", ".join(f"{name} ({reader}) for {tool}" for name, reader, tool in rows.itertuples(index=False))
     return [
         f"Rows by scores from elsewhere that stand for the tool they are named after: {pairs}. Whether their "
         "scores are that tool's, only their source says (selection.json, extras)."
@@ -45,17 +35,15 @@ def notes(frame: pd.DataFrame, renamed: pd.DataFrame) -> list[str]:
 
 
 def counterparts(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """The tools' rows of `other` at a model and budget that was compared, which no row of ours stands for."""
-    key = ["model", "sample_ratio", "token_ratio"]
-    budgets = rows[rows["their_model"].notna()][["their_model", "sample_ratio", "token_ratio"]].drop_duplicates()
-    there = other[other["sample_pruner"].isin(TOOLS)].merge(budgets.set_axis(key, axis=1), on=key)
+    """The tools' rows of `other`, where data set, model and budget were compared, that no row of ours stands for."""
+    key = ["dataset", "model", "sample_ratio", "token_ratio"]
+    matched = rows[rows["their_model"].notna()][["their_dataset", "their_model", *key[2:]]].drop_duplicates()
+    there = other[other["sample_pruner"].isin(TOOLS)].merge(matched.set_axis(key, axis=1), on=key)
     missing = sorted({*there["sample_pruner"]} - {*rows["sample_pruner"]})
     if not missing:
         return []
-    recipe = (
-        f"variants: [{', '.join(f'{tool}: {{method: imported+random, sample_scores: {tool}}}' for tool in missing)}]"
-    )
+    variants = ", ".join(f"{tool}: {{method: imported+random, sample_scores: {tool}}}" for tool in missing)
     return [
         f"Published at these budgets and not here: {', '.join(missing)}. Import their scores, and name the variants "
-        f"after them: {recipe} (docs/selectors.md, Recipes)."
+        f"after them: variants: [{variants}] (docs/selectors.md, Recipes)."
     ]
