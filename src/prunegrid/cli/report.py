@@ -1,17 +1,19 @@
-"""Write one page to explore a results folder with, which opens from disk."""
+"""Write one page to explore a results folder or a selection with, which opens from disk."""
 
 import argparse
 from pathlib import Path
 
-from prunegrid.cli.arguments import add_results_folder
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write the page there (default: in the folder)")
-    add_results_folder(parser)
+    parser.add_argument("--scores", type=Path, help="of a selection its scores, where they are not where it says")
+    parser.add_argument("directory", type=Path, help="results/<experiment>, or what `prunegrid prune` wrote")
 
 
 def run(options: argparse.Namespace) -> None:
-    from prunegrid.report.build import build
+    from prunegrid.report import build, selection_page
 
-    print(build(options.directory, options.out))
+    if selection_page.is_selection(options.directory):
+        print(selection_page.build(options.directory, options.out, options.scores))
+    else:
+        print(build.build(options.directory, options.out))

@@ -22,7 +22,7 @@ ROOM = Path(__file__).parent
 TEMPLATES = FileSystemLoader([ROOM, ROOM.parent / "table"])
 ENVIRONMENT = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 LIBRARIES = {"tabulator": "tabulator.min.js", "vega": "vega-embed.bundle.js"}
-STYLES = ["vendor/tabulator.min.css", "page.css"]
+STYLES = ["vendor/tabulator.min.css", "page.css", "selections.css"]
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -54,7 +54,7 @@ def write(path: Path, title: str, views: Sequence[View], static: str = "") -> No
 def render(title: str, views: Sequence[View], static: str = "") -> str:
     """The page's text; its first view opens first."""
     libraries = {name: (ROOM / "vendor" / file).read_text() for name, file in LIBRARIES.items()}
-    names = ["page", *(name for view in views for name in (*view.helpers, view.name))]
+    names = dict.fromkeys(["page", *(name for view in views for name in (*view.helpers, view.name))])
     script = "\n".join((ROOM / "scripts" / f"{name}.js").read_text() for name in names)
     style = "\n".join((ROOM / name).read_text() for name in STYLES)
     blocks = {f"library-{name}": packed(code) for name, code in libraries.items()}

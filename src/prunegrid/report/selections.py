@@ -1,0 +1,165 @@
+"""The selections that the views of samples show: those of an experiment's cells, or a single one of a user's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from prunegrid import pruners
+from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
+from prunegrid.core.parts import find_table, parts_columns, read_parts
+from prunegrid.core.ragged import Ints
+from prunegrid.experiment import grid, layout
+from prunegrid.experiment.config import Experiment
+from prunegrid.experiment.grid import Cell
+from prunegrid.exporters.origin import find_scores, read_summary
+from prunegrid.scoring.reader import ScoresFolder
+from prunegrid.selection.summary import SelectionSummary
+from prunegrid.table.labels import titles
+
+ROW = ["sample_id", "reason", "treated_as"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One selection, and where its cell stands; `label` is what tables call its pruners."""
+
+    budget: str
+    variant: str
+    label: str
+    seed: int
+    folder: Path
+    summary: SelectionSummary
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """What an address of the page names it by."""
+        return {"budget": self.budget, "variant": self.variant, "seed": self.seed, "label": self.label}
+
+    @property
+    def is_dynamic(self) -> bool:
+        return self.summary.mode == "dynamic"
+
+    @cached_property
+    def table(self) -> Path:
+        """Its kept samples; of a dynamic cell the log of all mini-batches."""
+        return self.folder / layout.SELECTION_LOG if self.is_dynamic else find_table(self.folder / layout.SELECTION)
+
+    def rows(self, columns: Sequence[str], ids: Ints | None = None) -> pa.Table:
+        """These columns of the kept samples, or of those among `ids`; of a dynamic cell as in its last epoch."""
+        table = read_parts(self.table, [*columns, *(["epoch"] if self.is_dynamic else [])])
+        if self.is_dynamic and len(table):
+            table = table.filter(pc.equal(table["epoch"], pc.max(table["epoch"])))
+        return table if ids is None else table.filter(pc.is_in(table["sample_id"], pa.array(ids, pa.int64())))
+
+    @property
+    def sample_ids(self) -> Ints:
+        """The kept samples."""
+        ids: Ints = np.unique(self.rows(["sample_id"])["sample_id"].to_numpy())
+        return ids
+
+    @property
+    def entropy(self) -> str:
+        """The entropy whose thresholds its pruner has: of the response, or of prompt and response."""
+        needs = pruners.needs(self.summary.method, self.summary.options)
+        return "sequence_entropy" if "sequence_entropy" in needs.samples else "entropy"
+
+
+@dataclass(frozen=True)
+class ModelSelections:
+    """The selections from one model's scores; `note` says what cannot be shown, and why."""
+
+    model: str
+    scores: ScoresFolder
+    choices: list[Choice]
+    note: str
+
+    @property
+    def has_scores(self) -> bool:
+        return all(path.exists() for path in self.scores.tables.values())
+
+
+def of_experiment(experiment: Experiment, root: Path) -> list[ModelSelections]:
+    """A results folder's, model by model."""
+    cells = [cell for cell in grid.cells(experiment) if cell.pruned]
+    return [_of_model(experiment, root, model, [c for c in cells if c.model == model]) for model in experiment.models]
+
+
+def _of_model(experiment: Experiment, root: Path, model: str, cells: list[Cell]) -> ModelSelections:
+    names = {variant.name: _label(variant.name, variant.method, titles(variant)) for variant in experiment.variants}
+    folders = {cell: root / grid.selection_folder(experiment, cell) for cell in cells}
+    done = {cell: folder for cell, folder in folders.items() if (folder / layout.SUMMARY).exists()}
+    choices = [
+        Choice(cell.budget.name, cell.variant, names[cell.variant], cell.seed or 0, folder, _summary(folder))
+        for cell, folder in done.items()
+        if cell.budget
+    ]
+    there = [choice for choice in choices if choice.table.exists()]
+    missing = len(cells) - len(there)
+    notes = [f"{missing:,} of {len(cells):,} selections are not there, and not shown."] if missing else []
+    if any(choice.is_dynamic for choice in there):
+        notes.append("Where pruning was dynamic, the last epoch's samples are shown; its log has no positions.")
+    scores = ScoresFolder(root / layout.scores(model))
+    gone = [path.relative_to(root) for path in scores.tables.values() if not path.exists()]
+    if gone:
+        paths = " and ".join(map(str, gone))
+        notes.append(f"No samples to show: the folder lacks {paths} (not scored yet, or removed).")
+    return ModelSelections(model, scores, there, " ".join(notes))
+
+
+def _summary(folder: Path) -> SelectionSummary:
+    return SelectionSummary.read(folder / layout.SUMMARY)
+
+
+def _label(variant: str, method: str, parts: list[str]) -> str:
+    """A plain variant's pruners, else its own name."""
+    plain = "+".join(name for name in pruners.pruner_names(method) if name)
+    return " + ".join(parts) if variant == plain else variant
+
+
+def alone(folder: Path, scores: Path | None = None) -> ModelSelections:
+    """The one in a folder that `prunegrid prune` wrote. Raises `PrunegridError` if it is damaged.
+
+    Without its scores it is shown without samples.
+    """
+    summary = read_summary(folder)
+    options = pruners.complete_options(summary.method, summary.options)
+    label = " + ".join(pruner.title(options) for pruner in pruners.find_pruners(summary.method))
+    choice = Choice("", summary.variant, label, summary.seeds.get("cell", 0), folder, summary)
+    try:
+        source, note = find_scores(folder, summary, scores), ""
+    except PrunegridError as error:
+        if scores:
+            raise
+        source, note = ScoresFolder(folder), f"No samples to show: {error}."
+    return ModelSelections("", source, [choice], note)
+
+
+def rows_of(path: Path, columns: Sequence[str], ids: Ints) -> pa.Table:
+    """The rows of these samples, ascending, from a table that is read piece by piece."""
+    wanted = pa.array(ids, pa.int64())
+    batches = files.read_batches(path, 4096, columns)
+    parts = [pa.Table.from_batches([batch]).filter(pc.is_in(batch["sample_id"], wanted)) for batch in batches]
+    return pa.concat_tables(parts).sort_by("sample_id").combine_chunks()
+
+
+def sample_columns(scores: ScoresFolder, ids: Ints) -> dict[str, Any]:
+    """Every number that the scores have for a sample, of these samples [n]; vectors are left out."""
+    table = rows_of(scores.tables["sample"], files.parquet_schema(scores.tables["sample"]).names, ids)
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    for name in scores.columns("sample"):
+        file = scores.extra_file(name)
+        if name not in columns and file.suffix == ".parquet" and file.exists():
+            columns[name] = rows_of(file, ["sample_id", name], ids)[name].to_numpy()
+    return columns
+
+
+def has_positions(choice: Choice) -> bool:
+    """Whether it says which tokens are kept; a dynamic cell's log has their number alone."""
+    return "kept" in parts_columns(choice.table) and not choice.is_dynamic
