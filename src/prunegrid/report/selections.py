@@ -93,28 +93,34 @@ def of_experiment(experiment: Experiment, root: Path) -> list[ModelSelections]:
 
 def _of_model(experiment: Experiment, root: Path, model: str, cells: list[Cell]) -> ModelSelections:
     names = {variant.name: _label(variant.name, variant.method, titles(variant)) for variant in experiment.variants}
-    folders = {cell: root / grid.selection_folder(experiment, cell) for cell in cells}
-    done = {cell: folder for cell, folder in folders.items() if (folder / layout.SUMMARY).exists()}
-    choices = [
-        Choice(cell.budget.name, cell.variant, names[cell.variant], cell.seed or 0, folder, _summary(folder))
-        for cell, folder in done.items()
-        if cell.budget
-    ]
-    there = [choice for choice in choices if choice.table.exists()]
-    missing = len(cells) - len(there)
-    notes = [f"{missing:,} of {len(cells):,} selections are not there, and not shown."] if missing else []
-    if any(choice.is_dynamic for choice in there):
+    choices, notes, missing = list[Choice](), list[str](), 0
+    for cell in cells:
+        assert cell.budget and cell.seed is not None, "a pruned cell has both"
+        folder = root / grid.selection_folder(experiment, cell)
+        try:
+            place = (cell.budget.name, cell.variant, names[cell.variant], cell.seed)
+            choice = _read(folder, *place) if (folder / layout.SUMMARY).exists() else None
+        except PrunegridError as error:
+            notes.append(f"Not shown: {error}.")
+            continue
+        missing += choice is None
+        choices += [choice] if choice else []
+    if missing:
+        notes.append(f"{missing:,} of {len(cells):,} selections are not there, and not shown.")
+    if any(choice.is_dynamic for choice in choices):
         notes.append("Where pruning was dynamic, the last epoch's samples are shown; its log has no positions.")
     scores = ScoresFolder(root / layout.scores(model))
     gone = [path.relative_to(root) for path in scores.tables.values() if not path.exists()]
     if gone:
         paths = " and ".join(map(str, gone))
         notes.append(f"No samples to show: the folder lacks {paths} (not scored yet, or removed).")
-    return ModelSelections(model, scores, there, " ".join(notes))
+    return ModelSelections(model, scores, choices, " ".join(notes))
 
 
-def _summary(folder: Path) -> SelectionSummary:
-    return SelectionSummary.read(folder / layout.SUMMARY)
+def _read(folder: Path, budget: str, variant: str, label: str, seed: int) -> Choice | None:
+    """The selection in the folder; None if its table is not there."""
+    choice = Choice(budget, variant, label, seed, folder, SelectionSummary.read(folder / layout.SUMMARY))
+    return choice if choice.table.exists() else None
 
 
 def _label(variant: str, method: str, parts: list[str]) -> str:
