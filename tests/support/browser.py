@@ -49,7 +49,11 @@ def clean_page(browser: Any, **context: Any) -> Iterator[Any]:
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: None if _is_local(request.url) else complaints.append(request.url))
-    yield page
+    try:
+        yield page
+    except Exception as error:
+        error.add_note("\n".join(complaints))
+        raise
     inside.close()
     assert not complaints, "\n".join(complaints)
 

@@ -10,6 +10,7 @@ SINGLE_SEED = "One seed: deltas carry item noise only; no significance is claime
 TWO_SEEDS = "Two seeds: intervals are over items and seeds; no test is made with fewer than three."
 SINGLE = "Intervals are of single comparisons, not corrected."
 BOLD = "Bold: best of the column among the budget's pruned rows."
+BASELINE_WORD = "Arrows"
 STATUSES = {
     "missing": "not computed yet",
     "running": "a step has begun and not ended",
@@ -22,7 +23,7 @@ def legend(table: Table) -> list[str]:
     """One sentence for each kind of thing in this table."""
     sentences = [
         "Scores in percent.",
-        _baseline(table, "Arrows"),
+        _baseline(table, BASELINE_WORD),
         *_noise(table, "Asterisk"),
         BOLD if any(entry.best for entry in table.entries) else "",
         _means(table),

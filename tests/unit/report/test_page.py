@@ -21,8 +21,12 @@ TEXTS = [
 
 
 def write(folder: Path, static: str = "") -> Path:
-    rows = [{"model": text, "budget": "", "sample": "Random", "token": "PPL", "ARC-E": 12.25} for text in TEXTS]
-    view = View("table", "Table", {"benchmarks": ["ARC-E"], "rows": rows})
+    entries = [{"score": 12.25, "seeds": {}, "state": "done", "deltas": {}}] * 2
+    names = ("model", "group", "budget", "variant", "label", "sample", "token", "baseline")
+    rows = [dict.fromkeys(names, text) | {"kind": "pair", "entries": entries, "measures": []} for text in TEXTS]
+    words = {"legend": TEXTS, "own": TEXTS[0], "folder": TEXTS[1], "statuses": {}, "compared": []}
+    data = {"benchmarks": [TEXTS[1], "Avg"], "measures": [], "models": TEXTS, "rows": rows, **words}
+    view = View("table", TEXTS[0], data)
     page.write(folder / "report.html", "".join(TEXTS[:3]), [view], static)
     return folder / "report.html"
 

@@ -62,11 +62,20 @@ const page = {
   // The default of every column of a table: a text node, so that no data become HTML.
   plain: (cell) => document.createTextNode(cell.getValue() ?? ""),
 
-  // A Tabulator table in `element`.
+  // A Tabulator table in `element`, once it is built. A header sorts by the keys, too.
   async grid(element, options) {
     await page.library("tabulator");
-    const defaults = { columnDefaults: { formatter: page.plain, headerSortTristate: true }, layout: "fitDataStretch" };
-    return new Tabulator(element, { ...defaults, ...options });
+    const titleFormatter = (cell) => document.createTextNode(cell.getValue());
+    const columnDefaults = { formatter: page.plain, titleFormatter, headerSortTristate: true, ...options.columnDefaults };
+    const grid = new Tabulator(element, { layout: "fitDataStretch", ...options, columnDefaults });
+    await new Promise((done) => grid.on("tableBuilt", done));
+    for (const head of element.querySelectorAll(".tabulator-col.tabulator-sortable")) {
+      head.tabIndex = 0;
+      head.addEventListener("keydown", (event) => {
+        if (event.key === "Enter" || event.key === " ") (event.preventDefault(), head.click());
+      });
+    }
+    return grid;
   },
 
   // A Vega-Lite plot in `element`; returns Vega's view. `ast: true` is vega-embed's interpreter, which needs no eval.
@@ -111,6 +120,7 @@ const page = {
       document.getElementById(`view-${other}`).hidden = other !== current;
       document.getElementById(`tab-${other}`).setAttribute("aria-selected", String(other === current));
     }
+    document.body.dataset.view = current;
     const section = document.getElementById(`view-${current}`);
     const parameters = Object.fromEntries(new URLSearchParams(query || ""));
     await page.views[current](section, await page.data(current), parameters);
@@ -120,7 +130,7 @@ const page = {
   start() {
     if (!Object.keys(page.views).length) return;
     document.getElementById("static").hidden = true;
-    document.getElementById("tabs").hidden = false;
+    document.querySelector("header").hidden = false;
     window.addEventListener("hashchange", page.open);
     page.open();
   },
