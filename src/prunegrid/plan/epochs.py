@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
-from prunegrid.core.ragged import exact_fraction
+import numpy as np
+
+from prunegrid.core.ragged import exact_fraction, keep_counts
 from prunegrid.experiment.training import Training
 from prunegrid.plan.counts import TokenCounts
 from prunegrid.pruners import PruningSpec
@@ -39,6 +41,15 @@ def epoch_load(training: Training, tokens: TokenCounts, kept: Tokens, pruning: P
     late = pruning and EPOCH_LOSS in pruning.needs.samples and training.steps == "kept"
     scored = _times(kept, seen if late else seen * second) if by_epoch else _times(every, epochs)
     return EpochLoad(table.steps, float(table.steps_per_epoch), _times(kept, seen * second), scored)
+
+
+def realised_ratio(training: Training, pruning: PruningSpec) -> float:
+    """The share of samples that is kept: of a dynamic cell's mini-batches a whole number, at least one sample."""
+    if training.mode != "dynamic" or training.prune_samples == "epoch":
+        return pruning.sample_ratio
+    size, options = training.per_device_train_batch_size, pruning.complete().options
+    rule = "round" if options.get("sample_count") == "round" else "floor"
+    return float(keep_counts(pruning.sample_ratio, np.array([size]), rule)[0] / size)
 
 
 def _times(pair: Tokens, factor: float) -> Tokens:

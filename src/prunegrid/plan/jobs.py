@@ -13,6 +13,7 @@ from prunegrid.experiment.steps import all_steps, finished
 from prunegrid.models.size import Size, model_size
 from prunegrid.plan import memory, workload
 from prunegrid.plan.counts import BenchmarkSize, TokenCounts, benchmark_size, count_tokens, selected_tokens
+from prunegrid.plan.epochs import realised_ratio
 from prunegrid.plan.memory import PASSES, TRAINING
 from prunegrid.plan.workload import Workload
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
@@ -121,11 +122,11 @@ def _training(basis: Basis, cell: Cell) -> Workload:
     size, tokens = basis.sizes[cell.model], basis.tokens[cell.model]
     training = memory.resolve_checkpointing(basis.experiment, size, grid.training_of(basis.experiment, cell))
     epoch_tokens, token_ratio = (float(tokens.prompt), float(tokens.response)), 1.0
-    if cell.budget:
+    pruning = grid.pruning_of(basis.experiment, cell) if cell.pruned else None
+    if cell.budget and pruning:
         selection = find_table(basis.root / layout.pruned(cell.name) / layout.SELECTION)
         method, token_ratio = basis.experiment.variant(cell.variant).method, cell.budget.token_ratio
         token_ratio = 1.0 if method == "all" else token_ratio
         if method != "all":
-            epoch_tokens = selected_tokens(tokens, method, cell.budget.sample_ratio, selection)
-    pruning = grid.pruning_of(basis.experiment, cell) if cell.pruned else None
+            epoch_tokens = selected_tokens(tokens, method, realised_ratio(training, pruning), selection)
     return workload.training_workload(training, size, tokens, epoch_tokens, token_ratio, pruning)

@@ -11,6 +11,7 @@ from prunegrid.experiment.training import Training
 from prunegrid.models.architecture import Shape
 from prunegrid.models.size import Size
 from prunegrid.plan import counts, gpu_rates, workload
+from prunegrid.plan.epochs import realised_ratio
 from prunegrid.plan.workload import Workload, seconds
 from prunegrid.pruners import PruningSpec
 from support.results_folder import an_experiment
@@ -116,6 +117,26 @@ def test_seconds_of_work() -> None:
 )
 def test_gpu_rates_of_a_model_are_those_of_the_nearest_size(parameters: int, forward: float) -> None:
     assert gpu_rates.ESTIMATED.operations("forward", parameters, bf16=True) == forward
+
+
+@pytest.mark.parametrize(
+    ("changes", "ratio", "options", "expected"),
+    [
+        ({"mode": "dynamic"}, 0.0625, {}, 1 / 8),  # half a sample of 8: one is kept
+        ({"mode": "dynamic"}, 0.3, {}, 2 / 8),
+        ({"mode": "dynamic"}, 0.3125, {"sample_count": "round"}, 2 / 8),
+        ({"mode": "dynamic"}, 0.35, {"sample_count": "round"}, 3 / 8),
+        ({"mode": "dynamic", "per_device_train_batch_size": 16}, 0.0625, {}, 1 / 16),
+        ({"mode": "dynamic", "prune_samples": "epoch"}, 0.0625, {}, 0.0625),
+        ({"mode": "static"}, 0.0625, {}, 0.0625),
+    ],
+)
+def test_mini_batches_keep_a_whole_number_of_samples(
+    changes: dict[str, Any], ratio: float, options: dict[str, Any], expected: float
+) -> None:
+    training = Training.model_validate(changes)
+    pruning = PruningSpec(method="qtuning", options=options, sample_ratio=ratio, token_ratio=0.5)
+    assert realised_ratio(training, pruning) == expected
 
 
 @pytest.mark.parametrize(
