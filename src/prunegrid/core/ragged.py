@@ -69,13 +69,21 @@ def segment_sums(values: Ints | Bools, offsets: Ints) -> Ints:
 
 def top_k(key: Floats, k: int) -> Ints:
     """The rows [k] of the largest keys, ascending; ties go to the earlier row."""
-    if k >= len(key):
-        return np.arange(len(key))
-    kth = np.partition(key, len(key) - k)[len(key) - k] if k else np.inf
-    is_kept = key > kth
-    ties = np.flatnonzero(key == kth)
+    return np.flatnonzero(mark_top_k(key, np.ones(len(key), np.bool_), k))
+
+
+def mark_top_k(key: Floats, among: Bools, k: int) -> Bools:
+    """Mark [n] the k largest keys of those `among`, all of them if they are fewer; ties go to the earlier row."""
+    keys = key[among]
+    if k >= len(keys) or not k:
+        return among & bool(k)
+    keys.partition(len(keys) - k)
+    kth = keys[len(keys) - k]
+    del keys
+    is_kept: Bools = (key > kth) & among
+    ties = np.flatnonzero((key == kth) & among)
     is_kept[ties[: k - np.count_nonzero(is_kept)]] = True
-    return np.flatnonzero(is_kept)
+    return is_kept
 
 
 def segment_top_k(key: Floats, offsets: Ints, k: Ints) -> Bools:

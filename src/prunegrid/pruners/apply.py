@@ -50,8 +50,17 @@ def choose_samples(scores: Scores, spec: PruningSpec, draw: Draw, match: Match |
 
 def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None) -> Choice:
     """The samples to keep by the first pruner's key; the second one ranks their tokens later, block by block."""
-    first, _ = find_pruners(spec.method)
     draw = replace(draw, sample_ratio=spec.sample_ratio)
+    rows, samples, details = _choose_rows(scores, spec, draw, match)  # the key of all samples is not in memory further
+    tokens = match.tokens if match else None
+    return replace(choose_tokens(scores, rows, samples, spec, draw, tokens), details=details)
+
+
+def _choose_rows(
+    scores: Scores, spec: PruningSpec, draw: Draw, match: Match | None
+) -> tuple[Ints, KeptSamples, dict[str, Any]]:
+    """The rows that a pair's sample pruner keeps, what is said of each, and details."""
+    first, _ = find_pruners(spec.method)
     ranking = rank_samples(scores, spec, draw)
     details = ranking.details
     if match:
@@ -64,8 +73,7 @@ def _choose_pair(scores: Scores, spec: PruningSpec, draw: Draw, match: Match | N
     samples = KeptSamples.uniform(first.reason, len(rows))
     if ranking.weight is not None:
         samples = replace(samples, weight=ranking.weight[rows].astype(np.float32))
-    tokens = match.tokens if match else None
-    return replace(choose_tokens(scores, rows, samples, spec, draw, tokens), details=details)
+    return rows, samples, details
 
 
 def rank_samples(scores: Scores, spec: PruningSpec, draw: Draw) -> Ranking:
@@ -176,7 +184,8 @@ def _check_choice(pruner: Pruner, scores: Scores, choice: Any) -> Choice:
         finding = "keeps no tokens of a sample, or more than it has"
         raise PrunegridError(source, finding, f"return {choice.least} <= k <= response_tokens")
     if choice.end_token == "keep":
-        k = np.where(is_apart, np.maximum(k, scores.take(rows).least_tokens), k)
+        least = 1 if scores.turns is None else scores.take(rows).least_tokens
+        k = np.where(is_apart, np.maximum(k, least), k)
     rank = choice.rank
     return replace(choice, k=k, rank=lambda block: _check_key(pruner, rank(block), int(block.offsets[-1])))
 

@@ -197,7 +197,7 @@ class KeptSamples:
     def uniform(cls, reason: str, m: int) -> "KeptSamples":
         """m samples of one reason, of weight 1 and of no quadrant."""
         zeros = np.zeros(m, np.int8)
-        return cls(np.ones(m, np.float32), zeros, np.full(m, reason), zeros)
+        return cls(np.ones(m, np.float32), zeros, np.broadcast_to(np.str_(reason), m), zeros)  # no memory for reasons
 
     def take(self, rows: Any) -> "KeptSamples":
         return KeptSamples(*(getattr(self, column.name)[rows] for column in fields(self)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, keep_counts, top_k
+from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, keep_counts, mark_top_k
 from prunegrid.pruners.eu_reading import Reading
 from prunegrid.pruners.eu_thresholds import Thresholds, bisect, members
 
@@ -84,8 +84,7 @@ def divide(
         group = bisect(ppl_YN, entropy_YN, sample_ratio, reading)
         corner_YN = group.corners(ppl_YN, entropy_YN)
         member_YN = members(corner_YN)
-        contrast_YN = normalised(ppl_YN)
-        contrast_YN -= normalised(entropy_YN)
+        contrast_YN = _contrast(ppl_YN, entropy_YN)
         corner[part] = corner_YN.ravel()
         treated_as[part] = np.where(member_YN, corner_YN, _fill_corner(contrast_YN, reading)).ravel()
         np.abs(contrast_YN, out=contrast_YN)
@@ -112,11 +111,29 @@ def _equal_windows(n: int, window: int) -> Iterator[tuple[slice, int]]:
         yield slice(whole, n), n - whole
 
 
+def _contrast(ppl_YN: Floats, entropy_YN: Floats) -> Floats:
+    """PPL minus entropy, each normalised in its window; piece by piece, since a window may be all the data."""
+    contrast_YN, scale = normalised(ppl_YN), _range(entropy_YN)
+    for start in range(0, ppl_YN.shape[1], TOGETHER):
+        part = np.s_[:, start : start + TOGETHER]
+        contrast_YN[part] -= _scaled(entropy_YN[part], *scale)
+    return contrast_YN
+
+
 def normalised(values_YN: Floats) -> Floats:
     """Min-max normalised in each window; 0 if all values are equal."""
+    return _scaled(values_YN, *_range(values_YN))
+
+
+def _range(values_YN: Floats) -> tuple[Floats, Floats]:
+    """The least value of each window, and how much the largest is above it: 1 if all are equal [Y, 1]."""
     low, high = values_YN.min(axis=1, keepdims=True), values_YN.max(axis=1, keepdims=True)
+    return low, np.where(high > low, high - low, 1.0)
+
+
+def _scaled(values_YN: Floats, low: Floats, width: Floats) -> Floats:
     scaled: Floats = values_YN - low
-    scaled /= np.where(high > low, high - low, 1.0)
+    scaled /= width
     return scaled
 
 
@@ -154,12 +171,7 @@ def _choose(
 
 def _choose_in_one(member_N: Bools, trim_N: Floats, fill_N: Floats, number: int) -> Bools:
     """The `number` samples that `_choose` keeps of one window, which may be all the data: nothing is sorted."""
-    is_kept_N = member_N.copy()
-    inside = np.flatnonzero(member_N)
-    if len(inside) > number:
-        is_kept_N[:] = False
-        is_kept_N[inside[top_k(trim_N[inside], number)]] = True
-    elif len(inside) < number:
-        outside = np.flatnonzero(~member_N)
-        is_kept_N[outside[top_k(fill_N[outside], number - len(inside))]] = True
-    return is_kept_N
+    spare = number - int(member_N.sum())
+    if spare < 0:
+        return mark_top_k(trim_N, member_N, number)
+    return member_N | mark_top_k(fill_N, ~member_N, spare) if spare else member_N

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from prunegrid.core.ragged import Bools, Floats, Ints, exact_fraction, floor_times
 from prunegrid.pruners.eu_reading import Reading
 
+Sorted = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -66,7 +68,7 @@ def bisect(ppl_YN: Floats, entropy_YN: Floats, sample_ratio: float, reading: Rea
     ratio = exact_fraction(sample_ratio)
     target = ceil(ratio * size)
     unit = exact_fraction(reading.upper) / 2**reading.bisection_steps
-    ppl_sorted, entropy_sorted = np.sort(ppl_YN, axis=1), np.sort(entropy_YN, axis=1)
+    ppl_sorted, entropy_sorted = _sorted(ppl_YN), _sorted(entropy_YN)
     low, high = np.zeros(windows, np.int64), np.full(windows, 2**reading.bisection_steps)
     level, is_met = low, np.zeros(windows, bool)
     for _ in range(reading.bisection_steps):
@@ -83,8 +85,17 @@ def bisect(ppl_YN: Floats, entropy_YN: Floats, sample_ratio: float, reading: Rea
     return _thresholds(ppl_sorted, entropy_sorted, low if reading.final == "tight" else high, unit, reading)
 
 
+def _sorted(values_YN: Floats) -> Sorted:
+    """The values of each window in order; in float32, half the memory, where that has them exactly, as scores do."""
+    with np.errstate(over="ignore"):
+        single_YN = values_YN.astype(np.float32)
+    ordered_YN: Sorted = single_YN if np.array_equal(single_YN, values_YN) else values_YN.copy()
+    ordered_YN.sort(axis=1)
+    return ordered_YN
+
+
 def _thresholds(
-    ppl_sorted: Floats, entropy_sorted: Floats, level: Ints, unit: Fraction, reading: Reading
+    ppl_sorted: Sorted, entropy_sorted: Sorted, level: Ints, unit: Fraction, reading: Reading
 ) -> Thresholds:
     """The limits at alpha = unit * level and at 1 - alpha, of values sorted in each window."""
     quantiles = _linear if reading.quantile == "linear" else _inverted_cdf
@@ -92,16 +103,16 @@ def _thresholds(
     return Thresholds((level * float(unit)).astype(np.float64), *ppl, *entropy, reading.high_side == "strict")
 
 
-def _inverted_cdf(sorted_YN: Floats, level: Ints, unit: Fraction) -> tuple[Floats, Floats]:
+def _inverted_cdf(sorted_YN: Sorted, level: Ints, unit: Fraction) -> tuple[Floats, Floats]:
     """Inverted-CDF quantiles at alpha and 1 - alpha [Y]: the ceil(g N)-th smallest value, at least the first."""
     size, row = sorted_YN.shape[1], np.arange(len(level))
     # As indices from 0. ceil(x) is -floor(-x), and ceil((1 - alpha) N) is N - floor(alpha N).
     low_index = np.maximum(-floor_times(-unit * size, level), 1) - 1
     high_index = size - floor_times(unit * size, level) - 1
-    return sorted_YN[row, low_index], sorted_YN[row, high_index]
+    return sorted_YN[row, low_index].astype(np.float64), sorted_YN[row, high_index].astype(np.float64)
 
 
-def _linear(sorted_YN: Floats, level: Ints, unit: Fraction) -> tuple[Floats, Floats]:
+def _linear(sorted_YN: Sorted, level: Ints, unit: Fraction) -> tuple[Floats, Floats]:
     """Quantiles at alpha and 1 - alpha [Y], interpolated at index alpha (N - 1) from either end: numpy's default."""
     last, row = sorted_YN.shape[1] - 1, np.arange(len(level))
     distinct, inverse = np.unique(level, return_inverse=True)
@@ -111,7 +122,7 @@ def _linear(sorted_YN: Floats, level: Ints, unit: Fraction) -> tuple[Floats, Flo
     following = np.minimum(index + 1, last)
     limits = []
     for inner, outer in ((index, following), (last - index, last - following)):
-        start, end = sorted_YN[row, inner], sorted_YN[row, outer]
+        start, end = (sorted_YN[row, place].astype(np.float64) for place in (inner, outer))
         # Never beyond one of the two values, by rounding: that would move a sample to the other side.
         limits.append(np.clip(start + (end - start) * part, np.minimum(start, end), np.maximum(start, end)))
     return limits[0], limits[1]

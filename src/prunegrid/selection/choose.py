@@ -142,14 +142,15 @@ def choose(source: Path | ScoresFolder, out: Path, spec: PruningSpec, seed: int,
     token_ranks(spec.complete(), Draw(seed))
     chosen = decide(folder, out.parent, spec, seed, **given)
     choice = chosen.choice
-    first_N = chosen.scores.answers.offsets
+    turns = chosen.scores.turns
     schema = SCHEMA.with_metadata({FACTS: chosen.facts.model_dump_json()})
     with files.replacing(out) as temporary, files.parquet_writer(temporary, schema) as writer:
         for start in range(0, len(choice), ROWS):
             part = slice(start, start + ROWS)
             rows, samples = choice.rows[part], choice.samples.take(part)
-            columns = [first_N[rows], chosen.scores.sample_id[rows], choice.k[part], samples.weight]
-            decisions = [samples.quadrant, samples.reason.tolist(), samples.treated_as]
+            places = rows if turns is None else turns.offsets[rows]
+            columns = [places, chosen.scores.sample_id[rows], choice.k[part], samples.weight]
+            decisions = [samples.quadrant, pa.array(samples.reason), samples.treated_as]
             writer.write_table(pa.table([*columns, *decisions], schema=schema))
     return chosen.facts
 
