@@ -14,6 +14,11 @@ def test_top_k_is_a_stable_sort(seed: int) -> None:
     key = rng.choice([-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf], rng.integers(1, 40))
     for k in range(len(key) + 1):
         assert ragged.top_k(key, k).tolist() == np.sort(np.argsort(-key, kind="stable")[:k]).tolist()
+    among = rng.random(len(key)) < 0.6
+    rows = np.flatnonzero(among)
+    for k in range(len(key) + 1):
+        expected = np.sort(rows[np.argsort(-key[rows], kind="stable")[:k]]).tolist()
+        assert np.flatnonzero(ragged.mark_top_k(key, among, k)).tolist() == expected
 
 
 @pytest.mark.parametrize("numbers", [[], [0], [5, 0, 5, 9, 2, 1], [10**12, 3], [[7, 1], [1, 2]], [-3, 4, 4]])

@@ -52,6 +52,18 @@ def test_thresholds_step_by_step(steps: int, alpha: float, limits: list[int]) ->
     assert [actual["entropy_low"], actual["entropy_high"]] == limits
 
 
+@pytest.mark.parametrize("quantile", ["inverted_cdf", "linear"])
+def test_values_that_float32_does_not_tell_apart_keep_their_places(quantile: str) -> None:
+    near = 1 + np.array([PPL, ENTROPY]) * 1e-12
+    given = handmade_scores.scores(
+        [6] * 8, samples=dict(zip(("ppl", "entropy"), near, strict=True)), tokens={"nll": np.zeros(48)}
+    )
+    options = {"bisection_steps": 3, "quantile": quantile}
+    assert places(qtuning(given, 0.5, **options)) == places(qtuning(example(), 0.5, **options))
+    (actual,) = qtuning(given, 0.5, **options).details["thresholds"]
+    assert 1 < actual["ppl_low"] < actual["ppl_high"] < 1 + 1e-11
+
+
 def test_the_median_of_an_odd_number_is_in_q4() -> None:
     scores = handmade_scores.scores(
         [2] * 3, samples={"ppl": [1, 2, 3], "entropy": [1, 2, 3]}, tokens={"nll": [1.0] * 6}
