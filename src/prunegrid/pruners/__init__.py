@@ -19,6 +19,7 @@ from prunegrid.pruners.method import (
     needs,
     pruner_names,
 )
+from prunegrid.pruners.pools import without_pools
 from prunegrid.pruners.registry import (
     JOINT,
     SAMPLE,
@@ -31,7 +32,7 @@ from prunegrid.pruners.registry import (
     token_pruner,
 )
 from prunegrid.pruners.spec import MethodSpec, PruningSpec
-from prunegrid.pruners.token_selection import select_tokens, without_pools
+from prunegrid.pruners.token_selection import select_tokens
 
 __all__ = [
     "AUTHORS",

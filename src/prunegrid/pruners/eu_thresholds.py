@@ -13,6 +13,7 @@ from prunegrid.pruners.eu_reading import Reading
 
 Sorted = NDArray[np.floating[Any]]
 
+
 @dataclass(frozen=True)
 class Thresholds:
     """The limits of the corners in each window, all [Y]; `alpha` is the same on both axes.

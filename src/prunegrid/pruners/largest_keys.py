@@ -1,21 +1,22 @@
 """How many of a sample's tokens are among the largest of all samples, exactly, without holding the tokens in memory.
 
 Keys are compared in float32. A histogram of their upper 16 bits tells in which of 65,536 classes the last of the
-largest is, one of the lower 16 bits tells which key it is; then the keys above it are counted. Three reads of the
-tokens, and memory for the samples only. Histograms of several shards could be added.
+largest is; a second read of the tokens counts those of higher classes and holds the lower 16 bits of those in this
+class, of which there are few: 2 bytes each, for all tokens only if all keys are about the same.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunegrid.core import ragged
-from prunegrid.core.ragged import Floats, Ints
+from prunegrid.core.ragged import Ints
 
 HALF = 1 << 16
 LARGEST = float(np.finfo(np.float32).max)
+MINUS_INFINITY, INFINITY = 0x007F, 0xFF80  # their classes, in which nothing else is
 
 
 class KeyBlock(NamedTuple):
@@ -25,7 +26,8 @@ class KeyBlock(NamedTuple):
     """
 
     rows: Ints
-    key: Floats
+    sample_id: Ints
+    key: NDArray[np.floating[Any]]
     offsets: Ints
 
 
@@ -33,42 +35,48 @@ KeyBlocks = Callable[[], Iterable[KeyBlock]]
 
 
 def count_largest(blocks: KeyBlocks, samples: int, total: int) -> Ints:
-    """How many tokens of each sample [n] are among the `total` largest keys, all infinite ones included.
+    """How many tokens of each sample [n] are among the `total` largest keys, and among the infinite ones, if more.
 
-    Of equal keys those of the smaller row are counted, whatever the order of the blocks.
+    Of equal keys those of the smaller `sample_id` are counted, whatever the order of the blocks.
     """
     histogram = np.zeros(HALF, np.int64)
     for block in blocks():
         histogram += np.bincount(_codes(block.key) >> 16, minlength=HALF)
-    histogram[0] = 0  # minus infinity alone
-    endless = int(_codes(np.array([np.inf]))[0])
-    total = min(total, int(histogram.sum()))
+    histogram[MINUS_INFINITY] = 0
+    total = min(max(total, int(histogram[INFINITY])), int(histogram.sum()))
     if total <= 0:
         return np.zeros(samples, np.int64)
     upper, larger = _class_of(histogram, total)
+    count, ties, ids = (np.zeros(samples, np.int64) for _ in range(3))
     histogram = np.zeros(HALF, np.int64)
+    held: list[tuple[Ints, NDArray[np.uint16], Ints]] = []
     for block in blocks():
         codes = _codes(block.key)
-        histogram += np.bincount(codes[codes >> 16 == upper] & (HALF - 1), minlength=HALF)
+        classes = codes >> 16
+        ids[block.rows], count[block.rows] = block.sample_id, ragged.segment_sums(classes > upper, block.offsets)
+        inside = np.flatnonzero(classes == upper)
+        held.append((block.rows, codes[inside].astype(np.uint16), np.searchsorted(inside, block.offsets)))
+        histogram += np.bincount(held[-1][1], minlength=HALF)
     lower, above = _class_of(histogram, total - larger)
-    threshold = (upper << 16) + lower
-    count, ties = (np.zeros(samples, np.int64) for _ in range(2))
-    for block in blocks():
-        codes = _codes(block.key)
-        count[block.rows] = ragged.segment_sums((codes > threshold) | (codes == endless), block.offsets)
-        ties[block.rows] = ragged.segment_sums((codes == threshold) & (codes != endless), block.offsets)
-    spare = total - larger - above
-    earlier = np.cumsum(ties) - ties
-    counts: Ints = count + np.clip(spare - earlier, 0, ties)
+    for rows, code, offsets in held:
+        count[rows] += ragged.segment_sums(code > lower, offsets)
+        ties[rows] = ragged.segment_sums(code == lower, offsets)
+    order = np.argsort(ids, kind="stable")
+    earlier = np.empty(samples, np.int64)
+    earlier[order] = np.cumsum(ties[order]) - ties[order]
+    counts: Ints = count + np.clip(total - larger - above - earlier, 0, ties)
     return counts
 
 
-def _codes(key: Floats) -> NDArray[np.int64]:
-    """Whole numbers in the order of the keys, as float32; 0 for minus infinity."""
-    single = (np.where(np.isfinite(key), np.clip(key, -LARGEST, LARGEST), key) + 0.0).astype(np.float32)
-    bits = single.view(np.uint32).astype(np.int64)
-    codes = np.where(bits >> 31, (1 << 32) - 1 - bits, bits + (1 << 31))
-    return np.where(single == -np.inf, 0, codes)
+def _codes(key: NDArray[np.floating[Any]]) -> NDArray[np.uint32]:
+    """Whole numbers in the order of the keys, as float32: those of infinities are a class of their own each."""
+    single = np.clip(key, -LARGEST, LARGEST).astype(np.float32)
+    single += np.float32(0)  # there is no minus zero
+    single[np.isinf(key)] = key[np.isinf(key)]
+    bits = single.view(np.uint32)
+    # Negative numbers have the first bit, and their order is the other way round.
+    codes: NDArray[np.uint32] = bits ^ np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
+    return codes
 
 
 def _class_of(histogram: Ints, total: int) -> tuple[int, int]:

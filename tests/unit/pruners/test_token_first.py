@@ -125,12 +125,13 @@ def test_the_largest_of_all_keys_are_counted_exactly() -> None:
         key = np.round(rng.normal(size=offsets[-1]), rng.integers(0, 2))
         for value in (np.inf, -np.inf, -0.0):
             key[rng.random(len(key)) < 0.1] = value
-        total = int(rng.integers(1, offsets[-1] + 3))
+        total = int(rng.integers(0, offsets[-1] + 3))
+        ids = rng.permutation(len(lengths))
         blocks = [
-            KeyBlock(np.array([row]), key[offsets[row] : offsets[row + 1]], np.array([0, lengths[row]]))
+            KeyBlock(np.array([row]), ids[[row]], key[offsets[row] : offsets[row + 1]], np.array([0, lengths[row]]))
             for row in rng.permutation(len(lengths)).tolist()
         ]
-        ranked = [i for i in np.argsort(-key, kind="stable") if key[i] > -np.inf]
+        ranked = [i for i in np.lexsort((np.repeat(ids, lengths), -key)) if key[i] > -np.inf]
         best = ranked[: max(total, int((key == np.inf).sum()))]
         expected = np.bincount(np.searchsorted(offsets, best, side="right") - 1, minlength=len(lengths))
         assert count_largest(lambda blocks=blocks: blocks, len(lengths), total).tolist() == expected.tolist()

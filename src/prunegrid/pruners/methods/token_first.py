@@ -83,7 +83,7 @@ def token_first(
     token_options: dict[str, Any] | None = None,
     sample_score: Literal["tokens", "share"] = "tokens",
 ) -> Choice:
-    """The choice described above; `sample_score` ranks samples. Reads the tokens seven times, block by block."""
+    """The choice described above; `sample_score` ranks samples. Reads the tokens five times, block by block."""
     pruner, complete = _ranker({"token_pruner": token_pruner, "token_options": token_options})
     columns, lengths = pruner.token_columns(complete), scores.response_tokens
 
@@ -117,7 +117,7 @@ def _competing(blocks: Iterator[tuple[Ints, Scores]], keys: Keys) -> Iterator[Ke
     for rows, block in blocks:
         key = keys(block)
         key[block.answers.ends] = -np.inf
-        yield KeyBlock(rows, key, block.offsets)
+        yield KeyBlock(rows, block.sample_id, key, block.offsets)
 
 
 def _forced(blocks: Iterator[tuple[Ints, Scores]], keys: Keys, is_kept: ragged.Bools) -> Iterator[KeyBlock]:
@@ -129,4 +129,4 @@ def _forced(blocks: Iterator[tuple[Ints, Scores]], keys: Keys, is_kept: ragged.B
         endless = (part.answers.end_counts == 0).astype(np.int64)
         key[part.answers.ends] = np.inf
         key[ragged.segment_top_k(key, part.offsets, endless)] = np.inf
-        yield KeyBlock(rows[kept], key, part.offsets)
+        yield KeyBlock(rows[kept], part.sample_id, key, part.offsets)
