@@ -9,7 +9,8 @@ does. A job needs its processes after their imports, plus one of:
   the keys and values of all layers
 
 The machine also holds each model once while it loads, and the file that it is loaded from. A process that reads the
-data set or its scores needs 40 bytes a token of them.
+data set or its scores needs 40 bytes a token of them; pruning, once they are there, 120 bytes a sample and a block of
+tokens, unless it reads vectors.
 """
 
 from pathlib import Path
@@ -20,6 +21,8 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.training import Training
 from prunegrid.models.size import DamagedModelError, Size, model_size, stated_size
+from prunegrid.pruners import needs
+from prunegrid.pruners.columns import VECTOR_EXTRAS
 from prunegrid.training.memory_model import (
     CUDA_CONTEXT_MIB,
     DTYPE_BYTES,
@@ -39,7 +42,9 @@ ASSUMED_GPU = 80e9  # bytes
 TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS = 32_000_000
 SANDBOX_TOKENS = {"short": 75_000, "long": 98_000}
-READING = ("dataset", "imported_column", "prune", "choose", "cut", "figures", "report", "audit")
+CHOOSING_BYTES_PER_SAMPLE, BLOCK = 120, 150  # docs/scale.md has what was measured; MiB of a block of tokens
+READING = ("dataset", "imported_column", "figures", "report", "audit")
+CHOOSING = ("prune", "choose", "cut")
 PASSES = ("score", "extra_score", "vector_score", "query_score", "evaluate")
 TRAINING = ("train", "train_dynamic")
 
@@ -55,6 +60,8 @@ def peak_mb(rule: str, experiment: Experiment, model: str | None = None, root: P
     if rule in PASSES:
         host = max(_pass_host_mb(rule, experiment, size) for size in sizes(experiment, model, root).values())
         return host + (0 if rule == "evaluate" else _table_mb(experiment, root))
+    if rule in CHOOSING:
+        return SMALL + _choosing_mb(experiment, root)
     start = DRAWING if rule in ("figures", "report", "audit") else SMALL
     return start + (_table_mb(experiment, root) if rule in READING else 0)
 
@@ -75,20 +82,31 @@ def _table_mb(experiment: Experiment, root: Path | None) -> int:
     return TABLE_BYTES_PER_TOKEN * dataset_tokens(experiment, root) // MIB
 
 
+def _choosing_mb(experiment: Experiment, root: Path | None) -> int:
+    """MiB of what choosing and cutting hold: all samples and a block of tokens, where samples were counted."""
+    columns = {name for variant in experiment.variants for name in needs(variant.method, variant.options).samples}
+    folder = root or Path(experiment.results)
+    counts = [_scored(folder / layout.scores_meta(name), "samples") for name in experiment.models]
+    if columns & set(VECTOR_EXTRAS) or None in counts:
+        return _table_mb(experiment, root)
+    samples = BLOCK + CHOOSING_BYTES_PER_SAMPLE * max(count or 0 for count in counts) // MIB
+    return min(samples, _table_mb(experiment, root))
+
+
 def dataset_tokens(experiment: Experiment, root: Path | None = None) -> int:
     """The data set's tokens: as scored, else the sandbox's, else an upper bound of `max_samples` (or 32 million)."""
     folder = root or Path(experiment.results)
     limited = (experiment.dataset.max_samples or ASSUMED_TOKENS) * experiment.scoring.max_length
     sandbox = experiment.sandbox if experiment.dataset.hub else None
     bound = SANDBOX_TOKENS[sandbox.answers] if sandbox else min(limited, ASSUMED_TOKENS)
-    counts = (_scored_tokens(folder / layout.scores_meta(name)) for name in experiment.models)
+    counts = (_scored(folder / layout.scores_meta(name), "tokens") for name in experiment.models)
     return max((count or bound for count in counts), default=bound)
 
 
-def _scored_tokens(meta: Path) -> int | None:
-    """None if there are no scores yet, or if they are damaged: the job that reads them reports that."""
+def _scored(meta: Path, unit: str) -> int | None:
+    """How many samples or tokens were scored; None without scores, or if they are damaged: their reader says so."""
     try:
-        return int(read_json(meta)["tokens"]) if meta.exists() else None
+        return int(read_json(meta)[unit]) if meta.exists() else None
     except (PrunegridError, KeyError, TypeError):
         return None
 

@@ -83,6 +83,16 @@ def test_damaged_model_is_an_error_of_the_plan_alone(folder: Path, tmp_path: Pat
     assert peak_mb("score", experiment, root=tmp_path) > 2 * 4 * ASSUMED / MIB
 
 
+def test_choosing_needs_memory_for_samples_not_for_tokens(tmp_path: Path) -> None:
+    """10^8 samples of 140 tokens: 250 and 150 MiB and 120 bytes a sample. Vectors are read as a table is."""
+    put(tmp_path / "scores/m/meta.json", {"samples": 10**8, "tokens": 14 * 10**9})
+    scalars, vectors = an_experiment(), an_experiment(variants=["random+random", "k-center+random"])
+    assert peak_mb("choose", scalars, root=tmp_path) == 400 + 120 * 10**8 // MIB
+    assert peak_mb("choose", vectors, root=tmp_path) == 250 + 40 * 14 * 10**9 // MIB
+    put(tmp_path / "scores/m/meta.json", {"samples": 100, "tokens": 14_000})
+    assert peak_mb("prune", scalars, root=tmp_path) == 250
+
+
 def test_stating_the_size_makes_nothing_stale() -> None:
     """What the rule `model` is given, and what its manifest records, is the source alone."""
     assert trained(parameters=P).sources == trained(parameters=None).sources
