@@ -22,7 +22,7 @@ ROOM = Path(__file__).parent
 TEMPLATES = FileSystemLoader([ROOM, ROOM.parent / "table"])
 ENVIRONMENT = Environment(loader=TEMPLATES, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
 LIBRARIES = {"tabulator": "tabulator.min.js", "vega": "vega-embed.bundle.js"}
-STYLES = ["vendor/tabulator.min.css", "page.css", "selections.css"]
+STYLES = ["vendor/tabulator.min.css", "page.css", "items.css", "selections.css"]
 NONE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -42,28 +42,28 @@ class View(NamedTuple):
 
 
 def write(path: Path, title: str, views: Sequence[View], static: str = "") -> None:
-    """Write the page, and those of its views' `pages`.
+    """Write the page, and those of its views' `pages`, which carry no library.
 
     `static` is HTML (already escaped) that is there without JavaScript, too.
     """
     for name, single in (page for view in views for page in view.pages.items()):
-        files.write_text(path.parent / name, render(single.title, [single]))
+        files.write_text(path.parent / name, render(single.title, [single], libraries={}))
     files.write_text(path, render(title, views, static))
 
 
-def render(title: str, views: Sequence[View], static: str = "") -> str:
-    """The page's text; its first view opens first."""
-    libraries = {name: (ROOM / "vendor" / file).read_text() for name, file in LIBRARIES.items()}
+def render(title: str, views: Sequence[View], static: str = "", libraries: Mapping[str, str] = LIBRARIES) -> str:
+    """The page's text; its first view opens first. `libraries`: those that it carries."""
+    code = {name: (ROOM / "vendor" / file).read_text() for name, file in libraries.items()}
     names = dict.fromkeys(["page", *(name for view in views for name in (*view.helpers, view.name))])
     script = "\n".join((ROOM / "scripts" / f"{name}.js").read_text() for name in names)
     style = "\n".join((ROOM / name).read_text() for name in STYLES)
-    blocks = {f"library-{name}": packed(code) for name, code in libraries.items()}
+    blocks = {f"library-{name}": packed(text) for name, text in code.items()}
     for view in views:
         blocks[f"data-{view.name}"] = packed(json.dumps(view.data, allow_nan=False))
         blocks |= {f"data-{view.name}-{name}": block for name, block in view.blocks.items()}
     return ENVIRONMENT.get_template("page.html.j2").render(
         title=title,
-        policy=policy([script, *libraries.values()]),
+        policy=policy([script, *code.values()]),
         style=style,
         script=script,
         blocks=blocks,

@@ -1,5 +1,7 @@
 """The items of the page, in a browser: counts and intervals are those of the item files, and every item has a link."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from prunegrid.report.build import build
 from prunegrid.statistics.inference import critical_value, item_effect, item_noise
 from prunegrid.table.build import collect
 from support.browser import opened
+from support.finished_folder import PPL, write_finished
 from support.item_folder import CLUSTERS, QUESTIONS, fill, seeds
 from support.results_folder import ITEMS, answer
 
@@ -28,6 +31,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(root)
     build(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`results/whole` in it was made by the real steps."""
+    folder = tmp_path_factory.mktemp("home")
+    write_finished(folder)
+    return folder
 
 
 @pytest.fixture
@@ -217,6 +228,35 @@ def test_hostile_texts_of_item_files_stay_texts(tmp_path: Path, browser: Any) ->
             assert tab.title() != "run"
             if item == 4:
                 assert shown[0].endswith("(980,000 more characters, which this page leaves out)")
+
+
+def test_options_are_shown_with_what_each_model_gives_them(home: Path, browser: Any) -> None:
+    root = home / "results/whole"
+    rows = read_options(root)
+    text, labels = rows["choices"]["text"], rows["choices"]["label"]
+    with opened(browser, build(root), "#items?benchmark=A&a=random%2Bppl&b=full&item=1") as tab:
+        cells = [row.locator("td").all_inner_texts() for row in tab.locator(".item-options tr").all()[1:]]
+    right = labels.index(rows["answerKey"])
+    assert [cell[0] for cell in cells] == [f"{'✓ ' if i == right else ''}{each}" for i, each in enumerate(text)]
+    for column, cell in enumerate((PPL, "m/full/seed0"), 1):
+        nats = json.loads(pq.read_table(root / layout.answers(cell, "A"))["response"][1].as_py())
+        assert [float(row[column]) for row in cells] == pytest.approx(nats, abs=0.0051)
+
+
+def read_options(root: Path) -> dict[str, Any]:
+    lines = (root / layout.benchmark_items("A")).read_text().splitlines()
+    row: dict[str, Any] = json.loads(lines[1])
+    return row
+
+
+def test_options_of_items_that_were_changed_since_are_not_shown(home: Path, browser: Any, tmp_path: Path) -> None:
+    root = tmp_path / "whole"
+    shutil.copytree(home / "results/whole", root, symlinks=True)
+    with (root / layout.benchmark_items("A")).open("a") as file:
+        file.write("\n")
+    with opened(browser, build(root), "#items?benchmark=A&a=random%2Bppl&b=full&item=1") as tab:
+        assert not tab.locator(".item-options").count()
+        assert tab.locator(".item-side-a pre").inner_text().count("-") >= 2
 
 
 def test_numbers_take_the_smallest_type() -> None:

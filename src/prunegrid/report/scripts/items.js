@@ -126,6 +126,13 @@ const items = {
 
   file: (index, table) => (index.home ? "../" : "") + table.page,
 
+  // An opened item has the focus, and its beginning is in sight.
+  focus(article) {
+    article?.focus({ preventScroll: true });
+    const top = article?.getBoundingClientRect().top;
+    if (top < 0 || top > window.innerHeight / 2) article.scrollIntoView();
+  },
+
   // What is not here, and where it is.
   notes(index, table, state) {
     const notes = table.left_out.map((text) => `Left out, for it was not asked the same items: ${text}`);
@@ -194,5 +201,5 @@ page.view("items", async (section, index, parameters) => {
   const table = await page.once(`items-${state.number}`, () => itemData.load(index, state.number));
   if (frame.state !== state) return;
   frame.body.replaceChildren(...items.body(index, table, state));
-  if (state.item) frame.body.querySelector("article")?.focus();
+  items.focus(frame.body.querySelector("article"));
 });
