@@ -20,6 +20,7 @@ from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.scoring.score import score
 from prunegrid.scoring.vectors import read_vectors, write_vectors
 from support import handmade_scores
+from support.docs import code_blocks
 from support.errors import refused
 
 NEEDS = Needs(samples={"hidden_mean": "test"}, tokens={})
@@ -140,3 +141,16 @@ def test_conversations_answer_by_answer_are_those_of_a_row_each(tiny_model: Path
         columns.append(np.array(read_vectors(folder.extra_file("hidden_mean")).values))
     assert len(columns[0]) == 7
     np.testing.assert_allclose(*columns, rtol=2e-3, atol=2e-4)
+
+
+def test_vectors_of_ones_own_as_docs_show_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = handmade_scores.random_scores(12)
+    handmade_scores.write(tmp_path / "scores", given, meta={"digests": {}})
+    vectors = np.random.default_rng(0).normal(size=(12, 5))
+    np.save("embeddings.npy", vectors)
+    (code,) = [block for block in code_blocks("docs/scoring.md", "python") if "embeddings.npy" in block]
+    exec(compile(code, "docs/scoring.md", "exec"), {})
+    read = ScoresFolder(tmp_path / "scores").read_samples(Needs({"embedding": "test"}, {}))
+    assert read.sample_id.tolist() == given.sample_id.tolist()
+    assert read.samples["embedding"].tolist() == vectors.astype(np.float16).tolist()
