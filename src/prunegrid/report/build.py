@@ -6,7 +6,17 @@ from pathlib import Path
 
 from prunegrid import status
 from prunegrid.experiment import layout
-from prunegrid.report import items_view, overlap_view, page, plane_view, sample_view, table_view
+from prunegrid.report import (
+    budgets_view,
+    costs_view,
+    items_view,
+    origin_view,
+    overlap_view,
+    page,
+    plane_view,
+    sample_view,
+    table_view,
+)
 from prunegrid.report.page import View
 from prunegrid.table import html
 from prunegrid.table.build import TableData, collect, make_table
@@ -26,9 +36,12 @@ Make = Callable[[Source], View | None]
 VIEWS: tuple[Make, ...] = (
     table_view.view,
     items_view.view,
+    costs_view.view,
+    budgets_view.view,
     plane_view.view,
     sample_view.view,
     overlap_view.view,
+    origin_view.view,
 )
 """The views in the order of their tabs; None: the folder has nothing to show there."""
 

@@ -21,6 +21,7 @@ from prunegrid.table.legend import BASELINE_WORD, STATUSES, legend
 if TYPE_CHECKING:
     from prunegrid.report.build import Source
 
+QTUNING = "qtuning"
 Comparison = dict[tuple[Any, ...], dict[str, Any]]
 """The fields of deltas by (budget, variant, model, benchmark)."""
 
@@ -34,7 +35,7 @@ def view(source: "Source") -> View:
         "models": table.models,
         "rows": lines(source),
         "legend": [sentence for sentence in legend(table) if not sentence.startswith(BASELINE_WORD)],
-        "own": legend_of_baseline(table),
+        "own": _own(table),
         "statuses": STATUSES,
         "compared": list(comparisons(data.directory)),
         "folder": data.experiment.results,
@@ -42,7 +43,7 @@ def view(source: "Source") -> View:
     return View("table", "Table", data_of_view)
 
 
-def legend_of_baseline(table: Table) -> str:
+def _own(table: Table) -> str:
     """What the table's own deltas are against, in words; empty if it has none."""
     return table.baseline if table.deltas else ""
 
@@ -52,9 +53,10 @@ def lines(source: "Source") -> list[dict[str, Any]]:
     table, frame = source.table, source.data.frame
     scores, compared = _scores(frame), comparisons(source.data.directory)
     own = collect.baselines(source.data.experiment)
+    marked = {variant.name for variant in source.data.experiment.variants if variant.method == QTUNING}
     return [
         _labels(group, row, model)
-        | {"baseline": own.get(row.variant, "")}
+        | {"baseline": own.get(row.variant, ""), "ratios": _ratios(group, row), "qtuning": row.variant in marked}
         | {"entries": [_entry(row, model, name, group, scores, compared) for name in table.benchmarks]}
         | {"measures": _measures(table, row, model)}
         for group in table.groups
@@ -73,6 +75,11 @@ def row_label(row: Row) -> str:
 def row_budget(group: Group, row: Row) -> str:
     """The budget's name in paths and addresses; reference rows have none."""
     return group.budget.name if group.budget and row.kind != "reference" else ""
+
+
+def _ratios(group: Group, row: Row) -> list[float]:
+    """Of samples and of tokens; reference rows keep all."""
+    return [group.budget.sample_ratio, group.budget.token_ratio] if group.budget and row.kind != "reference" else [1, 1]
 
 
 def comparisons(directory: Path) -> dict[str, Comparison]:

@@ -89,7 +89,7 @@ const page = {
 
   darkPlot: {
     axis: { domainColor: "#999", gridColor: "#444", tickColor: "#999", labelColor: "#ddd", titleColor: "#ddd" },
-    legend: { labelColor: "#ddd", titleColor: "#ddd" },
+    legend: { labelColor: "#ddd", titleColor: "#ddd", symbolBaseFillColor: "#ddd", symbolBaseStrokeColor: "#ddd" },
     title: { color: "#ddd" },
     header: { labelColor: "#ddd", titleColor: "#ddd" },
     view: { stroke: "#555" },

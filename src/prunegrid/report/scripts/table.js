@@ -33,7 +33,7 @@ const tableView = {
         select("kind", "Rows", "all", kinds),
         page.node("label", {}, "Find", frame.find),
         page.node("div", { className: "buttons", role: "group", "aria-label": "Shown" }, ...frame.show),
-        frame.noise),
+        page.node("div", { className: "buttons" }, frame.noise)),
       (frame.words = page.node("p", { className: "quiet", role: "status" })),
       (frame.grid = page.node("div", { className: "results" })),
       (frame.legend = page.node("p", { className: "quiet" })),
