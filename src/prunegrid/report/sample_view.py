@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from prunegrid.report.build import Source
 
 SAMPLES, TOKENS = 2_000, 40_000  # of all models together
-PLACES = {"row", "turn", "continues", "sample_id", "truncated"}
+PLACES = ("row", "turn", "continues", "truncated")
 
 
 def view(source: "Source") -> View | None:
@@ -127,9 +127,9 @@ def _token_values(scores: ScoresFolder, ids: Ints, names: list[str]) -> dict[str
 def _facts(scores: ScoresFolder, ids: Ints) -> list[dict[str, float | None]]:
     """Every number of each sample, such as its perplexity; its place in the source; whether it goes on or is cut."""
     columns = sample_columns(scores, ids)
-    flags = {name: columns[name].tolist() for name in PLACES & set(columns) - {"sample_id"}}
-    values = {name: numbers(column) for name, column in columns.items() if name not in PLACES}
-    every = values | {name: [int(value) for value in column] for name, column in flags.items()}
+    flags = {name: columns[name].tolist() for name in PLACES if name in columns}
+    values = {name: numbers(column) for name, column in columns.items() if name not in (*PLACES, "sample_id")}
+    every = {name: [int(value) for value in column] for name, column in flags.items()} | values
     return [{name: column[row] for name, column in every.items()} for row in range(len(ids))]
 
 

@@ -8,6 +8,7 @@
     a: ["filled in", "diamond", "#e69f00"],
     b: ["filled in", "diamond", "#e69f00"],
   };
+  const PALE = { "#0072b2": "#56b4e9", "#d55e00": "#ff8f3f" }; // on a dark page
   const FILLED = { a: "filled in, treated as Q2", b: "filled in, treated as Q4" };
   const CORNERS = { q1: "Q1 noise", q2: "Q2 misconception", q3: "Q3 redundant", q4: "Q4 calibration", between: "between" };
   const REASONS = { q2: "as Q2", q4: "as Q4", fill: "filled in" };
@@ -74,7 +75,7 @@
     if (!choice.corners) return "";
     const parts = Object.entries(CORNERS).map(([name, text]) => `${text} ${selections.count(choice.corners[name])}`);
     const lines = choice.unit === "conversation" ? " Its thresholds are those of conversations, and not drawn."
-      : choice.thresholds ? "" : ` Each of ${selections.count(choice.windows)} windows has thresholds of its own, which are not drawn.`;
+      : choice.thresholds ? " Dotted lines are low thresholds, dashed lines high ones." : ` Each of ${selections.count(choice.windows)} windows has thresholds of its own, which are not drawn.`;
     return `Samples in the corners: ${parts.join(", ")}.${lines}`;
   }
 
@@ -94,7 +95,7 @@
 
   function grid(list, model, choice, dots) {
     const link = (cell) => page.node("a", { href: address(model, choice, cell.getValue()) }, String(cell.getValue()));
-    const text = { headerFilter: "input", width: 380 };
+    const text = { headerFilter: "input", width: 360, minWidth: 240 };
     const columns = [
       { title: "sample", field: "id", formatter: link, hozAlign: "right" },
       { title: "choice", field: "what", headerFilter: "input" },
@@ -111,19 +112,22 @@
     const values = dots.filter(({ x, y }) => x !== null && y !== null).map((dot) => ({ ...dot, what: LOOKS[dot.mark][0] }));
     values.sort((a, b) => (a.mark !== ".") - (b.mark !== "."));
     const names = looks.map(([name]) => name);
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const colours = looks.map(([, , colour]) => (dark && PALE[colour]) || colour);
     const limits = choice.thresholds && choice.x === axis ? choice.thresholds : null;
     const lines = limits ? [
       { x: limits.entropy_low, end: "low" }, { x: limits.entropy_high, end: "high" },
       { y: limits.ppl_low, end: "low" }, { y: limits.ppl_high, end: "high" },
     ] : [];
-    const size = Math.max(8, Math.min(40, 60_000 / values.length));
-    const key = { title: null, orient: "top", symbolSize: 80, symbolOpacity: 1 };
+    const size = Math.max(8, Math.min(32, 60_000 / values.length));
+    const narrow = innerWidth < 600;
+    const key = { title: null, orient: "top", symbolSize: 80, symbolOpacity: 1, columns: narrow ? 2 : 6, labelFontSize: 12 };
     const rule = (field) => ({
       data: { values: lines.filter((line) => line[field] !== undefined) },
       mark: { type: "rule", color: "gray", size: 1.2 },
       encoding: { [field]: { field, type: "quantitative" },
         strokeDash: { field: "end", scale: { domain: ["low", "high"], range: [[2, 3], [6, 3]] },
-          legend: limits && { title: "threshold", orient: "top" } } },
+          legend: null } },
     });
     return {
       width: "container",
@@ -131,17 +135,18 @@
       data: { values },
       layer: [{
         params: [{ name: "brush", select: { type: "interval", encodings: ["x", "y"] } }],
-        mark: { type: "point", filled: true, size, opacity: 0.75 },
+        mark: { type: "point", filled: true, opacity: 0.75 },
         encoding: {
-          x: { field: "x", type: "quantitative", title: `mean predictive entropy of ${what} (nats)`, scale: { zero: false, nice: true } },
+          x: { field: "x", type: "quantitative", title: `mean predictive entropy of ${what} (nats)`, scale: { zero: false, nice: true },
+            axis: { grid: false, tickCount: narrow ? 6 : 12 } },
           y: { field: "y", type: "quantitative", title: "perplexity of the response", scale: { type: "log", nice: true },
-            axis: { format: "~s", labelOverlap: true, tickCount: 8 } },
-          color: { field: "what", type: "nominal", scale: { domain: names, range: looks.map((look) => look[2]) }, legend: key },
+            axis: { grid: false, format: "~s", labelOverlap: true, tickCount: 8 } },
+          color: { field: "what", type: "nominal", scale: { domain: names, range: colours }, legend: key },
           shape: { field: "what", type: "nominal", scale: { domain: names, range: looks.map((look) => look[1]) }, legend: key },
+          size: { condition: { test: "datum.mark !== '.'", value: 1.6 * size }, value: size },
           tooltip: { field: "id" },
         },
       }, ...(limits ? [rule("x"), rule("y")] : [])],
-      config: { view: { cursor: "crosshair" }, axis: { grid: false } },
       usermeta: { embedOptions: { renderer: "canvas", tooltip: hover(model, axis) } },
     };
   }

@@ -29,8 +29,10 @@
       page.node("pre", { className: "prompt", dir: "auto" }, sample.prompt),
       page.node("h2", {}, "Answer"), buttons(model, choice, at, whole, go),
       page.node("p", { id: "sample-verdict" }, whole ? "The whole answer." : verdict(choice, kept, sample)),
-      name && scale(model, name), answer(sample, kept, model, name), cut(sample.cut_answer, "more tokens are not shown"),
+      name ? scale(model, name) : null, answer(sample, kept, model, name), cut(sample.cut_answer, "more tokens are not shown"),
       table(model, sample, kept, choice, whole));
+    const row = section.querySelector(".buttons"), pressed = row.querySelector("[aria-pressed=true]");
+    row.scrollLeft = pressed.offsetLeft - row.offsetLeft - 40; // where the row is too narrow for all of them
   });
 
   const cut = (number, text) => (number ? page.node("p", { className: "quiet" }, `${selections.count(number)} ${text}`) : null);
@@ -136,8 +138,8 @@
   function scale(model, name) {
     const [low, high] = range(model, name);
     const bar = page.node("i", { style: `background: linear-gradient(to right, ${heat(0)}, ${heat(1)})` });
-    return page.node("p", { className: "scale answer-scale" }, `${title(name)}:`, `≤ ${short(low)}`, bar,
-      `≥ ${short(high)}`, page.node("span", { className: "answer" }, page.node("del", {}, "dropped")));
+    return page.node("p", { className: "scale" }, `${title(name)}: `, `≤ ${short(low)}`, bar,
+      `≥ ${short(high)}`, page.node("span", { className: "answer" }, page.node("del", {}, "dropped token")));
   }
 
   function answer(sample, kept, model, name) {
