@@ -54,8 +54,8 @@ def count_largest(blocks: KeyBlocks, samples: int, total: int) -> Ints:
         codes = _codes(block.key)
         classes = codes >> 16
         ids[block.rows], count[block.rows] = block.sample_id, ragged.segment_sums(classes > upper, block.offsets)
-        inside = np.flatnonzero(classes == upper)
-        held.append((block.rows, codes[inside].astype(np.uint16), np.searchsorted(inside, block.offsets)))
+        members = np.flatnonzero(classes == upper)
+        held.append((block.rows, codes[members].astype(np.uint16), np.searchsorted(members, block.offsets)))
         histogram += np.bincount(held[-1][1], minlength=HALF)
     lower, above = _class_of(histogram, total - larger)
     for rows, code, offsets in held:

@@ -50,8 +50,8 @@ def without_pools(choice: Choice, blocks: Blocks) -> Choice:
     if choice.pool is None:
         return choice
     is_member = choice.pool >= 0
-    one = is_member.any() and choice.pool[is_member].min() == choice.pool.max()
-    count = _count_one if one else _count_several
+    is_single = is_member.any() and choice.pool[is_member].min() == choice.pool.max()
+    count = _count_single if is_single else _count_several
     return replace(choice, k=count(choice, choice.pool, blocks), pool=None)
 
 
@@ -66,7 +66,7 @@ def _members(choice: Choice, pool: Ints, blocks: Blocks) -> Iterator[Members]:
         start += len(block)
 
 
-def _count_one(choice: Choice, pool: Ints, blocks: Blocks) -> Ints:
+def _count_single(choice: Choice, pool: Ints, blocks: Blocks) -> Ints:
     """k [n] where all members are of one pool."""
 
     def keys() -> Iterator[KeyBlock]:
