@@ -72,6 +72,7 @@ TEXTS = [
     "abcdefghij",
     "A $5 b\u00e9t\n_x_",
 ]
+KINDS = ["skill"] * 8  # of the samples, as the sandbox names them
 
 
 def fill(root: Path) -> None:
@@ -80,6 +81,7 @@ def fill(root: Path) -> None:
     put(root / "experiment.json", experiment.model_dump(mode="json"))
     shared_files(root, experiment)
     given = worked_scores()
+    files.write_parquet(root / "data/world.parquet", pa.table({"sample_id": range(len(given)), "kind": KINDS}))
     scores_dir = handmade_scores.write(root / "scores/m", given)
     put(
         scores_dir / "meta.json",

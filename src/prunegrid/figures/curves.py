@@ -3,43 +3,46 @@
 The paper's Figure 8 (arXiv 2509.23873), for every dynamic variant.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from prunegrid.core.files import read_json
-from prunegrid.experiment import layout
-from prunegrid.experiment.grid import Cell
-from prunegrid.experiment.variant import Budget
-from prunegrid.figures import names, style
-from prunegrid.figures.model_results import ModelResults, NothingToShow, heading
+from prunegrid.figures import style
+from prunegrid.figures.model_results import ModelResults, NothingToShow, count, heading
+from prunegrid.figures.probes import SAMPLES, gap, probes, trained, variants
 
 AXES = {"ppl": "Mean perplexity", "entropy": "Mean entropy (nats)"}
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 MARKERS = "os^Dv<>PX"
+RANGE: dict[str, Any] = {"facecolor": "0.8", "linewidth": 0, "label": "least to greatest of the seeds"}
 
 
 def draw(results: ModelResults) -> Figure:
-    """A row per budget; a line per dynamic variant, the mean over the seeds that are done."""
-    variants = [variant.name for variant in names.dynamic_variants(results.experiment)]
-    budgets = results.experiment.grid_budgets
-    trained = {(budget, name): _trained(results, budget, name) for budget in budgets for name in variants}
-    probes = {key: _probes(reports) for key, reports in trained.items()}
-    if all(part.empty for part in probes.values()):
-        raise NothingToShow(f"{_gap(trained.values())} of any dynamic cell")
-    gaps = {name: _gap(trained[budget, name] for budget in budgets) for name in variants}
-    legend = -(-len(variants) // 3)
-    size = (style.PAGE, 2.1 * len(budgets) + 0.35 + 0.15 * legend)
+    """A row per budget; a line per dynamic variant, the mean over the seeds that are done, and their range."""
+    names, budgets = variants(results), results.experiment.grid_budgets
+    reports = {(budget, name): trained(results, budget, name) for budget in budgets for name in names}
+    lines = {key: probes(found) for key, found in reports.items()}
+    if all(part.empty for part in lines.values()):
+        raise NothingToShow(f"{gap(reports.values())} of any dynamic cell")
+    handles = [
+        _handle(results, name, n, gap(reports[budget, name] for budget in budgets)) for n, name in enumerate(names)
+    ]
+    if any((part["seeds"] > 1).any() for part in lines.values()):
+        handles.append(Patch(**RANGE))
+    size = (style.PAGE, 2.1 * len(budgets) + 0.4 + 0.15 * -(-len(handles) // 3))
     figure = Figure(figsize=size, layout="constrained")
+    seeds = max(len(found) for found in reports.values())
+    extent = f"{count(SAMPLES, 'sample')} of the training set, {count(seeds, 'seed')}"
+    style.title(figure, results.subject(budgets[0] if len(budgets) == 1 else None, extent))
     axes = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
     for row, budget in zip(axes, budgets, strict=True):
         for axis, (column, text) in zip(row, AXES.items(), strict=True):
-            for number, name in enumerate(variants):
-                label = f"{results.label(name)} ({gaps[name]})" if gaps[name] else results.label(name)
-                _line(axis, probes[budget, name], column, label, number)
+            for number, name in enumerate(names):
+                _line(axis, lines[budget, name], column, _look(results, name, number))
             axis.set_ylabel(text)
             axis.margins(x=0.03)
         _logarithmic(row[0])
@@ -47,38 +50,28 @@ def draw(results: ModelResults) -> Figure:
             row[0].set_title(heading(budget), fontsize=style.SMALL, loc="left")
     for axis in axes[-1]:
         axis.set_xlabel("Optimizer step")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=3, columnspacing=1.2)
+    style.legend(figure, handles)
     return figure
 
 
-def _trained(results: ModelResults, budget: Budget, variant: str) -> list[dict[str, Any]]:
-    """The reports of the trainings that are done, one per seed."""
-    cells = [Cell(results.model, variant, budget, seed) for seed in results.experiment.seeds]
-    files = [results.root / layout.training(cell.name) for cell in cells]
-    return [read_json(file) for file in files if file.exists()]
+def _look(results: ModelResults, name: str, number: int) -> dict[str, Any]:
+    """Line `number`: its colour, dashes and marker; Q-Tuning's are wide."""
+    look: dict[str, Any] = {"color": style.SERIES[number % len(style.SERIES)], "markeredgewidth": 0}
+    look |= {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)]}
+    return look | ({"linewidth": 1.8, "markersize": 4.0} if results.is_qtuning(name) else {"markersize": 2.8})
 
 
-def _probes(reports: list[dict[str, Any]]) -> pd.DataFrame:
-    """step, ppl, entropy (nats): means over the seeds whose training is done."""
-    rows = [probe for report in reports for probe in report.get("probes", [])]
-    frame = pd.DataFrame(rows, columns=["step", "ppl", "entropy"])
-    return frame.groupby("step").mean().reset_index()
+def _handle(results: ModelResults, name: str, number: int, missing: str) -> Line2D:
+    text = f"{results.label(name)} ({missing})" if missing else results.label(name)
+    return Line2D([], [], label=style.wrapped(text, 1.7), **_look(results, name, number))
 
 
-def _gap(trained: Iterable[list[dict[str, Any]]]) -> str:
-    """Why these cells have no point; empty if they have one."""
-    reports = [report for group in trained for report in group]
-    if not reports:
-        return f"no {layout.TRAINING}"
-    return "" if any(report.get("probes") for report in reports) else f"no probes in {layout.TRAINING}"
-
-
-def _line(axis: Any, probes: pd.DataFrame, column: str, label: str, number: int) -> None:
-    """Draw line `number`."""
-    colour = style.SERIES[number % len(style.SERIES)]
-    look = {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)], "markersize": 2.8}
-    axis.plot(probes["step"], probes[column], color=colour, markeredgewidth=0, label=label, **look)
+def _line(axis: Any, line: pd.DataFrame, column: str, look: dict[str, Any]) -> None:
+    """The mean, and behind it the range over seeds where there are several."""
+    axis.plot(line["step"], line[column], **look)
+    if (line["seeds"] > 1).any():
+        ends = line[f"{column}_min"], line[f"{column}_max"]
+        axis.fill_between(line["step"], *ends, color=look["color"], alpha=0.15, linewidth=0)
 
 
 def _logarithmic(axis: Any) -> None:

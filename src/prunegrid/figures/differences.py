@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from prunegrid.experiment.names import AVERAGE
@@ -81,12 +82,17 @@ def _state(results: ModelResults, benchmark: str, variant: str, budget: Budget) 
 
 def limits(rows: pd.DataFrame) -> tuple[float, float]:
     """The axis: 0, every delta, and the intervals, of which one far wider than the usual is cut (points)."""
-    rows = rows[rows["delta"].notna()]
-    half = ((rows["high"] - rows["low"]) / 2).astype(float)
-    cap = TYPICAL * half[half > 0].median() if (half > 0).any() else 0.0
-    delta = rows["delta"].astype(float)
-    low = pd.concat([rows["low"].astype(float).clip(lower=delta - cap), delta]).min()
-    high = pd.concat([rows["high"].astype(float).clip(upper=delta + cap), delta]).max()
-    low, high = min(0.0, low), max(0.0, high)
+    ends = span(rows)
+    low, high = min(0.0, ends[0]), max(0.0, ends[1])
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin
+
+
+def span(rows: pd.DataFrame) -> tuple[float, float]:
+    """From the least to the greatest of `delta` and of `low` to `high`, of which an unusually wide one is cut."""
+    rows = rows.loc[rows["delta"].notna(), ["delta", "low", "high"]].astype(float)
+    half = (rows["high"] - rows["low"]) / 2
+    cap = TYPICAL * half[half > 0].median() if (half > 0).any() else 0.0
+    low = rows["low"].clip(lower=rows["delta"] - cap).fillna(rows["delta"])
+    high = rows["high"].clip(upper=rows["delta"] + cap).fillna(rows["delta"])
+    return float(np.minimum(low, rows["delta"]).min()), float(np.maximum(high, rows["delta"]).max())

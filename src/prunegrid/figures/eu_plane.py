@@ -21,7 +21,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.variant import Budget, Variant
 from prunegrid.figures import style
-from prunegrid.figures.model_results import ModelResults, NothingToShow, percent
+from prunegrid.figures.model_results import ModelResults, NothingToShow, count, percent
 from prunegrid.selection.summary import SelectionSummary
 
 DENSE = 5_000
@@ -32,6 +32,10 @@ REASONS = {
     "fill": ("filled in", style.ORANGE, "o"),
 }
 PLACES = {"q1": (0.98, 0.98), "q2": (0.02, 0.98), "q3": (0.02, 0.02), "q4": (0.98, 0.02)}
+ROOM = 0.24  # of the samples' range (logarithmic), above and below them
+FREE = ROOM / (1 + 2 * ROOM)
+BETWEEN = {"ppl": (0.0, 1.0), "entropy": (FREE, 1 - FREE)}  # where thresholds end: none crosses a text
+DASHES = {"low": (0, (1, 1.5)), "high": (0, (4, 2))}
 SPARSE = LinearSegmentedColormap.from_list("sparse", ["0.88", "0.4"])
 NAMES = {"q1": "Q1 noise", "q2": "Q2 misconception", "q3": "Q3 redundant", "q4": "Q4 calibration"}
 
@@ -59,6 +63,7 @@ def draw(results: ModelResults) -> Figure:
     rows = -(-len(panels) // columns)
     width = style.COLUMN if columns == 1 else style.PAGE
     figure = Figure(figsize=(width, 2.75 * rows + 0.45), layout="constrained")
+    style.title(figure, results.subject(extent=count(len(samples), "sample")))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axis, panel in zip(axes, panels, strict=False):
         _plane(axis, samples, panel)
@@ -68,8 +73,7 @@ def draw(results: ModelResults) -> Figure:
         axis.set_xlabel(f"Mean predictive entropy of {text} (nats)")
         axis.tick_params(labelbottom=True)
     figure.supylabel("Perplexity of the response", fontsize=style.NORMAL)
-    handles = _handles(panels, len(samples))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 * columns, handletextpad=0.1)
+    style.legend(figure, _handles(panels, len(samples)), columns=2 * columns)
     return figure
 
 
@@ -120,7 +124,10 @@ def _reasons(folder: Path) -> "pd.Series[str]":
 
 def _plane(axis: Any, samples: pd.DataFrame, panel: Panel) -> None:
     axis.set_yscale("log")
-    axis.margins(x=0.06, y=0.2)
+    axis.margins(x=0.06)
+    low, high = samples["ppl"].min(), samples["ppl"].max()
+    room = (high / low) ** ROOM if high > low > 0 else 2.0
+    axis.set_ylim(low / room, high * room)  # texts stand where no sample is
     _all(axis, samples)
     if panel.reason is not None and panel.summary is not None:
         _kept(axis, samples, panel.reason)
@@ -159,12 +166,16 @@ def _kept(axis: Any, samples: pd.DataFrame, reason: "pd.Series[str]") -> None:
 
 
 def _handles(panels: list[Panel], n: int) -> list[Line2D]:
-    """The legend: all samples, and the reasons for which samples are kept."""
+    """The legend: all samples, the reasons for which samples are kept, and the thresholds."""
     looks = [(f"all {n:,} samples", "0.65", "o" if n <= DENSE else "h")]
     if any(panel.reason is not None for panel in panels):
         looks += REASONS.values()
     bare: dict[str, Any] = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0}
-    return [Line2D([], [], color=colour, marker=marker, label=text, **bare) for text, colour, marker in looks]
+    handles = [Line2D([], [], color=colour, marker=marker, label=text, **bare) for text, colour, marker in looks]
+    if any(panel.summary is not None for panel in panels):
+        texts = {"high": "high from here", "low": "low up to here"}
+        handles += [Line2D([], [], color="black", linewidth=0.7, linestyle=DASHES[e], label=texts[e]) for e in texts]
+    return handles
 
 
 def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> None:
@@ -173,8 +184,9 @@ def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> 
     assert thresholds is not None and corners is not None, "a selection by Q-Tuning has both"
     if isinstance(thresholds, list) and len(thresholds) == 1:
         for name, line in {"ppl": axis.axhline, "entropy": axis.axvline}.items():
-            for end, look in {"low": (0, (1, 1.5)), "high": (0, (4, 2))}.items():
-                line(thresholds[0][f"{name}_{end}"], color="black", linewidth=0.7, linestyle=look, zorder=4)
+            for end, look in DASHES.items():
+                place = thresholds[0][f"{name}_{end}"]
+                line(place, *BETWEEN[name], color="black", linewidth=0.7, linestyle=look, zorder=4)
     else:
         count = len(thresholds) if isinstance(thresholds, list) else thresholds["windows"]
         _write(axis, 0.5, 0.5, f"{count:,} windows, each with thresholds of its own")
@@ -185,8 +197,7 @@ def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> 
 
 
 def _write(axis: Any, x: float, y: float, text: str) -> None:
-    """Text at a place of the panel (axes fractions), on a pale ground."""
+    """Text at a place of the panel (axes fractions)."""
     align = "left" if x < 0.5 else "right" if x > 0.5 else "center"
-    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
     place = {"ha": align, "va": "bottom" if y < 0.5 else "top", "multialignment": align, "transform": axis.transAxes}
-    axis.text(x, y, text, fontsize=style.SMALL, zorder=5, bbox=ground, **place)
+    axis.text(x, y, text, fontsize=style.SMALL, zorder=5, **place)

@@ -110,9 +110,9 @@ def _name(axis: Any, rows: Titles, columns: Titles, joint: Titles, results: Mode
     axis.set_xticks(range(len(columns)), columns.values(), rotation=30, ha="right", rotation_mode="anchor")
     axis.tick_params(axis="x", pad=3)
     axis.set_yticks(range(len(titles)), titles)
-    for name, tick in zip(joint, axis.get_yticklabels()[len(rows) :], strict=True):
-        if results.is_qtuning(name):
-            tick.set_weight("bold")
+    if axis.get_subplotspec().is_first_col():
+        for name, tick in zip(joint, axis.get_yticklabels()[len(rows) :], strict=True):
+            tick.set_weight("bold" if results.is_qtuning(name) else "normal")
     if joint:
         axis.axhline(len(rows) - 0.5, color="black", linewidth=0.8)
 

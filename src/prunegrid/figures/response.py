@@ -18,21 +18,22 @@ from prunegrid.core import files
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.variant import Budget
+from prunegrid.figures.example import pick_sample, planted_noise, votes
 from prunegrid.figures.model_results import NothingToShow
 from prunegrid.models import check_complete
 from prunegrid.pruners import Choice, Draw, Needs, PruningSpec, Scores
 from prunegrid.scoring.reader import ScoresFolder
 from prunegrid.selection.blocks import kept_blocks
 
-SHORTEST, LONGEST = 12, 60
 ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Response:
-    """A sample's prompt, the texts of its response tokens and, by pruner, the positions kept or why they are unknown.
+    """One of `n_samples`: its prompt, the texts of its response tokens and what each pruner keeps of them.
 
-    `treated_as`: Q-Tuning's token rule for this sample, 2 or 4; 0 if Q-Tuning does not keep it.
+    `selections` has, by pruner, the positions kept or why they are unknown. `treated_as`: Q-Tuning's token rule for
+    this sample, 2 or 4; 0 if Q-Tuning does not keep it.
     """
 
     sample_id: int
@@ -40,10 +41,11 @@ class Response:
     texts: list[str]
     selections: dict[str, set[int] | str]
     treated_as: int
+    n_samples: int
 
 
 def read(root: Path, experiment: Experiment, model: str) -> Response:
-    """The response that `pick_sample` chooses, at the experiment's first budget and seed."""
+    """The response that `example.pick_sample` chooses, at the experiment's first budget and seed."""
     if experiment.unit == "conversation":
         raise NothingToShow("it shows single answers, and unit is conversation")
     folder, tokenizer = ScoresFolder(root / layout.scores(model)), root / layout.base_model(model) / "tokenizer.json"
@@ -56,7 +58,9 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     draw = Draw(experiment.seeds[0])
     spec = PruningSpec(method="qtuning", options=options, **dict(budget))
     choice = pruners.choose_samples(scores.ordered(), spec, draw)
-    sample_id, treated_as = pick_sample(scores.ordered(), choice)
+    ids = scores.ordered().sample_id
+    noise_N = planted_noise(root, experiment, ids)
+    sample_id, treated_as = pick_sample(scores.ordered(), choice, votes(root, experiment, model, ids), noise_N)
     row = int(np.flatnonzero(scores.sample_id == sample_id)[0])
     line = _line(folder.tables["token"], row)
     sample = _with_tokens(scores.take(np.array([row])), line)
@@ -71,7 +75,9 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
             selections["qtuning"] = _kept_of_pool(folder, scores, choice, place, spec)
     vocabulary = Tokenizer.from_file(str(tokenizer))
     prompt = vocabulary.decode([*_earlier_ids(folder, row), *line["prompt_ids"].as_py()])
-    return Response(sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as)
+    return Response(
+        sample_id, prompt, texts(vocabulary, line["response_ids"].as_py()), selections, treated_as, len(ids)
+    )
 
 
 def _options(experiment: Experiment, folder: ScoresFolder) -> dict[str, Any]:
@@ -106,24 +112,6 @@ def _earlier_ids(folder: ScoresFolder, row: int) -> list[int]:
     continues_N = files.read_parquet(path, ["continues"])["continues"].to_numpy()[: row + 1]
     lines = [_line(folder.tables["token"], i) for i in range(int(np.flatnonzero(~continues_N)[-1]), row)]
     return [token for line in lines for name in ("prompt_ids", "response_ids") for token in line[name].as_py()]
-
-
-def pick_sample(scores: Scores, choice: Choice) -> tuple[int, int]:
-    """(sample_id, Q-Tuning's token rule) of the sample to show, `scores` in order of `sample_id`.
-
-    The first sample of median length among those that Q-Tuning keeps and treats as Q2 and that have 12 to 60 response
-    tokens; if there are none, among those with 12 or more; else among all samples.
-    """
-    treated_as_N = np.zeros(len(scores), np.int8)
-    treated_as_N[choice.rows] = choice.samples.treated_as
-    lengths_N = scores.response_tokens
-    long, short = lengths_N >= SHORTEST, lengths_N <= LONGEST
-    groups = (np.flatnonzero((treated_as_N == 2) & long & short), np.flatnonzero((treated_as_N == 2) & long))
-    rows = next((rows for rows in groups if len(rows)), np.arange(len(scores)))
-    in_order = rows[np.argsort(lengths_N[rows], kind="stable")]
-    length = lengths_N[in_order[(len(rows) - 1) // 2]]
-    row = next(int(row) for row in rows if lengths_N[row] == length)
-    return int(scores.sample_id[row]), int(treated_as_N[row])
 
 
 def _line(path: Path, row: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
@@ -35,7 +36,7 @@ DARK = "0.45"
 TAN, BAND = "#F0C08A", "#E3ECFA"  # a pale orange; the ground of Q-Tuning's rows in the table, too
 SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 DPI = 200
-TITLE_LINE = 0.15
+TITLE_LINE, LEGEND_GAP = 0.15, 0.46
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": SMALL,
@@ -105,20 +106,39 @@ def _pieces(word: str, inches: float, size: float, weight: str) -> list[str]:
     return pieces
 
 
+def heading_lines(text: str, inches: float) -> list[str]:
+    """A title in bold lines that fit a figure of that width, broken between its parts where they fit."""
+    parts = re.split(f"(?<={SEPARATOR})", text)
+    return _fill(parts, inches - 0.15, NORMAL, "bold").split("\n")
+
+
 def title(figure: Figure, text: str) -> None:
     """What the figure is of, in its upper left corner; the figure's height grows by the title's lines."""
     wide, high = figure.get_size_inches()
-    parts = re.split(f"(?<={SEPARATOR})", text)
-    lines = _fill(parts, wide - 0.15, NORMAL, "bold")
-    figure.set_size_inches(wide, high + TITLE_LINE * (1 + lines.count("\n")))
+    lines = heading_lines(text, wide)
+    figure.set_size_inches(wide, high + TITLE_LINE * len(lines))
     place: dict[str, Any] = {"x": 0.06 / wide, "ha": "left", "weight": "bold", "fontsize": NORMAL}
-    figure.suptitle(lines, **place)
+    figure.suptitle("\n".join(lines), **place)
 
 
-def legend(figure: Figure, handles: Sequence[Any], label: str = "", columns: int = 3) -> None:
-    """The legend below the panels, and above it what their shared horizontal axis is."""
-    look: dict[str, Any] = {"handletextpad": 0.6, "columnspacing": 1.2, "title_fontsize": NORMAL}
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=label or None, **look)
+def _legend_width(handles: Sequence[Any], columns: int) -> float:
+    """The width of a legend of so many columns, in inches: texts, handles and the gaps between them."""
+    texts = [str(handle.get_label()) for handle in handles]
+    ends = [round(part[-1]) for part in np.array_split(np.arange(len(texts)), columns) if len(part)]
+    starts = [0, *(end + 1 for end in ends)]
+    parts = ["\n".join(texts[start : end + 1]) for start, end in zip(starts, ends, strict=False)]
+    return 0.2 + sum(max(map(width, part.split("\n"))) + LEGEND_GAP for part in parts)
+
+
+def legend(figure: Figure, handles: Sequence[Any], label: str = "", columns: int = 3, title_size: int = NORMAL) -> None:
+    """The legend below the panels, and above it what their shared horizontal axis is, or a remark.
+
+    It has at most so many `columns`, and no more than fit the page.
+    """
+    fitting = next((n for n in range(columns, 1, -1) if _legend_width(handles, n) < figure.get_figwidth()), 1)
+    look: dict[str, Any] = {"handletextpad": 0.6, "handlelength": 2.6, "columnspacing": 1.2}
+    look |= {"ncols": fitting, "title": label or None, "title_fontsize": title_size}
+    figure.legend(handles=handles, loc="outside lower center", **look)
 
 
 def freeze(figure: Figure) -> None:

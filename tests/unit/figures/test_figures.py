@@ -15,7 +15,7 @@ from prunegrid import pruners
 from prunegrid.cli import app
 from prunegrid.core import files as io
 from prunegrid.experiment import grid
-from prunegrid.figures import curves, differences, eu_plane, names, points, response
+from prunegrid.figures import differences, eu_plane, names, pareto, points, probes, response
 from prunegrid.figures.draw import draw_all, draw_folder, plots
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.figures.style import save, styled
@@ -249,14 +249,14 @@ def test_cost_is_scoring_and_training_as_in_the_table(whole: Path) -> None:
     }
 
 
-def test_the_tables_unit_is_the_figures(folder: Path) -> None:
-    """One cell that was on a GPU makes it GPU-hours, of both models; the rest is of unknown cost."""
-    frame = collect.collect_from(folder)
-    frame.loc[frame["variant"] == "q3", "gpu_hours"] = 0.25
-    collect.write(frame, folder / "results.parquet")
-    draw_all(folder, None)
-    texts = figure_texts(folder, "pareto")
-    assert {"Scoring and training (GPU-hours)", "4 rows of unknown cost left out"} <= set(texts)
+def test_measured_cost_is_shown_where_equal_work_takes_equal_time(whole: Path) -> None:
+    """The unit is the table's; trainings that differ in time by more than 15 % compare no cost."""
+    given = replace(source(whole), unit="GPU-hours")
+    scored = points.points(given).dropna(subset="score")
+    assert list(pareto._columns(given, scored, 1.03).items())[-1] == ("cost", "Measured (GPU-hours; equal work: +3 %)")
+    assert "cost" not in pareto._columns(given, scored, 1.2) | pareto._columns(given, scored, None)
+    assert points.time_remark(2.46).endswith("equal work took up to 2.5 times as long, as on a shared machine.")
+    assert points.time_remark(1.1) == ""
 
 
 def test_pareto_says_what_it_leaves_out(whole: Path, folder: Path) -> None:
@@ -286,18 +286,24 @@ def test_pareto_names_the_front_and_zero_shot(whole: Path) -> None:
     texts = figure_texts(whole, "pareto")
     assert texts.count("Full Dataset") == 2
     assert {"Zero-Shot, 15.00 %", "Pareto front", "Avg (%)"} <= set(texts)
-    assert "Scoring and training (seconds)" in texts
+    assert {"Trained tokens, all epochs", "Optimizer steps"} <= set(texts)  # forwarded tokens are not on record
 
 
 def test_curves_are_means_over_seeds(whole: Path) -> None:
     given = source(whole)
     (budget,) = given.experiment.grid_budgets
-    reports = curves._trained(given, budget, "random-dynamic")
-    assert curves._probes(reports).to_dict("list") == {
+    line = probes.probes(probes.trained(given, budget, "random-dynamic")).to_dict("list")
+    assert line == {
         "step": [0, 7],
         "ppl": [100.0, 40.0],
         "entropy": [2.0, 1.0],
+        "ppl_min": [100.0, 30.0],
+        "ppl_max": [100.0, 50.0],
+        "entropy_min": [2.0, 1.0],
+        "entropy_max": [2.0, 1.0],
+        "seeds": [2, 2],
     }
+    assert "least to greatest of the seeds" in figure_texts(whole, "curves")
     assert {"random-dynamic", "never (no training.json)", "Mean perplexity"} <= set(figure_texts(whole, "curves"))
 
 
@@ -349,7 +355,8 @@ def test_tokens_are_shown_as_text(whole: Path) -> None:
     texts = figure_texts(whole, "tokens")
     assert {"Random", "PPL", "FastV", "SparseVLM", "Q-Tuning"} <= set(texts)
     assert "not scored: one layer only" in texts
-    assert [text for text in texts if text.startswith("Sample 4: 12 response tokens, 50 % kept; Q2 to Q-Tuning")]
+    assert [text for text in texts if text.endswith("sample 4 of 8, 12 response tokens")]
+    assert "To Q-Tuning: Q2. On blue: kept. Struck through: pruned." in texts
     assert texts.count("N") == 4
 
 

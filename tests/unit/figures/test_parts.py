@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prunegrid import pruners
-from prunegrid.figures import names, noise, pareto, response, tokens
+from prunegrid.figures import example, names, noise, pareto, response, tokens
 from prunegrid.figures.model_results import signed
 from prunegrid.pruners import Draw
 from prunegrid.results import collect
@@ -75,14 +75,28 @@ def test_which_sample_is_shown_where_no_response_is_long() -> None:
         [3, 5, 5, 9], sample_id=[2, 4, 6, 8], samples={"ppl": [1, 2, 3, 4], "entropy": [4, 3, 2, 1]}
     )
     chosen = pruners.choose_samples(given, spec("qtuning"), Draw(0))
-    assert response.pick_sample(given, chosen)[0] == 4
+    assert example.pick_sample(given, chosen)[0] == 2
 
 
 def test_which_sample_is_shown_of_long_responses() -> None:
     plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
     given = handmade_scores.scores([61, 70, 65, 11, 20, 20, 20, 20], samples=plane)
     chosen = pruners.choose_samples(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
-    assert response.pick_sample(given, chosen) == (2, 2)
+    assert example.pick_sample(given, chosen) == (2, 2)
+
+
+def test_the_sample_shown_is_no_planted_noise_and_is_kept_by_many() -> None:
+    """Sample 3 is noise: of the other Q2 samples that with most votes. If all is noise: of low PPL, with most votes."""
+    plane = {"ppl": [9, 8, 7, 6, 1, 1, 1, 1], "entropy": [1, 1, 1, 1, 9, 9, 9, 9]}
+    given = handmade_scores.scores([20] * 8, samples=plane)
+    chosen = pruners.choose_samples(given, spec("qtuning", 1.0, 0.5, final="loose"), Draw(0))
+    noise, votes = np.arange(8) == 3, np.array([9, 1, 4, 9, 1, 1, 9, 1])
+    q2 = np.zeros(8, bool)
+    q2[chosen.rows] = chosen.samples.treated_as == 2
+    candidates = np.flatnonzero(q2 & ~noise)
+    assert example.pick_sample(given, chosen, votes, noise)[0] == candidates[np.argmax(votes[candidates])]
+    nothing_clean = example.pick_sample(given, chosen, votes, np.ones(8, bool))
+    assert nothing_clean[0] == 3
 
 
 def test_parts_of_a_character_are_shown_with_its_last() -> None:
@@ -103,8 +117,9 @@ def test_lines_break_between_tokens() -> None:
     width = tokens.WIDTH
     pieces = tokens.lay_out(["x" * (width - 1), "ab", "\n", "y" * (width + 5)])
     assert [(piece.line, piece.column) for piece in pieces] == [(0, 0), (1, 0), (1, 2), (2, 0)]
+    assert [piece.column for piece in tokens.lay_out(["\u4f60", "\u597d", "e\u0301", "!"])] == [0, 2, 4, 5]
     assert pieces[2].text == "\u21b5" and len(pieces[3].text) == width
-    assert tokens.visible("a\U0001f9ff$") == "a\u25a1$"
+    assert tokens.visible("a\U0001f9ff$") == "a\u25a1\u25a1$"
 
 
 @pytest.mark.parametrize(("points", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (1.26, "+1.3"), (-12.0, "\u221212.0")])
