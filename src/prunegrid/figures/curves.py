@@ -28,9 +28,8 @@ def draw(results: ModelResults) -> Figure:
     lines = {key: probes(found) for key, found in reports.items()}
     if all(part.empty for part in lines.values()):
         raise NothingToShow(f"{gap(reports.values())} of any dynamic cell")
-    handles = [
-        _handle(results, name, n, gap(reports[budget, name] for budget in budgets)) for n, name in enumerate(names)
-    ]
+    gaps = [gap(reports[budget, name] for budget in budgets) for name in names]
+    handles: list[Any] = [_handle(results, names[n], n, missing) for n, missing in enumerate(gaps)]
     if any((part["seeds"] > 1).any() for part in lines.values()):
         handles.append(Patch(**RANGE))
     size = (style.PAGE, 2.1 * len(budgets) + 0.4 + 0.15 * -(-len(handles) // 3))
