@@ -34,3 +34,13 @@ def test_audit_error_of_an_experiment_without_planted_kinds(changes: dict[str, A
     assert error and error.where == "audit of sandbox" and what in error.what and error.fix
     assert plan.audited_models(unsuited) == {}
     assert list(plan.all_models(unsuited)) == list(unsuited.sources)
+
+
+def test_audited_extras_have_imported_scores_and_a_query_set_only_where_the_config_has_them() -> None:
+    query = DEFAULT["dataset"] | {"name": "questions", "max_samples": 5}
+    alone = plan.audited_extras(experiment())
+    assert not {"quality", "query_rank"} & {*alone}
+    assert {*plan.audited_extras(experiment(scores={"quality": "judge.jsonl", "unread": "x.jsonl"}))} - {*alone} == {
+        "quality"
+    }
+    assert {*plan.audited_extras(experiment(query=query))} - {*alone} == {"query_rank"}
