@@ -3,11 +3,15 @@
 import argparse
 from pathlib import Path
 
+from prunegrid.cli.arguments import named_value
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write the page there (default: in the folder)")
     parser.add_argument("--scores", type=Path, help="of a selection its scores, where they are not where it says")
+    parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
     parser.add_argument("directory", type=Path, help="results/<experiment>, or what `prunegrid prune` wrote")
+    parser.add_argument("other", type=Path, nargs="?", help="a second results/<experiment> to show beside it")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -16,4 +20,5 @@ def run(options: argparse.Namespace) -> None:
     if selection_page.is_selection(options.directory):
         print(selection_page.build(options.directory, options.out, options.scores))
     else:
-        print(build.build(options.directory, options.out))
+        models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
+        print(build.build(options.directory, options.out, other=options.other, models=models))

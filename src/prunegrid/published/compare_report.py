@@ -51,10 +51,17 @@ def compare_folders(
     frame = read_results(directory)
     if reading != PAPER:
         frame = of_reading(frame, directory, reading)
-    named, theirs = imported.as_published(frame), read_results(other) if other else published.reference()
+    return compare_frames(frame, read_results(other) if other else None, models)
+
+
+def compare_frames(
+    frame: pd.DataFrame, other: pd.DataFrame | None, models: dict[str, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """The comparison of two results frames, or of one with the published tables (`other` None), and the notes on it."""
+    named, theirs = imported.as_published(frame), published.reference() if other is None else other
     rows = compare(named, imported.as_published(theirs), models)
-    tools = [*imported.notes(frame, named), *([] if other else imported.counterparts(rows, theirs))]
-    caveats = _caveats(rows, "their" if other else "the paper's")
+    tools = [*imported.notes(frame, named), *(imported.counterparts(rows, theirs) if other is None else [])]
+    caveats = _caveats(rows, "the paper's" if other is None else "their")
     return rows, [summary(rows), *_omissions(named), *tools, *caveats, NOISE]
 
 

@@ -82,4 +82,3 @@ def test_origin_has_digests_counts_and_the_state_of_cells(tab: Any, folder: Path
     assert all(digest in text for digest in digests.values())
     assert "results/tiny: 15 cells, 2 benchmarks each" in text
     assert "failed" in text
-    assert str(folder) not in text
