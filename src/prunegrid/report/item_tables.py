@@ -22,6 +22,7 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.report.page import packed
 from prunegrid.statistics.paired_items import ItemScores, disagreement, read_item_scores
+from prunegrid.tasks.stock import StockTask
 
 TEXTS = ("question", "gold", "response")
 LONGEST = 20_000  # letters of a text
@@ -91,29 +92,50 @@ def _scores(first: ItemScores, values_IE: Any) -> tuple[Blocks, list[float]]:
 
 def _prompts(
     root: Path, experiment: Experiment, benchmark: str, scores: ItemScores
-) -> tuple[Blocks, dict[str, bool | int]]:
-    """The block of the questions, right answers and options, each null where the folder does not have it."""
+) -> tuple[Blocks, dict[str, str | None]]:
+    """The block of the questions, right answers and options, each null where the folder does not have it.
+
+    Where the item files hold no question, the fields of the benchmark's own items stand for it, and the fact
+    `prompts_are` says so: `asked`, `fields`, or null if neither is known.
+    """
     names = set(scores.rows.column_names)
     lists = [scores.rows[name].to_pylist() if name in names else None for name in ("question", "gold")]
-    questions, golds = ([_cut(text or "") for text in texts] if texts else None for texts in lists)
-    hashes = scores.rows["doc_hash"].to_pylist() if questions is None else None
-    options = _options(root, experiment, benchmark, scores)
-    content = {"questions": questions, "golds": golds, "options": options, "names": hashes}
-    return {"text": packed(json.dumps(content))}, {"prompts": questions is not None}
+    questions, golds = ([_cut(text or "") for text in texts] if texts is not None else None for texts in lists)
+    docs, field = _docs(root, experiment, benchmark, scores)
+    prompts = "asked" if questions is not None else "fields" if docs else None
+    content = {
+        "questions": questions if questions is not None else [_cut(_fields(doc)) for doc in docs] if docs else None,
+        "golds": golds,
+        "options": [[_cut(str(text)) for text in _value(doc, field)] for doc in docs] if docs and field else None,
+        "names": None if prompts else scores.rows["doc_hash"].to_pylist(),
+    }
+    return {"text": packed(json.dumps(content))}, {"prompts_are": prompts}
 
 
-def _options(root: Path, experiment: Experiment, benchmark: str, scores: ItemScores) -> list[list[str]] | None:
-    """Each item's options, where the task says what they are and its items are still those that were asked."""
-    if benchmark not in experiment.evaluation.asked:
-        return None
-    task, asked = experiment.evaluation.find_task(benchmark), experiment.evaluation.benchmarks[benchmark]
-    path, field = root / layout.benchmark_items(benchmark), task.metadata.get("options", {}).get("texts")
+def _docs(
+    root: Path, experiment: Experiment, benchmark: str, scores: ItemScores
+) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """The items as the task reads them, and the field of their options; None unless they are those that were asked."""
+    path = root / layout.benchmark_items(benchmark)
     record = files.read_json(scores.record)
-    if field is None or not path.is_file() or files.sha256(path) != record.get("data_hash"):
-        return None
+    if benchmark not in experiment.evaluation.asked or not path.is_file():
+        return None, None
+    task, asked = experiment.evaluation.find_task(benchmark), experiment.evaluation.benchmarks[benchmark]
+    if isinstance(task, StockTask) or files.sha256(path) != record.get("data_hash"):
+        return None, None
+    field = task.metadata.get("options", {}).get("texts")
+    if field is None and "question" in scores.rows.column_names:
+        return None, None
     docs = read_items(path, task, asked.data, asked.limit, has_examples=bool(asked.examples)).docs
-    chosen = [docs[number] for number in scores.rows["doc_id"].to_pylist()]
-    return [[_cut(str(text)) for text in _value(doc, field)] for doc in chosen]
+    return [docs[number] for number in scores.rows["doc_id"].to_pylist()], field
+
+
+def _fields(doc: dict[str, Any]) -> str:
+    """A line a field."""
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for name, value in doc.items()
+    }
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())
 
 
 def _value(doc: Any, field: str) -> Any:

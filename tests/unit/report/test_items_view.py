@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
 
+from prunegrid.core import files
 from prunegrid.core.ragged import Floats
 from prunegrid.experiment import layout
 from prunegrid.report import item_tables, items_view
@@ -18,7 +19,7 @@ from prunegrid.report.build import build
 from prunegrid.statistics.inference import critical_value, item_effect, item_noise
 from prunegrid.table.build import collect
 from support.browser import opened
-from support.finished_folder import PPL, write_finished
+from support.finished_folder import PPL, edit_json, write_finished
 from support.item_folder import CLUSTERS, QUESTIONS, fill, seeds
 from support.results_folder import ITEMS, answer
 
@@ -257,6 +258,19 @@ def test_options_of_items_that_were_changed_since_are_not_shown(home: Path, brow
     with opened(browser, build(root), "#items?benchmark=A&a=random%2Bppl&b=full&item=1") as tab:
         assert not tab.locator(".item-options").count()
         assert tab.locator(".item-side-a pre").inner_text().count("-") >= 2
+
+
+def test_items_of_slim_files_are_shown_by_the_benchmarks_own_fields(home: Path, browser: Any, tmp_path: Path) -> None:
+    root = tmp_path / "whole"
+    shutil.copytree(home / "results/whole", root, symlinks=True)
+    for path in root.glob("evaluation/**/T.parquet"):
+        if path.parent.name != layout.EVALUATION_CACHE:
+            files.write_parquet(path, pq.read_table(path).drop_columns(["question", "gold"]))
+            edit_json(path.with_suffix(".json"), items_hash=files.sha256(path))
+    row = json.loads((root / layout.benchmark_items("T")).read_text().splitlines()[1])
+    with opened(browser, build(root), "#items?benchmark=T&a=random%2Bppl&b=full&item=1") as tab:
+        assert "the benchmark's own items are shown instead" in tab.locator("#view-items").inner_text()
+        assert f"question: {row['question']}" in tab.locator("article pre").first.inner_text()
 
 
 def test_numbers_take_the_smallest_type() -> None:

@@ -56,11 +56,12 @@ const itemParts = {
 
   article(show, one, found) {
     const { table, state, names } = show;
-    const title = page.node("h2", {}, `Item ${itemData.id(table, one.item)} of ${table.benchmark}: ${names[one.kind] || ""}`);
+    const heading = page.node("h2", {}, `Item ${itemData.id(table, one.item)} of ${table.benchmark}: ${names[one.kind] || ""}`);
     const { questions, golds, options, names: ids } = table.prompts || {};
     const right = golds && itemParts.golds(golds[one.item]);
-    const parts = [itemParts.links(show, one, found), title];
-    if (questions) parts.push(itemParts.titled("Prompt", "without examples and template", questions[one.item]));
+    const parts = [itemParts.links(show, one, found), heading];
+    const [title, words] = table.prompts_are === "fields" ? ["Item", "its fields"] : ["Prompt", "without examples and template"];
+    if (questions) parts.push(itemParts.titled(title, words, questions[one.item]));
     else if (ids) parts.push(itemParts.titled("Item", "its name, or a digest of it", ids[one.item]));
     if (right) parts.push(itemParts.titled(right.length > 1 ? "Right answers" : "Right answer", "", ...right));
     if (options && table.answers) parts.push(itemParts.options(show, one, options[one.item], right));

@@ -136,8 +136,9 @@ const items = {
   // What is not here, and where it is.
   notes(index, table, state) {
     const notes = table.left_out.map((text) => `Left out, for it was not asked the same items: ${text}`);
-    if (!table.prompts?.questions && table.prompts)
-      notes.push("The item files hold no prompts: they are imported, slim (evaluation.items), or of an older version.");
+    const instead = table.prompts?.questions ? "the benchmark's own items are shown instead" : "items are shown by name or digest";
+    if (table.prompts && table.prompts_are !== "asked")
+      notes.push(`The item files hold no prompts (imported, slim, or of an older version): ${instead}.`);
     const nodes = notes.map((text) => page.node("p", { className: "quiet" }, text));
     if (index.home) nodes.unshift(page.node("p", {}, page.node("a", { href: index.home }, "The whole report")));
     if (table.answers || !table.page) return nodes;
