@@ -11,9 +11,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from prunegrid.table import terminal
     from prunegrid.table.build import FORMATS, build, table_folder
 
-    build(options.directory, options.against)
+    table = build(options.directory, options.against)
+    print(terminal.render(table))
     out = table_folder(options.directory, options.against)
-    print((out / "table.md").read_text())
-    print(f"{out}: {', '.join(f'table.{ending}' for ending in FORMATS)}")
+    print(f"with everything: {out}/table.{{{','.join(FORMATS)}}}")

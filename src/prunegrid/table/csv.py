@@ -1,17 +1,14 @@
-"""A table as CSV, for a spreadsheet: its rows and columns, with every delta's interval."""
+"""A table as CSV, for pandas or a spreadsheet: its rows and columns, with every delta's interval."""
 
 import pandas as pd
 
-from prunegrid.table import answers, legend
 from prunegrid.table.document import Entry, Group, Measurements, Row, Table
 
 
 def render(table: Table) -> str:
-    """Title, legend, footnotes, note and footer as `# ` lines (`pandas.read_csv(..., comment="#")`), then the rows."""
-    parts = (table.title, *legend.plain(table), *table.footnotes, table.note, *answers.sentences(table), *table.footer)
-    comments = [line for part in parts for line in part.splitlines()]
+    """A header and the rows, nothing else: `pandas.read_csv(path)`. How to read them stands in `table.md`."""
     lines = [_row(table, group, row) for group in table.groups for row in group.rows]
-    return "".join(f"# {line}\n" for line in comments) + pd.DataFrame(lines).to_csv(index=False)
+    return str(pd.DataFrame(lines).to_csv(index=False))
 
 
 def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
@@ -37,13 +34,13 @@ def _row(table: Table, group: Group, row: Row) -> dict[str, object]:
 
 def _entry(table: Table, entry: Entry) -> dict[str, object]:
     averaged, intervals = table.n_seeds > 1, table.intervals
-    seeds = f"{entry.n_compared}/{entry.n_seeds}" if entry.delta is not None else None
-    over_seeds = {"sd": _points(entry.sd), "seeds": f"{entry.n_done}/{entry.n_seeds}", "status": entry.status}
+    compared = entry.n_compared if entry.delta is not None else None
+    over_seeds = {"sd": _points(entry.sd), "seeds": entry.n_done, "planned seeds": entry.n_seeds}
     return (
-        {"": entry.status if entry.score is None else _points(entry.score)}
+        {"": _points(entry.score), "status": entry.status}
         | (over_seeds if averaged else {})
         | {"delta": _points(entry.delta)}
-        | ({"delta seeds": seeds} if averaged else {})
+        | ({"delta seeds": _whole(compared)} if averaged else {})
         | ({"low": _points(entry.low), "high": _points(entry.high)} if intervals else {})
         | ({"p_adjusted": entry.p_adjusted, "significant": entry.significant} if intervals else {})
     )

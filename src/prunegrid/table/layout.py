@@ -109,7 +109,7 @@ def _rows(
 
 
 def _places(frame: pd.DataFrame) -> Lines:
-    """Means over seeds by (budget, variant, model, benchmark), the best of each column and budget marked."""
+    """Means over seeds by (budget, variant, model, benchmark), with the best of a column and budget unless all are equal."""
     seeds = frame.groupby(PLACE, sort=False, dropna=False)
     places = seeds.agg(
         score=("score", "mean"),
@@ -124,7 +124,9 @@ def _places(frame: pd.DataFrame) -> Lines:
     whole = places["sample_ratio"].notna() & (places["n_done"] == places["n_seeds"])
     rivals = places["score"].where(whole)
     column = [places[name] for name in (*BUDGET, "model", "benchmark")]
-    places["best"] = rivals == rivals.groupby(column, dropna=False).transform("max")
+    groups = rivals.groupby(column, dropna=False)
+    equal = (groups.transform("count") > 1) & (groups.transform("max") == groups.transform("min"))
+    places["best"] = ~equal & (rivals == groups.transform("max"))
     return _index(places)
 
 

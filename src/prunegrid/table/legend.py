@@ -9,7 +9,7 @@ from prunegrid.table.text import SIGNS, delta_seeds_note, seeds_note
 SINGLE_SEED = "One seed: deltas carry item noise only; no significance is claimed."
 TWO_SEEDS = "Two seeds: intervals are over items and seeds; no test is made with fewer than three."
 SINGLE = "Intervals are of single comparisons, not corrected."
-BOLD = "Bold: best of the column among the budget's pruned rows."
+BOLD = "Bold: best of the column among the budget's pruned rows, unless all are equal."
 BASELINE_WORD = "Arrows"
 STATUSES = {
     "missing": "not computed yet",
@@ -23,8 +23,8 @@ def legend(table: Table) -> list[str]:
     """One sentence for each kind of thing in this table."""
     sentences = [
         "Scores in percent.",
-        _baseline(table, BASELINE_WORD),
-        *_noise(table, "Asterisk"),
+        _baseline(table),
+        *_noise(table),
         BOLD if any(entry.best for entry in table.entries) else "",
         _means(table),
         _incomplete(table),
@@ -35,24 +35,16 @@ def legend(table: Table) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def plain(table: Table) -> list[str]:
-    """The same for plain columns (CSV), which have names instead of arrows, asterisks, bold figures and signs."""
-    sentences = [
-        "Scores in percent.",
-        _baseline(table, "delta"),
-        *_noise(table, "significant"),
-        _means(table),
-        _published(table),
-        *_statuses(table),
-    ]
-    return [sentence for sentence in sentences if sentence]
+def short(table: Table) -> list[str]:
+    """The sentences about scores, deltas and statuses alone."""
+    return [*filter(None, ["Scores in percent.", _baseline(table), *_noise(table), *_statuses(table)])]
 
 
-def _baseline(table: Table, deltas: str) -> str:
-    return f"{deltas}: points above or below {table.baseline}." if table.deltas else ""
+def _baseline(table: Table) -> str:
+    return f"{BASELINE_WORD}: points above or below {table.baseline}." if table.deltas else ""
 
 
-def _noise(table: Table, mark: str) -> list[str]:
+def _noise(table: Table) -> list[str]:
     """The noise of deltas over one seed, over two, over more, with too few items: all that apply."""
     deltas = [entry for entry in table.entries if entry.delta is not None] if table.noise_estimated else []
     mixed = len({entry.n_compared for entry in deltas}) > 1
@@ -60,7 +52,7 @@ def _noise(table: Table, mark: str) -> list[str]:
     sentences = {
         _limited(SINGLE_SEED, mixed): any(entry.n_compared == 1 for entry in deltas),
         _limited(TWO_SEEDS, mixed): any(entry.n_compared > 1 for entry in untested),
-        _significant(table, mark): table.tested,
+        _significant(table): table.tested,
         SINGLE: table.tested,
         _no_interval(table): any(entry.low is None for entry in deltas),
     }
@@ -72,10 +64,10 @@ def _limited(sentence: str, mixed: bool) -> str:
     return f"Over {sentence[0].lower()}{sentence[1:]}" if mixed else sentence
 
 
-def _significant(table: Table, mark: str) -> str:
+def _significant(table: Table) -> str:
     exception = "" if any(entry.significant for entry in table.entries) else "; here none does"
     return (
-        f"{mark}: the delta differs from 0 at 5 %, over items and seeds, "
+        "Asterisk: the delta differs from 0 at 5 %, over items and seeds, "
         f"corrected over the budget's rows of the column{exception}."
     )
 

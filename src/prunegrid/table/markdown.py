@@ -53,9 +53,6 @@ def _single_line(plain: str) -> str:
 def _pipe_table(table: Table, group: Group, model: str) -> str:
     header = ["Sample pruner", "Token pruner", *map(_single_line, table.benchmarks), *table.measures]
     lines = [_pipe_row(table, row, model) for row in group.rows]
-    joint = next((number for number, row in enumerate(group.rows) if row.kind == "joint"), 0)
-    if joint:
-        lines.insert(joint, ["─" * max(map(len, column)) for column in zip(header, *lines, strict=True)])
     frame = pd.DataFrame(lines, columns=header)
     return str(frame.to_markdown(index=False, disable_numparse=True, preserve_whitespace=True))
 

@@ -8,10 +8,10 @@ NONE = "\N{EN DASH}"
 SIGNS = {"stale": "†", "running": "…"}
 
 
-def arrow(delta: float) -> str:
+def arrow(delta: float, decimals: int = 2) -> str:
     """A delta in points as `↑2.34`, `↓0.50` or `0.00`."""
     sign = "↑" if delta > 0 else "↓" if delta < 0 else ""
-    return f"{sign}{abs(delta):.2f}"
+    return f"{sign}{abs(delta):.{decimals}f}"
 
 
 def star(entry: Entry) -> str:

@@ -103,7 +103,7 @@ def _shown_numbers(root: Path, rows: pd.DataFrame) -> Iterator[PrunegridError | 
     by_row: dict[Any, Any] = {
         tuple(None if pd.isna(part) else part for part in key): value for key, value in means.iterrows()
     }
-    for line in pd.read_csv(path, comment="#", dtype={"variant": str}).to_dict("records"):
+    for line in pd.read_csv(path, dtype={"variant": str}).to_dict("records"):
         for model in rows["model"].unique():
             key = (model, line["variant"], line["sample_ratio"], line["token_ratio"])
             mean = by_row.get(key, by_row.get((*key[:2], None, None)))

@@ -185,7 +185,7 @@ def _check_exists(path: Path, fix: str) -> None:
 def _verify_csv(directory: Path, means: Numbers, gaps: Numbers) -> int:
     """How many scores, spreads and deltas table.csv shows: means over seeds of these numbers, and no others."""
     path = directory / layout.table("csv")
-    table = pd.read_csv(path, comment="#", dtype={"variant": str})
+    table = pd.read_csv(path, dtype={"variant": str})
     expected = {"": _summarise(means, fmean), " sd": _summarise(means, _spread), " delta": _summarise(gaps, fmean)}
     count = 0
     for line in table.to_dict("records"):

@@ -27,7 +27,7 @@ SLIPS = {
 def rendered(frame: pd.DataFrame) -> pd.DataFrame:
     """What `table.csv` shows, one line per row and column, under the keys of the printed table."""
     text = csv.render(lay_out(frame, title=published.TITLE, note=published.NOTE))
-    table = pd.read_csv(io.StringIO(text), comment="#").drop(columns="variant")
+    table = pd.read_csv(io.StringIO(text)).drop(columns="variant").filter(regex="^(?!.* status$)")
     long = table.melt(KEY[1:5], value_name="shown").dropna(subset="shown")
     return long.join(long["variable"].str.extract(r"(?P<model>\S+) (?P<benchmark>\S+) ?(?P<kind>delta)?$"))
 

@@ -37,8 +37,8 @@ def test_one_seed_has_item_noise_and_no_test() -> None:
     assert cells[2:6] == ["↑2.00", "+1.00 to +3.00, item noise only", "not tested", "not tested"]
 
 
-@pytest.mark.parametrize("ending", list(build.FORMATS))
-def test_answers_stand_in_every_format(ending: str) -> None:
+@pytest.mark.parametrize("ending", sorted({*build.FORMATS} - {"csv"}))
+def test_answers_stand_in_every_format_for_readers(ending: str) -> None:
     page = build.FORMATS[ending](seeded(answers=(FOUND, OPEN)))
     assert "q0 against full" in page
     assert "-7.99 to -2.51, items and seeds" in page

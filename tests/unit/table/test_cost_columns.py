@@ -20,7 +20,7 @@ def test_realised_ratios_stand_at_the_rows_end() -> None:
     assert "| 12.3 × 92.0" in markdown.render(table)
     (frame,) = pd.read_html(io.StringIO(html.render(table)))
     assert frame.iloc[:, -1].tolist() == ["–", "12.5 % samples × 50 % tokens", "–", "12.3 × 92.0"]
-    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    read = pd.read_csv(io.StringIO(csv.render(table)))
     assert read[["m realised samples", "m realised tokens"]].dropna().values.tolist() == [[0.1234, 0.92]]
 
 
@@ -41,7 +41,7 @@ def test_cost_is_training_plus_a_share_of_scoring() -> None:
     assert qtuning.cost is None
     assert text.measures(table, table.rows[0], "m") == ["12.5 × 51.3", "12.4k", "140"]
     assert "Cost: training and the row's share of the scoring pass, seconds." in legend(table)
-    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    read = pd.read_csv(io.StringIO(csv.render(table)))
     assert read[["m trained tokens", "m cost seconds"]].iloc[0].tolist() == [12395, 140.5]
 
 
@@ -60,7 +60,7 @@ def test_steps_passes_and_ends_are_in_every_table() -> None:
     for render in (markdown.render, html.render, latex.render):
         shown = render(table)
         assert all(name in shown for name in ("Steps", "Passes", "Ends", "5.99k", "ends of sequences learned"))
-    read = pd.read_csv(io.StringIO(csv.render(table)), comment="#")
+    read = pd.read_csv(io.StringIO(csv.render(table)))
     assert read[["m steps", "m sample passes", "m end tokens"]].iloc[0].tolist() == [315, 6000, 5990]
     assert laid_out(cell("random+ppl", 1, **SPENT)).measures == ["Kept", "Tokens", "Cost"]
 

@@ -8,7 +8,7 @@ from prunegrid.experiment.variant import Variant
 from prunegrid.pruners import AUTHORS
 from prunegrid.published import frame as published
 from prunegrid.table.labels import Labels, published_label, titles
-from prunegrid.table.legend import legend, plain
+from prunegrid.table.legend import legend
 from support.results_folder import an_experiment
 from support.table_frames import cell, delta, deltas, laid_out
 
@@ -70,7 +70,6 @@ def test_the_legend_names_what_the_paper_calls_otherwise() -> None:
     ]
     names = "Longest removed = Longest, Shortest instruction = Longest, PPL (highest kept) = PPL, Top loss = InfoBatch"
     assert f"Published as: {names}." in legend(table)
-    assert f"Published as: {names}." in plain(table)
     table = laid_out(*cells)
     assert [row.sample for row in table.rows] == ["Random", "Longest", "copy", "kept", "InfoBatch"]
     assert not any(sentence.startswith("Published") for sentence in legend(table))
