@@ -109,7 +109,7 @@ def _rows(
 
 
 def _places(frame: pd.DataFrame) -> Lines:
-    """Means over seeds by (budget, variant, model, benchmark), with the best of a column and budget unless all are equal."""
+    """Means over seeds by (budget, variant, model, benchmark); the best of a column and budget, unless all are equal."""
     seeds = frame.groupby(PLACE, sort=False, dropna=False)
     places = seeds.agg(
         score=("score", "mean"),

@@ -1,5 +1,7 @@
 """The table on a terminal: 100 columns, whatever the number of benchmarks."""
 
+# ruff: noqa: RUF001
+
 from typing import Any
 
 import pytest
