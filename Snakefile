@@ -60,6 +60,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/audit.smk"
+include: "workflow/rules/terminal.smk"
 
 
 rule all:
@@ -75,6 +76,11 @@ rule all:
 onstart:
     print_stale_cells()
     record_intentions()
+    watch_cells()
+
+
+onsuccess:
+    print_table()
 
 
 onerror:

@@ -109,7 +109,7 @@ def _rows(
 
 
 def _places(frame: pd.DataFrame) -> Lines:
-    """Means over seeds by (budget, variant, model, benchmark); the best of a column and budget, unless all are equal."""
+    """Means over seeds by (budget, variant, model, benchmark), and which are the best of their columns."""
     seeds = frame.groupby(PLACE, sort=False, dropna=False)
     places = seeds.agg(
         score=("score", "mean"),
