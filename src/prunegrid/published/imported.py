@@ -38,8 +38,8 @@ def counterparts(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     """The tools' rows of `other`, where data set, model and budget were compared, that no row of ours stands for."""
     key = ["dataset", "model", "sample_ratio", "token_ratio"]
     matched = rows[rows["their_model"].notna()][["their_dataset", "their_model", *key[2:]]].drop_duplicates()
-    there = other[other["sample_pruner"].isin(TOOLS)].merge(matched.set_axis(key, axis=1), on=key)
-    missing = sorted({*there["sample_pruner"]} - {*rows["sample_pruner"]})
+    printed = other[other["sample_pruner"].isin(TOOLS)].merge(matched.set_axis(key, axis=1), on=key)
+    missing = sorted({*printed["sample_pruner"]} - {*rows["sample_pruner"]})
     if not missing:
         return []
     variants = ", ".join(f"{tool}: {{method: imported+random, sample_scores: {tool}}}" for tool in missing)
