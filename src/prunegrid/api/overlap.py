@@ -19,7 +19,9 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.experiment.locate import read_folder
+from prunegrid.experiment.variant import Variant
 from prunegrid.pruners import pruner_names
+from prunegrid.pruners.method import member
 from prunegrid.selection.kept_answers import KeptAnswers, read_selections
 from prunegrid.selection.overlap import count_overlaps
 from prunegrid.selection.sample_keys import spearman
@@ -127,7 +129,7 @@ def _experiment_overlaps(root: Path, choice: dict[str, str | int | None]) -> Ove
     if len(done) < 2:
         raise PrunegridError(root, f"has {len(done)} finished selections to compare", "run the workflow first")
     notes = [*_missing(len(places) - len(done), "not pruned yet"), *_dynamic_note(experiment)]
-    pruners = {variant.name: _pruners(variant.name, variant.method) for variant in experiment.variants}
+    pruners = grouped_pruners(experiment.variants)
     return _compare(list(done), list(done.values()), pruners, notes, f"Overlap of selections: {experiment.experiment}")
 
 
@@ -145,10 +147,26 @@ def _dynamic_note(experiment: Experiment) -> list[str]:
     return _missing(len(cells), "pruned in training, mini-batch by mini-batch")
 
 
-def _pruners(variant: str, method: str) -> tuple[str, str]:
-    """The sample and token pruner of a plain pair; the variant's name twice for a joint pruner, or one with options."""
-    first, second = pruner_names(method)
-    return (first, second) if second and variant == method else (variant, variant)
+def grouped_pruners(variants: Sequence[Variant]) -> dict[str, tuple[str, str]]:
+    """By variant its sample and token pruner, as they are grouped: those of plain pairs, such as `random+ppl`.
+
+    A variant with a name of its own shares a group where its pruner has the default options; else, as joint pruners
+    do, and pairs that meet another variant's counts, it is a group by its name.
+    """
+    plain = [pruner_names(variant.method) for variant in variants if variant.name == variant.method]
+    groups = {}
+    for variant in variants:
+        sides = pruner_names(variant.method)
+        usual = [sides[1] is not None and not variant.match and _has_defaults(variant, side) for side in (0, 1)]
+        shared = [name in {pair[side] for pair in plain} for side, name in enumerate(sides)]
+        names = [str(sides[side]) if usual[side] and shared[side] else variant.name for side in (0, 1)]
+        groups[variant.name] = (names[0], names[1])
+    return groups
+
+
+def _has_defaults(variant: Variant, side: int) -> bool:
+    given, usual = (member(variant.method, side, options)[1] for options in (variant.options, {}))
+    return given == usual
 
 
 def _compare(

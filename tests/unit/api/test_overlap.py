@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import prunegrid as pg
+from prunegrid.api.overlap import grouped_pruners
 from prunegrid.cli import main
 from prunegrid.experiment import config, grid, layout
 from support import handmade_scores
@@ -14,7 +15,7 @@ from support.results_folder import an_experiment, put
 
 CHANGES = {
     "models": {"m": {"path": "somewhere"}, "n": {"path": "elsewhere"}},
-    "variants": ["random+random", "loss+random", "loss+ppl", {"twin": {"method": "loss+ppl"}}],
+    "variants": ["random+random", "loss+random", "loss+ppl", {"twin": {"method": "loss+ppl", "loss": "middle"}}],
     "budgets": [{"sample_ratio": 0.5, "token_ratio": 0.5}],
     "training": {"mode": "static"},
 }
@@ -121,3 +122,26 @@ def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
     )
     with refused(tmp_path / "results/new", "0 finished selections"):
         pg.overlap(tmp_path / "results/new")
+
+
+def test_named_variants_share_the_rows_of_plain_pairs_where_their_options_are_the_default() -> None:
+    variants = an_experiment(
+        variants=[
+            "random+random",
+            "loss+ppl",
+            {"first": {"method": "random+position"}},
+            {"middle": {"method": "loss+random", "loss": "middle"}},
+            {"longest-kept": {"method": "length+random"}},
+            {"equal": {"method": "random+random", "match": "qtuning"}},
+            "qtuning",
+        ]
+    ).variants
+    assert grouped_pruners(variants) == {
+        "random+random": ("random", "random"),
+        "loss+ppl": ("loss", "ppl"),
+        "first": ("random", "first"),
+        "middle": ("middle", "random"),
+        "longest-kept": ("longest-kept", "random"),
+        "equal": ("equal", "equal"),
+        "qtuning": ("qtuning", "qtuning"),
+    }
