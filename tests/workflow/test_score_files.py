@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prunegrid.core.files import read_json
-from support.snakemake_runs import CORES, planned, snakemake
+from support.snakemake_runs import CORES, DEFAULT, planned, snakemake
 from support.toy_experiment import toy_config
 
 CELL = "results/toy/pruned/m/s0.5-t0.5"
@@ -80,3 +80,18 @@ def test_a_changed_file_runs_its_import_and_what_is_pruned_by_it(tmp_path: Path)
     done = snakemake(tmp_path, "--cores", CORES, *targets)
     log = (tmp_path / "results/toy/logs/imported_column/m/quality.log").read_text()
     assert done.returncode != 0 and "judge.jsonl:1: quality is 'good', not a number" in log.splitlines()[-1]
+
+
+def test_the_sandbox_draws_a_judges_file_and_no_world_again(tmp_path: Path) -> None:
+    """`world` has the outputs that it has without the judge, so a finished world stays as it is."""
+    results = f"results/{DEFAULT['experiment']}"
+    world, judge = (f"{results}/world/sandbox/{name}/default/train.jsonl" for name in ("pretrain", "judge"))
+    done = snakemake(tmp_path, "--cores", CORES, world, config=DEFAULT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    config = DEFAULT | {"scores": {"quality": judge}, "variants": ["random+random", {"j": {"method": "imported+ppl"}}]}
+    assert planned(tmp_path, world, judge, config=config) == {"world_option": 1}
+    done = snakemake(tmp_path, "--cores", CORES, judge, config=config)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first = json.loads((tmp_path / judge).read_text().splitlines()[0])
+    assert first == {"row": 0, "score": 4.731}
+    assert planned(tmp_path, world, judge, config=config) == {}
