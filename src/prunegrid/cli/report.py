@@ -10,15 +10,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write the page there (default: in the folder)")
     parser.add_argument("--scores", type=Path, help="of a selection its scores, where they are not where it says")
     parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
-    parser.add_argument("directory", type=Path, help="results/<experiment>, or what `prunegrid prune` wrote")
+    parser.add_argument("directory", type=Path, help="results/<experiment>, or what `prunegrid prune` or `keep` wrote")
     parser.add_argument("other", type=Path, nargs="?", help="a second results/<experiment> to show beside it")
 
 
 def run(options: argparse.Namespace) -> None:
+    from prunegrid.core.errors import PrunegridError
     from prunegrid.report import build, selection_page
 
-    if selection_page.is_selection(options.directory):
-        print(selection_page.build(options.directory, options.out, options.scores))
+    if folder := selection_page.find_selection(options.directory):
+        if options.other or options.model:
+            fix = "give two results folders, or `prunegrid overlap` for selections"
+            raise PrunegridError(folder, "is a selection, which has nothing beside it", fix)
+        print(selection_page.build(folder, options.out, options.scores))
+    elif options.scores:
+        raise PrunegridError("--scores", f"names a selection's scores, and {options.directory} is none", "leave it out")
     else:
         models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
         print(build.build(options.directory, options.out, other=options.other, models=models))

@@ -144,6 +144,7 @@ def choice_data(choice: Choice, ids: Ints) -> dict[str, Any]:
     table = choice.rows(columns, ids)
     kept = table["kept"].to_pylist()
     return choice.place | {
+        "path": choice.path,
         "dynamic": choice.is_dynamic,
         "rows": np.searchsorted(ids, table["sample_id"].to_numpy()).tolist(),
         "tokens": [bits(positions) for positions in kept] if with_positions else kept,

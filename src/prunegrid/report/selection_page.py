@@ -15,9 +15,10 @@ from prunegrid.selection.sentences import noun, selection_sentences
 Tables = list[tuple[str, list[tuple[str, str]]]]
 
 
-def is_selection(folder: Path) -> bool:
-    """Whether it is a selection's folder, and not an experiment's."""
-    return (folder / layout.SUMMARY).exists() and not (folder / layout.EXPERIMENT).exists()
+def find_selection(folder: Path) -> Path | None:
+    """The folder itself if `prunegrid prune` wrote it, or `pruned` in it if `keep` did; None for an experiment's."""
+    places = [] if (folder / layout.EXPERIMENT).exists() else [folder, folder / "pruned"]
+    return next((place for place in places if (place / layout.SUMMARY).exists()), None)
 
 
 def build(folder: Path, out: Path | None = None, scores: Path | None = None) -> Path:
@@ -56,10 +57,10 @@ def _counts(choice: Choice) -> list[tuple[str, str]]:
         (f"{noun(summary)}s", f"{summary.n_kept_samples:,} of {summary.n_samples:,} kept"),
         ("response tokens", f"{summary.kept_tokens:,} kept"),
     ]
-    rows += [(name.replace("_", " "), _share(value)) for name, value in summary.realised.items()]
-    rows += [("response tokens of kept samples", _share(summary.realised_token_ratio))]
+    rows += [(f"share of {name.replace('_', ' ')}", _share(value)) for name, value in summary.realised.items()]
+    rows += [("share of the kept samples' response tokens", _share(summary.realised_token_ratio))]
     for name, groups in summary.counts.items():
-        rows.append((name.replace("_", " "), ", ".join(f"{key} {count:,}" for key, count in groups.items())))
+        rows.append((name.replace("_", " "), ", ".join(f"{key}: {count:,}" for key, count in groups.items())))
     optional = {"truncated": summary.truncated, "only the end": summary.only_end, "no token": summary.empty}
     return rows + [(f"answers: {name}", f"{count:,}") for name, count in optional.items() if count is not None]
 
@@ -73,10 +74,17 @@ def _pruning(choice: Choice) -> list[tuple[str, str]]:
     asked = summary.budget or {name: f"{100 * ratio:.6g} %" for name, ratio in summary.nominal.items()}
     rows = [("pruner", choice.label), ("method", summary.method), ("unit", summary.unit)]
     rows += [(f"{name} asked", str(amount)) for name, amount in asked.items()]
-    rows += [(f"option {name}", json.dumps(value)) for name, value in summary.options.items()]
+    rows += [
+        (f"option {name}", value if isinstance(value, str) else json.dumps(value))
+        for name, value in summary.options.items()
+    ]
     rows += [("counts of", summary.match)] if summary.match else []
     rows += [(f"seed of {name}", str(seed)) for name, seed in summary.seeds.items()]
     return rows
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _origin(model: ModelSelections, choice: Choice) -> list[tuple[str, str]]:

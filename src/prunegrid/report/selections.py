@@ -28,13 +28,17 @@ ROW = ["sample_id", "reason", "treated_as"]
 
 @dataclass(frozen=True)
 class Choice:
-    """One selection, and where its cell stands; `label` is what tables call its pruners."""
+    """One selection, and where its cell stands; `label` is what tables call its pruners.
+
+    `path` is its folder as a reader of the page would name it: relative to the results folder.
+    """
 
     budget: str
     variant: str
     label: str
     seed: int
     folder: Path
+    path: str
     summary: SelectionSummary
 
     @property
@@ -96,10 +100,9 @@ def _of_model(experiment: Experiment, root: Path, model: str, cells: list[Cell])
     choices, notes, missing = list[Choice](), list[str](), 0
     for cell in cells:
         assert cell.budget and cell.seed is not None, "a pruned cell has both"
-        folder = root / grid.selection_folder(experiment, cell)
+        path, place = grid.selection_folder(experiment, cell), (cell.budget.name, cell.variant, names[cell.variant])
         try:
-            place = (cell.budget.name, cell.variant, names[cell.variant], cell.seed)
-            choice = _read(folder, *place) if (folder / layout.SUMMARY).exists() else None
+            choice = _read(root / path, path, *place, cell.seed)
         except PrunegridError as error:
             notes.append(f"Not shown: {error}.")
             continue
@@ -117,9 +120,11 @@ def _of_model(experiment: Experiment, root: Path, model: str, cells: list[Cell])
     return ModelSelections(model, scores, choices, " ".join(notes))
 
 
-def _read(folder: Path, budget: str, variant: str, label: str, seed: int) -> Choice | None:
-    """The selection in the folder; None if its table is not there."""
-    choice = Choice(budget, variant, label, seed, folder, SelectionSummary.read(folder / layout.SUMMARY))
+def _read(folder: Path, path: str, budget: str, variant: str, label: str, seed: int) -> Choice | None:
+    """The selection in the folder; None if it is not there, or its table is not."""
+    if not (folder / layout.SUMMARY).exists():
+        return None
+    choice = Choice(budget, variant, label, seed, folder, path, SelectionSummary.read(folder / layout.SUMMARY))
     return choice if choice.table.exists() else None
 
 
@@ -130,14 +135,17 @@ def _label(variant: str, method: str, parts: list[str]) -> str:
 
 
 def alone(folder: Path, scores: Path | None = None) -> ModelSelections:
-    """The one in a folder that `prunegrid prune` wrote. Raises `PrunegridError` if it is damaged.
+    """The one in a folder that `prunegrid prune` wrote. Raises `PrunegridError` if it is damaged, or a dynamic cell's.
 
     Without its scores it is shown without samples.
     """
+    if SelectionSummary.read(folder / layout.SUMMARY).mode == "dynamic":
+        fix = "give results/<experiment>, whose page shows its last epoch"
+        raise PrunegridError(folder, "is of a dynamic cell, whose selection changes with every step", fix)
     summary = read_summary(folder)
     options = pruners.complete_options(summary.method, summary.options)
     label = " + ".join(pruner.title(options) for pruner in pruners.find_pruners(summary.method))
-    choice = Choice("", summary.variant, label, summary.seeds.get("cell", 0), folder, summary)
+    choice = Choice("", summary.variant, label, summary.seeds.get("cell", 0), folder, str(folder), summary)
     try:
         source, note = find_scores(folder, summary, scores), ""
     except PrunegridError as error:

@@ -79,11 +79,11 @@
     return `Samples in the corners: ${parts.join(", ")}.${lines}`;
   }
 
-  function drawnText({ drawn, ids }) {
+  function drawnText({ drawn, ids, selections: all }) {
     if (ids.length === drawn.samples) return `All ${selections.count(drawn.samples)} samples are drawn.`;
     const kept = drawn.kept_drawn === drawn.kept ? "all" : `${selections.count(drawn.kept_drawn)} of`;
     return `${selections.count(ids.length)} of ${selections.count(drawn.samples)} samples are drawn: ` +
-      `${selections.count(drawn.random)} at random, and ${kept} ${selections.count(drawn.kept)} that some selection keeps. ` +
+      `${selections.count(drawn.random)} at random, and ${kept} ${selections.count(drawn.kept)} that ${all.length > 1 ? "some" : "the"} selection keeps. ` +
       "So kept samples are denser here than in the data.";
   }
 

@@ -21,7 +21,7 @@
       ...[selections.list("colour", "sample-score", model.scores.map((one) => [one, title(one)]), name, (score) => go({ score }))].filter(Boolean),
       ...chooser(model, at, go));
     const how = page.node("p", { className: "quiet" }, whyText(model));
-    if (!sample) return selections.show(section, controls, how, note, absent(model, choice, parameters.id));
+    if (!sample) return selections.show(section, controls, how, note, absent(choice, parameters.id));
     const kept = whole ? WHOLE : keptBy(choice, at);
     selections.show(section, controls, how, note,
       page.node("h2", {}, `Sample ${sample.id}${sample.kind ? `: ${sample.kind}` : ""}`), factsOf(sample),
@@ -64,17 +64,17 @@
     return { ...facts, positions, number: positions.size };
   }
 
-  function whyText({ why, samples }) {
+  function whyText({ why, samples, selections: all }) {
     if (samples.length === why.samples) return `All ${selections.count(why.samples)} samples are in this page.`;
+    const what = all.length > 1 ? "that the selections disagree about most (kept by some, dropped by others)" : "that the selection keeps";
     return `${selections.count(samples.length)} of ${selections.count(why.samples)} samples are in this page: ` +
-      `${selections.count(why.disagreement)} that the selections disagree about most (kept by some, dropped by others), ` +
-      `and ${selections.count(why.random)} at random.`;
+      `${selections.count(why.disagreement)} ${what}, and ${selections.count(why.random)} at random.`;
   }
 
-  function absent(model, choice, id) {
-    const folder = `pruned/${[model.model, choice.budget, choice.variant, `seed${choice.seed}`].filter(Boolean).join("/")}`;
-    return page.node("p", { id: "sample-absent" }, `Sample ${id} is not among them. If a selection keeps it, `,
-      page.node("code", {}, `prunegrid show ${folder} --sample ${id}`), " prints it.");
+  function absent(choice, id) {
+    const command = page.node("code", {}, `prunegrid show ${choice.path} --sample ${id}`);
+    return page.node("p", { id: "sample-absent" }, `Sample ${id} is not among them.`,
+      ...(choice.dynamic ? [] : [` If ${choice.label} keeps it, `, command, " prints it."]));
   }
 
   function chooser(model, at, go) {
