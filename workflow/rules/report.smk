@@ -84,7 +84,7 @@ rule report:
         report(
             f"{R}/{layout.REPORT}",
             caption="../report/page.rst",
-            category="Page",
+            category="Explore",
             labels={"file": "All results, to explore"},
         ),
     log:

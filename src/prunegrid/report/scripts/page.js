@@ -107,6 +107,7 @@ const page = {
   go(name, parameters, visit = true) {
     const address = page.address(name, parameters);
     if (visit) location.hash = address;
+    else if (location.protocol === "data:") location.replace(address); // inside a report of Snakemake
     else {
       history.replaceState(null, "", address);
       page.open();

@@ -97,6 +97,13 @@ const tableView = {
     return shown.has("Score") ? row.entries[number].score : tableView.delta(row, number, tableView.given.against || "").delta;
   },
 
+  // What a row that is itself the baseline is shown beside: a joint method of its budget, else any other row there.
+  rival(row) {
+    const others = tableView.data.rows.filter((other) => other.model === row.model && other.variant !== row.variant);
+    const near = others.filter((other) => other.budget === row.budget);
+    return near.find((other) => other.kind === "joint") || near[0] || others[0];
+  },
+
   arrow: (delta) => `${delta > 0 ? "↑" : delta < 0 ? "↓" : ""}${Math.abs(delta).toFixed(2)}`,
 
   score(row, number) {
@@ -107,7 +114,7 @@ const tableView = {
     const inside = [entry.best ? page.node("b", { textContent: text }) : text];
     if (!page.views.items || number === tableView.data.benchmarks.length - 1) return page.node("span", { className: "score" }, ...inside);
     const base = tableView.base(row, against || row.baseline);
-    const b = base && base !== row ? base.variant : null;
+    const b = (base && base !== row ? base : tableView.rival(row))?.variant;
     const href = page.address("items", { model: row.model, benchmark: name, budget: row.budget, a: row.variant, b });
     return page.node("a", { className: "score", href, title: "its items" }, ...inside);
   },
