@@ -10,8 +10,8 @@ export PATH := $(BIN):$(PATH)
 .PHONY: results check test test-slow test-exhaustive test-all lowest lint schema environment clean
 
 results: $(READY)
-	snakemake --cores $(CORES)
-	@prunegrid table results/sandbox
+	@if [ -t 2 ]; then export SNAKEMAKE_PROFILE=profiles/terminal; fi; snakemake --cores $(CORES)
+	@echo "the table again: .venv/bin/prunegrid table results/sandbox"
 
 environment: $(READY)
 
@@ -21,8 +21,8 @@ $(READY): envs/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) lacks the venv module; install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	pip install --quiet --requirement envs/requirements.txt
-	pip install --quiet --no-deps --no-build-isolation --editable .
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore pip install --quiet --requirement envs/requirements.txt
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $(READY)
 
 # While you work: about a minute and a half.

@@ -9,13 +9,20 @@ from snakemake.utils import min_version
 from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import grid, layout, seed_rule
 from prunegrid.experiment.config import check_command_line, load
+from prunegrid.experiment.locate import read_yaml
 
 min_version("9.0")
 
 if not workflow.config_settings.configfiles:
 
     # The one of the folder that the run is in, else (--directory) the one beside this file.
-    configfile: "config.yaml" if Path("config.yaml").exists() else workflow.source_path("config.yaml")
+    CONFIG_FILE = "config.yaml" if Path("config.yaml").exists() else workflow.source_path("config.yaml")
+    try:
+        read_yaml(Path(CONFIG_FILE))
+    except PrunegridError as error:
+        raise WorkflowError(str(error)) from None
+
+    configfile: CONFIG_FILE
 
 
 try:

@@ -29,6 +29,7 @@ options, `run` runs it. `run` imports what it runs (torch, pandas), so the other
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -58,6 +59,7 @@ from prunegrid.cli import (
     trace,
     verify,
 )
+from prunegrid.cli.help import Defaults, Parser
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.extras import missing_extra
 
@@ -89,10 +91,12 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; a `PrunegridError` or an extra that is missing is one line on stderr and exit code 1."""
+    """Run one command. What went wrong is one line on stderr, with exit code 1; after Ctrl-C that is 130."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        if sys.stdout:
+            sys.stdout.flush()
     except PrunegridError as error:
         sys.exit(f"prunegrid {options.command}: {error}")
     except ImportError as error:
@@ -101,15 +105,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"prunegrid {options.command}: {missing}")
     except BrokenPipeError:  # `| head` has read enough
         sys.stdout = None
+    except KeyboardInterrupt:
+        print(f"prunegrid {options.command}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.exit(f"prunegrid {options.command}: {error.filename}: {error.strerror}; {_fix(error)}")
+
+
+def _fix(error: OSError) -> str:
+    is_denied = isinstance(error, PermissionError) or error.errno == errno.EROFS
+    return "choose a place where you may write, or change its permissions" if is_denied else "check the path"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prunegrid", description="Prune a fine-tuning set: samples, then tokens.")
+    parser = Parser(prog="prunegrid", description="Prune a fine-tuning set: samples, then tokens.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
     for module in COMMANDS:
         name, text = module.__name__.rpartition(".")[2], (module.__doc__ or "").partition("\n")[0]
-        command = commands.add_parser(name, help=text.rstrip("."))
+        command = commands.add_parser(name, help=text.rstrip("."), description=text, formatter_class=Defaults)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,15 +27,25 @@ def find(path: Path) -> tuple[Experiment, Path]:
 
 def read_config(file: Path) -> Experiment:
     """The experiment of a config file. Raises `PrunegridError` if the file is not a valid config."""
-    try:
-        values = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrunegridError(file, f"cannot be read ({error})", "name an experiment's YAML file") from None
-    except yaml.YAMLError as error:
-        raise PrunegridError(file, f"not YAML: {' '.join(str(error).split())}", "fix the YAML") from None
+    values = read_yaml(file)
     if not isinstance(values, dict):
         raise PrunegridError(file, "holds no keys", "start from config.yaml")
     return config.load(values, str(file))
+
+
+def read_yaml(file: Path) -> Any:
+    """The contents of a YAML file. Raises `PrunegridError` with the line and the column of what is no YAML."""
+    try:
+        return yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrunegridError(file, f"cannot be read ({error})", "name an experiment's YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
+        what = ", ".join(filter(None, [error.context, error.problem]))
+        raise PrunegridError(place, f"not YAML: {what}", "fix this line, or the one above") from None
+    except yaml.YAMLError as error:
+        raise PrunegridError(file, f"not YAML: {' '.join(str(error).split())}", "fix the YAML") from None
 
 
 def read_folder(directory: Path) -> Experiment:
