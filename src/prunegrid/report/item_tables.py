@@ -60,8 +60,9 @@ def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], b
     texts, facts = _prompts(root, experiment, benchmark, first)
     scores, distinct = _scores(first, np.stack(values, axis=1))
     kinds = {"scores": scores, "prompts": texts, "answers": _answers(answers)}
-    metric, asked = first.task["metric"], {"n": len(first.rows), "binary": set(distinct) <= {0.0, 1.0}}
-    return ItemTable(read, left_out, {"metric": metric, "filter": first.task["filter"], **asked, **facts}, kinds)
+    answered = any(pc.any(pc.not_equal(each, "")).as_py() for each in answers)  # imported scores have no answers
+    facts |= {"metric": first.task["metric"], "binary": set(distinct) <= {0.0, 1.0}, "answered": answered}
+    return ItemTable(read, left_out, {"n": len(first.rows), **facts}, kinds)
 
 
 def _responses(scores: ItemScores) -> pa.Array:
@@ -90,9 +91,7 @@ def _scores(first: ItemScores, values_IE: Any) -> tuple[Blocks, list[float]]:
     return {"head": packed(json.dumps(head)), "codes": packed(codes)}, distinct.tolist()
 
 
-def _prompts(
-    root: Path, experiment: Experiment, benchmark: str, scores: ItemScores
-) -> tuple[Blocks, dict[str, str | None]]:
+def _prompts(root: Path, experiment: Experiment, benchmark: str, scores: ItemScores) -> tuple[Blocks, dict[str, Any]]:
     """The block of the questions, right answers and options, each null where the folder does not have it.
 
     Where the item files hold no question, the fields of the benchmark's own items stand for it, and the fact

@@ -213,6 +213,15 @@ def test_cells_that_were_asked_other_items_are_left_out_and_named(tmp_path: Path
         )
 
 
+def test_scores_from_elsewhere_have_no_answers_and_it_is_said(tmp_path: Path, browser: Any) -> None:
+    for cell in fill(tmp_path).values():
+        answer(tmp_path, cell, "B", [0.5] * ITEMS["B"], response=[""] * ITEMS["B"])
+    with opened(browser, build(tmp_path), ADDRESS.format("B") + "&item=3") as tab:
+        assert "The item files hold no answers" in tab.locator("#view-items").inner_text()
+        assert tab.locator(".item-side-a").inner_text().count("50.0 %") == 2
+        assert "(empty)" not in tab.locator("article").inner_text()
+
+
 def test_hostile_texts_of_item_files_stay_texts(tmp_path: Path, browser: Any) -> None:
     hostile = ["<script>document.title = 'run'</script>", "a\0b", "\N{RIGHT-TO-LEFT OVERRIDE}txet", "</script>"]
     hostile += ["x" * 10**6, '["1']

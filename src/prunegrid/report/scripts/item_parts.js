@@ -45,7 +45,7 @@ const itemParts = {
     const gold = table.prompts?.golds?.[one.item];
     const cell = (name, ...content) => page.node("span", { className: `item-${name}` }, ...content);
     const side = (key, number) => {
-      const answers = table.answers ? pairs.map((pair) => itemParts.brief(table, one.item, itemData.answer(table, one.item, pair[number]))) : [];
+      const answers = table.answers && table.answered ? pairs.map((pair) => itemParts.brief(table, one.item, itemData.answer(table, one.item, pair[number]))) : [];
       const mark = page.node("b", { className: itemParts.tone(one[key]) }, itemParts.score(table, one[key]));
       return cell("answer", `${key.toUpperCase()} `, mark, page.node("bdi", {}, [...new Set(answers)].join(" | ")));
     };
@@ -115,7 +115,7 @@ const itemParts = {
       const mark = page.node("b", { className: itemParts.tone(value) }, itemParts.score(table, value));
       const seed = pair[0] === null ? "" : `seed ${pair[0]}: `;
       const answer = table.answers && itemData.answer(table, one.item, pair[number]);
-      const shown = table.answers && !itemParts.numbers(table, one.item, answer) ? itemParts.text(answer) : null;
+      const shown = table.answers && table.answered && !itemParts.numbers(table, one.item, answer) ? itemParts.text(answer) : null;
       return [page.node("p", {}, seed, mark), shown];
     });
     return page.node("section", { className: `item-side-${key}` }, title, ...answers.filter(Boolean));

@@ -139,6 +139,7 @@ const items = {
     const instead = table.prompts?.questions ? "the benchmark's own items are shown instead" : "items are shown by name or digest";
     if (table.prompts && table.prompts_are !== "asked")
       notes.push(`The item files hold no prompts (imported, slim, or of an older version): ${instead}.`);
+    if (!table.answered) notes.push("The item files hold no answers: their scores come from elsewhere.");
     const nodes = notes.map((text) => page.node("p", { className: "quiet" }, text));
     if (index.home) nodes.unshift(page.node("p", {}, page.node("a", { href: index.home }, "The whole report")));
     if (table.answers || !table.page) return nodes;
