@@ -2,10 +2,10 @@
 
 python benchmarks/columns.py [--model DIR] [--samples 8] [--prompt 64] [--response 192] [--repetitions 5] [--threads 1]
 
-Samples are random tokens. Without --model a Llama with random weights is made: 8 layers of 512, so that the forward
-dominates. In every repetition the bare forward (decoder, and the head over response tokens) and then each column are
-computed of the same batch, and the CPU seconds of each are measured; ratios are of the medians. A column of a second
-pass (nll_alone) is a forward of its own. The last line is one JSON object.
+Samples are random tokens. Without --model a Llama with random weights is made: 8 --layers of --width 512, so that the
+forward dominates. In every repetition the bare forward (decoder, and the head over response tokens) and then each
+column are computed of the same batch, and the CPU seconds of each are measured; ratios are of the medians. A column
+of a second pass (nll_alone) is a forward of its own. The last line is one JSON object.
 """
 
 import argparse
@@ -36,6 +36,8 @@ BARE, PASS, ALONE = "bare forward", "fastv and sparsevlm (always computed)", "nl
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a model")
+    parser.add_argument("--layers", type=int, default=8, help="of the model that is made without --model")
+    parser.add_argument("--width", type=int, default=512, help="of its hidden states, a multiple of 256")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--prompt", type=int, default=64, help="tokens")
     parser.add_argument("--response", type=int, default=192, help="tokens")
@@ -44,10 +46,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def random_model(folder: Path) -> Path:
+def random_model(folder: Path, layers: int, width: int) -> Path:
     torch.manual_seed(0)
-    heads = {"num_attention_heads": 8, "num_key_value_heads": 2}
-    shape = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "vocab_size": 8192}
+    heads = {"num_attention_heads": width // 64, "num_key_value_heads": width // 256}
+    shape = {"hidden_size": width, "intermediate_size": width * 11 // 4, "num_hidden_layers": layers}
+    shape["vocab_size"] = 8192
     LlamaForCausalLM(LlamaConfig(**shape, **heads)).save_pretrained(folder)
     return folder
 
@@ -102,7 +105,8 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        model = load_model(options.model or random_model(Path(folder)), "float32", "cpu")
+        model_folder = options.model or random_model(Path(folder), options.layers, options.width)
+        model = load_model(model_folder, "float32", "cpu")
         rows, clock = random_samples(options, model.config.vocab_size), Clock()
         for _ in range(options.repetitions + 1):
             measure(model, rows, clock)
