@@ -29,36 +29,36 @@ Difference = tuple[str, str, str]
 def view(source: "Source") -> View | None:
     """The view `compare`: with `source.other`, else with the published tables where they have one of our models."""
     if source.other is not None:
-        return _beside_results(source, source.other)
+        return _two_experiments(source, source.other)
     frame = source.data.frame
     models = set(frame["model"]) | set(source.models.values())
     if not models & set(published.reference()["model"]) or (frame["status"] != "done").all():
         return None
-    found = _data(source, *compare_frames(frame, None, dict(source.models)))
-    return View("compare", "Beside the published", {"title": published.PAPER, "config": [], **found})
+    rows = _data(source, *compare_frames(frame, None, dict(source.models)))
+    return View("compare", "Beside the published", {"title": published.PAPER, "config": [], **rows})
 
 
-def _beside_results(source: "Source", other: Path) -> View:
+def _two_experiments(source: "Source", other: Path) -> View:
     """Variants with a name of their own stand beside the same of the other experiment, if both define it alike."""
-    ours, theirs = source.data.experiment, read_folder(other)
-    same = [variant.name for variant in ours.variants if variant in theirs.variants]
+    first, second = source.data.experiment, read_folder(other)
+    same = [variant.name for variant in first.variants if variant in second.variants]
     frame, other_frame = (_named(frame, same) for frame in (source.data.frame, read_results(other)))
-    found = _data(source, *compare_frames(frame, other_frame, dict(source.models)))
+    rows = _data(source, *compare_frames(frame, other_frame, dict(source.models)))
     config = differences(*(files.read_json(folder / layout.EXPERIMENT) for folder in (source.data.directory, other)))
-    names = {"title": _names(ours, theirs, other), "config": list(config)}
-    return View("compare", "Two experiments", {**names, **found})
+    names = {"title": _names(first, second, other), "config": list(config)}
+    return View("compare", "Two experiments", {**names, **rows})
 
 
-def _names(ours: Experiment, theirs: Experiment, other: Path) -> str:
-    return f"{ours.experiment} beside {theirs.experiment} ({other})"
+def _names(first: Experiment, second: Experiment, other: Path) -> str:
+    return f"{first.experiment} beside {second.experiment} ({other})"
 
 
 def _named(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """The frame with these variants under their own names, where the comparison looks for the method's."""
     plain = frame["variant"] == (frame["sample_pruner"] + "+" + frame["token_pruner"]).fillna(frame["sample_pruner"])
-    named = frame["variant"].isin(names) & ~plain
-    columns = {"sample_pruner": frame["sample_pruner"].mask(named, frame["variant"])}
-    return frame.assign(**columns, token_pruner=frame["token_pruner"].mask(named))
+    renamed = frame["variant"].isin(names) & ~plain
+    columns = {"sample_pruner": frame["sample_pruner"].mask(renamed, frame["variant"])}
+    return frame.assign(**columns, token_pruner=frame["token_pruner"].mask(renamed))
 
 
 def _data(source: "Source", rows: pd.DataFrame, remarks: list[str]) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def _data(source: "Source", rows: pd.DataFrame, remarks: list[str]) -> dict[str,
 
 def _label(line: Any, experiment: Experiment) -> str:
     method = Labels(experiment).method(line.variant, line.sample_pruner, line.token_pruner)
-    own = {variant.name for variant in experiment.variants if variant.name != variant.method}
-    return f"{line.variant} ({method})" if line.variant in own else method
+    names = {variant.name for variant in experiment.variants if variant.name != variant.method}
+    return f"{line.variant} ({method})" if line.variant in names else method
 
 
 def _row(line: Any, label: str) -> dict[str, Any]:
@@ -92,13 +92,13 @@ def _row(line: Any, label: str) -> dict[str, Any]:
     }
 
 
-def differences(ours: Any, theirs: Any, key: str = "") -> Iterator[Difference]:
+def differences(first: Any, second: Any, key: str = "") -> Iterator[Difference]:
     """The keys at which two configs differ, `training.learning_rate`; lists of settings are compared as a whole."""
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        for name in dict.fromkeys([*ours, *theirs]):
-            yield from differences(ours.get(name, ABSENT), theirs.get(name, ABSENT), f"{key}.{name}" if key else name)
-    elif ours != theirs:
-        yield key, _text(ours), _text(theirs)
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        for name in dict.fromkeys([*first, *second]):
+            yield from differences(first.get(name, ABSENT), second.get(name, ABSENT), f"{key}.{name}" if key else name)
+    elif first != second:
+        yield key, _text(first), _text(second)
 
 
 def _text(value: Any) -> str:

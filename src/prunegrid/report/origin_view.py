@@ -52,9 +52,9 @@ def _experiment(source: "Source") -> Iterator[Line]:
     yield "protocol", experiment.evaluation.protocol
     yield "device", experiment.device
     if (record := root / layout.RESULTS_RECORD).exists():
-        found = files.read_json(record)
-        yield "results by", f"prunegrid {found['version']}"
-        yield from ((f"{name}, SHA-256", digest) for name, digest in found["sha256"].items())
+        results = files.read_json(record)
+        yield "results by", f"prunegrid {results['version']}"
+        yield from ((f"{name}, SHA-256", digest) for name, digest in results["sha256"].items())
 
 
 def _warnings(source: "Source") -> Iterator[Line]:
@@ -79,8 +79,8 @@ def _counts(record: dict[str, Any]) -> Iterator[Line]:
     yield "source", ", ".join(places)
     names = {"rows": "rows", "answers": "answers", "samples": "samples", "duplicates": "duplicates, kept"}
     yield from ((label, f"{record[name]:,}") for name, label in names.items() if name in record)
-    left = {REASONS.get(name, name): count for name, count in record.get("left_out", {}).items() if count}
-    yield "left out", "; ".join(f"{label}: {count:,}" for label, count in left.items()) or "nothing"
+    counts = {REASONS.get(name, name): count for name, count in record.get("left_out", {}).items() if count}
+    yield "left out", "; ".join(f"{label}: {count:,}" for label, count in counts.items()) or "nothing"
     unread = record.get("unread", {})
     if unread:
         yield "fields that were not read", ", ".join(f"{name} ({count:,})" for name, count in unread.items())
@@ -127,6 +127,6 @@ def _evaluation(record: dict[str, Any]) -> str:
 
 def _cells(experiment: Experiment, root: Path) -> str:
     """What `prunegrid status` says: how many cells are done, failed, running, missing, stale, and why."""
-    found = status.Files(root)
-    lines = "\n".join(report_lines(experiment, found, status.all_statuses(experiment, found)))
+    folder = status.Files(root)
+    lines = "\n".join(report_lines(experiment, folder, status.all_statuses(experiment, folder)))
     return lines.replace(str(root), experiment.results)

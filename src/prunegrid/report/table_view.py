@@ -35,7 +35,7 @@ def view(source: "Source") -> View:
         "models": table.models,
         "rows": lines(source),
         "legend": [sentence for sentence in legend(table) if not sentence.startswith(BASELINE_WORD)],
-        "own": _own(table),
+        "own": _baseline(table),
         "statuses": STATUSES,
         "compared": list(comparisons(data.directory)),
         "folder": data.experiment.results,
@@ -43,7 +43,7 @@ def view(source: "Source") -> View:
     return View("table", "Table", data_of_view)
 
 
-def _own(table: Table) -> str:
+def _baseline(table: Table) -> str:
     """What the table's own deltas are against, in words; empty if it has none."""
     return table.baseline if table.deltas else ""
 
@@ -52,11 +52,15 @@ def lines(source: "Source") -> list[dict[str, Any]]:
     """A line for each group's row and model, in the table's order."""
     table, frame = source.table, source.data.frame
     scores, compared = _scores(frame), comparisons(source.data.directory)
-    own = collect.baselines(source.data.experiment)
+    baseline_of = collect.baselines(source.data.experiment)
     marked = {variant.name for variant in source.data.experiment.variants if variant.method == QTUNING}
     return [
         _labels(group, row, model)
-        | {"baseline": own.get(row.variant, ""), "ratios": _ratios(group, row), "qtuning": row.variant in marked}
+        | {
+            "baseline": baseline_of.get(row.variant, ""),
+            "ratios": _ratios(group, row),
+            "qtuning": row.variant in marked,
+        }
         | {"entries": [_entry(row, model, name, group, scores, compared) for name in table.benchmarks]}
         | {"measures": _measures(table, row, model)}
         for group in table.groups
@@ -84,14 +88,14 @@ def _ratios(group: Group, row: Row) -> list[float]:
 
 def comparisons(directory: Path) -> dict[str, Comparison]:
     """The deltas against other rows that `prunegrid table --against` has left, by the row's name."""
-    found = {}
+    frames = {}
     for folder in sorted(directory.glob(layout.comparison("*"))):
         if (file := folder / layout.DELTAS).exists():
             rows: Any = deltas.read(file).itertuples()
-            found[folder.name.removeprefix("against-")] = {
+            frames[folder.name.removeprefix("against-")] = {
                 (budget_of(row), row.variant, row.model, row.benchmark): baselines.delta_fields(row) for row in rows
             }
-    return found
+    return frames
 
 
 def _labels(group: Group, row: Row, model: str) -> dict[str, Any]:
@@ -113,12 +117,12 @@ def _entry(
     """A score with its deltas: `table`'s own under the empty name."""
     entry, budget = row.entries[model, benchmark], None if row.kind == "reference" else group.budget
     place = (budget, row.variant, model, benchmark)
-    found = {name: _delta(fields[place]) for name, fields in compared.items() if place in fields}
-    own = {"": _delta(asdict(entry))} if entry.delta is not None else {}
+    others = {name: _delta(fields[place]) for name, fields in compared.items() if place in fields}
+    default = {"": _delta(asdict(entry))} if entry.delta is not None else {}
     values = {"score": entry.score, "sd": entry.sd, "best": entry.best, "marks": entry.marks}
     words = {"note": text.seeds_note(entry), "status": text.status(entry) if entry.score is None else ""}
     kept = {key: value for key, value in (values | words).items() if value not in (None, "", ()) and value is not False}
-    return kept | {"seeds": scores.get(place, {}), "state": entry.status, "deltas": own | found}
+    return kept | {"seeds": scores.get(place, {}), "state": entry.status, "deltas": default | others}
 
 
 DELTA = ("delta", "low", "high", "p_adjusted", "significant", "n_compared")

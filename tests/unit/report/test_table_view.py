@@ -167,6 +167,14 @@ def test_rows_within_noise_fade(tab: Any, folder: Path) -> None:
     assert 0 < faded < len(frame)
 
 
+def test_enter_on_a_score_opens_its_items_beside_the_chosen_row(tab: Any) -> None:
+    show(tab, "against=full")
+    tab.locator(".tabulator-row.joint").last.locator("a.score").first.focus()
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#view-items[data-ready]:not([hidden])")
+    assert tab.url.endswith("#items?model=m&benchmark=A&budget=s0.5-t0.5&a=q0&b=full")
+
+
 def test_a_phone_scrolls_the_table_not_the_page(folder: Path, browser: Any) -> None:
     with opened(browser, folder / "report.html", size="phone") as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 400
