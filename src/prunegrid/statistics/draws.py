@@ -31,14 +31,16 @@ def draw_se(variant: list[Floats | None], baseline: list[Floats | None]) -> floa
     NaN if a side's are unknown (None), or if answers are of different numbers.
     """
     sides = variant, baseline
-    known = [one for one in (*variant, *baseline) if one is not None]
-    numbers = {len(one) for one in known} - {1}
+    known = [array for array in (*variant, *baseline) if array is not None]
+    numbers = {len(array) for array in known} - {1}
     if len(known) < len(variant) + len(baseline) or len(numbers) > 1:
         return nan
     if not numbers:
         return 0.0
     answers = numbers.pop()
-    sums = [sum(np.broadcast_to(one, (answers, one.shape[1])) for one in side if one is not None) for side in sides]
+    sums = [
+        sum(np.broadcast_to(array, (answers, array.shape[1])) for array in side if array is not None) for side in sides
+    ]
     mean_KI = np.asarray(sums[0]) / len(variant) - np.asarray(sums[1]) / len(baseline)
     variance = float((mean_KI**2).sum()) / (answers - 1) / answers
     return float(100 * sqrt(variance) / mean_KI.shape[1])

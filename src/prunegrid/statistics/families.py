@@ -69,7 +69,9 @@ def assess(
     """
     variances = run_noises(columns, scores, averages)
     return {
-        name: _tested([_assessment(one, *_difference(one, variances[name])) for one in comparisons])
+        name: _tested(
+            [_assessment(comparison, *_difference(comparison, variances[name])) for comparison in comparisons]
+        )
         for name, comparisons in columns.items()
     }
 
@@ -93,12 +95,17 @@ def run_noises(
     columns: Mapping[str, Sequence[Comparison]], scores: Mapping[str, Scores], averages: Sequence[str]
 ) -> dict[str, dict[Hashable, tuple[float, float]]]:
     """Of each column's recipes, one run's variance [points squared] and its degrees of freedom; those with seeds."""
-    sides = {side for comparisons in columns.values() for one in comparisons for side in (one.variant, one.baseline)}
+    sides = {
+        side
+        for comparisons in columns.values()
+        for comparison in comparisons
+        for side in (comparison.variant, comparison.baseline)
+    }
     sides = {side for side in sides if _seeds(scores, side)}
     recipes = sorted(sides, key=repr)
     seeds = sorted({seed for side in recipes for seed in _seeds(scores, side)})
-    everyone = [one for comparisons in columns.values() for one in comparisons]
-    blocks = all({one.variant, one.baseline} <= sides for one in everyone)
+    everyone = [comparison for comparisons in columns.values() for comparison in comparisons]
+    blocks = all({comparison.variant, comparison.baseline} <= sides for comparison in everyone)
     if not recipes:
         return {name: {} for name in columns}
     parts = [
@@ -125,32 +132,34 @@ def _seeds(scores: Mapping[str, Scores], side: Hashable) -> set[int]:
 def _answer_variance(comparisons: Sequence[Comparison], seeded: set[Hashable]) -> float:
     """Of one score, the part that belongs to an item and a seed: half of that of a difference of two trained models."""
     found = [
-        one.effect.both_se**2 * one.effect.n_seeds / len({one.variant, one.baseline} & seeded)
-        for one in comparisons
-        if one.effect.n_seeds > 1 and not np.isnan(one.effect.both_se)
+        comparison.effect.both_se**2
+        * comparison.effect.n_seeds
+        / len({comparison.variant, comparison.baseline} & seeded)
+        for comparison in comparisons
+        if comparison.effect.n_seeds > 1 and not np.isnan(comparison.effect.both_se)
     ]
     return float(np.mean(found)) if found else 0.0
 
 
-def _difference(one: Comparison, noises: Mapping[Hashable, tuple[float, float]]) -> tuple[float, float, float]:
+def _difference(comparison: Comparison, noises: Mapping[Hashable, tuple[float, float]]) -> tuple[float, float, float]:
     """The variance of one seed's difference, its degrees of freedom, and the part that is the baseline's.
 
     Both variances lean on the same pool, so their errors are taken for fully dependent.
     """
-    known = [noises[side] for side in (one.variant, one.baseline) if side in noises]
+    known = [noises[side] for side in (comparison.variant, comparison.baseline) if side in noises]
     total = sum(variance for variance, _ in known)
     if not total > 0:
         return 0.0, min((df for _, df in known), default=1.0) or 1.0, 0.0
     if any(not df > 0 for _, df in known):
         return nan, nan, 0.0
     error = sum(variance / sqrt(df) for variance, df in known)
-    return total, (total / error) ** 2, noises[one.baseline][0] / total if one.baseline in noises else 0.0
+    return total, (total / error) ** 2, noises[comparison.baseline][0] / total if comparison.baseline in noises else 0.0
 
 
-def _assessment(one: Comparison, variance: float, df: float, shared: float) -> Assessment:
+def _assessment(comparison: Comparison, variance: float, df: float, shared: float) -> Assessment:
     unknown = Noise(nan, nan, nan, nan, nan)
-    noise = recipe_noise(one.effect, variance, df) if one.effect.n_seeds > 1 else unknown
-    return Assessment(one, item_noise(one.effect), unknown if np.isnan(noise.se) else noise, shared)
+    noise = recipe_noise(comparison.effect, variance, df) if comparison.effect.n_seeds > 1 else unknown
+    return Assessment(comparison, item_noise(comparison.effect), unknown if np.isnan(noise.se) else noise, shared)
 
 
 def _tested(rows: Sequence[Assessment]) -> list[Assessment]:

@@ -60,7 +60,8 @@ def infer(
     `scores` are means of each entry's runs, in hundredths.
     """
     columns = {
-        task: [Comparison(name, baseline, one) for name, one in family.items()] for task, family in effects.items()
+        task: [Comparison(name, baseline, effect) for name, effect in family.items()]
+        for task, family in effects.items()
     }
     return {task: _inferred(rows) for task, rows in assess(columns, scores, averages=[AVERAGE]).items()}
 

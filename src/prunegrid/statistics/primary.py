@@ -162,7 +162,7 @@ def _run_variance(question: Question, columns: dict[str, list[Comparison]], scor
 
 def _mean(comparisons: Sequence[Comparison]) -> Comparison:
     first = comparisons[0]
-    return Comparison(first.variant, first.baseline, average_effect([one.effect for one in comparisons]))
+    return Comparison(first.variant, first.baseline, average_effect([comparison.effect for comparison in comparisons]))
 
 
 def _check_scores(question: Question, scores: Scores, effects: Mapping[str, Effect]) -> None:
