@@ -51,8 +51,8 @@ def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], b
     read, values, answers, left_out = [cells[0]], [first.values], [_responses(first)], {}
     for cell in cells[1:]:
         other = read_item_scores(root, cell, benchmark, ["response"])
-        if why := disagreement(first, other):
-            left_out[cell] = why
+        if reason := disagreement(first, other):
+            left_out[cell] = reason
             continue
         read.append(cell)
         values.append(other.values)
@@ -81,12 +81,12 @@ def _scores(first: ItemScores, values_IE: Any) -> tuple[Blocks, list[float]]:
     distinct, codes_IE = np.unique(values_IE, return_inverse=True)
     ids, clusters = np.asarray(first.rows["doc_id"]), pd.factorize(first.rows["cluster"].to_numpy())[0]
     kind, codes = narrow(codes_IE.reshape(values_IE.shape))
-    own = len(np.unique(clusters)) == len(clusters)
+    single = len(np.unique(clusters)) == len(clusters)
     head = {
         "type": kind,
         "values": distinct.tolist(),
         "ids": None if np.array_equal(ids, np.arange(len(ids))) else ids.tolist(),
-        "clusters": None if own else clusters.tolist(),
+        "clusters": None if single else clusters.tolist(),
     }
     return {"head": packed(json.dumps(head)), "codes": packed(codes)}, distinct.tolist()
 
@@ -119,13 +119,13 @@ def _docs(
     record = files.read_json(scores.record)
     if benchmark not in experiment.evaluation.asked or not path.is_file():
         return None, None
-    task, asked = experiment.evaluation.find_task(benchmark), experiment.evaluation.benchmarks[benchmark]
+    task, config = experiment.evaluation.find_task(benchmark), experiment.evaluation.benchmarks[benchmark]
     if isinstance(task, StockTask) or files.sha256(path) != record.get("data_hash"):
         return None, None
     field = task.metadata.get("options", {}).get("texts")
     if field is None and "question" in scores.rows.column_names:
         return None, None
-    docs = read_items(path, task, asked.data, asked.limit, has_examples=bool(asked.examples)).docs
+    docs = read_items(path, task, config.data, config.limit, has_examples=bool(config.examples)).docs
     return [docs[number] for number in scores.rows["doc_id"].to_pylist()], field
 
 
@@ -149,16 +149,16 @@ def _answers(answers: Sequence[pa.Array]) -> Blocks:
     texts, items = whole.dictionary, len(answers[0])
     numbers_IE = np.asarray(whole.indices).reshape(len(answers), items).T.astype(np.int64)
     places_IE = np.arange(items)[:, None] * len(texts) + numbers_IE
-    found, inverse, counts = np.unique(places_IE, return_inverse=True, return_counts=True)
+    pairs, inverse, counts = np.unique(places_IE, return_inverse=True, return_counts=True)
     # an item's answers by how many cells gave them: the most frequent one is number 0
-    order = np.lexsort((-counts, found // len(texts)))
+    order = np.lexsort((-counts, pairs // len(texts)))
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    sizes = np.bincount(found // len(texts), minlength=items)
+    sizes = np.bincount(pairs // len(texts), minlength=items)
     starts = np.cumsum(sizes) - sizes
     kind, codes = narrow(rank[inverse].reshape(places_IE.shape) - starts[:, None])
-    listed = texts.take(pa.array(found[order] % len(texts))).to_pylist()
-    content = {"type": kind, "sizes": sizes.tolist(), "texts": [_cut(text) for text in listed]}
+    ordered = texts.take(pa.array(pairs[order] % len(texts))).to_pylist()
+    content = {"type": kind, "sizes": sizes.tolist(), "texts": [_cut(text) for text in ordered]}
     return {"texts": packed(json.dumps(content)), "given": packed(codes)}
 
 

@@ -31,7 +31,7 @@ def view(source: "Source") -> View | None:
         if name != AVERAGE:
             cells.setdefault((cell.model, name), []).append(cell)
     root, experiment = source.data.directory, source.data.experiment
-    tables = {key: read_item_table(root, experiment, found, key[1]) for key, found in cells.items()}
+    tables = {key: read_item_table(root, experiment, group, key[1]) for key, group in cells.items()}
     return _view(source, tables) if tables else None
 
 
@@ -44,10 +44,10 @@ def _view(source: "Source", tables: dict[Key, ItemTable]) -> View:
     described = [_described(number, key, tables, files.get(key)) for number, key in enumerate(tables)]
     index = {"rows": _rows(source), "start": _start(source), "moved": moved, "tables": described}
     stay = {name: block for each in blocks for (kind, name), block in each.items() if kind not in moved}
-    away = {**index, "home": quote(f"../{source.path.name}")}
+    side_index = {**index, "home": quote(f"../{source.path.name}")}
     pages = {
-        file: View("items", f"{source.table.title}: {' · '.join(key)}", away, _unkinded(own), HELPERS)
-        for (key, file), own in zip(files.items(), blocks, strict=False)
+        file: View("items", f"{source.table.title}: {' · '.join(key)}", side_index, _unkinded(block), HELPERS)
+        for (key, file), block in zip(files.items(), blocks, strict=False)
     }
     return View("items", "Items", {**index, "home": ""}, stay, HELPERS, pages)
 
@@ -86,7 +86,7 @@ def _described(number: int, key: Key, tables: dict[Key, ItemTable], file: str | 
     table = tables[key]
     facts = {"model": key[0], "benchmark": key[1], "prompts_of": _prompts_owner(table, tables), **table.facts}
     facts["columns"] = [[cell.budget.name if cell.budget else "", cell.variant, cell.seed] for cell in table.cells]
-    facts["left_out"] = [f"{cell.path}: {why}" for cell, why in table.left_out.items()]
+    facts["left_out"] = [f"{cell.path}: {reason}" for cell, reason in table.left_out.items()]
     return facts | ({"page": quote(file), "size": table.size} if file else {})
 
 
