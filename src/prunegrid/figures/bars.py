@@ -27,10 +27,17 @@ DOTS: dict[str, dict[str, Any]] = {
     "not significant": {"color": "black", "markerfacecolor": "white", "label": "open: not significant"},
     "not tested": {"color": style.DARK, "markerfacecolor": "white", "label": "open, grey: not tested"},
 }
+NO_FINDING = "no finding: noise may explain it"
 FILLS: dict[str, dict[str, Any]] = {
     "better": {"facecolor": style.SKY, "label": "better than the baseline"},
     "worse": {"facecolor": style.TAN, "label": "worse than the baseline"},
-    "noise": {"facecolor": "0.94", "edgecolor": "0.6", "hatch": "//////", "linewidth": 0, "label": "within noise"},
+    "noise": {
+        "facecolor": "0.94",
+        "edgecolor": "0.6",
+        "hatch": "//////",
+        "linewidth": 0,
+        "label": "no finding: noise may explain it",
+    },
 }
 CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}
 CUT_LABEL = "arrow: the interval goes on"
@@ -117,10 +124,10 @@ def draw_interval(axis: Any, ends: tuple[float, float], y: float, limits: tuple[
 
 def _handles(rows: pd.DataFrame, ends: tuple[float, float]) -> list[Any]:
     """The legend of what the figure has."""
-    there = rows[rows["delta"].notna()]
-    handles: list[Any] = [Patch(**look) for kind, look in FILLS.items() if kind in set(there["verdict"])]
-    handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in set(there["interval"])]
-    handles += [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in set(there["tested"])]
-    if (there["low"] < ends[0]).any() or (there["high"] > ends[1]).any():
+    compared = rows[rows["delta"].notna()]
+    handles: list[Any] = [Patch(**look) for kind, look in FILLS.items() if kind in set(compared["verdict"])]
+    handles += [Line2D([], [], **look) for kind, look in LOOKS.items() if kind in set(compared["interval"])]
+    handles += [Line2D([], [], **DOT, **look) for kind, look in DOTS.items() if kind in set(compared["tested"])]
+    if (compared["low"] < ends[0]).any() or (compared["high"] > ends[1]).any():
         handles.append(Line2D([], [], marker=">", color=style.BLACK, label=CUT_LABEL, **CUT))
     return handles

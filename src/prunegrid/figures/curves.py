@@ -25,7 +25,7 @@ def draw(results: ModelResults) -> Figure:
     """A row per budget; a line per dynamic variant, the mean over the seeds that are done, and their range."""
     names, budgets = variants(results), results.experiment.grid_budgets
     reports = {(budget, name): trained(results, budget, name) for budget in budgets for name in names}
-    lines = {key: probes(found) for key, found in reports.items()}
+    lines = {key: probes(group) for key, group in reports.items()}
     if all(part.empty for part in lines.values()):
         raise NothingToShow(f"{gap(reports.values())} of any dynamic cell")
     gaps = [gap(reports[budget, name] for budget in budgets) for name in names]
@@ -34,8 +34,9 @@ def draw(results: ModelResults) -> Figure:
         handles.append(Patch(**RANGE))
     size = (style.PAGE, 2.1 * len(budgets) + 0.4 + 0.15 * -(-len(handles) // 3))
     figure = Figure(figsize=size, layout="constrained")
-    seeds = max(len(found) for found in reports.values())
-    extent = f"{count(SAMPLES, 'sample')} of the training set, {count(seeds, 'seed')}"
+    seeds = max(len(group) for group in reports.values())
+    n = min([SAMPLES, *(report.get("candidate_samples", SAMPLES) for group in reports.values() for report in group)])
+    extent = f"{count(n, 'sample')} of the training set, {count(seeds, 'seed')}"
     style.title(figure, results.subject(budgets[0] if len(budgets) == 1 else None, extent))
     axes = figure.subplots(len(budgets), 2, squeeze=False, sharex=True)
     for row, budget in zip(axes, budgets, strict=True):

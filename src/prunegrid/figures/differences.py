@@ -27,10 +27,10 @@ def differences(results: ModelResults, budget: Budget) -> pd.DataFrame:
     if deltas["delta"].notna().sum() == 0:
         raise NothingToShow("no variant of this budget can be compared with a baseline")
     lines: Any = deltas[deltas["delta"].notna()].itertuples()
-    found = {(line.variant, line.benchmark): line for line in lines}
+    by_place = {(line.variant, line.benchmark): line for line in lines}
     benchmarks = [*results.experiment.evaluation.benchmarks, AVERAGE]
     rows = [
-        _row(results, budget, deltas, variant, benchmark, found.get((variant, benchmark)))
+        _row(results, budget, deltas, variant, benchmark, by_place.get((variant, benchmark)))
         for variant in results.order(budget)
         if results.baselines.get(variant) != variant
         for benchmark in benchmarks

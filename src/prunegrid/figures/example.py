@@ -31,8 +31,8 @@ def pick_sample(scores: Scores, choice: Choice, votes_N: Any = None, noise_N: An
     plain_N = np.ones(len(scores), bool) if noise_N is None else ~noise_N
     long_N, q2_N = (lengths_N >= SHORTEST) & plain_N, treated_as_N == 2
     short_N = lengths_N <= LONGEST
-    wanted = (long_N & q2_N & short_N, long_N & q2_N, long_N & short_N, long_N, plain_N)
-    rows = next((np.flatnonzero(mask) for mask in wanted if mask.any()), np.arange(len(scores)))
+    masks = (long_N & q2_N & short_N, long_N & q2_N, long_N & short_N, long_N, plain_N)
+    rows = next((np.flatnonzero(mask) for mask in masks if mask.any()), np.arange(len(scores)))
     if votes_N is not None:
         rows = rows[votes_N[rows] == votes_N[rows].max()]
     if "ppl" in scores.samples:

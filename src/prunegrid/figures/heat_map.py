@@ -126,9 +126,9 @@ def _colour_bar(figure: Figure, plots: Any) -> None:
 
 def _handles(shown: list[Square], wide: float, one_seed: bool) -> list[Any]:
     """The legend of what the figure has."""
-    found = [f"{value:.1f}" for value in _detectable(shown)]
+    sizes = [f"{value:.1f}" for value in _detectable(shown)]
     noise = " (noise of items alone)" if one_seed else ""
-    size = f"{found[0]} to {found[-1]}" if len(set(found)) > 1 else found[0] if found else ""
+    size = f"{sizes[0]} to {sizes[-1]}" if len(set(sizes)) > 1 else sizes[0] if sizes else ""
     texts: list[tuple[bool, str, dict[str, Any]]] = [
         (
             any(square.within_noise for square in shown),
@@ -142,5 +142,5 @@ def _handles(shown: list[Square], wide: float, one_seed: bool) -> list[Any]:
     ]
     if any(square.significant for square in shown):
         text = style.wrapped("differs, corrected over the rows", wide - 0.75)
-        handles.append(Line2D([], [], linestyle="none", marker="$*$", color="black", markersize=4, label=text))
+        handles.append(Line2D([], [], linestyle="none", marker=(6, 2, 0), color="black", markersize=4, label=text))
     return handles

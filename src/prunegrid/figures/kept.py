@@ -33,8 +33,8 @@ def draw(frame: pd.DataFrame) -> Figure:
             axis.plot(100 * part["sample_ratio"], 100 * part[column], color=colour, label=str(method), **look)
         axis.set_xlabel("Samples asked for (%)")
         axis.set_ylabel(PANELS[column])
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, handlelength=3)
+    handles, _ = figure.axes[0].get_legend_handles_labels()
+    style.legend(figure, handles, columns=4)
     return figure
 
 

@@ -51,8 +51,8 @@ class ModelResults:
 
     def order(self, budget: Budget) -> list[str]:
         """The variants at `budget` in the table's order: pairs, then joint methods."""
-        there = set(self.budget_rows(self.frame, budget)["variant"])
-        variants = [v for v in self.experiment.variants if v.name in there]
+        names = set(self.budget_rows(self.frame, budget)["variant"])
+        variants = [v for v in self.experiment.variants if v.name in names]
         return [v.name for v in sorted(variants, key=is_joint)]
 
     def is_qtuning(self, variant: str) -> bool:

@@ -39,8 +39,8 @@ def tested(row: Any) -> Test:
 def verdict(row: Any, points: float) -> Verdict:
     """`noise` unless a difference of `points` was tested and differs, or was not tested and its interval has no 0."""
     test, shown = tested(row), ends(row)
-    found = test == "differs" or (test == "not tested" and shown is not None and not shown[0] <= 0 <= shown[1])
-    if not found:
+    is_finding = test == "differs" or (test == "not tested" and shown is not None and not shown[0] <= 0 <= shown[1])
+    if not is_finding:
         return "noise"
     return "better" if points > 0 else "worse"
 

@@ -30,10 +30,10 @@ def draw(results: ModelResults) -> Figure:
     scored = rows[rows["score"].notna()]
     if scored.empty:
         raise NothingToShow("no trained cell has all of its benchmarks")
-    found = points.spread(results)
-    shown = _columns(results, scored, found)
+    factor = points.spread(results)
+    shown = _columns(results, scored, factor)
     budgets = results.experiment.grid_budgets
-    remarks = _remarks(rows, found)
+    remarks = _remarks(rows, factor)
     figure = Figure(
         figsize=(style.PAGE, 3.3 + 0.15 * (len(remarks) + -(-(len(budgets) + 7) // 3))), layout="constrained"
     )
@@ -56,7 +56,7 @@ def draw(results: ModelResults) -> Figure:
     return figure
 
 
-def _columns(results: ModelResults, scored: pd.DataFrame, found: float | None) -> dict[str, str]:
+def _columns(results: ModelResults, scored: pd.DataFrame, factor: float | None) -> dict[str, str]:
     """The panels: what is counted, and the measured cost if trainings of equal work took equal time."""
     counted = {
         "tokens": "Trained tokens, all epochs",
@@ -64,14 +64,14 @@ def _columns(results: ModelResults, scored: pd.DataFrame, found: float | None) -
     }
     if scored["work"].isna().all():
         counted = {"tokens": counted["tokens"], "steps": "Optimizer steps"}
-    if found is None or found > points.STEADY:
+    if factor is None or factor > points.STEADY:
         return counted
-    return counted | {"cost": f"Measured ({results.unit}; equal work: +{100 * (found - 1):.0f} %)"}
+    return counted | {"cost": f"Measured ({results.unit}; equal work: +{100 * (factor - 1):.0f} %)"}
 
 
-def _remarks(rows: pd.DataFrame, found: float | None) -> list[str]:
+def _remarks(rows: pd.DataFrame, factor: float | None) -> list[str]:
     """What is left out, in sentences that fit the page."""
-    texts = filter(None, (points.without_score(rows), points.time_remark(found)))
+    texts = filter(None, (points.without_score(rows), points.time_remark(factor)))
     return [line for text in texts for line in style.wrapped(text, style.PAGE - 0.3).split("\n")]
 
 

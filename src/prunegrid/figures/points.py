@@ -90,13 +90,13 @@ def _floors(ascending: "pd.Series[float]") -> dict[float, float]:
 
 def _intervals(results: ModelResults, means: pd.DataFrame) -> pd.DataFrame:
     """`low` and `high` of each row of `means` [percent]."""
-    found: dict[Any, Any] = {}
+    by_row: dict[Any, Any] = {}
     if results.deltas is not None:
         lines: Any = results.deltas[(results.deltas["benchmark"] == AVERAGE) & results.deltas["delta"].notna()]
-        found = {(budget_of(line), line.variant): line for line in lines.itertuples()}
+        by_row = {(budget_of(line), line.variant): line for line in lines.itertuples()}
     ends = []
     for mean in means.itertuples():
-        line = found.get((budget_of(mean), mean.variant))
+        line = by_row.get((budget_of(mean), mean.variant))
         low, high = (line is not None and noise.ends(line)) or (float("nan"), float("nan"))
         shift: Any = 0.0 if line is None else mean.score - line.delta
         ends.append((low + shift, high + shift))
@@ -121,10 +121,10 @@ def unknown(points: pd.DataFrame, column: str) -> str:
     return f"{n} row{'' if n == 1 else 's'} of unknown {column} left out" if n else ""
 
 
-def time_remark(found: float | None) -> str:
+def time_remark(factor: float | None) -> str:
     """Why the measured cost is no panel; empty if it is one."""
-    if found is None:
+    if factor is None:
         return "Measured cost is left out: no two trainings of equal work show how steady this machine was."
-    if found > STEADY:
-        return f"Measured cost is left out: equal work took up to {found:.1f} times as long, as on a shared machine."
+    if factor > STEADY:
+        return f"Measured cost is left out: equal work took up to {factor:.1f} times as long, as on a shared machine."
     return ""

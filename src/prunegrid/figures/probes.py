@@ -41,7 +41,7 @@ def probes(reports: list[dict[str, Any]]) -> pd.DataFrame:
 
 def gap(reports: Iterable[list[dict[str, Any]]]) -> str:
     """Why these cells have no point; empty if they have one."""
-    found = [report for group in reports for report in group]
-    if not found:
+    trainings = [report for group in reports for report in group]
+    if not trainings:
         return f"no {layout.TRAINING}"
-    return "" if any(report.get("probes") for report in found) else f"no probes in {layout.TRAINING}"
+    return "" if any(report.get("probes") for report in trainings) else f"no probes in {layout.TRAINING}"

@@ -59,20 +59,22 @@ def joint_variants(results: ModelResults) -> list[str]:
 def squares(results: ModelResults, budget: Budget) -> dict[tuple[str, str], Square]:
     """The places of a budget: of pairs by (sample pruner, token pruner), of joint methods by (variant, "")."""
     rows = results.budget_rows(results.averages, budget)
-    found, pairs = noise.detectable(results, budget), pair_variants(results)
+    smallest, pairs = noise.detectable(results, budget), pair_variants(results)
     places = {}
     for variant, part in rows.groupby("variant", sort=False):
         name, first = str(variant), part.iloc[0]
         if name in pairs:
             places[str(first["sample_pruner"]), str(first["token_pruner"])] = _square(
-                results, budget, name, part, found
+                results, budget, name, part, smallest
             )
         elif name in joint_variants(results):
-            places[name, ""] = _square(results, budget, name, part, found)
+            places[name, ""] = _square(results, budget, name, part, smallest)
     return places
 
 
-def _square(results: ModelResults, budget: Budget, variant: str, part: pd.DataFrame, found: dict[int, float]) -> Square:
+def _square(
+    results: ModelResults, budget: Budget, variant: str, part: pd.DataFrame, smallest: dict[int, float]
+) -> Square:
     if variant in results.baselines.values() and part["score"].notna().any():
         return Square(0.0, "base", is_base=True)
     deltas = part["delta"].dropna()
@@ -82,7 +84,7 @@ def _square(results: ModelResults, budget: Budget, variant: str, part: pd.DataFr
     seeds = "" if len(deltas) == len(part) else f"\n({len(deltas)}/{len(part)})"
     significant = _is_significant(results, budget, variant)
     text = signed(deltas.mean()) + "*" * significant + seeds
-    return Square(float(deltas.mean()), text, found.get(len(deltas)), significant)
+    return Square(float(deltas.mean()), text, smallest.get(len(deltas)), significant)
 
 
 def _is_significant(results: ModelResults, budget: Budget, variant: str) -> bool:

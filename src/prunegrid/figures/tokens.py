@@ -125,7 +125,7 @@ def visible(text: str) -> str:
 @cache
 def _families() -> tuple[str, ...]:
     """The fonts of tokens: DejaVu's, and those of `OTHERS` that the machine has."""
-    return (FAMILY, *(name for name in OTHERS if name in get_font_names()))
+    return (FAMILY, "DejaVu Sans", *(name for name in OTHERS if name in get_font_names()))
 
 
 @cache
@@ -180,6 +180,6 @@ def _note(sample: Response) -> list[str]:
     parts = [*filter(None, [rule]), "On blue: kept. Struck through: pruned."]
     if n > LONGEST:
         parts.insert(0, f"The first {LONGEST} tokens.")
-    if lacking := sum(not _has_glyph(c) for text in shown for c in text.translate(VISIBLE)):
-        parts.append(f"{SQUARE}: {count(lacking, 'character')} that no font here has.")
+    if n_squares := sum(not _has_glyph(c) for text in shown for c in text.translate(VISIBLE)):
+        parts.append(f"{SQUARE}: {count(n_squares, 'character')} that no font here has.")
     return style.wrapped(" ".join(parts), style.PAGE - LABEL_WIDTH - MARGIN).split("\n")

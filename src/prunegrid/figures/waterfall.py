@@ -67,9 +67,9 @@ def _draw_bars(axis: Any, lines: list[tuple[str, Any]], bars: pd.DataFrame, ends
     """Each bar from the last one's end. Numbers stand in a column on the right."""
     places: Any = list(bars.itertuples())
     for y, ((title, row), bar) in enumerate(zip(lines, places, strict=True)):
-        beside = {"x": 1.01, "y": y, "transform": axis.get_yaxis_transform(), "va": "center"}
+        place = {"x": 1.01, "y": y, "transform": axis.get_yaxis_transform(), "va": "center"}
         if pd.isna(bar.delta):
-            axis.text(s="not finished", color="0.35", **beside)
+            axis.text(s="not finished", color="0.35", **place)
             continue
         axis.barh(y, row.points, left=bar.start, height=0.62, zorder=2, **_look(title, row))
         if y + 1 < len(lines):
@@ -78,7 +78,7 @@ def _draw_bars(axis: Any, lines: list[tuple[str, Any]], bars: pd.DataFrame, ends
             draw_interval(axis, (bar.low, bar.high), y, ends, LOOKS[noise.interval(row)]["color"])
         if row.part == "contribution":
             axis.plot(bar.delta, y, zorder=4, **DOT, **DOTS[noise.tested(row)])
-        axis.text(s=signed(row.points), **beside)
+        axis.text(s=signed(row.points), **place)
     axis.set_yticks(range(len(lines)), [style.wrapped(title, LABEL_WIDTH) for title, _ in lines])
     axis.set_xlim(*ends)
     axis.set_ylim(len(lines) - 0.5, -0.6)
@@ -104,7 +104,11 @@ def _handles(
     known = [(title, row) for title, row in lines if row is not None and pd.notna(row.points)]
     differences = [row for _, row in known if row.part == "contribution"]
     verdicts = {noise.verdict(row, row.points) for row in differences}
-    texts = {"better": f"in favour of {names[0]}", "worse": f"in favour of {names[1]}", "noise": "within noise"}
+    texts = {
+        "better": f"in favour of {names[0]}",
+        "worse": f"in favour of {names[1]}",
+        "noise": "no finding: noise may explain it",
+    }
     handles: list[Any] = [Patch(**GAP)]
     handles += [Patch(**{**look, "label": texts[kind]}) for kind, look in FILLS.items() if kind in verdicts]
     if any(title == TITLES["left-over"] for title, _ in known):

@@ -1,5 +1,6 @@
 """How figures look: no text on another, titles with n, the table's order, hatching of noise, huge intervals."""
 
+import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+from prunegrid.audit import figure
+from prunegrid.audit.measure import COLUMNS
+from prunegrid.audit.report import KINDS
+from prunegrid.core import files
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.figures import bars, differences, heat_map, noise, pareto, points, squares, style
 from prunegrid.figures.draw import plots
@@ -22,7 +27,7 @@ from prunegrid.status import Files
 from prunegrid.table.labels import Labels
 from prunegrid.table.layout import lay_out
 from support.figures_folder import DELTAS, deltas_of, fill, many
-from support.results_folder import an_experiment
+from support.results_folder import an_experiment, put
 
 
 def visible_texts(figure: Figure) -> list[Text]:
@@ -224,7 +229,34 @@ def test_equal_work_tells_a_shared_machine(whole: ModelResults, monkeypatch: pyt
     assert points.spread(whole) is None
 
 
-def test_work_is_three_forward_passes_and_a_share_of_scoring(whole: ModelResults) -> None:
-    """Without `forwarded_tokens` on record it is not known, rather than 0."""
-    cells = work.token_passes(whole.experiment, Files(whole.root))
-    assert set(cells.values()) == {None}
+def test_the_work_of_a_finished_training(whole: ModelResults, tmp_path: Path) -> None:
+    """Random + Random reads no scores: 3 x 100. Q-Tuning's two seeds and Random + PPL's share a pass of 90 tokens."""
+    root = tmp_path / "copy"
+    shutil.copytree(whole.root, root)
+    meta = root / "scores/m/meta.json"
+    put(meta, files.read_json(meta) | {"tokens": 90})
+    for file in root.glob("trained/**/training.json"):
+        put(file, files.read_json(file) | {"forwarded_tokens": 100, "epochs": 2.0})
+    cells = work.token_passes(whole.experiment, Files(root))
+    by_name = {(cell.variant, cell.seed): tokens for cell, tokens in cells.items()}
+    assert by_name["random+random", 0] == by_name["full", 1] == by_name["random-dynamic", 0] == 300
+    assert by_name["q3", 0] == by_name["random+ppl", 0] == 300 + 90 / 4
+    assert by_name["never", 0] is None
+
+
+def test_the_audits_figure_has_a_legend_and_counts() -> None:
+    place = {"what": "samples", "pruner": "qtuning", "sample_ratio": 0.5, "n": 40, "share": 0.3, "chance": 0.5}
+    ends = {"low": -0.3, "high": -0.1, "p_holm": 0.01, "agree": True}
+    kinds = [(unit, kind, ratio) for unit, ratio in (("samples", None), ("tokens", 0.5)) for kind in KINDS[unit]]
+    rows = [
+        place
+        | {"what": unit, "kind": kind, "token_ratio": 0.5 if unit == "tokens" else None, "model": model, "seed": n}
+        for unit, kind, ratio in kinds
+        for n, model in ((0, "m"), (1, "m@seed1"), (None, None))
+    ]
+    frame = pd.DataFrame([row | (ends if row["seed"] is None else {}) for row in rows]).reindex(columns=[*COLUMNS])
+    audit = figure.make(frame.astype(COLUMNS))
+    assert overlaps(audit) == [] and outside(audit) == []
+    texts = [text.get_text() for text in visible_texts(audit)]
+    assert "m \N{MIDDLE DOT} 2 base models \N{MIDDLE DOT} 280 planted samples" in texts
+    assert {"new fact\n40", "by chance", "one base model", "mean of the base models, 95 % interval"} <= set(texts)
