@@ -1,6 +1,7 @@
 """How pruning grows with the data: samples/s and peak memory at 10^5, 10^6, 10^7 generated samples.
 
     python benchmarks/pruning.py [--sizes 100000 1000000] [--methods qtuning random+ppl] [--response-tokens 100]
+    python benchmarks/pruning.py --methods random+ppl --options '{"pool": "batch"}'
 
 Scores of about 100 response tokens a sample are generated (gamma-distributed NLL; PPL and entropy correlated) in a
 temporary folder: 4 bytes a token, so 10^7 samples take 6 GB of disk. Every method prunes them (25 % x 50 %) in a
@@ -29,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10**5, 10**6, 10**7])
     parser.add_argument("--methods", nargs="+", default=["qtuning", "random+ppl"])
+    parser.add_argument("--options", default="{}", help="of every method, as JSON")
     parser.add_argument("--response-tokens", type=int, default=100, help="of a sample, on average")
     options = parser.parse_args()
     measured = []
@@ -37,7 +39,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             tokens = generate(Path(folder, "scores"), samples, options.response_tokens)
             for method in options.methods:
-                row = {"method": method, "samples": samples, "tokens": tokens, **run(Path(folder), method)}
+                row = {
+                    "method": method,
+                    "samples": samples,
+                    "tokens": tokens,
+                    **run(Path(folder), method, options.options),
+                }
                 measured.append(row)
                 print(
                     f"{method:12} {samples:10,} {tokens:13,} {row['seconds']:8.1f} {row['cpu_seconds']:8.1f} "
@@ -97,9 +104,9 @@ def sample_table(start: int, lengths: np.ndarray, nll_N: np.ndarray, rng: np.ran
     )
 
 
-def run(folder: Path, method: str) -> dict[str, float]:
+def run(folder: Path, method: str, options: str) -> dict[str, float]:
     command = [sys.executable, PROGRAM, folder / "scores", folder / "out", method]
-    done = subprocess.run([*command, *map(str, RATIOS.values())], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *map(str, RATIOS.values()), options], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{method}: {done.stderr}")
     measured: dict[str, float] = json.loads(done.stdout)

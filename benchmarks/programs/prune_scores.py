@@ -8,9 +8,10 @@ from pathlib import Path
 from prunegrid.pruners import PruningSpec
 from prunegrid.selection.prune import prune
 
-scores, out, method, sample_ratio, token_ratio = sys.argv[1:]
+scores, out, method, sample_ratio, token_ratio, options = sys.argv[1:]
 wall, cpu = time.perf_counter(), time.process_time()
-spec = PruningSpec(method=method, sample_ratio=float(sample_ratio), token_ratio=float(token_ratio))
+ratios = {"sample_ratio": float(sample_ratio), "token_ratio": float(token_ratio)}
+spec = PruningSpec(method=method, options=json.loads(options), **ratios)
 summary = prune(Path(scores), Path(out), spec, 0)
 measured = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 peak = next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
