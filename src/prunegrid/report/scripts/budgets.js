@@ -43,5 +43,5 @@ page.view("budgets", async (section, { detectable }, given) => {
   const words = [band, "Lines at points: the 95 % interval of the difference from the baseline, drawn at the score. Dashed: references.", `${drawn.length} of ${pruned.length} scores are drawn.`];
   section.append(element, page.node("p", { className: "quiet", textContent: words.join(" ") }));
   Object.assign(element, { points: drawn, bands });
-  element.view = await page.plot(element, { data: { values: drawn }, width: "container", height: 440, layer });
+  element.view = await page.plot(element, { data: { values: drawn }, width: "container", height: 440, padding: { left: 4, right: 22, top: 4, bottom: 4 }, layer });
 });

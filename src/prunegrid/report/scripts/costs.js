@@ -37,6 +37,21 @@ const costs = {
     return { scale: { type: log ? "log" : "linear", zero: false, nice: !log, padding: 24 }, share: (value) => (at(value) - at(least)) / (at(most) - at(least) || 1) };
   },
 
+  // The points whose names fit beside them without touching another name: Q-Tuning and the baseline first, then the front.
+  named(points, across, up, width, height) {
+    const rank = (point) => (point.variant === "qtuning" ? 0 : point.base ? 1 : point.kind === "reference" ? 2 : point.front ? 3 : 4);
+    const taken = [];
+    const order = points.filter((point) => point.front || point.qtuning || point.base || point.kind === "reference");
+    for (const point of order.sort((one, other) => rank(one) - rank(other) || other.score - one.score)) {
+      const long = 6.4 * point.label.length;
+      const left = across(point) * width + (point.right ? -9 - long : 9);
+      const top = (1 - up(point)) * height + (point.base ? 5 : -17);
+      const touches = (box) => left < box.left + box.long && box.left < left + long && Math.abs(top - box.top) < 14;
+      if (left >= -40 && left + long < width + 40 && !taken.some(touches)) taken.push({ left, top, long, point });
+    }
+    return new Set(taken.map((box) => box.point));
+  },
+
   controls(section, data, given, name, choices) {
     const frame = page.node("div", { className: "controls" });
     for (const [key, { label, options, value }] of Object.entries(choices)) {
@@ -78,6 +93,11 @@ page.view("costs", async (section, { axes }, given) => {
   const named = new Set(front.map((point) => point.label));
   const { scale, share } = costs.scale(scored.map((point) => point[axis.measure]));
   const drawn = scored.map((point) => ({ ...point, front: named.has(point.label), right: share(point[axis.measure]) > 0.6 }));
+  const element = page.node("div", { className: "plot" });
+  section.append(element);
+  const range = costs.scale([...drawn.flatMap((point) => [point.score, point.low ?? point.score, point.high ?? point.score]), Number.isFinite(floor) ? floor : drawn[0]?.score]);
+  const labelled = costs.named(drawn, (point) => share(point[axis.measure]), (point) => range.share(point.score), element.clientWidth - 110, 380);
+  drawn.forEach((point) => Object.assign(point, { labelled: labelled.has(point) }));
   const x = { field: axis.measure, type: "quantitative", title: axis.title, scale, axis: { format: "~s", tickCount: 6, labelFlush: true } };
   const y = { field: "score", type: "quantitative", title: `${benchmark} (%)`, scale: { zero: false, padding: 16 } };
   const extra = axes.map(({ measure }) => ({ field: measure, format: measure === "Cost" ? ".3~r" : ",.0f" }));
@@ -95,14 +115,13 @@ page.view("costs", async (section, { axes }, given) => {
     { mark: { type: "point", shape: "diamond", filled: true, fill: costs.QTUNING, stroke: ink, strokeWidth: 1.2, size: 150, opacity: 1 },
       transform: [{ filter: "datum.qtuning" }], encoding: { x, y, tooltip: costs.tooltip(extra) } },
     { mark: { type: "point", shape: "circle", filled: false, stroke: ink, strokeWidth: 1.4, size: 130 }, transform: [{ filter: "datum.base" }], encoding: { x, y, tooltip: costs.tooltip(extra) } },
-    { mark: { type: "text", dx: { expr: "datum.right ? -9 : 9" }, dy: { expr: "datum.base ? 13 : -9" }, align: { expr: "datum.right ? 'right' : 'left'" }, fontSize: 11.5, fill: ink }, transform: [{ filter: "datum.front || datum.qtuning || datum.base || datum.kind === 'reference'" }],
+    { mark: { type: "text", dx: { expr: "datum.right ? -9 : 9" }, dy: { expr: "datum.base ? 13 : -9" }, align: { expr: "datum.right ? 'right' : 'left'" }, fontSize: 11.5, fill: ink }, transform: [{ filter: "datum.labelled" }],
       encoding: { x, y, text: { field: "label" } } },
   ];
-  const element = page.node("div", { className: "plot" });
   const words = [axis.words, "Ringed: the baseline. Yellow: Q-Tuning. Dashed: Zero-Shot. Lines: the 95 % interval of a row's difference from its baseline, drawn at its score; a row without one is the baseline, a reference, or has too few items.",
-    "The step line joins rows that nothing cheaper equals; of two near rows, which is on it may be chance.",
+    "Names stand where they fit; a point tells its own under the pointer. The step line joins rows that nothing cheaper equals; of two near rows, which is on it may be chance.",
     left ? `Left out: ${left} rows without a score or a known cost.` : ""];
-  section.append(element, page.node("p", { className: "quiet", textContent: words.filter(Boolean).join(" ") }));
+  section.append(page.node("p", { className: "quiet", textContent: words.filter(Boolean).join(" ") }));
   element.points = drawn;
-  element.view = await page.plot(element, { data: { values: drawn }, width: "container", height: 440, layer, resolve: { scale: { color: "shared" } } });
+  element.view = await page.plot(element, { data: { values: drawn }, width: "container", height: 440, padding: { left: 4, right: 22, top: 4, bottom: 4 }, layer, resolve: { scale: { color: "shared" } } });
 });

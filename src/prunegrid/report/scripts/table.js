@@ -153,7 +153,7 @@ const tableView = {
   range: ({ low, high }) => [low, high].map((end) => `${end > 0 ? "+" : end < 0 ? "−" : ""}${Math.abs(end).toFixed(2)}`).join(" to "),
 
   columns(data) {
-    const [wide, several] = [matchMedia("(min-width: 700px)").matches, data.models.length > 1];
+    const [wide, several] = [matchMedia("(min-width: 1000px)").matches, data.models.length > 1];
     // what has no value comes last, whichever way the others are sorted
     const sorter = (value) => (a, b, rowA, rowB, column, direction) => {
       const [one, other] = [value(rowA.getData()), value(rowB.getData())].map((found) => found ?? null);
