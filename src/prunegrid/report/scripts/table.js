@@ -203,7 +203,7 @@ const tableView = {
       columns: tableView.columns(data),
       layout: "fitDataTable",
       placeholder: "No row is left: change the filters.",
-      ...(data.rows.length > 60 ? { maxHeight: "85vh" } : { renderVertical: "basic" }),
+      ...(data.rows.length > 60 ? { maxHeight: "85vh", renderVerticalBuffer: 100 } : { renderVertical: "basic" }),
       ...(several ? grouped : {}),
       rowFormatter: (row) => tableView.look(row.getElement(), row.getData()),
     });
