@@ -1,6 +1,7 @@
 """The error-uncertainty plane of the page: samples as dots by entropy and perplexity, and what a selection keeps.
 
-At most `RANDOM` samples at random and `KEPT` more that some selection keeps are drawn, the same for every selection.
+At most `RANDOM` samples at random and `KEPT` more that some selection keeps are drawn, the same for every selection; of
+several models each has its share of these limits, but not fewer than `LEAST`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from prunegrid.report.selections import Choice, ModelSelections, of_experiment, 
 if TYPE_CHECKING:
     from prunegrid.report.build import Source
 
-RANDOM, KEPT = 5_000, 5_000
+RANDOM, KEPT, LEAST = 5_000, 5_000, 2_000
 AXES = {"entropy": "response", "sequence_entropy": "prompt and response"}
 MARKS = {"q2": "2", "q4": "4"}
 
@@ -34,11 +35,11 @@ def make(models: Sequence[ModelSelections]) -> View | None:
     some = [model for model in models if model.choices]
     if not some:
         return None
-    data = {"models": [model_data(model) for model in some], "axes": AXES}
+    data = {"models": [model_data(model, len(some)) for model in some], "axes": AXES}
     return View("plane", "EU plane", data, helpers=("selections",))
 
 
-def model_data(model: ModelSelections) -> dict[str, Any]:
+def model_data(model: ModelSelections, models: int = 1) -> dict[str, Any]:
     """One model's dots, and by selection a mark for each dot: what the selection does with the sample."""
     data: dict[str, Any] = {"model": model.model, "note": model.note, "selections": []}
     if not model.has_scores:
@@ -48,7 +49,7 @@ def model_data(model: ModelSelections) -> dict[str, Any]:
     if missing := {"entropy", "ppl"} - set(files.parquet_schema(path).names):
         note = f"{path.name} has no {' and '.join(sorted(missing))}, so samples have no place on the plane."
         return data | {"note": f"{data['note']} {note}".strip()}
-    ids, counts = drawn_samples(all_ids, model.choices)
+    ids, counts = drawn_samples(all_ids, model.choices, models)
     columns, source = sample_columns(model.scores, ids), text_source(model.scores)
     texts = short_texts(model.scores, source, ids)
     return data | {
@@ -63,13 +64,14 @@ def model_data(model: ModelSelections) -> dict[str, Any]:
     }
 
 
-def drawn_samples(all_ids: Ints, choices: Sequence[Choice]) -> tuple[Ints, dict[str, int]]:
+def drawn_samples(all_ids: Ints, choices: Sequence[Choice], models: int = 1) -> tuple[Ints, dict[str, int]]:
     """The samples [m], ascending, that are drawn, and how many of how many: at random, and kept by some selection."""
     kept = np.zeros(0, np.int64)
     for choice in choices:
         kept = np.union1d(kept, choice.sample_ids)
-    random = _luckiest(all_ids, RANDOM)
-    more = _luckiest(np.setdiff1d(kept, random), KEPT)
+    limits = [limit if models == 1 else max(LEAST, limit // models) for limit in (RANDOM, KEPT)]
+    random = _luckiest(all_ids, limits[0])
+    more = _luckiest(np.setdiff1d(kept, random), limits[1])
     ids = np.union1d(random, more)
     counts = {"samples": len(all_ids), "random": len(random), "kept": len(kept)}
     return ids, counts | {"kept_drawn": int(np.isin(kept, ids).sum())}
@@ -88,7 +90,6 @@ def choice_data(choice: Choice, ids: Ints) -> dict[str, Any]:
     windows = len(thresholds) if isinstance(thresholds, list) else (thresholds or {}).get("windows", 0)
     rows = choice.rows(["sample_id", "reason", "treated_as"])
     return choice.place | {
-        "dynamic": choice.is_dynamic,
         "kept": len(rows),
         "marks": _marks(rows, ids),
         "reasons": dict(zip(*_counts(rows), strict=True)),

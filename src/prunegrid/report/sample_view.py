@@ -60,11 +60,11 @@ def model_data(model: ModelSelections, models: int = 1) -> dict[str, Any]:
         return data
     table = files.read_parquet(model.scores.tables["sample"], ["sample_id", "response_tokens"]).sort_by("sample_id")
     all_ids, lengths = table["sample_id"].to_numpy(), np.minimum(table["response_tokens"].to_numpy(), ANSWER_TOKENS)
-    ids, why = instructive_samples(all_ids, lengths, model.choices, SAMPLES // models, TOKENS // models)
+    ids, counts = instructive_samples(all_ids, lengths, model.choices, SAMPLES // models, TOKENS // models)
     source, names = text_source(model.scores), _token_columns(model.scores)
     return data | {
         "note": " ".join(filter(None, (model.note, source.problem))),
-        "why": why,
+        "why": counts,
         "scores": names,
         "samples": _samples(model.scores, ids, names),
         "selections": [choice_data(choice, ids) for choice in model.choices],
@@ -82,14 +82,14 @@ def instructive_samples(
         votes[np.searchsorted(ids, choice.sample_ids)] += 1
     kept = np.flatnonzero(votes)
     order = kept[np.lexsort((luck[kept], np.abs(2 * votes[kept] - len(choices))))]
-    first = _within(order, lengths, samples // 2, tokens // 2)
+    first = _first_few(order, lengths, samples // 2, tokens // 2)
     others = np.setdiff1d(np.arange(len(ids)), first)
-    rest = _within(others[np.argsort(luck[others], kind="stable")], lengths, samples // 2, tokens // 2)
+    rest = _first_few(others[np.argsort(luck[others], kind="stable")], lengths, samples // 2, tokens // 2)
     rows = np.union1d(first, rest)
     return ids[rows], {"samples": len(ids), "random": len(rest), "disagreement": len(first)}
 
 
-def _within(order: Ints, lengths: Ints, samples: int, tokens: int) -> Ints:
+def _first_few(order: Ints, lengths: Ints, samples: int, tokens: int) -> Ints:
     """The first of `order` up to so many samples and tokens; one at least."""
     number = max(1, int(np.searchsorted(np.cumsum(lengths[order]), tokens, side="right")))
     return order[: min(number, samples)]
@@ -116,10 +116,10 @@ def _samples(scores: ScoresFolder, ids: Ints, names: list[str]) -> list[dict[str
 
 
 def _token_values(scores: ScoresFolder, ids: Ints, names: list[str]) -> dict[str, list[NDArray[np.float64]]]:
-    """By column the values of each sample's tokens; the columns are in the token table or in a file of their own."""
-    own = files.parquet_schema(scores.tables["token"]).names
-    main = [name for name in names if name in own]
-    tables = {name: rows_of(scores.extra_file(name), ["sample_id", name], ids) for name in names if name not in own}
+    """By column the values of each sample's tokens; the columns are in the token table or in a file of their present."""
+    present = files.parquet_schema(scores.tables["token"]).names
+    main = [name for name in names if name in present]
+    tables = {name: rows_of(scores.extra_file(name), ["sample_id", name], ids) for name in names if name not in present}
     first = rows_of(scores.tables["token"], ["sample_id", *main], ids)
     return {name: [np.array(row, float) for row in tables.get(name, first)[name].to_pylist()] for name in names}
 
@@ -145,7 +145,6 @@ def choice_data(choice: Choice, ids: Ints) -> dict[str, Any]:
     kept = table["kept"].to_pylist()
     return choice.place | {
         "path": choice.path,
-        "dynamic": choice.is_dynamic,
         "rows": np.searchsorted(ids, table["sample_id"].to_numpy()).tolist(),
         "tokens": [bits(positions) for positions in kept] if with_positions else kept,
         **{name: _single(table[name].to_pylist()) for name in columns if name not in ("sample_id", "kept")},

@@ -43,8 +43,10 @@ class Choice:
 
     @property
     def place(self) -> dict[str, Any]:
-        """What an address of the page names it by."""
-        return {"budget": self.budget, "variant": self.variant, "seed": self.seed, "label": self.label}
+        """What an address of the page names it by; a view without an address opens with a `joint` one."""
+        joint = len(pruners.find_pruners(self.summary.method)) == 1 and self.summary.realised["samples"] != 1
+        place = {"budget": self.budget, "variant": self.variant, "seed": self.seed, "label": self.label}
+        return place | {"joint": joint, "dynamic": self.is_dynamic}
 
     @property
     def is_dynamic(self) -> bool:
@@ -157,9 +159,9 @@ def alone(folder: Path, scores: Path | None = None) -> ModelSelections:
 
 def rows_of(path: Path, columns: Sequence[str], ids: Ints) -> pa.Table:
     """The rows of these samples, ascending, from a table that is read piece by piece."""
-    wanted = pa.array(ids, pa.int64())
+    values = pa.array(ids, pa.int64())
     batches = files.read_batches(path, 4096, columns)
-    parts = [pa.Table.from_batches([batch]).filter(pc.is_in(batch["sample_id"], wanted)) for batch in batches]
+    parts = [pa.Table.from_batches([batch]).filter(pc.is_in(batch["sample_id"], values)) for batch in batches]
     return pa.concat_tables(parts).sort_by("sample_id").combine_chunks()
 
 

@@ -2,7 +2,7 @@
 {
   const TITLES = { nll: "NLL (nats)", entropy: "entropy (nats)", fastv: "attention received (FastV)",
     sparsevlm: "attention to the prompt (SparseVLM)" };
-  const REASONS = { q2: "Q2", q4: "Q4", fill: "a filling" };
+  const REASONS = { q2: "Q2", q4: "Q4", fill: "filled in" };
   const WHOLE = { positions: null };
   const title = (name) => TITLES[name] ?? name.replaceAll("_", " ");
 
@@ -26,7 +26,7 @@
     selections.show(section, controls, how, note,
       page.node("h2", {}, `Sample ${sample.id}${sample.kind ? `: ${sample.kind}` : ""}`), factsOf(sample),
       page.node("h2", {}, "Prompt"), cut(sample.cut_prompt, "tokens before this are not shown"),
-      page.node("pre", { className: "prompt", dir: "auto" }, sample.prompt),
+      page.node("pre", { className: "prompt", dir: "auto", tabIndex: 0 }, sample.prompt),
       page.node("h2", {}, "Answer"), buttons(model, choice, at, whole, go),
       page.node("p", { id: "sample-verdict" }, whole ? "The whole answer." : verdict(choice, kept, sample)),
       name ? scale(model, name) : null, answer(sample, kept, model, name), cut(sample.cut_answer, "more tokens are not shown"),
@@ -114,7 +114,9 @@
   function verdict(choice, kept, sample) {
     const size = lengthOf(sample) + (sample.cut_answer ?? 0);
     if (!kept) return `${choice.label} drops this sample.`;
-    const reason = kept.reason && ` It keeps the sample as ${REASONS[kept.reason] ?? kept.reason}${kept.treated ? `, with the token rule of Q${kept.treated}` : ""}${kept.weight !== 1 ? `, weight ${kept.weight}` : ""}.`;
+    const rule = kept.treated ? `, with the token rule of Q${kept.treated}` : "";
+    const weight = kept.weight === 1 ? "" : ` Its weight is ${kept.weight}.`;
+    const reason = `${kept.reason ? ` Reason: ${REASONS[kept.reason] ?? kept.reason}${rule}.` : ""}${weight}`;
     if (!kept.positions) return `${choice.label} kept ${kept.number} of ${size} tokens in its last epoch; which ones is not in its log.${reason}`;
     return `${choice.label} keeps ${kept.number} of ${size} tokens${sample.cut_answer ? " of those shown" : ""}.${reason}`;
   }

@@ -11,7 +11,7 @@ const selections = {
   // The selection that the address names; where it names none, or one that is not there, the nearest to it.
   find(all, { budget, variant, seed }) {
     const score = (one) =>
-      4 * (one.budget === budget) + 2 * (one.variant === variant) + (String(one.seed) === seed) + 0.5 * !one.dynamic;
+      4 * (one.budget === budget) + 2 * (one.variant === variant) + (String(one.seed) === seed) + 0.75 * one.joint + 0.5 * !one.dynamic;
     return all.reduce((best, one) => (!best || score(one) > score(best) ? one : best), null);
   },
 
