@@ -11,7 +11,7 @@ from prunegrid.core.errors import PrunegridError
 from prunegrid.experiment import layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.report.page import View
-from prunegrid.report.selections import of_experiment
+from prunegrid.report.selections import experiment_selections
 from prunegrid.table.labels import label
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def view(source: "Source") -> View | None:
 
 def make(experiment: Experiment, root: Path) -> View | None:
     """The view `overlap` of an experiment's results folder."""
-    models = of_experiment(experiment, root)
+    models = experiment_selections(experiment, root)
     choices = {(m.model, c.budget, c.variant, c.seed): c for m in models for c in m.choices if not c.is_dynamic}
     if len(choices) < 2:
         return None

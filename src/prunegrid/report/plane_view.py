@@ -15,7 +15,7 @@ from prunegrid.core.ragged import Ints
 from prunegrid.core.randomness import uniform
 from prunegrid.report.page import View
 from prunegrid.report.sample_texts import numbers, short_texts, text_source
-from prunegrid.report.selections import Choice, ModelSelections, of_experiment, sample_columns
+from prunegrid.report.selections import Choice, ModelSelections, experiment_selections, sample_columns
 
 if TYPE_CHECKING:
     from prunegrid.report.build import Source
@@ -27,7 +27,7 @@ MARKS = {"q2": "2", "q4": "4"}
 
 def view(source: "Source") -> View | None:
     """The view `plane` of a results folder; None if nothing in it is pruned."""
-    return make(of_experiment(source.data.experiment, source.data.directory))
+    return make(experiment_selections(source.data.experiment, source.data.directory))
 
 
 def make(models: Sequence[ModelSelections]) -> View | None:

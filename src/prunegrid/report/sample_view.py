@@ -25,8 +25,8 @@ from prunegrid.report.sample_texts import (
 from prunegrid.report.selections import (
     Choice,
     ModelSelections,
+    experiment_selections,
     has_positions,
-    of_experiment,
     rows_of,
     sample_columns,
 )
@@ -41,7 +41,7 @@ PLACES = ("row", "turn", "continues", "truncated")
 
 def view(source: "Source") -> View | None:
     """The view `sample` of a results folder; None if nothing in it is pruned."""
-    return make(of_experiment(source.data.experiment, source.data.directory))
+    return make(experiment_selections(source.data.experiment, source.data.directory))
 
 
 def make(models: Sequence[ModelSelections]) -> View | None:
@@ -116,7 +116,7 @@ def _samples(scores: ScoresFolder, ids: Ints, names: list[str]) -> list[dict[str
 
 
 def _token_values(scores: ScoresFolder, ids: Ints, names: list[str]) -> dict[str, list[NDArray[np.float64]]]:
-    """By column the values of each sample's tokens; the columns are in the token table or in a file of their present."""
+    """By column the values of each sample's tokens; the columns are in the token table or in one of their own."""
     present = files.parquet_schema(scores.tables["token"]).names
     main = [name for name in names if name in present]
     tables = {name: rows_of(scores.extra_file(name), ["sample_id", name], ids) for name in names if name not in present}

@@ -9,7 +9,7 @@ from prunegrid.core.parts import find_table
 from prunegrid.experiment import layout
 from prunegrid.report import page, plane_view, sample_view
 from prunegrid.report.page import View
-from prunegrid.report.selections import Choice, ModelSelections, alone
+from prunegrid.report.selections import Choice, ModelSelections, single_selection
 from prunegrid.selection.sentences import noun, selection_sentences
 
 Tables = list[tuple[str, list[tuple[str, str]]]]
@@ -27,7 +27,7 @@ def build(folder: Path, out: Path | None = None, scores: Path | None = None) -> 
     `scores` are its scores, where they are not where it says. Without them there are no samples, and the page says so.
     Raises `PrunegridError` for a damaged selection, and for one that was pruned in training.
     """
-    model = alone(folder, scores)
+    model = single_selection(folder, scores)
     views = [selection_view(model)]
     if model.has_scores:
         views += [each for each in (plane_view.make([model]), sample_view.make([model])) if each]

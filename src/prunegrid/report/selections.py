@@ -91,13 +91,16 @@ class ModelSelections:
         return all(path.exists() for path in self.scores.tables.values())
 
 
-def of_experiment(experiment: Experiment, root: Path) -> list[ModelSelections]:
+def experiment_selections(experiment: Experiment, root: Path) -> list[ModelSelections]:
     """A results folder's, model by model."""
     cells = [cell for cell in grid.cells(experiment) if cell.pruned]
-    return [_of_model(experiment, root, model, [c for c in cells if c.model == model]) for model in experiment.models]
+    return [
+        _model_selections(experiment, root, model, [c for c in cells if c.model == model])
+        for model in experiment.models
+    ]
 
 
-def _of_model(experiment: Experiment, root: Path, model: str, cells: list[Cell]) -> ModelSelections:
+def _model_selections(experiment: Experiment, root: Path, model: str, cells: list[Cell]) -> ModelSelections:
     names = {variant.name: _label(variant.name, variant.method, titles(variant)) for variant in experiment.variants}
     choices, notes, missing = list[Choice](), list[str](), 0
     for cell in cells:
@@ -136,7 +139,7 @@ def _label(variant: str, method: str, parts: list[str]) -> str:
     return " + ".join(parts) if variant == plain else variant
 
 
-def alone(folder: Path, scores: Path | None = None) -> ModelSelections:
+def single_selection(folder: Path, scores: Path | None = None) -> ModelSelections:
     """The one in a folder that `prunegrid prune` wrote. Raises `PrunegridError` if it is damaged, or a dynamic cell's.
 
     Without its scores it is shown without samples.

@@ -74,7 +74,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def models(root: Path) -> list[ModelSelections]:
-    return selections.of_experiment(an_experiment(root.parents[1]), root)
+    return selections.experiment_selections(an_experiment(root.parents[1]), root)
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_without_scores_the_views_say_so(root: Path, tmp_path: Path, browser: An
     copy = tmp_path / "results/texts"
     shutil.copytree(root, copy)
     (copy / layout.scores("m") / layout.TOKENS).unlink()
-    models = selections.of_experiment(an_experiment(root.parents[1]), copy)
+    models = selections.experiment_selections(an_experiment(root.parents[1]), copy)
     views = [plane_view.make(models), sample_view.make(models)]
     page.write(tmp_path / "report.html", "Gone", [view for view in views if view])
     for view in ("plane", "sample"):
