@@ -36,7 +36,7 @@ FILLS: dict[str, dict[str, Any]] = {
         "edgecolor": "0.6",
         "hatch": "//////",
         "linewidth": 0,
-        "label": "no finding: noise may explain it",
+        "label": NO_FINDING,
     },
 }
 CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}

@@ -109,7 +109,8 @@ def _pieces(word: str, inches: float, size: float, weight: str) -> list[str]:
 def heading_lines(text: str, inches: float) -> list[str]:
     """A title in bold lines that fit a figure of that width, broken between its parts where they fit."""
     parts = re.split(f"(?<={SEPARATOR})", text)
-    return _fill(parts, inches - 0.15, NORMAL, "bold").split("\n")
+    lines = _fill(parts, inches - 0.15, NORMAL, "bold").split("\n")
+    return [line.removesuffix(SEPARATOR.rstrip()) for line in lines]
 
 
 def title(figure: Figure, text: str) -> None:

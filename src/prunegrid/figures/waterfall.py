@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from prunegrid.experiment.names import AVERAGE
 from prunegrid.experiment.variant import Budget
 from prunegrid.figures import noise, style
-from prunegrid.figures.bars import CUT, CUT_LABEL, DOT, DOTS, FILLS, LOOKS, draw_interval
+from prunegrid.figures.bars import CUT, CUT_LABEL, DOT, DOTS, FILLS, LOOKS, NO_FINDING, draw_interval
 from prunegrid.figures.differences import limits
 from prunegrid.figures.model_results import ModelResults, NothingToShow, signed
 from prunegrid.statistics.inference import ALPHA
@@ -107,7 +107,7 @@ def _handles(
     texts = {
         "better": f"in favour of {names[0]}",
         "worse": f"in favour of {names[1]}",
-        "noise": "no finding: noise may explain it",
+        "noise": NO_FINDING,
     }
     handles: list[Any] = [Patch(**GAP)]
     handles += [Patch(**{**look, "label": texts[kind]}) for kind, look in FILLS.items() if kind in verdicts]

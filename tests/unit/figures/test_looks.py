@@ -260,3 +260,28 @@ def test_the_audits_figure_has_a_legend_and_counts() -> None:
     texts = [text.get_text() for text in visible_texts(audit)]
     assert "m \N{MIDDLE DOT} 2 base models \N{MIDDLE DOT} 280 planted samples" in texts
     assert {"new fact\n40", "by chance", "one base model", "mean of the base models, 95 % interval"} <= set(texts)
+
+
+def test_one_benchmark_one_seed_and_missing_cells(tmp_path: Path) -> None:
+    given, found = imagined(tmp_path, ["random+random", "random+ppl", "longest+random", "qtuning"], seeds=1)
+    gone = given.frame["variant"].eq("longest+random")
+    frame = given.frame.assign(status=given.frame["status"].mask(gone, "failed"), score=given.frame["score"].mask(gone))
+    frame = frame.assign(delta=frame["delta"].mask(gone))
+    left = found[found["variant"] != "longest+random"].assign(significant=None, low=np.nan, high=np.nan)
+    left = left.assign(item_low=left["delta"] - 2, item_high=left["delta"] + 2)
+    given = replace(given, frame=frame[frame["benchmark"].isin(["A", AVERAGE])], deltas=left)
+    for name in ("bars-s0.125-t0.5", "heat-map", "pareto"):
+        figure = drawn(given, name)
+        assert overlaps(figure) == [] and outside(figure) == [], name
+    rows = differences.differences(given, given.experiment.grid_budgets[0])
+    states = rows[rows["variant"] == "longest+random"].set_index("benchmark")["state"]
+    assert states.to_dict() == {"A": "failed", "B": "missing", AVERAGE: "failed"}
+    assert set(rows.loc[rows["variant"] == "qtuning", "interval"]) == {"items"}
+
+
+def test_a_title_breaks_between_its_parts() -> None:
+    parts = " \N{MIDDLE DOT} ".join(["a-model", "data", "12.5 % samples of all there are", "3 seeds"])
+    assert style.heading_lines(parts, 2.9) == [
+        "a-model \N{MIDDLE DOT} data",
+        "12.5 % samples of all there are \N{MIDDLE DOT} 3 seeds",
+    ]
