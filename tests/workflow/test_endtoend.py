@@ -128,7 +128,9 @@ def test_report_embeds_the_table_and_the_figures(done: Path) -> None:
     run = snakemake(done, "--report", "report.html", config=CONFIG)
     assert run.returncode == 0, run.stderr
     report = (done / "report.html").read_text()
-    assert all(name in report for name in ("table.html", "eu-plane.svg", "pareto.svg", "bars-s0.125-t0.5.svg"))
+    assert all(
+        name in report for name in ("report.html", "table.html", "eu-plane.svg", "pareto.svg", "bars-s0.125-t0.5.svg")
+    )
 
 
 def test_verify_finds_every_number_again(done: Path) -> None:

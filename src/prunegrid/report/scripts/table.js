@@ -239,7 +239,7 @@ const tableView = {
     const row = data.rows.find((each) => each.variant === against);
     const place = row && !row.budget ? "of the same model" : "at the same model, budget and seed";
     const what = against ? `${row ? row.label : against} ${place}` : data.own;
-    if (!what) return "No deltas: no row has a score together with what it is compared with.";
+    if (!what) return ""; // the note above says so
     const known = !against || data.compared.includes(against);
     const missing = ` No intervals or tests against this row here: \`prunegrid table ${data.folder} --against ${against}\` makes them,` +
       ` then \`prunegrid report ${data.folder}\` shows them. A score's own items have the interval of its pair.`;
