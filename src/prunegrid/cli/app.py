@@ -21,6 +21,7 @@ prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid stats out/a out/b --metric acc
 prunegrid doctor experiments/paper.yaml
 prunegrid status experiments/paper.yaml
+prunegrid clean results/sandbox
 prunegrid plan experiments/paper.yaml
 prunegrid contamination train.jsonl --against test.jsonl
 
@@ -36,6 +37,7 @@ from collections.abc import Sequence
 from prunegrid import __version__
 from prunegrid.cli import (
     choose,
+    clean,
     compare,
     contamination,
     cut,
@@ -85,6 +87,7 @@ COMMANDS = (
     stats,
     doctor,
     status,
+    clean,
     plan,
     contamination,
 )

@@ -13,7 +13,7 @@ from typing import Any
 from prunegrid.experiment import locate
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
-from prunegrid.status import SEVERITY, Files, Reason, Running, Status, all_statuses, running_shared
+from prunegrid.status import SEVERITY, Files, Reason, Running, Status, all_statuses, leftovers, running_shared
 
 Statuses = dict[Cell, Status]
 SLURM_HINT = "  (on a Slurm cluster: snakemake --profile profiles/slurm --profile my-cluster.yaml ...)"
@@ -27,9 +27,22 @@ def show(path: Path) -> bool:
     print("\n".join(report_lines(experiment, files, statuses)))
     done = all(status.worst == "done" for status in statuses.values())
     if not done:
-        print("\n".join(["", *remove_lines(root, statuses), f"to run the rest:\n  {locate.command(path, experiment)}"]))
+        line = locate.command(path, experiment)
+        steps = [*remove_lines(root, statuses), *unlock_lines(root, line), f"to run the rest:\n  {line}"]
+        print("\n".join(["", *steps]))
         print(SLURM_HINT)
+    if names := leftovers.old_cells(experiment, root):
+        print(f"\nold cells, which the config does not name: {len(names)} (`prunegrid clean {path}` lists them)")
     return done
+
+
+def unlock_lines(root: Path, line: str) -> Iterator[str]:
+    """The command that removes the lock of a run that was killed. One that goes on holds the same lock."""
+    folder = root.resolve().parents[1] / ".snakemake" / "locks"
+    if folder.is_dir() and any(folder.iterdir()):
+        command, _, comment = line.partition("    (")
+        yield "first, unless a run goes on in this folder (on any machine), remove the lock of one that was killed:"
+        yield f"  {command} --unlock" + (f"    ({comment}" if comment else "")
 
 
 def remove_lines(root: Path, statuses: Statuses) -> Iterator[str]:
