@@ -21,10 +21,12 @@ EXTRAS = ("train", "eval", "report", "select", "workflow")
 TOOLS = ("hypothesis", "jsonschema", "lxml", "pylatexenc", "pytest")  # as pinned: the tests', not the package's
 TESTS = (
     "experiment/config", "experiment/dynamic_config", "figures/parts", "plan/plan", "plan/workload",
-    "pruners/match", "pruners/pruners", "pruners/qtuning", "published/audit", "published/published",
-    "results/collect", "results/comparability", "results/older_results", "selection/prune", "statistics/deltas",
-    "statistics/paired_items", "statistics/references", "status/reasons", "status/status", "table/comparison",
-    "table/cost_columns", "table/html", "table/latex", "table/layout", "table/seeds", "table/text",
+    "pruners/called_pruners", "pruners/diversity", "pruners/length_and_loss", "pruners/match", "pruners/pruners",
+    "pruners/qtuning", "pruners/token_first", "published/audit", "published/published", "results/collect",
+    "results/comparability", "results/older_results", "selection/overlap", "selection/prune", "selection/shards",
+    "statistics/deltas", "statistics/paired_items", "statistics/references", "status/reasons", "status/status",
+    "table/comparison", "table/cost_columns", "table/html", "table/latex", "table/layout", "table/seeds",
+    "table/task_data", "table/text",
 )  # fmt: skip
 
 
