@@ -21,6 +21,7 @@ from prunegrid.pruners import JOINT, SAMPLE, TOKEN
 from support import browser as browsers
 from support import fault_runs
 from support.docs import example
+from support.faulty import warm_jobs
 from support.killed_jobs import Inputs, prepare, run
 from support.lm_eval_logs import write_logs
 from support.programs import warm_ranks
@@ -167,10 +168,24 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[fault_runs.Whole]:
+def warm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a server that starts the jobs of workflows in half a second (`warm_jobs`)."""
+    with warm_jobs.served(tmp_path_factory.mktemp("warm")) as socket:
+        yield socket
+
+
+@pytest.fixture(scope="module")
+def warm_workflow(warm_server: Path) -> Iterator[None]:
+    """Every workflow that the module's tests start has its jobs run by the server."""
+    with fault_runs.warm_workflows(warm_server):
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole(warm_server: Path, tmp_path_factory: pytest.TempPathFactory) -> fault_runs.Whole:
     """The experiment of the fault matrix, which is run once for all that disturb copies of it."""
-    with fault_runs.undisturbed(tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("jobs")) as made:
-        yield made
+    folders = (tmp_path_factory.mktemp(name) for name in ("whole", "jobs"))
+    return fault_runs.undisturbed(*folders, warm_server)
 
 
 @contextmanager

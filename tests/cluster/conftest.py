@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import private_slurm, slurm_runs
+from support.fault_runs import warm_workflows
 from support.snakemake_runs import snakemake
 
 
@@ -26,9 +27,10 @@ def slurm() -> Iterator[private_slurm.PrivateSlurm]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(warm_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same experiment on this machine alone, where nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    done = snakemake(folder, "--cores", "2", config=slurm_runs.CONFIG)
+    with warm_workflows(warm_server):
+        done = snakemake(folder, "--cores", "2", slurm_runs.TABLE, config=slurm_runs.CONFIG)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
+import pytest
 import yaml
 
 from prunegrid.experiment.layout import EVALUATION_CACHE
-from support.faulty import warm_jobs
 from support.snakemake_runs import DEFAULT, command, environment
 
 FAULTY = Path(__file__).parent / "faulty"
@@ -212,15 +212,22 @@ class Whole(NamedTuple):
 
 
 @contextmanager
-def undisturbed(folder: Path, kept: Path) -> Iterator[Whole]:
-    """The experiment from nothing, with a server of warm jobs for what comes after it."""
+def warm_workflows(socket: Path) -> Iterator[None]:
+    """Workflows that start in the block have their jobs run by the server of this socket."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in faulty_environment(warm=socket).items():
+            patch.setenv(name, value)
+        yield
+
+
+def undisturbed(folder: Path, kept: Path, warm: Path) -> Whole:
+    """The experiment from nothing. `warm`: the socket of a server of warm jobs."""
     (folder / "experiment.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
     judged = [{"row": row, "quality": row % 7} for row in range(2000)]  # as many as the world has
     (folder / "judge.jsonl").write_text("".join(json.dumps(score) + "\n" for score in judged))
-    with warm_jobs.served(kept) as socket:
-        done = run(folder, *TARGETS, warm=socket, keep=kept)
-        assert done.code == 0, done.text[-6000:]
-        yield Whole(folder, captured_jobs(kept), socket, digest(folder))
+    done = run(folder, *TARGETS, warm=warm, keep=kept)
+    assert done.code == 0, done.text[-6000:]
+    return Whole(folder, captured_jobs(kept), warm, digest(folder))
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from support.private_slurm import GPU_MODEL, PrivateSlurm
 from support.snakemake_runs import DEFAULT, ROOT
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
-CONFIG["variants"] = ["random+random", "random+ppl", "qtuning"]
+CONFIG["variants"] = ["random+random", "qtuning"]
 CONFIG["dataset"]["max_samples"] = 64
-CONFIG["models"] = {"sandbox-1M": {"pretrain": {"seed": 0, "steps": 5}}}
+CONFIG["models"] = {"sandbox-1M": {"pretrain": {"seed": 0, "steps": 5, "hidden_size": 32, "layers": 2}}}
 CONFIG["training"] |= {"num_train_epochs": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}
 CONFIG["runtime"] = {"save_steps": 2, "report_to": []}
 CONFIG["evaluation"]["benchmarks"] = {
@@ -32,6 +32,7 @@ USER_PROFILE = {
     "set-resources": {"train": {"slurm_partition": "gpu", "gpu": 4, "gpu_model": GPU_MODEL}},
     "latency-wait": 5,
 }
+TABLE = "results/sandbox/table/table.md"  # neither figures nor page: they are no other jobs than these
 NUMBERS = ["variant", "seed", "benchmark", "score", "delta", "realised_sample_ratio", "realised_token_ratio", "status"]
 SUPPORT_DIR = Path(__file__).parent
 

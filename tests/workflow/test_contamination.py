@@ -14,6 +14,7 @@ TASK = {"task": "gsm8k", "data": {"path": "items.jsonl"}}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_workflow")
 def test_a_planted_item_is_found_and_the_training_set_stays(tmp_path: Path) -> None:
     rows = [{"prompt": f"Question {i}", "response": "a"} for i in range(5)]
     write_source(tmp_path / "rows.jsonl", [*rows, {"prompt": QUESTION, "response": "17"}])

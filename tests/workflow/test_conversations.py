@@ -11,7 +11,7 @@ from support.snakemake_runs import CORES, planned, snakemake
 from support.toy_experiment import toy_config
 from support.toy_tasks import ITEMS, write_jsonl
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workflow")]
 
 CELLS = "results/toy/{}/m/s0.5-t0.5"
 CONVERSATIONS, ANSWERS = 12, 30

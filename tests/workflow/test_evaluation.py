@@ -10,10 +10,10 @@ import pytest
 
 from support.snakemake_runs import CORES, DEFAULT, planned, snakemake
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workflow")]
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
-CONFIG["models"]["sandbox-1M"] = {"pretrain": {"seed": 0, "steps": 20}}
+CONFIG["models"]["sandbox-1M"] = {"pretrain": {"seed": 0, "steps": 4, "hidden_size": 32, "layers": 2}}
 CONFIG["evaluation"]["protocol"] = "paper"
 ALL = CONFIG["evaluation"]["benchmarks"]
 ALL["SQuAD"]["task"] = "squadv2"

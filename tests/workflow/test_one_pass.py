@@ -23,6 +23,7 @@ def test_the_pass_makes_what_the_key_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_workflow")
 def test_shards_are_scored_with_their_columns(tmp_path: Path) -> None:
     config = toy_config(tmp_path)
     config["scoring"] = {**config.get("scoring", {}), "extra": ["hidden_mean", "nll_alone"]}

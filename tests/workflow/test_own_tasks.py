@@ -18,10 +18,12 @@ from support.snakemake_runs import CORES, DEFAULT, planned, snakemake
 from support.stock_tasks import WMDP, write_mirror
 from support.toy_tasks import write_jsonl
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workflow")]
 
 CONFIG: dict[str, Any] = copy.deepcopy(DEFAULT)
-CONFIG["models"] = {name: {"pretrain": {"seed": seed, "steps": 20}} for seed, name in enumerate("ab")}
+CONFIG["models"] = {
+    name: {"pretrain": {"seed": seed, "steps": 4, "hidden_size": 32, "layers": 2}} for seed, name in enumerate("ab")
+}
 CONFIG["variants"] = ["random+random"]
 for _benchmark in CONFIG["evaluation"]["benchmarks"].values():
     _benchmark["limit"] = 4

@@ -59,6 +59,7 @@ def test_only_what_reads_the_scores_is_planned(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_workflow")
 def test_a_changed_file_runs_its_import_and_what_is_pruned_by_it(tmp_path: Path) -> None:
     config, targets = judged_config(tmp_path), (JUDGED, RANDOM)
     judge(tmp_path, 2, 3, 5, 8)

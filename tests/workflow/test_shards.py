@@ -11,7 +11,7 @@ from prunegrid.core.files import read_json
 from support.snakemake_runs import CORES, planned, snakemake
 from support.toy_experiment import toy_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_workflow")]
 
 CELL = "m/s0.5-t0.5/random+ppl/seed0"
 PRUNED = f"results/toy/pruned/{CELL}"

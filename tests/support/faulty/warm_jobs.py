@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-LONGEST = 240  # seconds that a job may take: one that hangs fails its test, not the whole run
+LONGEST = 600  # seconds that a job may take, on a busy machine, too: one that hangs fails its test, not the whole run
 JOB_VARIABLES = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 IMPORTED = """
 deepspeed deepspeed.ops.adam lm_eval matplotlib.pyplot pandas peft scipy.stats snakemake.script transformers

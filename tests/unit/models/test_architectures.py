@@ -259,6 +259,7 @@ def test_training_refuses_drop_without_position_ids(unpacked: Any, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_workflow")
 def test_workflow_refuses_drop_and_trains_with_mask(tiny_model: Path, tmp_path: Path) -> None:
     config = toy_config(tmp_path) | {
         "budgets": [{"sample_ratio": 1.0, "token_ratio": 0.5}],

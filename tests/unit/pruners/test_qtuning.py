@@ -171,9 +171,9 @@ def test_agrees_with_the_reference(case: tuple[Scores, dict[str, Any]]) -> None:
 
 
 @pytest.mark.slow
-@hypothesis.settings(max_examples=4000, deadline=None, database=None, derandomize=False)
+@hypothesis.settings(max_examples=1500, deadline=None, database=None, derandomize=False)
 @hypothesis.given(cases())
-def test_agrees_with_the_reference_on_thousands(case: tuple[Scores, dict[str, Any]]) -> None:
+def test_agrees_with_the_reference_on_others(case: tuple[Scores, dict[str, Any]]) -> None:
     """Other inputs in every run; hypothesis prints the smallest that fails."""
     agrees(*case)
 
