@@ -87,3 +87,17 @@ def test_run_refuses_a_running_step(folder: Path) -> None:
     assert not log.exists() or "orphan" not in log.read_text()
     os.close(descriptor)
     assert snakemake(folder, "--cores", "1", RECORD).returncode == 0
+
+
+def test_run_prints_short_lines_and_logs_the_blocks(folder: Path) -> None:
+    done = snakemake(folder, "--cores", "1", RECORD, config=config_values())
+    assert done.returncode == 0, done.stderr
+    assert "\nrecord: done\n" in done.stderr
+    assert "output: " not in done.stderr and "SNAKEMAKE" not in done.stderr
+    (log,) = (folder / ".snakemake/log").glob("*.snakemake.log")
+    assert f"output: {RECORD}" in log.read_text() and "SNAKEMAKE" in log.read_text()
+
+
+def test_verbose_run_prints_the_blocks(folder: Path) -> None:
+    done = snakemake(folder, "--cores", "1", "--verbose", RECORD, config=config_values())
+    assert f"output: {RECORD}" in done.stderr
