@@ -29,12 +29,30 @@ def footer(experiment: Experiment, directory: Path, frame: pd.DataFrame, deltas:
     evaluated = [_evaluated(experiment, records), _incomplete(records), _truncated(records)] if records else []
     code = [_plugins(experiment, directory, frame), _trusted(experiment)]
     detects = [_detects(deltas), seed_count.sentence(experiment, directory)]
-    sentences = [_unit(experiment), *detects, *evaluated, _contamination(experiment, directory), *code]
+    sentences = [
+        _unit(experiment),
+        _left_out(experiment, directory),
+        *detects,
+        *evaluated,
+        _contamination(experiment, directory),
+        *code,
+    ]
     return [*filter(None, sentences), _versions(experiment)]
 
 
 def _unit(experiment: Experiment) -> str:
     return "A sample is a conversation, with all of its answers." if experiment.unit == "conversation" else ""
+
+
+def _left_out(experiment: Experiment, directory: Path) -> str:
+    """How many samples the training set has, and how many were left out of it, by reason."""
+    file = directory / layout.dataset_counts(experiment.dataset.name)
+    counts = files.read_json(file) if file.exists() else {}
+    if "samples" not in counts:
+        return ""
+    reasons = {**counts.get("rows_left_out", {}), **counts.get("left_out", {})}
+    items = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in reasons.items() if number)
+    return f"Training samples: {counts['samples']:,}; left out: {items or 'none'}."
 
 
 def _detects(deltas: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from prunegrid.core import files
-from prunegrid.experiment import grid
+from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.results import collect
 from prunegrid.statistics.deltas import deltas
@@ -107,3 +107,11 @@ def test_footer_names_the_source_of_a_pruner_plug_in(root: Path, plugin_folder: 
             files.write_json(path, files.read_json(path) | {"foreign_pruners": plugin})
     shown = ", ".join(f"moderate (my_pruners, sha256 {digest * 12})" for digest in "ab")
     assert f"Pruners from outside the package: {shown}." in footer(root, experiment)
+
+
+def test_left_out_samples_are_counted_by_reason(tmp_path: Path) -> None:
+    counts = {"samples": 1990, "rows_left_out": {"no_answer": 3}, "left_out": {"empty_response": 7, "empty_prompt": 0}}
+    files.write_json(tmp_path / layout.dataset_counts(an_experiment().dataset.name), counts)
+    sentence = provenance._left_out(an_experiment(), tmp_path)
+    assert sentence == "Training samples: 1,990; left out: 3 no answer, 7 empty response."
+    assert provenance._left_out(an_experiment(), tmp_path / "elsewhere") == ""
