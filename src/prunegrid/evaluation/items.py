@@ -120,6 +120,7 @@ def _value(doc: dict[str, Any], field: str) -> Any:
 def _item(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str, Any]:
     """The reduced item; one that has the fields but cannot be evaluated or scored is an error."""
     doc = _reduce(row, metadata, place)
+    _refuse_half_characters(doc, place)
     for field, pattern in metadata.get("patterns", {}).items():
         if not re.search(pattern, str(_value(doc, field))):
             raise PrunegridError(f"{place}: {field}", f"{_value(doc, field)!r} does not match {pattern}", "fix the row")
@@ -130,6 +131,16 @@ def _item(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str
         if answer not in labels:
             raise PrunegridError(place, f"its answer {answer!r} is not among its labels {labels}", "fix the row")
     return doc
+
+
+def _refuse_half_characters(doc: dict[str, Any], place: str) -> None:
+    """Refuse text that no file can hold: JSON may give one half (a surrogate) of a character alone."""
+    text = json.dumps(doc, ensure_ascii=False, default=str)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        problem = f"holds half a character ({text[max(0, error.start - 10) : error.end]!a})"
+        raise PrunegridError(place, problem, "correct the text") from None
 
 
 def _reduce(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which items are asked: filters, counts of complete data sets, clusters, optional fields, real files."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ def test_an_item_without_an_answer_is_named(
     path = write_jsonl(tmp_path / "arc.jsonl", [good, {**good, **changes}])
     with refused(f"{path}: item 1", value):
         read_items(path, find_task(protocol, "arc_easy"), FILE)
+
+
+def test_half_a_character_is_refused_with_its_item(tmp_path: Path) -> None:
+    good = {"question": "q", "answer": "#### 5"}
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in (good, good | {"question": "a \ud800 b"})))
+    with refused(f"{path}: item 1", "\\ud800", fix="correct the text"):
+        read_items(path, find_task("harness", "gsm8k"), FILE)
 
 
 @pytest.mark.parametrize("answer", ["5", "####5", "#### five", "#### 5 apples"])
