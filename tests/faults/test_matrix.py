@@ -51,7 +51,7 @@ UNREADABLE = {
     "contamination": "data/sandbox-sft.parquet",
     "extra_score": "scores/m/tokens.parquet",
     "vector_score": "scores/m/meta.json",
-    "query_score": "world/sandbox/sft/default/train.jsonl",
+    "query_score": "world/sandbox/gsm8k/main/train.jsonl",
     "imported_column": "scores/m/samples.parquet",
     "prune": "scores/m/extra/hidden_mean.arrow",
     "train": f"pruned/{FIRST_CELL}/selection.parquet",

@@ -38,7 +38,7 @@ CONFIG["variants"] = [
 ]
 CONFIG["models"] = {"m": {"pretrain": {"seed": 0, "steps": 4, "hidden_size": 32, "layers": 2}}}
 CONFIG["dataset"]["max_samples"] = 48
-CONFIG["query"] = CONFIG["dataset"] | {"name": "questions", "max_samples": 4}
+CONFIG["query"] = {"name": "questions", "hub": "sandbox/gsm8k", "config": "main", "split": "train", "max_samples": 4}
 CONFIG["scores"] = {"quality": {"file": "judge.jsonl", "id": "row"}}
 CONFIG["contamination"] = True
 CONFIG["scoring"] |= {"max_length": 128, "shards": 2}
@@ -124,7 +124,7 @@ GROUPS = (
     ("gather_scores", "contamination"),
     ("score", "evaluate"),
     ("dataset", "benchmark_items", "model"),
-    ("world", "record", "published"),
+    ("world", "world_option", "record", "published"),
 )
 """Rules none of which needs another of its group: one run disturbs all of a group. What is made last comes first."""
 
@@ -291,7 +291,7 @@ def script(job: Captured) -> str:
 def kill_plan(jobs: list[Captured]) -> dict[str, list[Any]]:
     """Of a training job a rank, at its second checkpoint; of an evaluation, when the first benchmark starts."""
     extras = ("extra_score", "vector_score", "imported_column")
-    one_file = ("record", "benchmark_items", "contamination", *extras, *SHARD_RULES)
+    one_file = ("record", "report", "world_option", "benchmark_items", "contamination", *extras, *SHARD_RULES)
     ours = dict.fromkeys(one_file, 1) | {"evaluate": 5, "query_score": 3}
     scripts = {script(job): ours.get(job.rule, 2) for job in jobs}
     ranks = {"worker": ["killed", 2, ".saving"]} if scripts.pop("train", None) else {}

@@ -1,6 +1,8 @@
 """Samples as text, decoded from the token ids that were scored: an answer in pieces that a page can colour."""
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +10,7 @@ import pyarrow as pa
 from tokenizers import Tokenizer
 
 from prunegrid.core.errors import PrunegridError
-from prunegrid.core.files import parquet_schema, read_parquet
+from prunegrid.core.files import parquet_schema, read_parquet, repair
 from prunegrid.core.ragged import Ints
 from prunegrid.report.selections import rows_of
 from prunegrid.scoring.reader import ScoresFolder
@@ -33,13 +35,18 @@ class TextSource(NamedTuple):
 
 
 def text_source(scores: ScoresFolder) -> TextSource:
-    """The tokenizer that the scores were made with."""
+    """The tokenizer that the scores were made with; a `PrunegridError` if its file is damaged."""
     if not set(IDS) <= set(parquet_schema(scores.tables["token"]).names):
         return TextSource(None, f"{scores.tables['token'].name} has no token ids, so there are no texts.")
     try:
-        return TextSource(Tokenizer.from_file(str(scores.tokenizer_dir() / "tokenizer.json")))
+        folder = Path(os.path.relpath(scores.tokenizer_dir()))
     except PrunegridError as error:
         return TextSource(None, f"No texts: {error}.")
+    file = folder / "tokenizer.json"
+    try:
+        return TextSource(Tokenizer.from_file(str(file)))
+    except Exception as error:  # the library has no class of its own for it
+        raise PrunegridError(file, f"damaged or not a tokenizer ({error})", repair(folder)) from None
 
 
 def short_texts(scores: ScoresFolder, source: TextSource, ids: Ints) -> dict[int, tuple[str, str]]:
