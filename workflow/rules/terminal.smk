@@ -66,13 +66,13 @@ class FinishedJobs(logging.Handler):
         except Exception:
             self.handleError(record)
 
-    def finish(self, rule, wildcards):
-        self.table_is_new |= rule == "table"
+    def finish(self, name, wildcards):
+        self.table_is_new |= name == "table"
         line = None
-        if rule in SCORED:
+        if name in SCORED:
             line = self.progress.finish(wildcards["model"], wildcards["cell"]) if self.progress else None
-        elif "cell" not in wildcards and rule != "all":
-            line = f"{rule.replace('_', ' ')}: {', '.join(wildcards.values()) or 'done'}"
+        elif "cell" not in wildcards and name != "all":
+            line = f"{name.replace('_', ' ')}: {', '.join(wildcards.values()) or 'done'}"
         if line:
             print(line, file=sys.stderr, flush=True)
 
