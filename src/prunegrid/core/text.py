@@ -1,7 +1,7 @@
 """Numbers as people read them, and the nearest name to a misspelt one."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 
 def byte_size(count: float) -> str:
@@ -24,3 +24,14 @@ def did_you_mean(name: str, known: Collection[str], count: int = 1, cutoff: floa
     """`did you mean ppl or loss?`: up to `count` known names similar to `name`; empty if none is similar."""
     close = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from textwrap import fill
 
-from prunegrid.core.text import byte_size, duration
+from prunegrid.core.text import byte_size, counted, duration, enumerated
 from prunegrid.experiment import grid
 from prunegrid.experiment.names import REFERENCES
 from prunegrid.plan import disk, gpu_rates, gpus, workload
@@ -18,7 +18,7 @@ def report(basis: Basis) -> str:
     all_jobs = jobs(basis)
     level = calibrate(basis.root, all_jobs, basis.experiment.device)
     parts = [
-        _grid_line(basis),
+        f"{_grid_sentence(basis)}\n{_total_sentence(basis, all_jobs, level)}",
         _table(_rule_rows(basis, all_jobs, level), "rule", ["disk", "memory a job", "memory a GPU"]),
         _table(_group_rows(all_jobs, level), "part", []),
         _time_note(basis),
@@ -28,7 +28,8 @@ def report(basis: Basis) -> str:
     return "\n\n".join(parts)
 
 
-def _grid_line(basis: Basis) -> str:
+def _grid_sentence(basis: Basis) -> str:
+    """`sandbox (cpu): 1 model, 1 budget, 18 variants and 1 seed make 18 cells; with 1 zero-shot and 1 full, ...`."""
     experiment, cells = basis.experiment, grid.cells(basis.experiment)
     factors = {
         "model": len(experiment.models),
@@ -36,13 +37,23 @@ def _grid_line(basis: Basis) -> str:
         "variant": len(experiment.variants),
         "seed": len(experiment.seeds),
     }
-    product = " x ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in factors.items())
+    product = enumerated([counted(count, name) for name, count in factors.items()])
     references = Counter(cell.variant for cell in cells if not cell.budget)
-    suffix = ", ".join(f"{count} {name}" for name, count in references.items())
+    suffix = f"with {enumerated([f'{count} {name}' for name, count in references.items()])}, " if references else ""
+    pruned = counted(sum(cell.pruned for cell in cells), "cell")
     return (
-        f"{experiment.experiment} ({experiment.device}): {product} = {sum(cell.pruned for cell in cells)} cells"
-        f"{f', and {suffix}' if suffix else ''}; {len(cells)} x {len(basis.benchmarks)} benchmarks"
+        f"{experiment.experiment} ({experiment.device}): {product} make {pruned}; "
+        f"{suffix}{len(cells)} are evaluated on {counted(len(basis.benchmarks), 'benchmark')} each."
     )
+
+
+def _total_sentence(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> str:
+    """What is to do, in jobs, time and disk."""
+    _, done, _, _, hours, gpu_hours = _sums(all_jobs, level)
+    space = byte_size(sum(_bytes_by_rule(basis).values()))
+    gpus_too = f", and hold GPUs for {gpu_hours}" if gpu_hours else ""
+    to_do = f"the others take {hours} one after another{gpus_too}" if int(done) < len(all_jobs) else "nothing is to do"
+    return f"Of {counted(len(all_jobs), 'job')} {done} are done; {to_do}. In the end {space} stay on disk."
 
 
 def _rule_rows(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:

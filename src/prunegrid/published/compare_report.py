@@ -106,9 +106,17 @@ def summary(rows: pd.DataFrame) -> str:
     n = {name: int((rows["verdict"] == name).sum()) for name in (WITHIN_NOISE, DIFFERS, ITEMS_WITHIN, ITEMS_OUTSIDE)}
     total, n_unmatched = sum(n.values()), int((rows["verdict"] == UNMATCHED).sum())
     with_seeds = rows["verdict"].isin([WITHIN_NOISE, DIFFERS]) & (rows["variant"] != ZERO_SHOT)
+    both, items = n[WITHIN_NOISE] + n[DIFFERS], n[ITEMS_WITHIN] + n[ITEMS_OUTSIDE]
     sentences = (
-        f"{total} scores compared: {n[WITHIN_NOISE]} within noise, {n[DIFFERS]} differ; items only: "
-        f"{n[ITEMS_WITHIN]} within noise, {n[ITEMS_OUTSIDE]} outside; {n_unmatched} more have no counterpart.",
+        f"{total} scores are compared.",
+        f"{both} are judged with all of their noise: {n[DIFFERS]} differ, {n[WITHIN_NOISE]} lie within it."
+        if both
+        else "",
+        f"{items} have one seed on both sides and are judged with the noise of items alone: {n[ITEMS_OUTSIDE]} lie "
+        f"outside it, {n[ITEMS_WITHIN]} within."
+        if items
+        else "",
+        f"{n_unmatched} more have no counterpart." if n_unmatched else "",
         _widths(rows["half_width"].dropna()),
         _chance(int(with_seeds.sum())),
     )

@@ -292,7 +292,7 @@ def plan(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 def test_plan_command_imports_nothing_heavy() -> None:
     done = plan("experiments/paper.yaml", "--samples", "70000", "--tokens-per-sample", "550")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "106 x 5 benchmarks" in done.stdout
+    assert "106 are evaluated on 5 benchmarks each" in done.stdout
     assert not [
         line for line in done.stderr.splitlines() if line.split("|")[-1].strip() in ("torch", "pandas", "transformers")
     ]
@@ -301,9 +301,9 @@ def test_plan_command_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("name", "evaluations", "items"),
     [
-        ("paper_v2", "208 x 5 benchmarks", "GSM8K 1,319"),
-        ("paper_math", "159 x 2 benchmarks", "GSM8K 1,319, MATH 5,000"),
-        ("paper_openhermes", "104 x 5 benchmarks", "GSM8K 1,319"),
+        ("paper_v2", "208 are evaluated on 5 benchmarks", "GSM8K 1,319"),
+        ("paper_math", "159 are evaluated on 2 benchmarks", "GSM8K 1,319, MATH 5,000"),
+        ("paper_openhermes", "104 are evaluated on 5 benchmarks", "GSM8K 1,319"),
     ],
 )
 def test_plan_command_counts_the_v2_experiments(name: str, evaluations: str, items: str) -> None:

@@ -212,7 +212,7 @@ def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) 
     collect.write(arc_e(60, 61, protocol="harness", mode="static", dataset="alpaca"), path)
     shown = run(capsys, path)
     assert shown.splitlines()[2].startswith(
-        "1 scores compared: 1 within noise, 0 differ; items only: 0 within noise, 0 outside; 1 more"
+        "1 scores are compared. 1 are judged with all of their noise: 0 differ, 1 lie within it. 1 more have no"
     )
     assert "judged with both noises, chance alone makes differ at most about 5 %: 0.1 of 1." in shown
     assert "Not the paper's protocol: ours `harness`, theirs `paper`." in shown
@@ -229,7 +229,7 @@ def test_the_papers_protocol_has_no_warning(tmp_path: Path, capsys: Any) -> None
 
 def test_nothing_in_common_but_the_model(root: Path, capsys: Any) -> None:
     shown = run(capsys, root, "--model", "m=LLaMA2-7B")
-    assert "0 scores compared: 0 within noise, 0 differ; items only: 0 within noise, 0 outside; 12 more have" in shown
+    assert "0 scores are compared. 12 more have no counterpart." in shown
     assert "Half widths" not in shown and "chance" not in shown
     assert "protocol" not in shown
 
@@ -241,7 +241,13 @@ def test_two_folders(root: Path, tmp_path_factory: pytest.TempPathFactory, capsy
     other = tmp_path_factory.mktemp("other")
     collect.write(collect.collect_from(root), other / "results.parquet")
     shown = run(capsys, root, "--with", other)
-    assert "12 scores compared: 7 within noise, 0 differ; items only: 5 within noise, 0 outside; 0 more" in shown
+    assert (
+        "12 scores are compared. 7 are judged with all of their noise: 0 differ, 7 lie within it. 5 have one" in shown
+    )
+    assert (
+        "5 have one seed on both sides and are judged with the noise of items alone: 0 lie outside it, 5 within."
+        in shown
+    )
     assert "chance alone makes differ at most about 5 %: 0.2 of 4." in shown
     assert "Left out: variants with a name of their own (q0)." in shown
     assert "protocol" not in shown
@@ -364,6 +370,6 @@ def test_imported_scores_stand_for_the_tool_they_are_named_after(
 def test_no_tool_is_asked_for_where_none_is_published(tmp_path: Path, capsys: Any) -> None:
     collect.write(arc_e(60, 61, sample_ratio=0.5, token_ratio=0.7), tmp_path / "mine.parquet")
     shown = run(capsys, tmp_path / "mine.parquet")
-    assert "1 scores compared" in shown and "alpagasus" not in shown
+    assert "1 scores are compared" in shown and "alpagasus" not in shown
     collect.write(arc_e(60, 61), tmp_path / "mine.parquet")
     assert "alpagasus" not in run(capsys, tmp_path / "mine.parquet", "--with", tmp_path / "mine.parquet")
