@@ -72,7 +72,7 @@ def files(field: str, results: str) -> frozenset[str]:
 def test_steps_are_the_jobs_of_snakemake(name: str, tmp_path: Path) -> None:
     config = DEFAULT | GRIDS[name]
     (tmp_path / "own.jsonl").write_text("")
-    done = snakemake(tmp_path, "--dry-run", config=config)
+    done = snakemake(tmp_path, "--dry-run", "--verbose", config=config)
     assert done.returncode == 0, done.stderr
     experiment = load(config)
     planned = set(jobs(done.stdout, experiment.results))

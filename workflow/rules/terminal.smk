@@ -23,6 +23,9 @@ LONGEST_LIST = 12
 
 
 def is_shown(record):
+    """A dry run shows its jobs. (Whether this is one is known only once the rules have been read.)"""
+    if workflow.dryrun:
+        return True
     return getattr(record, "event", None) not in HIDDEN and not str(record.msg).startswith(CHATTER)
 
 
@@ -85,8 +88,7 @@ def shorten_log():
     for handler in logger.handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
             handler.setFormatter(ShortFormatter(handler.formatter))
-            if not workflow.dryrun:
-                handler.addFilter(is_shown)
+            handler.addFilter(is_shown)
     logger.addHandler(FINISHED_JOBS)
 
 

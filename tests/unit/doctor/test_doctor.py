@@ -105,10 +105,10 @@ def test_doctor_of_a_broken_config_is_its_error(doctor: Doctor, write: Write, tm
     code, text = doctor(file)
     assert str(code) == f"prunegrid doctor: {file}: budgets[0].token_ratio: is 1.4; give a fraction in (0, 1]"
     assert text == ""
-    for content, complaint in {"a: [": "not YAML", "- a": "holds no keys"}.items():
+    for content, complaint in {"a: [": ":1:5: not YAML", "- a": ": holds no keys"}.items():
         (tmp_path / "broken.yaml").write_text(content)
         message = str(doctor("broken.yaml")[0])
-        assert message.startswith(f"prunegrid doctor: broken.yaml: {complaint}")
+        assert message.startswith(f"prunegrid doctor: broken.yaml{complaint}")
         assert "\n" not in message
     assert "nowhere.yaml: cannot be read" in str(doctor("nowhere.yaml")[0])
 
