@@ -19,6 +19,7 @@ from prunegrid.plan.calibrate import calibrate
 from prunegrid.plan.jobs import jobs, read_basis
 
 SOON = 0.02  # of the work of a run: before that much is done, its speed is unknown
+PLANNING = 0.02  # of a run's time, at most, goes into planning what is left: of a large grid that takes seconds
 
 
 class Progress:
@@ -27,9 +28,10 @@ class Progress:
     def __init__(self, experiment: Experiment, root: Path, awaited: Collection[tuple[str, str]]) -> None:
         self.experiment, self.root = experiment, root
         self.cells = {(cell.model, cell.path): cell for cell in grid.cells(experiment)}
-        self.start = time.monotonic()
         self.finished = {cell for place, cell in self.cells.items() if place not in awaited}
         self.to_do = self._seconds()
+        self.start = self.planned = self.next_plan = time.monotonic()
+        self.estimate: float | None = None
 
     def finish(self, model: str, path: str) -> str | None:
         """The line about a cell that now has all of its scores; None if some are still to come."""
@@ -42,13 +44,18 @@ class Progress:
 
     def left(self) -> str:
         """`6 min left`; empty at the end of a run, and before its speed is known."""
+        if (now := time.monotonic()) >= self.next_plan:
+            self.estimate, self.planned = self._estimate(now), now
+            self.next_plan = now + (time.monotonic() - now) / PLANNING
+        seconds = (self.estimate or 0) - (now - self.planned)
+        return f"{duration(seconds)} left" if seconds > 0 else ""
+
+    def _estimate(self, now: float) -> float | None:
+        """The seconds that are left, at the speed of this run so far."""
         to_do = self._seconds()
-        if self.to_do is None or to_do is None or not to_do:
-            return ""
-        done = self.to_do - to_do
-        if done < SOON * self.to_do:
-            return ""
-        return f"{duration((time.monotonic() - self.start) * to_do / done)} left"
+        if not self.to_do or to_do is None or (done := self.to_do - to_do) < SOON * self.to_do:
+            return None
+        return (now - self.start) * to_do / done
 
     def _seconds(self) -> float | None:
         """What `plan` estimates for the jobs that are not done; None where it knows no size of the training set."""
