@@ -144,7 +144,7 @@ def test_verify_finds_every_number_again(done: Path) -> None:
 def test_cli_table_needs_the_folder_alone(done: Path) -> None:
     run = prunegrid("table", str(done / "results/sandbox"))
     assert run.returncode == 0, run.stderr
-    assert "Q-Tuning" in run.stdout
+    assert "\nqtuning " in run.stdout
 
 
 @pytest.mark.parametrize(
