@@ -158,4 +158,4 @@ def test_plan_says_what_seeds_would_find(tmp_path: Path, monkeypatch: pytest.Mon
     first, second, _, grid_line, *_ = capsys.readouterr().out.splitlines()
     assert first.startswith(f"Seeds: {RULE}, now 3; how many 3 points in Avg take is known")
     assert second.endswith("3 would take more than 10.")
-    assert "x 3 seeds = 54 cells" in grid_line
+    assert "3 seeds make 54 cells" in grid_line
