@@ -108,7 +108,9 @@ def print_table():
         from prunegrid.table import terminal
         from prunegrid.table.build import make_table, read
 
-        print(f"\n{terminal.render(make_table(read(Path(R))))}\n{R}/{layout.table('md')}", flush=True)
+        paths = [Path(R, name) for name in (layout.table("md"), layout.REPORT)]
+        print(f"\n{terminal.render(make_table(read(Path(R))))}")
+        print(*filter(Path.exists, paths), sep="\n", flush=True)
 
 
 output = workflow.output_settings
