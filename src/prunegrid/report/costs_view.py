@@ -26,5 +26,5 @@ def view(source: "Source") -> View | None:
     ]
     if "Cost" in source.table.measures:
         unit = source.table.unit
-        axes.append({"measure": "Cost", "title": f"{AXES['Cost']} ({unit})", "words": f"{MEASURED}"})
+        axes.append({"measure": "Cost", "title": f"{AXES['Cost']} ({unit})", "words": MEASURED})
     return View("costs", "Costs", {"axes": axes}) if axes else None

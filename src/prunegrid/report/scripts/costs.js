@@ -90,9 +90,9 @@ page.view("costs", async (section, { axes }, given) => {
   const floor = all.find((point) => point.variant === "zero-shot")?.score ?? -Infinity;
   const front = costs.front(scored, axis.measure, floor);
   const budgets = [...new Set(scored.map((point) => point.budget))];
-  const named = new Set(front.map((point) => point.label));
+  const best = new Set(front);
   const { scale, share } = costs.scale(scored.map((point) => point[axis.measure]));
-  const drawn = scored.map((point) => ({ ...point, front: named.has(point.label), right: share(point[axis.measure]) > 0.6 }));
+  const drawn = scored.map((point) => ({ ...point, front: best.has(point), right: share(point[axis.measure]) > 0.6 }));
   const element = page.node("div", { className: "plot" });
   section.append(element);
   const range = costs.scale([...drawn.flatMap((point) => [point.score, point.low ?? point.score, point.high ?? point.score]), Number.isFinite(floor) ? floor : drawn[0]?.score]);
