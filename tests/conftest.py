@@ -135,7 +135,8 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with the example of docs/pruners.md, `my_pruners.py`; the registries are restored."""
+    """A working directory with the example of docs/reference/pruners.md, `my_pruners.py`; the registries are
+    restored."""
     (tmp_path / "my_pruners.py").write_text(example())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

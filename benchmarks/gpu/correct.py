@@ -12,7 +12,7 @@ from gpu.measure import Section, rounded
 from gpu.random_model import MAX_LENGTH, build, build_peaked, rows
 from gpu.selections import METHODS, differing, kept
 
-TOLERANCE = (1e-5, 1e-4)  # absolute and relative: docs/scoring.md's of float32
+TOLERANCE = (1e-5, 1e-4)  # absolute and relative: docs/explanation/scoring.md's of float32
 
 
 def run(section: Section) -> None:
@@ -75,7 +75,8 @@ def distances(one: package.Values, other: package.Values) -> dict[str, list[floa
 
 
 def from_float64(section: Section, model: Any, samples: Any, values: package.Values) -> dict[str, float]:
-    """The worst distance from an eager float64 forward of four short samples; 1 is the tolerance of docs/scoring.md."""
+    """The worst distance from an eager float64 forward of four short samples; 1 is the tolerance of
+    docs/explanation/scoring.md."""
     short = [i for i in np.argsort(samples.length_N) if samples.length_N[i] >= (8 if section.toy else 100)][:4]
     exact = model.double()
     exact.set_attn_implementation("eager")

@@ -12,8 +12,13 @@ PROMISES = [page for page in pages() if promises(page)]
 
 
 def test_pages_that_promise_name_tests() -> None:
-    assert {f"docs/{name}.md" for name in ("cluster", "plan", "reliability", "status")} == set(PROMISES)
-    assert {*PROMISES, "docs/security.md"} <= set(PAGES)
+    assert set(PROMISES) == {
+        "docs/explanation/reliability.md",
+        "docs/how-to/cluster.md",
+        "docs/how-to/plan.md",
+        "docs/reference/status.md",
+    }
+    assert {*PROMISES, "docs/explanation/security.md"} <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -37,7 +42,7 @@ def test_every_promise_has_a_test(page: str) -> None:
 
 
 def test_every_fault_test_is_a_promise() -> None:
-    named = {function for _, function in named_tests("docs/reliability.md")}
+    named = {function for _, function in named_tests("docs/explanation/reliability.md")}
     for file in (ROOT / "tests/faults").glob("test_*.py"):
         tests = set(re.findall(r"^def (test_\w+)\(", file.read_text(), re.MULTILINE))
         assert tests and tests <= named, tests - named

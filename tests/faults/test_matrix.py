@@ -1,4 +1,4 @@
-"""What can go wrong on one machine, rule by rule; docs/reliability.md says what is promised.
+"""What can go wrong on one machine, rule by rule; docs/explanation/reliability.md says what is promised.
 
 Every rule is killed under the real Snakemake, several that do not need one another in one run (`GROUPS`). A full
 disk, a read-only mount and unreadable input befall the very scripts that Snakemake had started, by themselves; that

@@ -6,8 +6,8 @@ from support.snakemake_runs import ROOT
 
 
 def example() -> str:
-    """The pruner of one's own in docs/pruners.md: the first Python block of the section "Your own"."""
-    section = (ROOT / "docs/pruners.md").read_text().partition("## Your own")[2]
+    """The pruner of one's own in docs/reference/pruners.md: the first Python block of the section "Your own"."""
+    section = (ROOT / "docs/reference/pruners.md").read_text().partition("## Your own")[2]
     block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     assert block
     return block.group(1)
@@ -20,7 +20,8 @@ def code_blocks(page: str, language: str) -> list[str]:
 
 def pages() -> list[str]:
     """All pages, from the repository's root."""
-    return sorted(str(page.relative_to(ROOT)) for part in ("", "docs", "tests") for page in (ROOT / part).glob("*.md"))
+    files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").glob("*.md")]
+    return sorted(str(page.relative_to(ROOT)) for page in files)
 
 
 def named_tests(page: str) -> list[tuple[str, str]]:

@@ -54,7 +54,7 @@ def write_ids(scores_dir: Path, given: Scores, tokenizer: Tokenizer, texts: list
 
 
 def worked_scores() -> Scores:
-    """The example of docs/pruners.md: eight samples on the plane; responses of 6 to 13 tokens."""
+    """The example of docs/reference/pruners.md: eight samples on the plane; responses of 6 to 13 tokens."""
     lengths = [6, 7, 8, 9, 12, 11, 10, 13]
     rng = np.random.default_rng(0)
     columns = {name: rng.permutation(sum(lengths)) / 10 for name in ("nll", "entropy", "fastv")}

@@ -1,4 +1,4 @@
-"""Tiny models of many architectures, and what docs/model-families.md says of each.
+"""Tiny models of many architectures, and what docs/reference/model-families.md says of each.
 
 `PYTHONPATH=src:tests python -m support.model_families` prints the page's table as it is measured here.
 """
@@ -17,7 +17,7 @@ from prunegrid.models.head import Head
 from prunegrid.models.meta_model import meta_model, training_attention
 from prunegrid.models.probes import attention_scores_unavailable, check_reads_positions
 
-PAGE = Path(__file__).parents[2] / "docs" / "model-families.md"
+PAGE = Path(__file__).parents[2] / "docs/reference/model-families.md"
 COMMON = {"vocab_size": 97, "bos_token_id": 1, "eos_token_id": 0, "pad_token_id": 0}
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 32}
 SIZES = {**LAYERS, "intermediate_size": 48, "max_position_embeddings": 128}

@@ -1,8 +1,9 @@
 """The chain of digests: each record names the files it was made from, and its own, by SHA-256.
 
-Two keys of a record (docs/files.md) map file names to what the command `sha256sum` prints: `inputs`, with names
+Two keys of a record (docs/reference/files.md) map file names to what the command `sha256sum` prints: `inputs`, with
+names
 relative to the results folder (in a folder of one's own, to the record's), and `sha256`, what was written with the
-record, with names relative to the record's folder. docs/reliability.md says who checks what.
+record, with names relative to the record's folder. docs/explanation/reliability.md says who checks what.
 """
 
 import os

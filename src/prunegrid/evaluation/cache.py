@@ -1,7 +1,8 @@
 """The cache of a cell's finished benchmarks, from which an evaluation resumes.
 
 Snakemake deletes a job's declared outputs before it runs and after it fails. The cache is not declared: a benchmark
-is evaluated again only if its cached record differs from the one that would be written now. docs/evaluation.md
+is evaluated again only if its cached record differs from the one that would be written now.
+docs/reference/evaluation.md
 describes it.
 """
 

@@ -1,6 +1,6 @@
 """Evaluates one model on all benchmarks in one process; writes a JSON of scores and a Parquet of items for each.
 
-The rule `evaluate`, or `evaluate(...)` in Python. Tasks are YAML in `tasks/<protocol>`; docs/evaluation.md
+The rule `evaluate`, or `evaluate(...)` in Python. Tasks are YAML in `tasks/<protocol>`; docs/reference/evaluation.md
 describes them and both files. Imports inside functions keep start-up short: torch and lm-eval load only when a
 model is needed, and none is if every benchmark is in the cache.
 """

@@ -1,4 +1,4 @@
-"""What an experiment will cost: jobs, hours, disk and memory, estimated before it runs (docs/plan.md).
+"""What an experiment will cost: jobs, hours, disk and memory, estimated before it runs (docs/how-to/plan.md).
 
     prunegrid plan experiments/paper.yaml
 

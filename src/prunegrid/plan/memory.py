@@ -35,14 +35,15 @@ from prunegrid.training.memory_model import (
     training_bytes,
 )
 
-# MiB of a process after its imports, from the sandbox's benchmark files (docs/plan.md). CUDA's libraries come on top.
+# MiB of a process after its imports, from the sandbox's benchmark files (docs/how-to/plan.md). CUDA's libraries come
+# on top.
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST = 2500
 ASSUMED_GPU = 80e9  # bytes
 TABLE_BYTES_PER_TOKEN = 40  # ids and scores
 ASSUMED_TOKENS = 32_000_000
 SANDBOX_TOKENS = {"short": 75_000, "long": 98_000}
-CHOOSING_BYTES_PER_SAMPLE, BLOCK = 120, 150  # docs/scale.md has what was measured; MiB of a block of tokens
+CHOOSING_BYTES_PER_SAMPLE, BLOCK = 120, 150  # docs/explanation/scale.md has what was measured; MiB of a block of tokens
 READING = ("dataset", "imported_column", "figures", "report", "audit")
 CHOOSING = ("prune", "choose", "cut")
 PASSES = ("score", "extra_score", "vector_score", "query_score", "evaluate")

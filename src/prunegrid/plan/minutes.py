@@ -1,4 +1,5 @@
-"""The time limits that a scheduler is given, in minutes: four times the estimate (docs/plan.md), and at least an hour.
+"""The time limits that a scheduler is given, in minutes: four times the estimate (docs/how-to/plan.md), and at least
+an hour.
 
 On a GPU it is ten times until the rates are measured: the assumed ones are an H100's, and a card may be much slower.
 

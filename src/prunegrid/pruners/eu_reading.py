@@ -9,7 +9,8 @@ from prunegrid.pruners.options import OptionGroup, added
 
 
 class Reading(OptionGroup):
-    """Choices where the paper is ambiguous or its authors' copy differs; docs/pruners.md says what each value means."""
+    """Choices where the paper is ambiguous or its authors' copy differs; docs/reference/pruners.md says what each
+    value means."""
 
     surplus: Literal["trim", "keep"] = "trim"
     trim_order: Literal["contrast", "random"] = "contrast"

@@ -63,7 +63,7 @@ def score(
     tokenizer: Any = None,
     reference: Path | None = None,
 ) -> dict[str, Any]:
-    """Write `samples.parquet`, `tokens.parquet` and `meta.json` (docs/files.md); return the meta.
+    """Write `samples.parquet`, `tokens.parquet` and `meta.json` (docs/reference/files.md); return the meta.
 
     `shard` (i, n) scores only the i-th of n parts of the data; `writer.gather` puts the parts together. A model that
     cannot be trained under one of `removals` is refused before the pass. `tokenizer`, of `prepare_tokenizer`, renders

@@ -3,7 +3,7 @@
     deltas(results.read(path), root, [Contrast("llama2-7b", budget, "qtuning", budget, "random+random")])
 
 gives a row per contrast and benchmark (`SCHEMA`): the paired difference over seeds and items, in points.
-docs/results.md says what each interval covers. A contrast has no row if no seed is done on both sides.
+docs/reference/statistics.md says what each interval covers. A contrast has no row if no seed is done on both sides.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

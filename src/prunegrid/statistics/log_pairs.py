@@ -1,6 +1,7 @@
 """Joins logs of items task by task, and refuses those that are not answers to the same items.
 
-`prunegrid stats` compares entries: each a model, or a recipe with several runs. `docs/stats.md` describes it.
+`prunegrid stats` compares entries: each a model, or a recipe with several runs. `docs/how-to/compare-models.md`
+describes it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

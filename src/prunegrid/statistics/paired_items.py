@@ -1,7 +1,7 @@
 """Joins several cells' scores item by item, and refuses cells that were not evaluated on the same items.
 
 `prunegrid.statistics.deltas` calls `pair_items`. Two rows are the same item if doc_id, doc_hash and filter agree; then
-prompt, target and cluster must agree too. docs/evaluation.md describes the files.
+prompt, target and cluster must agree too. docs/reference/evaluation.md describes the files.
 """
 
 import math

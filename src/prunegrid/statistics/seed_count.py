@@ -2,7 +2,7 @@
 
 The noise of finished cells says with how many seeds a true difference of POINTS in Avg is marked four times in five.
 Only the noise is looked at, never a difference, so the test keeps its level but for very little (an internal pilot:
-Wittes and Brittain 1990, Statistics in Medicine 9:65; docs/results.md has a simulation).
+Wittes and Brittain 1990, Statistics in Medicine 9:65; docs/reference/statistics.md has a simulation).
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The status of cells, by the files, logs and locks that their steps have left (docs/status.md).
+"""The status of cells, by the files, logs and locks that their steps have left (docs/reference/status.md).
 
 Nothing here imports pandas or torch, so that `prunegrid status` answers at once.
 """

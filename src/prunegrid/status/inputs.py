@@ -1,7 +1,7 @@
 """What a cell's records were made from, against what lies there: reasons that Snakemake often does not see.
 
 It goes by times, and a copy, a swap or an edit can keep them. Only records are compared here: `status` reads no large
-file (docs/reliability.md says who does).
+file (docs/explanation/reliability.md says who does).
 """
 
 from collections.abc import Iterator

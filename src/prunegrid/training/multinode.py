@@ -22,7 +22,7 @@ ALLOCATION = "SLURM_JOB_ID"
 def check_allocation(nodes: int) -> None:
     """Raise unless this process can start others on `nodes` nodes."""
     if nodes > 1 and not (os.environ.get(ALLOCATION) and shutil.which("srun")):
-        fix = "submit with --profile profiles/slurm (docs/cluster.md), or set runtime.nodes to 1"
+        fix = "submit with --profile profiles/slurm (docs/how-to/cluster.md), or set runtime.nodes to 1"
         raise PrunegridError("runtime.nodes", f"is {nodes}, but this process is in no Slurm allocation with srun", fix)
 
 

@@ -151,10 +151,10 @@ def test_command_with_one_log_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_page_shows_what_the_command_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The published example of docs/stats.md."""
+    """The published example of docs/how-to/compare-models.md."""
     counts = (794, 150, 86, 570)
     for name, kinds in (("first", (1, 1, 0, 0)), ("second", (1, 0, 1, 0))):
         (tmp_path / name).mkdir()
         write_jsonl(tmp_path / name / "approval.jsonl", rows(np.repeat(kinds, counts).tolist()))
     main(["stats", str(tmp_path / "first"), str(tmp_path / "second")])
-    assert capsys.readouterr().out in (ROOT / "docs/stats.md").read_text()
+    assert capsys.readouterr().out in (ROOT / "docs/how-to/compare-models.md").read_text()

@@ -1,4 +1,4 @@
-"""The way of docs/own-data.md from a file to two training steps, run as the page shows it."""
+"""The way of docs/tutorials/own-data.md from a file to two training steps, run as the page shows it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import prunegrid as pg
 from support.docs import code_blocks
 from support.own_data import write_inputs
 
-PAGE = "docs/own-data.md"
+PAGE = "docs/tutorials/own-data.md"
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
-"""docs/python.md is one program, and names every part of the interface; docs/notebook.ipynb runs from top to bottom."""
+"""docs/reference/python.md is one program, and names every part of the interface; docs/tutorials/notebook.ipynb runs
+from top to bottom."""
 
 import json
 import os
@@ -14,7 +15,7 @@ from support.docs import code_blocks
 from support.own_data import write_inputs
 from support.snakemake_runs import ROOT
 
-PAGE, NOTEBOOK = "docs/python.md", ROOT / "docs/notebook.ipynb"
+PAGE, NOTEBOOK = "docs/reference/python.md", ROOT / "docs/tutorials/notebook.ipynb"
 
 
 def run(folder: Path, cells: list[str]) -> str:

@@ -99,7 +99,8 @@ def test_the_same_bytes_whatever_matplotlib_is_set_to(whole: Path, folder: Path)
 
 
 def test_the_plane_of_the_worked_example(whole: Path) -> None:
-    """docs/pruners.md: 0 and 3 are Q4, 4 and 7 Q2; of the others 5 and 6 are high on both axes, 1 and 2 low."""
+    """docs/reference/pruners.md: 0 and 3 are Q4, 4 and 7 Q2; of the others 5 and 6 are high on both axes, 1 and 2
+    low."""
     texts = figure_texts(whole, "eu-plane")
     assert "50 % of samples, q3: 0 filled in" in texts
     for corner, count in {

@@ -1,4 +1,5 @@
-"""What docs/model-families.md says of each family, measured: scored, packed, padded and dropped tokens come out right.
+"""What docs/reference/model-families.md says of each family, measured: scored, packed, padded and dropped tokens
+come out right.
 
 References are plain float32 forwards: one sample alone, all logits.
 """

@@ -336,5 +336,5 @@ def test_plan_command_refuses(arguments: list[str], message: str) -> None:
 
 
 def test_docs_show_the_report() -> None:
-    page = (ROOT / "docs/plan.md").read_text()
+    page = (ROOT / "docs/how-to/plan.md").read_text()
     assert textwrap.indent(report(paper_basis(PAPER)), "    ") in page

@@ -1,4 +1,4 @@
-"""Selectors that read attention to the prompt, or the loss of the response alone (docs/selectors.md)."""
+"""Selectors that read attention to the prompt, or the loss of the response alone (docs/reference/selectors.md)."""
 
 from fractions import Fraction
 from typing import Any

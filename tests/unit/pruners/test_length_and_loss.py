@@ -1,4 +1,5 @@
-"""Selectors of the field that rank by length, loss or probability (docs/selectors.md), by hand and against loops."""
+"""Selectors of the field that rank by length, loss or probability (docs/reference/selectors.md), by hand and against
+loops."""
 
 from typing import Any
 

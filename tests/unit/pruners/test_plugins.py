@@ -1,4 +1,4 @@
-"""Pruners from outside: the example of docs/pruners.md, `module:function`, and the entry point group."""
+"""Pruners from outside: the example of docs/reference/pruners.md, `module:function`, and the entry point group."""
 
 import re
 import subprocess

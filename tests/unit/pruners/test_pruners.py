@@ -1,4 +1,4 @@
-"""Pruners by hand (the worked examples of docs/pruners.md), and what must hold for every method."""
+"""Pruners by hand (the worked examples of docs/reference/pruners.md), and what must hold for every method."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Q-Tuning: the worked example of docs/pruners.md, and a plain-Python reading of Algorithm 1 as reference."""
+"""Q-Tuning: the worked example of docs/reference/pruners.md, and a plain-Python reading of Algorithm 1 as reference."""
 
 import math
 from fractions import Fraction

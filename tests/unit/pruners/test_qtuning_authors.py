@@ -1,4 +1,5 @@
-"""Q-Tuning as the authors' working copy of September 2025 does it: each option by hand, as in docs/pruners.md."""
+"""Q-Tuning as the authors' working copy of September 2025 does it: each option by hand, as in
+docs/reference/pruners.md."""
 
 from typing import Any
 
@@ -17,7 +18,7 @@ AUTHORS = "authors-2025-09"
 
 
 def example(**columns: Any) -> Scores:
-    """The eight samples of docs/pruners.md, with two tokens each."""
+    """The eight samples of docs/reference/pruners.md, with two tokens each."""
     samples = {"ppl": PPL, "entropy": ENTROPY} | columns
     return handmade_scores.scores([2] * 8, samples=samples, tokens={"nll": [1.0] * 16})
 

@@ -22,7 +22,8 @@ AUTHORS = {"reading": "authors-2025-09"}
 
 
 def example(others: int = 6, prompt: int = 2) -> Scores:
-    """The eight samples of docs/pruners.md; 0, 3 (Q4) and 4, 7 (Q2) have six tokens, the others as many as told."""
+    """The eight samples of docs/reference/pruners.md; 0, 3 (Q4) and 4, 7 (Q2) have six tokens, the others as many as
+    told."""
     lengths = [6 if i in (0, 3, 4, 7) else others for i in range(8)]
     token_ppl = [ppl for length in lengths for ppl in (TOKEN_PPL * 9)[:length]]
     scores = handmade_scores.scores(

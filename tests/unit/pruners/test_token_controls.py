@@ -1,4 +1,4 @@
-"""Token pruners that read no model (docs/selectors.md, "Token controls and baselines"), by hand."""
+"""Token pruners that read no model (docs/reference/selectors.md, "Token controls and baselines"), by hand."""
 
 from typing import Any
 

@@ -155,7 +155,7 @@ def test_repeated_rows_have_the_same_scores(printed: pd.DataFrame) -> None:
 
 
 def test_the_docs_show_what_is_computed(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
-    docs = (ROOT / "docs/published.md").read_text()
+    docs = (ROOT / "docs/explanation/published.md").read_text()
     shown = [audit_report.summary(findings, printed), audit_report.slips(findings), audit_report.zero_shot(findings)]
     shown += [part(printed) for part in (audit_report.baselines, audit_report.counts, audit_report.repeated)]
     for table in shown:

@@ -1,6 +1,7 @@
 """The scoring pass on architectures against a naive float64 reference: eager, all attentions, all logits.
 
-TOLERANCE is what docs/scoring.md states: ours is float32, sums in another order, and skips what no score needs.
+TOLERANCE is what docs/explanation/scoring.md states: ours is float32, sums in another order, and skips what no score
+needs.
 """
 
 from pathlib import Path

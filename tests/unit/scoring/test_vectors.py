@@ -149,8 +149,8 @@ def test_vectors_of_ones_own_as_docs_show_them(tmp_path: Path, monkeypatch: pyte
     handmade_scores.write(tmp_path / "scores", given, meta={"digests": {}})
     vectors = np.random.default_rng(0).normal(size=(12, 5))
     np.save("embeddings.npy", vectors)
-    (code,) = [block for block in code_blocks("docs/scoring.md", "python") if "embeddings.npy" in block]
-    exec(compile(code, "docs/scoring.md", "exec"), {})
+    (code,) = [block for block in code_blocks("docs/explanation/scoring.md", "python") if "embeddings.npy" in block]
+    exec(compile(code, "docs/explanation/scoring.md", "exec"), {})
     read = ScoresFolder(tmp_path / "scores").read_samples(Needs({"embedding": "test"}, {}))
     assert read.sample_id.tolist() == given.sample_id.tolist()
     assert read.samples["embedding"].tolist() == vectors.astype(np.float16).tolist()

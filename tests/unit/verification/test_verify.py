@@ -1,4 +1,5 @@
-"""What is done to a finished folder is found, and the file named: each situation of docs/reliability.md is a row."""
+"""What is done to a finished folder is found, and the file named: each situation of docs/explanation/reliability.md
+is a row."""
 
 import json
 import os

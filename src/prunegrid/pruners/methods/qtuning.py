@@ -3,7 +3,7 @@ tokens only where the corner says so.
 
 Axes: PPL (error) and mean predictive entropy (uncertainty). Q2, high PPL and low entropy, is kept and loses
 tokens; Q4, low PPL and high entropy, is kept whole; Q1 (both high) and Q3 (both low) go. What the paper
-leaves open is an option here, or settled in docs/pruners.md.
+leaves open is an option here, or settled in docs/reference/pruners.md.
 """
 
 from typing import Annotated, Any

@@ -3,7 +3,8 @@
 Qin et al., ssToken: Self-modulated and Semantic-aware Token Selection (ICLR 2026, arXiv 2510.18250; jianke0604/ssToken,
 2a0c57d, scripts/finetune.py): gamma x minmax(L_base - L_now) + (1 - gamma) x attention to the prompt, the largest of
 each response. L_base is the NLL under the model before training (`base_nll`), L_now under the weights of the moment,
-so that only dynamic mode has both. Departures: k is floor, not ceil, as for every token pruner (docs/pruners.md); the
+so that only dynamic mode has both. Departures: k is floor, not ceil, as for every token pruner
+(docs/reference/pruners.md); the
 model before training is never updated; gamma is the same from the first step on, where their script begins with 0.
 """
 
