@@ -7,7 +7,7 @@ BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
 export PATH := $(BIN):$(PATH)
 
-.PHONY: results check test test-slow test-exhaustive test-all lowest lint schema environment clean
+.PHONY: benchmarks speed results check test test-slow test-exhaustive test-all lowest lint schema environment clean
 
 results: $(READY)
 	@if [ -t 2 ]; then export SNAKEMAKE_PROFILE=profiles/terminal; fi; snakemake --cores $(CORES)
@@ -55,6 +55,14 @@ lint: $(READY)
 
 schema: $(READY)
 	python -m prunegrid.experiment.config > workflow/schemas/config.schema.json
+
+# Speed on this machine, recorded in benchmarks/results/: half an hour without other work. Repeat it to resume.
+benchmarks: $(READY)
+	python benchmarks/record.py --all speed
+
+# docs/results/speed.md, from these records.
+speed: $(READY)
+	python benchmarks/page.py
 
 clean:
 	rm -rf results/sandbox results/published

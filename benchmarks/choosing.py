@@ -10,9 +10,6 @@ between the two largest sizes; bytes a row: what the peak grows by between them.
 
 import argparse
 import json
-import math
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from children import exponent, measured
 from pruning import sample_table
 
 BLOCK = 2**20
@@ -72,12 +70,7 @@ def block(start: int, n: int) -> pa.Table:
 
 
 def run(folder: Path, method: str) -> dict[str, float]:
-    command = [sys.executable, PROGRAM, folder / "scores", folder / "choice.parquet", method, *RATIOS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{method}: {done.stderr}")
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+    return measured(method, [PROGRAM, folder / "scores", folder / "choice.parquet", method, *RATIOS])
 
 
 def grown(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -85,8 +78,7 @@ def grown(rows: list[dict[str, float]]) -> dict[str, float]:
     if len(rows) < 2:
         return {}
     small, large = rows[-2:]
-    more = math.log(large["samples"] / small["samples"])
-    slopes = {name: math.log(large[name] / small[name]) / more for name in ("cpu_seconds", "peak_mb")}
+    slopes = {name: exponent(small, large, name) for name in ("cpu_seconds", "peak_mb")}
     added = (large["peak_mb"] - small["peak_mb"]) * 2**20 / (large["samples"] - small["samples"])
     return slopes | {"bytes_a_row": added}
 

@@ -55,6 +55,10 @@ def random_model(folder: Path, layers: int, width: int) -> Path:
     return folder
 
 
+def model_name(options: argparse.Namespace) -> str:
+    return options.model.name if options.model else f"random, {options.layers} layers of {options.width}"
+
+
 def random_samples(options: argparse.Namespace, vocabulary: int) -> Sequences:
     """Samples of one length, so that no time goes into padding."""
     ids = np.random.default_rng(0).integers(0, vocabulary, options.samples * (options.prompt + options.response))
@@ -121,7 +125,18 @@ def main() -> None:
     print(f"* more than the goal of {GOAL:.0%}")
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shape = {name: getattr(options, name) for name in ("samples", "prompt", "response", "repetitions", "threads")}
-    print(json.dumps({"parameters": parameters, **shape, "bare_cpu_seconds": bare, "over_bare": ratios}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "columns",
+                "model": model_name(options),
+                "parameters": parameters,
+                **shape,
+                "bare_cpu_seconds": bare,
+                "over_bare": ratios,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,16 @@ def main() -> None:
     frame = pd.DataFrame([compare(model, options, turns) for turns in options.turns]).set_index("turns")
     print(frame.round(2).to_markdown())
     facts = {name: getattr(options, name) for name in ("conversations", "prompt_tokens", "response_tokens", "threads")}
-    print(json.dumps({**facts, "model": options.model.name, "by_turns": frame.round(3).to_dict("index")}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "conversations",
+                **facts,
+                "model": options.model.name,
+                "by_turns": frame.round(3).to_dict("index"),
+            }
+        )
+    )
 
 
 def compare(model: Any, options: argparse.Namespace, turns: int) -> dict[str, float]:

@@ -12,7 +12,6 @@ over log cells between the two largest sizes. The last line is one JSON object.
 
 import argparse
 import json
-import math
 import os
 import re
 import subprocess
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from children import exponent
 
 ROOT = Path(__file__).parents[1]
 PHASES = ("job", "new", "collect", "done")
@@ -40,7 +41,7 @@ def main() -> None:
         measured.append(row)
         seconds = "".join(f"{row[phase]:10.1f}" if row[phase] is not None else f"{'-':>10}" for phase in PHASES)
         print(f"{row['cells']:7,} {row['jobs']:7,}{seconds}{row['new_mb']:8,.0f}", flush=True)
-    growth = {phase: exponent(measured, phase) for phase in PHASES}
+    growth = {phase: grown(measured, phase) for phase in PHASES}
     for phase, slope in growth.items():
         print(f"{phase}: seconds grow as cells^{slope:.2f}" if slope else f"{phase}: one size, no growth")
     print(json.dumps({"benchmark": "dag", "sizes": measured, "growth": growth}))
@@ -106,12 +107,11 @@ def make_outputs(folder: Path, text: str) -> None:
             path.touch() if path.suffix else path.mkdir(exist_ok=True)
 
 
-def exponent(measured: list[dict[str, Any]], phase: str) -> float | None:
+def grown(measured: list[dict[str, Any]], phase: str) -> float | None:
     timed = [row for row in measured if row[phase] is not None]
     if len(timed) < 2:
         return None
-    first, last = timed[-2:]
-    return round(math.log(last[phase] / first[phase]) / math.log(last["cells"] / first["cells"]), 2)
+    return round(exponent(*timed[-2:], phase, by="cells"), 2)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ distance to a kept sample (k-center), of the sum of similarities (facility-locat
 import argparse
 import json
 import math
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from children import exponent, measured
 
 PROGRAM = Path(__file__).with_name("programs") / "select_vectors.py"
 METHODS = ["k-center", "semdedup", "herding", "facility-location", "d4", "diverse"]
@@ -48,7 +48,7 @@ def main() -> None:
                     f"{method:18} {samples:10,} {run['seconds']:9.1f} {run['cpu_seconds']:8.1f} {run['peak_mb']:8,.0f}",
                     flush=True,
                 )
-        growth = {method: exponent([run for run in runs if run["method"] == method]) for method in options.methods}
+        growth = {method: grown([run for run in runs if run["method"] == method]) for method in options.methods}
         for name, slope in growth.items():
             print(f"{name}: CPU seconds grow as samples^{slope:.2f}" if slope else f"{name}: one size, no growth")
         qualities = compare_blocks(
@@ -74,20 +74,12 @@ def write_vectors(file: Path, samples: int, width: int) -> None:
 
 def select(file: Path, method: str, **options: Any) -> dict[str, Any]:
     """Choose in a process of its own: what it took. The rows kept are written to `file.rows.npy`."""
-    command = [sys.executable, PROGRAM, file, method, RATIO, json.dumps(options)]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{method}: {done.stderr}")
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
+    return measured(method, [PROGRAM, file, method, RATIO, json.dumps(options)])
 
 
-def exponent(runs: list[dict[str, Any]]) -> float | None:
-    """Of the two largest sizes; None for one size."""
-    if len(runs) < 2:
-        return None
-    small, large = runs[-2:]
-    return math.log(large["cpu_seconds"] / small["cpu_seconds"]) / math.log(large["samples"] / small["samples"])
+def grown(runs: list[dict[str, Any]]) -> float | None:
+    """Between the two largest sizes; None for one size."""
+    return exponent(*runs[-2:], "cpu_seconds") if len(runs) > 1 else None
 
 
 def compare_blocks(file: Path, methods: list[str]) -> dict[str, dict[str, float]]:

@@ -39,7 +39,7 @@ def main() -> None:
             items, recipe, ratio = found[f"{repeats} {numbers}"] = setting(repeats, common, tables, truth)
             shown = "" if ratio is None else f"{ratio:.2f}"
             print(f"| {repeats} | {numbers} | {items:.1f} | {recipe:.1f} | {shown} |", flush=True)
-    print(json.dumps({"tables": tables, "settings": found}))
+    print(json.dumps({"benchmark": "draws", "tables": tables, "settings": found}))
 
 
 def setting(repeats: int, common: bool, tables: int, truth: float) -> tuple[float, float, float | None]:

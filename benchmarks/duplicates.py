@@ -13,12 +13,12 @@ import argparse
 import json
 import math
 import random
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from children import measured
 
 PROGRAM = Path(__file__).with_name("programs") / "find_duplicates.py"
 WAYS = ("exact", "near", "contamination", "datasketch")
@@ -63,11 +63,7 @@ def rows(number: int) -> Iterator[dict[str, str]]:
 
 
 def run(way: str, file: Path, folder: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, PROGRAM, way, file, folder], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{way}: {done.stderr}")
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
+    return measured(way, [PROGRAM, way, file, folder])
 
 
 def print_growth(runs: list[dict[str, Any]]) -> None:

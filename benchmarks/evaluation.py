@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from children import cpu_seconds
 from prunegrid.evaluation.items import read_items
 from prunegrid.experiment.dataset import DataRef
 from prunegrid.tasks.catalog import TASKS, find_task
@@ -274,11 +274,6 @@ def rates(setting: Setting, best: dict[str, Run]) -> dict[str, dict[str, Any]]:
     }
     by_cpu = {side: round(total / run.spent[1], 2) for side, run in best.items()}
     return {"items_per_second": by_clock, "items_per_cpu_second": by_cpu}
-
-
-def cpu_seconds() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return children.ru_utime + children.ru_stime
 
 
 if __name__ == "__main__":

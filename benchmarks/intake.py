@@ -11,11 +11,11 @@ A list of 10^6 rows takes 1.1 GB: with 10^7, leave `list` out. The last line is 
 import argparse
 import json
 import random
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from children import measured
 
 PROGRAM = Path(__file__).with_name("programs") / "read_rows.py"
 WORDS = ("the", "model", "reads", "a", "row", "and", "learns", "its", "answer", "memory", "stays", "as", "it", "was")
@@ -59,11 +59,7 @@ def generate(folder: Path, rows: int, form: str) -> Path:
 
 
 def run(way: str, file: Path, folder: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, PROGRAM, way, file, folder], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{way}: {done.stderr}")
-    measured: dict[str, Any] = json.loads(done.stdout)
-    return measured
+    return measured(way, [PROGRAM, way, file, folder])
 
 
 def print_ratios(runs: list[dict[str, Any]]) -> None:

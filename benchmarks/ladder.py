@@ -134,7 +134,11 @@ def main() -> None:
     parser.add_argument("--detect", type=float, default=2.0)
     options = parser.parse_args()
     if options.results:
-        print(json.dumps(planned(options.results, options.detect)))
+        print(
+            json.dumps(
+                {"benchmark": "ladder", "detect": options.detect, "planned": planned(options.results, options.detect)}
+            )
+        )
         return
     start = time.perf_counter()
     found = measures(options.kind, options.seeds, options.points, options.tables)
@@ -144,7 +148,8 @@ def main() -> None:
     print(f"the difference of {options.points:g} points is found in {found['found']:.1f} %")
     print(
         json.dumps(
-            {key: getattr(options, key) for key in ("tables", "seeds", "points", "kind")}
+            {"benchmark": "ladder"}
+            | {key: getattr(options, key) for key in ("tables", "seeds", "points", "kind")}
             | found
             | {"seconds": round(time.perf_counter() - start, 1)}
         )

@@ -107,7 +107,7 @@ def main() -> None:
     for name, row in results.items():
         cells = f"{row['prompts']:8}{row['tokens']:8}{row['shared']:8.0%}{row['rows']:8.1f}{row['prefixes']:10.1f}"
         print(f"{name:8}{cells}{row['reading']:9.1f}{row['ratio']:7.2f}")
-    print(json.dumps(results))
+    print(json.dumps({"benchmark": "prefixes", "model": Path(options.model).name, "sets": results}))
     sys.exit(any(row["different"] for row in results.values()))
 
 

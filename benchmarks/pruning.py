@@ -5,21 +5,20 @@
 
 Scores of about 100 response tokens a sample are generated (gamma-distributed NLL; PPL and entropy correlated) in a
 temporary folder: 4 bytes a token, so 10^7 samples take 6 GB of disk. Every method prunes them (25 % x 50 %) in a
-process of its own, whose own peak memory (VmHWM) is reported. Growth exponent: the slope of log seconds over log
-samples between the smallest and the largest size. The last line is one JSON object.
+process of its own, whose own peak memory (VmHWM) is reported. Growth exponent: the slope of log CPU seconds
+over log samples between the smallest and the largest size. The last line is one JSON object.
 """
 
 import argparse
 import json
-import math
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from children import exponent, measured
 
 BLOCK_TOKENS = 5_000_000
 RATIOS = {"sample_ratio": 0.25, "token_ratio": 0.5}
@@ -33,7 +32,7 @@ def main() -> None:
     parser.add_argument("--options", default="{}", help="of every method, as JSON")
     parser.add_argument("--response-tokens", type=int, default=100, help="of a sample, on average")
     options = parser.parse_args()
-    measured = []
+    runs = []
     print(f"{'method':12} {'samples':>10} {'tokens':>13} {'seconds':>8} {'CPU s':>8} {'samples/s':>10} {'peak MB':>8}")
     for samples in sorted(options.sizes):
         with tempfile.TemporaryDirectory() as folder:
@@ -45,16 +44,16 @@ def main() -> None:
                     "tokens": tokens,
                     **run(Path(folder), method, options.options),
                 }
-                measured.append(row)
+                runs.append(row)
                 print(
                     f"{method:12} {samples:10,} {tokens:13,} {row['seconds']:8.1f} {row['cpu_seconds']:8.1f} "
                     f"{samples / row['seconds']:10,.0f} {row['peak_mb']:8,.0f}",
                     flush=True,
                 )
-    growth = {method: exponent([row for row in measured if row["method"] == method]) for method in options.methods}
+    growth = {method: grown([row for row in runs if row["method"] == method]) for method in options.methods}
     for method, slope in growth.items():
-        print(f"{method}: seconds grow as samples^{slope:.2f}" if slope else f"{method}: one size, no growth")
-    print(json.dumps({"benchmark": "pruning", "ratios": RATIOS, "growth_exponent": growth, "runs": measured}))
+        print(f"{method}: CPU seconds grow as samples^{slope:.2f}" if slope else f"{method}: one size, no growth")
+    print(json.dumps({"benchmark": "pruning", "ratios": RATIOS, "growth_exponent": growth, "runs": runs}))
 
 
 def generate(scores: Path, samples: int, response_tokens: int) -> int:
@@ -105,19 +104,11 @@ def sample_table(start: int, lengths: np.ndarray, nll_N: np.ndarray, rng: np.ran
 
 
 def run(folder: Path, method: str, options: str) -> dict[str, float]:
-    command = [sys.executable, PROGRAM, folder / "scores", folder / "out", method]
-    done = subprocess.run([*command, *map(str, RATIOS.values()), options], capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{method}: {done.stderr}")
-    measured: dict[str, float] = json.loads(done.stdout)
-    return measured
+    return measured(method, [PROGRAM, folder / "scores", folder / "out", method, *RATIOS.values(), options])
 
 
-def exponent(rows: list[dict[str, float]]) -> float | None:
-    small, large = rows[0], rows[-1]
-    if small is large:
-        return None
-    return math.log(large["seconds"] / small["seconds"]) / math.log(large["samples"] / small["samples"])
+def grown(rows: list[dict[str, float]]) -> float | None:
+    return exponent(rows[0], rows[-1], "cpu_seconds") if len(rows) > 1 else None
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 
 The grid is that of `simulated/folder.py`: 104 cells a seed, five benchmarks of their full size (or `--share` of it).
 `report` is the process `prunegrid report`; it collects the table first, so `table` is a process `prunegrid table` to
-compare with. Both are in CPU seconds: what you wait on an idle machine. Each page is opened from its file five times
-in Debian's Chromium, with nothing cached: median and fastest of the seconds until the table is drawn, until the items
-of two rows are, and until the link of an item shows its answers; and CPU seconds of the page's process.
+compare with. Both are in CPU seconds: what you wait on an idle machine. Where Debian's Chromium is installed, each page
+is opened from its file five times, with nothing cached: median and fastest of the seconds until the table is drawn,
+until the items of two rows are, and until the link of an item shows its answers; and CPU seconds of the page's process.
 `--keep` leaves the made-up folder there; `--results` measures a finished one. The last line is one JSON object.
 """
 
@@ -65,7 +65,7 @@ def measure(root: Path, page: Path) -> dict[str, Any]:
         "items": (page, address, "#view-items[data-ready] a.item"),
         "item": (own, f"{address}&item=7", "#view-items article .item-side-a"),
     }
-    opened = open_pages(places)
+    opened = open_pages(places) if shutil.which("chromium") else {}
     for name, (median, fastest, cpu) in opened.items():
         file = f"{places[name][0].name}, {places[name][0].stat().st_size / 1e6:.1f} MB"
         print(f"{name:6} {median:5.2f} s until it is drawn, fastest {fastest:.2f}, CPU {cpu:.2f} ({file})")

@@ -126,7 +126,7 @@ def compare(run: Row, base: Row) -> Row:
 def main() -> None:
     options = arguments()
     results = {"forwards": forwards, "every": every}[options.part](options)
-    print(json.dumps({"part": options.part, **results}))
+    print(json.dumps({"benchmark": "rescoring", "part": options.part, **results}))
 
 
 if __name__ == "__main__":

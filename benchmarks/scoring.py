@@ -89,7 +89,17 @@ def main() -> None:
     ratios["memory_ours_over_naive"] = round(float(memory["ours"] / memory["naive"]), 3)
     facts = {"samples": len(rows), "tokens": tokens, "max_length": options.max_length, "threads": options.threads}
     facts |= {} if options.device == "cpu" else {"device": torch.cuda.get_device_name()}
-    print(json.dumps({**facts, "model": options.model.name, **ratios, "sides": table.round(1).to_dict("index")}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "scoring",
+                **facts,
+                "model": options.model.name,
+                **ratios,
+                "sides": table.round(1).to_dict("index"),
+            }
+        )
+    )
 
 
 def chosen_rows(options: argparse.Namespace) -> Sequences:

@@ -12,13 +12,14 @@ with the least of `--repeat` is shown. The last line is one JSON object.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from children import cpu_seconds
 
 PROGRAM = Path(__file__).with_name("programs") / "startup_job.py"
 PHASES = ("start", "imports", "load", "work", "exit", "overhead", "wall", "cpu")
@@ -64,11 +65,6 @@ def run(job: str, options: argparse.Namespace) -> dict[str, float]:
     wall = end - start
     totals = {"overhead": wall - marks["work"], "wall": wall, "cpu": cpu_seconds() - cpu_start}
     return {phase: round(seconds, 2) for phase, seconds in (phases | totals).items()}
-
-
-def cpu_seconds() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return children.ru_utime + children.ru_stime
 
 
 if __name__ == "__main__":

@@ -266,7 +266,8 @@ def main() -> None:
         results = {"peers": peers, "marginal": marginal, "dynamic": dynamic}[options.part](Bench(options, Path(work)))
     kept = ("part", "samples", "max_length", "batch", "batch_tokens", "rounds", "epochs", "threads")
     device = {} if options.device == "cpu" else {"device": torch.cuda.get_device_name()}
-    print(json.dumps({key: getattr(options, key) for key in kept} | device | {"model": options.model.name} | results))
+    facts = {"benchmark": "training"} | {key: getattr(options, key) for key in kept}
+    print(json.dumps(facts | device | {"model": options.model.name} | results))
 
 
 if __name__ == "__main__":
