@@ -35,8 +35,8 @@ from prunegrid.training.memory_model import (
     training_bytes,
 )
 
-# MiB of a process after its imports, from the sandbox's benchmark files (docs/how-to/plan.md). CUDA's libraries come
-# on top.
+# MiB of a process after its imports, from the sandbox's benchmark files (docs/explanation/cost-model.md). CUDA's
+# libraries come on top.
 SMALL, DRAWING, TORCH, HARNESS, TRAINER = 250, 400, 500, 600, 700
 CUDA_HOST = 2500
 ASSUMED_GPU = 80e9  # bytes

@@ -1,5 +1,6 @@
-"""The time limits that a scheduler is given, in minutes: four times the estimate (docs/how-to/plan.md), and at least
-an hour.
+"""The time limits that a scheduler is given, in minutes: four times the estimate, and at least an hour.
+
+docs/explanation/cost-model.md has the estimate.
 
 On a GPU it is ten times until the rates are measured: the assumed ones are an H100's, and a card may be much slower.
 

@@ -1,4 +1,6 @@
-"""The cost model: what a job computes, and the seconds that it takes at default rates (docs/how-to/plan.md).
+"""The cost model: what a job computes, and the seconds that it takes at default rates.
+
+docs/explanation/cost-model.md has the formulas.
 
 A workload is operations (tokens x parameters), forward passes x layers (each has a least time, however small it is),
 optimizer steps, tokens of tables, and bytes that are loaded. The start-up comes on top.

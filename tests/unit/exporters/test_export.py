@@ -44,7 +44,7 @@ def write(folder: Path, samples: list[Kept]) -> Path:
 
 
 def recipe(scores: Path, selection: Path) -> list[tuple[list[int], list[int]]]:
-    """Ids and labels as docs/how-to/usage.md of version 0.1 made them."""
+    """Ids and labels as the docs of version 0.1 made them."""
     tokens = pq.read_table(scores / "tokens.parquet").to_pandas().set_index("sample_id")
     rows = []
     for row in pq.read_table(selection / "selection.parquet").to_pylist():

@@ -178,7 +178,7 @@ def test_large_vocabulary_has_smaller_chunks_on_a_cpu() -> None:
     ],
 )
 def test_passes_of_8192_tokens_on_one_gpu(shape: Shape, method: str, gigabytes: int, checkpointed: int) -> None:
-    """The table of docs/how-to/plan.md, in GB: without and with gradient checkpointing, CUDA's own gigabyte
+    """The table of docs/explanation/cost-model.md, in GB: without and with gradient checkpointing, CUDA's gigabyte
     included."""
     for on, expected in {False: gigabytes, True: checkpointed}.items():
         experiment = trained(
