@@ -220,14 +220,14 @@ def test_prompts() -> None:
 def test_the_original_file_becomes_items_with_plausible_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the script in docs/reference/evaluation.md, run as it stands there."""
+    """By the script in docs/explanation/paper-protocol.md, run as it stands there."""
     asked = [
         {"question": "Who?", "answers": [{"text": "Ann", "answer_start": 0}], "is_impossible": False},
         {"question": "When?", "answers": [], "plausible_answers": [{"text": "1066"}, {"text": "a day"}]},
     ]
     article = {"title": "T", "paragraphs": [{"context": "Ann came.", "qas": asked}]}
     (tmp_path / "dev-v2.0.json").write_text(json.dumps({"data": [article]}))
-    page = (Path(__file__).parents[3] / "docs/reference/evaluation.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/explanation/paper-protocol.md").read_text()
     (script,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "dev-v2.0.json" in block)
     monkeypatch.chdir(tmp_path)
     exec(script, {})
