@@ -135,7 +135,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with the example of docs/reference/pruners.md, `my_pruners.py`; the registries are
+    """A working directory with the example of docs/tutorials/own-pruner.md, `my_pruners.py`; the registries are
     restored."""
     (tmp_path / "my_pruners.py").write_text(example())
     monkeypatch.chdir(tmp_path)

@@ -6,11 +6,8 @@ from support.snakemake_runs import ROOT
 
 
 def example() -> str:
-    """The pruner of one's own in docs/reference/pruners.md: the first Python block of the section "Your own"."""
-    section = (ROOT / "docs/reference/pruners.md").read_text().partition("## Your own")[2]
-    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert block
-    return block.group(1)
+    """The pruner of docs/tutorials/own-pruner.md, `my_pruners.py`: its first Python block."""
+    return code_blocks("docs/tutorials/own-pruner.md", "python")[0]
 
 
 def code_blocks(page: str, language: str) -> list[str]:

@@ -335,7 +335,7 @@ def test_importing_pruners_imports_no_scikit_learn() -> None:
 
 
 def test_the_example_of_docs_reads_vectors_in_20_lines() -> None:
-    (code,) = [block for block in code_blocks("docs/reference/pruners.md", "python") if "hidden_mean" in block]
+    (code,) = [block for block in code_blocks("docs/tutorials/own-pruner.md", "python") if "hidden_mean" in block]
     assert len(code.strip().splitlines()) <= 20
     before = set(SAMPLE)
     try:

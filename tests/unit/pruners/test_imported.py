@@ -113,12 +113,12 @@ def judged(tmp_path: Path) -> Path:
 
 
 def test_any_pruner_may_read_an_imported_column(judged: Path, plugin_folder: Path) -> None:
-    """The example of docs/reference/pruners.md that reads a column of scores from elsewhere, as it stands there."""
+    """The example of docs/tutorials/own-pruner.md that reads a column of scores from elsewhere, as it stands there."""
     from prunegrid.api.scores import add_scores
     from prunegrid.api.selection import prune
     from support.docs import code_blocks
 
-    (code,) = (block for block in code_blocks("docs/reference/pruners.md", "python") if '"deita"' in block)
+    (code,) = (block for block in code_blocks("docs/tutorials/own-pruner.md", "python") if '"deita"' in block)
     assert len(code.strip().splitlines()) <= 20
     (plugin_folder / "my_judged.py").write_text(code)
     ids = handmade_scores.random_scores(20).sample_id

@@ -1,4 +1,4 @@
-"""Pruners from outside: the example of docs/reference/pruners.md, `module:function`, and the entry point group."""
+"""Pruners from outside: the example of docs/tutorials/own-pruner.md, `module:function`, and the entry point group."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ from prunegrid.experiment.variant import Variant
 from prunegrid.pruners import SAMPLE, Choice, Draw, KeptSamples, Scores
 from prunegrid.selection.prune import prune
 from support import handmade_scores
-from support.docs import example
+from support.docs import code_blocks, example
 from support.errors import refused
 from support.handmade_scores import spec
 from support.snakemake_runs import DEFAULT, ROOT, planned, snakemake
@@ -37,6 +37,14 @@ def test_the_example_prunes(folder: Path) -> None:
     assert (told["module"], told["version"]) == ("my_pruners", 1)
     assert re.fullmatch("[0-9a-f]{64}", told["source"])
     assert pruners.pruner_names("my_pruners:moderate+ppl") == ("moderate", "ppl")
+
+
+def test_the_token_pruner_of_the_tutorial_keeps_later_tokens(folder: Path) -> None:
+    exec(code_blocks("docs/tutorials/own-pruner.md", "python")[1], {"__name__": "late_example"})
+    scores = handmade_scores.scores([6, 4])
+    scores.tokens["nll"] = np.zeros(10, np.float32)
+    selection = pruners.select(scores, spec("random+late", 1, 0.5), Draw(0))
+    assert [selection.kept_positions(row).tolist() for row in range(2)] == [[3, 4, 5], [2, 3]]
 
 
 def test_a_variant_is_named_after_the_function(folder: Path) -> None:
