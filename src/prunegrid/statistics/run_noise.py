@@ -14,7 +14,7 @@ same way, and each was asked several benchmarks. So:
    freedom: one noisy row among quiet ones must not be found for its noise.
 
 Degrees of freedom never exceed the pool's. One row and its baseline: all this is the variance of their differences,
-with S - 1. docs/reference/statistics.md has the simulations by which this was chosen.
+with S - 1. docs/explanation/trust.md has the simulations by which this was chosen.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What the intervals and asterisks promise, kept in simulated tables: benchmarks/simulated makes their answers.
 
 Limits are binomial: a rate may miss its bound by what chance gives once in 10,000 runs of the test. The quick form has
-200 tables, the slow ones 600 or 1,500; docs/reference/statistics.md has the whole comparison (benchmarks/inference.py).
+200 tables, the slow ones 600 or 1,500; docs/explanation/trust.md has the whole comparison (benchmarks/inference.py).
 """
 
 from functools import lru_cache
