@@ -56,7 +56,7 @@ def random_model(folder: Path, layers: int, width: int) -> Path:
 
 
 def model_name(options: argparse.Namespace) -> str:
-    return options.model.name if options.model else f"random, {options.layers} layers of {options.width}"
+    return options.model.name if options.model else f"a random Llama of {options.layers} layers of {options.width}"
 
 
 def random_samples(options: argparse.Namespace, vocabulary: int) -> Sequences:

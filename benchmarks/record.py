@@ -47,7 +47,7 @@ class Command(NamedTuple):
     def filled(self) -> list[str] | None:
         """The arguments with the environment's folders; None if one of them is not set."""
         try:
-            return shlex.split(string.Template(self.arguments).substitute(DEFAULTS | os.environ))
+            return [string.Template(word).substitute(DEFAULTS | os.environ) for word in shlex.split(self.arguments)]
         except KeyError as missing:
             print(f"{self.name}: skipped, since the variable {missing.args[0]} is not set", flush=True)
             return None

@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from prunegrid.experiment import grid
 from prunegrid.experiment.locate import read_folder
 from simulated.folder import write_grid
 
@@ -69,7 +70,8 @@ def measure(root: Path, page: Path) -> dict[str, Any]:
     for name, (median, fastest, cpu) in opened.items():
         file = f"{places[name][0].name}, {places[name][0].stat().st_size / 1e6:.1f} MB"
         print(f"{name:6} {median:5.2f} s until it is drawn, fastest {fastest:.2f}, CPU {cpu:.2f} ({file})")
-    built = {"report_cpu_s": round(seconds, 1), "table_cpu_s": round(table, 1), "report_mb": megabytes}
+    built: dict[str, Any] = {"report_cpu_s": round(seconds, 1), "table_cpu_s": round(table, 1), "report_mb": megabytes}
+    built["cells"] = len(grid.cells(experiment))
     return built | {"pages_beside": len(beside), "bytes": sizes, "opening_s": opened}
 
 
