@@ -5,6 +5,7 @@ CORES ?= all
 WORKERS ?= 2
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
+DOCS := .venv/.docs
 export PATH := $(BIN):$(PATH)
 
 .PHONY: benchmarks speed results check test test-slow test-exhaustive test-all lowest lint schema environment clean
@@ -52,6 +53,16 @@ lint: $(READY)
 	mypy
 	lint-imports
 	snakemake --lint
+
+.PHONY: docs
+# The docs site, in build/site: it opens from a disk.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+$(DOCS): envs/docs.txt $(READY)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore pip install --quiet \
+		--constraint envs/requirements.txt --requirement envs/docs.txt
+	touch $(DOCS)
 
 schema: $(READY)
 	python -m prunegrid.experiment.config > workflow/schemas/config.schema.json

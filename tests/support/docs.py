@@ -4,6 +4,8 @@ import re
 
 from support.snakemake_runs import ROOT
 
+NOT_OWN = ("build", "dist", "results", "shared")  # folders that runs and builds fill
+
 
 def example() -> str:
     """The pruner of docs/tutorials/own-pruner.md, `my_pruners.py`: its first Python block."""
@@ -19,6 +21,14 @@ def pages() -> list[str]:
     """All pages, from the repository's root."""
     files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").glob("*.md")]
     return sorted(str(page.relative_to(ROOT)) for page in files)
+
+
+def all_pages() -> list[str]:
+    """Every Markdown file that belongs to the repository, from its root."""
+    folders = [path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink()]
+    own = [path for path in folders if path.name not in NOT_OWN and (path.name[0] != "." or path.name == ".github")]
+    inside = [page for folder in own for page in folder.rglob("*.md")]
+    return sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *inside, ROOT / "results/README.md"])
 
 
 def named_tests(page: str) -> list[tuple[str, str]]:

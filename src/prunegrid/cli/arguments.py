@@ -21,7 +21,8 @@ def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-tokens", type=whole_number(8), default=4096, help="padded tokens a forward pass")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 on cuda, else float32")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=whole_number(1), default=os.cpu_count())
+    threads = "CPU threads (default: one per core)"
+    parser.add_argument("--threads", type=whole_number(1), default=os.cpu_count(), help=threads)
 
 
 def dtype(options: argparse.Namespace) -> Any:
