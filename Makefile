@@ -8,7 +8,8 @@ READY := .venv/.ready
 DOCS := .venv/.docs
 export PATH := $(BIN):$(PATH)
 
-.PHONY: benchmarks speed results check test test-slow test-exhaustive test-all lowest lint schema environment clean
+.PHONY: benchmarks speed results check test test-slow test-exhaustive test-all lowest lint schema environment dist
+.PHONY: release-check clean
 
 results: $(READY)
 	@if [ -t 2 ]; then export SNAKEMAKE_PROFILE=profiles/terminal; fi; snakemake --cores $(CORES)
@@ -49,7 +50,7 @@ lowest: $(READY)
 lint: $(READY)
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile workflow/rules
+	snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	mypy
 	lint-imports
 	snakemake --lint
@@ -74,6 +75,20 @@ benchmarks: $(READY)
 # docs/results/speed.md, from these records.
 speed: $(READY)
 	python benchmarks/page.py
+
+# An sdist and a wheel in dist/, made by the backend alone, and checked.
+dist: build/packaging
+	rm -rf dist
+	build/packaging/bin/python -m build --outdir dist .
+	build/packaging/bin/twine check --strict dist/*
+
+build/packaging:
+	$(PYTHON) -m venv build/packaging
+	PIP_DISABLE_PIP_VERSION_CHECK=1 build/packaging/bin/pip install --quiet build twine
+
+# Before a release is uploaded: CONTRIBUTING.md, "Releases".
+release-check: $(READY) dist
+	python tests/support/programs/release_check.py
 
 clean:
 	rm -rf results/sandbox results/published

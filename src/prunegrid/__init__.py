@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from prunegrid.api.selection import prune as prune
     from prunegrid.api.suggest import Curves as Curves
     from prunegrid.api.suggest import suggest as suggest
+    from prunegrid.core.installation import workflow_files as workflow_files
 
-__version__ = "0.1.0"
+    __version__: str
 
 _MODULES = {
     "Comparison": "prunegrid.api.compare",
@@ -43,6 +44,7 @@ _MODULES = {
     "prune": "prunegrid.api.selection",
     "score": "prunegrid.api.scores",
     "suggest": "prunegrid.api.suggest",
+    "workflow_files": "prunegrid.core.installation",
 }
 __all__ = [
     "Comparison",
@@ -66,6 +68,8 @@ if not TYPE_CHECKING:  # a type checker is to refuse names that are not there
 
     def __getattr__(name: str) -> Any:
         """A name of the Python interface (PEP 562)."""
+        if name == "__version__":
+            return import_module("prunegrid.core.installation").package_version()
         if name not in _MODULES:
             raise AttributeError(f"module 'prunegrid' has no attribute {name!r}")
         return getattr(import_module(_MODULES[name]), name)

@@ -116,7 +116,7 @@ def kill_all(whole: Whole, groups: tuple[tuple[str, ...], ...], folder: Path) ->
 
 
 def test_every_rule_is_here(whole: Whole) -> None:
-    text = "".join(path.read_text() for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
+    text = "".join(path.read_text() for path in [ROOT / "workflow/Snakefile", *(ROOT / "workflow/rules").glob("*.smk")])
     rules = set(re.findall(r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", text, re.MULTILINE))
     imported = {"import_scores"}  # only of the user's own files: tests/workflow/test_imported.py
     in_shards = {*SHARD_RULES}  # in place of `prune`: tests/faults/test_shards.py

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ rule best:
 def module(folder: Path, *arguments: str, more: str = "", table: str = "rules.prunegrid_table.output.csv") -> Any:
     """A user's own Snakefile, which reads prunegrid's table; it does not stand beside prunegrid's."""
     put(folder / "mine.yaml", yaml.safe_dump(SMALL))
-    put(folder / "Snakefile", MODULE.format(snakefile=str(ROOT / "Snakefile"), more=more, table=table))
+    put(folder / "Snakefile", MODULE.format(snakefile=str(ROOT / "workflow/Snakefile"), more=more, table=table))
     command = [sys.executable, "-m", "snakemake", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
@@ -71,6 +72,46 @@ def test_module_with_a_prefix(tmp_path: Path) -> None:
     done = module(tmp_path, "-n", more='prefix: "theirs"')
     assert done.returncode == 0, done.stdout + done.stderr
     assert "theirs/results/mine/table/table.csv" in done.stdout
+
+
+@pytest.mark.slow
+def test_snakedeploy_of_a_clone(tmp_path: Path) -> None:
+    """A clone on disk: snakedeploy leaves the Snakefile's path relative to it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", "snakedeploy"], check=True)
+    clone, folder = tmp_path / "clone", tmp_path / "mine"
+    for name in ("config", "workflow"):
+        shutil.copytree(ROOT / name, clone / name, symlinks=True)
+    for name in ("LICENSE", "config.yaml"):
+        shutil.copy(ROOT / name, clone / name)
+    (clone / "profiles").symlink_to("workflow/profiles")
+    deploy = [
+        tmp_path / "venv/bin/snakedeploy",
+        "deploy-workflow",
+        clone,
+        folder,
+        "--name",
+        "prunegrid",
+        "--branch",
+        "main",
+    ]
+    subprocess.run(deploy, check=True, capture_output=True)
+    assert (folder / "config/config.yaml").read_bytes() == (ROOT / "config.yaml").read_bytes()
+    text = (folder / "workflow/Snakefile").read_text()
+    (folder / "workflow/Snakefile").write_text(text.replace('"workflow/Snakefile"', f'"{clone}/workflow/Snakefile"'))
+    command = [sys.executable, "-m", "snakemake", "-n"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    jobs = jobs_of(done.stdout)
+    assert (jobs["prune"], jobs["all"]) == (18, 1)
+    assert "profiles/default" in done.stdout + done.stderr
+
+
+def test_test_config_is_a_whole_small_experiment() -> None:
+    command = [sys.executable, "-m", "snakemake", "-n", "--snakefile", "workflow/Snakefile", "--directory", ".test"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert jobs_of(done.stdout)["total"] == 18 or "Nothing to be done" in done.stdout
 
 
 def test_module_with_a_bad_config_is_one_clear_line(tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ def test_nothing_is_unpickled_evaluated_or_given_to_a_shell(path: Path) -> None:
 
 
 def test_rules_run_scripts_not_shells() -> None:
-    for path in [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
+    for path in [ROOT / "workflow/Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]:
         assert not re.search(r"^\s*(shell|run):|\bshell\(", path.read_text(), re.MULTILINE), path
 
 

@@ -19,6 +19,7 @@ prunegrid figures results/sandbox
 prunegrid ladder results/ladder
 prunegrid compare results/sandbox --model sandbox-1M=LLaMA2-7B
 prunegrid stats out/a out/b --metric acc
+prunegrid init my-grid
 prunegrid doctor experiments/paper.yaml
 prunegrid status experiments/paper.yaml
 prunegrid clean results/sandbox
@@ -45,6 +46,7 @@ from prunegrid.cli import (
     export,
     extra,
     figures,
+    init,
     keep,
     ladder,
     merge,
@@ -85,6 +87,7 @@ COMMANDS = (
     ladder,
     compare,
     stats,
+    init,
     doctor,
     status,
     clean,

@@ -6,16 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prunegrid import __version__
 from prunegrid.core import locks
 from prunegrid.core.disk_errors import free_bytes
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import parquet_schema, read_json, sha256
+from prunegrid.core.versions import STEP
 from prunegrid.experiment import layout
 from prunegrid.scoring.origin import results_folder
 from prunegrid.scoring.sequences import Sequences
 
 LOCK = ".lock"
+FIRST_STEP = 2  # of scores that do not record it, which 0.1.0 wrote
 
 
 @contextmanager
@@ -65,12 +66,12 @@ def refuse_extra(out: Path) -> None:
 
 
 def present_scores(out: Path, digests: dict[str, str]) -> dict[str, Any] | None:
-    """The meta of complete scores with these digests that this version has written; None if there are none."""
+    """The meta of complete scores with these digests of today's scoring step; None if there are none."""
     files = [out / name for name in (layout.SAMPLES, layout.TOKENS, layout.DATA)]
     if not all(file.is_file() for file in (*files, out / layout.META, out / layout.TOKENIZER / "tokenizer.json")):
         return None
     meta: dict[str, Any] = read_json(out / layout.META)
-    if meta.get("digests") != digests or meta.get("version") != __version__:
+    if meta.get("digests") != digests or meta.get("step", FIRST_STEP) != STEP["score"]:
         return None
     try:
         for file in files:

@@ -16,9 +16,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from prunegrid import __version__
 from prunegrid.core.errors import PrunegridError
 from prunegrid.core.files import draft, read_json, replace, replacing
+from prunegrid.core.versions import STEP
 from prunegrid.experiment import layout
 from prunegrid.experiment.training import Scoring
 from prunegrid.models import describe, prepare_tokenizer, template_digest
@@ -107,7 +107,7 @@ class Inputs:
 
     def identity(self, settings: Scoring) -> dict[str, Any]:
         """What a pass that goes on must have in common with the one that was interrupted."""
-        rest: dict[str, Any] = {"on_bad_row": self.on_bad_row, "version of prunegrid": __version__}
+        rest: dict[str, Any] = {"on_bad_row": self.on_bad_row, "version of scoring": STEP["score"]}
         rest |= {"list of optional scores": settings.extra} if settings.extra else {}
         return {**self.digests, "batch size": settings.batch_tokens, **rest}
 
@@ -140,7 +140,10 @@ def _begin(fresh: Path, inputs: Inputs, settings: Scoring, shards: int | None, k
     """Tokenise the data, check what a pass needs, and lay out its shards in the folder `fresh`."""
     renderer = Renderer(inputs.tokenizer)
     sequences, cut = tokenise_shard(fresh / layout.DATA, renderer, settings.max_length)
-    meta = pass_facts(inputs.model, inputs.digests, settings, sequences, cut, renderer) | {"model": inputs.source}
+    meta = pass_facts(inputs.model, inputs.digests, settings, sequences, cut, renderer) | {
+        "model": inputs.source,
+        "step": STEP["score"],
+    }
     data = read_json(fresh / layout.DATA_COUNTS)["source"]
     refuse_empty(meta, data["path"] or data["hub"])
     check_space(fresh.parent, sequences)
