@@ -43,7 +43,7 @@ def _command(parser: argparse.ArgumentParser) -> str:
     parts = [f"## `{parser.prog}` {{ #{name} }}", _text(parser.description or ""), f"```text\n{usage}\n```"]
     parts.append("\n".join(["| argument | default | meaning |", "|---|---|---|", *map(_row, _shown(parser))]))
     if parser.epilog:
-        parts.append(f"```text\n{parser.epilog.strip()}\n```")
+        parts.append(f"Example: `{parser.epilog.removeprefix('example: ')}`")
     if any("--pair" in action.option_strings for action in parser._actions):
         parts.append("The names of the pruners are in [Pruners](pruners.md).")
     return "\n\n".join(parts) + "\n"

@@ -26,8 +26,9 @@ prunegrid clean results/sandbox
 prunegrid plan experiments/paper.yaml
 prunegrid contamination train.jsonl --against test.jsonl
 
-Each command is a module of this room: the first line of its docstring is its help, `add_arguments` declares its
-options, `run` runs it. `run` imports what it runs (torch, pandas), so the other commands start without.
+Each command is a module of this room: the first line of its docstring is its help, the line above its example,
+`add_arguments` declares its options, `run` runs it. `run` imports what it runs (torch, pandas), so the other commands
+start without.
 """
 
 import argparse
@@ -126,12 +127,18 @@ def _fix(error: OSError) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="prunegrid", description="Prune a fine-tuning set: samples, then tokens.")
+    parser = Parser(
+        prog="prunegrid", description="Prune a fine-tuning set: samples, then tokens of the samples that are kept."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
+    examples = {line.split()[1]: line for line in (__doc__ or "").splitlines() if line.startswith("prunegrid ")}
     for module in COMMANDS:
         name, text = module.__name__.rpartition(".")[2], (module.__doc__ or "").partition("\n")[0]
-        command = commands.add_parser(name, help=text.rstrip("."), description=text, formatter_class=Defaults)
+        example = f"example: {examples[name]}" if name in examples else None
+        command = commands.add_parser(
+            name, help=text.rstrip("."), description=text, epilog=example, formatter_class=Defaults
+        )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser

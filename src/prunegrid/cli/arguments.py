@@ -18,9 +18,11 @@ EXPERIMENT = "config.yaml, experiments/mine.yaml, ... or results/<experiment>"
 
 
 def add_forward_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--batch-tokens", type=whole_number(8), default=4096, help="padded tokens a forward pass")
+    parser.add_argument(
+        "--batch-tokens", type=whole_number(8), default=4096, help="tokens of a forward pass, padding included"
+    )
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="default: bfloat16 on cuda, else float32")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where the model runs")
     threads = "CPU threads (default: one per core)"
     parser.add_argument("--threads", type=whole_number(1), default=os.cpu_count(), help=threads)
 
@@ -30,24 +32,26 @@ def dtype(options: argparse.Namespace) -> Any:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """How the rows of one's own data are read: the options of `dataset` in a config file."""
-    turns = "answers of a conversation that are learned: each in a row of its own, the last, or all in one row"
-    field = "the file's name of system, prompt, response or messages, repeatable"
-    bad = "stop at a row that cannot be read, or skip and count it"
+    """How rows of a user's data are read: the options of `dataset` in a config file."""
+    turns = "answers of a conversation to train on: each as its own sample, only the last, or all in one sample"
+    field = "the file's name for the field system, prompt, response or messages; repeatable"
+    bad = "stop at an unreadable row, or skip and count it"
     parser.add_argument("--turns", choices=get_args(Turns), default="each", help=turns)
     parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)
-    parser.add_argument("--ignore", default="", metavar="A,B", help="fields with text that need not be read")
+    parser.add_argument("--ignore", default="", metavar="A,B", help="text fields to ignore")
     parser.add_argument("--on-bad-row", choices=get_args(BadRows), default="error", help=bad)
-    carry = "columns that are copied along, such as an id of yours"
+    carry = "columns to copy along, such as your ids"
     parser.add_argument("--carry", default="", metavar="A,B", help=carry)
-    parser.add_argument("--drop-duplicates", action="store_true", help="drop samples whose messages occur before")
-    nearly = "drop those whose messages nearly occur before, too (four in five runs of five words are the same)"
+    parser.add_argument("--drop-duplicates", action="store_true", help="drop samples whose messages occurred before")
+    nearly = "also drop near duplicates (at least four in five 5-word sequences are the same)"
     parser.add_argument(
         "--drop-near-duplicates", action="store_const", const="near", dest="drop_duplicates", help=nearly
     )
-    parser.add_argument("--split", default="train", help="of a hub data set, or of a folder with several splits")
-    parser.add_argument("--config", help="configuration of a hub data set")
-    parser.add_argument("--revision", help="commit, branch or tag of a hub data set")
+    parser.add_argument(
+        "--split", default="train", help="split of a data set on the hub, or of a folder with several splits"
+    )
+    parser.add_argument("--config", help="configuration of a data set on the hub")
+    parser.add_argument("--revision", help="commit, branch or tag of a data set on the hub")
 
 
 def dataset_from(options: argparse.Namespace) -> tuple[Dataset, str | None]:

@@ -1,4 +1,4 @@
-"""Choose samples from scores, for shards that `prunegrid cut` cuts on several machines."""
+"""Choose the samples to keep; `prunegrid cut` then cuts their tokens, in shards on several machines."""
 
 import argparse
 from pathlib import Path
@@ -7,10 +7,14 @@ from prunegrid.cli.prune import add_pruning_arguments, pruning
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
-    parser.add_argument("--match", type=Path, metavar="FILE", help="selection.json whose realised counts to keep")
+    parser.add_argument("--scores", type=Path, required=True, help="folder that `prunegrid score` wrote")
+    parser.add_argument(
+        "--match", type=Path, metavar="FILE", help="selection.json; keep as many samples and tokens as it does"
+    )
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder for choice.parquet, which all machines see")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for choice.parquet, on a disk that all machines share"
+    )
     add_pruning_arguments(parser)
 
 

@@ -1,4 +1,4 @@
-"""List the cells that the config does not name any more, and remove them with --yes."""
+"""List the cells that are no longer in the config, and delete them with --yes."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from prunegrid.cli.arguments import EXPERIMENT
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, help=EXPERIMENT)
-    parser.add_argument("--yes", action="store_true", help="remove them: selections, weights, scores of items, logs")
+    parser.add_argument("--yes", action="store_true", help="delete them: selections, weights, item scores, logs")
 
 
 def run(options: argparse.Namespace) -> None:

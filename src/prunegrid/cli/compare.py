@@ -1,4 +1,4 @@
-"""Set results beside the published ones; or audit those."""
+"""Compare results with the published ones, or audit the published ones."""
 
 import argparse
 from pathlib import Path
@@ -10,15 +10,27 @@ from prunegrid.pruners.method import AUTHORS, PAPER
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("results", type=Path, nargs="?", help="results/<experiment> or a results.parquet")
-    parser.add_argument("--with", dest="other", type=Path, metavar="RESULTS", help="instead of the published tables")
-    parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
+    parser.add_argument(
+        "--with",
+        dest="other",
+        type=Path,
+        metavar="RESULTS",
+        help="compare with these results instead of the published ones",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="names of the same model in both results; repeatable",
+    )
     parser.add_argument(
         "--reading",
         choices=(PAPER, AUTHORS),
         default=PAPER,
-        help="of your variants, those of this reading; without results: what the published rows were trained on in it",
+        help="use your variants of this reading; without results, show what the published rows were trained on in it",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all rows and columns there, too")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="also write all rows and columns to this file")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Look for the items of benchmarks in training data."""
+"""Search training data for the items of benchmarks."""
 
 import argparse
 import json
@@ -11,10 +11,10 @@ from prunegrid.cli.arguments import add_data_arguments, dataset_from
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    items = "files of items, or data sets of the hub (their split: test)"
-    parser.add_argument("data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
+    items = "files of items, or data sets on the hub (split test)"
+    parser.add_argument("data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set on the hub")
     parser.add_argument("--against", nargs="+", required=True, metavar="FILE", help=items)
-    parser.add_argument("--json", action="store_true", help="print the counts and items as JSON, not sentences")
+    parser.add_argument("--json", action="store_true", help="print the counts and items as JSON instead of sentences")
     add_data_arguments(parser)
 
 

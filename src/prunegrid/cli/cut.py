@@ -1,4 +1,4 @@
-"""Cut one shard of a selection by what `prunegrid choose` chose."""
+"""Cut the tokens of one shard of the samples that `prunegrid choose` chose."""
 
 import argparse
 import re
@@ -8,8 +8,8 @@ SHARD = re.compile(r"(\d+)/(\d+)")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="what `prunegrid choose` wrote; the parts are written there")
-    parser.add_argument("--shard", type=_shard, required=True, metavar="I/N", help="which of how many: 1/8 up to 8/8")
+    parser.add_argument("folder", type=Path, help="folder that `prunegrid choose` wrote; the shard is written there")
+    parser.add_argument("--shard", type=_shard, required=True, metavar="I/N", help="shard I of N, such as 1/8")
     parser.add_argument("--scores", type=Path, help="the scores, if they have moved")
 
 

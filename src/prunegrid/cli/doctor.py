@@ -1,4 +1,4 @@
-"""Say what this machine can run, and what an experiment lacks here."""
+"""Check what this machine can run, and what an experiment lacks here."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Add an optional score that some pruners read, or scores of your own from a file."""
+"""Add an optional score to a folder of scores: one that prunegrid computes, or your own from a file."""
 
 import argparse
 import sys
@@ -18,14 +18,14 @@ from prunegrid.pruners.columns import EXTRAS, QUERY_EXTRAS, REFERENCE_EXTRAS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    names = f"the score: {', '.join(EXTRAS)}; with --from a name of your choice"
+    names = f"name of the score: {', '.join(EXTRAS)}; with --from, a name of your choice"
     parser.add_argument("name", metavar="NAME", help=names)
-    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
-    parser.add_argument("--model", help="the model that was scored with: a folder or a hub id (not with --from)")
+    parser.add_argument("--scores", type=Path, required=True, help="folder that `prunegrid score` wrote")
+    parser.add_argument("--model", help="the model that made the scores: a folder or a hub id (not with --from)")
     scores = ", ".join(sorted(REFERENCE_EXTRAS))
-    parser.add_argument("--reference", help=f"the reference model, for {scores}")
+    parser.add_argument("--reference", help=f"reference model, for {scores}")
     queries = ", ".join(sorted(QUERY_EXTRAS))
-    parser.add_argument("--query", dest="data", help=f"the query set, for {queries}: a file, or a data set of the hub")
+    parser.add_argument("--query", dest="data", help=f"query set, for {queries}: a file, or a data set on the hub")
     add_data_arguments(parser)
     add_forward_arguments(parser)
     _add_file_arguments(parser.add_argument_group("scores of your own"))
@@ -33,14 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_file_arguments(group: Any) -> None:
     """The keys of the section `scores` of an experiment."""
-    identity = "column that says whose score a row is: sample_id, row (and turn), a carried one; row=NAME; order"
-    missing = "samples without a score: an error, or the worst"
-    group.add_argument("--from", dest="file", metavar="FILE", help="JSON lines or Parquet with a score for each sample")
-    group.add_argument("--column", help="where the scores are, a.b for b within a (default: NAME, or score)")
+    identity = "column that identifies the sample: sample_id, row (and turn), or a carried one; row=NAME renames it; "
+    identity += "order: the n-th row belongs to the n-th row of the data"
+    missing = "samples without a score: stop with an error, or rank them last"
+    group.add_argument(
+        "--from", dest="file", metavar="FILE", help="file with a score for each sample: JSON lines or Parquet"
+    )
+    group.add_argument("--column", help="column of the scores; a.b is field b of column a (default: NAME, or score)")
     group.add_argument("--id", action="append", default=[], metavar="NAME", help=identity)
-    group.add_argument("--direction", choices=get_args(Direction), default="highest", help="which are the better ones")
+    group.add_argument("--direction", choices=get_args(Direction), default="highest", help="which scores are better")
     group.add_argument("--missing", choices=["refuse", "last"], default="refuse", help=missing)
-    group.add_argument("--source", default="", help="who made them, and with what: kept with the scores")
+    group.add_argument("--source", default="", help="who made the scores, and how; stored with them")
 
 
 def run(options: argparse.Namespace) -> None:

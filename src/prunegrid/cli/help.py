@@ -12,7 +12,7 @@ class Defaults(argparse.ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         help_text = action.help or ""
-        is_flag = action.default is None or action.default is False or action.default in ([], argparse.SUPPRESS)
+        is_flag = action.default is None or action.default is False or action.default in ("", [], argparse.SUPPRESS)
         return help_text if is_flag or "default" in help_text else super()._get_help_string(action)
 
 

@@ -1,4 +1,4 @@
-"""Score, prune and export in one: scores/, pruned/ and the export in one folder."""
+"""Score, prune and export a training set in one command."""
 
 import argparse
 import json
@@ -10,9 +10,11 @@ from prunegrid.cli.score import add_scoring_arguments, score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
+    parser.add_argument("data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set on the hub")
     parser.add_argument("--out", type=Path, required=True, help="folder for scores/, pruned/ and the export")
-    parser.add_argument("--json", action="store_true", help="print meta, selection and export as JSON, not sentences")
+    parser.add_argument(
+        "--json", action="store_true", help="print the scores' meta data, the selection and the export as JSON"
+    )
     add_export_arguments(parser)
     add_pruning_arguments(parser)
     add_scoring_arguments(parser)

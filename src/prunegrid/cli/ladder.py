@@ -8,10 +8,10 @@ from prunegrid.cli.arguments import add_results_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    rows = "two of the ladder's rows, if not those of its gap"
+    rows = "two rows of the ladder, instead of those of its gap"
     parser.add_argument("--gap", nargs=2, metavar="ROW", help=rows)
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
-    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="write all numbers there, too")
+    parser.add_argument("--out", type=Path, metavar="FILE.csv", help="also write all numbers to this file")
     add_results_folder(parser)
 
 

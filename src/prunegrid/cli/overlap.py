@@ -1,19 +1,24 @@
-"""Say how much selections have in common, beside what chance gives."""
+"""Measure how much selections overlap, compared with chance."""
 
 import argparse
 from pathlib import Path
 
 from prunegrid.cli.arguments import named_value, whole_number
 
-PATHS = "results/<experiment>, or two or more folders that `prunegrid prune` wrote, each with a name if you like"
+PATHS = "results/<experiment>, or two or more folders that `prunegrid prune` wrote, each with an optional name"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="[NAME=]DIR", help=PATHS)
-    parser.add_argument("--model", help="of an experiment, only this model's selections")
-    parser.add_argument("--budget", metavar="s0.125-t0.5", help="only those of this budget")
-    parser.add_argument("--seed", type=whole_number(0), help="only those of this seed")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write it: every pair as .csv or .parquet, or .md")
+    parser.add_argument("--model", help="compare only selections of this model of an experiment")
+    parser.add_argument("--budget", metavar="s0.125-t0.5", help="compare only selections of this budget")
+    parser.add_argument("--seed", type=whole_number(0), help="compare only selections of this seed")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write every pair of selections (.csv, .parquet), or the report (.md)",
+    )
 
 
 def run(options: argparse.Namespace) -> None:

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", type=Path, help=EXPERIMENT)
-    parser.add_argument("--samples", type=whole_number(1), help="of a training set that is not on this disk")
-    parser.add_argument("--tokens-per-sample", type=whole_number(1), help="prompt and response together, on average")
+    parser.add_argument(
+        "--samples", type=whole_number(1), help="number of samples of a training set that is not on this disk"
+    )
+    parser.add_argument(
+        "--tokens-per-sample", type=whole_number(1), help="average number of tokens of prompt and response together"
+    )
 
 
 def run(options: argparse.Namespace) -> None:

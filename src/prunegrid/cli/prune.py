@@ -1,4 +1,4 @@
-"""Choose samples and tokens from scores."""
+"""Choose the samples and tokens to keep, from scores."""
 
 import argparse
 import json
@@ -8,16 +8,18 @@ from typing import Any
 from prunegrid.cli.arguments import named_value, whole_number
 from prunegrid.core.ratios import read_amount
 
-PAIRS = "sample+token pruner (random+ppl, my_module:mine+ppl), or qtuning"
+PAIRS = "sample pruner + token pruner, such as random+ppl or my_module:mine+ppl, or a joint pruner, such as qtuning"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    out = "folder for selection.parquet and selection.json, which are replaced if there"
-    parser.add_argument("--scores", type=Path, required=True, help="what `prunegrid score` wrote")
-    parser.add_argument("--match", type=Path, metavar="FILE", help="selection.json whose realised counts to keep")
+    out = "folder for selection.parquet and selection.json; existing ones are replaced"
+    parser.add_argument("--scores", type=Path, required=True, help="folder that `prunegrid score` wrote")
+    parser.add_argument(
+        "--match", type=Path, metavar="FILE", help="selection.json; keep as many samples and tokens as it does"
+    )
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
     parser.add_argument("--out", type=Path, required=True, help=out)
-    parser.add_argument("--json", action="store_true", help="print selection.json, not sentences")
+    parser.add_argument("--json", action="store_true", help="print selection.json instead of sentences")
     add_pruning_arguments(parser)
 
 
@@ -26,14 +28,16 @@ def add_pruning_arguments(parser: argparse.ArgumentParser) -> None:
     forms = "a share (0.125), a percentage (12.5%%) or a count (5000, 20M)"
     parser.add_argument("--pair", required=True, help=PAIRS)
     parser.add_argument(
-        "--samples", "--sample-ratio", default="100%", metavar="RATIO", help=f"to keep: {forms}; default: all"
+        "--samples", "--sample-ratio", default="100%", metavar="RATIO", help=f"samples to keep: {forms}; default: all"
     )
     tokens = f"response tokens of the kept samples to keep: {forms}; default: all"
     parser.add_argument("--tokens", "--token-ratio", default="100%", metavar="RATIO", help=tokens)
-    parser.add_argument("--seed", type=whole_number(0), default=0)
-    units, unit_help = ("turn", "conversation"), "what a sample is: an answer, or all answers of a conversation"
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="seed of random choices")
+    units, unit_help = ("turn", "conversation"), "choose single answers, or whole conversations"
     parser.add_argument("--unit", choices=units, default="turn", help=unit_help)
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the pruner, repeatable")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="option of a pruner; repeatable"
+    )
 
 
 def pruning(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Write one page to explore a results folder or a selection with, which opens from disk."""
+"""Write an HTML page to explore a results folder or a selection; it opens from disk."""
 
 import argparse
 from pathlib import Path
@@ -8,10 +8,18 @@ from prunegrid.cli.arguments import named_value
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE.html", help="write the page there (default: in the folder)")
-    parser.add_argument("--scores", type=Path, help="of a selection its scores, where they are not where it says")
-    parser.add_argument("--model", action="append", default=[], metavar="OURS=THEIRS", help="same model, repeatable")
-    parser.add_argument("directory", type=Path, help="results/<experiment>, or what `prunegrid prune` or `keep` wrote")
-    parser.add_argument("other", type=Path, nargs="?", help="a second results/<experiment> to show beside it")
+    parser.add_argument("--scores", type=Path, help="a selection's scores, if they have moved")
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help="names of the same model in both results; repeatable",
+    )
+    parser.add_argument(
+        "directory", type=Path, help="results/<experiment>, or a folder that `prunegrid prune` or `keep` wrote"
+    )
+    parser.add_argument("other", type=Path, nargs="?", help="a second results/<experiment> to compare with")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Score a training set under a model, once."""
+"""Score every sample and token of a training set with a model."""
 
 import argparse
 import json
@@ -17,25 +17,42 @@ from prunegrid.pruners.columns import PASS_EXTRAS, REFERENCE_EXTRAS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", nargs="?", metavar="DATA", help="what --data names: give one of the two")
-    parser.add_argument("--data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set of the hub")
-    parser.add_argument("--out", type=Path, required=True, help="folder of scores; an interrupted pass goes on there")
-    parser.add_argument("--json", action="store_true", help="print meta.json, not sentences")
+    parser.add_argument("source", nargs="?", metavar="DATA", help="the data; the same as --data")
+    parser.add_argument("--data", help="file, folder or glob (JSON, CSV, Parquet, ...), or a data set on the hub")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the scores; the same command resumes an interrupted pass"
+    )
+    parser.add_argument("--json", action="store_true", help="print meta.json instead of sentences")
     add_scoring_arguments(parser)
 
 
 def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     """The model, and how data are read and scored."""
-    devices = "a process for each: ids of GPUs (0,1), cpu, or cuda for a GPU that is free (default: --device)"
-    shards = "parts that are stored as they are scored (default: of a minute at most)"
-    parser.add_argument("--model", required=True, help="folder with safetensors and tokenizer, or org/name[@revision]")
-    parser.add_argument("--max-length", type=whole_number(8), default=2048, help="cut-off, tokens of prompt + response")
+    devices = "devices, one process each: GPU ids (0,1), cpu, or cuda for any free GPU (default: --device)"
+    shards = "number of parts, each stored when it is scored (default: parts of at most one minute)"
+    parser.add_argument(
+        "--model", required=True, help="folder with safetensors and a tokenizer, or a hub id: org/name[@revision]"
+    )
+    parser.add_argument(
+        "--max-length",
+        type=whole_number(8),
+        default=2048,
+        help="cut samples off at so many tokens of prompt and response",
+    )
     parser.add_argument("--devices", metavar="A,B", help=devices)
     parser.add_argument("--shards", type=whole_number(1), help=shards)
-    parser.add_argument("--chat-template", metavar="X", help="replaces the model's own: Jinja, a file, or a name")
-    parser.add_argument("--chat-template-kwargs", metavar="JSON", help='its switches: {"enable_thinking": false}')
+    parser.add_argument(
+        "--chat-template",
+        metavar="X",
+        help="replace the model's chat template: Jinja, a file, or the name of one of its templates",
+    )
+    parser.add_argument(
+        "--chat-template-kwargs",
+        metavar="JSON",
+        help='variables of the chat template, such as {"enable_thinking": false}',
+    )
     names = sorted({*PASS_EXTRAS} - REFERENCE_EXTRAS)
-    extra = f"an optional score that the pass computes, too, repeatable: {', '.join(names)}"
+    extra = f"also compute this optional score; repeatable: {', '.join(names)}"
     parser.add_argument("--extra", action="append", default=[], choices=names, metavar="NAME", help=extra)
     add_data_arguments(parser)
     add_forward_arguments(parser)
@@ -46,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
 
     if (options.data is None) == (options.source is None):
         problem = "no data are named" if options.data is None else f"names other data than {options.source}"
-        raise PrunegridError("--data", problem, "give the data one time: prunegrid score DATA ...")
+        raise PrunegridError("--data", problem, "name the data once: prunegrid score DATA ...")
     options.data = options.data or options.source
     meta = score(options, options.out)
     counts = read_json(options.out / layout.DATA_COUNTS)
@@ -82,7 +99,7 @@ def score(options: argparse.Namespace, out: Path) -> dict[str, Any]:
             chat_template_kwargs=_template_kwargs(options.chat_template_kwargs),
         )
     except KeyboardInterrupt:
-        raise PrunegridError(out, "interrupted", "the same command goes on") from None
+        raise PrunegridError(out, "interrupted", "run the same command again to resume") from None
 
 
 def _write_data(dataset: Dataset, local: str | None, file: Path, counts: Path) -> None:

@@ -1,4 +1,4 @@
-"""Show kept samples as text, dropped tokens struck through."""
+"""Show kept samples as text, with dropped tokens struck through."""
 
 import argparse
 import sys
@@ -9,10 +9,14 @@ from prunegrid.cli.arguments import whole_number
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("selection", type=Path, help="folder that `prunegrid prune` wrote, or pruned/<cell> of a run")
-    parser.add_argument("--rows", type=whole_number(1), default=5, help="how many of the kept samples, from the first")
-    parser.add_argument("--sample", type=int, nargs="+", default=[], metavar="ID", help="these kept samples instead")
-    parser.add_argument("--scores", type=Path, help="the selection's scores, where they are not where it says")
-    plain = "mark dropped text as [-dropped-], without colours, as where the output is no terminal"
+    parser.add_argument(
+        "--rows", type=whole_number(1), default=5, help="number of kept samples to show, from the first"
+    )
+    parser.add_argument(
+        "--sample", type=int, nargs="+", default=[], metavar="ID", help="show these kept samples instead"
+    )
+    parser.add_argument("--scores", type=Path, help="the selection's scores, if they have moved")
+    plain = "mark dropped text as [-dropped-], without colours; always so unless the output is a terminal"
     parser.add_argument("--plain", action="store_true", help=plain)
 
 

@@ -1,4 +1,4 @@
-"""Test whether models differ, item by item, from any two logs of their answers."""
+"""Test whether models differ, item by item, from logs of their answers."""
 
 import argparse
 import json
@@ -11,17 +11,17 @@ from prunegrid.cli.arguments import named_value
 from prunegrid.core.errors import PrunegridError
 
 LOG = """a log: lm-eval's samples_*.jsonl or output folder, a cell's folder in results/<experiment>/evaluation, or
-JSON lines, CSV or Parquet with id and score; NAME=LOG,LOG,... are the runs of one recipe"""
+JSON lines, CSV or Parquet with id and score; NAME=LOG,LOG,... names several runs of one recipe"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("logs", nargs="+", metavar="[NAME=]LOG[,LOG]", help=LOG)
-    parser.add_argument("--against", metavar="NAME", help="the baseline, if it is not the first")
-    parser.add_argument("--metric", metavar="A[,B]", help="score to compare; the first of these that a task has")
-    parser.add_argument("--filter", metavar="A[,B]", help="lm-eval's filter; the first of these that a task has")
-    parser.add_argument("--cluster", metavar="FIELD", help="items with the same value are not independent")
-    parser.add_argument("--common", action="store_true", help="leave out items and tasks that not all have")
-    parser.add_argument("--any-prompt", action="store_true", help="compare answers to prompts that differ")
+    parser.add_argument("--against", metavar="NAME", help="the baseline; default: the first")
+    parser.add_argument("--metric", metavar="A[,B]", help="scores to compare; of each task, the first that it has")
+    parser.add_argument("--filter", metavar="A[,B]", help="lm-eval's filters; of each task, the first that it has")
+    parser.add_argument("--cluster", metavar="FIELD", help="field; items with the same value are not independent")
+    parser.add_argument("--common", action="store_true", help="skip items and tasks that are not in all logs")
+    parser.add_argument("--any-prompt", action="store_true", help="compare answers even if prompts differ")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
 
 

@@ -1,4 +1,4 @@
-"""Say which cells are done, failed, running, missing or stale, and why."""
+"""List which cells are done, failed, running, missing or stale, and why."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Show what pruners keep at each ratio, and which grid would find a difference between them."""
+"""Show what pruners keep at each ratio, and which grid would detect a difference between them."""
 
 import argparse
 from pathlib import Path
@@ -12,22 +12,31 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    ratios = "ratios of samples to compare: 1%%,10%%,50%%"
-    parser.add_argument("scores", type=Path, help="what `prunegrid score` wrote, or scores/<model> of a run")
-    parser.add_argument("--methods", metavar="A,B", help="pairs or joint pruners; default: usual ones that can run")
+    ratios = "sample ratios to compare, such as 1%%,10%%,50%%"
+    parser.add_argument("scores", type=Path, help="folder that `prunegrid score` wrote, or scores/<model> of a run")
+    parser.add_argument(
+        "--methods", metavar="A,B", help="pairs or joint pruners; default: common ones whose scores are available"
+    )
     parser.add_argument("--samples", default="1%,2%,5%,10%,20%,30%,50%,75%,100%", metavar="R,R", help=ratios)
     parser.add_argument(
-        "--tokens", default="50%", metavar="R,R", help="of a kept sample's response tokens; default: 50%%"
+        "--tokens", default="50%", metavar="R,R", help="ratios of response tokens of each kept sample; default: 50%%"
     )
     parser.add_argument("--seed", type=whole_number(0), default=0)
-    parser.add_argument("--kind", metavar="COLUMN", help="of the data: count each of its values apart")
+    parser.add_argument(
+        "--kind", metavar="COLUMN", help="column of the data; count the kept samples of each of its values"
+    )
     out = "write every row (.csv, .parquet), the report (.md) or curves (.png, .svg)"
     parser.add_argument("--out", type=Path, metavar="FILE", help=out)
-    detect = parser.add_argument_group("which grid would find a difference")
-    detect.add_argument("--detect", type=float, metavar="POINTS", help="a difference in the benchmarks' average")
-    detect.add_argument("--items", metavar="N,N", help="items of each benchmark")
-    detect.add_argument("--results", type=Path, metavar="DIR", help="finished results, whose noise is used")
-    detect.add_argument("--experiment", type=Path, help=f"whose cost to estimate: {EXPERIMENT}")
+    detect = parser.add_argument_group("which grid would detect a difference")
+    detect.add_argument(
+        "--detect",
+        type=float,
+        metavar="POINTS",
+        help="smallest difference to detect, in points of the benchmarks' average",
+    )
+    detect.add_argument("--items", metavar="N,N", help="number of items of each benchmark")
+    detect.add_argument("--results", type=Path, metavar="DIR", help="finished results, whose measured noise is used")
+    detect.add_argument("--experiment", type=Path, help=f"experiment whose cost to estimate: {EXPERIMENT}")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Collect a results folder and print its table."""
+"""Collect the results of a folder and print its table."""
 
 import argparse
 
@@ -6,7 +6,9 @@ from prunegrid.cli.arguments import add_results_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--against", metavar="ROW", help="what deltas are against: full, best, zero-shot, a variant")
+    parser.add_argument(
+        "--against", metavar="ROW", help="row that deltas are against: full, best, zero-shot or a variant"
+    )
     add_results_folder(parser)
 
 

@@ -1,4 +1,4 @@
-"""Lead one number of the table back to its items, its model and its baseline."""
+"""Trace one number of the table back to its items, its model and its baseline."""
 
 import argparse
 
@@ -9,7 +9,7 @@ from prunegrid.core.errors import PrunegridError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results_folder(parser)
     parser.add_argument("cell", nargs="?", help="model/cell, such as sandbox-1M/s0.125-t0.5/qtuning/seed0")
-    parser.add_argument("benchmark", nargs="?", help="a column, such as GSM8K")
+    parser.add_argument("benchmark", nargs="?", help="column of the table, such as GSM8K")
 
 
 def run(options: argparse.Namespace) -> None:

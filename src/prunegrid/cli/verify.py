@@ -1,4 +1,4 @@
-"""Check a results folder: every digest from the table down to the data, and every number again."""
+"""Check a results folder: every digest and every number, from the table back to the data."""
 
 import argparse
 import json
@@ -10,10 +10,14 @@ from prunegrid.cli.arguments import add_results_folder, whole_number
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results_folder(parser)
-    parser.add_argument("--deep", action="store_true", help="hash weights over 16 MiB, too, not only compare sizes")
-    help_text = "ask N random items anew: load their models, and compare the answers"
+    parser.add_argument(
+        "--deep", action="store_true", help="also hash weights over 16 MiB, instead of comparing their sizes only"
+    )
+    help_text = "evaluate N random items again: load their models, and compare the answers"
     parser.add_argument("--again", type=whole_number(1), default=0, metavar="N", help=help_text)
-    parser.add_argument("--seed", type=int, help="draw the same items as an earlier --again; default: a new one")
+    parser.add_argument(
+        "--seed", type=int, help="seed of --again, to draw the same items as an earlier check; default: a new one"
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
