@@ -14,7 +14,7 @@ Look up any command of `prunegrid` and its options. This page is generated from 
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | an error, in one line on stderr: what is wrong and what to do. `doctor`: something is missing here |
+| 1 | an error: one line names it and its fix. `status`: not all is done. `verify`, `doctor`: a finding |
 | 2 | an unknown option, or a missing argument |
 | 130 | interrupted (Ctrl-C) |
 """

@@ -66,13 +66,13 @@ def _generated(config: MkDocsConfig, name: str, text: str) -> File:
 def _navigation(files: Files) -> Iterator[Any]:
     """Home, then each folder with its index, the pages of its order, and the others by name."""
     names = sorted(file.src_uri for file in files.documentation_pages())
-    yield from (name for name in names if name == "index.md")
+    yield {"Home": "index.md"}
     for title, (folder, order) in SECTIONS.items():
         first = [f"{folder}/{name}.md" for name in ("index", *order)]
         others = [name for name in names if re.fullmatch(rf"{folder}/[^/]+\.md", name) and name not in first]
         inside = [name for name in first if name in names] + (others if folder != repository.FOLDER else [])
         if folder == "reference":
-            inside.append({"API": [name for name in names if name.startswith("reference/api/")]})
+            inside.append({"Python interface": [name for name in names if name.startswith("reference/api/")]})
         if inside:
             yield {title: inside}
 
