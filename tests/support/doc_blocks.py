@@ -84,7 +84,6 @@ RUN = {
 EXEMPT = {  # (page, start of the block): why its keys are not an experiment's
     ("docs/how-to/add-a-benchmark.md", "metadata:"): "a task of lm-eval, in its own format",
 }
-PLANNED = {"init"}  # commands that are being written
 
 
 class Block(NamedTuple):
@@ -165,7 +164,7 @@ def _shell(block: Block) -> str:
 
 
 def _prunegrid(words: list[str]) -> None:
-    if "..." in words or words[:1] == ["init"]:
+    if "..." in words:
         _inline(Block("", 0, "inline", shlex.join(["prunegrid", *words])))
         return
     if words in (["--help"], ["--version"]) or words[1:] == ["--help"]:
@@ -188,8 +187,6 @@ def _inline(block: Block) -> str:
     """A command in a sentence may lack what it needs: its name and its options exist."""
     words = block.text.split()[1:]
     parser = cli_page.commands().get(words[0])
-    if parser is None and words[0] in PLANNED:
-        return "exempted"
     if parser is None:
         raise ValueError(f"prunegrid has no command {words[0]}")
     unknown = [
