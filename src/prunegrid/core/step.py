@@ -79,7 +79,7 @@ def delay_garbage_collection() -> None:
     """Collect reference cycles every 10,000 objects, not every 700, and not at all when the process ends.
 
     Importing torch and transformers makes a million objects and no garbage; collection took two of an evaluation's
-    ten seconds (docs/explanation/training.md).
+    ten seconds (docs/results/speed.md).
     """
     gc.set_threshold(10_000)
     atexit.register(gc.freeze)
