@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from prunegrid.core import locks
+from prunegrid.core.versions import STEP
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import layout
 from prunegrid.experiment.dataset import Dataset
@@ -199,6 +200,18 @@ def test_other_settings_start_anew(tiny_model: Path, few: Path, tmp_path: Path, 
     assert "starts anew: the pass that was interrupted had another scoring" in capsys.readouterr().err
     assert json.loads((out / layout.META).read_text())["max_length"] == 30
     assert not (out / layout.PASS).exists()
+
+
+def test_scores_of_another_package_stay_and_of_another_step_do_not(
+    tiny_model: Path, few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "scores"
+    first = score_data(tiny_model, writer(few), out, SETTINGS)
+    older = {key: value for key, value in first.items() if key != "step"} | {"version": "0.1.0"}
+    (out / layout.META).write_text(json.dumps(older))
+    assert score_data(tiny_model, writer(few), out, SETTINGS) == older
+    monkeypatch.setitem(STEP, "score", first["step"] + 1)
+    assert score_data(tiny_model, writer(few), out, SETTINGS)["step"] == first["step"] + 1
 
 
 def test_scores_that_are_there_stay_with_their_extra_scores(
