@@ -120,7 +120,7 @@ def prepare(work: Path, options: argparse.Namespace) -> Setting:
     for name, benchmark in benchmarks.items():
         source = options.results / "data" / "benchmarks" / f"{name}.jsonl"
         ref = DataRef.model_validate(benchmark["data"])
-        docs = read_items(source, protocol, benchmark["task"], ref).docs
+        docs = read_items(source, find_task(protocol, benchmark["task"]), ref).docs
         setting.counts[name] = len(docs[: options.limit])
         items(setting, name).write_text("".join(json.dumps(doc) + "\n" for doc in docs))
         text = (TASKS / protocol / f"{benchmark['task']}.yaml").read_text()

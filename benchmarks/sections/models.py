@@ -64,7 +64,7 @@ def _peers(m: Measured) -> Section:
         }
         for side, row in m["sides"].items()
     ]
-    headline = (f"training beside a padded Trainer, {m['model']}", f"{times(ratios['trainer'])} times as fast")
+    headline = (f"training beside a padded Trainer, {m['model']}", f"{times(ratios.get('trainer'))} times as fast")
     return Section(claim, rows, headline if "trainer" in ratios else None)
 
 

@@ -303,7 +303,7 @@ def test_a_run_with_a_models_own_code_and_secrets_around(
     assert (folder / "ran").exists()
     assert read_json(root / "models/m.json")["source"]["trust_remote_code"] == REASON
     build(root)
-    assert f"Models that ran code of their own, and why: m ({REASON})." in (root / "table/table.md").read_text()
+    assert f"Models that ran custom code, and why: m ({REASON})." in (root / "table/table.md").read_text()
     written = [file for file in folder.rglob("*") if file.is_file()]
     assert {"report.html", "train", "A.json", "training.json"} <= {part for file in written for part in file.parts}
     assert any("tfevents" in file.name for file in written)

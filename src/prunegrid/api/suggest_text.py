@@ -9,9 +9,9 @@ import pandas as pd
 from prunegrid.api.pipe_table import pipe_table
 
 INTRODUCTION = (
-    "A random choice keeps of everything what the ratio says: random+random is the yardstick. Loss and entropy are "
-    "sums over tokens, under the model that scored. They say what is thrown away, and not what is learned from the "
-    "rest: only trainings tell that (--detect says how many)."
+    "A random choice keeps the ratio's share of everything, so compare with random+random. Loss and entropy are sums "
+    "over tokens, under the model that scored. They show what is dropped, not what a model learns from the rest: only "
+    "training shows that (--detect says how many runs)."
 )
 HALF = 0.5
 DEVIATION = 0.02  # of the asked share, beyond which a realised budget is pointed out
@@ -29,7 +29,7 @@ def report(frame: pd.DataFrame, samples: int, tokens: int, title: str) -> str:
     """What `prunegrid suggest` prints."""
     several = frame["token_ratio"].nunique() > 1
     ratios = ", ".join(f"{100 * ratio:g} %" for ratio in sorted(frame["token_ratio"].unique()))
-    sizes = f"{samples:,} samples with {tokens:,} response tokens; of a kept sample's tokens {ratios} are asked for."
+    sizes = f"{samples:,} samples with {tokens:,} response tokens; {ratios} of a kept sample's tokens are requested."
     rows = frame.assign(label=[_label(row, several) for row in frame.itertuples()])
     notes = "\n".join(f"- {line}" for line in (*_halves(rows), *_deviations(rows)))
     parts = [f"# {title}", sizes, fill(INTRODUCTION, 118), notes]
@@ -62,7 +62,7 @@ def _kinds(rows: pd.DataFrame) -> list[str]:
     ratio = ratios[np.abs(ratios - USUAL_RATIO).argmin()]
     part = rows[rows["sample_ratio"] == ratio]
     body = [[str(row["label"]), *(_percent(row[kind]) for kind in kinds)] for _, row in part.iterrows()]
-    heading = f"## Kept samples of each kind, %, where {100 * ratio:g} % of all are asked for"
+    heading = f"## Kept samples of each kind, %, where {100 * ratio:g} % of all are requested"
     return [heading, pipe_table(["", *(kind.removeprefix(KIND) for kind in kinds)], body)]
 
 
@@ -73,7 +73,7 @@ def _table(rows: pd.DataFrame, column: str) -> str:
     for label, part in rows.groupby("label", sort=False):
         values = part.set_index("sample_ratio")[column]
         body.append([str(label), *(_percent(float(values[ratio])) for ratio in ratios)])
-    return pipe_table(["samples asked for", *(f"{100 * ratio:g} %" for ratio in ratios)], body)
+    return pipe_table(["samples requested", *(f"{100 * ratio:g} %" for ratio in ratios)], body)
 
 
 def _percent(share: float) -> str:
@@ -112,7 +112,7 @@ def _deviations(rows: pd.DataFrame) -> Iterator[str]:
     for method, part in _odd_samples(rows).groupby("method", sort=False):
         row = part.iloc[-1]
         share, ratio = _percent(row["sample_share"]), f"{100 * row['sample_ratio']:g}"
-        yield f"{method} keeps {share} % of the samples where {ratio} % are asked for."
+        yield f"{method} keeps {share} % of the samples where {ratio} % are requested."
     realised = rows.assign(realised=rows["token_share"] / rows["length_share"] / rows["token_ratio"])
     is_pair = realised["method"].str.contains("+", regex=False)
     if line := _budget(realised[is_pair], "Pairs train"):
@@ -128,4 +128,4 @@ def _budget(part: pd.DataFrame, subject: str) -> str:
     if part.empty or max(abs(low - 1), abs(high - 1)) <= DEVIATION:
         return ""
     share = f"{100 * low:.0f} to {100 * high:.0f}" if round(100 * low) < round(100 * high) else f"{100 * low:.0f}"
-    return f"{subject} {share} % of the tokens that are asked of the kept samples"
+    return f"{subject} {share} % of the tokens requested of the kept samples"

@@ -27,7 +27,7 @@ def hub_rows(ref: DataRef) -> Iterator[PlacedRow]:
         data_set = load_dataset(ref.hub, ref.config, split=ref.split, revision=ref.revision)
     except (DatasetsError, OSError, ValueError) as error:
         fix = "check the id, config, split and revision, and the network; or give a local copy"
-        raise PrunegridError(ref.hub, f"cannot be had from the hub ({first_line(error)})", fix) from None
+        raise PrunegridError(ref.hub, f"cannot be downloaded from the hub ({first_line(error)})", fix) from None
     yield from ((f"{ref.hub}: row {number}", row) for number, row in enumerate(_data_set_rows(data_set), 1))
 
 

@@ -57,7 +57,7 @@ class Splits(dict[str, Any]):
             except (DatasetsError, OSError, ValueError, RuntimeError) as error:
                 name = "/".join(filter(None, (self.hub, self.config)))
                 fix = f"check the network, or put {name}/{split}.jsonl in data_mirror"
-                raise PrunegridError(name, f"cannot be had from the hub ({first_line(error)})", fix) from None
+                raise PrunegridError(name, f"cannot be downloaded from the hub ({first_line(error)})", fix) from None
         return self._online[split]
 
 

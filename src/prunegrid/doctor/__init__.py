@@ -30,7 +30,7 @@ def examine(file: Path | None = None) -> bool:
     print(f"\n{file}: {experiment.experiment}")
     results = [_print_probe(name, probe) for name, probe in experiment_probes(experiment)]
     failure = f"it cannot run here: see the {results.count(False)} line(s) with !!"
-    print(f"\n{'nothing is missing, as far as we can tell' if all(results) else failure}")
+    print(f"\n{'nothing is missing, as far as this check can see' if all(results) else failure}")
     return all(results)
 
 

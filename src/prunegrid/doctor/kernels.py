@@ -153,7 +153,7 @@ def collective(device: str, backend: str | None = None) -> str:
     command = [sys.executable, "-P", str(Path(__file__).with_name("collective.py")), backend, device]
     place, fix = f"collective ({backend})", "training needs it"
     if backend == "nccl":
-        fix += "; NCCL_DEBUG=INFO tells more, NCCL_SOCKET_IFNAME=lo may help"
+        fix += "; NCCL_DEBUG=INFO prints more, NCCL_SOCKET_IFNAME=lo may help"
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=COLLECTIVE_SECONDS)
     except subprocess.TimeoutExpired:

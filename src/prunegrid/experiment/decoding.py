@@ -28,7 +28,7 @@ class Generation(Section):
 class Decoding(Section):
     """How the answers to all benchmarks are drawn whose answers are generated; a benchmark's `gen_kwargs` go first.
 
-    Options are not drawn, and lm-eval's own tasks are asked greedily: neither reads this.
+    Options are not drawn, and lm-eval's own tasks are decoded greedily: neither reads this.
     """
 
     temperature: float | None = added(None, ge=0, description="draw answers at this temperature; greedy without one")

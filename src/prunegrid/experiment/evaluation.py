@@ -39,7 +39,7 @@ class Benchmark(Section):
     )
     scores: str | None = added(None, description="kind: imported: file of a cell's scores, with {model} and {cell}")
     filter: str | None = added(None, description="kind: imported: lm-eval's filter, if the files have several")
-    prompt: str | None = added(None, description="with kind: what models are asked, Jinja of an item's fields")
+    prompt: str | None = added(None, description="with kind: the prompt, Jinja of an item's fields")
     choices: str | list[str] | None = added(None, description="kind: choice: the options, Jinja that gives a list")
     labels: str | list[str] | None = added(None, description="kind: choice: the options' labels, if answers name them")
     answer: str | None = added(None, description="with kind: the right answer, Jinja: a text, or an option's number")
@@ -143,7 +143,7 @@ class Evaluation(Section):
     share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
     decoding: Decoding = added(Decoding(), description="how generated answers are drawn, unless gen_kwargs say so")
     items: Literal["full", "slim"] = added(
-        "full", description="write questions and right answers beside scores, or not"
+        "full", description="whether to write questions and right answers with the scores"
     )
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
 
@@ -154,7 +154,7 @@ class Evaluation(Section):
         if self.share_prefixes and self.engine != TRANSFORMERS:
             raise ValueError(f"share_prefixes is for engine {TRANSFORMERS}; remove it")
         if not self.asked:
-            raise ValueError("all benchmarks are imported; give one that models are asked")
+            raise ValueError("all benchmarks are imported; add one that models are evaluated on")
         for name, benchmark in self.benchmarks.items():
             if name == AVERAGE:
                 raise ValueError(f"benchmarks.{name} is the name of the average's column; choose another")
@@ -249,7 +249,7 @@ def _check_stock(name: str, benchmark: Benchmark, is_stock: bool) -> None:
         raise ValueError(f"benchmarks.{name}.{key} is for lm-eval's own tasks; give task: {task}, or remove {key}")
     if is_stock and _is_drawn(benchmark):
         key = "temperature" if benchmark.gen_kwargs.temperature else "seed"
-        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are asked greedily; remove {key}")
+        raise ValueError(f"benchmarks.{name}.gen_kwargs: lm-eval's own tasks are decoded greedily; remove {key}")
 
 
 def _checked(find: Callable[[], Any], place: str = "") -> Any:

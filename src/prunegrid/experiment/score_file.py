@@ -33,7 +33,7 @@ TAKEN = {
 class ScoreFile(Section):
     """A file with a number for each sample, or with a list of numbers for each sample's response tokens."""
 
-    file: str = Field(description="JSON lines or Parquet; {model} stands for the model's name")
+    file: str = Field(description="JSON lines or Parquet; {model} is replaced by the model's name")
     column: str | None = Field(
         None, description="where the scores are, a.b for b within a; default: their name, or score"
     )

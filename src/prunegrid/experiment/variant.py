@@ -85,7 +85,7 @@ class Variant(Section):
             raise ValueError(f"{self.name!r} is the name of a reference cell; choose another")
         if self.name == BEST:
             raise ValueError(
-                f"{self.name!r} stands for the best pair (prunegrid table --against {BEST}); choose another"
+                f"{self.name!r} is reserved for the best pair (prunegrid table --against {BEST}); choose another"
             )
         try:
             pruners.check_method(self.method, self.options)
@@ -104,7 +104,7 @@ class Variant(Section):
         for key in self.training:
             if key in SHARED or key not in Training.model_fields:
                 known = sorted(Training.model_fields.keys() - SHARED)
-                fix = "write it beside training" if key in KEYS else did_you_mean(key, known)
+                fix = "write it next to training, not inside" if key in KEYS else did_you_mean(key, known)
                 reason = "is not a variant's to change" if key in SHARED else "is unknown"
                 raise ValueError(f"training.{key} {reason}; {fix or 'known: ' + ', '.join(known)}")
         try:

@@ -47,7 +47,7 @@ def _selection(selection: SelectionSummary) -> dict[str, object]:
     return {
         "pruner": f"`{selection.method}`",
         **{f"option `{name}`": f"`{value}`" for name, value in selection.options.items()},
-        "asked for": ", ".join(f"{share:g} of {name}" for name, share in selection.nominal.items()),
+        "requested": ", ".join(f"{share:g} of {name}" for name, share in selection.nominal.items()),
         "kept": ", ".join(f"{share} of {name.replace('_', ' ')}" for name, share in shares.items()),
         "samples": f"{selection.n_kept_samples} of {selection.n_samples}",
         "kept response tokens": selection.kept_tokens,

@@ -142,7 +142,7 @@ class KeptRows:
     def beginning(self) -> str:
         """How the rows begin, in words."""
         if self.tokenizer is None:
-            return "not checked: there is no tokenizer beside the scores"
+            return "not checked: the scores have no tokenizer"
         if self.bos is None:
             return "none: the tokenizer has no beginning of sequence"
         return f"one beginning of sequence (token {self.bos}) in {self.totals.begun} of {self.totals.rows} rows"

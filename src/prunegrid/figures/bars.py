@@ -40,7 +40,7 @@ FILLS: dict[str, dict[str, Any]] = {
     },
 }
 CUT: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}
-CUT_LABEL = "arrow: the interval goes on"
+CUT_LABEL = "arrow: the interval continues"
 
 
 def draw(results: ModelResults, budget: Budget) -> Figure:

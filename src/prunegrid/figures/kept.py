@@ -31,7 +31,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             }
             colour = style.SERIES[number % len(style.SERIES)]
             axis.plot(100 * part["sample_ratio"], 100 * part[column], color=colour, label=str(method), **look)
-        axis.set_xlabel("Samples asked for (%)")
+        axis.set_xlabel("Samples requested (%)")
         axis.set_ylabel(PANELS[column])
     handles, _ = figure.axes[0].get_legend_handles_labels()
     style.legend(figure, handles, columns=4)

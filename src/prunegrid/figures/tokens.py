@@ -176,7 +176,7 @@ def _note(sample: Response) -> list[str]:
     """The legend in lines: what is shown, how Q-Tuning treats the sample, and what the looks say."""
     n = len(sample.texts)
     shown = sample.texts[:LONGEST]
-    rule = {2: "To Q-Tuning: Q2.", 4: "To Q-Tuning: Q4, so kept whole."}.get(sample.treated_as, "")
+    rule = {2: "To Q-Tuning: Q2.", 4: "Q-Tuning: Q4, so kept whole."}.get(sample.treated_as, "")
     parts = [*filter(None, [rule]), "On blue: kept. Struck through: pruned."]
     if n > LONGEST:
         parts.insert(0, f"The first {LONGEST} tokens.")

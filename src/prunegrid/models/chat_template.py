@@ -51,7 +51,7 @@ def prepare_tokenizer(
     if tokenizer.eos_token_id is None:
         raise PrunegridError(where, "its tokenizer has no end-of-sequence token", "set its eos_token and save it")
     if not tokenizer.is_fast:
-        problem = f"its tokenizer ({type(tokenizer).__name__}) does not say where its tokens stand in a text"
+        problem = f"its tokenizer ({type(tokenizer).__name__}) does not give the positions of its tokens in a text"
         raise PrunegridError(where, problem, "save a fast one there (tokenizer.json)")
     _check(tokenizer, where, key)
     return tokenizer

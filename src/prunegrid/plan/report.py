@@ -51,9 +51,11 @@ def _total_sentence(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> s
     """What is to do, in jobs, time and disk."""
     _, done, _, _, hours, gpu_hours = _sums(all_jobs, level)
     space = byte_size(sum(_bytes_by_rule(basis).values()))
-    gpus_too = f", and hold GPUs for {gpu_hours}" if gpu_hours else ""
-    to_do = f"the others take {hours} one after another{gpus_too}" if int(done) < len(all_jobs) else "nothing is to do"
-    return f"Of {counted(len(all_jobs), 'job')} {done} are done; {to_do}. In the end {space} stay on disk."
+    gpus_too = f", and holds GPUs for {gpu_hours}" if gpu_hours else ""
+    to_do = (
+        f"the rest takes {hours} one after another{gpus_too}" if int(done) < len(all_jobs) else "nothing is left to do"
+    )
+    return f"{done} of {counted(len(all_jobs), 'job')} are done; {to_do}. The results take {space} on disk."
 
 
 def _rule_rows(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[list[str]]:
@@ -108,7 +110,7 @@ def _table(rows: Iterator[list[str]], label: str, extra: list[str]) -> str:
 
 
 def _time_note(basis: Basis) -> str:
-    text = "Time is that of jobs one after another; N jobs side by side take an N-th of it, if the machines fit N."
+    text = "Times assume that jobs run one after another; N jobs in parallel take 1/N of them, if the machines fit N."
     if basis.experiment.device == "cuda":
         ranks = basis.experiment.training.ranks
         text += f"\nGPU time: a training holds {ranks} GPU(s), a scoring or evaluation one."
@@ -132,14 +134,14 @@ def _retention_lines(basis: Basis) -> Iterator[str]:
         yield f"  ({byte_size(disk.whole_model_bytes(experiment, basis))} if each were a whole model in bf16)"
     largest = max(disk.weight_bytes(basis, model) for model in experiment.models)
     yield (
-        f"Meanwhile, each running training: {byte_size(disk.checkpoint_bytes(basis))} "
+        f"Temporary, for each running training: {byte_size(disk.checkpoint_bytes(basis))} "
         f"(at most {disk.CHECKPOINTS} checkpoints)"
-        + ("" if grid.keeps_weights(experiment) else f"; each cell until it is evaluated: {byte_size(largest)}")
+        + ("" if grid.keeps_weights(experiment) else f"; for each cell until it is evaluated: {byte_size(largest)}")
     )
 
 
 def _basis_lines(basis: Basis, all_jobs: list[PlannedJob], level: Rates) -> Iterator[str]:
-    yield "The estimate rests on:"
+    yield "The estimate is based on:"
     for name, size in basis.sizes.items():
         yield f"  model   {name}: {size.count:,} parameters ({size.origin})"
     for name, tokens in basis.tokens.items():

@@ -87,7 +87,7 @@ class Pruner:
     def check_rank(self) -> None:
         """Refuse a joint pruner that has no `rank`, and so cannot cut shards."""
         if self.rank is None:
-            problem = "does not say how it ranks the tokens of a shard alone"
+            problem = "cannot rank the tokens of a single shard"
             raise PrunegridError(f"pruner {self.name}", problem, "give rank=... in its decorator, or do not cut shards")
 
     def call_rank(self, block: Scores, draw: Draw, options: dict[str, Any]) -> Any:

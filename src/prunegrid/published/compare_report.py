@@ -135,8 +135,8 @@ def _chance(count: int) -> str:
     if not count:
         return ""
     return (
-        "Of the scores judged with both noises, chance alone makes differ at most about "
-        f"{100 * ALPHA:.0f} %: {ALPHA * count:.1f} of {count}."
+        f"Chance alone makes at most about {100 * ALPHA:.0f} % of the scores judged with both noises differ: "
+        f"{ALPHA * count:.1f} of {count}."
     )
 
 

@@ -73,7 +73,7 @@ def _pruning(choice: Choice) -> list[tuple[str, str]]:
     summary = choice.summary
     amounts = summary.budget or {name: f"{100 * ratio:.6g} %" for name, ratio in summary.nominal.items()}
     rows = [("pruner", choice.label), ("method", summary.method), ("unit", summary.unit)]
-    rows += [(f"{name} asked", str(amount)) for name, amount in amounts.items()]
+    rows += [(f"{name} requested", str(amount)) for name, amount in amounts.items()]
     rows += [
         (f"option {name}", value if isinstance(value, str) else json.dumps(value))
         for name, value in summary.options.items()

@@ -97,7 +97,7 @@ def _error(
     remedy = f"rm {' '.join(str(root / _file(score)) for score in outdated)}, then run the workflow"
     if len(outdated) > NAMED:
         remedy = "run the workflow with --forcerun evaluate, which evaluates only what is not current"
-    problem = f"these cells were not evaluated alike and cannot stand in one table: {name} is {values}"
+    problem = f"these cells were not evaluated in the same way and cannot share a table: {name} is {values}"
     return PrunegridError(root, problem, f"evaluate {_cells(outdated)} again: {remedy}")
 
 

@@ -120,4 +120,4 @@ def _start(folder: PassFolder, number: int, device: str, threads: int) -> Worker
 def _failure(workers: Sequence[Worker], missing: int, shards: int) -> PrunegridError:
     worker = next((worker for worker in workers if worker.failed), workers[0])
     problem = f"{worker.reason} (log: {worker.log}), and {missing} of {shards} shards are not scored"
-    return PrunegridError(f"device {worker.device}", problem, "mend it, and repeat the command, which goes on")
+    return PrunegridError(f"device {worker.device}", problem, "fix it, and repeat the command to resume")

@@ -240,7 +240,7 @@ def check_digests(path: Path, digests: Mapping[str, str], expected: Mapping[str,
         pairs = ", ".join(f"{name} {digests[name][:12]} instead of {expected[name][:12]}" for name in changed)
         names = " and ".join(changed)
         problem = f"made for another {names} ({pairs})"
-        raise PrunegridError(path, problem, f"{fix}, or go back to the {names} that it was made for")
+        raise PrunegridError(path, problem, f"{fix}, or use the {names} that it was made for")
 
 
 def _block_sizes(lengths: ragged.Ints) -> list[int]:

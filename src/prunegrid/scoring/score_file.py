@@ -93,7 +93,7 @@ def _carried(folder: ScoresFolder, samples: pa.Table, name: str, data: Path | No
     known = parquet_schema(file).names
     if name not in known:
         fix = f"write dataset.carry: [{name}] and score again, or set id to another column"
-        raise PrunegridError(file, f"has no column {name}, by which the scores of samples are told", fix)
+        raise PrunegridError(file, f"has no column {name}, which identifies the samples", fix)
     place = "row" if "row" in known and "row" in samples.column_names else "sample_id"
     table = read_parquet(file, [place, name])
     rows = table[place].cast(pa.int64()).combine_chunks()

@@ -113,7 +113,7 @@ def _field(path: Path, name: str, column: pa.Array) -> pa.Array:
     try:
         return pc.struct_field(column, name.split(".")[1:])
     except pa.ArrowException:
-        raise PrunegridError(path, f"has no column {name}", "set column to one that is there") from None
+        raise PrunegridError(path, f"has no column {name}", "set column to one that exists") from None
 
 
 def _numbers(path: Path, name: str, column: pa.Array) -> pa.Array:

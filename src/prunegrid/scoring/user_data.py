@@ -165,11 +165,11 @@ def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:
         return False
     earlier = work.plan["identity"]
     if changed := [name for name in identity if earlier.get(name) != identity[name]]:
-        _say(f"starts anew: the pass that was interrupted had another {' and '.join(changed)}")
+        _say(f"starts over: the interrupted pass had another {' and '.join(changed)}")
         return False
     numbers = range(1, len(work.shards) + 1)
     share = 1 - work.tokens(work.missing) / work.tokens(numbers)
-    _say(f"goes on at {share:.0%}: {len(numbers) - len(work.missing)} of {len(numbers)} shards are scored")
+    _say(f"resumes at {share:.0%}: {len(numbers) - len(work.missing)} of {len(numbers)} shards are scored")
     return True
 
 

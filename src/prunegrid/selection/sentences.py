@@ -46,8 +46,8 @@ def _request(summary: SelectionSummary, kind: str) -> str:
     if summary.match:
         return f"as {summary.match}"
     if count := (summary.budget or {}).get(kind):
-        return f"asked {'at most ' * (kind == 'tokens')}{count}"
-    return f"asked {_percent(summary.nominal[kind])}"
+        return f"requested {'at most ' * (kind == 'tokens')}{count}"
+    return f"requested {_percent(summary.nominal[kind])}"
 
 
 def _choice(summary: SelectionSummary) -> str:
@@ -77,7 +77,7 @@ def _token_budget(summary: SelectionSummary) -> str:
     counts = summary.token_budget
     targets, missed = _number(counts["mini_batches"], "token target"), counts["over_target"]
     kept = f"{counts['nothing_dropped']:,} cost no token"
-    return f" Of {targets}, {missed:,} missed, since Q2 holds too few tokens; {kept}."
+    return f" {missed:,} of {targets} missed, since Q2 holds too few tokens; {kept}."
 
 
 def _degenerate(thresholds: Any) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def _answers(summary: SelectionSummary) -> str:
     if not summary.truncated and not summary.only_end:
         return f"No kept answer is cut off, and none has nothing left but its end.{empty}"
     cut = f"{summary.truncated:,} cut off, without {_ends(summary.truncated)}"
-    return f"Of the kept answers, {cut}; {summary.only_end:,} with nothing left but {_ends(summary.only_end)}.{empty}"
+    return f"Kept answers: {cut}; {summary.only_end:,} with nothing left but {_ends(summary.only_end)}.{empty}"
 
 
 def _left_out(meta: Facts, counts: Facts | None) -> str:

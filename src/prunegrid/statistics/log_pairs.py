@@ -101,7 +101,7 @@ def _pair_task(task: str, entries: Sequence[Entry], common: bool, any_prompt: bo
             notes.append(difference.replace("cannot be paired: ", ""))
     cluster_I, is_clustered = _clusters(logs)
     own_scale = any(log.has_own_scale for log in logs)
-    notes += [f"{logs[0].metric} is on a scale of its own, not 0..1"] if own_scale else []
+    notes += [f"{logs[0].metric} is on another scale than 0..1"] if own_scale else []
     answers = sorted({log.n_answers for log in logs})
     notes += [f"values are means of {' or '.join(map(str, answers))} answers"] if answers != [1] else []
     rows = iter(logs)
@@ -137,7 +137,7 @@ def _same_items(logs: Sequence[ItemLog], common: bool) -> tuple[list[ItemLog], s
         fix = "compare these with --common" if len(shared) else "give logs of the same task and version"
         raise PrunegridError(_sources(logs), problem + ", ..." * (len(rest) > 3), fix)
     counts = ", ".join(f"{len(rest):,} of {len(log):,} in {log.source}" for log, rest in more)
-    return [_reordered(log, shared) for log in logs], f"items left out, for not all have them: {counts}"
+    return [_reordered(log, shared) for log in logs], f"items left out, since some logs lack them: {counts}"
 
 
 def _reordered(log: ItemLog, items: pd.Index) -> ItemLog:

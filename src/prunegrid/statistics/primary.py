@@ -207,7 +207,9 @@ def _over_models(effects: Sequence[Effect]) -> Effect:
     """One benchmark's effect, the mean over models that were asked the same items."""
     number, first = len(effects), effects[0]
     if len({(effect.n_items, effect.n_clusters) for effect in effects}) > 1:
-        raise PrunegridError("contrasts", "models were asked other items of a benchmark", "evaluate them on the same")
+        raise PrunegridError(
+            "contrasts", "models were evaluated on different items of a benchmark", "evaluate them on the same"
+        )
     return Effect(
         np.array([np.mean([effect.delta for effect in effects])]),
         np.mean([effect.residual_U for effect in effects], axis=0),

@@ -90,5 +90,5 @@ def sentence(experiment: Experiment, root: Path, run: str = "the next run") -> s
             f"{count.detectable:.1f}: {run} makes {count.needed}"
         )
     else:
-        rest = f"they find a difference of {count.found_now:.1f} points in {AVERAGE}: no more are made"
+        rest = f"they find a difference of {count.found_now:.1f} points in {AVERAGE}, so no seed is added"
     return f"Seeds: {experiment.seed_rule}, now {current}; {rest}."

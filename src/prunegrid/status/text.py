@@ -41,7 +41,7 @@ def unlock_lines(root: Path, line: str) -> Iterator[str]:
     folder = root.resolve().parents[1] / ".snakemake" / "locks"
     if folder.is_dir() and any(folder.iterdir()):
         command, _, comment = line.partition("    (")
-        yield "first, unless a run goes on in this folder (on any machine), remove the lock of one that was killed:"
+        yield "first, unless a run is active in this folder (on any machine), remove the lock of the killed run:"
         yield f"  {command} --unlock" + (f"    ({comment}" if comment else "")
 
 

@@ -43,4 +43,4 @@ def _distinct(failed: Failed) -> list[FailedStep]:
 
 def _text(failure: FailedStep, cells: list[Cell]) -> str:
     place = f"{cells[0].model}, {cells[0].path}" if len(cells) == 1 else f"{len(cells)} cells"
-    return f"{place}: {failure.rule} did not end well, see {failure.log}"
+    return f"{place}: {failure.rule} failed, see {failure.log}"

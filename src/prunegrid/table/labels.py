@@ -24,7 +24,7 @@ OTHERS = {
 USUAL = {"mode": "static", "removal": "mask"}
 UNUSUAL = {"mode": "dynamic", "removal": "drop"}
 SENTENCES = {
-    "mode": "Every mini-batch is pruned with the weights of the moment (mode: dynamic).",
+    "mode": "Every mini-batch is pruned with the current weights (mode: dynamic).",
     "removal": "Pruned tokens leave the input (removal: drop).",
 }
 

@@ -8,14 +8,14 @@ from prunegrid.table.text import SIGNS, delta_seeds_note, seeds_note
 
 SINGLE_SEED = "One seed: deltas carry item noise only; no significance is claimed."
 TWO_SEEDS = "Two seeds: intervals are over items and seeds; no test is made with fewer than three."
-SINGLE = "Intervals are of single comparisons, not corrected."
+SINGLE = "Intervals are for single comparisons, not corrected."
 BOLD = "Bold: best of the column among the budget's pruned rows, unless all are equal."
 BASELINE_WORD = "Arrows"
 STATUSES = {
     "missing": "not computed yet",
-    "running": "a step has begun and not ended",
-    "stale": "made with other settings than the experiment's, from other weights, or from what is gone",
-    "failed": "a step did not end well, see its log",
+    "running": "a step has started and not finished",
+    "stale": "made with other settings than the experiment's, from other weights, or from files that no longer exist",
+    "failed": "a step failed, see its log",
 }
 
 
@@ -65,7 +65,7 @@ def _limited(sentence: str, mixed: bool) -> str:
 
 
 def _significant(table: Table) -> str:
-    exception = "" if any(entry.significant for entry in table.entries) else "; here none does"
+    exception = "" if any(entry.significant for entry in table.entries) else "; none does here"
     return (
         "Asterisk: the delta differs from 0 at 5 %, over items and seeds, "
         f"corrected over the budget's rows of the column{exception}."
@@ -100,7 +100,7 @@ def _incomplete(table: Table) -> str:
     marks = {entry.status: entry.marks for entry in sorted(entries, key=lambda entry: bool(entry.marks))}
     signs = {"missing": "no sign", "failed": "a footnote" if marks.get("failed") else ""} | SIGNS
     words = [f"{word} ({signs[word]})" if signs[word] else word for word in SEVERITY if word in marks]
-    return f"Of the other seeds the worst is told: {', '.join(words)}." if words else ""
+    return f"Worst status of the other seeds: {', '.join(words)}." if words else ""
 
 
 def _published(table: Table) -> str:

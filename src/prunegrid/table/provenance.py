@@ -63,7 +63,7 @@ def _detects(deltas: pd.DataFrame) -> str:
     n_seeds = int(effects["n_seeds"].iloc[0])
     sizes = zip(effects["benchmark"], effects["mde"], strict=True)
     items = ", ".join(f"{name} {f'{mde:.1f}' if mde < 100 else 'more than 100'}" for name, mde in sizes)
-    return f"A true difference of so many points {_found(n_seeds, effects['n_family'].max())}: {items}."
+    return f"The smallest true difference, in points, that {_found(n_seeds, effects['n_family'].max())}: {items}."
 
 
 def _found(n_seeds: int, n_family: float) -> str:
@@ -150,7 +150,7 @@ def _trusted(experiment: Experiment) -> str:
     """The models that ran code of their own, and why that was allowed."""
     reasons = {name: source.trust_remote_code for name, source in experiment.sources.items()}
     items = "; ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
-    return f"Models that ran code of their own, and why: {items}." if items else ""
+    return f"Models that ran custom code, and why: {items}." if items else ""
 
 
 def _versions(experiment: Experiment) -> str:

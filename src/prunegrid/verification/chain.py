@@ -2,7 +2,7 @@
 
 `Walk` goes through the records of a results folder and compares every digest that they hold with the file that it is
 of. What differs is collected by file, so that a file that twenty records name is one finding. A digest that an older
-version did not write, weights that were deleted, and sources that are not on this machine are counted.
+version did not write, weights that were deleted, and sources missing on this machine are counted.
 """
 
 from collections import Counter

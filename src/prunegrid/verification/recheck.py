@@ -194,12 +194,12 @@ def compare_items(file: Path, doc_ids: list[int], answers: pa.Table, dtype: str)
 def _difference(recorded: dict[str, Any], row: dict[str, Any], tolerance: float) -> str:
     """What differs, in words; empty if nothing does."""
     if changed := [key for key in SAME if recorded[key] != row[key]]:
-        return f"{', '.join(changed)} is not that of the item which is asked"
+        return f"{', '.join(changed)} differs from that of the current item"
     if not math.isclose(recorded["value"], row["value"], abs_tol=1e-6):
-        return f"value is {recorded['value']:g}; asked again, the model gets {row['value']:g}"
+        return f"value is {recorded['value']:g}; evaluated again, the model gets {row['value']:g}"
     if _is_same_answer(recorded["response"], row["response"], tolerance):
         return ""
-    return f"response is {recorded['response'][:60]!r}; asked again, the model says {row['response'][:60]!r}"
+    return f"response is {recorded['response'][:60]!r}; evaluated again, the model says {row['response'][:60]!r}"
 
 
 def _is_same_answer(recorded: str, response: str, tolerance: float) -> bool:

@@ -36,8 +36,8 @@ def _checked(directory: Path, verification: Verification) -> Iterator[str]:
             f"results.parquet; {columns.csv_numbers} numbers match table.csv"
         )
     if recheck := verification.recheck:
-        ending = "" if recheck.problems else ", all answered alike"
-        yield f"items asked again: {recheck.items}, of {recheck.models} models{ending} (--seed {recheck.seed})"
+        ending = "" if recheck.problems else ", all with the same answer"
+        yield f"items evaluated again: {recheck.items}, of {recheck.models} models{ending} (--seed {recheck.seed})"
         yield from recheck.remarks
 
 
@@ -48,15 +48,15 @@ def _unchecked(verification: Verification) -> Iterator[str]:
         kinds = ", ".join(f"{kind} {count}" for kind, count in walk.unnamed.items())
         yield f"links without a digest, from an older version: {total} ({kinds})"
     if unread := len(walk.hashes.unread):
-        yield f"files of weights over {LARGE >> 20} MiB, but for their size (--deep hashes them): {unread}"
+        yield f"contents of weight files over {LARGE >> 20} MiB (--deep hashes them): {unread}"
     if walk.deleted:
         yield f"models whose weights were deleted: {len(walk.deleted)}"
     if walk.elsewhere:
-        yield f"sources that are not on this machine: {', '.join(walk.elsewhere)}"
+        yield f"sources missing on this machine: {', '.join(walk.elsewhere)}"
     for reason, count in verification.recheck.left_out.items() if verification.recheck else ():
-        yield f"items that cannot be asked again, since {reason}: {count}"
+        yield f"items that cannot be evaluated again, since {reason}: {count}"
     if verification.unfinished:
-        yield f"cells that are not done, or not wholly (prunegrid status says why): {verification.unfinished}"
+        yield f"cells that are unfinished, in part or wholly (see prunegrid status): {verification.unfinished}"
 
 
 def as_json(directory: Path, verification: Verification) -> dict[str, Any]:

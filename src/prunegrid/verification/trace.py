@@ -60,7 +60,7 @@ def _unknown_score(directory: Path, experiment: Experiment, cell: str, benchmark
         if name not in names:
             fix = did_you_mean(name, names, count=3, cutoff=0.3) or f"give one of {', '.join(names[:3])}, ..."
             return PrunegridError(directory, f"there is no {noun} {name!r}", fix)
-    return PrunegridError(directory, f"{cell} has no score on {benchmark}: the table says why", "run the workflow")
+    return PrunegridError(directory, f"{cell} has no score on {benchmark}; see the table", "run the workflow")
 
 
 def _origin(directory: Path, experiment: Experiment, cell: Cell, benchmark: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ def test_items_that_not_all_have_are_counted_or_refused(tmp_path: Path) -> None:
         pg.compare(first, second)
     comparison = pg.compare(first, second, common=True)
     assert comparison[0].n_items == 17
-    assert comparison.notes == [f"items left out, for not all have them: 3 of 20 in {first}, 3 of 20 in {second}"]
+    assert comparison.notes == [f"items left out, since some logs lack them: 3 of 20 in {first}, 3 of 20 in {second}"]
 
 
 def test_tasks_that_not_all_have_are_named(lm_eval_logs: Logs, tmp_path: Path) -> None:

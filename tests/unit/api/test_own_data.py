@@ -42,7 +42,7 @@ def test_three_commands_train_two_steps(folder: Path) -> None:
     (block,) = code_blocks(PAGE, "sh")
     assert len(block.splitlines()) == 3
     shown = run(folder, "bash", "-euc", block.replace("trl sft", "trl sft --use_cpu"))
-    assert "Kept 5 of 40 samples (12.5%, asked 12.5%)" in shown
+    assert "Kept 5 of 40 samples (12.5%, requested 12.5%)" in shown
     assert shown.count("tokens kept") == 2, "show --rows 2"
     assert trained_steps(folder / "out") == 2
     assert (folder / "kept/trl/README.md").is_file() and len(pg.Selection.open(folder / "kept/pruned")) == 5

@@ -30,7 +30,7 @@ def test_page_runs(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("instruction", "output"))
     printed = run(tmp_path, code_blocks(PAGE, "python"))
     assert "rows: 40 (40 instruction + output); samples: 40" in printed
-    assert "Kept 10 of 40 samples (25%, asked 25%)" in printed
+    assert "Kept 10 of 40 samples (25%, requested 25%)" in printed
 
 
 def test_page_names_the_whole_interface() -> None:
@@ -57,5 +57,5 @@ def test_notebook_has_15_cells_without_outputs(notebook: dict[str, Any]) -> None
 def test_notebook_runs(tmp_path: Path, notebook: dict[str, Any]) -> None:
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     printed = run(tmp_path, code)
-    assert "Kept 20 of 80 samples (25%, asked 25%)" in printed
+    assert "Kept 20 of 80 samples (25%, requested 25%)" in printed
     assert "learned: " in printed

@@ -116,7 +116,7 @@ def test_overlap_with_other_data_is_refused(folder: Path, tmp_path: Path) -> Non
 def test_selection_says_what_it_is(folder: Path) -> None:
     kept = pg.prune(folder, "random+ppl", samples=15, tokens="50%")
     assert f"{kept.folder}: random+ppl, 15 of 60 samples" in repr(kept)
-    assert str(kept.summary()).startswith("Kept 15 of 60 samples (25%, asked 15)")
+    assert str(kept.summary()).startswith("Kept 15 of 60 samples (25%, requested 15)")
     limited = pg.prune(folder, "random+ppl", samples="25%", tokens=100)
     assert limited.summary().budget == {"tokens": "100"} and "asked at most 100)" in str(limited)
     assert kept.summary().model_dump()["budget"] == {"samples": "15"}

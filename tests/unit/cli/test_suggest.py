@@ -31,7 +31,7 @@ def test_report_begins_with_what_to_notice(scores: Path, capsys: pytest.CaptureF
     head, _, tables = text.partition("## Trained tokens")
     assert "40 samples with" in head and "Half of the loss is in this share of the samples" in head
     assert len(head.splitlines()) < 15 and "qtuning trains" in head
-    assert "| samples asked for | 10 % | 50 % | 100 % |" in tables and "bad | good" in tables
+    assert "| samples requested | 10 % | 50 % | 100 % |" in tables and "bad | good" in tables
 
 
 def test_usual_methods_are_those_that_the_scores_can_run(scores: Path) -> None:

@@ -89,7 +89,7 @@ def test_doctor_of_the_sandbox_misses_nothing(doctor: Doctor) -> None:
     code, text = doctor(str(ROOT / "config.yaml"))
     assert (code, wrong(text)) == (0, [])
     assert "sandbox-1M: pre-trained by the run" in text
-    assert text.endswith("nothing is missing, as far as we can tell\n")
+    assert text.endswith("nothing is missing, as far as this check can see\n")
 
 
 @pytest.mark.skipif(torch.cuda.device_count() >= 8, reason="this machine can run it")

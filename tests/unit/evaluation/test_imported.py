@@ -96,7 +96,7 @@ def test_keys_of_the_section_are_checked(changes: dict[str, Any], problem: str) 
 
 
 def test_all_imported_is_refused() -> None:
-    with pytest.raises(Exception, match="give one that models are asked"):
+    with pytest.raises(Exception, match="add one that models are evaluated on"):
         an_experiment(evaluation={"benchmarks": {"Wins": WINS}})
 
 

@@ -44,7 +44,7 @@ def test_new_keys_at_their_defaults_are_no_params() -> None:
     ("own", "message"),
     [
         ({"learning_rat": 1e-4}, "training.learning_rat is unknown; did you mean learning_rate?"),
-        ({"mode": "dynamic"}, "training.mode is not a variant's to change; write it beside training"),
+        ({"mode": "dynamic"}, "training.mode is not a variant's to change; write it next to training, not inside"),
         ({"ranks": 2}, "training.ranks is not a variant's to change; known: "),
         ({"method": "full"}, "training.method is not a variant's to change; known: "),
         ({"learning_rate": -1}, "training: learning_rate: is -1; "),

@@ -215,7 +215,7 @@ def test_a_harness_run_is_compared_under_a_warning(tmp_path: Path, capsys: Any) 
     assert shown.splitlines()[2].startswith(
         "1 scores are compared. 1 are judged with all of their noise: 0 differ, 1 lie within it. 1 more have no"
     )
-    assert "judged with both noises, chance alone makes differ at most about 5 %: 0.1 of 1." in shown
+    assert "Chance alone makes at most about 5 % of the scores judged with both noises differ: 0.1 of 1." in shown
     assert "Not the paper's protocol: ours `harness`, theirs `paper`." in shown
     assert "Fine-tuned on other data: ours on alpaca, theirs on WizardLM." in shown
     assert "Pruned in another way: ours static, theirs dynamic." in shown
@@ -249,7 +249,7 @@ def test_two_folders(root: Path, tmp_path_factory: pytest.TempPathFactory, capsy
         "5 have one seed on both sides and are judged with the noise of items alone: 0 lie outside it, 5 within."
         in shown
     )
-    assert "chance alone makes differ at most about 5 %: 0.2 of 4." in shown
+    assert "Chance alone makes at most about 5 % of the scores judged with both noises differ: 0.2 of 4." in shown
     assert "Left out: variants with a name of their own (q0)." in shown
     assert "protocol" not in shown
 
@@ -262,7 +262,9 @@ def test_only_what_has_both_noises_is_counted_for_chance(reference: pd.DataFrame
     wide = math.hypot(12.706205 * math.sqrt(2 * 3 / 2), 1.959964 * compared["item_se"].iloc[0])
     assert compared["half_width"].tolist() == pytest.approx([wide, 1.959964 * compared["item_se"].iloc[1]])
     summary = compare_report.summary(compared)
-    assert summary.endswith("chance alone makes differ at most about 5 %: 0.1 of 1.")
+    assert summary.endswith(
+        "Chance alone makes at most about 5 % of the scores judged with both noises differ: 0.1 of 1."
+    )
     assert "Half widths: 5.7 to 22.7 points, median 14.2." in summary
 
 

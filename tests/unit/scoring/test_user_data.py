@@ -197,7 +197,7 @@ def test_other_settings_start_anew(tiny_model: Path, few: Path, tmp_path: Path, 
     assert len(finished(out)) == 1
     monkeypatch.setattr(PassFolder, "add", add)
     score_data(tiny_model, writer(few), out, settings.model_copy(update={"max_length": 30}), shards=3)
-    assert "starts anew: the pass that was interrupted had another scoring" in capsys.readouterr().err
+    assert "starts over: the interrupted pass had another scoring" in capsys.readouterr().err
     assert json.loads((out / layout.META).read_text())["max_length"] == 30
     assert not (out / layout.PASS).exists()
 

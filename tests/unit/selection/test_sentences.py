@@ -54,10 +54,10 @@ def test_pair_says_what_was_kept_and_what_is_empty(tmp_path: Path) -> None:
     """Samples 0, 2 of 3, 2, 4 and 4 tokens: 1 + 2 of 7; the first keeps only its end, the second has none."""
     made = summary(tmp_path, [3, 2, 4, 4], "infobatch+ppl", [4, 1, 3, 2], truncated=[False, False, True, False])
     assert selection_sentences(made, META, COUNTS) == [
-        "Kept 2 of 4 samples (50%, asked 50%) and 3 of their 7 response tokens (42.9%, asked 50%): "
+        "Kept 2 of 4 samples (50%, requested 50%) and 3 of their 7 response tokens (42.9%, requested 50%): "
         "23.1% of all response tokens.",
         "Infobatch chose the samples and ppl the tokens (seed 7), without thresholds or filling.",
-        "Of the kept answers, 1 cut off, without its end; 1 with nothing left but its end. "
+        "Kept answers: 1 cut off, without its end; 1 with nothing left but its end. "
         "Left out of the data: 8 empty responses, 2 whose prompt fills 2,048 tokens, 3 that the chat template refuses.",
     ]
 
@@ -76,7 +76,7 @@ def test_qtuning_says_how_many_token_targets_were_missed(tmp_path: Path) -> None
     """Two windows of 2 x (10 + 4) tokens, a target of 7 each, and one constant sample of 14 kept whole, as Q4."""
     made = summary(tmp_path, [4] * 4, "qtuning", [1.0] * 4, options={"window": 2, "budget": "batch"})
     assert selection_sentences(made)[1].endswith(
-        " Of 2 token targets, 2 missed, since Q2 holds too few tokens; 2 cost no token."
+        " 2 of 2 token targets missed, since Q2 holds too few tokens; 2 cost no token."
     )
 
 

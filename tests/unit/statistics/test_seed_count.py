@@ -80,7 +80,7 @@ def test_rule_grows_until_the_difference_is_found(tmp_path: Path) -> None:
 def test_quiet_cells_need_no_more(tmp_path: Path) -> None:
     finish(tmp_path, 3, sd=0.05)
     assert seed_count.grown(ruled(), tmp_path).seeds == [0, 1, 2]
-    assert "no more are made" in seed_count.sentence(ruled(), tmp_path)
+    assert "no seed is added" in seed_count.sentence(ruled(), tmp_path)
 
 
 def test_noisy_cells_stop_at_the_maximum(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_status_of_failed_scoring_has_one_footnote(root: Path) -> None:
     assert set(rows(frame, "full", 0)["status"]) == {"failed"}
     assert set(rows(frame, "zero-shot")["status"]) == {"done"}
     shown = table.build(root)
-    assert shown.footnotes == [f"8 cells: score did not end well, see {root / 'logs/score/m/1-of-1.log'}"]
+    assert shown.footnotes == [f"8 cells: score failed, see {root / 'logs/score/m/1-of-1.log'}"]
 
 
 def test_status_ignores_shards_older_than_the_scores(root: Path) -> None:

@@ -45,7 +45,7 @@ def test_best_is_per_budget_and_model() -> None:
 def test_a_failed_seed_beside_a_done_one_is_footnoted() -> None:
     failures = {Cell("m", "random+random", BUDGET, seed): FailedStep("evaluate", Path("x.log")) for seed in (0, 1)}
     table = laid_out(cell("random+random", 10), cell("random+random", "failed", seed=1), failures=failures)
-    assert table.footnotes == ["m, s0.125-t0.5/random+random/seed1: evaluate did not end well, see x.log"]
+    assert table.footnotes == ["m, s0.125-t0.5/random+random/seed1: evaluate failed, see x.log"]
     assert entry(table, "Random+Random", "A").marks == (1,)
     assert "10.00          (1/2) [1]" in markdown.render(table)
 
@@ -82,7 +82,7 @@ def test_unusual_settings_stand_at_rows_or_in_the_note() -> None:
     assert mixed.note == NOTE
     dynamic = laid_out(cell("random+ppl", 1, **usual | {"mode": "dynamic"}), cell("full", 1, **usual))
     assert [row.token for row in dynamic.rows] == ["PPL", ""]
-    assert dynamic.note == f"{NOTE} Every mini-batch is pruned with the weights of the moment (mode: dynamic)."
+    assert dynamic.note == f"{NOTE} Every mini-batch is pruned with the current weights (mode: dynamic)."
 
 
 def test_an_empty_frame_is_an_error() -> None:

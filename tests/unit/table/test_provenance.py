@@ -41,7 +41,7 @@ def record(root: Path, cell: str, **values: Any) -> None:
 def test_footer_names_protocol_items_versions_config_and_code(root: Path) -> None:
     detects, evaluated, versions = footer(root)
     assert detects.startswith(
-        "A true difference of so many points has an interval without 0 four times in five (items and seeds, the median "
+        "The smallest true difference, in points, that has an interval without 0 four times in five (items and seeds, "
     )
     assert evaluated == "Protocol harness, float32; items: A 100, B 50. Evaluated with lm_eval 0.4.13, torch 2.13.0."
     digest = provenance.config_digest(an_experiment())[:12]

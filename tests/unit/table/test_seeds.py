@@ -47,7 +47,7 @@ def test_a_mean_that_lacks_seeds_says_so_and_is_never_best() -> None:
 def test_partial_means_show_the_worst_other_status() -> None:
     assert [entry(seeded(), "Longest+PPL", name).status for name in "AB"] == ["stale", "running"]
     sentences = legend(seeded())
-    assert "Of the other seeds the worst is told: stale (†), running (…), failed (a footnote)." in sentences
+    assert "Worst status of the other seeds: stale (†), running (…), failed (a footnote)." in sentences
     assert {"stale", "running", "failed", "missing"} <= {sentence.partition(":")[0] for sentence in sentences}
     shown = text.seeds_note(entry(seeded(), "Longest+PPL", "A")), text.seeds_note(entry(seeded(), "Entropy+PPL", "A"))
     assert shown == ("(1/3 †)", "(1/3)")
@@ -62,9 +62,9 @@ def test_partial_means_name_a_failure_without_a_footnote() -> None:
     shown = {word: text.seeds_note(entry(table, "Random+PPL", "A")) for word, table in tables.items()}
     assert shown == {"missing": "(1/2)", "failed": "(1/2 failed)"}
     assert legend(tables["missing"])[-2:] == [
-        *("Of the other seeds the worst is told: missing (no sign).", "missing: not computed yet.")
+        *("Worst status of the other seeds: missing (no sign).", "missing: not computed yet.")
     ]
-    assert "Of the other seeds the worst is told: failed." in legend(tables["failed"])
+    assert "Worst status of the other seeds: failed." in legend(tables["failed"])
 
 
 def test_one_done_seed_of_several_has_no_deviation() -> None:
@@ -175,7 +175,7 @@ def test_the_legend_says_so_where_nothing_is_significant() -> None:
     table = laid_out(*cells, deltas=deltas(delta("random+ppl", "A", 0, **three_seed_interval(-1, 1, 1.0))))
     assert legend(table)[2:4] == [
         "Asterisk: the delta differs from 0 at 5 %, over items and seeds, corrected over the budget's rows of the "
-        "column; here none does.",
+        "column; none does here.",
         SINGLE,
     ]
 

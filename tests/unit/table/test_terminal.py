@@ -15,7 +15,7 @@ T
 {NOTE}
 
 Scores in percent. Arrows: points above or below Random + Random at the same model, budget and seed.
-missing: not computed yet. failed: a step did not end well, see its log.
+missing: not computed yet. failed: a step failed, see its log.
 
 m              A            B            Avg
 zero-shot      10.00        20.00        15.00
@@ -28,7 +28,7 @@ qtuning        33.33 ↑3.33   8.00 0.00   20.67 ↑1.67
 q0             missing       6.00 ↓2.00  missing
 full           40.00        50.00        45.00
 
-[1] m, s0.125-t0.5/entropy+ppl/seed0: train did not end well, see a/b.log
+[1] m, s0.125-t0.5/entropy+ppl/seed0: train failed, see a/b.log
 """
 
 

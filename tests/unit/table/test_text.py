@@ -16,7 +16,7 @@ MARKDOWN = """\
 
 Scores in percent. Arrows: points above or below Random + Random at the same model, budget and seed. \
 Bold: best of the column among the budget's pruned rows, unless all are equal. missing: not computed yet. \
-failed: a step did not end well, see its log.
+failed: a step failed, see its log.
 
 > A sandbox: nothing here is about real models.
 
@@ -37,7 +37,7 @@ failed: a step did not end well, see its log.
 | q0              | Q-Tuning       |   missing       |    6.00   ↓2.00 |   missing       |
 | Full Dataset    | –              |   40.00         |   50.00         |   45.00         |
 
-- [1] m, s0.125-t0.5/entropy+ppl/seed0: train did not end well, see a/b.log
+- [1] m, s0.125-t0.5/entropy+ppl/seed0: train failed, see a/b.log
 """
 SEEDED = """\
 | Sample pruner   | Token pruner   | A                                 | B                                | Avg                              | Kept        | Tokens   | Cost   | Seeds   |
@@ -49,7 +49,7 @@ SEEDED = """\
 | Q-Tuning        | joint          |   stale †                         |   running …                      |   running …                      | 12.5 × 51.3 | 12.3k    | 120    | 0       |
 | Full Dataset    | –              |   40.00   ± 0.00                  |   missing                        |   missing                        | 12.5 × 51.3 | 12.3k    | 120    | 0       |
 
-- [1] m, s0.125-t0.5/entropy+ppl/seed1: train did not end well, see a/b.log
+- [1] m, s0.125-t0.5/entropy+ppl/seed1: train failed, see a/b.log
 
 Protocol: p.
 

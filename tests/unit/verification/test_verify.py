@@ -297,7 +297,7 @@ def test_forged_items_are_found_when_they_are_asked_again(root: Path) -> None:
     verification = verify(root, items=1000)
     places = {problem.where.partition(": ")[0] for problem in verification.problems}
     assert places == {str(root / f"evaluation/{PPL}/A.parquet")}
-    assert "value is 1; asked again, the model gets 0" in verification.problems[0].what
+    assert "value is 1; evaluated again, the model gets 0" in verification.problems[0].what
     assert verification.recheck and verification.recheck[1:3] == (4 * (4 + 3), 4)
 
 
@@ -305,8 +305,8 @@ def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.Capt
     shutil.rmtree(root / f"trained/{PPL}/model")
     main(["verify", str(root), "--again", "1000", "--seed", "8"])
     said = capsys.readouterr().out
-    assert "items asked again: 21, of 3 models, all answered alike (--seed 8)" in said
-    assert "items that cannot be asked again, since their weights were deleted: 7" in said
+    assert "items evaluated again: 21, of 3 models, all with the same answer (--seed 8)" in said
+    assert "items that cannot be evaluated again, since their weights were deleted: 7" in said
     assert "models whose weights were deleted: 1" in said
     main(["verify", str(root), "--again", "1000", "--seed", "8", "--json"])
     found = json.loads(capsys.readouterr().out)

@@ -96,7 +96,9 @@ def _refuse_shape(row: Fields) -> NoReturn:
         name = "messages" if isinstance(row.values["chosen"], list) else "response"
         row.refuse(problem, f"name the field: --field {name}=chosen --ignore rejected (dataset.fields, dataset.ignore)")
     if "text" in row.values:
-        problem = f"has its conversation in one field, text, so prompt and response are not told apart ({_listed(row)})"
+        problem = (
+            f"has its conversation in one field, text, so prompt and response cannot be separated ({_listed(row)})"
+        )
         row.refuse(problem, "split it into prompt and response")
     nulls = [name for name in (*LISTS, *PARTS) if name in row.names and name not in row.values]
     if nulls:

@@ -34,7 +34,7 @@ rows = load_from_disk("{out}/dataset")
 rows = load_dataset("parquet", data_files="{out}/train.parquet", split="train")  # the same
 ```
 
-`row` and `turn` say where the answer stands in the source, `sample_id` is its number there, and `kept_tokens` how many
+`row` and `turn` say where the answer is in the source, `sample_id` is its number there, and `kept_tokens` how many
 of its tokens have a label; of a conversation with several kept answers, the first three are those of the first. Before
 training, keep the columns that trainers know:
 `rows.select_columns(["input_ids", "attention_mask", "labels"])`. The longest row has {longest} tokens.

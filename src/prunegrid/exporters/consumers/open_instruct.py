@@ -11,7 +11,7 @@ from prunegrid.exporters.summary import ExportSummary
 from prunegrid.exporters.writers import tables, write_dataset_folder
 
 USE = """\
-open-instruct finds the rows in its own cache of tokenised data, if it is told which entry to take:
+open-instruct finds the rows in its own cache of tokenised data, if the entry is named:
 
 ```sh
 python open_instruct/finetune.py --model_name_or_path {model} \\
