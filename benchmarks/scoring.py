@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="folder of a model")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
+    parser.add_argument("--ignore", nargs="+", default=[], help="fields of the data that are not read")
     parser.add_argument("--samples", type=int, default=48)
     parser.add_argument("--longest", action="store_true", help="the longest samples, not evenly spaced ones")
     parser.add_argument("--max-length", type=int, default=512)
@@ -105,7 +106,12 @@ def main() -> None:
 def chosen_rows(options: argparse.Namespace) -> Sequences:
     with tempfile.TemporaryDirectory() as work:
         data = Path(work, "data.parquet")
-        write_dataset(Dataset(name="data", path=str(options.data)), str(options.data), data, Path(work, "data.json"))
+        write_dataset(
+            Dataset(name="data", path=str(options.data), ignore=options.ignore),
+            str(options.data),
+            data,
+            Path(work, "data.json"),
+        )
         rows, _ = tokenise_shard(data, Renderer(load_tokenizer(options.model)), options.max_length)
     some = np.linspace(0, len(rows) - 1, min(options.samples, len(rows))).astype(int)
     take = np.sort(np.argsort(-rows.length_N, kind="stable")[: options.samples]) if options.longest else some

@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("part", choices=("peers", "marginal", "dynamic"))
     parser.add_argument("--model", type=Path, required=True, help="folder of a model")
     parser.add_argument("--data", type=Path, required=True, help="JSONL or Parquet: prompt/response, messages, ...")
+    parser.add_argument("--ignore", nargs="+", default=[], help="fields of the data that are not read")
     parser.add_argument("--samples", type=int, default=64, help="peers: divided among the rounds")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8, help="candidate samples of an optimizer step")
@@ -68,7 +69,12 @@ class Bench:
     def __init__(self, options: argparse.Namespace, work: Path) -> None:
         self.options, self.work, self.scores = options, work, work / "scores"
         everything, some = work / "all.parquet", work / "some.parquet"
-        write_dataset(Dataset(name="data", path=str(options.data)), str(options.data), everything, work / "data.json")
+        write_dataset(
+            Dataset(name="data", path=str(options.data), ignore=options.ignore),
+            str(options.data),
+            everything,
+            work / "data.json",
+        )
         table = pq.read_table(everything)
         pq.write_table(table.take(np.linspace(0, len(table) - 1, min(options.samples, len(table))).astype(int)), some)
         torch.set_num_threads(options.threads)
