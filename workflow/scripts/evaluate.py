@@ -34,6 +34,7 @@ with step(snakemake.log[0]), use_device(snakemake.params.device, slots), allow_c
         protocol=settings.protocol,
         tasks=settings.tasks,
         texts=settings.items == "full",
+        answers=settings.items != "scores",
         batch_tokens=settings.batch_tokens,
         dtype=settings.dtype,
         device=snakemake.params.device,

@@ -69,6 +69,7 @@ def evaluate(
     inputs: dict[str, str] | None = None,
     tasks: Sequence[str] = (),
     texts: bool = True,
+    answers: bool = True,
     share_prefixes: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
@@ -79,7 +80,8 @@ def evaluate(
     read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share.
     `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
     `inputs` is recorded: the SHA-256 of the files that the model was made from.
-    `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor answers.
+    `tasks` is `evaluation.tasks`. Without `texts`, item files hold neither questions nor right answers,
+    without `answers` none of the model's.
     """
     require_installed(engine)
     _check_data(benchmarks, data)
@@ -93,7 +95,7 @@ def evaluate(
         prepared = [each._replace(items=each.items.take(doc_ids[each.name])) for each in prepared]
     records = _cached_records(cache := EvaluationCache(out_dir), prepared, bool(digests))
     if pending := [each for each in prepared if each.name not in records]:
-        records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu, texts)
+        records |= _run_benchmarks(pending, cache, model_dir, adapter_dir, jobs_per_gpu, texts, answers)
     return {name: records[name] for name in benchmarks}
 
 
@@ -165,6 +167,7 @@ def _run_benchmarks(
     adapter_dir: Path | None,
     jobs_per_gpu: int,
     texts: bool,
+    answers: bool,
 ) -> dict[str, Any]:
     """Load the model and run it; each benchmark's files are complete before the next one starts."""
     os.environ |= OFFLINE | ENVIRONMENT
@@ -192,7 +195,7 @@ def _run_benchmarks(
         record |= {"fallback": lm.fallback} if lm.fallback else {}
         record["seconds"] = round(time.perf_counter() - start, 3)
         clusters = run.get("clusters", items.clusters)
-        table = item_table(run["samples"], clusters, record["metric"], texts)
+        table = item_table(run["samples"], clusters, record["metric"], texts, answers)
         records[name] = cache.store(name, table, record)
         cache.export(name, records[name])
         score, seconds = records[name]["score"], record["seconds"]

@@ -83,10 +83,13 @@ def _percent(results: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return metrics
 
 
-def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric: str, texts: bool = True) -> pa.Table:
+def item_table(
+    samples: list[dict[str, Any]], clusters: list[str] | None, metric: str, texts: bool = True, answers: bool = True
+) -> pa.Table:
     """One row per item and filter; `value` is the table's metric for that item, 0..1. `TEXTS` only if `texts`.
 
-    Of several answers to an item `value` is the mean, and `SAMPLE_COLUMNS` are there.
+    Without `answers` each response is empty. Of several answers to an item `value` is the mean, and `SAMPLE_COLUMNS`
+    are there.
     """
     further = SAMPLE_COLUMNS if "n_samples" in samples[0] else ()
     schema = pa.schema([column for column in (*ITEM_COLUMNS, *further) if texts or column.name not in TEXTS])
@@ -94,7 +97,7 @@ def item_table(samples: list[dict[str, Any]], clusters: list[str] | None, metric
     for sample in samples:
         columns = sample | {
             "cluster": clusters[sample["doc_id"]] if clusters else sample["doc_hash"],
-            "response": _response(sample["filtered_resps"]),
+            "response": _response(sample["filtered_resps"]) if answers else "",
             "value": float(sample[metric]),
         }
         rows.append({key: columns[key] for key in schema.names})

@@ -142,8 +142,8 @@ class Evaluation(Section):
     engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
     share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
     decoding: Decoding = added(Decoding(), description="how generated answers are drawn, unless gen_kwargs say so")
-    items: Literal["full", "slim"] = added(
-        "full", description="whether to write questions and right answers with the scores"
+    items: Literal["full", "slim", "scores"] = added(
+        "full", description="texts in item files: all; slim: the model's answers only; scores: none"
     )
     benchmarks: dict[Name, Benchmark] = Field(min_length=1, description="columns of the table")
 

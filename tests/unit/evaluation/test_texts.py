@@ -1,4 +1,4 @@
-"""Item files carry the question and the right answer, or not (`items: slim`); older files without them stay valid."""
+"""Item files carry questions and answers, or not (`items: slim, scores`); older files without them stay valid."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +32,13 @@ def test_items_carry_question_and_gold(toy_model: Path, data: dict[str, Path], t
 def test_slim_items_have_the_other_columns(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
     full, slim = run(toy_model, data, tmp_path / "full"), run(toy_model, data, tmp_path / "slim", texts=False)
     assert slim == [{key: value for key, value in row.items() if key not in TEXTS} for row in full]
+
+
+def test_items_of_scores_alone_hold_no_answer(toy_model: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    slim = run(toy_model, data, tmp_path / "slim", texts=False)
+    scores = run(toy_model, data, tmp_path / "scores", texts=False, answers=False)
+    assert any(row["response"] for row in slim)
+    assert scores == [row | {"response": ""} for row in slim]
 
 
 def test_items_without_texts_are_not_asked_again(

@@ -71,6 +71,16 @@ def test_texts_are_compared_as_they_are(file: Path) -> None:
     assert "response is '42'; evaluated again, the model says '42.0'" in problem.what
 
 
+def test_a_file_without_answers_is_compared_by_its_values(file: Path) -> None:
+    """`evaluation.items: scores`: every response is empty."""
+    rows = files.read_parquet(file).to_pylist()
+    files.write_parquet(file, table(*(row | {"response": ""} for row in rows)))
+    answer = item(7) | {"doc_id": 0}
+    assert list(compare_items(file, [7], table(answer), "float32")) == []
+    (problem,) = compare_items(file, [7], table(answer | {"value": 0.0}), "float32")
+    assert problem.what.startswith("value is 1")
+
+
 def test_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
     """Deleted weights (2 cells x 250 items), sampled answers of B (2 x 50): by its settings, and by its task's file."""
     benchmarks = an_experiment().evaluation.model_dump(mode="json")["benchmarks"]
