@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS",
         help="names of the same model in both results; repeatable",
     )
+    parser.add_argument("--without-texts", action="store_true", help="leave out prompts, answers and samples")
     parser.add_argument(
         "directory", type=Path, help="results/<experiment>, or a folder that `prunegrid prune` or `keep` wrote"
     )
@@ -30,9 +31,10 @@ def run(options: argparse.Namespace) -> None:
         if options.other or options.model:
             fix = "give two results folders, or `prunegrid overlap` for selections"
             raise PrunegridError(folder, "is a selection, which has nothing beside it", fix)
-        print(selection_page.build(folder, options.out, options.scores))
+        print(selection_page.build(folder, options.out, options.scores, not options.without_texts))
     elif options.scores:
         raise PrunegridError("--scores", f"names a selection's scores, and {options.directory} is none", "leave it out")
     else:
         models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
-        print(build.build(options.directory, options.out, other=options.other, models=models))
+        texts = not options.without_texts
+        print(build.build(options.directory, options.out, other=options.other, models=models, texts=texts))

@@ -36,6 +36,8 @@ class Source:
     """The results folder of a second experiment to show beside this."""
     models: Mapping[str, str] = field(default_factory=dict)
     """Our models' names that the other side has another name for, with that name."""
+    texts: bool = True
+    """Whether the page holds prompts, answers and samples, or digests and numbers only."""
 
 
 Make = Callable[[Source], View | None]
@@ -59,16 +61,18 @@ def build(
     data: TableData | None = None,
     other: Path | None = None,
     models: Mapping[str, str] = MappingProxyType({}),
+    texts: bool = True,
 ) -> Path:
     """Write the page of a results folder (to `report.html` in it, if `out` does not say otherwise); return its path.
 
     `data`: the folder's, if they are known to be current; they are collected otherwise. `other`: a second folder, which
-    stands beside it; `models` has the names of our models there, or in the published tables, where they differ.
+    stands beside it; `models` has the names of our models there, or in the published tables, where they differ. Without
+    `texts` the page has none of the data sets' or models' texts.
 
     Raises `PrunegridError` for a folder without `experiment.json`, and for a damaged file.
     """
     data, path = data or collect(directory), out or directory / layout.REPORT
-    source = Source(data, make_table(data, status.failures(data.experiment, directory)), path, other, models)
+    source = Source(data, make_table(data, status.failures(data.experiment, directory)), path, other, models, texts)
     views = [view for make in VIEWS if (view := make(source)) is not None]
     page.write(path, source.table.title, views, html.body(source.table))
     return path

@@ -45,10 +45,15 @@ class ItemTable(NamedTuple):
         return sum(len(block) for blocks in self.blocks.values() for block in blocks.values())
 
 
-def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], benchmark: str) -> ItemTable:
-    """Read each cell's items once; those that were not asked the same ones as the first cell are left out."""
+def read_item_table(
+    root: Path, experiment: Experiment, cells: Sequence[Cell], benchmark: str, shown: bool = True
+) -> ItemTable:
+    """Read each cell's items once; those that were not asked the same ones as the first cell are left out.
+
+    Texts that are not `shown` are left out: questions, right answers, and answers other than numbers of options.
+    """
     first = read_item_scores(root, cells[0], benchmark, TEXTS)
-    read, values, answers, left_out = [cells[0]], [first.values], [_responses(first)], {}
+    read, values, answers, left_out = [cells[0]], [first.values], [_responses(first, shown)], {}
     for cell in cells[1:]:
         other = read_item_scores(root, cell, benchmark, ["response"])
         if reason := disagreement(first, other):
@@ -56,8 +61,8 @@ def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], b
             continue
         read.append(cell)
         values.append(other.values)
-        answers.append(_responses(other))
-    texts, facts = _prompts(root, experiment, benchmark, first)
+        answers.append(_responses(other, shown))
+    texts, facts = _prompts(root, experiment, benchmark, first) if shown else _digests(first)
     scores, distinct = _scores(first, np.stack(values, axis=1))
     kinds = {"scores": scores, "prompts": texts, "answers": _answers(answers)}
     answered = any(pc.any(pc.not_equal(each, "")).as_py() for each in answers)  # imported scores have no answers
@@ -65,13 +70,13 @@ def read_item_table(root: Path, experiment: Experiment, cells: Sequence[Cell], b
     return ItemTable(read, left_out, {"n": len(first.rows), **facts}, kinds)
 
 
-def _responses(scores: ItemScores) -> pa.Array:
+def _responses(scores: ItemScores, shown: bool) -> pa.Array:
     """The answers; of options their numbers to two decimals, with spaces between."""
     responses = scores.rows["response"].combine_chunks() if "response" in scores.rows.column_names else None
     if responses is None:
         return pa.array([""] * len(scores.rows))
     if not pc.all(pc.match_substring_regex(responses, NUMBERS)).as_py():
-        return pc.fill_null(responses, "")
+        return pc.fill_null(responses, "") if shown else pa.array([""] * len(responses))
     rows = json.loads(f"[{','.join(responses.to_pylist())}]")
     return pa.array([" ".join(f"{number:.2f}" for number in row) for row in rows])
 
@@ -109,6 +114,12 @@ def _prompts(root: Path, experiment: Experiment, benchmark: str, scores: ItemSco
         "names": None if prompts else scores.rows["doc_hash"].to_pylist(),
     }
     return {"text": packed(json.dumps(content))}, {"prompts_are": prompts}
+
+
+def _digests(scores: ItemScores) -> tuple[Blocks, dict[str, Any]]:
+    """The block of a page without texts: items by their digests."""
+    content = {"questions": None, "golds": None, "options": None, "names": scores.rows["doc_hash"].to_pylist()}
+    return {"text": packed(json.dumps(content))}, {"prompts_are": None}
 
 
 def _docs(

@@ -31,7 +31,7 @@ def view(source: "Source") -> View | None:
         if name != AVERAGE:
             cells.setdefault((cell.model, name), []).append(cell)
     root, experiment = source.data.directory, source.data.experiment
-    tables = {key: read_item_table(root, experiment, group, key[1]) for key, group in cells.items()}
+    tables = {key: read_item_table(root, experiment, group, key[1], source.texts) for key, group in cells.items()}
     return _view(source, tables) if tables else None
 
 

@@ -27,7 +27,7 @@ MARKS = {"q2": "2", "q4": "4"}
 
 def view(source: "Source") -> View | None:
     """The view `plane` of a results folder; None if nothing in it is pruned."""
-    return make(experiment_selections(source.data.experiment, source.data.directory))
+    return make(experiment_selections(source.data.experiment, source.data.directory, source.texts))
 
 
 def make(models: Sequence[ModelSelections]) -> View | None:
@@ -50,7 +50,7 @@ def model_data(model: ModelSelections, models: int = 1) -> dict[str, Any]:
         note = f"{path.name} has no {' and '.join(sorted(missing))}, so samples have no place on the plane."
         return data | {"note": f"{data['note']} {note}".strip()}
     ids, counts = drawn_samples(all_ids, model.choices, models)
-    columns, source = sample_columns(model.scores, ids), text_source(model.scores)
+    columns, source = sample_columns(model.scores, ids), text_source(model.scores, model.texts)
     texts = short_texts(model.scores, source, ids)
     return data | {
         "note": " ".join(filter(None, (model.note, source.problem))),

@@ -34,8 +34,13 @@ class TextSource(NamedTuple):
         return text
 
 
-def text_source(scores: ScoresFolder) -> TextSource:
-    """The tokenizer that the scores were made with; a `PrunegridError` if its file is damaged."""
+def text_source(scores: ScoresFolder, texts: bool = True) -> TextSource:
+    """The tokenizer that the scores were made with, unless no `texts` may be shown.
+
+    Raises `PrunegridError` if its file is damaged.
+    """
+    if not texts:
+        return TextSource(None, "This page was made without texts.")
     if not set(IDS) <= set(parquet_schema(scores.tables["token"]).names):
         return TextSource(None, f"{scores.tables['token'].name} has no token ids, so there are no texts.")
     try:

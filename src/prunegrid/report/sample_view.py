@@ -17,6 +17,7 @@ from prunegrid.report.page import View
 from prunegrid.report.sample_texts import (
     ANSWER_TOKENS,
     IDS,
+    TextSource,
     carried_texts,
     numbers,
     sample_text,
@@ -41,7 +42,7 @@ PLACES = ("row", "turn", "continues", "truncated")
 
 def view(source: "Source") -> View | None:
     """The view `sample` of a results folder; None if nothing in it is pruned."""
-    return make(experiment_selections(source.data.experiment, source.data.directory))
+    return make(experiment_selections(source.data.experiment, source.data.directory, source.texts))
 
 
 def make(models: Sequence[ModelSelections]) -> View | None:
@@ -61,12 +62,12 @@ def model_data(model: ModelSelections, models: int = 1) -> dict[str, Any]:
     table = files.read_parquet(model.scores.tables["sample"], ["sample_id", "response_tokens"]).sort_by("sample_id")
     all_ids, lengths = table["sample_id"].to_numpy(), np.minimum(table["response_tokens"].to_numpy(), ANSWER_TOKENS)
     ids, counts = instructive_samples(all_ids, lengths, model.choices, SAMPLES // models, TOKENS // models)
-    source, names = text_source(model.scores), _token_columns(model.scores)
+    source, names = text_source(model.scores, model.texts), _token_columns(model.scores)
     return data | {
         "note": " ".join(filter(None, (model.note, source.problem))),
         "why": counts,
         "scores": names,
-        "samples": _samples(model.scores, ids, names),
+        "samples": _samples(model.scores, source, ids, names),
         "selections": [choice_data(choice, ids) for choice in model.choices],
     }
 
@@ -99,9 +100,9 @@ def _token_columns(scores: ScoresFolder) -> list[str]:
     return [name for name in scores.columns("token") if name not in IDS]
 
 
-def _samples(scores: ScoresFolder, ids: Ints, names: list[str]) -> list[dict[str, Any]]:
+def _samples(scores: ScoresFolder, source: TextSource, ids: Ints, names: list[str]) -> list[dict[str, Any]]:
     """For each sample its text, its facts, and the values of its tokens by column."""
-    source, tokens = text_source(scores), _token_values(scores, ids, names)
+    tokens = _token_values(scores, ids, names)
     facts, kinds = _facts(scores, ids), carried_texts(scores, "kind", ids)
     ids_table = rows_of(scores.tables["token"], IDS, ids).to_pylist() if source.tokenizer else []
     samples = []

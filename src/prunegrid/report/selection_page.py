@@ -1,6 +1,7 @@
 """The page of a selection alone: `prunegrid report PRUNED`, for a folder that `prunegrid prune` or `keep` wrote."""
 
 import json
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,14 @@ def find_selection(folder: Path) -> Path | None:
     return next((place for place in places if (place / layout.SUMMARY).exists()), None)
 
 
-def build(folder: Path, out: Path | None = None, scores: Path | None = None) -> Path:
+def build(folder: Path, out: Path | None = None, scores: Path | None = None, texts: bool = True) -> Path:
     """Write the page of a selection (to `report.html` in its folder, if `out` does not say otherwise); return its path.
 
     `scores` are its scores, where they are not where it says. Without them there are no samples, and the page says so.
+    Without `texts` samples have numbers only.
     Raises `PrunegridError` for a damaged selection, and for one that was pruned in training.
     """
-    model = single_selection(folder, scores)
+    model = replace(single_selection(folder, scores), texts=texts)
     views = [selection_view(model)]
     if model.has_scores:
         views += [each for each in (plane_view.make([model]), sample_view.make([model])) if each]

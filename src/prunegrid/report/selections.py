@@ -1,7 +1,7 @@
 """The selections that the views of samples show: those of an experiment's cells, or a single one of a user's own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -79,23 +79,24 @@ class Choice:
 
 @dataclass(frozen=True)
 class ModelSelections:
-    """The selections from one model's scores; `note` says what cannot be shown, and why."""
+    """The selections from one model's scores; `note` says what cannot be shown, and why; `texts`: may be shown."""
 
     model: str
     scores: ScoresFolder
     choices: list[Choice]
     note: str
+    texts: bool = True
 
     @property
     def has_scores(self) -> bool:
         return all(path.exists() for path in self.scores.tables.values())
 
 
-def experiment_selections(experiment: Experiment, root: Path) -> list[ModelSelections]:
+def experiment_selections(experiment: Experiment, root: Path, texts: bool = True) -> list[ModelSelections]:
     """A results folder's, model by model."""
     cells = [cell for cell in grid.cells(experiment) if cell.pruned]
     return [
-        _model_selections(experiment, root, model, [c for c in cells if c.model == model])
+        replace(_model_selections(experiment, root, model, [c for c in cells if c.model == model]), texts=texts)
         for model in experiment.models
     ]
 
