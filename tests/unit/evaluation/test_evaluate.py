@@ -285,7 +285,7 @@ def test_a_task_that_cannot_be_answered_as_written() -> None:
 
 
 def test_known_tasks() -> None:
-    assert set(known_tasks("harness")) == {*TASKS, "math", "squadv2_prunegrid"}
+    assert set(known_tasks("harness")) == {*TASKS, "math", "squadv2_prunegrid", "squad_answerable"}
     copied = {"gsm8k_4shot", "squadv2_plausible", "arc_easy_vllm_divisor", "arc_challenge_vllm_divisor"}
     assert set(known_tasks("paper")) == {*TASKS, "math", *copied}
     with refused("evaluation.protocol", "nonesuch", fix="harness, paper"):

@@ -151,6 +151,7 @@ HUB: dict[str, dict[str, str]] = {
     "gsm8k_4shot": {"hub": "openai/gsm8k", "config": "main", "split": "test"},
     "math": {"hub": "DigitalLearningGmbH/MATH-lighteval", "split": "test"},
     "squadv2": {"hub": "rajpurkar/squad_v2", "split": "validation"},
+    "squad_answerable": {"hub": "rajpurkar/squad_v2", "split": "validation"},
     "squadv2_prunegrid": {"hub": "rajpurkar/squad_v2", "split": "validation"},
     "triviaqa": {"hub": "mandarjoshi/trivia_qa", "config": "rc.nocontext", "split": "validation"},
 }

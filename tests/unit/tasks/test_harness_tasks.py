@@ -121,6 +121,17 @@ def test_squadv2_stops_where_lm_eval_stops() -> None:
     assert ours["max_gen_toks"] == HFLM.max_gen_toks.fget(HFLM.__new__(HFLM))
 
 
+def test_squad_answerable_asks_what_has_an_answer_and_scores_as_squadv2_prunegrid() -> None:
+    task, whole = find_task("harness", "squad_answerable"), find_task("harness", "squadv2_prunegrid")
+    answerable = task.function(task.metadata["only"])
+    assert [answerable({"answers": {"text": texts}}) for texts in (["Rollo"], [], ["the"])] == [True, False, False]
+    assert {key: task.config[key] for key in ("doc_to_text", "generation_kwargs")} == {
+        key: whole.config[key] for key in ("doc_to_text", "generation_kwargs")
+    }
+    scores = task.resolve()["process_results"]({"answers": {"text": ["Rollo", "Rollo of Norway"]}}, [" Rollo, Norway"])
+    assert scores == {"exact": 0, "f1": pytest.approx(4 / 5)}
+
+
 def test_squadv2_prunegrid_is_the_task_of_former_records() -> None:
     digest = find_task("harness", "squadv2_prunegrid").digest
     assert list(FORMER_NAMES) == [("squadv2", digest)]
