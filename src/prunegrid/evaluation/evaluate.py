@@ -74,13 +74,12 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Evaluate the model on all benchmarks; write `out_dir/<benchmark>.{parquet,json}`, return the JSON by benchmark.
 
-    `data` names each benchmark's items (local JSONL or Parquet with the hub's fields). Tasks and items are checked
-    before the model is loaded. A benchmark's scores do not depend on the others. Those in the cache in `out_dir` are
-    not evaluated again; without `digests` the cache cannot tell models apart and is not read. `engine` is
-    `transformers` or `vllm`, which takes its part of a GPU that `jobs_per_gpu` jobs share. `doc_ids` chooses items of
-    each benchmark, whose new numbers are from 0 in that order. `inputs` is recorded: the SHA-256 of the files that the
-    model was made from. `tasks` is `evaluation.tasks`. Item files hold no question and right answer without `texts`,
-    and no answer of the model without `answers`.
+    `data` names each benchmark's items (local JSONL or Parquet with the hub's fields), which are checked before the
+    model is loaded. Benchmarks in the cache in `out_dir` are not evaluated again; without `digests` the cache cannot
+    tell models apart and is not read. `engine` is `transformers` or `vllm`, which takes its part of a GPU that
+    `jobs_per_gpu` jobs share. `doc_ids` chooses items of each benchmark, whose new numbers are from 0 in that order.
+    `inputs` is recorded: the SHA-256 of the files that the model was made from. `tasks` is `evaluation.tasks`. Item
+    files hold no question and right answer without `texts`, and no answer of the model without `answers`.
     """
     require_installed(engine)
     _check_data(benchmarks, data)
