@@ -20,6 +20,7 @@ DELTAS = "deltas.parquet"
 CONTRASTS, STATEMENT = "contrasts.parquet", "contrasts.json"
 SEEDS = "seeds.json"
 RESULTS_RECORD = "results.json"
+LEFT_OUT = "left-out.json"  # what a published folder lacks on purpose: the files with texts
 CONTAMINATION = "data/contamination.json"
 REPORT = "report.html"
 WORLD = "world"

@@ -29,8 +29,11 @@ class Walk:
         self.matched: Counter[str] = Counter()
         self.unnamed: Counter[str] = Counter()
         self.deleted: list[str] = []
+        self.unpublished: set[str] = set()
+        """Files that are not there because the folder was published without them."""
         self.elsewhere: list[str] = []
         self.other: list[PrunegridError] = []
+        self._left_out = frozenset(files.read_json(path)["files"] if (path := root / layout.LEFT_OUT).exists() else ())
         self._records: dict[str, dict[str, Any]] = {}
         self._changed: dict[Path, tuple[str, list[Path]]] = {}
 
@@ -122,6 +125,9 @@ class Walk:
         self._changed.setdefault(place, (problem, []))[1].append(record)
 
     def _missing(self, place: Path, record: Path) -> None:
+        if place.is_relative_to(self.root) and (name := place.relative_to(self.root).as_posix()) in self._left_out:
+            self.unpublished.add(name)
+            return
         self._changed.setdefault(place, (f"is missing, but {record} names it", []))[1].append(record)
 
     def _changed_error(self, place: Path) -> PrunegridError:

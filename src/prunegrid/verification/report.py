@@ -51,6 +51,8 @@ def _unchecked(verification: Verification) -> Iterator[str]:
         yield f"contents of weight files over {LARGE >> 20} MiB (--deep hashes them): {unread}"
     if walk.deleted:
         yield f"models whose weights were deleted: {len(walk.deleted)}"
+    if walk.unpublished:
+        yield f"files that the folder was published without: {', '.join(sorted(walk.unpublished))}"
     if walk.elsewhere:
         yield f"sources missing on this machine: {', '.join(walk.elsewhere)}"
     for reason, count in verification.recheck.left_out.items() if verification.recheck else ():
@@ -70,6 +72,7 @@ def as_json(directory: Path, verification: Verification) -> dict[str, Any]:
         "no_digest": dict(walk.unnamed),
         "sizes_only": sorted(map(str, walk.hashes.unread)),
         "deleted": walk.deleted,
+        "unpublished": sorted(walk.unpublished),
         "elsewhere": walk.elsewhere,
         "asked_again": {"items": recheck.items, "models": recheck.models, "seed": recheck.seed} if recheck else None,
         "unfinished": verification.unfinished,

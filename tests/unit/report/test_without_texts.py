@@ -1,9 +1,6 @@
 """A page made without texts holds no prompt, answer or sample of the data; one with texts holds them."""
 
-import base64
-import gzip
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +9,7 @@ from prunegrid.cli import main
 from prunegrid.core import files
 from prunegrid.experiment import layout
 from support.finished_folder import write_finished
-
-BLOCK = re.compile(r">\s*(H4sI[A-Za-z0-9+/=]+)\s*<")  # base64 of a gzip header
+from support.folder_contents import unpacked_html
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def unpacked(page: Path) -> str:
     """All that a page and the pages beside it hold, as one text."""
-    html = "".join(path.read_text() for path in [page, *page.parent.glob(f"{page.stem}-items/*.html")])
-    blocks = [gzip.decompress(base64.b64decode(block)).decode("utf-8", "replace") for block in BLOCK.findall(html)]
-    assert len(blocks) > 2
-    return "\n".join([html, *blocks])
+    return unpacked_html("".join(path.read_text() for path in [page, *page.parent.glob(f"{page.stem}-items/*.html")]))
 
 
 def texts_of(root: Path) -> set[str]:
