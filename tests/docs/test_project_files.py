@@ -88,8 +88,9 @@ def test_definition_does_as_the_dockerfile() -> None:
     assert sorted(copied) == sorted(set(context((ROOT / ".dockerignore").read_text())))
     stages = read_dockerfile(DOCKERFILE.read_text())
     commands = [i.value for stage in chain(stages, "build-cpu") for i in stage.instructions if i.name == "RUN"]
+    steps = sections["post"].replace("/opt/prunegrid/bin/", "")
     for command in commands[1:]:
-        assert command.replace("$TORCH_INDEX", "{{ torch_index }}") in sections["post"].replace("/opt/prunegrid/bin/", "")
+        assert command.replace("$TORCH_INDEX", "{{ torch_index }}") in steps
 
 
 @pytest.mark.skipif(not shutil.which("hadolint"), reason="hadolint is not installed")
