@@ -51,7 +51,6 @@ def publish(source: Path, target: Path) -> None:
     left_out = sorted(str(path.relative_to(source)) for pattern in TEXT_FILES for path in source.glob(pattern))
     files.write_json(target / layout.LEFT_OUT, {"why": "they hold texts of data sets", "files": left_out})
     tables.build(target)
-    (target / layout.table("html")).unlink()  # a site would take it for the page of table.md
     page.build(target, texts=False)
 
 
