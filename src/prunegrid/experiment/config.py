@@ -37,17 +37,17 @@ class Experiment(Section):
     note: str = Field("", description="remark below the table")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where models are scored, trained and evaluated")
     data_mirror: InputPath | None = Field(
-        None, description="folder laid out org/name/config/split.jsonl, which is looked up before the hub"
+        None, description="folder laid out as org/name/config/split.jsonl; searched before the hub"
     )
     sandbox: Sandbox | None = Field(None, description="generate a small world instead of using the hub")
     models: dict[Name, Model] = Field(min_length=1, description="base models")
     dataset: Dataset = Field(description="training set")
-    query: Dataset | None = added(None, description="samples of a task, for pruners that choose what is like them")
+    query: Dataset | None = added(None, description="samples of a target task, for pruners that choose similar data")
     budgets: list[Budget] = Field([], description="budgets; or give sample_ratios and token_ratios")
     sample_ratios: list[Ratio] = Field([], description="with token_ratios: a budget for every combination")
     token_ratios: list[Ratio] = Field([], description="with sample_ratios: a budget for every combination")
     variants: list[Variant] = Field([], description="pruners with their options: rows of the table")
-    ladder: Ladder | None = added(None, description="two readings of some rows, whose variants are added to these")
+    ladder: Ladder | None = added(None, description="two readings of some rows; their variants are added to the grid")
     unit: Unit = added("turn", description="what sample pruners choose: single turns, or (turns: all) conversations")
     references: list[Reference] = Field(
         [ZERO_SHOT, FULL], description="further rows: the untrained model, all data, all data with shuffled responses"
@@ -55,21 +55,17 @@ class Experiment(Section):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
         min_length=1,
-        description="a whole grid for each seed; auto(MIN, MAX, detect=POINTS): as many as finding POINTS in Avg takes",
+        description="one whole grid per seed; auto(MIN, MAX, detect=POINTS): as many as finding POINTS in Avg takes",
         json_schema_extra=seed_rule.allow_text,
     )
-    seed_rule: str | None = added(
-        None, description="what `seeds` was given as if it was auto(...); a user writes that as `seeds`"
-    )
-    scores: dict[Name, ScoreFile] = added(
-        {}, description="scores that something else made: columns that any pruner may read"
-    )
-    scoring: Scoring = Field(Scoring(), description="pass that computes the scores")
+    seed_rule: str | None = added(None, description="the rule, if `seeds` was auto(...); filled in automatically")
+    scores: dict[Name, ScoreFile] = added({}, description="scores from another tool: columns that any pruner can read")
+    scoring: Scoring = Field(Scoring(), description="the scoring pass")
     pruning: Pruning = added(Pruning(), description="how static selections are made; decides no result")
-    training: Training = Field(Training(), description="fine-tuning")
+    training: Training = Field(Training(), description="fine-tuning settings")
     runtime: Runtime = Field(Runtime(), description="how jobs run")
     evaluation: Evaluation = Field(description="benchmarks")
-    contamination: bool = added(False, description="look for the benchmarks' items in the training set")
+    contamination: bool = added(False, description="search the training set for items of the benchmarks")
     contrasts: dict[Name, PrimaryContrast] = added(
         {}, description="questions stated before the run: means of deltas over benchmarks, models and budgets"
     )

@@ -18,10 +18,12 @@ class PrimaryContrast(Section):
     """One question: how far the mean of `variants` lies from `against`, over benchmarks, models and budgets."""
 
     variants: Names = Field(description="rows whose mean is compared")
-    against: Name = Field(description="row that they are compared with: a variant, or a reference such as full")
-    benchmarks: Names | All = Field("all", description="columns of the mean")
-    models: Names | All = Field("all", description="models of the mean")
-    budgets: Annotated[list[Budget], Field(min_length=1)] | All = Field("all", description="budgets of the mean")
+    against: Name = Field(description="row to compare with: a variant, or a reference such as full")
+    benchmarks: Names | All = Field("all", description="columns that the mean includes")
+    models: Names | All = Field("all", description="models that the mean includes")
+    budgets: Annotated[list[Budget], Field(min_length=1)] | All = Field(
+        "all", description="budgets that the mean includes"
+    )
 
     @model_validator(mode="after")
     def check_distinct(self) -> Self:

@@ -29,7 +29,9 @@ class DataRef(Section):
     path: InputPath | None = Field(
         None, description="file, folder or glob: JSON, JSON lines, CSV, Parquet, Arrow, plain or compressed"
     )
-    sha256: Sha256 | None = added(None, description="digest of the file, or of the mirror's; another file is refused")
+    sha256: Sha256 | None = added(
+        None, description="SHA-256 of the file or of the mirror's file; any other file is refused"
+    )
 
     @model_validator(mode="after")
     def check_source(self) -> Self:
@@ -51,20 +53,18 @@ class Dataset(DataRef):
     """The training set that is pruned."""
 
     name: Name = Field(description="name of its files in the results folder")
-    max_samples: int | None = Field(None, ge=1, description="use so many samples, drawn uniformly")
-    drop_duplicates: Duplicates = Field(
-        False, description="drop samples whose messages occur before; near: or nearly the same ones, too"
-    )
-    carry: list[str] = Field([], description="columns that are copied along")
+    max_samples: int | None = Field(None, ge=1, description="number of samples to draw uniformly; all by default")
+    drop_duplicates: Duplicates = Field(False, description="drop exact duplicates; near: near duplicates, too")
+    carry: list[str] = Field([], description="columns to copy along, for audits")
     turns: Turns = added(
         "each",
-        description="answers of a conversation that are learned: each in a row of its own, the last, or all in one row",
+        description="answers of a conversation to learn: each as its own row, only the last, or all in one row",
     )
     fields: dict[Literal["system", "prompt", "response", "messages"], str] = added(
-        {}, description="the source's names of these fields, where they are not recognised"
+        {}, description="names of these fields in the source, if they are not recognised"
     )
-    ignore: list[str] = added([], description="fields with text that need not be read")
-    on_bad_row: BadRows = added("error", description="stop at a row that cannot be read, or skip and count it")
+    ignore: list[str] = added([], description="fields with text to ignore")
+    on_bad_row: BadRows = added("error", description="stop at an unreadable row, or skip and count it")
 
     @model_validator(mode="after")
     def check_carry(self) -> Self:

@@ -12,11 +12,13 @@ SEED = "of the random numbers of sampled answers; 0 by default"
 class Generation(Section):
     """How answers are generated, under lm-eval's names; what is not given is the task's. Greedy without temperature."""
 
-    max_gen_toks: int | None = added(None, ge=1, description="new tokens of an answer, at most")
-    until: list[Annotated[str, Field(min_length=1)]] | None = added(None, description="texts at which an answer ends")
-    temperature: float | None = added(None, ge=0, description="draw answers at this temperature; 0: greedy")
-    top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
-    top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
+    max_gen_toks: int | None = added(None, ge=1, description="maximum number of new tokens of an answer")
+    until: list[Annotated[str, Field(min_length=1)]] | None = added(None, description="texts that end an answer")
+    temperature: float | None = added(None, ge=0, description="sampling temperature; 0: greedy")
+    top_p: float | None = added(
+        None, gt=0, le=1, description="nucleus sampling: sample from the most likely tokens with this total probability"
+    )
+    top_k: int | None = added(None, ge=1, description="sample from this many most likely tokens")
     seed: int | None = added(None, ge=0, description=SEED)
 
     @model_validator(mode="after")
@@ -31,9 +33,11 @@ class Decoding(Section):
     Options are not drawn, and lm-eval's own tasks are decoded greedily: neither reads this.
     """
 
-    temperature: float | None = added(None, ge=0, description="draw answers at this temperature; greedy without one")
-    top_p: float | None = added(None, gt=0, le=1, description="draw from the likeliest tokens of this probability")
-    top_k: int | None = added(None, ge=1, description="draw from so many likeliest tokens")
+    temperature: float | None = added(None, ge=0, description="sampling temperature; greedy by default")
+    top_p: float | None = added(
+        None, gt=0, le=1, description="nucleus sampling: sample from the most likely tokens with this total probability"
+    )
+    top_k: int | None = added(None, ge=1, description="sample from this many most likely tokens")
     seed: int | None = added(None, ge=0, description=SEED)
 
     @model_validator(mode="after")

@@ -24,33 +24,51 @@ class Benchmark(Section):
     """One column of the table: a task by its name, or one that this section describes (`kind`)."""
 
     task: str | None = added(None, description="task of the protocol, of evaluation.tasks, or lm-eval's own")
-    data: DataRef = added(None, description="items of the task; by default those that the task names")
-    limit: int | None = Field(None, ge=1, description="use the first so many items only")
+    data: DataRef = added(None, description="the task's items; by default those that the task names")
+    limit: int | None = Field(None, ge=1, description="use only the first N items")
     gen_kwargs: Generation = added(Generation(), description="replaces these keys of the task's generation_kwargs")
-    repeats: int = added(1, ge=1, description="answers drawn for each item; its value is their mean")
+    repeats: int = added(1, ge=1, description="answers sampled for each item; the item's value is their mean")
     examples: Examples | InputPath | None = added(
-        None, description="before every question: rows of a data set, or a text file; for generated answers"
+        None, description="few-shot examples for generated answers: rows of a data set, or a text file"
     )
-    num_fewshot: int | None = added(None, ge=0, description="lm-eval's tasks: examples; by default its own number")
-    system_prompt: str | None = added(None, description="lm-eval's tasks: text before all others")
-    chat_template: bool = added(False, description="lm-eval's tasks: ask in the model's chat template")
+    num_fewshot: int | None = added(
+        None, ge=0, description="for tasks of lm-eval: number of few-shot examples; by default the task's own"
+    )
+    system_prompt: str | None = added(None, description="for tasks of lm-eval: system prompt")
+    chat_template: bool = added(
+        False, description="for tasks of lm-eval: format prompts with the model's chat template"
+    )
     kind: Literal["choice", "generate", "imported"] | None = added(
-        None, description="instead of task: models choose an option, or write an answer, or scores are read from files"
+        None, description="instead of task: multiple choice, generated answers, or scores imported from files"
     )
-    scores: str | None = added(None, description="kind: imported: file of a cell's scores, with {model} and {cell}")
-    filter: str | None = added(None, description="kind: imported: lm-eval's filter, if the files have several")
-    prompt: str | None = added(None, description="with kind: the prompt, Jinja of an item's fields")
-    choices: str | list[str] | None = added(None, description="kind: choice: the options, Jinja that gives a list")
-    labels: str | list[str] | None = added(None, description="kind: choice: the options' labels, if answers name them")
-    answer: str | None = added(None, description="with kind: the right answer, Jinja: a text, or an option's number")
-    metric: str | None = added(None, description="kind: choice: acc, acc_norm; generate: exact_match, number, f1, ...")
-    extract: str | None = added(None, description="kind: generate: part of the answer that counts: a name, or a regex")
+    scores: str | None = added(
+        None, description="with kind: imported: file of a cell's scores, with {model} and {cell}"
+    )
+    filter: str | None = added(None, description="with kind: imported: lm-eval's filter, if the files have several")
+    prompt: str | None = added(None, description="with kind: the prompt, as Jinja of an item's fields")
+    choices: str | list[str] | None = added(
+        None, description="with kind: choice: the options, as Jinja that gives a list"
+    )
+    labels: str | list[str] | None = added(
+        None, description="with kind: choice: labels of the options, if answers name them"
+    )
+    answer: str | None = added(None, description="with kind: the right answer, as Jinja: a text, or an option's index")
+    metric: str | None = added(
+        None, description="with kind: choice: acc, acc_norm; with generate: exact_match, number, f1, ..."
+    )
+    extract: str | None = added(
+        None, description="with kind: generate: the part of the answer to score: a name, or a regex"
+    )
     stop: list[str] | None = added(
-        None, description="kind: generate: texts that end an answer; by default a blank line"
+        None, description="with kind: generate: texts that end an answer; by default a blank line"
     )
-    max_tokens: int | None = added(None, ge=1, description="kind: generate: an answer's tokens, 256 by default")
-    cluster: list[str] = added([], description="fields that items share which are not independent, such as a passage")
-    items: int | None = added(None, ge=1, description="number of items, for estimates before the file is here")
+    max_tokens: int | None = added(
+        None, ge=1, description="with kind: generate: maximum tokens of an answer; 256 by default"
+    )
+    cluster: list[str] = added(
+        [], description="fields whose equal values mark dependent items, such as a shared passage"
+    )
+    items: int | None = added(None, ge=1, description="number of items, for estimates before the file exists")
     tokens: dict[Literal["prompt", "options", "answer"], int] = added(
         {}, description="tokens of a typical item, for estimates"
     )
@@ -133,15 +151,19 @@ class Benchmark(Section):
 class Evaluation(Section):
     """How models are evaluated."""
 
-    protocol: Literal["harness", "paper"] = Field("harness", description="lm-eval's tasks, or those of the paper")
-    tasks: list[str] = added([], description="tasks from outside: folders of lm-eval's YAML, or module:function")
+    protocol: Literal["harness", "paper"] = Field(
+        "harness", description="tasks after lm-eval (harness), or after the paper"
+    )
+    tasks: list[str] = added([], description="external tasks: folders of lm-eval YAML, or module:function")
     batch_tokens: int = Field(
         8192, ge=8, description="tokens of a forward pass, padding and the longest answer included"
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     engine: Engine = added(TRANSFORMERS, description="library that generates and scores answers; vllm is an extra")
-    share_prefixes: bool = added(False, description="read the prefix that prompts share once; transformers only")
-    decoding: Decoding = added(Decoding(), description="how generated answers are drawn, unless gen_kwargs say so")
+    share_prefixes: bool = added(
+        False, description="compute a prefix shared by several prompts only once; transformers only"
+    )
+    decoding: Decoding = added(Decoding(), description="how answers are sampled, unless gen_kwargs says otherwise")
     items: Literal["full", "slim", "scores"] = added(
         "full", description="texts in item files: all; slim: the model's answers only; scores: none"
     )

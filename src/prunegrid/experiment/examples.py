@@ -11,7 +11,7 @@ from prunegrid.experiment.section import Section
 class Examples(Section):
     """Rows of a data set, in this order, written as the task writes its questions and answers."""
 
-    data: DataRef = Field(description="the data set, such as the training split of the benchmark's")
+    data: DataRef = Field(description="data set with the examples, such as the benchmark's training split")
     rows: list[int] = Field(min_length=1, description="numbers of the rows, from 0")
 
     @model_validator(mode="after")

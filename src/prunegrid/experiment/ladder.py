@@ -44,9 +44,11 @@ def _open_schema(schema: dict[str, Any], key: str) -> dict[str, Any]:
 class Difference(Section):
     """What the copy does otherwise, row by row: the keys that it changes. A null removes a key."""
 
-    label: str = Field(description="its name in tables and figures")
-    only: Literal["up", "down"] | None = added(None, description="up: added to the paper's reading only; down: taken")
-    base: Name | None = added(None, description="difference without which this one has no meaning")
+    label: str = Field(description="name in tables and figures")
+    only: Literal["up", "down"] | None = added(
+        None, description="up: only add it to the paper's reading; down: only remove it from the other"
+    )
+    base: Name | None = added(None, description="difference that this one presupposes")
     rows: dict[Name, Body] = Field(min_length=1, description="keys that change, by row")
 
     @classmethod
@@ -62,8 +64,8 @@ class Difference(Section):
 class Columns(Section):
     """What the copy evaluates otherwise: the column that is read instead of another."""
 
-    label: str = Field(description="its name in tables and figures")
-    columns: dict[Name, Name] = Field(min_length=1, description="column of the other reading, by column")
+    label: str = Field(description="name in tables and figures")
+    columns: dict[Name, Name] = Field(min_length=1, description="the other reading's column, by column")
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
@@ -91,9 +93,11 @@ class Ladder(Section):
     gap: Annotated[list[Name], Field(min_length=2, max_length=2)] = Field(
         description="two rows; the difference of their scores is decomposed"
     )
-    rows: dict[Name, Body] = Field(min_length=2, description="method, mode, options, ... of each row, as the paper has")
-    differences: dict[Name, Difference] = Field(min_length=1, description="what is trained otherwise, in order")
-    columns: dict[Name, Columns] = added({}, description="what is evaluated otherwise")
+    rows: dict[Name, Body] = Field(
+        min_length=2, description="method, mode, options, ... of each row in the paper's reading"
+    )
+    differences: dict[Name, Difference] = Field(min_length=1, description="differences in training, in order")
+    columns: dict[Name, Columns] = added({}, description="differences in evaluation")
 
     @model_validator(mode="after")
     def check_names(self) -> Self:

@@ -12,7 +12,7 @@ class Wheel(Section):
 
     package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="package on PyPI")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$", description="version of the package")
-    sha256: Sha256 = Field(description="digest of the wheel")
+    sha256: Sha256 = Field(description="SHA-256 of the wheel")
     file: str = Field(description="path of the GGUF file in the wheel")
 
 
@@ -21,7 +21,7 @@ class Pretrain(Section):
 
     seed: int = Field(0, description="seed of initialisation and data order")
     steps: int = Field(1000, ge=1, description="optimizer steps")
-    hidden_size: int = Field(128, ge=8, multiple_of=8, description="width")
+    hidden_size: int = Field(128, ge=8, multiple_of=8, description="hidden size")
     layers: int = Field(3, ge=1, description="number of layers")
     block_length: int = added(128, ge=8, le=1024, description="tokens of a block of text; a step reads 2,048 tokens")
 
@@ -33,16 +33,16 @@ class Source(Section):
     revision: str | None = Field(None, description="commit, branch or tag on the hub")
     path: str | None = Field(None, description="folder with config.json and safetensors")
     wheel: Wheel | None = Field(None, description="GGUF file in a PyPI wheel")
-    pretrain: Pretrain | None = Field(None, description="trained from scratch on the sandbox's text")
+    pretrain: Pretrain | None = Field(None, description="train a small model from scratch on the sandbox's text")
     chat_template: str | None = Field(
         None,
-        description="replaces the model's own: Jinja, a file, or the name of one of the tokenizer's own",
+        description="replaces the model's chat template: Jinja, a file, or the name of a template of the tokenizer",
     )
     chat_template_kwargs: dict[Variable, Any] = added(
-        {}, description="variables that the template is rendered with, such as enable_thinking: false"
+        {}, description="variables of the template, such as enable_thinking: false"
     )
     trust_remote_code: str | None = added(
-        None, min_length=1, description="why the code in the model's folder may run; without a reason it may not"
+        None, min_length=1, description="reason why the code in the model's folder may run; without one it may not"
     )
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class Model(Source):
     """A base model."""
 
     reference: Source | None = Field(
-        None, description="model with the same vocabulary, which rho1 and token-cleaning compare with"
+        None, description="model with the same vocabulary, needed by rho1 and token-cleaning"
     )
     parameters: int | None = added(
         None, ge=1, description="number of parameters, for estimates before the model exists; decides no result"

@@ -35,16 +35,18 @@ class ScoreFile(Section):
 
     file: str = Field(description="JSON lines or Parquet; {model} is replaced by the model's name")
     column: str | None = Field(
-        None, description="where the scores are, a.b for b within a; default: their name, or score"
+        None, description="field of the scores, a.b for b inside a; by default their name, or score"
     )
     id: str | dict[str, str] | None = Field(
         None,
         description="column that says whose score a row is: sample_id, row (and turn), or one of dataset.carry; "
         "{row: idx} if the file calls it idx; order: the n-th row is of the source's n-th",
     )
-    direction: Direction = Field("highest", description="which scores are the better ones")
-    missing: Literal["refuse", "last"] = Field("refuse", description="samples without a score: an error, or the worst")
-    source: str = Field("", description="who made the scores, and with what: a text that is kept with them")
+    direction: Direction = Field("highest", description="whether higher or lower scores are better")
+    missing: Literal["refuse", "last"] = Field(
+        "refuse", description="samples without a score: an error, or ranked last"
+    )
+    source: str = Field("", description="who made the scores, and how: a text kept with them")
 
     @model_validator(mode="before")
     @classmethod

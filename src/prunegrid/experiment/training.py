@@ -21,7 +21,7 @@ class Scoring(Section):
     batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
     shards: int = Field(1, ge=1, description="number of jobs; decides no result")
-    extra: list[str] = added([], description="optional scores that are computed in this pass, not each in its own")
+    extra: list[str] = added([], description="optional scores to compute in this pass instead of one pass each")
 
     @field_validator("extra")
     @classmethod
@@ -41,7 +41,7 @@ class Scoring(Section):
 class Pruning(Section):
     """How static selections are made."""
 
-    shards: int = Field(1, ge=1, description="parts of the token table, each a job that cuts its kept tokens")
+    shards: int = Field(1, ge=1, description="number of parts of the token table, pruned by one job each")
 
 
 class Lora(Section):
@@ -50,7 +50,7 @@ class Lora(Section):
     r: int = Field(8, ge=1, description="rank")
     lora_alpha: int = Field(16, description="the update is scaled by lora_alpha / r")
     lora_dropout: float = Field(0.0, description="dropout before the update")
-    target_modules: str | list[str] = Field("all-linear", description="modules that get an update")
+    target_modules: str | list[str] = Field("all-linear", description="modules to adapt")
 
 
 class Training(Section):
@@ -63,24 +63,26 @@ class Training(Section):
     optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adagrad", "rmsprop"] = Field(
         "adamw_torch", description="optimizer"
     )
-    adam_beta1: float = Field(0.9, ge=0, lt=1, description="decay of the gradient's mean")
-    adam_beta2: float = Field(0.999, ge=0, lt=1, description="decay of the gradient's square")
+    adam_beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the first moment")
+    adam_beta2: float = Field(0.999, ge=0, lt=1, description="decay rate of the second moment")
     adam_epsilon: float = Field(1e-8, gt=0, description="added to the denominator")
-    learning_rate: float = Field(1e-4, ge=0, description="highest learning rate")
+    learning_rate: float = Field(1e-4, ge=0, description="peak learning rate")
     lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "inverse_sqrt"] = Field(
         "cosine", description="learning-rate schedule"
     )
-    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="fraction of the steps that warm up")
+    warmup_ratio: float = Field(0.1, ge=0, lt=1, description="fraction of the steps used for warm-up")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    max_grad_norm: float = Field(1.0, ge=0, description="norm at which gradients are clipped")
+    max_grad_norm: float = Field(1.0, ge=0, description="gradient norm to clip at")
     num_train_epochs: int = Field(3, ge=1, description="passes over the training set")
     max_steps: int | None = Field(None, ge=1, description="optimizer steps, instead of num_train_epochs")
     per_device_train_batch_size: int = Field(
         8, ge=1, description="samples of a rank in a micro-batch; in dynamic mode the mini-batch that is pruned"
     )
     gradient_accumulation_steps: int = Field(4, ge=1, description="micro-batches of an optimizer step")
-    packing: bool = Field(True, description="put samples behind one another, none seeing another, instead of padding")
-    batch_tokens: int = Field(4096, ge=8, description="with packing, most tokens of a rank's forward pass")
+    packing: bool = Field(
+        True, description="pack samples into one sequence, isolated from each other, instead of padding"
+    )
+    batch_tokens: int = Field(4096, ge=8, description="with packing: maximum tokens of a rank's forward pass")
     ranks: int = Field(1, ge=1, description="processes, one GPU each if there are GPUs")
     zero_stage: Literal[0, 1, 2, 3] = Field(2, description="stage of DeepSpeed ZeRO")
     offload_optimizer: bool = Field(False, description="keep optimizer states in the host's memory (GPUs only)")
@@ -94,7 +96,7 @@ class Training(Section):
         1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
     )
     loss_divisor: Literal["trained_tokens", "kept_tokens"] = added(
-        "trained_tokens", description="divide the loss by the trained tokens, or by all that pruning left, with prompts"
+        "trained_tokens", description="divide the loss by the trained tokens, or by all kept tokens including prompts"
     )
     loss_average: Literal["global_batch", "micro_batch"] = added(
         "global_batch", description="average over a step's tokens, or give the mean of each micro-batch equal weight"
@@ -102,13 +104,13 @@ class Training(Section):
     accumulation: Literal["mean", "sum"] = added(
         "mean", description="average a rank's micro-batches, or sum their gradients, which are clipped as a sum"
     )
-    steps: Literal["full", "kept"] = added("full", description="an epoch is as long as all the data, or what is kept")
+    steps: Literal["full", "kept"] = added("full", description="length of an epoch: all data, or only what is kept")
     prune_samples: Literal["batch", "epoch"] = added(
         "batch", description="dynamic mode: choose samples of each mini-batch, or of all data at an epoch's start"
     )
-    prune_twice: bool = added(False, description="keep the sample ratio of each mini-batch once more, at random")
+    prune_twice: bool = added(False, description="apply the sample ratio to each mini-batch a second time, at random")
     scheduler_steps: Literal["taken", "full"] = added(
-        "taken", description="lay the learning-rate schedule out for the steps taken, or for those of all the data"
+        "taken", description="length of the learning-rate schedule: the steps taken, or those of all data"
     )
 
 
@@ -126,11 +128,11 @@ class Runtime(Section):
         ["tensorboard"], description="the Trainer's loggers"
     )
     retention: Literal["all", "adapters", "scores"] = Field(
-        "all", description="trained models to keep after evaluation: all, LoRA's adapters, or none (scores)"
+        "all", description="trained models to keep after evaluation: all, LoRA adapters, or none (scores)"
     )
-    cells_per_gpu: int = added(1, ge=1, description="jobs of one rank that share a GPU")
+    cells_per_gpu: int = added(1, ge=1, description="number of single-rank jobs that may share a GPU")
     gpu_memory_gb: float | None = added(
-        None, gt=0, description="memory of a GPU, in 10^9 bytes; by default what the card has, in estimates 80"
+        None, gt=0, description="memory of a GPU, in 10^9 bytes; by default the card's own, or 80 in estimates"
     )
 
     @classmethod

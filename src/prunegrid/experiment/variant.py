@@ -32,13 +32,13 @@ KEYS = ("mode", "removal", "match", "training")  # of a variant, beside its meth
 class Variant(Section):
     """A named pruner pair (or joint pruner) with its options."""
 
-    name: Name = Field(description="row of the table, folder of its cells")
+    name: Name = Field(description="name of the table's row and of its folder")
     method: str = Field(description="sample pruner + token pruner, or a joint pruner")
     options: dict[str, Any] = Field({}, description="options of the pruners")
     mode: Mode | None = Field(None, description="replaces training.mode")
     removal: Removal | None = Field(None, description="replaces training.removal")
     match: Name | None = Field(
-        None, description="variant whose realised numbers of samples and tokens are kept instead of the budget's ratios"
+        None, description="keep as many samples and tokens as this variant really keeps, instead of the budget's ratios"
     )
 
     training: dict[str, Any] = added({}, description="replaces these keys of training, such as learning_rate")
