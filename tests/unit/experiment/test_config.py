@@ -244,7 +244,7 @@ def test_gen_kwargs_change_the_task_and_absent_ones_do_not() -> None:
         ("GSM8K", {"gen_kwargs": {"top_p": 0.9}}, "top_p needs a temperature"),
         ("GSM8K", {"gen_kwargs": {"top_k": 5, "temperature": 0}}, "top_k needs a temperature"),
         pytest.param(
-            *("GSM8K", {"task": "lm-eval:gsm8k", "gen_kwargs": {"temperature": 1}}, "asked greedily"),
+            *("GSM8K", {"task": "lm-eval:gsm8k", "gen_kwargs": {"temperature": 1}}, "decoded greedily"),
             marks=pytest.mark.skipif(not find_spec("lm_eval"), reason="lm-eval's own tasks are found where it is"),
         ),
         ("ARC-E", {"repeats": 2, "gen_kwargs": {"temperature": 1}}, "its answers are options, not generated"),
