@@ -9,7 +9,6 @@ import markdown_links
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "repository"
-PLANNED = (Path(__file__).parent / "planned.txt").read_text(encoding="utf-8").split()  # links to these lead home
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml", ".sh": "sh"}
 
 
@@ -58,12 +57,10 @@ def with_site_links(text: str, file: str, page: str) -> tuple[str, list[str]]:
 
     def change(target: str) -> str:
         path, anchor = markdown_links.resolve(file, target)
-        if path in PLANNED and not (ROOT / path).exists():
-            return relpath("index.md", str(PurePosixPath(page).parent))
         if target.startswith("#") or not (ROOT / path).exists():
             return target
         linked.append(path)
-        mark = f"#{anchor}" if anchor and f"{path}#{anchor}" not in PLANNED else ""
+        mark = f"#{anchor}" if anchor else ""
         return relpath(site_path(path), str(PurePosixPath(page).parent)) + mark
 
     return markdown_links.rewrite(text, change), linked

@@ -130,7 +130,7 @@ def outcome(block: Block) -> str:
         case "json":
             json.loads(block.text)
             return "checked"
-    return "not code" if block.language in ("text", "mermaid", "console") else "no check"
+    return "not code" if block.language in ("text", "mermaid", "console", "bibtex") else "no check"
 
 
 def commands(text: str) -> Iterator[list[str]]:
