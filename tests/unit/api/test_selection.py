@@ -118,7 +118,7 @@ def test_selection_says_what_it_is(folder: Path) -> None:
     assert f"{kept.folder}: random+ppl, 15 of 60 samples" in repr(kept)
     assert str(kept.summary()).startswith("Kept 15 of 60 samples (25%, requested 15)")
     limited = pg.prune(folder, "random+ppl", samples="25%", tokens=100)
-    assert limited.summary().budget == {"tokens": "100"} and "asked at most 100)" in str(limited)
+    assert limited.summary().budget == {"tokens": "100"} and "requested at most 100)" in str(limited)
     assert kept.summary().model_dump()["budget"] == {"samples": "15"}
 
 

@@ -235,7 +235,7 @@ OPTIONS = {
     "--on-bad-row of no kind": (("score", "--on-bad-row", "drop"), ("--on-bad-row", "'drop'", "'error', 'skip'")),
     "--max-length too small": (("score", "--max-length", "2"), ("--max-length", "2 is too small", "at least 8")),
     "--shards of none": (("score", "--shards", "0"), ("--shards", "0 is too small", "at least 1")),
-    "data named twice": (("score", "other.jsonl"), ("--data", "other.jsonl", "one time")),
+    "data named twice": (("score", "other.jsonl"), ("--data", "other.jsonl", "once")),
     "model that is nowhere": (("score", "--model", "nowhere"), ("nowhere", "no such folder", "save_pretrained")),
     "GPU that is not there": (("score", "--devices", "97"), ("devices 97", "there is no GPU 97", "cpu")),
     "CPU beside a GPU": (("score", "--devices", "cpu,0"), ("devices cpu,0", "two precisions", "ids of GPUs")),

@@ -42,7 +42,7 @@ def evaluate(root: Path, cells: Iterable[str], names: Iterable[str] = ITEMS) -> 
             change(root, cell, name, **fingerprint.code_fingerprint(find_task("harness", "arc_easy")), data_hash=name)
 
 
-def refused(root: Path, match: str = "not evaluated alike") -> str:
+def refused(root: Path, match: str = "not evaluated in the same way") -> str:
     with pytest.raises(PrunegridError, match=match) as caught:
         collect.collect(an_experiment(), root)
     return str(caught.value)
