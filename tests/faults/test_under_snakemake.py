@@ -109,7 +109,7 @@ def test_interrupted(whole: Whole, folder: Path) -> None:
     before = files(folder)
     with running_job(folder) as process:
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        assert process.wait(timeout=60) != 0
     assert not (files(folder) - before) & set(whole.jobs_by_rule["prune"].outputs)
     assert not [name for name in files(folder) if name.endswith(".tmp")]
     is_whole(run(folder, "all", warm=whole.warm), folder, whole)
