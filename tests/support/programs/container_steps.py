@@ -24,7 +24,7 @@ from typing import NamedTuple
 PROJECT = Path(__file__).parents[3]
 DOCKERFILE, DEFINITION = PROJECT / "Dockerfile", PROJECT / "containers/prunegrid.def"
 PACKAGES = "ca-certificates,python3,python3-venv"
-SUITE, MIRROR = "bookworm", "https://deb.debian.org/debian"
+SUITE = "bookworm"
 
 
 class Instruction(NamedTuple):
@@ -164,7 +164,7 @@ def build_definition(root: Root, given: dict[str, str]) -> list[str]:
 def make_root(folder: Path, shares: list[Path]) -> None:
     """A minimal Debian, if the folder is not there; the machine's certificates and name servers; the shared folders."""
     if not (folder / "usr/bin/python3").exists():
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(folder), MIRROR]
+        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for file in (Path("/etc/resolv.conf"), Path("/etc/ssl/certs/ca-certificates.crt")):
         shutil.copy2(file, folder / file.relative_to("/"))
