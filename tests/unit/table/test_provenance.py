@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from prunegrid import __version__
 from prunegrid.core import files
 from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
@@ -45,7 +46,7 @@ def test_footer_names_protocol_items_versions_config_and_code(root: Path) -> Non
     )
     assert evaluated == "Protocol harness, float32; items: A 100, B 50. Evaluated with lm_eval 0.4.13, torch 2.13.0."
     digest = provenance.config_digest(an_experiment())[:12]
-    assert versions.startswith(f"Config {digest} (tiny); table by prunegrid 0.1.0, ")
+    assert versions.startswith(f"Config {digest} (tiny); table by prunegrid {__version__}, ")
 
 
 def test_footer_says_that_a_sample_is_a_conversation(root: Path) -> None:
