@@ -14,6 +14,7 @@ prunegrid merge --model DIR --adapter DIR --out DIR
 prunegrid table results/sandbox --against full
 prunegrid report results/sandbox
 prunegrid verify results/sandbox
+prunegrid redact results/mine --out published/mine
 prunegrid trace results/sandbox CELL BENCHMARK
 prunegrid figures results/sandbox
 prunegrid ladder results/ladder
@@ -54,6 +55,7 @@ from prunegrid.cli import (
     overlap,
     plan,
     prune,
+    redact,
     report,
     score,
     show,
@@ -82,6 +84,7 @@ COMMANDS = (
     merge,
     table,
     report,
+    redact,
     verify,
     trace,
     figures,

@@ -1,4 +1,4 @@
-"""Results that are published have no text of a data set, and can still be verified."""
+"""`prunegrid redact`: the copy has no text of a data set, and `prunegrid verify` still passes."""
 
 from pathlib import Path
 
@@ -6,13 +6,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from prunegrid.cli.app import main
 from prunegrid.core import files
+from prunegrid.core.errors import PrunegridError
 from prunegrid.evaluation.records import TEXTS
 from prunegrid.experiment import layout
+from prunegrid.results.redact import redact
 from prunegrid.verification.verify import verify
 from support.finished_folder import edit_json, write_finished
 from support.folder_contents import contents
-from support.programs import publish_folder
 
 
 @pytest.fixture
@@ -29,9 +31,10 @@ def finished(tmp_path: Path) -> Path:
     return root
 
 
-def test_what_is_published_is_whole_but_for_its_texts(finished: Path, tmp_path: Path) -> None:
+def test_the_copy_lacks_only_its_texts(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "published/results/whole"
-    publish_folder.publish(finished, target)
+    main(["redact", str(finished), "--out", str(target)])
+    assert "4 files with texts" in capsys.readouterr().out
     verification = verify(target)
     assert [str(problem) for problem in verification.problems] == []
     named = {"data/benchmarks/A.jsonl", "data/benchmarks/T.jsonl", "data/d.parquet", "scores/m/tokens.parquet"}
@@ -43,6 +46,20 @@ def test_what_is_published_is_whole_but_for_its_texts(finished: Path, tmp_path: 
     assert {problem.where.split("whole/")[1] for problem in verify(target).problems} == named
 
 
-def test_item_files_with_texts_are_not_published(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="items: scores"):
-        publish_folder.publish(write_finished(tmp_path / "home"), tmp_path / "published")
+def test_item_files_with_texts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PrunegridError, match=r"evaluation/.*\.parquet: holds texts in the columns .*items: scores"):
+        redact(write_finished(tmp_path / "home"), tmp_path / "published")
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_folder_that_holds_files_is_not_written_to(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published/notes.txt").write_text("mine")
+    with pytest.raises(PrunegridError, match=r"published: exists and is not an empty folder; choose a new one"):
+        redact(finished, tmp_path / "published")
+    assert contents(tmp_path / "published") == "mine"
+
+
+def test_only_a_results_folder_is_copied(tmp_path: Path) -> None:
+    with pytest.raises(PrunegridError, match=r"has no experiment.json; name a folder results/<experiment>"):
+        redact(tmp_path, tmp_path / "published")
