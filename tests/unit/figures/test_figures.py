@@ -11,25 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prunegrid import pruners
 from prunegrid.cli import app
 from prunegrid.core import files as io
 from prunegrid.experiment import grid
-from prunegrid.figures import differences, eu_plane, names, pareto, points, probes, response
+from prunegrid.figures import differences, eu_plane, names, pareto, points, probes
 from prunegrid.figures.draw import draw_all, draw_folder, plots
 from prunegrid.figures.model_results import ModelResults, NothingToShow
 from prunegrid.figures.style import save, styled
-from prunegrid.pruners import Draw
 from prunegrid.results import collect
-from prunegrid.scoring.reader import ScoresFolder
-from prunegrid.scoring.writer import write_scores
 from prunegrid.statistics import deltas
 from prunegrid.table.layout import lay_out
 from support import handmade_scores
-from support.conversations import conversations
 from support.errors import refused
 from support.figures_folder import BUDGET, DELTAS, HALF, deltas_of, fill, many, worked_scores
-from support.handmade_scores import spec
 from support.results_folder import an_experiment, finish, put, shared_files
 from support.snakemake_runs import ROOT
 
@@ -143,20 +137,6 @@ def test_the_plane_has_the_entropy_that_the_thresholds_are_of(folder: Path) -> N
         (axis, *_) = eu_plane.draw(source(folder)).axes
     assert axis.get_xlabel() == "Mean predictive entropy of prompt and response (nats)"
     assert axis.collections[0].get_offsets()[:, 0].tolist() == [9.0] * 7 + [11.0]
-
-
-def test_tokens_of_a_shared_budget_are_those_that_the_cells_keep(folder: Path) -> None:
-    options = {"bisection_steps": 3, "budget": "batch", "end_token": "compete"}
-    q3 = {"q3": {"method": "qtuning", **options}}
-    experiment = many(variants=["random+random", q3], budgets=[{"sample_ratio": 0.5, "token_ratio": 0.9}])
-    shown = response.read(folder, experiment, "m")
-    given = ScoresFolder(folder / "scores/m").read_samples(pruners.needs("qtuning"))
-    (block,) = ScoresFolder(folder / "scores/m").token_blocks(given, pruners.needs("qtuning"))
-    selection = pruners.select(block, spec("qtuning", 0.5, 0.9, **options), Draw(0))
-    row = selection.sample_id.tolist().index(shown.sample_id)
-    assert selection.treated_as[row] == 2
-    assert 0 < len(selection.kept_positions(row)) < len(shown.texts)
-    assert shown.selections["qtuning"] == set(selection.kept_positions(row).tolist())
 
 
 def test_heat_map_has_numbers_and_holes(whole: Path) -> None:
@@ -321,35 +301,6 @@ def texts_of_nothing(folder: Path) -> list[str]:
     """What `curves` says of the folder where it has nothing to show; lines of the text are joined."""
     drawn(folder)
     return figure_texts(folder, "curves")
-
-
-def test_an_answer_within_a_conversation_has_all_that_stands_before_it(tmp_path: Path) -> None:
-    rows = conversations()
-    values = {name: np.ones(rows.response_offsets[-1], np.float32) for name in ("nll", "entropy")}
-    write_scores(tmp_path, rows, values, {})
-    for row, whole in enumerate(map(rows.expanded().ids, range(len(rows)))):
-        assert [*response._earlier_ids(ScoresFolder(tmp_path), row), *rows.ids(row)[0]] == whole[0]
-
-
-def test_figures_of_single_answers_say_that_conversations_are_pruned(whole: Path) -> None:
-    experiment = many().model_copy(update={"unit": "conversation"})
-    with pytest.raises(NothingToShow, match="unit is conversation"):
-        response.read(whole, experiment, "m")
-
-
-def test_tokens_are_those_that_the_cells_keep(whole: Path) -> None:
-    """The sample is 4: of the two that are Q2, with 12 and 13 tokens, the lower median."""
-    experiment = many()
-    shown = response.read(whole, experiment, "m")
-    assert (shown.sample_id, shown.treated_as, shown.prompt) == (4, 2, "Why so?")
-    assert "".join(shown.texts) == "No, it is 4."
-    assert shown.selections["sparsevlm"] == "one layer only"
-    for name in ("random", "ppl", "fastv"):
-        all_samples = pruners.select(worked_scores(), spec(f"random+{name}", 1.0, 0.5), Draw(0))
-        assert shown.selections[name] == set(all_samples.kept_positions(4).tolist())
-    qtuning = pruners.select(worked_scores(), spec("qtuning", bisection_steps=3), Draw(0))
-    assert qtuning.sample_id.tolist() == [0, 3, 4, 7]
-    assert shown.selections["qtuning"] == set(qtuning.kept_positions(2).tolist())
 
 
 def test_tokens_are_shown_as_text(whole: Path) -> None:
