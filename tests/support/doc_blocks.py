@@ -78,8 +78,11 @@ FOREIGN = {
     "twine": "needs an index",
 }
 RUN = {
+    "README.md": "tests/unit/api/test_own_data.py",
     "docs/reference/python.md": "tests/unit/api/test_python_page.py",
     "docs/tutorials/own-data.md": "tests/unit/api/test_own_data.py",
+    "docs/tutorials/own-pruner.md": "tests/unit/pruners/test_plugins.py",
+    "docs/tutorials/sandbox.md": "tests/workflow/test_sandbox_tutorial.py",
 }
 EXEMPT = {  # (page, start of the block): why its keys are not an experiment's
     ("docs/how-to/add-a-benchmark.md", "metadata:"): "a task of lm-eval, in its own format",

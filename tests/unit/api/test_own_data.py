@@ -1,4 +1,4 @@
-"""The way of docs/tutorials/own-data.md from a file to two training steps, run as the page shows it."""
+"""From a file to training, as the README and docs/tutorials/own-data.md show it: their commands, run as they are."""
 
 import json
 import os
@@ -46,6 +46,16 @@ def test_three_commands_train_two_steps(folder: Path) -> None:
     assert shown.count("tokens kept") == 2, "show --rows 2"
     assert trained_steps(folder / "out") == 2
     assert (folder / "kept/trl/README.md").is_file() and len(pg.Selection.open(folder / "kept/pruned")) == 5
+
+
+@pytest.mark.slow
+def test_three_lines_of_the_readme_train(folder: Path) -> None:
+    pytest.importorskip("trl")
+    install, *lines = code_blocks("README.md", "sh")[0].splitlines()
+    assert install.startswith("pip install .")  # tests/workflow/test_installation.py
+    shown = run(folder, "bash", "-euc", "\n".join(lines).replace("trl sft", "trl sft --use_cpu"))
+    assert "Kept 10 of 40 samples (25%, requested 25%)" in shown
+    assert sorted((folder / "out").glob("checkpoint-*")), "the folder that train.yaml names"
 
 
 @pytest.mark.training

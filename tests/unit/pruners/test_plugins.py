@@ -47,6 +47,19 @@ def test_the_token_pruner_of_the_tutorial_keeps_later_tokens(folder: Path) -> No
     assert [selection.kept_positions(row).tolist() for row in range(2)] == [[3, 4, 5], [2, 3]]
 
 
+def test_the_tutorials_pruner_of_imported_scores_takes_the_hard_half_of_the_good(folder: Path) -> None:
+    exec(code_blocks("docs/tutorials/own-pruner.md", "python")[2], {"__name__": "good_and_hard_example"})
+    columns = {"deita": [4.0, 3.0, 2.0, 1.0], "nll": [0.5, 1.5, 9.0, 9.0]}
+    selection = pruners.select(
+        handmade_scores.scores([5] * 4, samples=columns), spec("good_and_hard+random", 0.75), Draw(0)
+    )
+    assert selection.sample_id.tolist() == [0, 1, 2]
+    selection = pruners.select(
+        handmade_scores.scores([5] * 4, samples=columns), spec("good_and_hard+random", 0.25), Draw(0)
+    )
+    assert selection.sample_id.tolist() == [1]
+
+
 def test_a_variant_is_named_after_the_function(folder: Path) -> None:
     variant = Variant.model_validate("my_pruners:moderate+ppl")
     assert (variant.name, variant.method) == ("moderate+ppl", "my_pruners:moderate+ppl")
