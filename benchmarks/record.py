@@ -4,7 +4,7 @@
     python benchmarks/record.py --all GROUP [NAME ...]       # the commands of a group of benchmarks/commands.txt
 
 The record holds the script's last line of JSON with the command, date, commit, machine, and how busy the machine was.
-`--all` skips what is recorded of the same code with the same command, and goes on after a failure: repeat it to resume.
+`--all` skips commands already recorded for the same code, and continues after a failure: repeat it to resume.
 `benchmarks/page.py` makes docs/results/speed.md of the records.
 """
 

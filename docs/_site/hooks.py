@@ -70,7 +70,7 @@ def _navigation(files: Files) -> Iterator[Any]:
     for title, (folder, order) in SECTIONS.items():
         first = [f"{folder}/{name}.md" for name in ("index", *order)]
         others = [name for name in names if re.fullmatch(rf"{folder}/[^/]+\.md", name) and name not in first]
-        inside = [name for name in first if name in names] + (others if folder != repository.FOLDER else [])
+        inside: list[Any] = [name for name in first if name in names] + (others if folder != repository.FOLDER else [])
         if folder == "reference":
             inside.append({"Python interface": [name for name in names if name.startswith("reference/api/")]})
         if inside:
