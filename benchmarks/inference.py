@@ -6,7 +6,7 @@ Beside them an oracle that knows the true variances and correlations (step-down 
 widths added in squares, Holm). `simulated/tables.py` makes the answers. For each setting and method: chance of any
 false mark in a column (benchmarks: mean and worst; Avg), coverage of the 95 % intervals (recipe: worst and best column;
 items: of the expected score of these very runs), of the row with threefold run noise, found true effects, and the width
-of the recipe's interval by the oracle's. The last line is one JSON object. Two thousand tables take about a minute.
+of the recipe's interval by the oracle's. The last line is one JSON object.
 """
 
 import argparse

@@ -24,10 +24,11 @@ MODULES = {
     "Workflow and pages": (data, "startup dag status report"),
     "Simulations": (simulations, "inference draws ladder readings sandbox"),
 }
-OPENING = """# Speed
+OPENING = """# Benchmarks
 
-This page says how fast each part of prunegrid is beside the usual way, on which machine that was measured, and how to
-measure it on yours. `python benchmarks/page.py` writes it from the records in `benchmarks/results/`.
+This page says how fast each part of prunegrid is compared with the usual way, what simulations say about its statistics, on which
+machine both were measured, and how to repeat them on yours. `python benchmarks/page.py` writes it from the records in
+`benchmarks/results/`.
 
 Ratios of two sides of one run hold on other machines better than seconds do. *CPU seconds* are user and system time:
 they change little when other work shares the machine. *Seconds*, by the clock, change much. Each record says how many

@@ -2,8 +2,6 @@
 
 from sections import Measured, Section, fixed, listed, percent
 
-TESTS = {"ours": "prunegrid", "old": "prunegrid 0.1", "oracle": "an oracle that knows the variances"}
-
 
 def inference(m: Measured) -> Section:
     ours = [setting["ours"] for setting in m["settings"]]
@@ -14,24 +12,27 @@ def inference(m: Measured) -> Section:
         f"tables. At most {max(false):.1f} % of them have a false asterisk in a column "
         f"({m['tables']} tables a setting)."
     )
-    rows = [
-        {
-            "setting (seeds)": setting["setting"],
-            "test": TESTS[method],
-            "false asterisks in a benchmark: mean (worst), %": f"{_mean(found['false_marks'][:-1])} "
-            f"({max(found['false_marks'][:-1]):.1f})",
-            "in Avg, %": fixed(found["false_marks"][-1]),
-            "recipe's interval covers, %": f"{min(found['coverage']):.1f} to {max(found['coverage']):.1f}",
-            "effects found: benchmarks, Avg, %": f"{_mean(found['found'][:-1])}, {found['found'][-1]:.1f}"
-            if found["found"]
-            else "",
-            "width by the oracle's": fixed(found["width"], 2),
-        }
-        for setting in m["settings"]
-        for method, found in setting.items()
-        if isinstance(found, dict)
-    ]
-    return Section(claim, rows)
+    return Section(
+        claim, [_setting(setting["setting"], setting["ours"], setting["oracle"]) for setting in m["settings"]]
+    )
+
+
+def _setting(name: str, ours: Measured, oracle: Measured) -> dict[str, str]:
+    benchmarks, average = ours["false_marks"][:-1], ours["false_marks"][-1]
+    return {
+        "setting (seeds)": name,
+        "false asterisks in a benchmark: mean (worst), %": f"{_mean(benchmarks)} ({max(benchmarks):.1f})",
+        "in Avg, %": fixed(average),
+        "recipe's interval covers, %": f"{min(ours['coverage']):.1f} to {max(ours['coverage']):.1f}",
+        "the noisy row's, %": f"{min(ours['loud']):.1f} to {max(ours['loud']):.1f}" if ours["loud"] else "",
+        "effects found: benchmarks, Avg, %": _found(ours),
+        "by an oracle that knows the variances, %": _found(oracle),
+        "width by the oracle's": fixed(ours["width"], 2),
+    }
+
+
+def _found(method: Measured) -> str:
+    return f"{_mean(method['found'][:-1])}, {method['found'][-1]:.1f}" if method["found"] else ""
 
 
 def _mean(values: list[float]) -> str:
