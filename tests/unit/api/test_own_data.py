@@ -52,7 +52,7 @@ def test_three_commands_train_two_steps(folder: Path) -> None:
 def test_three_lines_of_the_readme_train(folder: Path) -> None:
     pytest.importorskip("trl")
     install, *lines = code_blocks("README.md", "sh")[0].splitlines()
-    assert install.startswith("pip install .")  # tests/workflow/test_installation.py
+    assert install.startswith("pip install . ")  # tests/workflow/test_installation.py
     shown = run(folder, "bash", "-euc", "\n".join(lines).replace("trl sft", "trl sft --use_cpu"))
     assert "Kept 10 of 40 samples (25%, requested 25%)" in shown
     assert sorted((folder / "out").glob("checkpoint-*")), "the folder that train.yaml names"
