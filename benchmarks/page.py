@@ -2,8 +2,8 @@
 
     python benchmarks/page.py [--records FOLDER] [--gpu FOLDER] [--out FILE]
 
-A benchmark without a record has its command only. tests/benchmarks/test_speed_page.py compares the committed page with
-what the committed records give.
+Benchmarks without a record are one list of commands at the end. tests/benchmarks/test_speed_page.py compares the
+committed page with what the committed records give.
 """
 
 import argparse
@@ -26,9 +26,9 @@ MODULES = {
 }
 OPENING = """# Benchmarks
 
-This page says how fast each part of prunegrid is compared with the usual way, what simulations say about its statistics, on which
-machine both were measured, and how to repeat them on yours. `python benchmarks/page.py` writes it from the records in
-`benchmarks/results/`.
+After this page you know how fast each part of prunegrid is compared with the usual way, what simulations say about its
+statistics, on which machine both were measured, and how to repeat them on yours. `python benchmarks/page.py` writes it
+from the records in `benchmarks/results/`.
 
 Ratios of two sides of one run hold on other machines better than seconds do. *CPU seconds* are user and system time:
 they change little when other work shares the machine. *Seconds*, by the clock, change much. Each record says how many
@@ -72,24 +72,32 @@ def page(records: Path, gpu: Path) -> str:
     found: dict[str, list[dict[str, Any]]] = {}
     for file in sorted(records.glob("*.json"), key=lambda file: file.stem):
         found.setdefault(file.stem.partition("-")[0], []).append(json.loads(file.read_text()))
-    summary, parts = [], []
+    summary, parts, missing = [], [], []
     for title, (module, names) in MODULES.items():
-        parts.append(f"## {title}\n")
-        for name in names.split():
-            made = [(record, getattr(module, name)(record["measured"])) for record in found.get(name, [])]
+        recorded = [name for name in names.split() if name in found]
+        missing += [name for name in names.split() if name not in found]
+        parts += [f"## {title}\n"] * bool(recorded)
+        for name in recorded:
+            made = [(record, getattr(module, name)(record["measured"])) for record in found[name]]
             summary += [(*section.headline, name) for _, section in made if section.headline]
             parts.append("\n".join(benchmark(name, made)))
+    rest = [not_recorded(missing)] * bool(missing)
     head = [SUMMARY + "".join(f"| {what} | {ratio} | [{name}](#{name}) |\n" for what, ratio, name in summary)]
-    return "\n".join([OPENING, *(head if summary else []), *parts, *graphics_cards(gpu), RECORD])
+    return "\n".join([OPENING, *(head if summary else []), *parts, *graphics_cards(gpu), *rest, RECORD])
 
 
 def benchmark(name: str, made: list[tuple[dict[str, Any], Section]]) -> Iterator[str]:
-    """A script's section: its records, or how to make one."""
+    """A script's section: its records."""
     yield f"### {name}\n"
     for record, section in made:
         yield f"{section.claim}\n\n{table(section.rows)}\n\n    {record['command']}\n\n{provenance(record)}\n"
-    if not made:
-        yield f"Not recorded yet.\n\n{usual_commands(name)}\n"
+
+
+def not_recorded(names: list[str]) -> str:
+    """One list instead of empty sections, with the anchors of these sections, since pages link to them."""
+    anchors = ", ".join(f'<a id="{name}"></a>{name}' for name in names)
+    commands_of_all = "\n".join(map(usual_commands, names))
+    return f"## Not recorded yet\n\n{anchors}:\n\n{commands_of_all}\n"
 
 
 def usual_commands(name: str) -> str:

@@ -34,7 +34,7 @@ def dtype(options: argparse.Namespace) -> Any:
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """How rows of a user's data are read: the options of `dataset` in a config file."""
     turns = "answers of a conversation to train on: each as its own sample, only the last, or all in one sample"
-    field = "the file's name for the field system, prompt, response or messages; repeatable"
+    field = "name in your file of the field prompt, response, system or messages; repeatable"
     bad = "stop at an unreadable row, or skip and count it"
     parser.add_argument("--turns", choices=get_args(Turns), default="each", help=turns)
     parser.add_argument("--field", action="append", default=[], metavar="prompt=NAME", help=field)

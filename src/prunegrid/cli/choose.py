@@ -9,7 +9,10 @@ from prunegrid.cli.prune import add_pruning_arguments, pruning
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scores", type=Path, required=True, help="folder that `prunegrid score` wrote")
     parser.add_argument(
-        "--match", type=Path, metavar="FILE", help="selection.json; keep as many samples and tokens as it does"
+        "--match",
+        type=Path,
+        metavar="FILE",
+        help="another selection (its folder or selection.json): keep as many samples and tokens as it does",
     )
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
     parser.add_argument(

@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder, which may exist; no file is replaced")
     names = shipped_experiments()
-    text = f"start from this experiment, not from the sandbox: {', '.join(names)}"
+    text = f"start from this experiment instead of the sandbox: {', '.join(names)}"
     parser.add_argument("--experiment", choices=names, metavar="NAME", help=text)
 
 

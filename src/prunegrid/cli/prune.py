@@ -15,7 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = "folder for selection.parquet and selection.json; existing ones are replaced"
     parser.add_argument("--scores", type=Path, required=True, help="folder that `prunegrid score` wrote")
     parser.add_argument(
-        "--match", type=Path, metavar="FILE", help="selection.json; keep as many samples and tokens as it does"
+        "--match",
+        type=Path,
+        metavar="FILE",
+        help="another selection (its folder or selection.json): keep as many samples and tokens as it does",
     )
     parser.add_argument("--model", type=Path, help="check that the scores belong to the model in this folder")
     parser.add_argument("--out", type=Path, required=True, help=out)

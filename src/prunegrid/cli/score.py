@@ -37,7 +37,7 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-length",
         type=whole_number(8),
         default=2048,
-        help="cut samples off at so many tokens of prompt and response",
+        help="truncate each sample to this many tokens, prompt and response together",
     )
     parser.add_argument("--devices", metavar="A,B", help=devices)
     parser.add_argument("--shards", type=whole_number(1), help=shards)

@@ -114,7 +114,7 @@ def intake_lines(counts: Mapping[str, Any]) -> list[str]:
         lines.append(f"files: {len(files):,}{_others(counts['skipped_files'])}")
     lines += [f"left out: {REASONS.get(reason, reason)}: {n:,}" for reason, n in counts["left_out"].items() if n]
     if number := counts.get("trailing_messages"):
-        lines.append(f"left out: messages behind the last learned answer of their row: {number:,}")
+        lines.append(f"left out: messages after the last learned answer of their row: {number:,}")
     if unread := counts.get("unread"):
         lines.append("fields not read: " + ", ".join(f"{name} ({n:,})" for name, n in unread.items()))
     lines += [f"skipped: {row}" for row in counts.get("bad_rows", [])]

@@ -174,7 +174,7 @@ def _model_disk(experiment: Experiment, name: str, cells: int) -> tuple[str, flo
     """The disk space of `cells` cells of a model, in words and in bytes; 0 bytes if small or unknown."""
     training, folder = experiment.training, model_folder(experiment, name)
     if training.method == "lora":
-        return f"{name}: {cells} adapters, small beside the model", 0
+        return f"{name}: {cells} adapters, small compared with the model", 0
     if folder is None or missing_files(folder):
         return f"{name}: {cells} trained models; how large is not known before the model is here", 0
     parameters = weight_bytes(folder) / parameter_bytes(folder)

@@ -93,7 +93,7 @@ class Training(Section):
     use_liger_kernel: bool = Field(False, description="Liger's fused kernels (GPUs only)")
     deterministic: bool = added(False, description="use deterministic kernels only")
     rescore_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = added(
-        1, description="dynamic mode: score the candidates of so many steps, or of an epoch, at once"
+        1, description="dynamic mode: score the candidates of this many steps, or of an epoch, at once"
     )
     loss_divisor: Literal["trained_tokens", "kept_tokens"] = added(
         "trained_tokens", description="divide the loss by the trained tokens, or by all kept tokens including prompts"

@@ -29,8 +29,8 @@ def notes(frame: pd.DataFrame, renamed: pd.DataFrame) -> list[str]:
         return []
     pairs = ", ".join(f"{name} ({reader}) for {tool}" for name, reader, tool in rows.itertuples(index=False))
     return [
-        f"Rows by scores from elsewhere that stand for the tool they are named after: {pairs}. Whether their "
-        "scores are that tool's, only their source says (selection.json, extras)."
+        f"Rows with imported scores, compared with the tool that they are named after: {pairs}. Only their source "
+        "shows whether the scores are that tool's (selection.json, extras)."
     ]
 
 

@@ -139,7 +139,7 @@ def _check_missing(rows: ScoreRows, samples: Samples, missing: Ints, settings: S
     if rows.by_token:
         raise PrunegridError(rows.path, problem, "give a list for each")
     if settings.missing == "refuse":
-        fix = "give every sample one, or set missing: last, which keeps these behind all others"
+        fix = "give every sample one, or set missing: last, which ranks these last"
         raise PrunegridError(rows.path, problem, fix)
 
 

@@ -55,8 +55,8 @@ def _choice(summary: SelectionSummary) -> str:
     if summary.paths is not None:
         paths = summary.paths
         text = (
-            f"Q2 gave {_number(paths['q2'], 'sample')}, with tokens pruned, and Q4 gave {paths['q4']:,}, kept whole; "
-            f"filled in from outside of both: {paths['filled']:,}, trimmed: {paths['trimmed']:,}"
+            f"Q2: {_number(paths['q2'], 'sample')} (tokens pruned), Q4: {paths['q4']:,} (kept whole), "
+            f"filled in from neither: {paths['filled']:,}, trimmed: {paths['trimmed']:,}"
         )
         degenerate, windows = _degenerate(summary.thresholds)
         if degenerate:

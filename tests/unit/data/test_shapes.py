@@ -314,7 +314,7 @@ def test_intake_lines_name_all_that_is_left_out(tmp_path: Path) -> None:
     assert "left out: rows without an answer: 4" in lines
     assert "left out: rows that cannot be read: 3" in lines
     assert "left out: answers that are context (train: false, weight: 0): 1" in lines
-    assert "left out: messages behind the last learned answer of their row: 1" in lines
+    assert "left out: messages after the last learned answer of their row: 1" in lines
     assert "fields not read: id (1)" in lines
     assert sum(line.startswith("skipped: ") for line in lines) == 3
 

@@ -364,7 +364,7 @@ def test_imported_scores_stand_for_the_tool_they_are_named_after(
     collect.write(frame, tmp_path / "mine.parquet")
     shown = run(capsys, tmp_path / "mine.parquet")
     assert "| 12.5 × 50 | Deita + Random  | ARC-E       | 59.50 (2) | 58.20    | +1.30 ± " in shown
-    assert f"stand for the tool they are named after: {variant} ({reader}) for deita." in shown
+    assert f"compared with the tool that they are named after: {variant} ({reader}) for deita." in shown
     assert "Left out: variants with a name of their own (judge, ds2)." in shown
     assert "Published at these budgets and not here: alpagasus, ds2, less." in shown
     assert "ds2: {method: imported+random, sample_scores: ds2}" in shown

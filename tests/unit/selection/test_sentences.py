@@ -66,7 +66,7 @@ def test_qtuning_says_what_was_filled_in_and_that_thresholds_are_degenerate(tmp_
     made = summary(tmp_path, [4] * 4, "qtuning", [1.0] * 4, options={"window": 2})
     assert made.paths is not None
     text = selection_sentences(made)[1]
-    assert f"filled in from outside of both: {made.paths['filled']}, trimmed: {made.paths['trimmed']}" in text
+    assert f"filled in from neither: {made.paths['filled']}, trimmed: {made.paths['trimmed']}" in text
     assert text.endswith("in 2 of 2 windows the thresholds are degenerate (low = high).")
     fine = summary(tmp_path, [4] * 8, "qtuning", [1, 1, 9, 9, 5, 5, 5, 5], entropy=[9, 9, 1, 1, 5, 5, 5, 5])
     assert "degenerate" not in selection_sentences(fine)[1]
