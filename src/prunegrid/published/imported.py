@@ -1,7 +1,7 @@
 """The published methods whose scores other tools make: a variant named after one, by imported scores, stands for it.
 
 v2's Table 13 has rows of AlpaGasus, Deita, DS2 and LESS, each with Random tokens. Their scores come from judges,
-trained scorers and gradients (docs/reference/selectors.md, "Recipes"); the rest is a sample pruner that reads a column.
+trained scorers and gradients (docs/how-to/import-scores.md, "Recipes"); the rest is a sample pruner that reads a column.
 """
 
 import pandas as pd
@@ -45,5 +45,5 @@ def counterparts(rows: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     variants = ", ".join(f"{tool}: {{method: imported+random, sample_scores: {tool}}}" for tool in missing)
     return [
         f"Published at these budgets and not here: {', '.join(missing)}. Import their scores, and name the variants "
-        f"after them: variants: [{variants}] (docs/reference/selectors.md, Recipes)."
+        f"after them: variants: [{variants}] (docs/how-to/import-scores.md, Recipes)."
     ]

@@ -169,7 +169,7 @@ def test_command_refuses_what_is_not_there(tmp_path: Path, capsys: Any) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs PRUNEGRID_DATA")
 def test_gsm8k_tests_share_word_runs_with_its_training_set(capsys: Any) -> None:
-    """The figures of docs/reference/evaluation.md."""
+    """The figures of docs/how-to/find-benchmark-items.md."""
     folder = DATA / "openai/gsm8k/main"
     app.main(["contamination", str(folder / "train.jsonl"), "--against", str(folder / "test.jsonl"), "--json"])
     (report,) = json.loads(capsys.readouterr().out)["benchmarks"].values()

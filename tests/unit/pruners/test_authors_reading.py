@@ -28,7 +28,7 @@ PAIRS = [f"{sample}+{token}" for sample in SAMPLES for token in TOKENS]
 READ = {"reading": AUTHORS}
 RULES = {"end_token": "drop", "candidates": "sequence", "pool": "batch", "token_count": "round"}
 
-# The samples and the response of docs/reference/pruners.md; the prompt has four candidates.
+# The samples and the response of docs/explanation/working-copy.md; the prompt has four candidates.
 COLUMNS = {
     "instruction_characters": [50, 20, 10, 40, 30, 60],
     "instruction_entropy": [2.0, 1.5, 3.0, 1.0, 2.5, 0.5],

@@ -1,5 +1,5 @@
 """Q-Tuning as the authors' working copy of September 2025 does it: each option by hand, as in
-docs/reference/pruners.md."""
+docs/explanation/working-copy.md."""
 
 from typing import Any
 

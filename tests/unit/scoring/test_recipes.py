@@ -1,4 +1,4 @@
-"""The recipes of docs/reference/selectors.md: files as other tools write them, made by hand, become columns of scores.
+"""The recipes of docs/how-to/import-scores.md: files as other tools write them, made by hand, become columns of scores.
 
 Sources of the formats, read in November 2026: hkust-nlp/deita, src/deita/pipeline/score_pipeline.py (f3c18fc);
 gpt4life/alpagasus, rating/get_scores.py (f251fe8); UCSC-REAL/DS2, LLM_scoring/scoring.py (1016bc7); princeton-nlp/LESS,
@@ -40,9 +40,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run_script(number: int) -> None:
-    """A script of the section "Recipes", as it stands on the page, in the current directory."""
-    (code,) = (block for block in code_blocks("docs/reference/selectors.md", "python") if f"# {number}" in block)
-    exec(compile(code, f"docs/reference/selectors.md, script {number}", "exec"), {})
+    """A script of the section "Recipes", as the page has it, in the current directory."""
+    (code,) = (block for block in code_blocks("docs/how-to/import-scores.md", "python") if f"# {number}" in block)
+    exec(compile(code, f"docs/how-to/import-scores.md, script {number}", "exec"), {})
 
 
 def column(folder: Path, name: str, **settings: Any) -> list[float]:
