@@ -37,15 +37,20 @@ def trained_steps(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_three_commands_train_two_steps(folder: Path) -> None:
+def test_three_commands_train_two_steps_and_two_more_make_the_control(folder: Path) -> None:
     pytest.importorskip("trl")
-    (block,) = code_blocks(PAGE, "sh")
+    block, control = code_blocks(PAGE, "sh")
     assert len(block.splitlines()) == 3
     shown = run(folder, "bash", "-euc", block.replace("trl sft", "trl sft --use_cpu"))
     assert "Kept 5 of 40 samples (12.5%, requested 12.5%)" in shown
     assert shown.count("tokens kept") == 2, "show --rows 2"
     assert trained_steps(folder / "out") == 2
-    assert (folder / "kept/trl/README.md").is_file() and len(pg.Selection.open(folder / "kept/pruned")) == 5
+    kept = pg.Selection.open(folder / "kept/pruned")
+    assert (folder / "kept/trl/README.md").is_file() and len(kept) == 5
+    run(folder, "bash", "-euc", control)
+    random = pg.Selection.open(folder / "random")
+    assert len(random) == 5 and random.summary().kept_tokens == kept.summary().kept_tokens
+    assert (folder / "random-trl/train.parquet").is_file()
 
 
 @pytest.mark.slow
