@@ -1,6 +1,6 @@
 # Two images: `cpu`, for machines without a GPU, and `cuda` (the last target, so the default), for NVIDIA GPUs.
 #   docker build --target cpu --tag prunegrid:cpu .
-#   docker run --rm --volume "$PWD:/work" prunegrid:cpu keep data.json --model MODEL --samples 12.5% --tokens 50% --out kept
+#   docker run --rm --volume "$PWD:/work" prunegrid:cpu keep data.json --model MODEL --pair random+random --samples 25% --to trl --out kept
 # docs/how-to/containers.md says more. Versions are those of envs/requirements.txt.
 ARG BASE=python:3.11-slim-bookworm
 
