@@ -1,7 +1,8 @@
 """The published methods whose scores other tools make: a variant named after one, by imported scores, stands for it.
 
 v2's Table 13 has rows of AlpaGasus, Deita, DS2 and LESS, each with Random tokens. Their scores come from judges,
-trained scorers and gradients (docs/how-to/import-scores.md, "Recipes"); the rest is a sample pruner that reads a column.
+trained scorers and gradients (docs/how-to/import-scores.md, "Recipes"); the rest is a sample pruner that reads
+a column.
 """
 
 import pandas as pd
