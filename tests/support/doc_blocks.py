@@ -1,82 +1,34 @@
 """Checks of the code on the pages. `python -m support.doc_blocks`, in tests, counts what was run, checked and exempted.
 
-- Shell: each command is read by what would run it: prunegrid's and Snakemake's own parsers, the Makefile's targets, the
-  files that python, pytest and cp name. A program that is not ours is in FOREIGN, with the reason.
+- Shell: each command is read by what would run it (support/doc_shell.py), in fences and in blocks indented by four.
 - Python: the block compiles, and prunegrid's modules and names in it exist. RUN names the tests that run whole pages.
 - YAML: it parses, and the keys of an experiment file are known, down to the last; EXEMPT has what is of other files.
 - JSON parses. Text without a language is not code.
 """
 
-import argparse
 import ast
 import importlib
 import json
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-import cli_page
 import config_page
+import markdown_links
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.section import Section
+from support import doc_shell
 from support.docs import all_pages
 from support.snakemake_runs import ROOT
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+) *\n(?P<text>.*?)^(?P=indent)```", re.S | re.M)
-INLINE = re.compile(r"(?<!`)`(prunegrid [a-z][^`]*)`(?!`)")
-FOREIGN = {
-    "trl": "TRL's command; tests/unit/api/test_own_data.py runs it",
-    "lm_eval": "lm-eval's command",
-    "open": "opens a page on a desktop",
-    "xdg-open": "opens a page on a desktop",
-    ".": "a shell's own",
-    "cd": "a shell's own",
-    "export": "a shell's own",
-    "source": "a shell's own",
-    "echo": "a shell's own",
-    "cp": "copies what a run wrote",
-    "mv": "moves what a run wrote",
-    "rm": "deletes what a run wrote",
-    "cat": "shows what a run wrote",
-    "less": "shows what a run wrote",
-    "git": "needs a remote or a history",
-    "pip": "needs an index; the installation has a test of its own",
-    "pipx": "needs an index",
-    "uv": "needs an index",
-    "conda": "needs a channel",
-    "mamba": "needs a channel",
-    "apt": "needs a package index and root",
-    "sudo": "needs root",
-    "docker": "needs an engine",
-    "podman": "needs an engine",
-    "apptainer": "needs an engine",
-    "sbatch": "Slurm's command",
-    "srun": "Slurm's command",
-    "squeue": "Slurm's command",
-    "scancel": "Slurm's command",
-    "sinfo": "Slurm's command",
-    "sacct": "Slurm's command",
-    "ssh": "needs another machine",
-    "rsync": "needs another machine",
-    "nvidia-smi": "needs a GPU",
-    "snakedeploy": "not in the environment; deploying has a test of its own",
-    "llamafactory-cli": "LLaMA-Factory's command",
-    "axolotl": "axolotl's command",
-    "accelerate": "Accelerate's command",
-    "torchrun": "torch's launcher",
-    "mike": "writes the branch of a site",
-    "curl": "needs the network",
-    "wget": "needs the network",
-    "tar": "packs what a run wrote",
-    "gh": "needs an account",
-    "twine": "needs an index",
-}
+INDENTED = re.compile(r"(?<=\n)(?: *\n)+(?P<text>(?: {4}.*\n(?: *\n(?= {4}))*)+)")
+LIST_ITEM = re.compile(r"([-*+]|\d+[.)]) ")
+IN_SENTENCES = "snakemake|make|python3?|pytest|docker|podman|apptainer|srun|sbatch"
+INLINE = re.compile(rf"(?<!`)`((?:prunegrid [a-z]|(?:[A-Z]+=\S+ )?(?:{IN_SENTENCES}) )[^`]*)`(?!`)")
 RUN = {
     "README.md": "tests/unit/api/test_own_data.py",
     "docs/reference/python.md": "tests/unit/api/test_python_page.py",
@@ -105,7 +57,23 @@ def blocks() -> list[Block]:
         for match in FENCE.finditer(text):
             inside = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M)
             found.append(Block(page, text[: match.start()].count("\n") + 1, match["language"], inside))
+        found += [Block(page, line, "sh", inside) for line, inside in indented(text) if doc_shell.is_shell(inside)]
     return found
+
+
+def indented(text: str) -> Iterator[tuple[int, str]]:
+    """(line, text) of each block that is indented by four spaces, outside fences and lists."""
+    for match in INDENTED.finditer(markdown_links.FENCE.sub(_hidden, text)):
+        start = match.start("text")
+        before = [line for line in text[:start].splitlines() if line.strip() and line[0] != " "]
+        if not before or not LIST_ITEM.match(before[-1]):
+            yield text[:start].count("\n") + 1, re.sub(r"^ {4}", "", text[start : match.end("text")], flags=re.M)
+
+
+def _hidden(fence: re.Match[str]) -> str:
+    """A fence of as many characters in the same column, whose lines are not indented further."""
+    inside = rf"^( {{0,{len(fence['indent'])}}})(.*)$"
+    return re.sub(inside, lambda line: line[1] + "-" * len(line[2]), fence[0], flags=re.M)
 
 
 def inline_commands() -> list[Block]:
@@ -123,9 +91,10 @@ def outcome(block: Block) -> str:
     """What is done with a block: run, checked, or exempted; ValueError if it is wrong."""
     match block.language:
         case "sh" | "bash":
-            return _shell(block)
+            done = doc_shell.outcome(block.text)
+            return "checked" if block.page in RUN else done
         case "inline":
-            return _inline(block)
+            return (doc_shell.names_exist if block.text.startswith("prunegrid") else doc_shell.outcome)(block.text)
         case "python":
             return _python(block)
         case "yaml":
@@ -134,118 +103,6 @@ def outcome(block: Block) -> str:
             json.loads(block.text)
             return "checked"
     return "not code" if block.language in ("text", "mermaid", "console", "bibtex") else "no check"
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """The words of each command of a block of shell, without its comments, variables and redirections."""
-    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
-        words = shlex.split(line, comments=True)
-        command: list[str] = []
-        for word in [*words, ";"]:
-            if word in (";", "&&", "||", "|", "&"):
-                if command:
-                    yield command
-                command = []
-            elif word in (">", ">>", "2>"):
-                command = [*command, ">"]
-            elif command[-1:] == [">"]:
-                command = command[:-1]
-            elif command or not re.fullmatch(r"[A-Z_][A-Z0-9_]*=.*", word):
-                command.append(word)
-
-
-def _shell(block: Block) -> str:
-    checked = False
-    for program, *words in commands(block.text):
-        name = program.removeprefix(".venv/bin/")
-        if check := CHECKS.get(name):
-            check(words)
-            checked = True
-        elif name not in FOREIGN:
-            raise ValueError(f"{name} has no check; add one, or name the reason in FOREIGN")
-    return "checked" if checked or block.page in RUN else "exempted"
-
-
-def _prunegrid(words: list[str]) -> None:
-    if "..." in words:
-        _inline(Block("", 0, "inline", shlex.join(["prunegrid", *words])))
-        return
-    if words in (["--help"], ["--version"]) or words[1:] == ["--help"]:
-        return
-    parser = cli_page.commands().get(words[0] if words else "")
-    if parser is None:
-        raise ValueError(f"prunegrid has no command {words[:1]}")
-    try:
-        parser.error = _refuse  # type: ignore[method-assign]
-        parser.parse_args(words[1:])
-    except (argparse.ArgumentError, SystemExit) as error:
-        raise ValueError(f"prunegrid {shlex.join(words)}: {error}") from None
-
-
-def _refuse(message: str) -> Any:
-    raise ValueError(message)
-
-
-def _inline(block: Block) -> str:
-    """A command in a sentence may lack what it needs: its name and its options exist."""
-    words = block.text.split()[1:]
-    parser = cli_page.commands().get(words[0])
-    if parser is None:
-        raise ValueError(f"prunegrid has no command {words[0]}")
-    unknown = [
-        word for word in re.findall(r"(?<!\S)--[a-z-]+", block.text) if word not in parser._option_string_actions
-    ]
-    if unknown and unknown != ["--help"]:
-        raise ValueError(f"prunegrid {words[0]} has no {', '.join(unknown)}")
-    return "checked"
-
-
-def _snakemake(words: list[str]) -> None:
-    from snakemake.cli import get_argument_parser
-
-    parser = get_argument_parser(profiles=[])
-    parser.error = _refuse
-    parser.parse_args([word for word in words if word != "..."])
-    for option in ("--configfile", "--configfiles"):
-        for file in words[words.index(option) + 1 :][:1] if option in words else []:
-            _file(file)
-
-
-def _make(words: list[str]) -> None:
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
-    if unknown := [word for word in words if "=" not in word and word not in targets]:
-        raise ValueError(f"the Makefile has no {', '.join(unknown)}")
-
-
-def _python_program(words: list[str]) -> None:
-    if words[:1] == ["-m"]:
-        CHECKS.get(words[1], lambda rest: None)(words[2:])
-    elif words and words[0].endswith(".py"):
-        _file(words[0])
-
-
-def _pytest(words: list[str]) -> None:
-    for word in words:
-        if word.startswith(("tests", "benchmarks")):
-            _file(word.partition("::")[0])
-
-
-def _file(name: str) -> None:
-    """A file of the repository; other names are the reader's."""
-    folder = name.partition("/")[0]
-    is_own = "/" in name and (ROOT / folder).is_dir() and folder != "results"
-    if is_own and not (ROOT / name).exists() and "mine" not in name and "my" not in Path(name).name:
-        raise ValueError(f"there is no {name}")
-
-
-CHECKS = {
-    "prunegrid": _prunegrid,
-    "snakemake": _snakemake,
-    "make": _make,
-    "python": _python_program,
-    "python3": _python_program,
-    "pytest": _pytest,
-}
 
 
 def _python(block: Block) -> str:
@@ -267,7 +124,8 @@ def _yaml(block: Block) -> str:
     if any(page == block.page and block.text.strip().startswith(start) for page, start in EXEMPT):
         return "exempted"
     values = yaml.safe_load(block.text)
-    if isinstance(values, dict) and values.keys() <= _profile_keys():
+    profile_keys = {option.removeprefix("--") for option in doc_shell.snakemake_parser()._option_string_actions}
+    if isinstance(values, dict) and values.keys() <= profile_keys:
         return "checked"
     if isinstance(values, dict) and all(
         isinstance(each, dict) and {"task", "kind"} & {*each} for each in values.values()
@@ -279,14 +137,6 @@ def _yaml(block: Block) -> str:
     else:
         _known(values, Experiment, "")
     return "checked"
-
-
-@cache
-def _profile_keys() -> set[str]:
-    """The keys of a Snakemake profile: its options."""
-    from snakemake.cli import get_argument_parser
-
-    return {option.removeprefix("--") for option in get_argument_parser(profiles=[])._option_string_actions}
 
 
 def _known(values: Any, model: type[Section], path: str) -> None:
