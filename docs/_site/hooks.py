@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -19,7 +20,7 @@ from prunegrid import __version__
 
 SECTIONS = {
     "Tutorials": ("tutorials", ["sandbox", "own-data", "own-pruner", "notebook", "slurm"]),
-    "How-to": ("how-to", ["install", "usage", "choose-a-pruner", "export", "plan", "cluster", "gpu"]),
+    "How-to": ("how-to", ["install", "choose-a-pruner", "export", "run-an-experiment", "plan", "cluster", "gpu"]),
     "Reference": ("reference", ["config", "cli", "python", "files", "data", "pruners", "selectors", "evaluation"]),
     "Explanation": ("explanation", ["architecture", "scoring", "training", "trust"]),
     "Results": ("results", []),
@@ -113,4 +114,5 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 
 
 def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
-    return output_content.replace(SHIM, "/assets/iframe-worker.js")
+    folder = urlsplit(config.site_url or "").path.rstrip("/")  # 404.html is shown at any depth
+    return output_content.replace(SHIM, f"{folder}/assets/iframe-worker.js")
