@@ -20,9 +20,13 @@ from prunegrid import __version__
 
 SECTIONS = {
     "Tutorials": ("tutorials", ["sandbox", "own-data", "own-pruner", "notebook", "slurm"]),
-    "How-to": ("how-to", ["install", "choose-a-pruner", "export", "run-an-experiment", "plan", "cluster", "gpu"]),
+    "How-to": (
+        "how-to",
+        ["install", "choose-a-pruner", "import-scores", "export", "find-benchmark-items", "use-your-model"]
+        + ["run-an-experiment", "plan", "cluster", "gpu"],
+    ),
     "Reference": ("reference", ["config", "cli", "python", "files", "data", "pruners", "selectors", "evaluation"]),
-    "Explanation": ("explanation", ["architecture", "scoring", "training", "trust"]),
+    "Explanation": ("explanation", ["architecture", "working-copy", "scoring", "training", "trust"]),
     "Results": ("results", []),
     "Project": (repository.FOLDER, ["CHANGELOG", "CONTRIBUTING"]),
 }
