@@ -22,7 +22,8 @@ NAMES = {"slip": "slip", "fact": "wrong fact", "sum": "wrong sum", "all": "all t
 def markdown(frame: pd.DataFrame, title: str) -> str:
     """Both tables, how to read them, and the pruners that were left out."""
     models = ", ".join(frame["model"].dropna().unique())
-    parts = [f"# {title}", legend(len(frame["seed"].dropna().unique()), models)]
+    opening = "These are all numbers of the audit that docs/explanation/audit.md in prunegrid's repository explains."
+    parts = [f"# {title}", opening, legend(len(frame["seed"].dropna().unique()), models)]
     for unit, heading in HEADINGS.items():
         rows = frame[frame["what"] == unit]
         parts += [f"## {heading}", _table(rows, unit)]
@@ -41,7 +42,7 @@ def legend(seeds: int, models: str) -> str:
         "correction over the whole table (5 %, normal approximation); the intervals are not corrected. Spread: the "
         f"row's widest difference between two models, in points. {NONE}: some model's kept samples have none. "
         "Right new fact: the answer of a new fact, which should stay. (first tokens) keeps the beginning of each "
-        "response and is no pruner."
+        "response and is not a pruner."
     )
 
 

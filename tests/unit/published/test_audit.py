@@ -156,13 +156,16 @@ def test_repeated_rows_have_the_same_scores(printed: pd.DataFrame) -> None:
 
 def test_the_docs_show_what_is_computed(findings: pd.DataFrame, printed: pd.DataFrame) -> None:
     docs = (ROOT / "docs/explanation/published.md").read_text()
-    shown = [audit_report.summary(findings, printed), audit_report.slips(findings), audit_report.zero_shot(findings)]
-    shown.append(audit_report.baselines(printed))
-    for table in shown:
-        assert table in docs
+    shown = [audit_report.summary(findings, printed), audit_report.baselines(printed)]
+    assert all(table in docs for table in shown)
+    kinds = findings["finding"].value_counts()
+    assert (kinds["average"], kinds["delta"]) == (5, 17)
+    assert "Five averages and 17 deltas" in docs
     report = audit_report.report(findings)
     for table in (
         *shown,
+        audit_report.slips(findings),
+        audit_report.zero_shot(findings),
         audit_report.counts(printed),
         audit_report.repeated(printed),
         audit_report.identical(findings),

@@ -60,7 +60,7 @@ def first(compared: pd.DataFrame) -> Any:
 
 
 def test_three_seeds_against_a_published_score_by_hand(reference: pd.DataFrame) -> None:
-    """The example of docs/explanation/published.md: 1.96 x 2.902 from the items, 4.303 x 0.9714 sqrt(4/3) from the
+    """The interval of docs/explanation/published.md: 1.96 x 2.902 from the items, 4.303 x 0.9714 sqrt(4/3) from the
     seeds."""
     row = first(compare(arc_e(61.20, 60.14, 62.08), reference))
     assert (row.score, row.n_seeds, row.n_items) == (pytest.approx(61.14), 3, 567)
