@@ -44,9 +44,9 @@ def named_tests(page: str) -> list[tuple[str, str]]:
 
 
 def promises(page: str) -> list[str]:
-    """The rows of the page's table of promises, each with the tests that hold it."""
-    table = (ROOT / page).read_text().partition("\n| promise |")[2].partition("\n\n")[0]
-    return table.splitlines()[2:]
+    """The rows of the page's tables of promises, each with the tests that hold it."""
+    _, *tables = (ROOT / page).read_text().split("\n| promise |")
+    return [row for table in tables for row in table.partition("\n\n")[0].splitlines()[2:]]
 
 
 def named_modules(page: str) -> set[str]:
