@@ -30,7 +30,7 @@ class Task:
     """A task as a benchmark names it.
 
     `config` is lm-eval's task configuration, complete (no include), in which a function is the text `!function
-    module.name` and `metadata` says what prunegrid reads (docs/how-to/add-a-benchmark.md). `package` is where its
+    module.name` and `metadata` says what prunegrid reads (CONTRIBUTING.md, recipes). `package` is where its
     modules are
     imported from, if it has them; `code`, the files of its functions, is part of the digest. `data` is the data set
     (keys of the section `data`) that is asked where a benchmark names none.
