@@ -22,8 +22,7 @@ SECTIONS = {
     "Tutorials": ("tutorials", ["sandbox", "own-data", "own-pruner", "notebook", "slurm"]),
     "How-to": (
         "how-to",
-        ["install", "choose-a-pruner", "import-scores", "export", "find-benchmark-items", "use-your-model"]
-        + ["run-an-experiment", "plan", "cluster", "gpu"],
+        ["install", "choose-a-pruner", "import-scores", "export", "find-benchmark-items", "run-an-experiment", "plan"],
     ),
     "Reference": ("reference", ["config", "cli", "python", "files", "data", "pruners", "selectors", "evaluation"]),
     "Explanation": ("explanation", ["architecture", "working-copy", "scoring", "training", "trust"]),
