@@ -9,7 +9,7 @@ SENTENCES = {
     "turns when others follow: {n}",
     "reasoning_dropped": "answers after turns whose reasoning the chat template leaves out: {n}",
     "without_generation_prompt": "answers of a chat template without a generation prompt (add_generation_prompt), "
-    "which begin behind their role's header: {n}",
+    "which begin after their role's header: {n}",
     "added_by_template": "answers that begin with text of the chat template, which is learned: {n}; a thinking switch "
     'may omit it (chat_template_kwargs: {{"enable_thinking": false}})',
     "special_text_in_answers": "answers with the text of a special token, which is read as text: {n}",
