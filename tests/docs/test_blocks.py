@@ -98,6 +98,7 @@ End.
     found = list(doc_blocks.indented(page))
     assert found == [(4, "make a\n\nmake b\n"), (18, "printed text\n")]
     assert [doc_shell.is_shell(text) for _, text in found] == [True, False]
+    assert doc_blocks.SECTION.match("runtime: {nodes: 2}\n") and not doc_blocks.SECTION.match("world: done\n")
     assert doc_shell.is_shell("$ make a") and doc_shell.is_shell("A=1 .venv/bin/pip install x")
 
 

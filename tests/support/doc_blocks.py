@@ -1,9 +1,9 @@
 """Checks of the code on the pages. `python -m support.doc_blocks`, in tests, counts what was run, checked and exempted.
 
-- Shell: each command is read by what would run it (support/doc_shell.py), in fences and in blocks indented by four.
+- Shell: each command is read by what would run it (support/doc_shell.py).
 - Python: the block compiles, and prunegrid's modules and names in it exist. RUN names the tests that run whole pages.
 - YAML: it parses, and the keys of an experiment file are known, down to the last; EXEMPT has what is of other files.
-- JSON parses. Text without a language is not code.
+- JSON parses. Text without a language is not code, unless it is indented and begins as shell or as a section of YAML.
 """
 
 import ast
@@ -26,6 +26,7 @@ from support.snakemake_runs import ROOT
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+) *\n(?P<text>.*?)^(?P=indent)```", re.S | re.M)
 INDENTED = re.compile(r"(?<=\n)(?: *\n)+(?P<text>(?: {4}.*\n(?: *\n(?= {4}))*)+)")
+SECTION = re.compile(r"[a-z][\w-]*:(?: *#.*| *[{\[].*)?\n")
 LIST_ITEM = re.compile(r"([-*+]|\d+[.)]) ")
 IN_SENTENCES = "snakemake|make|python3?|pytest|docker|podman|apptainer|srun|sbatch"
 INLINE = re.compile(rf"(?<!`)`((?:prunegrid [a-z]|(?:[A-Z]+=\S+ )?(?:{IN_SENTENCES}) )[^`]*)`(?!`)")
@@ -57,7 +58,11 @@ def blocks() -> list[Block]:
         for match in FENCE.finditer(text):
             inside = re.sub(rf"^{match['indent']}", "", match["text"], flags=re.M)
             found.append(Block(page, text[: match.start()].count("\n") + 1, match["language"], inside))
-        found += [Block(page, line, "sh", inside) for line, inside in indented(text) if doc_shell.is_shell(inside)]
+        for line, inside in indented(text):
+            if doc_shell.is_shell(inside):
+                found.append(Block(page, line, "sh", inside))
+            elif SECTION.match(inside):
+                found.append(Block(page, line, "yaml", inside))
     return found
 
 
