@@ -1,4 +1,6 @@
-"""Checks of the code on the pages. `python -m support.doc_blocks`, in tests, counts what was run, checked and exempted.
+"""Checks of the code on the pages.
+
+`PYTHONPATH=src:tests:docs/_site python -m support.doc_blocks` counts what was run, checked and exempted.
 
 - Shell: each command is read by what would run it (support/doc_shell.py).
 - Python: the block compiles, and prunegrid's modules and names in it exist. RUN names the tests that run whole pages.
