@@ -145,7 +145,7 @@ def graphics_cards(folder: Path) -> Iterator[str]:
             for goal in results["goals"]
         ]
         card = results["sections"].get("facts", {}).get("card", file.stem)
-        yield f"{card}: what [benchmarks/gpu](../../benchmarks/gpu/README.md) measured beside the project's goals.\n"
+        yield f"{card}: what [benchmarks/gpu](../../benchmarks/gpu/README.md) measured, and the project's goals.\n"
         yield f"{table(rows)}\n\n{day(results['date'])}, commit {results['commit'][:7]}.\n"
 
 

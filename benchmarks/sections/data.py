@@ -47,7 +47,7 @@ def choosing(m: Measured) -> Section:
             "peak memory, MB": count(run["peak_mb"]),
             "choice file, MB": fixed(run.get("choice_mb")),
             "grows as samples^": fixed(_last(m, run, largest).get("cpu_seconds"), 2),
-            "bytes a row": count(_last(m, run, largest).get("bytes_a_row")),
+            "bytes per row": count(_last(m, run, largest).get("bytes_a_row")),
         }
         for run in m["runs"]
     ]
@@ -107,11 +107,11 @@ def duplicates(m: Measured) -> Section:
     claim = (
         f"`drop_duplicates: near` finds {100 * near[most]['left_out'] / planted:.1f} % of {count(planted)} planted "
         f"near duplicates in {count(most)} rows, at {count(1e6 * near[most]['cpu_seconds'] / most)} "
-        "CPU microseconds a row."
+        "CPU microseconds per row."
     )
     other = next((run for run in m["runs"] if run["way"] == "datasketch" and run["rows"] == most), None)
     ratio = f"{times(over(other, near[most], 'cpu_seconds'))} times as fast" if other else ""
-    headline = ("near duplicates beside datasketch", ratio) if other else None
+    headline = ("near duplicates, against datasketch", ratio) if other else None
     rows = [
         {
             "way": WAYS[run["way"]],
@@ -135,7 +135,7 @@ def intake(m: Measured) -> Section:
     )
     library = next((run for run in m["runs"] if run["way"] == "datasets" and run["rows"] == most), None)
     ratio = f"{times(over(library, ours[most], 'cpu_seconds'))} times as fast" if library else ""
-    headline = ("reading JSON lines beside datasets.load_dataset", ratio) if library else None
+    headline = ("reading JSON lines, against datasets.load_dataset", ratio) if library else None
     rows = [
         {
             "way": WAYS[run["way"]],
@@ -189,9 +189,7 @@ def status(m: Measured) -> Section:
 def startup(m: Measured) -> Section:
     jobs = m["jobs"]
     parts = [f"{figures(phases['overhead'])} s for {name}" for name, phases in jobs.items()]
-    claim = (
-        f"A job of one sandbox cell spends this much time beside its work, mostly on Python's imports: {listed(parts)}."
-    )
+    claim = f"A job of one sandbox cell spends this much time on overhead, mostly on Python's imports: {listed(parts)}."
     names = ("start", "imports", "load", "work", "exit", "overhead", "cpu")
     rows = [
         {"job": job} | {f"{name}, s": fixed(phases.get(name), 1) for name in names if name in phases}
@@ -211,7 +209,7 @@ def report(m: Measured) -> Section:
         ("`prunegrid table`, CPU s", figures(m["table_cpu_s"])),
         ("memory, MB", count(m["report_mb"])),
         ("report.html, MB", fixed(sizes["page"] / 1e6)),
-        (f"pages beside it ({m['pages_beside']}), MB", fixed(sizes["beside"] / 1e6)),
+        (f"pages next to it ({m['pages_beside']}), MB", fixed(sizes["beside"] / 1e6)),
         *_openings(m.get("opening_s", {})),
     ]
     return Section(claim, [{"what": name, "measured": value} for name, value in facts])

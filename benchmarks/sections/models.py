@@ -11,7 +11,7 @@ SIDES = {
     "trainer": "Trainer, padded",
     "trl": "TRL",
     "trl-packed": "TRL, packed",
-    "commands": "one lm_eval command a task",
+    "commands": "one lm_eval command per task",
     "command": "one lm_eval command",
 }
 TOKENS, CPU = "trained_tokens_per_second", "trained_tokens_per_cpu_second"
@@ -38,7 +38,7 @@ def scoring(m: Measured) -> Section:
         for side, row in m["sides"].items()
     ]
     return Section(
-        claim, rows, (f"scoring beside the naive implementation, {m['model']}", f"{times(naive)} times as fast")
+        claim, rows, (f"scoring, against the naive implementation, {m['model']}", f"{times(naive)} times as fast")
     )
 
 
@@ -51,7 +51,7 @@ def _peers(m: Measured) -> Section:
     parts = [f"{times(ratio)} times as fast as {SIDES[side]}" for side, ratio in ratios.items()]
     claim = (
         f"On {m['model']} training is {listed(parts)} (CPU seconds), with the same tokens, steps and settings (LoRA, "
-        f"float32). {m['samples']} samples, cut-off {m['max_length']}, {m['batch']} samples a step."
+        f"float32). {m['samples']} samples, cut-off {m['max_length']}, {m['batch']} samples per step."
     )
     rows = [
         {
@@ -64,7 +64,7 @@ def _peers(m: Measured) -> Section:
         }
         for side, row in m["sides"].items()
     ]
-    headline = (f"training beside a padded Trainer, {m['model']}", f"{times(ratios.get('trainer'))} times as fast")
+    headline = (f"training, against a padded Trainer, {m['model']}", f"{times(ratios.get('trainer'))} times as fast")
     return Section(claim, rows, headline if "trainer" in ratios else None)
 
 
@@ -117,7 +117,7 @@ def evaluation(m: Measured) -> Section:
     same = "All metrics are equal." if m["identical"] else "Metrics differ."
     claim = (
         f"Evaluating {m['model']} on {len(m['tasks'])} tasks ({items} items) takes lm_eval {times(ratios['commands'])} "
-        f"times the CPU seconds with a command a task, and {times(ratios['command'])} times with one command for all. "
+        f"times the CPU seconds with one command per task, and {times(ratios['command'])} times with one for all. "
         f"Start-up is included. {same}"
     )
     rows = [
@@ -131,7 +131,7 @@ def evaluation(m: Measured) -> Section:
         }
         for side, (wall, cpu) in sides.items()
     ]
-    headline = f"evaluation beside one lm_eval command a task, {m['model']}"
+    headline = f"evaluation, against one lm_eval command per task, {m['model']}"
     return Section(claim, rows, (headline, f"{times(ratios['commands'])} times as fast"))
 
 
@@ -153,7 +153,7 @@ def prefixes(m: Measured) -> Section:
     ]
     best = max(ratios, key=lambda name: ratios[name])
     return Section(
-        claim, rows, (f"shared prefixes beside whole prompts, {best}", f"{times(ratios[best])} times as fast")
+        claim, rows, (f"shared prefixes, against whole prompts, {best}", f"{times(ratios[best])} times as fast")
     )
 
 
@@ -176,7 +176,7 @@ def conversations(m: Measured) -> Section:
         for number, row in turns.items()
     ]
     ratio = f"{times(turns[most]['training_cpu_each_over_all'])} times as fast"
-    return Section(claim, rows, (f"training on {most} answers read once beside a row each", ratio))
+    return Section(claim, rows, (f"training on {most} answers read once, compared with one row each", ratio))
 
 
 def columns(m: Measured) -> Section:
@@ -203,7 +203,7 @@ def _forwards(m: Measured) -> Section:
     padded, packed = by_side[most, "padded"], by_side[most, "packed"]
     claim = (
         f"Packing scores {most} candidates of a dynamic step in {fixed(packed['forwards'])} forwards instead of "
-        f"{fixed(padded['forwards'])}, at {m['batch_tokens']:,} tokens a forward and a cut-off of {m['cut_off']:,}."
+        f"{fixed(padded['forwards'])}, at {m['batch_tokens']:,} tokens per forward and a cut-off of {m['cut_off']:,}."
     )
     rows = [
         {"candidates of a step": str(number)}
@@ -212,7 +212,7 @@ def _forwards(m: Measured) -> Section:
         for number in numbers
     ]
     fewer = f"{times(over(padded, packed, 'forwards'))} times fewer"
-    return Section(claim, rows, (f"forwards that score {most} candidates, packed beside padded", fewer))
+    return Section(claim, rows, (f"forwards that score {most} candidates, packed instead of padded", fewer))
 
 
 def _every(m: Measured) -> Section:

@@ -10,7 +10,7 @@ def inference(m: Measured) -> Section:
     claim = (
         f"The table's 95 % intervals cover the truth in {min(coverage):.1f} to {max(coverage):.1f} % of simulated "
         f"tables. At most {max(false):.1f} % of them have a false asterisk in a column "
-        f"({m['tables']} tables a setting)."
+        f"({m['tables']} tables per setting)."
     )
     return Section(
         claim, [_setting(setting["setting"], setting["ours"], setting["oracle"]) for setting in m["settings"]]
@@ -47,7 +47,7 @@ def draws(m: Measured) -> Section:
     )
     rows = [
         {
-            "answers an item": name.split()[0],
+            "answers per item": name.split()[0],
             "random numbers": name.split()[1],
             "items' interval covers, %": fixed(covered),
             "recipe's interval covers, %": fixed(recipe),
