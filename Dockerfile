@@ -9,7 +9,7 @@ WORKDIR /src
 ENV PATH=/opt/prunegrid/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/prunegrid
 
-# PyTorch first, in a layer of its own: it is most of the image and changes seldom.
+# PyTorch first, in its own layer: it is most of the image and seldom changes.
 FROM build AS build-cpu
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 COPY envs/requirements.txt envs/
