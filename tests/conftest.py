@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: on tiny models threads only wait for one another
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # before their import: else lm-eval asks the hub
 
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment import grid

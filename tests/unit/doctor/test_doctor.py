@@ -246,6 +246,7 @@ def test_device_probe_refuses_cells_that_share_a_cpu(doctor: Doctor, write: Writ
 def test_doctor_lists_gpus_and_refuses_old_ones(
     doctor: Doctor, gpus: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # conftest.py sets it; nothing is asked here
     paper = str(ROOT / "experiments/paper.yaml")
     gpus(*[(9, 0)] * 8)
     code, text = doctor(paper)
