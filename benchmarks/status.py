@@ -12,14 +12,17 @@ import argparse
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from prunegrid.core.files import sha256sum
 from prunegrid.experiment import grid
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.locate import read_folder
@@ -27,6 +30,7 @@ from prunegrid.experiment.locate import read_folder
 SHARED = ("data/*.json", "models/*.json", "scores/*/meta.json", "logs/*.log", "logs/benchmark/*", "logs/model/*")
 SHARED += ("logs/score/*/*", "logs/gather_scores/*", "logs/extra_score/*/*", "benchmarks/extra_score/*/*")
 CELL_FOLDERS = ("pruned", "trained", "evaluation")
+DIGEST = re.compile("[0-9a-f]{64}")
 PROGRAM = Path(__file__).with_name("programs") / "collect_results.py"
 
 
@@ -58,11 +62,12 @@ def multiply(experiment: Experiment, source: Path, root: Path, minimum: int) -> 
             copy(file, root / file.relative_to(source))
     root.joinpath("experiment.json").write_text(json.dumps(many.model_dump(mode="json")))
     cells = grid.cells(many)
+    digests: dict[int | None, dict[str, str]] = defaultdict(dict)
     for cell in cells:
         template = cell.path.replace(f"/seed{cell.seed}", f"/seed{first}")
         for kind in CELL_FOLDERS:
             for file in (source / kind / cell.model / template).glob("*.*"):
-                copy(file, root / kind / cell.model / cell.path / file.name, cell.seed)
+                copy(file, root / kind / cell.model / cell.path / file.name, cell.seed, digests[cell.seed])
         if cell.trained:
             (root / "trained" / cell.model / cell.path / "model").mkdir()
         for log in (source / "logs").glob(f"*/{cell.model}/{template}.log"):
@@ -70,18 +75,21 @@ def multiply(experiment: Experiment, source: Path, root: Path, minimum: int) -> 
     return len(cells), sum(len(names) for _, _, names in os.walk(root))
 
 
-def copy(file: Path, target: Path, seed: int | None = None) -> None:
-    """Copy a cell's file, with the cell's own seed in it."""
+def copy(file: Path, target: Path, seed: int | None = None, digests: dict[str, str] | None = None) -> None:
+    """Copy a cell's file, with the cell's own seed in it, and with the paths and digests (old: new) of such copies."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if file.name not in ("training.json", "selection.json"):
+    if digests is None or file.suffix != ".json":
         shutil.copyfile(file, target)
         return
-    content: dict[str, Any] = json.loads(file.read_text())
-    if "seeds" in content:
-        content["seeds"]["cell"] = seed
-    else:
-        content["seed"] = seed
+    text = re.sub(r"/seed\d+/", f"/seed{seed}/", file.read_text())
+    content: dict[str, Any] = json.loads(DIGEST.sub(lambda match: digests.get(match[0], match[0]), text))
+    if file.name in ("training.json", "selection.json"):
+        if "seeds" in content:
+            content["seeds"]["cell"] = seed
+        else:
+            content["seed"] = seed
     target.write_text(json.dumps(content, indent=1))
+    digests[sha256sum(file)] = sha256sum(target)
 
 
 def status(root: Path, environment: dict[str, str]) -> float:

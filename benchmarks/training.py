@@ -15,7 +15,6 @@ start-up nor saving is in them. The last line is one JSON object.
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
+from prunegrid.core.files import read_json, sha256sum, write_json
 from prunegrid.data.datasets import write_dataset
 from prunegrid.experiment.dataset import Dataset
 from prunegrid.experiment.training import USUAL_DTYPE, Runtime, Scoring, Training
@@ -86,10 +86,11 @@ class Bench:
         """Every `parts`-th sample as scores of their own: the parts' samples differ, their lengths are alike."""
         out = self.work / f"scores-{number}"
         out.mkdir()
-        shutil.copy(self.scores / "meta.json", out)
         for file in self.scores.glob("*.parquet"):
             table = pq.read_table(file)
             pq.write_table(table.take(np.arange(number, len(table), parts)), out / file.name)
+        meta = read_json(self.scores / "meta.json")
+        write_json(out / "meta.json", meta | {"sha256": {name: sha256sum(out / name) for name in meta["sha256"]}})
         return out
 
     def selection(self, method: str, budget: Row, seed: int) -> Path:
