@@ -121,5 +121,5 @@ def test_added_benchmarks_are_columns_and_only_they_are_evaluated(
     (tmp_path / "lab/utils.py").write_text(UTILS.replace("none", "nothing"))
     changed = with_added(CONFIG)
     stale = [reason.setting for reason in score_reasons(load(changed), Files(Path(RESULTS)), zero_shot(), "Quiz")]
-    assert stale == ["the task of Quiz"]
+    assert stale == ["task of Quiz"]
     assert planned(tmp_path, *targets(changed), config=changed) == {"evaluate": 2}, "the cache has the others"

@@ -43,9 +43,9 @@ def test_run_prints_stale_cells_with_their_reason(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", RECORD, config=changed)
     assert done.returncode == 0, done.stderr
     assert status_lines(done.stdout + done.stderr) == [
-        "prunegrid: 8 cells finished, but not as this config wants (stale):",
-        "prunegrid:   scoring.max_length was 2048, is 64: 8 cells",
-        "prunegrid:   training.learning_rate was 0.0001, is 0.0002: 8 cells",
+        "prunegrid: finished, but stale under this config: 8 cells",
+        "prunegrid:   scoring.max_length was 2048, now 64: 8 cells",
+        "prunegrid:   training.learning_rate was 0.0001, now 0.0002: 8 cells",
     ]
     assert (folder / RECORD).exists()
 

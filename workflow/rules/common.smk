@@ -68,7 +68,7 @@ def cell_of(wildcards):
     try:
         return CELLS[wildcards.model, wildcards.cell]
     except KeyError:
-        raise WorkflowError(f"{wildcards.model}/{wildcards.cell} is no cell of {EXPERIMENT.experiment}") from None
+        raise WorkflowError(f"{wildcards.model}/{wildcards.cell} is not a cell of {EXPERIMENT.experiment}") from None
 
 
 def cell_param(value):
@@ -214,7 +214,7 @@ def write_partial_table():
         print(f"prunegrid: a job failed; the table of the finished cells: {R}/{layout.table('md')}")
         print(f"prunegrid: the page of the finished cells: {build_page(Path(R))}")
     except PrunegridError as error:
-        print(f"prunegrid: a job failed, and there is no table or no page: {error}")
+        print(f"prunegrid: a job failed; could not write the table or the page: {error}")
 
 
 # Optional scores that the scoring pass computes, which no rule of their own then makes.

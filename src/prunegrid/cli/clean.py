@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> None:
             leftovers.remove(root, name)
         print(f"  {byte_size(space):>8}  {name}")
     if not names:
-        print(f"{root}: every cell is in the config")
+        print(f"{root}: no old cells")
         return
-    command = f"`prunegrid clean {options.experiment} --yes` removes them"
-    print(f"{root}: old cells: {len(names)}, {byte_size(total)}; {'removed' if options.yes else command}")
+    command = f"delete them with `prunegrid clean {options.experiment} --yes`"
+    print(f"{root}: old cells: {len(names)}, {byte_size(total)}; {'deleted' if options.yes else command}")

@@ -79,7 +79,7 @@ def command(path: Path, experiment: Experiment) -> str:
     cd = "" if home == Path.cwd() else f"cd {shlex.quote(str(home))} && "
     if configs:
         return cd + _snakemake(configs[0].relative_to(home))
-    return f"{cd}{_snakemake(Path('FILE'))}    (FILE: the config that says experiment: {experiment.experiment})"
+    return f"{cd}{_snakemake(Path('FILE'))}    (FILE: the config with experiment: {experiment.experiment})"
 
 
 def _snakemake(file: Path) -> str:

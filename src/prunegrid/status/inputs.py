@@ -12,7 +12,7 @@ from prunegrid.experiment import grid, layout
 from prunegrid.experiment.config import Experiment
 from prunegrid.experiment.grid import Cell
 from prunegrid.status.folder import UNKNOWN, Files
-from prunegrid.status.reason import CHANGED, EVALUATED, MADE_ANEW, PRUNED, TRAINED, Reason
+from prunegrid.status.reason import EVALUATED, PRUNED, TRAINED, Reason, was
 
 
 def record_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
@@ -22,7 +22,7 @@ def record_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
         yield from _foreign_reasons(experiment, files, cell, (training,))
         named, summary = _named(files, training, "sha256"), grid.selection_summary(experiment, cell)
         if files.exists(summary) and _differs(files, summary, named.get(layout.SUMMARY)):
-            yield Reason(layout.SUMMARY, TRAINED, CHANGED, (training,))
+            yield Reason(layout.SUMMARY, TRAINED, (training,))
     elif cell.pruned:
         summary = f"{layout.pruned(cell.name)}/{layout.SUMMARY}"
         made = (summary, *layout.selection(cell.name, experiment.pruning.shards))
@@ -34,7 +34,7 @@ def record_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator
             # Of a selection that is another cell's, the one that is made anew may be the one trained on.
             yield replace(reason, remove=()) if foreign else reason
     if files.value(training, "seed") not in (None, cell.seed):
-        yield Reason("seed", str(files.value(training, "seed")), str(cell.seed), (training,))
+        yield Reason("seed", was(str(files.value(training, "seed")), str(cell.seed)), (training,))
     for benchmark in experiment.evaluation.benchmarks:
         yield from _changed_inputs(files, layout.score(cell.name, benchmark), EVALUATED, (training,))
 
@@ -55,7 +55,7 @@ def _selection_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iter
     # Of a selection that is not its summary's, nobody knows what it is: it is pruned again, which trains again.
     is_damaged = recorded not in (None, UNKNOWN, current)
     remove = (*parts,) if is_damaged else (training,) if files.is_unseen(training, parts[-1]) else ()
-    yield Reason("the selection", TRAINED, MADE_ANEW, remove)
+    yield Reason("selection", TRAINED, remove)
 
 
 def _foreign_reasons(experiment: Experiment, files: Files, cell: Cell, remove: tuple[str, ...]) -> Iterator[Reason]:
@@ -67,10 +67,10 @@ def _foreign_reasons(experiment: Experiment, files: Files, cell: Cell, remove: t
     keys = ("nominal.samples", "nominal.tokens", "seeds.cell")
     recorded = [files.value(summary, "variant", absent=cell.variant), *files.values(summary, *keys)]
     current = [cell.variant, cell.budget.sample_ratio, cell.budget.token_ratio, cell.seed]
-    names = ("the selection's variant", "sample_ratio", "token_ratio", "seed")
+    names = ("selection variant", "sample_ratio", "token_ratio", "seed")
     for name, former, value in zip(names, recorded, current, strict=True):
         if former != value:
-            yield Reason(name, str(former), str(value), remove)
+            yield Reason(name, was(str(former), str(value)), remove)
 
 
 def _made_again(files: Files, cell: Cell) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def _changed_inputs(files: Files, record: str, made: str, remove: tuple[str, ...
         is_changed = name.endswith(".json") and files.exists(name) and _differs(files, name, digest)
         if is_changed and not _is_same_selection(files, record, name):
             is_own = name.startswith((layout.pruned(""), layout.trained("")))
-            yield Reason(name.rpartition("/")[2] if is_own else name, made, CHANGED, remove)
+            yield Reason(name.rpartition("/")[2] if is_own else name, made, remove)
 
 
 def _is_same_selection(files: Files, record: str, name: str) -> bool:

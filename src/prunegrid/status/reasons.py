@@ -22,12 +22,13 @@ from prunegrid.experiment.section import Section
 from prunegrid.pruners.columns import REFERENCE_EXTRAS
 from prunegrid.status import inputs
 from prunegrid.status.folder import UNKNOWN, Files
-from prunegrid.status.reason import EVALUATED, IMPORT, MADE_ANEW, PRUNED, SCORED, Reason
+from prunegrid.status.reason import EVALUATED, IMPORTED, MISSING, PRUNED, SCORED, Reason, was
 from prunegrid.tasks.catalog import current_name, known_tasks
 
 DIGEST = re.compile("[0-9a-f]{64}")
 MODEL_DIGESTS = ("model", "tokenizer", "template")
-DELETED = "deleted (runtime.retention)"
+NEEDED = "were deleted (runtime.retention), but are needed for evaluation"
+KEPT = "were deleted, but runtime.retention now keeps them"
 UNSET = object()
 Location = tuple[str, str]
 """A JSON file and a dotted key in it."""
@@ -95,7 +96,7 @@ def _task_reasons(experiment: Experiment, files: Files, record: str, benchmark: 
     if settings.kind or (evaluation.tasks and settings.task not in known_tasks(evaluation.protocol)):
         digest = files.value(record, "task_hash", absent=UNKNOWN)
         if digest not in (UNKNOWN, evaluation.find_task(benchmark).digest):
-            yield Reason(f"the task of {benchmark}", "another when it was evaluated", "changed")
+            yield Reason(f"task of {benchmark}", EVALUATED)
 
 
 def _import_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark: str) -> list[Reason]:
@@ -105,7 +106,7 @@ def _import_reasons(experiment: Experiment, files: Files, cell: Cell, benchmark:
     reasons = [*_differences(section, recorded, experiment.evaluation.benchmarks[benchmark])]
     if cell.trained:
         weights = (layout.training(cell.name), "weights"), (record, "digests.weights")
-        reasons += _changed(files, "the trained model", *weights, IMPORT)
+        reasons += _changed(files, "trained model", *weights, IMPORTED)
     file = Path(scores_file(experiment, cell, benchmark))
     return [*reasons, *(_differences(str(file), digest, core_files.sha256(file)) if file.is_file() else ())]
 
@@ -117,9 +118,7 @@ def weights_reasons(experiment: Experiment, files: Files, cell: Cell, evaluate: 
     if not trained or files.exists(layout.weights(cell.name)):
         return []
     keep = grid.keeps_weights(experiment)
-    return (
-        [Reason("the trained model", DELETED, "to be kept" if keep else "to be evaluated")] if keep or evaluate else []
-    )
+    return [Reason("weights", KEPT if keep else NEEDED)] if keep or evaluate else []
 
 
 def _setting_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
@@ -132,12 +131,12 @@ def _setting_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterat
     yield from _record_reasons(files, dataset, {"source": ("dataset", experiment.dataset)})
     scoring = {key: (f"scoring.{key}", getattr(experiment.scoring, key)) for key in ("max_length", "dtype")}
     yield from _record_reasons(files, scores, scoring)
-    yield from _changed(files, "the training set", (dataset, "digest"), (scores, "digests.data"), SCORED)
+    yield from _changed(files, "training set", (dataset, "digest"), (scores, "digests.data"), SCORED)
     training = grid.training_of(experiment, cell)
     settings: dict[str, tuple[str, Any]] = {"training": ("training", training), "seed": ("seed", cell.seed)}
     digests = files.value(scores, "digests")
     if digests is not None:
-        settings["digests"] = ("the scores' digests", digests)
+        settings["digests"] = ("scores: digests", digests)
     yield from _record_reasons(files, layout.training(cell.name), settings)
     if cell.pruned:
         yield from _selection_reasons(experiment, files, cell)
@@ -180,7 +179,7 @@ def _reference_reasons(experiment: Experiment, files: Files, cell: Cell, summary
         manifest, source = layout.manifest(name), (f"models.{cell.model}.reference", experiment.sources[name])
         yield from _record_reasons(files, manifest, {"source": source})
         used = (summary, f"extras.{column}.reference")
-        yield from _changed(files, "the reference model", (manifest, "digests.model"), used, SCORED)
+        yield from _changed(files, "reference model", (manifest, "digests.model"), used, SCORED)
 
 
 def _score_file_reasons(experiment: Experiment, files: Files, cell: Cell, summary: str) -> Iterator[Reason]:
@@ -205,7 +204,7 @@ def _match_reasons(experiment: Experiment, files: Files, cell: Cell, summary: st
         yield from _selection_reasons(experiment, files, matched)
         other = grid.selection_summary(experiment, matched)
         for realised, target in {"n_kept_samples": "matched.samples", "kept_tokens": "matched.tokens"}.items():
-            name = f"the selection of {matched.variant}, the match,"
+            name = f"matched selection ({matched.variant})"
             yield from _changed(files, name, (other, realised), (summary, target), PRUNED)
 
 
@@ -223,9 +222,9 @@ def _pruner_differences(
 def _input_reasons(experiment: Experiment, files: Files, cell: Cell) -> Iterator[Reason]:
     """Whether the base model or the trained weights were made again after an evaluation."""
     manifest = layout.manifest(cell.model)
-    inputs = {f"digests.{part}": ("the base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
+    inputs = {f"digests.{part}": ("base model", (manifest, f"digests.{part}")) for part in MODEL_DIGESTS}
     if cell.trained:
-        inputs["digests.weights"] = ("the trained model", (layout.training(cell.name), "weights"))
+        inputs["digests.weights"] = ("trained model", (layout.training(cell.name), "weights"))
     for benchmark in experiment.evaluation.asked:
         record = layout.score(cell.name, benchmark)
         for key, (name, current) in inputs.items() if files.exists(record) else ():
@@ -240,7 +239,7 @@ def _changed(files: Files, name: str, current: Location, used: Location, made: s
     values = [files.value(*location, absent=UNKNOWN) for location in (current, used)]
     if values[0] != values[1] and None not in values and UNKNOWN not in values:
         remove = (used[0],) if files.is_unseen(used[0], current[0]) else ()
-        yield Reason(name, made, MADE_ANEW, remove)
+        yield Reason(name, made, remove)
 
 
 def _record_reasons(files: Files, name: str, settings: dict[str, tuple[str, Any]]) -> Iterator[Reason]:
@@ -250,7 +249,7 @@ def _record_reasons(files: Files, name: str, settings: dict[str, tuple[str, Any]
     """
     if not files.exists(name):
         own_file = name.startswith((layout.pruned(""), layout.trained("")))
-        yield Reason(name.rpartition("/")[2] if own_file else name, "there", "gone")
+        yield Reason(name.rpartition("/")[2] if own_file else name, MISSING)
         return
     for recorded, (setting, current) in zip(files.values(name, *settings), settings.values(), strict=True):
         yield from _differences(setting, recorded, current)
@@ -269,7 +268,7 @@ def _differences(setting: str, recorded: Any, current: Any) -> Iterator[Reason]:
         for key in dict.fromkeys([*recorded, *current]):
             yield from _differences(f"{setting}.{key}", recorded.get(key, UNSET), current.get(key, UNSET))
     else:
-        yield Reason(setting, _text(recorded), _text(current))
+        yield Reason(setting, was(_text(recorded), _text(current)))
 
 
 def _text(value: Any) -> str:

@@ -32,16 +32,16 @@ def show(path: Path) -> bool:
         print("\n".join(["", *steps]))
         print(SLURM_HINT)
     if names := leftovers.old_cells(experiment, root):
-        print(f"\nold cells, which the config does not name: {len(names)} (`prunegrid clean {path}` lists them)")
+        print(f"\nold cells, not in the config: {len(names)} (list them with `prunegrid clean {path}`)")
     return done
 
 
 def unlock_lines(root: Path, line: str) -> Iterator[str]:
-    """The command that removes the lock of a run that was killed. One that goes on holds the same lock."""
+    """The command that removes the lock of a run that was killed. An active run holds the same lock."""
     folder = root.resolve().parents[1] / ".snakemake" / "locks"
     if folder.is_dir() and any(folder.iterdir()):
         command, _, comment = line.partition("    (")
-        yield "first, unless a run is active in this folder (on any machine), remove the lock of the killed run:"
+        yield "if no run is active in this folder (on any machine), remove the lock of the killed run:"
         yield f"  {command} --unlock" + (f"    ({comment}" if comment else "")
 
 
@@ -49,7 +49,7 @@ def remove_lines(root: Path, statuses: Statuses) -> Iterator[str]:
     """The command that removes what Snakemake takes for up to date, since its time is in order."""
     names = dict.fromkeys(name for status in statuses.values() for reason in status.reasons for name in reason.remove)
     if names:
-        yield "first remove what Snakemake takes for up to date by its time:"
+        yield "first delete these files, which Snakemake would consider up to date:"
         yield f"  rm {' '.join(shlex.quote(str(root / name)) for name in names)}"
 
 
@@ -75,7 +75,7 @@ def stale_lines(experiment: Experiment, root: Path) -> list[str]:
     stale = {cell: status.reasons for cell, status in statuses.items() if status.reasons}
     if not stale:
         return []
-    lines = [f"{_cells(stale)} finished, but not as this config wants (stale):", *_stale(stale.items())]
+    lines = [f"finished, but stale under this config: {_cells(stale)}", *_stale(stale.items())]
     return [*lines, *remove_lines(root, statuses)]
 
 
@@ -99,7 +99,7 @@ def _running(statuses: Statuses, shared: list[Running]) -> Iterator[str]:
 
 def _missing(statuses: Statuses) -> Iterator[str]:
     rules = Counter(status.awaits for status in statuses.values() if status.worst == "missing")
-    yield from (f"  {count} wait for {rule}" for rule, count in rules.items())
+    yield from (f"  {count} waiting for {rule}" for rule, count in rules.items())
 
 
 def _stale(reasons: Iterable[tuple[Cell, list[Reason]]]) -> Iterator[str]:

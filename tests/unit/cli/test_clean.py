@@ -44,7 +44,7 @@ def test_clean_with_yes_removes_these_cells_only(folder: Path, capsys: pytest.Ca
     assert gone and all("random+random/seed7" in str(path) for path in gone)
     assert gone == {path for path in before if "random+random/seed7" in str(path) and not path.name.startswith(".")}
     main(["clean", str(folder)])
-    assert capsys.readouterr().out.endswith(f"{folder}: every cell is in the config\n")
+    assert capsys.readouterr().out.endswith(f"{folder}: no old cells\n")
 
 
 def test_status_names_old_cells_and_the_lock_of_a_killed_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,5 +53,5 @@ def test_status_names_old_cells_and_the_lock_of_a_killed_run(folder: Path, capsy
     with pytest.raises(SystemExit):
         main(["status", str(folder)])
     shown = capsys.readouterr().out
-    assert f"old cells, which the config does not name: 1 (`prunegrid clean {folder}` lists them)" in shown
+    assert f"old cells, not in the config: 1 (list them with `prunegrid clean {folder}`)" in shown
     assert "--unlock" in shown.partition("to run the rest:")[0]

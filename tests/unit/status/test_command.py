@@ -90,7 +90,7 @@ def test_status_shows_failures_with_rule_log_and_last_lines(root: Path, say: Say
         f"    {train}/seed1.log",
         "    | step 1",
     ]
-    assert section(text, "missing") == ["  1 wait for evaluate", "  1 wait for train"]
+    assert section(text, "missing") == ["  1 waiting for evaluate", "  1 waiting for train"]
     assert not section(text, "stale") and not section(text, "running")
 
 
@@ -175,7 +175,7 @@ def test_status_of_cells_ignores_running_shared_steps(tmp_path: Path, say: Say) 
     with held(tmp_path / "logs/score/m/1-of-1.log"):
         text = say(tmp_path)[1]
     assert counts(text) == {"missing": 9}
-    assert section(text, "missing") == ["  1 wait for evaluate", "  8 wait for score"]
+    assert section(text, "missing") == ["  1 waiting for evaluate", "  8 waiting for score"]
     assert section(text, "running")[0].startswith("  score: since ")
 
 
@@ -204,8 +204,8 @@ def test_status_groups_stale_cells_by_reason(tmp_path: Path, say: Say) -> None:
     code, text = say(tmp_path)
     assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
     assert section(text, "stale") == [
-        "  training.learning_rate was 0.0001, is 1.0: 8 cells",
-        "  selection.json was there, is gone: m/s0.125-t0.5/q0/seed0",
+        "  training.learning_rate was 0.0001, now 1.0: 8 cells",
+        "  selection.json is missing: m/s0.125-t0.5/q0/seed0",
     ]
 
 
@@ -230,7 +230,7 @@ def test_status_with_deleted_weights_to_keep_is_stale(tmp_path: Path, say: Say) 
     """Their scores are good, and stay in the table."""
     without_weights(tmp_path, an_experiment())
     code, text = say(tmp_path)
-    reason = "  the trained model was deleted (runtime.retention), is to be kept: 8 cells"
+    reason = "  weights were deleted, but runtime.retention now keeps them: 8 cells"
     assert (code, counts(text)) == (1, {"done": 1, "stale": 8})
     assert section(text, "stale") == [reason]
     assert stale_lines(an_experiment(), tmp_path)[1:] == [reason]
@@ -250,8 +250,8 @@ def test_status_with_deleted_weights_to_evaluate_is_not_done(tmp_path: Path, say
         put(summary.with_suffix(".parquet"), "")
     code, text = say(tmp_path)
     assert (code, counts(text)) == (1, {"missing": 9} if lacking else {"stale": 9})
-    assert section(text, "missing") == (["  1 wait for evaluate", "  8 wait for train"] if lacking else [])
-    reason = "  the trained model was deleted (runtime.retention), is to be evaluated: 8 cells"
+    assert section(text, "missing") == (["  1 waiting for evaluate", "  8 waiting for train"] if lacking else [])
+    reason = "  weights were deleted (runtime.retention), but are needed for evaluation: 8 cells"
     assert reason in section(text, "stale")
     assert reason in stale_lines(wanted, tmp_path)
 
@@ -293,7 +293,7 @@ CONFIG = Path(__file__).parents[3] / "config.yaml"
         ("experiments/my own.yaml", "snakemake --cores all --configfile 'experiments/my own.yaml'"),
         ("results/sandbox", "snakemake --cores all"),
         ("results/mine", "snakemake --cores all --configfile experiments/mine.yaml"),
-        ("results/other", "snakemake --cores all --configfile FILE    (FILE: the config that says experiment: other)"),
+        ("results/other", "snakemake --cores all --configfile FILE    (FILE: the config with experiment: other)"),
     ],
 )
 def test_status_shows_the_command_that_continues(
@@ -324,7 +324,7 @@ def test_status_of_a_thousand_cells(tmp_path: Path, say: Say) -> None:
     code, text = say(tmp_path)
     assert (code, counts(text)) == (1, {"done": 981, "missing": 10, "failed": 10})
     assert len(section(text, "failed")) == 20
-    assert section(text, "missing") == ["  10 wait for evaluate"]
+    assert section(text, "missing") == ["  10 waiting for evaluate"]
     put(tmp_path / "logs/score/m/1-of-1.log", "FAILED: out of memory\n")
     code, text = say(tmp_path)
     assert section(text, "failed") == ["  score, 1000 cells: out of memory", f"    {tmp_path}/logs/score/m/1-of-1.log"]

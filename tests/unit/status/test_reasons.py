@@ -61,57 +61,57 @@ def test_reasons_of_current_cells_are_none(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "cells", "reasons"),
     [
-        ({"training": {"learning_rate": 0.0002}}, TRAINED, ["training.learning_rate was 0.0001, is 0.0002"]),
-        ({"training": {"lora": {"r": 16}}}, TRAINED, ["training.lora.r was 8, is 16"]),
+        ({"training": {"learning_rate": 0.0002}}, TRAINED, ["training.learning_rate was 0.0001, now 0.0002"]),
+        ({"training": {"lora": {"r": 16}}}, TRAINED, ["training.lora.r was 8, now 16"]),
         (
             {"training": {"lora": {"target_modules": ["q"]}}},
             TRAINED,
-            ['training.lora.target_modules was "all-linear", is ["q"]'],
+            ['training.lora.target_modules was "all-linear", now ["q"]'],
         ),
-        ({"training": {"removal": "drop"}}, TRAINED - {"full"}, ['training.removal was "mask", is "drop"']),
-        ({"scoring": {"max_length": 64}}, TRAINED, ["scoring.max_length was 2048, is 64"]),
-        ({"scoring": {"dtype": "bfloat16"}}, TRAINED, ['scoring.dtype was "float32", is "bfloat16"']),
+        ({"training": {"removal": "drop"}}, TRAINED - {"full"}, ['training.removal was "mask", now "drop"']),
+        ({"scoring": {"max_length": 64}}, TRAINED, ["scoring.max_length was 2048, now 64"]),
+        ({"scoring": {"dtype": "bfloat16"}}, TRAINED, ['scoring.dtype was "float32", now "bfloat16"']),
         (
             {"dataset": {"name": "world", "path": "world.jsonl", "max_samples": 5}},
             TRAINED,
-            ["dataset.max_samples was null, is 5"],
+            ["dataset.max_samples was null, now 5"],
         ),
-        ({"models": {"m": {"path": "elsewhere"}}}, ALL, ['models.m.path was "somewhere", is "elsewhere"']),
+        ({"models": {"m": {"path": "elsewhere"}}}, ALL, ['models.m.path was "somewhere", now "elsewhere"']),
         (
             {"models": {"m": {"hub": "o/m"}}},
             ALL,
-            ['models.m.hub was null, is "o/m"', 'models.m.path was "somewhere", is null'],
+            ['models.m.hub was null, now "o/m"', 'models.m.path was "somewhere", now null'],
         ),
         (
             {"variants": ["random+random", {"qtuning": {"method": "qtuning", "neighbor_lambda": 0}}, EVEN]},
             {"qtuning", "even"},
-            ["variants.qtuning.neighbor_lambda was 0.5, is 0.0"],
+            ["variants.qtuning.neighbor_lambda was 0.5, now 0.0"],
         ),
         (
             {"variants": ["random+random", {"qtuning": {"method": "longest+ppl"}}, EVEN]},
             {"qtuning", "even"},
-            ['variants.qtuning.method was "qtuning", is "longest+ppl"'],
+            ['variants.qtuning.method was "qtuning", now "longest+ppl"'],
         ),
         (
             {"variants": ["random+random", QTUNING, {"even": {"method": "random+random", "match": "random+random"}}]},
             {"even"},
-            ['variants.even.match was "qtuning", is "random+random"'],
+            ['variants.even.match was "qtuning", now "random+random"'],
         ),
         (
             evaluation(task="gsm8k"),
             ALL,
-            [f'evaluation.benchmarks.{name}.task was "arc_easy", is "gsm8k"' for name in ITEMS],
+            [f'evaluation.benchmarks.{name}.task was "arc_easy", now "gsm8k"' for name in ITEMS],
         ),
-        (evaluation(limit=5), ALL, [f"evaluation.benchmarks.{name}.limit was null, is 5" for name in ITEMS]),
+        (evaluation(limit=5), ALL, [f"evaluation.benchmarks.{name}.limit was null, now 5" for name in ITEMS]),
         (
             {"evaluation": {"dtype": "bfloat16", "benchmarks": BENCHMARKS}},
             ALL,
-            ['evaluation.dtype was "float32", is "bfloat16"'],
+            ['evaluation.dtype was "float32", now "bfloat16"'],
         ),
         (
             {"evaluation": {"protocol": "paper", "benchmarks": BENCHMARKS}},
             ALL,
-            ['evaluation.protocol was "harness", is "paper"'],
+            ['evaluation.protocol was "harness", now "paper"'],
         ),
     ],
 )
@@ -127,17 +127,17 @@ def test_reasons_name_a_changed_setting(
         (
             {"batch_tokens": 8192},
             {"evaluation": {"batch_tokens": 512, "benchmarks": BENCHMARKS}},
-            "evaluation.batch_tokens was 8192, is 512",
+            "evaluation.batch_tokens was 8192, now 512",
         ),
         (
             {"device": "cpu"},
             {"device": "cuda", **FLOAT32},
-            'device was "cpu", is "cuda"',
+            'device was "cpu", now "cuda"',
         ),
         (
             {"data": {"hub": None, "config": None, "split": "train", "revision": None, "path": "d.jsonl"}},
             evaluation(data={"path": "e.jsonl"}),
-            'evaluation.benchmarks.A.data.path was "d.jsonl", is "e.jsonl"',
+            'evaluation.benchmarks.A.data.path was "d.jsonl", now "e.jsonl"',
         ),
     ],
 )
@@ -157,14 +157,12 @@ def change(path: Path, **values: Any) -> None:
 def test_reasons_name_inputs_made_again(folder: Path) -> None:
     at = "m/s0.125-t0.5/qtuning/seed0"
     change(folder / f"trained/{at}/training.json", weights="others")
-    assert stale_reasons(made(), folder) == {
-        "qtuning": ["the trained model was another when it was evaluated, is made anew"]
-    }
+    assert stale_reasons(made(), folder) == {"qtuning": ["trained model changed after evaluation"]}
     change(folder / "models/m.json", digests={"model": "another"})
-    remade = "the base model was another when it was evaluated, is made anew"
+    remade = "base model changed after evaluation"
     assert {cell: reasons[-1] for cell, reasons in stale_reasons(made(), folder).items()} == {
         **dict.fromkeys(ALL, remade),
-        "qtuning": "the trained model was another when it was evaluated, is made anew",
+        "qtuning": "trained model changed after evaluation",
     }
 
 
@@ -173,7 +171,7 @@ def test_reasons_of_a_changed_template(folder: Path) -> None:
     change(folder / "models/m.json", digests={"model": "m", "template": "p"})
     assert stale_reasons(made(), folder) == {}
     change(folder / "models/m.json", digests={"model": "m", "template": "q"})
-    reason = "the base model was another when it was evaluated, is made anew"
+    reason = "base model changed after evaluation"
     assert stale_reasons(made(), folder) == {cell: [reason] for cell in ALL}
 
 
@@ -181,7 +179,7 @@ def test_reasons_of_a_new_training_set_before_scoring(folder: Path) -> None:
     """`dataset.max_samples` was changed, the rule `dataset` has run, and scoring comes next."""
     fewer = made(dataset={"name": "world", "path": "world.jsonl", "max_samples": 5})
     put(folder / "data/world.json", {"source": fewer.dataset.model_dump(mode="json"), "digest": "another"})
-    reason = "the training set was another when it was scored, is made anew"
+    reason = "training set changed after scoring"
     assert stale_reasons(fewer, folder) == {cell: [reason] for cell in TRAINED}
     change(folder / "data/world.json", digest="d")
     assert stale_reasons(fewer, folder) == {}
@@ -191,7 +189,7 @@ def test_reasons_of_new_scores_before_pruning(folder: Path) -> None:
     """`scoring.max_length` was changed and scores were made again. Those of older versions say it in no digest."""
     short = made(scoring={"max_length": 64})
     change(folder / "scores/m/meta.json", max_length=64, digests=DIGESTS | {"scoring": "0f" * 32})
-    reason = f"the scores' digests.scoring was not set, is {('0f' * 32)[:12]}"
+    reason = f"scores: digests.scoring was not set, now {('0f' * 32)[:12]}"
     assert stale_reasons(short, folder) == {cell: [reason] for cell in TRAINED}
     for training in (folder / "trained").rglob("training.json"):
         change(training, digests=DIGESTS | {"scoring": "0f" * 32})
@@ -204,14 +202,12 @@ def test_reasons_of_a_match_that_was_pruned_again(folder: Path) -> None:
     change(folder / at.format("even"), matched={"samples": 9, "tokens": 70, "shortest_response": 2})
     assert stale_reasons(made(), folder) == {}
     change(folder / at.format("qtuning"), kept_tokens=71)
-    assert stale_reasons(made(), folder) == {
-        "even": ["the selection of qtuning, the match, was another when it was pruned, is made anew"]
-    }
+    assert stale_reasons(made(), folder) == {"even": ["matched selection (qtuning) changed after pruning"]}
 
 
 def test_reasons_of_new_scores_before_training(folder: Path) -> None:
     change(folder / "scores/m/meta.json", digests={"model": "m", "data": "0f" * 32})
-    reason = f'the scores\' digests.data was "d", is {("0f" * 32)[:12]}'
+    reason = f'scores: digests.data was "d", now {("0f" * 32)[:12]}'
     assert stale_reasons(made(), folder) == {cell: [reason] for cell in TRAINED}
 
 
@@ -229,9 +225,7 @@ def test_reasons_of_a_new_selection_before_training(folder: Path, noted: bool) -
     selection.write_text("another")
     if noted:
         change(folder / f"pruned/{at}/selection.json", selection=files.sha256(selection))
-    assert stale_reasons(made(), folder) == {
-        "qtuning": ["the selection was another when the model was trained, is made anew"]
-    }
+    assert stale_reasons(made(), folder) == {"qtuning": ["selection changed after training"]}
 
 
 @pytest.mark.parametrize(
@@ -247,7 +241,7 @@ def test_reasons_of_a_new_selection_before_training(folder: Path, noted: bool) -
 def test_reasons_name_missing_inputs(folder: Path, lost: str, cells: set[str]) -> None:
     (folder / lost).unlink()
     name = lost if cells in (ALL, TRAINED) else Path(lost).name
-    assert stale_reasons(made(), folder) == {cell: [f"{name} was there, is gone"] for cell in cells}
+    assert stale_reasons(made(), folder) == {cell: [f"{name} is missing"] for cell in cells}
 
 
 def test_reasons_of_a_new_version_of_an_own_pruner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +253,7 @@ def test_reasons_of_a_new_version_of_an_own_pruner(folder: Path, monkeypatch: py
     change(path, foreign_pruners={"qtuning": {"version": version}})
     assert stale_reasons(made(), folder) == {}
     change(path, foreign_pruners={"qtuning": {"version": 7}})
-    reason = f"variants.qtuning: version.qtuning was 7, is {version}"
+    reason = f"variants.qtuning: version.qtuning was 7, now {version}"
     assert stale_reasons(made(), folder) == {"qtuning": [reason], "even": [reason]}
 
 
@@ -273,11 +267,11 @@ def test_reasons_of_a_new_reference_model(tmp_path: Path) -> None:
     (cell,) = grid.cells(before)
     finish(tmp_path, cell, 1.0, 2.0, experiment=before)
     assert stale_reasons(before, tmp_path) == {}
-    assert stale_reasons(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", is "o/s"']}
+    assert stale_reasons(after, tmp_path) == {"random+rho1": ['models.m.reference.hub was "o/r", now "o/s"']}
     change(tmp_path / f"pruned/m/{cell.path}/selection.json", extras={"reference_nll": {"reference": "r"}})
     manifest = {"source": after.sources["m@reference"].model_dump(mode="json"), "digests": {"model": "s"}}
     put(tmp_path / "models/m@reference.json", manifest)
-    reason = "the reference model was another when it was scored, is made anew"
+    reason = "reference model changed after scoring"
     assert stale_reasons(after, tmp_path) == {"random+rho1": [reason]}, "made again, and reference_nll not yet"
     change(tmp_path / "models/m@reference.json", digests={"model": "r"})
     assert stale_reasons(after, tmp_path) == {}
@@ -293,7 +287,7 @@ def test_reasons_of_dynamic_cells_compare_both_options(tmp_path: Path) -> None:
     for cell in grid.cells(dynamic(0.5)):
         finish(tmp_path, cell, 1.0, 2.0, experiment=dynamic(0.5))
     assert stale_reasons(dynamic(0.5), tmp_path) == {}
-    reason = "variants.q.neighbor_lambda was 0.5, is 0.25"
+    reason = "variants.q.neighbor_lambda was 0.5, now 0.25"
     assert stale_reasons(dynamic(0.25), tmp_path) == {"q": [reason], "even": [reason]}
 
 

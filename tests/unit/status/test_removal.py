@@ -94,7 +94,7 @@ def test_status_names_what_to_remove(damage: Callable[[Path], None], expected: s
     statuses = all_statuses(experiment, Files(root))
     assert any(status.worst == "stale" for status in statuses.values())
     (title, command) = remove_lines(root, statuses)
-    assert title.startswith("first remove")
+    assert title.startswith("first delete")
     assert expected <= {name.removeprefix(f"{root}/") for name in command.split()[1:]}
     assert "stale" in list(report_lines(experiment, Files(root), statuses))
 

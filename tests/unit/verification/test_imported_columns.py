@@ -97,7 +97,7 @@ def test_status_of_a_file_with_other_scores_is_stale_for_its_readers_alone(home:
     path = write_judge(home, 4)
     newer = (root / layout.extra_score("m", "quality")).stat().st_mtime + 5
     os.utime(path, (newer, newer))
-    assert stale_reasons(root) == {"judged": [f"judge-m.jsonl was {before[:12]}, is {files.sha256sum(path)[:12]}"]}
+    assert stale_reasons(root) == {"judged": [f"judge-m.jsonl was {before[:12]}, now {files.sha256sum(path)[:12]}"]}
 
 
 def test_status_of_a_file_that_is_read_otherwise_is_stale_and_of_another_maker_is_not(home: Path) -> None:
@@ -107,4 +107,4 @@ def test_status_of_a_file_that_is_read_otherwise_is_stale_and_of_another_maker_i
     assert stale_reasons(root) == {}
     edit_json(root / layout.EXPERIMENT, scores={"quality": scores["quality"] | {"column": "other"}})
     (reason,) = stale_reasons(root)["judged"]
-    assert reason == 'scores.quality.column was "quality", is "other"'
+    assert reason == 'scores.quality.column was "quality", now "other"'
