@@ -86,7 +86,7 @@ def test_target_outside_the_grid_is_one_clear_line(tmp_path: Path) -> None:
     done = snakemake(tmp_path, "results/sandbox/trained/sandbox-1M/full/seed7/training.json", "-n", config=DEFAULT)
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "sandbox-1M/full/seed7 is no cell of sandbox" in output
+    assert "sandbox-1M/full/seed7 is not a cell of sandbox" in output
     assert "KeyError" not in output
 
 

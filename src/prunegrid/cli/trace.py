@@ -17,7 +17,9 @@ def run(options: argparse.Namespace) -> None:
 
     if options.cell is None:
         where = f"trace {options.directory}"
-        raise PrunegridError(where, "names no number", f"check all of them with `prunegrid verify {options.directory}`")
+        raise PrunegridError(
+            where, "no cell is given", f"check all of them with `prunegrid verify {options.directory}`"
+        )
     if options.benchmark is None:
-        raise PrunegridError(options.cell, "is a cell without a benchmark", "give both")
+        raise PrunegridError(options.cell, "no benchmark is given", "give a cell and a benchmark")
     print("\n".join(trace_score(options.directory, options.cell, options.benchmark)))

@@ -11,12 +11,12 @@ from prunegrid.cli.arguments import add_results_folder, whole_number
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results_folder(parser)
     parser.add_argument(
-        "--deep", action="store_true", help="also hash weights over 16 MiB, instead of comparing their sizes only"
+        "--deep", action="store_true", help="also hash weights over 16 MiB; by default only their sizes are compared"
     )
-    help_text = "evaluate N random items again: load their models, and compare the answers"
+    help_text = "re-evaluate N random items: load their models and compare the answers"
     parser.add_argument("--again", type=whole_number(1), default=0, metavar="N", help=help_text)
     parser.add_argument(
-        "--seed", type=int, help="seed of --again, to draw the same items as an earlier check; default: a new one"
+        "--seed", type=int, help="seed of --again, to draw the same items as an earlier check; default: random"
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 

@@ -56,7 +56,7 @@ def check_files(files: Iterable[Path], record: Path, recorded: Mapping[str, str]
 
 def change_error(path: Path, digest: str, recorded: str, record: Path, fix: str) -> PrunegridError:
     """The error for a file that is not the one that `record` names."""
-    problem = f"its SHA-256 is {digest[:12]}..., but {record} says {recorded[:12]}...: it has changed since"
+    problem = f"its SHA-256 is {digest[:12]}..., but {record} records {recorded[:12]}...: the file changed"
     return PrunegridError(path, problem, fix)
 
 

@@ -276,7 +276,7 @@ def repair(path: Path, named: bool = False) -> str:
 
     `named`: Snakemake must be asked for it by name, since all that is made of it is finished.
     """
-    command = f"the same snakemake command{f' with {path} at its end' * named}"
+    command = f"the same snakemake command{f' with {path} appended' * named}"
     return f"regenerate it (in a workflow: rm {'-r ' * path.is_dir()}{path}, then {command})"
 
 

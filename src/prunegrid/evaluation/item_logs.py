@@ -170,7 +170,7 @@ def _record(path: Path) -> Mapping[str, Any]:
         return {}
     if (digest := files.sha256(path)) != record["items_hash"]:
         problem = f"its SHA-256 is {digest[:12]}..., but {file.name} says {record['items_hash'][:12]}..."
-        raise PrunegridError(path, f"{problem}: these are not the items of that score", "evaluate it again")
+        raise PrunegridError(path, f"{problem}: the items do not belong to that score", "re-evaluate it")
     return record
 
 

@@ -93,12 +93,12 @@ def _error(
     by_frequency = sorted(properties[name].items(), key=lambda item: -len(item[1]))
     values = "; ".join(f"{value[:40]} in {_cells(scores)}" for value, scores in by_frequency)
     if name in current:
-        values += f"; an evaluation would write {current[name][:40]} now"
+        values += f"; re-evaluation would record {current[name][:40]}"
     remedy = f"rm {' '.join(str(root / _file(score)) for score in outdated)}, then run the workflow"
     if len(outdated) > NAMED:
-        remedy = "run the workflow with --forcerun evaluate, which evaluates only what is not current"
+        remedy = "run the workflow with --forcerun evaluate, which reruns only outdated evaluations"
     problem = f"these cells were not evaluated in the same way and cannot share a table: {name} is {values}"
-    return PrunegridError(root, problem, f"evaluate {_cells(outdated)} again: {remedy}")
+    return PrunegridError(root, problem, f"re-evaluate {_cells(outdated)}: {remedy}")
 
 
 def _cells(scores: list[Score]) -> str:

@@ -53,7 +53,7 @@ class Walk:
                     self.other.append(error)
                 except (TypeError, ValueError):
                     path = self.root / name
-                    self.other.append(PrunegridError(path, "is not a record", files.repair(path)))
+                    self.other.append(PrunegridError(path, "is not a JSON object", files.repair(path)))
         return self._records[name]
 
     def follow(self, name: str, key: str, kind: str, purpose: str, skipped: str = "") -> None:
@@ -107,7 +107,7 @@ class Walk:
         else:
             value, other_value = (str(value)[:12] for value in values)
             path, source = self.root / place[0], self.root / other[0]
-            problem = f"{place[1]} is {value}..., but {source} has {other_value}...: made with another {purpose}"
+            problem = f"{place[1]} is {value}..., but {source} has {other_value}...: the {purpose} differs"
             self.other.append(PrunegridError(path, problem, files.repair(path)))
 
     def sizes(self, name: str, folder: str) -> None:
@@ -121,19 +121,19 @@ class Walk:
         if actual == expected:
             self.matched[kind] += 1
             return
-        problem = f"its SHA-256 is {actual[:12]}..., but {record} says {expected[:12]}..."
+        problem = f"its SHA-256 is {actual[:12]}..., but {record} records {expected[:12]}..."
         self._changed.setdefault(place, (problem, []))[1].append(record)
 
     def _missing(self, place: Path, record: Path) -> None:
         if place.is_relative_to(self.root) and (name := place.relative_to(self.root).as_posix()) in self._left_out:
             self.unpublished.add(name)
             return
-        self._changed.setdefault(place, (f"is missing, but {record} names it", []))[1].append(record)
+        self._changed.setdefault(place, (f"is missing, but {record} refers to it", []))[1].append(record)
 
     def _changed_error(self, place: Path) -> PrunegridError:
         problem, records = self._changed[place]
         more = len(set(records)) - 1
-        others = f" (so do {more} more records)" if more else ""
+        others = f" (as do {more} more records)" if more else ""
         return PrunegridError(place, f"{problem}{others}", self._fix(place, records))
 
     def _fix(self, place: Path, records: list[Path]) -> str:
@@ -142,9 +142,9 @@ class Walk:
         # Of these nothing else asks for a file once the cells are finished: Snakemake would have nothing to do.
         named = whole.is_relative_to(self.root) and whole.relative_to(self.root).parts[0] in SHARED
         if not whole.exists():
-            return f"run the same snakemake command{f' with {whole} at its end' * named}: it makes what is missing"
+            return f"run the same snakemake command{f' with {whole} appended' * named}: it regenerates missing files"
         if set(records) == {self.root / layout.RESULTS_RECORD}:
-            return f"{rebuild_command(self.root)} if it was meant to change, else {files.repair(whole, named)}"
+            return f"{rebuild_command(self.root)} if the change was intended, otherwise {files.repair(whole, named)}"
         return files.repair(whole, named)
 
 

@@ -64,11 +64,11 @@ def _cell_problems(
         is_made = column in WHOLE.values() or (column in RECORDED and cell.pruned)
         recorded = _value(files.read_json(record), key) if is_made else low
         if not _is_within(recorded, bounds):
-            problem = f"{key} is {recorded}; the selection and the scores give {given}"
+            problem = f"{key} is {recorded}, but the selection and the scores give {given}"
             yield PrunegridError(record, problem, files.repair(record))
         elif not _is_within(row[column], bounds):
             place = f"{root / layout.RESULTS}: {cell.name}"
-            yield PrunegridError(place, f"{column} is {row[column]}; {record} gives {given}", rebuild_command(root))
+            yield PrunegridError(place, f"{column} is {row[column]}, but {record} gives {given}", rebuild_command(root))
 
 
 def _is_within(value: Any, bounds: Bounds) -> bool:
@@ -117,4 +117,4 @@ def _shown_problem(root: Path, path: Path, place: str, text: Any, mean: float) -
     expected = round(mean) if place.endswith(tuple(WHOLE)) else mean
     if _is_within(pd.to_numeric(text, errors="coerce"), (expected, expected)):
         return None
-    return PrunegridError(f"{path}: {place}", f"shows {text}; its files give {expected:g}", rebuild_command(root))
+    return PrunegridError(f"{path}: {place}", f"shows {text}, but its files give {expected:g}", rebuild_command(root))

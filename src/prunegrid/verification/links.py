@@ -124,7 +124,7 @@ def _check_score_files(walk: Walk, experiment: Experiment, cell: Cell, record: d
             problem = (
                 f"its SHA-256 is {str(actual)[:12]}..., but {extras[column].get('sha256', '')[:12]}... was imported"
             )
-            fix = "put the former file back, or run the same snakemake command: it imports this one"
+            fix = "restore the original file, or run the same snakemake command to import this one"
             error = PrunegridError(file, problem, fix)
             if str(error) not in map(str, walk.other):
                 walk.other.append(error)
@@ -208,5 +208,5 @@ def _check_identity(walk: Walk, name: str, expected: dict[str, object]) -> None:
 
 
 def _another(path: Path, key: str, recorded: object, expected: object) -> PrunegridError:
-    problem = f"{key} is {recorded}, but it lies where {expected} belongs: it is another cell's"
+    problem = f"{key} is {recorded}, expected {expected}: the record belongs to another cell"
     return PrunegridError(path, problem, repair(path))

@@ -52,7 +52,7 @@ def verify_table(directory: Path) -> Verified:
     experiment, path = collect.read_folder(directory), directory / layout.RESULTS
     rows = read_done_rows(directory, experiment)
     if not rows:
-        raise PrunegridError(directory, "nothing is evaluated yet, so there is no number to verify", "run the workflow")
+        raise PrunegridError(directory, "has no finished evaluation, so no number can be verified", "run the workflow")
     means, gaps, n_values = Numbers(), Numbers(), 0
     for (cell, benchmark), row in rows.items():
         if benchmark == AVERAGE:
@@ -81,7 +81,7 @@ def read_done_rows(directory: Path, experiment: Experiment) -> dict[tuple[Cell, 
     try:
         places = list(collect.done(experiment, frame))
     except KeyError:
-        raise PrunegridError(path, "has cells that experiment.json does not have", fix) from None
+        raise PrunegridError(path, "has cells that are not in experiment.json", fix) from None
     return dict(zip(places, frame[frame["status"] == "done"].itertuples(), strict=True))
 
 
@@ -92,7 +92,7 @@ def baseline_cell(experiment: Experiment, cell: Cell) -> Cell | None:
 
 
 def rebuild_command(directory: Path, baseline: str | None = None) -> str:
-    return f"write it again with `prunegrid table {directory}{f' --against {baseline}' if baseline else ''}`"
+    return f"rewrite it with `prunegrid table {directory}{f' --against {baseline}' if baseline else ''}`"
 
 
 def _check_record(directory: Path, cell: Cell, benchmark: str, recomputed: float) -> None:
@@ -100,13 +100,15 @@ def _check_record(directory: Path, cell: Cell, benchmark: str, recomputed: float
     path = directory / layout.score(cell.name, benchmark)
     score = read_json(path)["score"]
     if not abs(score - recomputed) < TOLERANCE:
-        raise PrunegridError(path, f"score is {score}; its items give {recomputed}", repair(path))
+        raise PrunegridError(path, f"score is {score}, but its items give {recomputed}", repair(path))
 
 
 def _check_number(path: Path, cell: Cell, benchmark: str, name: str, recorded: float, recomputed: float) -> None:
     if not abs(recorded - recomputed) < TOLERANCE:
         place = f"{path}: {cell.name}, {benchmark}"
-        raise PrunegridError(place, f"{name} is {recorded}; its items give {recomputed}", rebuild_command(path.parent))
+        raise PrunegridError(
+            place, f"{name} is {recorded}, but its items give {recomputed}", rebuild_command(path.parent)
+        )
 
 
 def _verify_files(directory: Path) -> list[Path]:
@@ -138,13 +140,13 @@ def _check_frame(path: Path, read: Callable[[Path], pd.DataFrame], expected: pd.
     except PrunegridError as error:  # damaged, or of a version with other columns
         raise PrunegridError(path, error.what, fix) from None
     if len(frame) != len(expected):
-        raise PrunegridError(path, f"has {len(frame)} rows; the steps' files give {len(expected)}", fix)
+        raise PrunegridError(path, f"has {len(frame)} rows, but the steps' files give {len(expected)}", fix)
     for row, expected_row in zip(frame.to_dict("records"), expected.to_dict("records"), strict=True):
         for column, value in row.items():
             if not _is_equal(value, expected_row[column]):
                 raise PrunegridError(
                     f"{path}: {_row_name(row)}",
-                    f"{column} is {value}; the steps' files give {expected_row[column]}",
+                    f"{column} is {value}, but the steps' files give {expected_row[column]}",
                     fix,
                 )
 
@@ -173,8 +175,8 @@ def _check_text(path: Path, expected: str, fix: str) -> None:
     if lines != expected_lines:
         pairs = enumerate(zip(lines, expected_lines, strict=False))
         number = next((n for n, (line, other) in pairs if line != other), min(len(lines), len(expected_lines)))
-        text = lines[number].strip()[:80] if number < len(lines) else "nothing more"
-        raise PrunegridError(path, f"is not what the results give, from {text!r} on", fix)
+        text = lines[number].strip()[:80] if number < len(lines) else "end of file"
+        raise PrunegridError(path, f"differs from what the results give, from {text!r} on", fix)
 
 
 def _check_exists(path: Path, fix: str) -> None:
@@ -196,7 +198,7 @@ def _verify_csv(directory: Path, means: Numbers, gaps: Numbers) -> int:
                 number = numbers.get((*row, budget), numbers.get((*row, None)))  # Full Dataset closes every budget
                 if not _is_shown(line.get(column), number):
                     computed = "nothing" if number is None else f"{number:.4f}"
-                    message = f"shows {line.get(column)}; its items give {computed}"
+                    message = f"shows {line.get(column)}, but its items give {computed}"
                     place = f"{path}: {line['variant']}, {column}"
                     raise PrunegridError(place, message, rebuild_command(directory))
                 count += number is not None

@@ -91,7 +91,7 @@ def _changes(root: Path, experiment: Experiment, chosen: Items, device: str) -> 
         cell = next(cell for cell, items in chosen.items() if benchmark in items)
         recorded = files.read_json(root / layout.score(cell.name, benchmark))["task_hash"]
         if recorded != experiment.evaluation.find_task(benchmark).digest:
-            yield f"with another version of the task of {benchmark}"
+            yield f"with a different version of the task of {benchmark}"
 
 
 def _items(root: Path, experiment: Experiment, cell: Cell, benchmark: str, left_out: Counter[str]) -> range:
@@ -104,7 +104,7 @@ def _items(root: Path, experiment: Experiment, cell: Cell, benchmark: str, left_
     elif _is_sampled(experiment, benchmark):
         reason = "their answers were sampled"
     elif _draws_examples(experiment, benchmark):
-        reason = "their examples were drawn in the order of all items"
+        reason = "their few-shot examples depend on the order of all items"
     else:
         return numbers
     left_out[reason] += len(numbers)
@@ -143,7 +143,7 @@ def _recheck_cell(
         yield error
         return
     if weights != files.read_json(record)["digests"].get("weights"):
-        yield PrunegridError(trained, f"holds other weights than {record} was evaluated with", files.repair(trained))
+        yield PrunegridError(trained, f"its weights differ from those evaluated in {record}", files.repair(trained))
         return
     evaluation = experiment.evaluation
     trust = experiment.sources[cell.model].trust_remote_code
@@ -183,12 +183,12 @@ def compare_items(file: Path, doc_ids: list[int], answers: pa.Table, dtype: str)
     rows = table.filter(pc.is_in(table["doc_id"], pa.array(doc_ids, pa.int64()))).to_pylist()
     recorded = {(row["doc_id"], row["filter"]): row for row in rows}
     without_answers = not pc.any(pc.not_equal(table["response"], "")).as_py()  # evaluation.items: scores
-    fix = f"evaluate it again (in a workflow: rm {file.with_suffix('.json')}, then the same snakemake command)"
+    fix = f"re-evaluate it (in a workflow: rm {file.with_suffix('.json')}, then the same snakemake command)"
     for row in answers.to_pylist():
         doc_id = doc_ids[row["doc_id"]]
         other = recorded.get((doc_id, row["filter"]))
         row |= {"response": ""} if without_answers else {}
-        problem = "is not there" if other is None else _difference(other, row, TOLERANCE.get(dtype, COARSE))
+        problem = "is missing" if other is None else _difference(other, row, TOLERANCE.get(dtype, COARSE))
         if problem:
             yield PrunegridError(f"{file}: doc_id {doc_id}, filter {row['filter']}", problem, fix)
 
@@ -196,12 +196,12 @@ def compare_items(file: Path, doc_ids: list[int], answers: pa.Table, dtype: str)
 def _difference(recorded: dict[str, Any], row: dict[str, Any], tolerance: float) -> str:
     """What differs, in words; empty if nothing does."""
     if changed := [key for key in SAME if recorded[key] != row[key]]:
-        return f"{', '.join(changed)} differs from that of the current item"
+        return f"{', '.join(changed)} differs from the current item"
     if not math.isclose(recorded["value"], row["value"], abs_tol=1e-6):
-        return f"value is {recorded['value']:g}; evaluated again, the model gets {row['value']:g}"
+        return f"value is {recorded['value']:g}; re-evaluation gives {row['value']:g}"
     if _is_same_answer(recorded["response"], row["response"], tolerance):
         return ""
-    return f"response is {recorded['response'][:60]!r}; evaluated again, the model says {row['response'][:60]!r}"
+    return f"response is {recorded['response'][:60]!r}; re-evaluation gives {row['response'][:60]!r}"
 
 
 def _is_same_answer(recorded: str, response: str, tolerance: float) -> bool:

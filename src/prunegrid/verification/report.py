@@ -21,7 +21,7 @@ def report_lines(directory: Path, verification: Verification) -> Iterator[str]:
 def _checked(directory: Path, verification: Verification) -> Iterator[str]:
     matched = verification.walk.matched
     kinds = ", ".join(f"{kind} {count}" for kind, count in matched.items())
-    yield f"digests that match, by the record that holds them: {matched.total()} ({kinds})"
+    yield f"matching digests, by the record that holds them: {matched.total()} ({kinds})"
     if numbers := verification.numbers:
         yield (
             f"recomputed from {numbers.values} item values: {numbers.scores} scores, {numbers.averages} averages and "
@@ -36,8 +36,8 @@ def _checked(directory: Path, verification: Verification) -> Iterator[str]:
             f"results.parquet; {columns.csv_numbers} numbers match table.csv"
         )
     if recheck := verification.recheck:
-        ending = "" if recheck.problems else ", all with the same answer"
-        yield f"items evaluated again: {recheck.items}, of {recheck.models} models{ending} (--seed {recheck.seed})"
+        ending = "" if recheck.problems else ", all with matching answers"
+        yield f"items re-evaluated: {recheck.items}, from {recheck.models} models{ending} (--seed {recheck.seed})"
         yield from recheck.remarks
 
 
@@ -52,13 +52,13 @@ def _unchecked(verification: Verification) -> Iterator[str]:
     if walk.deleted:
         yield f"models whose weights were deleted: {len(walk.deleted)}"
     if walk.unpublished:
-        yield f"files that the folder was published without: {', '.join(sorted(walk.unpublished))}"
+        yield f"files left out when the folder was published: {', '.join(sorted(walk.unpublished))}"
     if walk.elsewhere:
         yield f"sources missing on this machine: {', '.join(walk.elsewhere)}"
     for reason, count in verification.recheck.left_out.items() if verification.recheck else ():
-        yield f"items that cannot be evaluated again, since {reason}: {count}"
+        yield f"items that cannot be re-evaluated, because {reason}: {count}"
     if verification.unfinished:
-        yield f"cells that are unfinished, in part or wholly (see prunegrid status): {verification.unfinished}"
+        yield f"cells that are partly or fully unfinished (see prunegrid status): {verification.unfinished}"
 
 
 def as_json(directory: Path, verification: Verification) -> dict[str, Any]:

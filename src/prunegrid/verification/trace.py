@@ -109,7 +109,7 @@ def _delta(items: pd.DataFrame, base_items: pd.DataFrame, base: str, texts: list
         yield f"  {word} on {len(numbers)}{': doc_id ' + ids if numbers else ''}"
         for key in pairs.loc[rows, KEY].head(MAX_SHOWN).itertuples(index=False, name=None):
             yield from _item(key, *texts)
-    yield f"  alike on {(gap == 0).sum()}"
+    yield f"  equal on {(gap == 0).sum()}"
 
 
 def _read_texts(path: Path) -> pd.DataFrame:

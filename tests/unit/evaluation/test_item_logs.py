@@ -89,7 +89,7 @@ def test_prunegrid_cell_has_its_records_metric_and_filter(tmp_path: Path) -> Non
 
 def test_prunegrid_items_of_another_record_are_refused(tmp_path: Path) -> None:
     record = write_items(tmp_path, cell("qtuning"), "B", item_rows([1, 0]), items_hash="0" * 64)
-    with refused(record.with_suffix(".parquet"), "000000000000", fix="evaluate it again"):
+    with refused(record.with_suffix(".parquet"), "000000000000", fix="re-evaluate it"):
         read_item_log(record.with_suffix(".parquet"))
 
 

@@ -67,15 +67,15 @@ def follow(root: Path, message: str) -> list[str]:
     [
         (
             {"versions": INSTALLED | {"lm_eval": "0.4.12"}},
-            r'version of lm_eval is "0\.4\.13" in .*; "0\.4\.12" in m/full/seed1; an evaluation would write "0\.4\.13"',
+            r'version of lm_eval is "0\.4\.13" in .*; "0\.4\.12" in m/full/seed1; re-evaluation would record "0\.4',
         ),
         (
             {"versions": {name: number for name, number in INSTALLED.items() if name != "peft"}},
             r'version of peft is "0\.21" in .*; null in m/full/seed1;',
         ),
         ({"task_hash": "other"}, r'A: task_hash is .* in m/zero-shot.* and 5 more cells; "other" in m/full/seed1;'),
-        ({"step": 1}, "A: step is 2 in .*; 1 in m/full/seed1; an evaluation would write 2 now"),
-        ({"data_hash": "other"}, r'A: data_hash is "A" in .*; "other" in m/full/seed1; evaluate '),
+        ({"step": 1}, "A: step is 2 in .*; 1 in m/full/seed1; re-evaluation would record 2"),
+        ({"data_hash": "other"}, r'A: data_hash is "A" in .*; "other" in m/full/seed1; re-evaluate '),
         ({"digests": {"model": "m", "template": "q"}}, "m: digest of the template"),
     ],
 )
@@ -113,7 +113,7 @@ def test_more_files_than_can_be_named(root: Path, monkeypatch: pytest.MonkeyPatc
     assert len(named(refused(root))) == 16
     monkeypatch.setattr("prunegrid.results.comparability.NAMED", 15)
     assert refused(root).endswith(
-        " and 5 more cells again: run the workflow with --forcerun evaluate, which evaluates only what is not current"
+        " and 5 more cells: run the workflow with --forcerun evaluate, which reruns only outdated evaluations"
     )
 
 
@@ -129,7 +129,7 @@ def test_where_now_does_not_tell_the_rarer_is_named(root: Path, monkeypatch: pyt
     change(root, "zero-shot", versions=INSTALLED | {"lm_eval": "0.4.14"})
     message = refused(root)
     assert named(message) == [root / "evaluation/m/zero-shot/A.json"]
-    assert "would write" not in message
+    assert "would record" not in message
 
 
 @pytest.mark.parametrize("values", [{"limit": 10}, {"protocol": "paper"}])

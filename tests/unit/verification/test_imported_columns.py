@@ -72,7 +72,7 @@ def test_verify_names_a_file_with_other_scores(home: Path) -> None:
     os.utime(path, (1, 1))  # so that `status`, which goes by times, sees nothing
     (problem,) = verify(home / "results/whole").problems
     assert problem.where == str(path)
-    assert "was imported" in problem.what and "put the former file back" in problem.fix
+    assert "was imported" in problem.what and "restore the original file" in problem.fix
 
 
 def test_verify_says_that_a_file_is_elsewhere(home: Path) -> None:

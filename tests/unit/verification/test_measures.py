@@ -96,7 +96,7 @@ def test_a_number_beyond_what_the_second_cut_leaves_is_found(tmp_path: Path, col
     assert findings(tmp_path, ours, cell, **true) == findings(tmp_path, ours, cell, **true | {column: low}) == []
     for wrong in (low - 1, high + 1):
         (finding,) = findings(tmp_path, ours, cell, **true | {column: wrong})
-        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: {column} is {wrong}; the selection and")
+        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: {column} is {wrong}, but the selection")
 
 
 @pytest.mark.training
@@ -123,7 +123,7 @@ def test_dynamic_cells(
     assert findings(tmp_path, ours, cell, end_tokens=report["end_tokens"]) == []
     for wrong in (fewest - 1, most + 1):
         (finding,) = findings(tmp_path, ours, cell, end_tokens=wrong)
-        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: end_tokens is {wrong}; the selection")
+        assert finding.startswith(f"{tmp_path / layout.training(cell.name)}: end_tokens is {wrong}, but the selection")
 
 
 def test_a_pass_is_shared_by_the_cells_that_read_it(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_verify_table_refuses_a_changed_table(root: Path, ending: str) -> None:
     assert score in text
     for broken, line in ((text.replace(score, "99.99", 1), "99.99"), ("\n".join(text.splitlines()[:-1]), "")):
         path.write_text(broken)
-        with refused(path, "is not what the results give", line):
+        with refused(path, "differs from what the results give", line):
             verify_table(root)
     path.unlink()
     with refused(path, "no such file", fix=f"prunegrid table {root}`"):
@@ -212,7 +212,7 @@ def test_an_experiment_that_changed_since_is_refused(root: Path) -> None:
     put(root / "experiment.json", experiment.model_dump(mode="json"))
     with refused(root / "results.parquet", "has 27 rows", 12):
         verify_table(root)
-    with refused(root / "results.parquet", "cells that experiment.json does not have", fix="prunegrid table"):
+    with refused(root / "results.parquet", "cells that are not in experiment.json", fix="prunegrid table"):
         trace_score(root, PPL, "A")
 
 
@@ -245,7 +245,7 @@ def test_trace_score_refuses_a_score_that_is_missing(root: Path) -> None:
 def test_verify_table_needs_an_evaluation(tmp_path: Path) -> None:
     put(tmp_path / "experiment.json", an_experiment().model_dump(mode="json"))
     build(tmp_path)
-    with refused(tmp_path, "nothing is evaluated yet", fix="run the workflow"):
+    with refused(tmp_path, "no finished evaluation", fix="run the workflow"):
         verify_table(tmp_path)
 
 

@@ -45,14 +45,14 @@ def file(tmp_path: Path) -> Path:
         (
             {"response": "[-1.52, -20.0]"},
             "float32",
-            "response is '[-1.5, -20.0]'; evaluated again, the model says '[-1.52,",
+            "response is '[-1.5, -20.0]'; re-evaluation gives '[-1.52,",
         ),
         ({"response": "[-1.52, -20.0]"}, "bfloat16", None),
         ({"response": "[-1.5]"}, "float32", "response is"),
         ({"response": "milk"}, "float32", "response is"),
-        ({"value": 0.0}, "float32", "value is 1; evaluated again, the model gets 0"),
-        ({"prompt_hash": "other"}, "float32", "prompt_hash differs from that of the current item"),
-        ({"filter": "new"}, "float32", "is not there"),
+        ({"value": 0.0}, "float32", "value is 1; re-evaluation gives 0"),
+        ({"prompt_hash": "other"}, "float32", "prompt_hash differs from the current item"),
+        ({"filter": "new"}, "float32", "is missing"),
     ],
 )
 def test_answers_are_compared(file: Path, changes: dict[str, Any], dtype: str, what: str | None) -> None:
@@ -68,7 +68,7 @@ def test_answers_are_compared(file: Path, changes: dict[str, Any], dtype: str, w
 def test_texts_are_compared_as_they_are(file: Path) -> None:
     answer = item(7, filter="strict", response="42.0") | {"doc_id": 0}
     (problem,) = compare_items(file, [7], table(answer), "float32")
-    assert "response is '42'; evaluated again, the model says '42.0'" in problem.what
+    assert "response is '42'; re-evaluation gives '42.0'" in problem.what
 
 
 def test_a_file_without_answers_is_compared_by_its_values(file: Path) -> None:

@@ -234,10 +234,10 @@ def test_what_snakemake_does_not_miss_is_asked_for_by_name(name: str, root: Path
     path = root / name
     path.write_bytes(path.read_bytes() + b" ")
     (problem,) = verify(root).problems
-    assert f"rm {path}, then the same snakemake command with {path} at its end" in problem.fix
+    assert f"rm {path}, then the same snakemake command with {path} appended" in problem.fix
     path.unlink()
     fixes = {problem.fix for problem in verify(root).problems if problem.where == str(path)}
-    assert f"run the same snakemake command with {path} at its end: it makes what is missing" in fixes
+    assert f"run the same snakemake command with {path} appended: it regenerates missing files" in fixes
 
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=NAMES)
@@ -297,7 +297,7 @@ def test_forged_items_are_found_when_they_are_asked_again(root: Path) -> None:
     verification = verify(root, items=1000)
     places = {problem.where.partition(": ")[0] for problem in verification.problems}
     assert places == {str(root / f"evaluation/{PPL}/A.parquet")}
-    assert "value is 1; evaluated again, the model gets 0" in verification.problems[0].what
+    assert "value is 1; re-evaluation gives 0" in verification.problems[0].what
     assert verification.recheck and verification.recheck[1:3] == (4 * (4 + 3), 4)
 
 
@@ -305,8 +305,8 @@ def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.Capt
     shutil.rmtree(root / f"trained/{PPL}/model")
     main(["verify", str(root), "--again", "1000", "--seed", "8"])
     said = capsys.readouterr().out
-    assert "items evaluated again: 21, of 3 models, all with the same answer (--seed 8)" in said
-    assert "items that cannot be evaluated again, since their weights were deleted: 7" in said
+    assert "items re-evaluated: 21, from 3 models, all with matching answers (--seed 8)" in said
+    assert "items that cannot be re-evaluated, because their weights were deleted: 7" in said
     assert "models whose weights were deleted: 1" in said
     main(["verify", str(root), "--again", "1000", "--seed", "8", "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -315,7 +315,7 @@ def test_items_asked_again_are_alike_and_counted(root: Path, capsys: pytest.Capt
 
 
 def test_trace_of_a_folder_says_to_verify_it(root: Path) -> None:
-    with pytest.raises(SystemExit, match=f"trace {root}: names no number; .*`prunegrid verify {root}`"):
+    with pytest.raises(SystemExit, match=f"trace {root}: no cell is given; .*`prunegrid verify {root}`"):
         main(["trace", str(root)])
 
 
