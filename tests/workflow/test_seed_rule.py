@@ -40,7 +40,7 @@ def test_run_records_its_number_and_says_it(folder: Path) -> None:
     done = snakemake(folder, "--cores", "1", "results/tiny/experiment.json", config=CONFIG)
     assert done.returncode == 0, done.stderr
     assert f"prunegrid: Seeds: {RULE}, now 3" in done.stderr
-    assert "this run makes 5" in done.stderr
+    assert "this run uses 5" in done.stderr
     assert read_json(folder / "results/tiny/seeds.json") == {"seeds": 5, "rule": RULE}
     assert read_json(folder / "results/tiny/experiment.json")["seeds"] == [0, 1, 2, 3, 4]
 

@@ -100,7 +100,7 @@ def overlap(
     if len(folders) < 2:
         source = folders[0] if folders else "overlap"
         fix = "give results/<experiment>, or two or more folders that `prunegrid prune` wrote"
-        raise PrunegridError(source, "is not a results folder, and alone there is nothing to compare", fix)
+        raise PrunegridError(source, "is not a results folder, so there is nothing to compare it with", fix)
     if not (model is budget is seed is None):
         raise PrunegridError("model, budget and seed", "choose among an experiment's cells", "leave them out")
     labels = list(names or _folder_names(folders))
@@ -123,7 +123,7 @@ def _experiment_overlaps(root: Path, choice: dict[str, str | int | None]) -> Ove
         options = [str(getattr(place, name)) for place in places]
         if value is not None and str(value) not in options:
             fix = did_you_mean(str(value), options) or f"choose from: {', '.join(dict.fromkeys(options))}"
-            raise PrunegridError(name, f"is {value}, of which {root} has no selection", fix)
+            raise PrunegridError(name, f"is {value}, but {root} has no such selection", fix)
         places = {p: f for p, f in places.items() if value is None or str(getattr(p, name)) == str(value)}
     done = {place: folder for place, folder in places.items() if (folder / layout.SUMMARY).exists()}
     if len(done) < 2:

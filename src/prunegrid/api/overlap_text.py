@@ -11,9 +11,9 @@ from prunegrid.api.pipe_table import pipe_table
 
 NONE = "\N{EN DASH}"
 INTRODUCTION = (
-    "A Jaccard index is what two selections have in common, divided by what at least one of them has: 1 is the same "
-    "choice, 0 nothing in common. In brackets: two random choices of the same sizes. Selections that have more in "
-    "common than that agree, with less they choose against one another."
+    "The Jaccard index is the size of two selections' intersection divided by that of their union: 1 if they are the "
+    "same, 0 if disjoint. In brackets: its value for two random selections of the same sizes. Above that value the "
+    "pruners agree, below it they prefer different samples."
 )
 DIAGONAL = "The diagonal compares two seeds of one pruner, the rest two pruners under one seed."
 TABLES = {
@@ -115,7 +115,8 @@ def _extremes(frame: pd.DataFrame, budget: str, pruners: Mapping[str, tuple[str,
         return ""
     order = sorted(means, key=lambda pair: means[pair][0] - (means[pair][1] or 0))
     texts = [f"{' and '.join(pair)} ({_cell(means[pair], False)})" for pair in (order[-1], order[0])]
-    return f"{f'At {budget} most' if budget else 'Most'} alike in their samples are {texts[0]}, least {texts[1]}."
+    start = f"At {budget}, the" if budget else "The"
+    return f"{start} most similar in their samples are {texts[0]}, the least {texts[1]}."
 
 
 def _models(frame: pd.DataFrame, budget: str, pruners: Mapping[str, tuple[str, str]]) -> list[str]:

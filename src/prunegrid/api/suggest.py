@@ -111,7 +111,7 @@ def _kinds(source: ScoresFolder | ScoresInMemory, kind: str | None) -> dict[int,
         raise PrunegridError("kind", "is a column of the data, which scores in memory do not have", "leave it out")
     file = source.data_file()
     if kind not in (names := parquet_schema(file).names):
-        raise PrunegridError(file, f"no column {kind} among {', '.join(names)}", "carry it along: dataset.carry")
+        raise PrunegridError(file, f"no column {kind} among {', '.join(names)}", "copy it with dataset.carry")
     table = read_parquet(file, ["sample_id", kind])
     values = (str(value) for value in table[kind].to_pylist())
     return dict(zip(table["sample_id"].to_pylist(), values, strict=True))

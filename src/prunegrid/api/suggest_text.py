@@ -10,7 +10,7 @@ from prunegrid.api.pipe_table import pipe_table
 
 INTRODUCTION = (
     "A random choice keeps the ratio's share of everything, so compare with random+random. Loss and entropy are sums "
-    "over tokens, under the model that scored. They show what is dropped, not what a model learns from the rest: only "
+    "over tokens, under the scoring model. They show what is dropped, not what a model learns from the rest: only "
     "training shows that (--detect says how many runs)."
 )
 HALF = 0.5
@@ -116,7 +116,7 @@ def _deviations(rows: pd.DataFrame) -> Iterator[str]:
     realised = rows.assign(realised=rows["token_share"] / rows["length_share"] / rows["token_ratio"])
     is_pair = realised["method"].str.contains("+", regex=False)
     if line := _budget(realised[is_pair], "Pairs train"):
-        yield f"{line}: a response keeps a whole number of tokens, rounded down, and one at least."
+        yield f"{line}: a response keeps a whole number of tokens, rounded down, but at least one."
     for method, part in realised[~is_pair].groupby("method", sort=False):
         if line := _budget(part, f"{method} trains"):
             yield f"{line}, by the ratio of samples: compare it at equal trained tokens, or with `match`."

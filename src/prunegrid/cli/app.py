@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _fix(error: OSError) -> str:
     is_denied = isinstance(error, PermissionError) or error.errno == errno.EROFS
-    return "choose a place where you may write, or change its permissions" if is_denied else "check the path"
+    return "choose a writable folder, or change its permissions" if is_denied else "check the path"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
         rows, notes = compare_report.compare_folders(options.results, options.other, models, options.reading)
         print(compare_report.markdown(rows, notes))
     elif options.other or options.model:
-        raise PrunegridError("--with and --model", "compare results, and none are given", "give the results first")
+        raise PrunegridError("--with and --model", "compare results, but none are given", "give the results first")
     elif options.reading != PAPER:
         if options.out:
             raise PrunegridError("--out", "writes comparisons and the audit only", "leave it out")

@@ -27,5 +27,5 @@ def run(options: argparse.Namespace) -> None:
 def _shard(text: str) -> tuple[int, int]:
     digits = SHARD.fullmatch(text)
     if not digits:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shard; give 1/8 for the first of eight")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shard; give 1/8 for the first of eight")
     return int(digits[1]), int(digits[2])

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
 
     experiment, root = find(options.experiment)
     if (options.samples is None) != (options.tokens_per_sample is None):
-        raise PrunegridError("--samples and --tokens-per-sample", "go together", "give both, or neither")
+        raise PrunegridError("--samples and --tokens-per-sample", "must be given together", "give both or neither")
     if experiment.seed_rule:
         experiment = _with_more_seeds(experiment, root)
     print(report(read_basis(experiment, root, options.samples, options.tokens_per_sample)))

@@ -30,10 +30,12 @@ def run(options: argparse.Namespace) -> None:
     if folder := selection_page.find_selection(options.directory):
         if options.other or options.model:
             fix = "give two results folders, or `prunegrid overlap` for selections"
-            raise PrunegridError(folder, "is a selection, which has nothing beside it", fix)
+            raise PrunegridError(folder, "is a selection, which this command cannot compare", fix)
         print(selection_page.build(folder, options.out, options.scores, not options.without_texts))
     elif options.scores:
-        raise PrunegridError("--scores", f"names a selection's scores, and {options.directory} is none", "leave it out")
+        raise PrunegridError(
+            "--scores", f"names a selection's scores, but {options.directory} is not a selection", "leave it out"
+        )
     else:
         models = dict(named_value(text, "--model", "LLaMA=LLaMA2-7B") for text in options.model)
         texts = not options.without_texts

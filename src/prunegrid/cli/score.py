@@ -62,8 +62,8 @@ def run(options: argparse.Namespace) -> None:
     from prunegrid.selection.sentences import scoring_sentences
 
     if (options.data is None) == (options.source is None):
-        problem = "no data are named" if options.data is None else f"names other data than {options.source}"
-        raise PrunegridError("--data", problem, "name the data once: prunegrid score DATA ...")
+        problem = "no data are given" if options.data is None else f"differs from {options.source}"
+        raise PrunegridError("--data", problem, "give the data once: prunegrid score DATA ...")
     options.data = options.data or options.source
     meta = score(options, options.out)
     counts = read_json(options.out / layout.DATA_COUNTS)

@@ -62,13 +62,13 @@ def run(options: argparse.Namespace) -> None:
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that need one another, before anything is read."""
     if options.detect is None and (options.items or options.results or options.experiment):
-        raise PrunegridError("--items, --results and --experiment", "go with --detect", "give --detect POINTS, too")
+        raise PrunegridError("--items, --results and --experiment", "need --detect", "also give --detect POINTS")
     if options.detect is not None:
         if options.detect <= 0:
             raise PrunegridError("--detect", f"is {options.detect:g}", "give points above 0")
         if not (options.items or options.results or options.experiment):
             fix = "give --items 850,1319, or --results DIR, or --experiment FILE"
-            raise PrunegridError("--detect", "depends on the benchmarks' items or on measured noise", fix)
+            raise PrunegridError("--detect", "needs the benchmarks' numbers of items or measured noise", fix)
 
 
 def _grid(options: argparse.Namespace, methods: int) -> str:
@@ -85,7 +85,7 @@ def _grid(options: argparse.Namespace, methods: int) -> str:
     body = [[str(n), f"{resolution.detectable[n]:.1f}", *costs.get(n, [])] for n in numbers]
     parts = [
         f"## Which grid would find a difference of {options.detect:g} points?",
-        f"{needed[0].upper()}{needed[1:]}. A difference is found if it is marked in four tables of five, after the "
+        f"{needed[0].upper()}{needed[1:]}. A difference is found if four tables in five would mark it, after the "
         "correction for all rows.",
         resolution.source,
         pipe_table(head, body),
@@ -94,7 +94,7 @@ def _grid(options: argparse.Namespace, methods: int) -> str:
         [
             *parts,
             *(
-                ["Time is that of jobs one after another, as `prunegrid plan` estimates it for data of this size."]
+                ["Time assumes jobs one after another, as `prunegrid plan` estimates it for data of this size."]
                 if costs
                 else []
             ),

@@ -80,7 +80,7 @@ def reserve(count: int, wait_seconds: float | None = None, slots: int = 1) -> It
     ids, token_of_job = visible_ids(), os.environ.get(HOLDER)
     if len(ids) < count:
         problem = f"has {len(ids)} GPU(s) ({', '.join(ids) or 'none'}), but {count} are needed"
-        raise PrunegridError(_pool(), problem, "ask for fewer (training.ranks), or run where there are more")
+        raise PrunegridError(_pool(), problem, "request fewer (training.ranks), or run on a machine with more")
     ids_of_job = gpu_locks.ids_locked_by(token_of_job, ids) if token_of_job else []
     if token_of_job and len(ids_of_job) >= count:
         yield Reservation(ids_of_job[:count], [], token_of_job)

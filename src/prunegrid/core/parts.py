@@ -37,7 +37,7 @@ def find_parts(path: Path) -> list[Path]:
     totals = {file.name[9:14] for file in parts}
     count = int(parts[0].name[9:14]) if parts else 0
     if len(totals) != 1 or [file.stem for file in parts] != [part_name(i, count) for i in range(1, count + 1)]:
-        problem = f"holds {len(parts)} parts of {' and '.join(sorted(totals)) or 'none'}: not one whole table"
+        problem = f"holds {len(parts)} parts of {' and '.join(sorted(totals)) or 'none'}, not one complete table"
         raise PrunegridError(path, problem, f"cut the missing shards, or {repair(path)}")
     return parts
 

@@ -35,7 +35,7 @@ class SourceFiles:
 def source_files(ref: DataRef, local: str) -> SourceFiles:
     """The files of `local`: itself, if it is a file; a `PrunegridError` if it is a glob or a folder without any."""
     if not local.strip():
-        raise PrunegridError("data", f"is the empty text {local!r}, no path", "give a file, a folder or a glob")
+        raise PrunegridError("data", f"is the empty text {local!r}, not a path", "give a file, a folder or a glob")
     path = Path(local)
     if _is_folder(path):
         found = _folder_files(ref, path)
@@ -56,7 +56,7 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError as error:  # a text of data in the place of its path
         name = f"{str(path)[:40]!r}..."
-        raise PrunegridError(name, f"is no path ({error.strerror})", "give the path of a file") from None
+        raise PrunegridError(name, f"is not a usable path ({error.strerror})", "give the path of a file") from None
 
 
 def input_files(ref: DataRef, local: str) -> str | list[str]:
@@ -186,4 +186,6 @@ def _paths(folder: Path, entries: Any, split: str) -> list[str]:
 
 def _no_split(folder: Path, split: str, splits: Iterable[str]) -> PrunegridError:
     names = ", ".join(sorted(splits))
-    return PrunegridError(folder, f"has no files of the split {split}, but of {names}", "set split, or give a glob")
+    return PrunegridError(
+        folder, f"has no files of the split {split}; its splits are {names}", "set split, or give a glob"
+    )

@@ -70,5 +70,5 @@ def to_dataset(rows: Iterable[Record], source: Any) -> Any:
     try:
         return Dataset.from_list([{name: record.get(name) for name in names} for record in records])
     except Exception as error:  # pyarrow's and datasets' own, of many classes
-        problem = f"its rows are no table ({first_line(error)})"
+        problem = f"its rows do not form a table ({first_line(error)})"
         raise PrunegridError(source, problem, "give a field the same type in all rows") from None

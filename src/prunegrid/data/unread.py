@@ -33,8 +33,8 @@ def refuse_unread(place: str, conversation: Conversation, names: Collection[str]
     verb = "holds" if len(names) == 1 else "hold"
     problem = f"{', '.join(names)} {verb} text that no sample would have ({path}: {excerpt(conversation.unread[path])})"
     fix = (
-        f"if it may go, --ignore {','.join(names)} (dataset.ignore: [{', '.join(names)}]); a field under another name: "
-        "--field system=NAME (dataset.fields); dataset.carry copies it along"
+        f"if it can be ignored, --ignore {','.join(names)} (dataset.ignore: [{', '.join(names)}]); a field under "
+        "another name: --field system=NAME (dataset.fields); dataset.carry copies it along"
     )
     return PrunegridError(place, problem, fix)
 

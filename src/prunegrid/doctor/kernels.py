@@ -91,7 +91,7 @@ def head(device: str, dtype: str) -> str:
 
     from prunegrid.models.head import chunked
 
-    with _probing(f"head ({dtype})", f"scoring needs it; choose another dtype than {dtype}"):
+    with _probing(f"head ({dtype})", f"scoring needs it; choose a dtype other than {dtype}"):
         torch.manual_seed(0)
         module = torch.nn.Linear(HIDDEN, VOCABULARY, bias=False).to(device, getattr(torch, dtype)).requires_grad_(False)
         hidden_RD = torch.randn(POSITIONS, HIDDEN).to(device, getattr(torch, dtype))
@@ -110,7 +110,7 @@ def _liger(device: str, module: Any, hidden_RD: Any, targets_R: Any, chunks: Any
 
     from prunegrid.models.head import fused
 
-    with _probing("Liger's head", "scoring falls back on the chunked head; repair or remove liger-kernel"):
+    with _probing("Liger's head", "scoring falls back to the chunked head; repair or remove liger-kernel"):
         liger = fused(module)
         if liger is None:
             return "not Liger's: it needs liger-kernel, a GPU of compute capability 9.0 and bfloat16"

@@ -37,13 +37,13 @@ def _absent_model(name: str, source: Source) -> str:
         problem = "is not in the hub's cache, and HF_HUB_OFFLINE is set"
         raise PrunegridError(f"{name}: {source.hub}", problem, "unset it")
     origin = f"{source.hub} from the hub" if source.hub else f"{source.wheel and source.wheel.package} from PyPI"
-    template = "" if source.chat_template else "; so is whether it has a chat template"
+    template = "" if source.chat_template else ", chat template unknown"
     return f"{name}: {origin}, over the network (not tried; size unknown{template})"
 
 
 def _training(experiment: Experiment, folder: Path) -> str:
     if code_classes(folder):
-        return "which brings code of its own (not run here, so not checked)"
+        return "which has custom code (not run here, so not checked)"
     by_packing = {training.packing: training for training in grid.trainings(experiment)}
     removals = grid.removals(experiment)
     return " and ".join(check_trainable(folder, training, removals) for training in by_packing.values())

@@ -76,12 +76,12 @@ def _bf16(experiment: Experiment) -> str:
     if capability and capability < machine.AMPERE:
         problem = f"compute capability {machine.dotted(capability)} is below 8.0"
         raise PrunegridError(f"bf16 in {names}", problem, "set float32 and bf16: false")
-    return f"used in {names}{'' if capability else '; no GPU to ask whether it can'}"
+    return f"used in {names}{'' if capability else '; no GPU to check'}"
 
 
 def _cores(experiment: Experiment) -> str:
     ranks, cores = experiment.training.ranks, machine.cores()
-    return f"{cores} for {ranks} rank(s)" + (": they share, slowly" if cores < ranks else "")
+    return f"{cores} for {ranks} rank(s)" + ("; they share cores and are slow" if cores < ranks else "")
 
 
 def _packages(experiment: Experiment) -> str:
@@ -150,7 +150,7 @@ def _data(experiment: Experiment, name: str, ref: DataRef) -> str:
     if mirror and not Path(mirror).is_dir():
         raise PrunegridError(name, f"data_mirror is {mirror}: no such folder", "make it, or correct data_mirror")
     if machine.is_offline():
-        return f"{name}: not in a mirror, and HF_HUB_OFFLINE is set: only from the cache of `datasets` (not looked)"
+        return f"{name}: not in a mirror, and HF_HUB_OFFLINE is set: only from the cache of `datasets` (not checked)"
     return f"{name}: from the hub, over the network (not tried)"
 
 
@@ -166,7 +166,7 @@ def _disk(experiment: Experiment) -> str:
     free = free_bytes(root)
     if total > free:
         problem = f"about {byte_size(total)} are needed, but only {byte_size(free)} free ({'; '.join(lines)})"
-        raise PrunegridError(root, problem, "make room, or keep the results on another disk")
+        raise PrunegridError(root, problem, "free disk space, or keep the results on another disk")
     return "\n".join([*lines, f"{byte_size(free)} free"])
 
 
@@ -176,7 +176,7 @@ def _model_disk(experiment: Experiment, name: str, cells: int) -> tuple[str, flo
     if training.method == "lora":
         return f"{name}: {cells} adapters, small compared with the model", 0
     if folder is None or missing_files(folder):
-        return f"{name}: {cells} trained models; how large is not known before the model is here", 0
+        return f"{name}: {cells} trained models, of unknown size until the model is downloaded", 0
     parameters = weight_bytes(folder) / parameter_bytes(folder)
     model = parameters * (2 if training.bf16 else 4)
     parts = disk.optimizer_state(training)

@@ -54,7 +54,7 @@ class EvaluationCache:
         record["task"] = current_name(record.get("task"), record.get("task_hash"))
         keys = (record.keys() | fingerprint.keys()) - {*RESULT_KEYS, *OPTIONAL_RESULT_KEYS, *DATA_KEYS, INPUTS}
         if changed := sorted(key for key in keys if record.get(key) != fingerprint.get(key)):
-            return None, f"its cached record has another {', '.join(changed)}"
+            return None, f"its cached record has a different {', '.join(changed)}"
         items = self.folder / f"{name}.parquet"
         if not items.is_file() or sha256(items) != record["items_hash"]:
             return None, "its cached items are missing or damaged"

@@ -129,7 +129,7 @@ def generate(
         if obstacle is None:
             run.shares = True
             return Generated(run.dynamic(batch_tokens), "dynamic")
-        note = f"prompts were read whole, since prefixes cannot be shared: {obstacle}"
+        note = f"prefixes of prompts are not shared: {obstacle}"
         return Generated(run.dynamic(batch_tokens), "dynamic", note)
     cache = implementation or choose(model, run.lengths, max_new_tokens, batch_tokens)
     if cache == "dynamic":
@@ -141,7 +141,7 @@ def generate(
     except Exception as error:
         if implementation or isinstance(error, PrunegridError):
             raise
-        fallback = f"answers come from a dynamic cache, since the static one failed: {first_line(error)}"
+        fallback = f"using a dynamic cache, because the static one failed: {first_line(error)}"
     retry = _Run(model, tokenizer, prompts, max_new_tokens, stops, progress, sampling, seeds)
     return Generated(retry.dynamic(batch_tokens), "dynamic", fallback)
 

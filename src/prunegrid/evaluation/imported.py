@@ -29,7 +29,7 @@ def import_scores(
     Raises `PrunegridError` for a file that is missing, or no log of items, or whose values are not 0..1.
     """
     if not path.is_file():
-        fix = f"write it (docs/how-to/add-a-benchmark.md, imported scores), or take evaluation.benchmarks.{name} out"
+        fix = f"write it (docs/how-to/add-a-benchmark.md, imported scores), or remove evaluation.benchmarks.{name}"
         raise PrunegridError(path, f"no such file, which {name} imports", fix)
     digest = files.sha256(path)
     log = read_item_log(path, benchmark.metric, benchmark.filter, next(iter(benchmark.cluster), None))

@@ -97,8 +97,8 @@ def _complete(path: Path, data_sets: list[dict[str, Any]], ref: DataRef | None, 
             raise PrunegridError(
                 path,
                 f"{rows} rows, {eligible} of them eligible; the complete {entry['hub']} ({entry['split']}) has "
-                f"{counts['rows']} and {counts['items']}, so this is another data set",
-                "fetch it again, or correct its hub id",
+                f"{counts['rows']} and {counts['items']}, so this is a different data set",
+                "download it again, or correct its hub id",
             )
         return int(counts["items"])
     return None

@@ -39,7 +39,7 @@ def record_scores(name: str, metadata: dict[str, Any], n_items: int, run: dict[s
         raise PrunegridError(name, f"lm-eval returned {len(rows)} items of {n_items}", REPORT)
     values = [float(row[metric]) for row in rows]
     if outside := [value for value in values if not 0 <= value <= 1]:
-        fix = "take a metric that is a share: of items right, of words in common"
+        fix = "choose a metric between 0 and 1, such as accuracy or F1"
         raise PrunegridError(name, f"{metric} of an item is {outside[0]}, not within 0 and 1", fix)
     mean = 100 * statistics.fmean(values)
     if abs(scores["score"] - mean) > 1e-6:

@@ -50,7 +50,7 @@ class LocalTask(TaskMixin):
     def download(self, *_: Any, **__: Any) -> None:
         config: Any = self.config
         if callable(config.custom_dataset):
-            raise _refusal(config.task, "makes its items by code of its own (custom_dataset)")
+            raise _refusal(config.task, "builds its items with custom code (custom_dataset)")
         options = {key: value for key, value in (config.dataset_kwargs or {}).items() if key != "trust_remote_code"}
         self.dataset = self.open_splits(self.DATASET_PATH, self.DATASET_NAME, options)
         if self.items is not None:
@@ -60,7 +60,7 @@ class LocalTask(TaskMixin):
         return super().fewshot_docs() if self.shots else None
 
     def aggregation(self) -> dict[str, Any]:
-        """lm-eval's; what is no mean over items is not computed: its bootstrap takes minutes."""
+        """lm-eval's; what is not a mean over items is not computed: its bootstrap takes minutes."""
         functions = super().aggregation()
         return {metric: function if function is mean else _no_mean for metric, function in functions.items()}
 
@@ -119,7 +119,7 @@ class LocalFactory(TaskFactory):
         """The number of examples; lm-eval never changes one that a task sets to 0."""
         wanted, own = self.settings.get("num_fewshot"), config.get("num_fewshot")
         if wanted and own == 0:
-            problem = f"is zero-shot by its own configuration, so num_fewshot: {wanted} would change nothing"
+            problem = f"is zero-shot by its own configuration, so num_fewshot: {wanted} has no effect"
             raise PrunegridError(f"lm-eval's {config['task']}", problem, "remove num_fewshot, or take another task")
         return int(own or 0) if wanted is None else int(wanted)
 
@@ -185,7 +185,7 @@ def table_metric(loaded: LoadedTask, wanted: str | None) -> tuple[str, str]:
     if metric not in metrics or filter_name not in filters:
         known = ", ".join(f"{name},{each}" if filters != ["none"] else name for name in metrics for each in filters)
         named = f"{metric},{filter_name}" if filters != ["none"] else metric
-        problem = f"{named} is no mean over items, the higher the better, that lm-eval computes for all of them"
+        problem = f"{named} is not a mean over items (higher is better) that lm-eval computes for all of them"
         fix = f"set metric to one of {known}" if known else "it has no such metric: take another task"
         raise PrunegridError(f"lm-eval's {loaded.name}", problem, fix)
     return metric, filter_name
@@ -196,7 +196,7 @@ def check_weights(loaded: LoadedTask, metric: str, limit: int | None) -> None:
     configs = loaded.group.aggregate_metric_list if loaded.group else None
     sizes = {min(size, limit or size) for size in loaded.sizes.values()}
     if len(sizes) > 1 and any(each.metric == metric and not each.weight_by_size for each in configs or ()):
-        problem = f"lm-eval's score is the mean over tasks of {min(sizes)} to {max(sizes)} items, no mean over items"
+        problem = f"lm-eval's score is the mean over tasks of {min(sizes)} to {max(sizes)} items, not a mean over items"
         fix = f"set limit to {min(sizes)} or less, which is per task, or make each task a benchmark"
         raise PrunegridError(f"lm-eval's {loaded.name}", problem, fix)
 
@@ -232,7 +232,7 @@ def _check(task: Any) -> None:
     if getattr(task, "UNSAFE_CODE", False):
         raise _refusal(task.task_name, "runs code that models write")
     if task.OUTPUT_TYPE == "loglikelihood_rolling":
-        raise _refusal(task.task_name, "measures perplexity, which is no mean over items")
+        raise _refusal(task.task_name, "measures perplexity, which is not a mean over items")
     if task.OUTPUT_TYPE == "generate_until":
         greedy(task.task_name, task.config.generation_kwargs)
 

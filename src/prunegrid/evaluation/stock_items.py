@@ -40,8 +40,8 @@ def write_stock_items(benchmark: Benchmark, out: Path, *, mirror: str | None = N
     items = to_dataset((row.values for row in stream_rows(ref, local)), local or ref.hub) if ref else None
     loaded = stock.load(task, open_splits, items=items)
     if ref and len(loaded.tasks) > 1:
-        problem = f"{task.name} has {len(loaded.tasks)} tasks, each with items of its own"
-        raise PrunegridError("data", problem, "remove data, or name one of its tasks")
+        problem = f"{task.name} has {len(loaded.tasks)} tasks, each with its own items"
+        raise PrunegridError("data", problem, "remove data, or choose one of its tasks")
     metric, filter_name = stock.table_metric(loaded, task.settings.get("metric"))
     stock.check_weights(loaded, metric, benchmark.limit)
     header = {

@@ -55,13 +55,13 @@ class Experiment(Section):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         [0],
         min_length=1,
-        description="one whole grid per seed; auto(MIN, MAX, detect=POINTS): as many as finding POINTS in Avg takes",
+        description="one whole grid per seed; auto(MIN, MAX, detect=POINTS): as many as needed to detect POINTS in Avg",
         json_schema_extra=seed_rule.allow_text,
     )
     seed_rule: str | None = added(None, description="the rule, if `seeds` was auto(...); filled in automatically")
     scores: dict[Name, ScoreFile] = added({}, description="scores from another tool: columns that any pruner can read")
     scoring: Scoring = Field(Scoring(), description="the scoring pass")
-    pruning: Pruning = added(Pruning(), description="how static selections are made; decides no result")
+    pruning: Pruning = added(Pruning(), description="how static selections are computed; does not affect results")
     training: Training = Field(Training(), description="fine-tuning settings")
     runtime: Runtime = Field(Runtime(), description="how jobs run")
     evaluation: Evaluation = Field(description="benchmarks")
@@ -127,7 +127,7 @@ class Experiment(Section):
         if self.seed_rule is not None:
             rule = seed_rule.parse(self.seed_rule)
             if self.seeds != list(range(len(self.seeds))) or not rule.least <= len(self.seeds) <= rule.most:
-                raise ValueError(f"seed_rule is {self.seed_rule}, but seeds are not its; give seeds alone")
+                raise ValueError(f"seed_rule is {self.seed_rule}, but seeds do not follow from it; give only seeds")
         return self
 
     @model_validator(mode="after")
@@ -156,7 +156,7 @@ class Experiment(Section):
             if ref.hub and ref.mirror_name not in (*DATA_SETS, QUERIES):
                 raise ValueError(
                     f"{ref.hub} (config {ref.config}, split {ref.split}) is not in the sandbox; "
-                    f"org/name/config/split there: {', '.join((*DATA_SETS, QUERIES))}"
+                    f"org/name/config/split available: {', '.join((*DATA_SETS, QUERIES))}"
                 )
         return self
 

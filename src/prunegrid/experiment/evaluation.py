@@ -125,7 +125,7 @@ class Benchmark(Section):
             file = str(self.scores or "").format(**dict.fromkeys(PATTERN, ""))
         except (KeyError, IndexError, ValueError) as error:
             known = ", ".join(f"{{{key}}}" for key in PATTERN)
-            raise ValueError(f"scores has {error}, which nothing fills; use {known}") from None
+            raise ValueError(f"scores has {error}, an unknown placeholder; use {known}") from None
         if not file:
             raise ValueError("scores is missing; give the file of each cell, such as judge/{model}/{cell}.jsonl")
         return self
@@ -204,7 +204,7 @@ class Evaluation(Section):
 
     def _check_decoding(self) -> None:
         if self.decoding != Decoding() and not any(map(_is_drawn, self.asked.values())):
-            raise ValueError("decoding is read by no benchmark: all answers are options, or greedy; remove it")
+            raise ValueError("no benchmark uses decoding: all answers are options, or greedy; remove it")
 
     @property
     def asked(self) -> dict[str, Benchmark]:

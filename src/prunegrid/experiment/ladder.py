@@ -107,7 +107,7 @@ class Ladder(Section):
         for row in [row for row in self.gap if row not in self.rows]:
             raise ValueError(f"gap has no row {row!r}; name two of {known}")
         if self.gap[0] == self.gap[1]:
-            raise ValueError(f"gap is {self.gap[0]} and itself; name two of {known}")
+            raise ValueError(f"gap compares {self.gap[0]} with itself; name two of {known}")
         for row, body in self.rows.items():
             if body.get("match") is not None and body["match"] not in self.rows:
                 raise ValueError(f"rows.{row}: match has no row {body['match']!r}; name one of {known}")
@@ -219,7 +219,7 @@ class Ladder(Section):
             for row in difference.rows:
                 sides = [_decided(named[self.variant(row, state)], training) for state in states]
                 if sides[0] == sides[1]:
-                    raise ValueError(f"ladder.differences.{name} changes nothing of {row}; leave {row} out of it")
+                    raise ValueError(f"ladder.differences.{name} changes nothing in {row}; remove {row} from it")
         for name, pairs in self.columns.items():
             for column in [column for pair in pairs.columns.items() for column in pair if column not in columns]:
                 known = ", ".join(columns)

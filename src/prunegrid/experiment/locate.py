@@ -63,7 +63,7 @@ def read_folder(directory: Path) -> Experiment:
         return config.load(values, source=str(path))
     except PrunegridError as error:
         hint = PrunegridError(
-            path, "may be from another version", "run the workflow with your config: it writes it again"
+            path, "may be from another version", "run the workflow with your config, which rewrites it"
         )
         raise PrunegridErrors([error, hint]) from None
 

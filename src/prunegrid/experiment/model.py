@@ -61,7 +61,7 @@ class Model(Source):
         None, description="model with the same vocabulary, needed by rho1 and token-cleaning"
     )
     parameters: int | None = added(
-        None, ge=1, description="number of parameters, for estimates before the model exists; decides no result"
+        None, ge=1, description="number of parameters, for estimates before the model exists; does not affect results"
     )
 
     @property

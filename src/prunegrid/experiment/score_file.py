@@ -39,7 +39,7 @@ class ScoreFile(Section):
     )
     id: str | dict[str, str] | None = Field(
         None,
-        description="column that says whose score a row is: sample_id, row (and turn), or one of dataset.carry; "
+        description="column that identifies a row's sample: sample_id, row (and turn), or one of dataset.carry; "
         "{row: idx} if the file calls it idx; order: the n-th row is of the source's n-th",
     )
     direction: Direction = Field("highest", description="whether higher or lower scores are better")

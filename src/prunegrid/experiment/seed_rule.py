@@ -40,7 +40,7 @@ def parse(text: str) -> SeedRule:
     if rule.most < rule.least:
         raise ValueError(f"seeds: {text} has a maximum below its minimum; write the smaller number first")
     if not rule.detect > 0:
-        raise ValueError(f"seeds: {text} would find a difference of no points; give detect a number above 0")
+        raise ValueError(f"seeds: {text} has detect at or below 0; give a number above 0")
     return rule
 
 
@@ -57,7 +57,7 @@ def recorded(experiment: "Experiment", root: Path) -> "Experiment":
         return experiment
     count = files.read_json(path).get("seeds")
     if not isinstance(count, int):
-        raise PrunegridError(path, f"seeds is {count!r}, not a number", "remove the file, and start with the least")
+        raise PrunegridError(path, f"seeds is {count!r}, not a number", "delete the file to start with the minimum")
     return with_count(experiment, count)
 
 

@@ -20,7 +20,7 @@ class Scoring(Section):
     max_length: int = Field(2048, ge=8, description="cut-off of prompt + response, in tokens")
     batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="precision; on a GPU by default bfloat16")
-    shards: int = Field(1, ge=1, description="number of jobs; decides no result")
+    shards: int = Field(1, ge=1, description="number of jobs; does not affect results")
     extra: list[str] = added([], description="optional scores to compute in this pass instead of one pass each")
 
     @field_validator("extra")

@@ -105,7 +105,7 @@ class Variant(Section):
             if key in SHARED or key not in Training.model_fields:
                 known = sorted(Training.model_fields.keys() - SHARED)
                 fix = "write it next to training, not inside" if key in KEYS else did_you_mean(key, known)
-                reason = "is not a variant's to change" if key in SHARED else "is unknown"
+                reason = "cannot be changed by a variant" if key in SHARED else "is unknown"
                 raise ValueError(f"training.{key} {reason}; {fix or 'known: ' + ', '.join(known)}")
         try:
             Training.model_validate(self.training)

@@ -189,7 +189,7 @@ def _corners(axis: Any, summary: SelectionSummary, reason: "pd.Series[str]") -> 
                 line(place, *BETWEEN[name], color="black", linewidth=0.7, linestyle=look, zorder=4)
     else:
         count = len(thresholds) if isinstance(thresholds, list) else thresholds["windows"]
-        _write(axis, 0.5, 0.5, f"{count:,} windows, each with thresholds of its own")
+        _write(axis, 0.5, 0.5, f"{count:,} windows, each with its own thresholds")
     for name, (x, y) in PLACES.items():
         kept_note = f", kept {kept_counts.get(name, 0):,}" if name in REASONS else ""
         _write(axis, x, y, f"{NAMES[name]}\n{corners[name]:,}{kept_note}")

@@ -181,5 +181,5 @@ def _note(sample: Response) -> list[str]:
     if n > LONGEST:
         parts.insert(0, f"The first {LONGEST} tokens.")
     if n_squares := sum(not _has_glyph(c) for text in shown for c in text.translate(VISIBLE)):
-        parts.append(f"{SQUARE}: {count(n_squares, 'character')} that no font here has.")
+        parts.append(f"{SQUARE}: {count(n_squares, 'character')} that no installed font has.")
     return style.wrapped(" ".join(parts), style.PAGE - LABEL_WIDTH - MARGIN).split("\n")

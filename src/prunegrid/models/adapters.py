@@ -34,9 +34,7 @@ def add_adapter(model: Any, lora: Lora) -> Any:
     if shared := _shared(adapted, owners):
         raise PrunegridError(KEY, f"is {lora.target_modules!r}: it updates {shared}", fix)
     if isinstance(adapted.get_output_embeddings(), BaseTunerLayer):
-        raise PrunegridError(
-            KEY, f"is {lora.target_modules!r}: it updates the head, which the loss does not notice", fix
-        )
+        raise PrunegridError(KEY, f"is {lora.target_modules!r}: it updates the head, which the loss ignores", fix)
     return adapted
 
 

@@ -87,7 +87,7 @@ def _read(choice: str, named: Mapping[str, str], where: object, key: str) -> str
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = "" if isinstance(error, FileNotFoundError) or len(choice) > 200 else f" ({first_line(error)})"
         names = f"the tokenizer's own: {_names(named)}" if named else "a template of the tokenizer, which has none"
-        problem = f"the chat template {choice[:80]!r} is no Jinja, no file{reason}, and not {names}"
+        problem = f"the chat template {choice[:80]!r} is neither Jinja nor a file{reason}, nor {names}"
         raise PrunegridError(where, problem, f"correct {key}") from None
 
 

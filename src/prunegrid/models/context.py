@@ -28,7 +28,7 @@ def context(folder: Path) -> Context:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=may_run_code(folder)).get_text_config()
     except Exception as error:  # of whatever kind the architecture's own checks raise
         fix = "give the folder of a model saved with save_pretrained"
-        raise PrunegridError(file, f"is no configuration of a model ({first_line(error)})", fix) from error
+        raise PrunegridError(file, f"is not a model configuration ({first_line(error)})", fix) from error
     return Context(getattr(config, "vocab_size", None), getattr(config, "max_position_embeddings", None))
 
 

@@ -52,7 +52,7 @@ def load_model(folder: Path, dtype: str, device: str) -> Any:
     except ValueError as error:
         if type(error) is not ValueError or "Unrecognized configuration class" not in str(error):
             raise
-        problem = "its architecture is no causal language model (a decoder), which transformers could load"
+        problem = "its architecture is not a causal language model (a decoder) that transformers can load"
         raise PrunegridError(folder, problem, "choose another model") from None
     if missing := sorted(loading["missing_keys"]):
         problem = f"the weights lack {', '.join(missing[:3])} (transformers would initialise them at random)"

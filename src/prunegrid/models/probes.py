@@ -65,7 +65,7 @@ def changes_logits_after_head(model: Any) -> bool:
 
 def non_finite_logits(model: Any, context: str) -> PrunegridError:
     """The error of a model whose logits are not finite in this `context`."""
-    problem = f"its logits {context} are not finite: its training diverged, or {model.dtype} is too narrow for it"
+    problem = f"its logits {context} are not finite: its training diverged, or {model.dtype} has too little range"
     fix = "train it again with a lower learning rate, or choose a wider dtype"
     return PrunegridError(model.name_or_path or model.config.model_type, problem, fix)
 

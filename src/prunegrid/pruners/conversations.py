@@ -27,7 +27,7 @@ def merge(scores: Scores, first: Ints) -> Scores:
     over tokens and `ppl` its exponential. Refuses columns that count what stands before an answer.
     """
     if counts := sorted(scores.samples.keys() & set(TEXT_EXTRAS)):
-        problem = f"{counts[0]} is of the prompt of one answer, which a conversation has several of"
+        problem = f"{counts[0]} describes the prompt of one answer, but a conversation has several"
         raise PrunegridError("unit: conversation", problem, "set unit: turn, or choose another pruner")
     offsets = np.append(first, len(scores))
     turns = Turns(offsets, scores.sample_id, scores.response_tokens, scores.truncated)

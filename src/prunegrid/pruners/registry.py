@@ -183,7 +183,9 @@ def _check_declaration(pruner: Pruner, registry: dict[str, Pruner]) -> None:
     """Refuse a name that no method can hold, and columns that are not tuples of names or that are never read."""
     source = f"pruner {pruner.name}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", pruner.name):
-        raise PrunegridError(source, "has a name that no method can hold", "use letters, digits, '.', '_' and '-' only")
+        raise PrunegridError(
+            source, "has a name that cannot be part of a method", "use letters, digits, '.', '_' and '-' only"
+        )
     for keyword, columns in (("samples", pruner.samples), ("tokens", pruner.tokens)):
         if not callable(columns) and not isinstance(columns, tuple):
             raise PrunegridError(source, f"{keyword} is {columns!r}", f"give a tuple of names: ({columns!r},)")

@@ -115,7 +115,7 @@ def _model_selections(experiment: Experiment, root: Path, model: str, cells: lis
         missing += choice is None
         choices += [choice] if choice else []
     if missing:
-        notes.append(f"{missing:,} of {len(cells):,} selections are not there, and not shown.")
+        notes.append(f"{missing:,} of {len(cells):,} selections are missing and not shown.")
     if any(choice.is_dynamic for choice in choices):
         notes.append("Where pruning was dynamic, the last epoch's samples are shown; its log has no positions.")
     scores = ScoresFolder(root / layout.scores(model))

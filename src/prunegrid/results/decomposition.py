@@ -25,7 +25,7 @@ def decompose_folder(directory: Path, rows: Sequence[str] | None = None) -> pd.D
     for row in [row for row in rows or [] if row not in known]:
         raise PrunegridError("--gap", f"{row!r} is not a row of the ladder", f"name two of {', '.join(known)}")
     if rows and rows[0] == rows[1]:
-        raise PrunegridError("--gap", f"is {rows[0]} and itself", f"name two of {', '.join(known)}")
+        raise PrunegridError("--gap", f"compares {rows[0]} with itself", f"name two of {', '.join(known)}")
     if not (directory / layout.RESULTS).exists():
         raise PrunegridError(directory, f"no {layout.RESULTS} there", f"write it with `prunegrid table {directory}`")
     return decompose(experiment, collect.read(directory / layout.RESULTS), directory, rows)

@@ -40,7 +40,7 @@ def _existing(scores: Path, kind: str, files: list[Path]) -> Path:
     for file in files:
         if file.is_file():
             return file
-    problem = f"the {kind} that was scored is not there ({' or '.join(map(str, files))})"
+    problem = f"the {kind} that was scored is missing ({' or '.join(map(str, files))})"
     raise PrunegridError(scores, problem, "score again, or copy it there")
 
 

@@ -197,7 +197,7 @@ class ScoresFolder:
         if not len(sequences):
             raise PrunegridError(self.path, "holds no samples", "score again")
         if sequences.continues_N is not None and sequences.continues_N[0]:
-            problem = f"sample_id {ids[0]}, the first, continues a sample that is not there"
+            problem = f"sample_id {ids[0]}, the first, continues a sample that is missing"
             raise PrunegridError(path, problem, "score again")
         if min(sequences.prompt_N[sequences.conversations.start_C].min(), sequences.response_N.min()) < 1:
             raise PrunegridError(path, "a sample has no prompt token or no response token", "leave the sample out")
@@ -213,7 +213,7 @@ class ScoresFolder:
             if not file.exists():
                 raise missing_column(table, kind, name, pruner, present, self.left_out(name), self.extra_command(name))
             if file != table:
-                check_digests(file, extra_files.source_digests(file), self.digests, "remove it and make it again")
+                check_digests(file, extra_files.source_digests(file), self.digests, "remove it and recompute it")
             files.setdefault(file, []).append(name)
         return files
 

@@ -70,7 +70,7 @@ def _in_order(rows: ScoreRows, folder: ScoresFolder, data: Path | None) -> Score
         problem = "does not say how many rows the source of the data has"
         raise PrunegridError(counts, problem, "give the scores ids instead of id: order")
     if len(rows) != expected:
-        problem = f"has {len(rows)} rows, but the source of the data {expected}, so their order tells nothing"
+        problem = f"has {len(rows)} rows, but the source of the data {expected}, so rows cannot be matched by order"
         raise PrunegridError(rows.path, problem, "give a row for each of the source's, or an id to every row")
     return ScoreRows(rows.path, rows.column, {"row": pa.array(np.arange(len(rows)))}, rows.values)
 
@@ -106,7 +106,7 @@ def _carried(folder: ScoresFolder, samples: pa.Table, name: str, data: Path | No
     if duplicate := first_duplicate(given):
         numbers = rows.filter(texts.is_valid())
         first, second = (numbers[index].as_py() for index in duplicate)
-        problem = f"{name} {given[duplicate[0]].as_py()!r} is of {place} {first} and of {second}"
+        problem = f"{name} {given[duplicate[0]].as_py()!r} is for {place} {first} and for {second}"
         raise PrunegridError(file, problem, "use ids that are unique: row, or sample_id")
     return texts.take(pc.index_in(samples[place].cast(pa.int64()).combine_chunks(), value_set=rows))
 
@@ -135,7 +135,7 @@ def _check_missing(rows: ScoreRows, samples: Samples, missing: Ints, settings: S
     place = f"sample_id {first} ({_id_text(rows, samples, missing[0])})"
     problem = f"{len(missing)} of {total} samples have no score, the first: {place}"
     if len(missing) == total:
-        raise PrunegridError(rows.path, problem, f"check {' and '.join(rows.ids)}: they are of other data")
+        raise PrunegridError(rows.path, problem, f"check {' and '.join(rows.ids)}: they belong to other data")
     if rows.by_token:
         raise PrunegridError(rows.path, problem, "give a list for each")
     if settings.missing == "refuse":
@@ -161,7 +161,7 @@ def _sample_column(rows: ScoreRows, row_N: Ints, settings: ScoreFile) -> pa.Arra
 def _token_column(rows: ScoreRows, samples: Samples, row_N: Ints) -> pa.Array:
     """Lists [n] of float32, each as long as its sample's response."""
     if len(np.unique(row_N)) < len(row_N):
-        problem = f"{' '.join(rows.ids)} is of several answers, whose tokens a list cannot be"
+        problem = f"{' '.join(rows.ids)} belongs to several answers, so a list of token scores is ambiguous"
         raise PrunegridError(rows.path, problem, "tell rows by sample_id, or by row and turn")
     lists = rows.values.take(pa.array(row_N))
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
@@ -194,7 +194,7 @@ def _report(name: str, rows: ScoreRows, samples: Samples, unused: Ints, missing:
     lines = [f"{name}: {values}, {len(samples.sample_id)} samples, from {rows.column} of {rows.path}"]
     if len(missing):
         first = samples.sample_id[missing[0]]
-        lines.append(f"{name}: samples without a score, which come last: {len(missing)}, the first: sample_id {first}")
+        lines.append(f"{name}: samples without a score, ranked last: {len(missing)}, the first: sample_id {first}")
     if len(unused):
-        lines.append(f"{name}: rows of no sample: {len(unused)}, the first: {rows.place(unused[0])}")
+        lines.append(f"{name}: rows without a sample: {len(unused)}, the first: {rows.place(unused[0])}")
     return lines

@@ -91,7 +91,7 @@ def _key_columns(path: Path, ids: str | Mapping[str, str] | None, columns: Seque
     name = ids or next((name for name in ("sample_id", "row") if name in columns), None)
     if name is None:
         problem = f"has no sample_id and no row, but {', '.join(columns)}"
-        raise PrunegridError(path, problem, "set id to the column that says whose score a row is, or to order")
+        raise PrunegridError(path, problem, "set id to the column that identifies the sample, or to order")
     return {name: name} | ({"turn": "turn"} if name == "row" and "turn" in columns else {})
 
 

@@ -89,4 +89,4 @@ def check_space(out: Path, sequences: Sequences) -> None:
         problem = (
             f"needs about {required / 1e9:.3f} GB for {prompt + response:,} tokens, but {free / 1e9:.3f} GB are free"
         )
-        raise PrunegridError(out, problem, "make room, or give another --out")
+        raise PrunegridError(out, problem, "free disk space, or give another --out")

@@ -69,7 +69,9 @@ def score_data(
     kind = device_kind(devices)
     if names := sorted(REFERENCE_EXTRAS & {*settings.extra}):
         problem = "is a score under a reference model, which this pass does not run"
-        raise PrunegridError(f"extra {names[0]}", problem, f"make it later: prunegrid extra {names[0]} --reference DIR")
+        raise PrunegridError(
+            f"extra {names[0]}", problem, f"compute it later: prunegrid extra {names[0]} --reference DIR"
+        )
     with hold(out):
         refuse_foreign(out)
         with draft(out / layout.PASS) as fresh:
@@ -165,7 +167,7 @@ def _goes_on(work: PassFolder, identity: dict[str, Any]) -> bool:
         return False
     earlier = work.plan["identity"]
     if changed := [name for name in identity if earlier.get(name) != identity[name]]:
-        _say(f"starts over: the interrupted pass had another {' and '.join(changed)}")
+        _say(f"starts over: the interrupted pass had a different {' and '.join(changed)}")
         return False
     numbers = range(1, len(work.shards) + 1)
     share = 1 - work.tokens(work.missing) / work.tokens(numbers)

@@ -159,7 +159,7 @@ def read_facts(path: Path) -> ChoiceFacts:
     """What a choice file says of itself."""
     text = (files.parquet_schema(path).metadata or {}).get(FACTS)
     if text is None:
-        raise PrunegridError(path, "is not a choice of prunegrid", "name the file that `prunegrid choose` wrote")
+        raise PrunegridError(path, "is not a choice file of prunegrid", "name the file that `prunegrid choose` wrote")
     return ChoiceFacts.model_validate_json(text)
 
 
@@ -171,7 +171,7 @@ def read_choice(path: Path, facts: ChoiceFacts, scores: Scores, stretch: Stretch
     column = {name: table[name].to_numpy() for name in SCHEMA.names}
     rows = np.searchsorted(scores.answers.offsets[:-1] + stretch.start, column["place"])
     if not np.array_equal(scores.sample_id[rows], column["sample_id"]):
-        raise PrunegridError(path, "chooses samples that the scores do not have in these places", "choose again")
+        raise PrunegridError(path, "chooses samples that are not at these positions in the scores", "choose again")
     rank, prompt_rank = token_ranks(facts.spec, Draw(facts.seed))
     return Choice(
         rows=rows,

@@ -60,11 +60,11 @@ def pair_logs(entries: Sequence[Entry], common: bool = False, any_prompt: bool =
     if absent and not (common and shared):
         names = ", ".join(absent)
         fix = "compare what all have with --common" if shared else "give logs of the same tasks"
-        raise PrunegridError(" and ".join(entry.name for entry in entries), f"not all have a log of {names}", fix)
+        raise PrunegridError(" and ".join(entry.name for entry in entries), f"some have no log of {names}", fix)
     for task in tasks:
         if task in shared:
             scores = _pair_task(task, entries, common, any_prompt)
-            notes = (f"left out, for not all have them: {', '.join(absent)}",) if absent else ()
+            notes = (f"left out, because some logs lack them: {', '.join(absent)}",) if absent else ()
             yield replace(scores, notes=(*scores.notes, *notes))
 
 
@@ -76,7 +76,7 @@ def _check_runs(entries: Sequence[Entry]) -> None:
     counts = {len(entry.runs) for entry in entries}
     if len(counts - {1}) > 1:
         numbers = ", ".join(f"{entry.name} has {len(entry.runs)}" for entry in entries)
-        raise PrunegridError("runs", numbers, "give each recipe as many, in the same order of seeds, or one")
+        raise PrunegridError("runs", numbers, "give each recipe the same number, in the same order of seeds, or one")
 
 
 def _same_tasks(entries: Sequence[Entry]) -> Sequence[Entry]:

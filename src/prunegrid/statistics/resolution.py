@@ -29,7 +29,9 @@ class Resolution(NamedTuple):
 def expected(points: float, items: Sequence[int], rows: int) -> Resolution:
     """Before any cell exists: benchmarks of so many items, `rows` compared with the baseline, the sandbox's noise."""
     sizes = {seeds: expected_difference(items, rows, seeds) for seeds in range(LEAST, MOST + 1)}
-    noise = f"runs differ by {RUN_SD} points in Avg, and another row answers {100 * DIFFERENT:.0f} % of items otherwise"
+    noise = (
+        f"runs differ by {RUN_SD} points in Avg, and another row answers {100 * DIFFERENT:.0f} % of items differently"
+    )
     source = f"Assumed: the noise of the sandbox's three seeds ({noise}). Yours may be twice or half of that"
     return _resolution(points, sizes, f"{source}: --results reads it from a finished grid.")
 

@@ -83,12 +83,12 @@ def sentence(experiment: Experiment, root: Path, run: str = "the next run") -> s
     rule, current = seed_rule.parse(experiment.seed_rule), len(experiment.seeds)
     count = seed_count(experiment, root)
     if count is None:
-        rest = f"how many {rule.detect:g} points in {AVERAGE} take is known once all of their cells are finished"
+        rest = f"the number needed to detect {rule.detect:g} points in {AVERAGE} is known once all cells are finished"
     elif count.needed > current:
         rest = (
-            f"they find a difference of {count.found_now:.1f} points in {AVERAGE}, {count.needed} would find "
-            f"{count.detectable:.1f}: {run} makes {count.needed}"
+            f"they detect {count.found_now:.1f} points in {AVERAGE}, {count.needed} would detect "
+            f"{count.detectable:.1f}: {run} uses {count.needed}"
         )
     else:
-        rest = f"they find a difference of {count.found_now:.1f} points in {AVERAGE}, so no seed is added"
+        rest = f"they detect {count.found_now:.1f} points in {AVERAGE}, so no seed is added"
     return f"Seeds: {experiment.seed_rule}, now {current}; {rest}."

@@ -33,7 +33,7 @@ def extraction(name: str) -> Extraction:
         pattern = re.compile(name)
     except re.error as error:
         fix = f"give a regular expression, or one of {known}"
-        raise PrunegridError("extract", f"{name!r} is no regular expression ({error})", fix) from None
+        raise PrunegridError("extract", f"{name!r} is not a regular expression ({error})", fix) from None
     return lambda text: _last(pattern, text)
 
 

@@ -64,7 +64,7 @@ def compile_template(source: str, key: str) -> Template:
         _environment().from_string(source)
         fields = meta.find_undeclared_variables(tree) - set(_environment().globals)
     except TemplateError as error:
-        raise PrunegridError(key, f"{source!r} is no Jinja template ({error})", "correct it") from None
+        raise PrunegridError(key, f"{source!r} is not a Jinja template ({error})", "correct it") from None
     defaults = [node.node for node in tree.find_all(nodes.Filter) if node.name in ("default", "d")]
     tests = [node.node for node in tree.find_all(nodes.Test) if node.name in ("defined", "undefined")]
     optional = {node.name for node in (*defaults, *tests) if isinstance(node, nodes.Name)}

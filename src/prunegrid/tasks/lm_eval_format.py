@@ -24,7 +24,7 @@ def complete(config: dict[str, Any], origin: str) -> dict[str, Any]:
         raise PrunegridError(origin, f"output_type is {kind!r}", f"prunegrid runs {', '.join(METRICS)}")
     if shots := config.get("num_fewshot"):
         problem, fix = (
-            f"asks for {shots} examples before each item",
+            f"requests {shots} examples before each item",
             "write them into doc_to_text, or set num_fewshot: 0",
         )
         raise PrunegridError(f"{origin}: num_fewshot", problem, fix)

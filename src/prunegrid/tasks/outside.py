@@ -123,7 +123,7 @@ def _named(value: Any, reference: str, files: set[Path]) -> Any:
     if not callable(value):
         return value
     if not inspect.isfunction(value) or value.__qualname__ != value.__name__ or not value.__name__.isidentifier():
-        problem = f"names {getattr(value, '__qualname__', value)!r}, which is no function of a module"
+        problem = f"names {getattr(value, '__qualname__', value)!r}, which is not a function of a module"
         raise PrunegridError(reference, problem, "define it at the top of a module")
     files.add(Path(inspect.getfile(value)))
     return f"{FUNCTION}{value.__module__}.{value.__name__}"

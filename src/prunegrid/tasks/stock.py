@@ -70,7 +70,7 @@ def read_header(path: Path) -> dict[str, Any]:
         except ValueError:
             header = {}
     if HEADER not in header:
-        raise PrunegridError(path, "is no file of lm-eval's items", repair(path))
+        raise PrunegridError(path, "is not a file of lm-eval's items", repair(path))
     return header
 
 

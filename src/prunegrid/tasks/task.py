@@ -76,7 +76,7 @@ class Task:
             problem = f"temperature {temperature} is nearly greedy, and its numbers overflow"
             raise PrunegridError(place, problem, f"give 0, or at least {LEAST_TEMPERATURE}")
         if temperature and (self.config.get("repeats") or 1) > 1:
-            problem = f"the task's own repeats ({self.config['repeats']}) would ask with the same random numbers"
+            problem = f"the task's own repeats ({self.config['repeats']}) would sample with the same random numbers"
             raise PrunegridError(place, problem, "remove it, and give the benchmark repeats")
 
     def with_metadata(self, **values: Any) -> Self:

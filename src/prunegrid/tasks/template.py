@@ -50,7 +50,7 @@ def _check_keys(kind: str, keys: dict[str, Any]) -> None:
     if missing := [key for key in REQUIRED[kind] if not keys.get(key)]:
         raise PrunegridError(f"kind: {kind}", f"{missing[0]} is missing", "add it")
     if others := [key for key in keys if key not in KEYS[kind]]:
-        raise PrunegridError(others[0], f"is no key of kind: {kind}", f"its keys are {', '.join(KEYS[kind])}")
+        raise PrunegridError(others[0], f"is not a key of kind: {kind}", f"its keys are {', '.join(KEYS[kind])}")
     if (metric := keys.get("metric", METRICS[kind][0])) not in METRICS[kind]:
         raise PrunegridError("metric", f"is {metric!r}", f"kind: {kind} has {', '.join(METRICS[kind])}")
     if kind == "generate":
@@ -138,9 +138,9 @@ def _golds(answer: Any, metric: str) -> list[str]:
     """The accepted answers, as texts."""
     golds = [str(gold).strip() for gold in (answer if isinstance(answer, list | tuple) else [answer])]
     if not golds or not all(golds):
-        raise ValueError(f"answer gives {answer!r}, which is no answer; fix the row")
+        raise ValueError(f"answer gives {answer!r}, which is not an answer; fix the row")
     if metric == "number" and (words := [gold for gold in golds if answers.number(gold) is None]):
-        raise ValueError(f"answer gives {words[0]!r}, which is no number; give the number alone")
+        raise ValueError(f"answer gives {words[0]!r}, which is not a number; give the number alone")
     return golds
 
 

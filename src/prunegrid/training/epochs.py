@@ -74,7 +74,7 @@ class EpochPlans:
         order = np.argsort(self.rows.sample_id_N, kind="stable")
         choice = choose_samples(replace(self.scores, samples=columns).take(order), self.pruning, draw)
         if self.job.training.steps == "kept" and len(choice) != self._planned(epoch):
-            problem = f"keeps {len(choice)} samples in epoch {epoch + 1}, where {self._planned(epoch)} were counted on"
+            problem = f"keeps {len(choice)} samples in epoch {epoch + 1}, where {self._planned(epoch)} were expected"
             raise PrunegridError(self.pruning.method, problem, "set training.steps: full")
         rows = order[choice.rows]
         self.kept, self.place_N = choice.samples, np.full(len(order), -1)

@@ -108,7 +108,7 @@ def test_written_files_have_the_report_or_every_pair(root: Path, tmp_path: Path,
 
 def test_what_cannot_be_compared_is_refused(root: Path, tmp_path: Path) -> None:
     folder = root / "pruned/m/s0.5-t0.5/loss+ppl/seed0"
-    with refused(folder, "alone", fix="two or more"):
+    with refused(folder, "nothing to compare", fix="two or more"):
         pg.overlap(folder)
     with refused("names", "a, a", fix="2 different"):
         pg.overlap(folder, folder, names=["a", "a"])

@@ -68,8 +68,8 @@ ROWS = {
     "system that is no text": Bad({**PAIR, "system": {"a": 1}}, ":2", ("system is",), "make it a string"),
     "history of single texts": Bad({**PAIR, "history": [["q"]]}, ":2", ("history[0]", "pair"), "[prompt, response]"),
     "history of numbers": Bad({**PAIR, "history": [[1, 2]]}, ":2", ("history[0]",), SKIP),
-    "history that is no JSON": Bad({**PAIR, "history": "[[q"}, ":2", ("history", "no JSON"), SKIP),
-    "messages that are no JSON": Bad({"messages": "[{'role'"}, ":2", ("messages", "no JSON"), SKIP),
+    "history that is no JSON": Bad({**PAIR, "history": "[[q"}, ":2", ("history", "not JSON"), SKIP),
+    "messages that are no JSON": Bad({"messages": "[{'role'"}, ":2", ("messages", "not JSON"), SKIP),
     "messages as an object": Bad({"messages": USER}, ":2", ("messages is", "not a list"), "make it a list"),
     "messages as a number": Bad({"messages": 3}, ":2", ("messages is 3",), SKIP),
     "message that is a number": Bad({"messages": [USER, 3]}, ":2", ("messages[1] is 3",), SKIP),
@@ -110,7 +110,7 @@ ROWS = {
     "call without a name": Bad(call(arguments={}), ":2", ("tool_calls[0]", "name of a function"), "give the name"),
     "arguments that are no JSON": Bad(call(name="w", arguments="{city"), ":2", ("arguments", "{city"), "correct"),
     "arguments as a list": Bad(call(name="w", arguments=[1]), ":2", ("arguments [1]",), "correct the arguments"),
-    "tools that are no JSON": Bad({**PAIR, "tools": "search"}, ":2", ("tools", "no JSON"), "JSON"),
+    "tools that are no JSON": Bad({**PAIR, "tools": "search"}, ":2", ("tools", "not JSON"), "JSON"),
     "tools as an object": Bad({**PAIR, "tools": {"name": "f"}}, ":2", ("tools is", "not a list"), SKIP),
     "tool that is a text": Bad({**PAIR, "tools": ["search"]}, ":2", ("tools[0] is", "search"), SKIP),
     "two system texts": Bad(
@@ -241,7 +241,7 @@ OPTIONS = {
     "CPU beside a GPU": (("score", "--devices", "cpu,0"), ("devices cpu,0", "two precisions", "ids of GPUs")),
     "template without a name": (
         ("score", "--chat-template", "qwen"),
-        ("'qwen'", "no Jinja, no file", "--chat-template"),
+        ("'qwen'", "neither Jinja nor a file", "--chat-template"),
     ),
     "template that is not Jinja": (("score", "--chat-template", "{% if"), ("chat template fails", "--chat-template")),
     "template without the answer": (

@@ -95,7 +95,7 @@ def test_show_of_no_selection(tmp_path: Path) -> None:
 
 def test_show_of_scores_without_a_tokenizer(selection: Path, scores: Path) -> None:
     line = line_of("show", str(selection))
-    assert line.startswith("prunegrid show: ") and "the tokenizer that was scored is not there" in line
+    assert line.startswith("prunegrid show: ") and "the tokenizer that was scored is missing" in line
 
 
 def test_show_of_a_sample_that_is_not_kept(selection: Path) -> None:

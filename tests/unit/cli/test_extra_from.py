@@ -39,7 +39,7 @@ def test_scores_of_a_file_choose_the_samples(folder: Path, capsys: Any) -> None:
     prune = ["prune", "--scores", folder, "--pair", "imported+random", "--option", "sample_scores=easy"]
     prune += ["--samples", "2", "--out", out]
     message = failure(*prune)
-    assert "imported+random: sample_direction: is not given, and of easy the lowest" in message
+    assert "imported+random: sample_direction: is not given, but lower scores of easy are better" in message
     assert not out.exists()
     app.main([*map(str, prune), "--option", "sample_direction=lowest", "--json"])
     summary = json.loads(capsys.readouterr().out)

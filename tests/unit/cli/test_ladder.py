@@ -74,7 +74,7 @@ def test_folder_without_a_ladder_or_a_table_is_refused(tmp_path: Path) -> None:
 def test_gap_of_unknown_rows_is_refused(folder: Path) -> None:
     with refused("--gap", "'full'", fix="qtuning, random"):
         decompose_folder(folder, ("qtuning", "full"))
-    with refused("--gap", "random and itself", fix="qtuning, random"):
+    with refused("--gap", "random with itself", fix="qtuning, random"):
         decompose_folder(folder, ("random", "random"))
 
 

@@ -310,7 +310,7 @@ def test_kernel_without_its_device_is_one_line_with_advice() -> None:
         pytest.skip("it has the device")
     for probe, kernel, fix in (
         (lambda: kernels.attention("cuda", "bfloat16"), "packed attention (bfloat16)", "training.packing: false"),
-        (lambda: kernels.head("cuda", "bfloat16"), "head (bfloat16)", "another dtype than bfloat16"),
+        (lambda: kernels.head("cuda", "bfloat16"), "head (bfloat16)", "a dtype other than bfloat16"),
         (lambda: kernels.matmul("cuda"), "matmul (bfloat16)", "dtype: float32 and bf16: false"),
     ):
         with refused(kernel, "failed: ", fix=fix) as caught:

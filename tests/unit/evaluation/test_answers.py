@@ -155,7 +155,7 @@ def test_a_failing_static_cache_falls_back_once(
     lm = LanguageModel(model, words, 8192)
     calls.clear()
     assert lm.generate_until(requests) == lm.generate_until(requests) == expected
-    assert lm.fallback == "answers come from a dynamic cache, since the static one failed: Failed to find C compiler"
+    assert lm.fallback == "using a dynamic cache, because the static one failed: Failed to find C compiler"
     assert capsys.readouterr().out.count(lm.fallback) == 1
     assert calls.count("StaticCache") == 1
     with pytest.raises(RuntimeError, match="C compiler"):

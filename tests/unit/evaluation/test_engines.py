@@ -55,7 +55,7 @@ def test_another_engines_answers_are_not_in_the_cache(tmp_path: Path) -> None:
     cache.store("A", pa.table({"filter": ["none"], "value": [1.0]}), record)
     cached, state = cache.lookup("A", data)
     assert state == "cached" and cached is not None and cached["fallback"] == "no compiler"
-    assert cache.lookup("A", data | {"engine": "vllm"}) == (None, "its cached record has another engine")
+    assert cache.lookup("A", data | {"engine": "vllm"}) == (None, "its cached record has a different engine")
 
 
 def test_a_table_never_mixes_engines(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_cache_that_cannot_be_copied_is_a_fallback(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(DynamicCache, "batch_select_indices", refuses)
     answers = generate(model, words, PROMPTS, max_new_tokens=5, share_prefixes=True)
     assert answers.tokens == expected.tokens
-    assert answers.fallback == "prompts were read whole, since prefixes cannot be shared: no rows to select"
+    assert answers.fallback == "prefixes of prompts are not shared: no rows to select"
 
 
 def test_a_model_whose_states_differ_is_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_model_whose_states_differ_is_a_fallback(monkeypatch: pytest.MonkeyPat
 def test_sharing_is_part_of_a_record(
     toy_model: Path, data: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for share, line in ((False, "evaluated"), (True, "has another share_prefixes"), (True, "triviaqa: cached")):
+    for share, line in ((False, "evaluated"), (True, "has a different share_prefixes"), (True, "triviaqa: cached")):
         settings = {"benchmarks": {"triviaqa": toy_benchmark("triviaqa", 2)}, "digests": {"model": "m"}}
         evaluate(toy_model, tmp_path, data=data, share_prefixes=share, **settings)  # type: ignore[arg-type]
         assert line in capsys.readouterr().out

@@ -306,8 +306,8 @@ def test_examples_that_a_benchmark_cannot_have_are_refused(path: str, keys: dict
     [
         ({"top_p": 0.9}, "top_p needs a temperature"),
         ({"temperature": 0.001}, "give 0, or at least 0.01"),
-        ({"seed": 3}, "decoding is read by no benchmark"),
-        ({"temperature": 0}, "decoding is read by no benchmark"),
+        ({"seed": 3}, "no benchmark uses decoding"),
+        ({"temperature": 0}, "no benchmark uses decoding"),
         ({"seed": -1, "temperature": 1}, "seed"),
     ],
 )

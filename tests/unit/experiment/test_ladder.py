@@ -121,7 +121,7 @@ def test_recorded_experiment_is_read_as_it_was() -> None:
     ("changes", "values", "fix"),
     [
         ({"gap": ["qtuning", "longest"]}, ["gap has no row 'longest'"], "qtuning, random, full"),
-        ({"gap": ["full", "full"]}, ["full and itself"], "name two"),
+        ({"gap": ["full", "full"]}, ["full with itself"], "name two"),
         ({"differences__clip__ful": {"removal": "drop"}}, ["differences.clip has no row 'ful'"], "qtuning, random"),
         ({"differences__rate__base": "nominl"}, ["differences.rate: base", "'nominl'"], "nominal, lambda, clip"),
         ({"rows__random__match": "best"}, ["rows.random: match has no row 'best'"], "qtuning, random, full"),
@@ -130,13 +130,13 @@ def test_recorded_experiment_is_read_as_it_was() -> None:
         ({"columns__clip": {"label": "x", "A": "B"}}, ["columns.clip", "name of a difference"], "rename it"),
         (
             {"differences__lambda__qtuning": {"neighbor_lambda": 0.5}},
-            ["ladder.differences.lambda changes nothing of qtuning"],
-            "leave",
+            ["ladder.differences.lambda changes nothing in qtuning"],
+            "remove",
         ),
         (
             {"differences__lambda__full": {"training": {"packing": True}}},
-            ["ladder.differences.lambda changes nothing of full"],
-            "leave",
+            ["ladder.differences.lambda changes nothing in full"],
+            "remove",
         ),
         ({"differences__lambda__qtuning": {"lamda": 0.5}}, ["ladder", "lamda"], "neighbor_lambda"),
         ({"rows__full__method": "full"}, ["ladder", "full"], "pair"),

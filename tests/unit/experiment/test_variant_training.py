@@ -44,9 +44,9 @@ def test_new_keys_at_their_defaults_are_no_params() -> None:
     ("own", "message"),
     [
         ({"learning_rat": 1e-4}, "training.learning_rat is unknown; did you mean learning_rate?"),
-        ({"mode": "dynamic"}, "training.mode is not a variant's to change; write it next to training, not inside"),
-        ({"ranks": 2}, "training.ranks is not a variant's to change; known: "),
-        ({"method": "full"}, "training.method is not a variant's to change; known: "),
+        ({"mode": "dynamic"}, "training.mode cannot be changed by a variant; write it next to training, not inside"),
+        ({"ranks": 2}, "training.ranks cannot be changed by a variant; known: "),
+        ({"method": "full"}, "training.method cannot be changed by a variant; known: "),
         ({"learning_rate": -1}, "training: learning_rate: is -1; "),
         ({"steps": "keep"}, "training: steps: is 'keep'; "),
         ({"prune_samples": "steps"}, "training: prune_samples: is 'steps'; "),

@@ -118,7 +118,7 @@ def test_the_plane_without_a_selection(folder: Path) -> None:
 def test_windows_of_their_own_have_no_lines(folder: Path) -> None:
     file = folder / f"pruned/m/{BUDGET}/q3/seed0/selection.json"
     put(file, io.read_json(file) | {"thresholds": {"windows": 100, "quartiles": {}}})
-    assert "100 windows, each with thresholds of its own" in texts_of(folder, "eu-plane")
+    assert "100 windows, each with its own thresholds" in texts_of(folder, "eu-plane")
 
 
 def with_options(folder: Path, **options: Any) -> None:

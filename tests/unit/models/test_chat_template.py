@@ -60,7 +60,7 @@ def test_template_in_a_file(tmp_path: Path) -> None:
     ("own", "choice", "values"),
     [
         (None, None, ["no chat template"]),
-        (CHATML, "chatml", ["'chatml'", "no Jinja, no file", "default"]),
+        (CHATML, "chatml", ["'chatml'", "neither Jinja nor a file", "default"]),
         (NAMED, "tools", ["'tools'", "default, tool_use"]),
         (CHATML, "templates/chatml.jinja", ["templates/chatml.jinja"]),
         (None, "chatml", ["a template of the tokenizer, which has none"]),
@@ -70,8 +70,8 @@ def test_template_in_a_file(tmp_path: Path) -> None:
         (CHATML, "{{ messages.x.y }}", ["UndefinedError"]),
         (CHATML, "{{ messages[0].content }}", ["what the assistant says"]),
         (CHATML, "{{ '' }}", ["what the user says"]),
-        (CHATML, "x" * 5000, ["no Jinja"]),
-        (CHATML, ".", ["no Jinja", "directory"]),
+        (CHATML, "x" * 5000, ["neither Jinja"]),
+        (CHATML, ".", ["neither Jinja", "directory"]),
     ],
 )
 def test_template_that_is_none_is_refused(tmp_path: Path, own: Any, choice: str | None, values: list[str]) -> None:

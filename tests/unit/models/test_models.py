@@ -167,7 +167,7 @@ def test_an_encoder_decoder_is_refused_in_a_line(tmp_path: Path, tiny_model: Pat
     config = T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, vocab_size=16)
     T5ForConditionalGeneration(config).save_pretrained(tmp_path)
     load_tokenizer(tiny_model).save_pretrained(tmp_path)
-    with refused(tmp_path, "no causal language model", fix="another model"):
+    with refused(tmp_path, "not a causal language model", fix="another model"):
         load_model(tmp_path, "float32", "cpu")
 
 

@@ -324,7 +324,7 @@ def test_plan_command_takes_a_results_folder(run: tuple[Experiment, Path]) -> No
     ("arguments", "message"),
     [
         (["experiments/paper.yaml"], "give --samples N"),
-        (["experiments/paper.yaml", "--samples", "5"], "give both, or neither"),
+        (["experiments/paper.yaml", "--samples", "5"], "give both or neither"),
         (["experiments/none.yaml"], "cannot be read"),
         (["tests"], "has no experiment.json"),
     ],

@@ -134,7 +134,7 @@ def test_fastv_rank_that_is_no_place_in_its_sequence_is_refused(candidates: str,
     scores = handmade_scores.scores([2, 4], tokens=ranks, samples={"prompt_candidates": [3, 5]})
     scores = replace(scores, prompt_tokens=np.array([3, 6]))
     method = spec("random+fastv", 1, 0.5, fastv="sequence", candidates=candidates)
-    with refused("token column fastv_rank", f"is {rank:g} for sample_id 1 at position 1", fix="make it again"):
+    with refused("token column fastv_rank", f"is {rank:g} for sample_id 1 at position 1", fix="recompute it"):
         pruners.select(scores, method, Draw(0))
     scores.tokens["fastv_rank"][3] = 9
     if candidates == "response":

@@ -117,7 +117,7 @@ def test_selective_ifd_is_derived_from_the_losses_alone(tiny_model: Path, datase
 
 @pytest.mark.parametrize("name", ["instruction_characters", "instruction_entropy"])
 def test_texts_that_are_not_there_are_named(name: str, tiny_model: Path, scores: Path, tmp_path: Path) -> None:
-    with refused(scores, "data set that was scored is not there", fix="copy it there"):
+    with refused(scores, "data set that was scored is missing", fix="copy it there"):
         write_extra(name, scores, tiny_model, tmp_path / "x.parquet", Scoring())
     other = prepared(tmp_path, "each")
     with refused(other, "no sample_id 3", fix="data set that was scored"):

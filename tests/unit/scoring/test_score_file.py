@@ -142,7 +142,7 @@ def test_a_list_of_no_number_is_refused(folder: Path) -> None:
 def test_what_was_imported_is_recorded(folder: Path) -> None:
     path = jsonl(folder, [{"sample_id": i, "score": 1} for i in [*IDS, 99]])
     lines = imported(folder, path, direction="lowest", source="GPT-4, 3 May")
-    assert lines[1:] == [f"quality: rows of no sample: 1, the first: {path}:5"]
+    assert lines[1:] == [f"quality: rows without a sample: 1, the first: {path}:5"]
     made_of = ScoresFolder(folder).extra_digests(Needs({"quality": "p"}, {}))["quality"]
     assert made_of == {
         "model": "m",
@@ -163,7 +163,7 @@ def test_samples_without_a_score_are_refused_or_come_last(folder: Path, rows: li
         imported(folder, path)
     assert not (folder / "extra").exists()
     lines = imported(folder, path, missing="last")
-    assert lines[1] == "quality: samples without a score, which come last: 2, the first: sample_id 7"
+    assert lines[1] == "quality: samples without a score, ranked last: 2, the first: sample_id 7"
     values = column(folder, path, missing="last")
     assert values == [1.5, np.nextafter(1.5, 0), 3.0, np.nextafter(1.5, 0)]
     assert column(folder, path, missing="last", direction="lowest")[1] == np.nextafter(3.0, 4)

@@ -197,7 +197,7 @@ def test_other_settings_start_anew(tiny_model: Path, few: Path, tmp_path: Path, 
     assert len(finished(out)) == 1
     monkeypatch.setattr(PassFolder, "add", add)
     score_data(tiny_model, writer(few), out, settings.model_copy(update={"max_length": 30}), shards=3)
-    assert "starts over: the interrupted pass had another scoring" in capsys.readouterr().err
+    assert "starts over: the interrupted pass had a different scoring" in capsys.readouterr().err
     assert json.loads((out / layout.META).read_text())["max_length"] == 30
     assert not (out / layout.PASS).exists()
 
@@ -276,7 +276,7 @@ def test_disk_without_room_is_refused_and_nothing_is_left(
 ) -> None:
     monkeypatch.setattr(target, "free_bytes", lambda path: 1000)
     out = tmp_path / "kept" / "scores"
-    with refused(out, "GB", fix="make room"):
+    with refused(out, "GB", fix="free disk space"):
         score_data(tiny_model, writer(few), out, SETTINGS)
     assert not out.parent.exists()
 

@@ -177,7 +177,7 @@ def test_scores_that_changed_since_are_refused(made: Path) -> None:
 
 def test_samples_in_other_places_are_refused(made: Path) -> None:
     handmade_scores.write(made.parent / "scores", handmade_scores.random_scores(60, seed=1))
-    with refused(made / "choice.parquet", "in these places", fix="choose again"):
+    with refused(made / "choice.parquet", "at these positions", fix="choose again"):
         cut(made / "choice.parquet", (1, 3))
 
 

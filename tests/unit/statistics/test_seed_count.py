@@ -49,7 +49,7 @@ def test_list_of_seeds_leaves_the_dump_as_it_was() -> None:
     ("text", "value", "fix"),
     [
         ("auto(5, 3, detect=3)", "maximum below its minimum", "smaller number first"),
-        ("auto(3, 10, detect=0)", "no points", "above 0"),
+        ("auto(3, 10, detect=0)", "at or below 0", "above 0"),
         ("auto(2, 10, detect=3)", "starts with 2", "start with 3"),
         ("auto(3, 10)", "auto(3, 10)", "auto(3, 10, detect=3)"),
         ("auto(3, 10, detect=-1)", "detect=-1", "auto(3, 10, detect=3)"),
@@ -63,7 +63,7 @@ def test_bad_rule_is_refused(text: str, value: str, fix: str) -> None:
 
 def test_no_rule_before_cells_are_finished_makes_more(tmp_path: Path) -> None:
     assert seed_count.grown(ruled(), tmp_path).seeds == [0, 1, 2]
-    assert "known once all of their cells are finished" in seed_count.sentence(ruled(), tmp_path)
+    assert "known once all cells are finished" in seed_count.sentence(ruled(), tmp_path)
 
 
 def test_rule_grows_until_the_difference_is_found(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_quiet_cells_need_no_more(tmp_path: Path) -> None:
 def test_noisy_cells_stop_at_the_maximum(tmp_path: Path) -> None:
     finish(tmp_path, 3, sd=20)
     assert seed_count.grown(ruled(), tmp_path).seeds == list(range(10))
-    assert "10 would find" in seed_count.sentence(ruled(), tmp_path)
+    assert "10 would detect" in seed_count.sentence(ruled(), tmp_path)
 
 
 def test_number_never_falls_and_waits_for_all_cells(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_cells_of_fewer_seeds_keep_their_settings(tmp_path: Path) -> None:
 
 def test_damaged_number_is_refused(tmp_path: Path) -> None:
     files.write_json(tmp_path / "seeds.json", {"seeds": "six"})
-    with refused(tmp_path / "seeds.json", "six", fix="remove the file"):
+    with refused(tmp_path / "seeds.json", "six", fix="delete the file"):
         seed_rule.recorded(ruled(), tmp_path)
 
 
@@ -156,6 +156,6 @@ def test_plan_says_what_seeds_would_find(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     app.main(["plan", "config.yaml"])
     first, second, _, grid_line, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"Seeds: {RULE}, now 3; how many 3 points in Avg take is known")
+    assert first.startswith(f"Seeds: {RULE}, now 3; the number needed to detect 3 points in Avg is known")
     assert second.endswith("3 would take more than 10.")
     assert "3 seeds make 54 cells" in grid_line

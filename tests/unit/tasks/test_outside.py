@@ -128,7 +128,7 @@ def test_function_returns_one_task_or_several_by_name(folder: Path) -> None:
     assert tasks["one"].code == (folder.parent / "lab_tasks.py",)
     assert tasks["second"].metadata == {"version": 3, "table_filter": "none", "table_metric": "exact_match"}
     for name, problem in {
-        "hidden": "'hidden.<locals>.<lambda>', which is no function of a module",
+        "hidden": "'hidden.<locals>.<lambda>', which is not a function of a module",
         "nothing": "returns int",
         "absent": "module lab_tasks has no 'absent'",
     }.items():
@@ -165,7 +165,7 @@ def test_installed_packages_tasks_are_found_without_being_named(folder: Path, mo
             "{folder}/bad.yaml: metadata.scored_by",
             "with output_type: generate_until",
         ),
-        ({"bad.yaml": "task: x\nnum_fewshot: 5"}, "{folder}/bad.yaml: num_fewshot", "asks for 5 examples"),
+        ({"bad.yaml": "task: x\nnum_fewshot: 5"}, "{folder}/bad.yaml: num_fewshot", "requests 5 examples"),
         (
             {"bad.yaml": "task: x\nmetric_list: [{metric: mcc, aggregation: matthews_corrcoef}]"},
             "{folder}/bad.yaml: metric_list",

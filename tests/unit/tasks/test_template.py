@@ -125,10 +125,10 @@ def test_digest_follows_what_is_asked_and_scored() -> None:
     [
         ({"answer": "x"}, "prompt is missing; add it"),
         ({**SVAMP, "metric": "acc"}, "metric: is 'acc'; kind: generate has exact_match, number, f1, contains"),
-        ({**SVAMP, "choices": "{{c}}"}, "choices: is no key of kind: generate"),
+        ({**SVAMP, "choices": "{{c}}"}, "choices: is not a key of kind: generate"),
         ({**SVAMP, "extract": "last_numbr"}, "extract: there is no 'last_numbr'; give one of all, first_line"),
-        ({**SVAMP, "extract": "(x"}, "extract: '(x' is no regular expression"),
-        ({**SVAMP, "prompt": "{{Body"}, "prompt: '{{Body' is no Jinja template"),
+        ({**SVAMP, "extract": "(x"}, "extract: '(x' is not a regular expression"),
+        ({**SVAMP, "prompt": "{{Body"}, "prompt: '{{Body' is not a Jinja template"),
     ],
 )
 def test_section_that_cannot_be_asked_is_refused(keys: dict[str, Any], message: str) -> None:
@@ -142,7 +142,7 @@ def test_section_that_cannot_be_asked_is_refused(keys: dict[str, Any], message: 
     [
         ({"Body": "b", "Question": "q"}, "has no Answer, but Body, Question"),
         ({"Body": "b", "Question": None, "Answer": 1}, "has no Question"),
-        ({"Body": "b", "Question": "q", "Answer": "twelve"}, "answer gives 'twelve', which is no number"),
+        ({"Body": "b", "Question": "q", "Answer": "twelve"}, "answer gives 'twelve', which is not a number"),
     ],
 )
 def test_item_that_cannot_be_asked_is_named(tmp_path: Path, row: dict[str, Any], message: str) -> None:

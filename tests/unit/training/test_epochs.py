@@ -131,7 +131,7 @@ def test_infobatch_sees_all_samples_once_and_then_its_share(scores: Path) -> Non
 def test_a_number_of_samples_that_no_one_counted_on_is_refused(scores: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = plans(scores, spec("random+random"))
     monkeypatch.setattr(made, "_planned", lambda epoch: 11)
-    with refused("random+random", "keeps 10 samples in epoch 1", "11 were counted on", fix="steps: full"):
+    with refused("random+random", "keeps 10 samples in epoch 1", "11 were expected", fix="steps: full"):
         made.begin(0, lambda own: own[None])
 
 

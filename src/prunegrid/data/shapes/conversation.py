@@ -92,7 +92,7 @@ def _refuse_half_characters(row: Fields) -> None:
 def _refuse_shape(row: Fields) -> NoReturn:
     """Say why no conversation is found, and which setting would read the row."""
     if "chosen" in row.values and "rejected" in row.values:
-        problem = f"has preferences (chosen and rejected), of which one answer is learned; fields: {_listed(row)}"
+        problem = f"has preferences (chosen and rejected), but only one answer can be learned; fields: {_listed(row)}"
         name = "messages" if isinstance(row.values["chosen"], list) else "response"
         row.refuse(problem, f"name the field: --field {name}=chosen --ignore rejected (dataset.fields, dataset.ignore)")
     if "text" in row.values:

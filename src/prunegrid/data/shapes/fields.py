@@ -78,7 +78,7 @@ class Fields:
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            problem = f"{self.path(name)} is text that is no JSON ({error}): {excerpt(text)}"
+            problem = f"{self.path(name)} is text but not JSON ({error}): {excerpt(text)}"
             self.refuse(problem, "make it a list, or JSON of one")
 
     def path(self, name: str | None) -> str:

@@ -47,8 +47,8 @@ def _check_ranks(scores: Scores, prompt: Ints | None) -> None:
     if len(wrong := np.flatnonzero((rank < 0) | (rank >= size) | (rank % 1 != 0))):
         row = int(np.searchsorted(scores.offsets, wrong[0], side="right")) - 1
         place = f"sample_id {scores.sample_id[row]} at position {wrong[0] - scores.offsets[row]}"
-        problem = f"is {rank[wrong[0]]:g} for {place}, which is no place in its sequence"
-        raise PrunegridError("token column fastv_rank", problem, "delete the score's file and make it again")
+        problem = f"is {rank[wrong[0]]:g} for {place}, which is not a position in its sequence"
+        raise PrunegridError("token column fastv_rank", problem, "delete the score's file and recompute it")
 
 
 def _columns(options: dict[str, Any]) -> tuple[str, ...]:

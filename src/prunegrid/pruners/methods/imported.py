@@ -60,6 +60,6 @@ def check_directions(method: str, options: Mapping[str, Any], directions: Mappin
             continue
         column = pruner.options.complete(dict(options), method)[f"{kind}_scores"]
         if directions.get(column) == "lowest":
-            problem = f"is not given, and of {column} the lowest scores are the better ones"
+            problem = f"is not given, but lower scores of {column} are better"
             fix = f"give {kind}_direction: lowest, or highest if you mean the other end"
             raise PrunegridError(f"{method}: {kind}_direction", problem, fix)

@@ -32,7 +32,7 @@ def _ranker(options: dict[str, Any]) -> tuple[Pruner, dict[str, Any]]:
     """The token pruner that ranks, and its complete options."""
     name, given = options["token_pruner"], options["token_options"] or {}
     if rules := sorted(given.keys() & TokenRules.model_fields.keys()):
-        problem = f"has {rules[0]}, a rule of token counts, which {NAME} has of its own"
+        problem = f"has {rules[0]}, a rule of token counts, but {NAME} has its own"
         raise PrunegridError(f"{NAME}: token_options", problem, "leave it out")
     return member(f"random+{name}", 1, given)
 
