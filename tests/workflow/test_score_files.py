@@ -47,7 +47,7 @@ def test_a_file_that_is_not_there_is_named_before_any_job(tmp_path: Path) -> Non
     done = snakemake(tmp_path, "--dry-run", JUDGED, config=judged_config(tmp_path))
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "scores.quality.file: judge.jsonl is no file; write it, or correct the path" in output
+    assert "scores.quality.file: judge.jsonl is not a file; write it, or correct the path" in output
     assert planned(tmp_path, RANDOM)["prune"] == 1, "who does not read the scores does not wait for them"
 
 

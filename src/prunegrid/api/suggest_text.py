@@ -19,7 +19,7 @@ MEASURES = {
     "token_share": "Trained tokens, % of all response tokens",
     "nll_share": "Loss of the trained tokens, % of all loss",
     "entropy_share": "Entropy of the trained tokens, % of all entropy",
-    "cluster_share": "Clusters of which a sample is kept, % of those of hidden_mean",
+    "cluster_share": "Clusters with a kept sample, % of the clusters of hidden_mean",
 }
 KIND = "samples of "
 USUAL_RATIO = 0.1  # that kinds are shown at, or the next one

@@ -48,7 +48,7 @@ def find_folder(name: str) -> Path:
     for place in places:
         if place.is_dir():
             return place.resolve()
-    raise PrunegridError(name, f"is no folder in {places[0].parent}", "correct the path")
+    raise PrunegridError(name, f"is not a folder in {places[0].parent}", "correct the path")
 
 
 def load_entry_points(group: str) -> Iterator[tuple[EntryPoint, Any]]:

@@ -67,4 +67,4 @@ def _delimiter(path: Path, head: str) -> str | None:
         return ","
     if any(line.lstrip().startswith("{") for line in head.splitlines()[1:20]) or {".json", ".jsonl"} & set(suffixes):
         return None
-    raise PrunegridError(path, f"begins with {head[:20]!r}, which is no data that can be read", f"give {FORMATS}")
+    raise PrunegridError(path, f"begins with {head[:20]!r}, which is not a readable format", f"give {FORMATS}")

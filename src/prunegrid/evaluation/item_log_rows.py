@@ -55,7 +55,7 @@ def find_kind(source: str, row: Record) -> Kind:
     if "doc_id" in row and row.keys() & {"filtered_resps", "resps", "doc_hash"}:
         return "lm-eval"
     if not any(name in row for name in IDS):
-        raise PrunegridError(source, f"has no id, but {', '.join(row)}", f"name a column {' or '.join(IDS[:4])}")
+        raise PrunegridError(source, f"has no id, only {', '.join(row)}", f"name a column {' or '.join(IDS[:4])}")
     return "other"
 
 

@@ -118,7 +118,7 @@ def item_log(
     items = [item for item in items if item.filter == chosen]
     metrics = dict.fromkeys(name for item in items for name in item.scores)
     if not metrics:
-        problem = f"has no score, but {', '.join(first[1])}"
+        problem = f"has no score, only {', '.join(first[1])}"
         raise PrunegridError(source, problem, f"name a column {' or '.join(SCORES[:4])}, or give --metric COLUMN")
     name = known_metric or "value" if kind == "prunegrid" else _choice(source, "metric", metrics, metric)
     if kind == "prunegrid" and metric and name not in _names(metric):
@@ -213,7 +213,7 @@ def _choice(source: str, kind: str, available: Iterable[str], choice: Choice) ->
         return chosen[0]
     if names and options:
         raise PrunegridError(
-            source, f"has no {kind} {', '.join(names)}, but {', '.join(options)}", f"give --{kind} {options[0]}"
+            source, f"has no {kind} {', '.join(names)}, only {', '.join(options)}", f"give --{kind} {options[0]}"
         )
     if len(options) > 1:
         raise PrunegridError(

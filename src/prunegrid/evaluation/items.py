@@ -163,7 +163,7 @@ def _reduce(row: dict[str, Any], metadata: dict[str, Any], place: str) -> dict[s
             target[last] = source[last]
         elif field in metadata["fields"]:
             fields = ", ".join(metadata["fields"])
-            raise PrunegridError(place, f"has no {field}, but {_names(row)}", f"the task reads {fields}: add it")
+            raise PrunegridError(place, f"has no {field}, only {_names(row)}", f"the task reads {fields}: add it")
     return doc
 
 

@@ -89,7 +89,7 @@ def _clusters(samples: list[dict[str, Any]], fields: list[str]) -> list[str] | N
     clusters = {}
     for sample in samples:
         if unknown := [field for field in fields if field not in sample["doc"]]:
-            problem = f"an item has no {', '.join(unknown)}, but {', '.join(sample['doc'])}"
+            problem = f"an item has no {', '.join(unknown)}, only {', '.join(sample['doc'])}"
             raise PrunegridError("cluster", problem, "name fields that it has")
         values = json.dumps([sample["doc"][field] for field in fields], default=str)
         clusters[sample["doc_id"]] = sha256(values)

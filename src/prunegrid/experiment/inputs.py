@@ -65,7 +65,7 @@ def score_file(experiment: Experiment, model: str, column: str) -> str:
     if not Path(path).is_file() and path not in _drawn_files(experiment):
         meta = f"{experiment.results}/{layout.scores_meta(model)}"
         fix = f"write it, or correct the path; what it may need is scored first with {meta} as the target"
-        raise PrunegridError(f"scores.{column}.file", f"{path} is no file", fix)
+        raise PrunegridError(f"scores.{column}.file", f"{path} is not a file", fix)
     return path
 
 

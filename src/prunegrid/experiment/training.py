@@ -32,7 +32,7 @@ class Scoring(Section):
             if name in EXTRAS and name not in PASS_EXTRAS:
                 raise ValueError(f"{name} is made from the finished scores, without a model; leave it out")
             if name not in PASS_EXTRAS:
-                raise ValueError(f"{name!r} is no optional score; choose from {', '.join(sorted(PASS_EXTRAS))}")
+                raise ValueError(f"{name!r} is not an optional score; choose from {', '.join(sorted(PASS_EXTRAS))}")
             if name in names[:number]:
                 raise ValueError(f"{name} is named twice; leave one out")
         return names

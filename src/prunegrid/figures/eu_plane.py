@@ -55,7 +55,7 @@ def draw(results: ModelResults) -> Figure:
         raise NothingToShow("it shows single answers, and unit is conversation")
     file = f"{layout.scores(results.model)}/{layout.SAMPLES}"
     if not (results.root / file).exists():
-        raise NothingToShow(f"{file} is not there")
+        raise NothingToShow(f"{file} is missing")
     variant = _variant(results)
     samples, text = _samples(results, variant)
     panels = _panels(results, variant)
@@ -92,7 +92,7 @@ def _samples(results: ModelResults, variant: Variant | None) -> tuple[pd.DataFra
         return samples, "the response"
     extra = folder / layout.EXTRA / "sequence_entropy.parquet"
     if not extra.exists():
-        raise NothingToShow(f"{extra.relative_to(results.root)} is not there")
+        raise NothingToShow(f"{extra.relative_to(results.root)} is missing")
     column = files.read_parquet(extra, ["sample_id", "sequence_entropy"]).to_pandas().set_index("sample_id")
     return samples.assign(entropy=column["sequence_entropy"]), "prompt and response"
 

@@ -51,7 +51,7 @@ def read(root: Path, experiment: Experiment, model: str) -> Response:
     folder, tokenizer = ScoresFolder(root / layout.scores(model)), root / layout.base_model(model) / "tokenizer.json"
     for file in (*folder.tables.values(), tokenizer):
         if not file.exists():
-            raise NothingToShow(f"{file.relative_to(root)} is not there")
+            raise NothingToShow(f"{file.relative_to(root)} is missing")
     check_complete(tokenizer.parent)
     options, budget = _options(experiment, folder), experiment.grid_budgets[0]
     scores = folder.read_samples(Needs(pruners.needs("qtuning", options).samples, {}))

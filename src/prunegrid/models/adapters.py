@@ -58,7 +58,7 @@ def apply_adapter(model: Any, folder: Path) -> Any:
             problem = f"not an adapter of this model ({str(error)[:200]})"
             raise PrunegridError(folder, problem, "train the cell again") from None
     if shared := _shared(adapted, owners):
-        problem = f"has an update of {shared}: merged, it is another model than the trained one"
+        problem = f"has an update of {shared}: merged, it would differ from the trained model"
         raise PrunegridError(folder, problem, "train an adapter without it")
     return adapted.merge_and_unload()
 

@@ -14,7 +14,7 @@ AXES = {
     "Cost": "Training and the share of the scoring pass",
 }
 COUNTED = "Counted: the same on every machine."
-MEASURED = "Measured: of the machine that it ran on, and of what else that did. Two near costs say nothing."
+MEASURED = "Measured: depends on the machine and its other load. Small differences mean nothing."
 
 
 def view(source: "Source") -> View | None:

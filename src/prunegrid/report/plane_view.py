@@ -47,7 +47,7 @@ def model_data(model: ModelSelections, models: int = 1) -> dict[str, Any]:
     path = model.scores.tables["sample"]
     all_ids = files.read_parquet(path, ["sample_id"])["sample_id"].to_numpy()
     if missing := {"entropy", "ppl"} - set(files.parquet_schema(path).names):
-        note = f"{path.name} has no {' and '.join(sorted(missing))}, so samples have no place on the plane."
+        note = f"{path.name} has no {' and '.join(sorted(missing))}, so samples cannot be placed on the plane."
         return data | {"note": f"{data['note']} {note}".strip()}
     ids, counts = drawn_samples(all_ids, model.choices, models)
     columns, source = sample_columns(model.scores, ids), text_source(model.scores, model.texts)

@@ -66,9 +66,7 @@ def reference_nll(inputs: ExtraInputs) -> NDArray[np.floating]:
     """NLL of the response tokens, in nats, under a reference model (Rho-1, Lin et al., NeurIPS 2024)."""
     assert inputs.reference_dir, "write_extra refuses a reference score without a reference"
     if load_tokenizer(inputs.model_dir).get_vocab() != load_tokenizer(inputs.reference_dir).get_vocab():
-        problem = (
-            f"its tokenizer has another vocabulary than that of {inputs.model_dir}: the same ids mean different text"
-        )
+        problem = f"its vocabulary differs from that of {inputs.model_dir}: the same ids mean different text"
         raise PrunegridError(inputs.reference_dir, problem, "choose a reference model of the same family")
     scorer = NllScorer(load_model(inputs.reference_dir, inputs.settings.dtype, inputs.device))
     return scorer(inputs.sequences, inputs.settings.batch_tokens, "reference_nll")[0]["nll"]

@@ -44,5 +44,5 @@ def sentences(meta: Mapping[str, Any]) -> list[str]:
         )
         lines.append(SENTENCES[name].format(n=", ".join(texts[:5] + ["..."][: len(texts) > 5])))
     if date := meta.get("template_date"):
-        lines.append(f"the chat template asks for the date and is given {date}")
+        lines.append(f"the chat template uses the date, which is set to {date}")
     return lines

@@ -56,7 +56,7 @@ def read_rows(path: Path, name: str, column: str | None, ids: str | Mapping[str,
     read = _parquet_columns if _is_parquet(path) else _row_columns
     values, *identities = read(path, [chosen, *keys.values()])
     if values.null_count == len(values):
-        raise PrunegridError(path, f"has no scores in {chosen}, but the columns {', '.join(columns)}", "set column")
+        raise PrunegridError(path, f"has no scores in {chosen}, only the columns {', '.join(columns)}", "set column")
     identified = {key: _identity(path, key, given) for key, given in zip(keys, identities, strict=True)}
     return ScoreRows(path, chosen, identified, values)
 
@@ -90,7 +90,7 @@ def _key_columns(path: Path, ids: str | Mapping[str, str] | None, columns: Seque
         return ids
     name = ids or next((name for name in ("sample_id", "row") if name in columns), None)
     if name is None:
-        problem = f"has no sample_id and no row, but {', '.join(columns)}"
+        problem = f"has no sample_id and no row, only {', '.join(columns)}"
         raise PrunegridError(path, problem, "set id to the column that identifies the sample, or to order")
     return {name: name} | ({"turn": "turn"} if name == "row" and "turn" in columns else {})
 

@@ -74,7 +74,7 @@ def gather(choice: Path, shards: int) -> SelectionSummary:
     for number, part in enumerate(names, 1):
         record = _record(part)
         if record.get("choice") != digest:
-            problem = f"is no part of the choice in {choice}"
+            problem = f"is not part of the choice in {choice}"
             raise PrunegridError(part, problem, f"remove it and cut shard {number}/{shards} again")
         totals.update(record["facts"])
     parts.remove_others(folder, names)

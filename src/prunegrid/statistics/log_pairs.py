@@ -101,7 +101,7 @@ def _pair_task(task: str, entries: Sequence[Entry], common: bool, any_prompt: bo
             notes.append(difference.replace("cannot be paired: ", ""))
     cluster_I, is_clustered = _clusters(logs)
     own_scale = any(log.has_own_scale for log in logs)
-    notes += [f"{logs[0].metric} is on another scale than 0..1"] if own_scale else []
+    notes += [f"{logs[0].metric} is not on the scale 0..1"] if own_scale else []
     answers = sorted({log.n_answers for log in logs})
     notes += [f"values are means of {' or '.join(map(str, answers))} answers"] if answers != [1] else []
     rows = iter(logs)
@@ -133,7 +133,7 @@ def _same_items(logs: Sequence[ItemLog], common: bool) -> tuple[list[ItemLog], s
         _, rest = more[0]
         examples = ", ".join(map(str, rest[:3]))
         sizes = ", ".join(f"{len(key):,}" for key in keys)
-        problem = f"cannot be paired: {sizes} items, of which {len(shared):,} are in all; not in all are {examples}"
+        problem = f"cannot be paired: {sizes} items, of which {len(shared):,} are in all; not in all: {examples}"
         fix = "compare these with --common" if len(shared) else "give logs of the same task and version"
         raise PrunegridError(_sources(logs), problem + ", ..." * (len(rest) > 3), fix)
     counts = ", ".join(f"{len(rest):,} of {len(log):,} in {log.source}" for log, rest in more)
@@ -150,7 +150,7 @@ def _difference(logs: Sequence[ItemLog], column: str) -> str:
     for log in known[1:]:
         differs = log.rows[column].to_numpy() != known[0].rows[column].to_numpy()
         if differs.any():
-            return f"cannot be paired: {differs.sum():,} of {len(log):,} items have another {column}"
+            return f"cannot be paired: {differs.sum():,} of {len(log):,} items differ in {column}"
     return ""
 
 

@@ -78,10 +78,10 @@ def test_other_questions_or_answers_are_refused(lm_eval_logs: Logs, tmp_path: Pa
     lines[4][column] = "another"
     other = write_jsonl(tmp_path / log.name, lines)
     first = log_of(lm_eval_logs["a"], CHOICE)
-    with refused(f"{first} and {other}", f"1 of 30 items have another {column.removesuffix('_hash')}"):
+    with refused(f"{first} and {other}", f"1 of 30 items differ in {column.removesuffix('_hash')}"):
         pg.compare(first, other, metric="acc")
     if column == "prompt_hash":
-        assert pg.compare(first, other, metric="acc", any_prompt=True).notes == ["1 of 30 items have another prompt"]
+        assert pg.compare(first, other, metric="acc", any_prompt=True).notes == ["1 of 30 items differ in prompt"]
 
 
 def test_other_metrics_and_names_are_refused(lm_eval_logs: Logs) -> None:

@@ -54,7 +54,7 @@ def test_scores_of_a_file_choose_the_samples(folder: Path, capsys: Any) -> None:
         ([1, 2, 3], [], "1 of 4 samples have no score, the first: sample_id 3 (sample_id 3); give every sample one"),
         ([1, 2, "3", 4], [], "judge.jsonl:3: rating is '3', not a number; write numbers without quotes"),
         ([1, 2, 3, 4], ["--id", "uid"], "uid"),
-        ([1, 2, 3, 4], ["--column", "score"], "has no scores in score, but the columns sample_id, rating; set column"),
+        ([1, 2, 3, 4], ["--column", "score"], "has no scores in score, only the columns sample_id, rating; set column"),
         (
             [1, 2, 3, 4],
             ["--model", "m"],

@@ -44,7 +44,7 @@ def test_choice_that_is_left_open_is_refused_with_the_names(lm_eval_logs: Logs) 
         read_item_log(choice)
     with refused(generate, "loose, strict", fix="--filter loose"):
         read_item_log(generate)
-    with refused(choice, "has no metric f1, but acc, acc_norm"):
+    with refused(choice, "has no metric f1, only acc, acc_norm"):
         read_item_log(choice, "f1")
 
 
@@ -174,8 +174,8 @@ def test_parquet_with_a_metric_of_any_name(tmp_path: Path) -> None:
         ([{"id": 1, "score": 1}, {"id": 2}], "1 of 2 items have no finite score"),
         ([{"id": 1, "score": 1}, {"id": 1, "score": 0}, {"id": 2, "score": 0}], "1 of 3 rows repeat the id"),
         ([{"id": 1, "score": 1, "correct": 0}], "correct, score"),
-        ([{"name": 1, "score": 1}], "has no id, but name, score"),
-        ([{"id": 1, "text": "x"}], "has no score, but id, text"),
+        ([{"name": 1, "score": 1}], "has no id, only name, score"),
+        ([{"id": 1, "text": "x"}], "has no score, only id, text"),
     ],
 )
 def test_log_with_gaps_is_refused(tmp_path: Path, rows: list[dict[str, Any]], problem: str) -> None:

@@ -130,7 +130,7 @@ def with_options(folder: Path, **options: Any) -> None:
 
 def test_the_plane_has_the_entropy_that_the_thresholds_are_of(folder: Path) -> None:
     with_options(folder, entropy_over="sequence")
-    with pytest.raises(NothingToShow, match=r"sequence_entropy\.parquet is not there"):
+    with pytest.raises(NothingToShow, match=r"sequence_entropy\.parquet is missing"):
         texts_of(folder, "eu-plane")
     handmade_scores.write_extra(folder / "scores/m", "sequence_entropy", worked_scores(), [9.0] * 7 + [11.0])
     with styled():

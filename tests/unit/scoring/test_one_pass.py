@@ -115,7 +115,7 @@ def test_shards_are_gathered(tiny_model: Path, dataset: Path, reference: Path, a
     [
         (["s_ifd"], "s_ifd is derived from nll_alone"),
         (["token_frequency"], "token_frequency is made from the finished scores"),
-        (["nll"], "'nll' is no optional score"),
+        (["nll"], "'nll' is not an optional score"),
         (["ifd", "ifd"], "ifd is named twice"),
     ],
 )
@@ -208,7 +208,7 @@ def test_scores_that_are_there_without_the_column_name_the_command(tiny_model: P
     assert not (out / "extra").exists()
     with refused("extra reference_nll", "reference model", fix="prunegrid extra reference_nll"):
         own_scores(tiny_model, tmp_path / "t", ["reference_nll"])
-    with pytest.raises(PrunegridError, match="no optional score"):
+    with pytest.raises(PrunegridError, match="not an optional score"):
         own_scores(tiny_model, tmp_path / "t", ["nonsense"])
 
 

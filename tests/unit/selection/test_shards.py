@@ -160,7 +160,7 @@ def test_a_lost_part_is_cut_alone(made: Path) -> None:
 def test_parts_of_another_choice_are_refused(made: Path) -> None:
     choose(made.parent / "scores", made / "choice.parquet", spec("random+ppl"), 2)
     assert missing_shards(made / "choice.parquet", 3) == [1, 2, 3]
-    with refused(made / "selection/00001-of-00003.parquet", "no part of the choice", fix="cut shard 1/3 again"):
+    with refused(made / "selection/00001-of-00003.parquet", "not part of the choice", fix="cut shard 1/3 again"):
         gather(made / "choice.parquet", 3)
 
 

@@ -113,7 +113,7 @@ def test_benchmark_of_a_folder_task_needs_no_data(folder: Path) -> None:
 def test_folder_is_found_from_a_results_folder_elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder.parent / "away").mkdir()
     monkeypatch.chdir(folder.parent / "away")
-    with refused("lab", "is no folder in"):
+    with refused("lab", "is not a folder in"):
         find_task("harness", "quiz", ["lab"])
     plugins.add_search_path(folder.parent)
     assert find_task("harness", "quiz", ["lab"]).name == "quiz"
