@@ -120,7 +120,7 @@ SHARED = frozenset(["mode", "removal", "method", "lora", *LAYOUT])
 
 
 class Runtime(Section):
-    """How jobs run, which decides no result: if it changes, no cell runs again but for weights that were deleted."""
+    """How jobs run. A change does not affect results and reruns no cell, unless deleted weights are needed again."""
 
     nodes: int = Field(1, ge=1, description="machines of a Slurm allocation that share the ranks of one training")
     save_steps: int = Field(100, ge=1, description="optimizer steps between checkpoints")
