@@ -69,9 +69,7 @@ def score_data(
     kind = device_kind(devices)
     if names := sorted(REFERENCE_EXTRAS & {*settings.extra}):
         problem = "is a score under a reference model, which this pass does not run"
-        raise PrunegridError(
-            f"extra {names[0]}", problem, f"compute it later: prunegrid extra {names[0]} --reference DIR"
-        )
+        raise PrunegridError(f"extra {names[0]}", problem, f"later run: prunegrid extra {names[0]} --reference DIR")
     with hold(out):
         refuse_foreign(out)
         with draft(out / layout.PASS) as fresh:
