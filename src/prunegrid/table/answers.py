@@ -10,10 +10,10 @@ from prunegrid.experiment.config import Experiment
 from prunegrid.table import text
 from prunegrid.table.document import Answer, Table
 
-TITLE = "Questions of the config"
+TITLE = "Stated questions"
 NOTE = (
-    "Each is one mean of deltas, in points, with its 95 % interval. The last p is corrected over these questions alone "
-    "(Holm), the asterisk is below 5 % there."
+    "Each delta is a mean over benchmarks, models and budgets, in points, with its 95 % interval. The last p is "
+    "corrected for the number of these questions (Holm); an asterisk marks one below 5 %."
 )
 HEADER = ("Question", "Compared", "Delta", "95 % interval", "p", "p, corrected", "Stated")
 NOT_DONE = "not computed yet"

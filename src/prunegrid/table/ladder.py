@@ -135,7 +135,7 @@ def _notes(frame: pd.DataFrame) -> Iterator[str]:
     points, seeds = seeds_to_find(frame, WANTED)
     if points >= 0:
         more = f"{seeds} seeds" if seeds else f"more than {MOST_SEEDS} seeds"
-        yield f"A contribution of {points:.1f} points is marked four times in five; of {WANTED:g} points with {more}."
+        yield f"A contribution of {points:.1f} points is marked four times in five, {WANTED:g} points with {more}."
     if frame["n_seeds"].max() < MIN_SEEDS:
         yield f"Fewer than {MIN_SEEDS} seeds: no test. An interval in brackets (one seed) is for items only."
     missing = sorted({cell for cells in frame["missing"] for cell in cells.split(", ") if cell})

@@ -110,11 +110,11 @@ def _published(table: Table) -> str:
 
 def _measures(table: Table) -> list[str]:
     meanings = {
-        "Kept": f"samples kept {TIMES} response tokens kept of these, percent",
-        "Tokens": "trained on, over all epochs",
-        "Steps": "of the optimizer",
-        "Passes": "samples trained on, over all epochs",
-        "Ends": "ends of sequences learned, over all epochs",
+        "Kept": f"percent of the samples {TIMES} percent of their response tokens",
+        "Tokens": "trained tokens, over all epochs",
+        "Steps": "optimizer steps",
+        "Passes": "trained samples, over all epochs",
+        "Ends": "learned ends of sequences, over all epochs",
         "Cost": f"training and the row's share of the scoring pass, {table.unit}",
         "Seeds": "those with every benchmark",
     }

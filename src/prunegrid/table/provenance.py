@@ -69,11 +69,11 @@ def _detects(deltas: pd.DataFrame) -> str:
 def _found(n_seeds: int, n_family: float) -> str:
     """By what such a difference is found: the test that makes the marks where there is one."""
     if n_seeds == 1:
-        return "has an interval without 0 four times in five (item noise only, the median row)"
+        return "has an interval without 0 four times in five (item noise only, median row)"
     if pd.isna(n_family):
-        return "has an interval without 0 four times in five (items and seeds, the median row, not corrected)"
-    among = f", among the {n_family:.0f} rows of its column" if n_family > 1 else ""
-    return f"is marked four times in five (items and seeds, the median row{among})"
+        return "has an interval without 0 four times in five (items and seeds, median row, not corrected)"
+    family = f", corrected over the {n_family:.0f} rows of its column" if n_family > 1 else ""
+    return f"is marked four times in five (items and seeds, median row{family})"
 
 
 def config_digest(experiment: Experiment) -> str:

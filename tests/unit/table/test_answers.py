@@ -43,7 +43,7 @@ def test_answers_stand_in_every_format_for_readers(ending: str) -> None:
     assert "q0 against full" in page
     assert "-7.99 to -2.51, items and seeds" in page
     assert "not computed yet" in page
-    assert "Questions of the config" not in build.FORMATS[ending](seeded())
+    assert "Stated questions" not in build.FORMATS[ending](seeded())
 
 
 def stated(**changes: Any) -> Any:

@@ -59,7 +59,7 @@ def test_steps_passes_and_ends_are_in_every_table() -> None:
     assert text.measures(table, table.rows[1], "m")[2:5] == ["–"] * 3
     for render in (markdown.render, html.render, latex.render):
         shown = render(table)
-        assert all(name in shown for name in ("Steps", "Passes", "Ends", "5.99k", "ends of sequences learned"))
+        assert all(name in shown for name in ("Steps", "Passes", "Ends", "5.99k", "learned ends of sequences"))
     read = pd.read_csv(io.StringIO(csv.render(table)))
     assert read[["m steps", "m sample passes", "m end tokens"]].iloc[0].tolist() == [315, 6000, 5990]
     assert laid_out(cell("random+ppl", 1, **SPENT)).measures == ["Kept", "Tokens", "Cost"]
