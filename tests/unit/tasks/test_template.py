@@ -140,7 +140,7 @@ def test_section_that_cannot_be_asked_is_refused(keys: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"Body": "b", "Question": "q"}, "has no Answer, but Body, Question"),
+        ({"Body": "b", "Question": "q"}, "has no Answer, only Body, Question"),
         ({"Body": "b", "Question": None, "Answer": 1}, "has no Question"),
         ({"Body": "b", "Question": "q", "Answer": "twelve"}, "answer gives 'twelve', which is not a number"),
     ],
