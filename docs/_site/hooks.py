@@ -22,7 +22,10 @@ SECTIONS = {
     "Tutorials": ("tutorials", ["sandbox", "own-data", "own-pruner", "notebook", "slurm"]),
     "How-to": (
         "how-to",
-        ["install", "choose-a-pruner", "import-scores", "export", "find-benchmark-items", "run-an-experiment", "plan"],
+        [
+            *("install", "choose-a-pruner", "compare-selections", "import-scores", "export", "find-benchmark-items"),
+            *("run-an-experiment", "plan"),
+        ],
     ),
     "Reference": ("reference", ["config", "cli", "python", "files", "data", "pruners", "selectors", "evaluation"]),
     "Explanation": ("explanation", ["architecture", "working-copy", "scoring", "training", "trust"]),
