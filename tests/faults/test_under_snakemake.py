@@ -43,6 +43,11 @@ def folder(whole: Whole, tmp_path: Path) -> Path:
     return folder
 
 
+def _heed_interrupts() -> None:
+    """A shell's background job ignores Ctrl-C, and so would all that its tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def running_job(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]]:
     """Snakemake, whose prune job is writing its output until the file `marker` is removed, or the block ends."""
@@ -50,7 +55,9 @@ def running_job(folder: Path, **faulty: Any) -> Iterator[subprocess.Popen[bytes]
     variables = faulty_environment(jobs={"prune": ["slow", str(marker)]}, **faulty)
     with (folder / "terminal").open("wb") as terminal:
         line = command(folder, "--cores", CORES, "--notemp", "all")
-        process = subprocess.Popen(line, env=variables, stdout=terminal, stderr=terminal, start_new_session=True)
+        process = subprocess.Popen(
+            line, env=variables, stdout=terminal, stderr=terminal, start_new_session=True, preexec_fn=_heed_interrupts
+        )
         until = time.monotonic() + 60
         while not marker.exists():
             assert process.poll() is None and time.monotonic() < until, (folder / "terminal").read_text()

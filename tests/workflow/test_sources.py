@@ -31,5 +31,5 @@ def test_a_folder_without_the_split_is_named_in_one_line(tmp_path: Path) -> None
     write_source(tmp_path / "rows/test.jsonl", [{"prompt": "q", "response": "a"}])
     done = snakemake(tmp_path, TARGET, "--cores", "1", config={**DEFAULT, "dataset": {"name": "mine", "path": "rows"}})
     assert done.returncode != 0
-    assert "rows: has no files of the split train, but of test" in done.stdout + done.stderr
+    assert "rows: has no files of the split train; its splits are test" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
