@@ -11,6 +11,7 @@ import pytest
 from support.snakemake_runs import ROOT
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.exhaustive,
     pytest.mark.skipif(not shutil.which("mike"), reason="mike is not installed (make docs)"),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,18 @@ def ask_lm_eval(mirror: Path, model: Path, task: str, **settings: Any) -> Any:
     os.chdir(mirror)  # where `load_dataset` takes a data set's id for a folder
     try:
         arguments = {"pretrained": str(model), "dtype": "float32"}
-        return simple_evaluate("hf", arguments, [task], device="cpu", batch_size=1, bootstrap_iters=10, **settings)
+        options = {"device": "cpu", "batch_size": 1, "bootstrap_iters": 10, "task_manager": _all_tasks()}
+        return simple_evaluate("hf", arguments, [task], **options, **settings)
     finally:
         os.chdir(former)
+
+
+@cache
+def _all_tasks() -> Any:
+    """lm-eval's index of its tasks, which takes six seconds."""
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager()
 
 
 def _ending(split: str, i: int) -> dict[str, Any]:
